@@ -1,0 +1,159 @@
+"""Pytrees with names: paths, scopes and errors that say which leaf they mean."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+PyTree: TypeAlias = Any
+"""Any nesting of containers that JAX knows, with arrays as leaves."""
+
+Array: TypeAlias = jax.Array | np.ndarray
+
+Scope = Callable[[str, Any], bool]
+"""Decides by path (`"block1/conv/kernel"`) and leaf whether a technique applies."""
+
+
+class NamedLeaves(NamedTuple):
+    """A flattened tree: one path and one leaf each, and how to put them together again."""
+
+    paths: list[str]
+    leaves: list[Any]
+    treedef: Any
+
+    def rebuild(self, leaves: list[Any]) -> PyTree:
+        """Return the tree with `leaves` in place of its own."""
+        return jax.tree.unflatten(self.treedef, leaves)
+
+
+def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> NamedLeaves:
+    """Flatten `tree`, naming every leaf by its path.
+
+    Args:
+        tree: any pytree of arrays.
+        is_leaf: as in `jax.tree.flatten`.
+
+    Raises:
+        TypeError: a leaf is not an array (`eqx.filter(model, eqx.is_array)` and its like come
+            first).
+    """
+    flat, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
+    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
+    leaves = [leaf for _, leaf in flat]
+    for path, leaf in zip(paths, leaves, strict=True):
+        if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
+            raise TypeError(
+                f"{path or '(root)'}: leaves must be arrays, got {type(leaf).__name__}; "
+                "filter the tree to its arrays first."
+            )
+    return NamedLeaves(paths, leaves, treedef)
+
+
+def everything(path: str, leaf: Any) -> bool:
+    """Scope of all floating-point leaves."""
+    del path
+    return bool(jnp.issubdtype(leaf.dtype, jnp.floating))
+
+
+def kernels(path: str, leaf: Any) -> bool:
+    """Scope of the weights that carry the bytes: floating-point leaves of rank 2 and up.
+
+    Biases and the scales of norms stay dense.
+    """
+    return everything(path, leaf) and len(leaf.shape) >= 2
+
+
+def matching(pattern: str, scope: Scope = kernels) -> Scope:
+    """Scope of the leaves in `scope` whose path has a match of the regular expression `pattern`.
+
+    Example:
+        >>> scope = matching("dense")
+        >>> scope("dense1/kernel", np.ones((2, 2))), scope("conv1/kernel", np.ones((2, 2)))
+        (True, False)
+
+    Raises:
+        ValueError: `pattern` is not a regular expression.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"scope: {pattern!r} is not a regular expression ({error}); escape its special "
+            "characters with a backslash."
+        ) from None
+    return lambda path, leaf: bool(expression.search(path)) and scope(path, leaf)
+
+
+def in_scope(named: NamedLeaves, scope: Scope) -> list[bool]:
+    """Return for each leaf whether `scope` chooses it and it has any entries.
+
+    Raises:
+        ValueError: no leaf is chosen; a rule that matches nothing is a mistake.
+    """
+    chosen = [
+        int(np.prod(leaf.shape)) > 0 and scope(path, leaf)
+        for path, leaf in zip(named.paths, named.leaves, strict=True)
+    ]
+    if not any(chosen):
+        raise ValueError(
+            f"scope: no leaf is chosen out of {len(named.paths)} "
+            f"({', '.join(named.paths[:5])}{', ...' if len(named.paths) > 5 else ''}); "
+            "choose by path and shape among these, the default takes floating-point leaves of "
+            "rank 2 and up."
+        )
+    return chosen
+
+
+def is_traced(tree: PyTree) -> bool:
+    """Return whether any leaf of `tree` is a tracer, so that its values cannot be read."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def as_jax(array: np.ndarray) -> Array:
+    """Return a JAX array, or `array` itself where JAX would narrow 64 bits to 32."""
+    return (
+        array if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype else jnp.asarray(array)
+    )
+
+
+def check_finite(path: str, array: np.ndarray) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ValueError: naming the tensor, the count and the first index.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = np.sum(array, dtype=np.float32 if array.dtype.itemsize < 4 else None)
+    if np.isfinite(total):  # one fast pass; a finite sum has finite terms
+        return
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        first = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"{path}: weights must be finite, got {len(bad)} NaN or infinite of {array.size}, the "
+            f"first at {first}; look for a diverged training run."
+        )
+
+
+def check_same_structure(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:
+    """Refuse a tree whose structure or shapes differ from another's.
+
+    Raises:
+        ValueError: naming the first leaf that differs.
+    """
+    if jax.tree.structure(tree) != jax.tree.structure(like):
+        raise ValueError(
+            f"{name}: its structure must be that of {like_name}, got {jax.tree.structure(tree)} "
+            f"against {jax.tree.structure(like)}; build both from the same tree."
+        )
+    named = named_leaves(like)
+    for path, leaf, other in zip(named.paths, jax.tree.leaves(tree), named.leaves, strict=True):
+        if leaf.shape != other.shape:
+            raise ValueError(
+                f"{path}: the shape in {name} must be that in {like_name}, got "
+                f"{tuple(leaf.shape)} against {tuple(other.shape)}; build both from the same tree."
+            )
