@@ -1,0 +1,279 @@
+"""Masks: trees of booleans, True where a weight stays.
+
+A mask covers the whole tree and is True outside its scope. Sparsity is the fraction of the
+weights in the scope that are removed, in [0, 1); the denominator is the scope, not the net.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.prune.scores import Score, magnitude, random_score
+from jaxcompress.prune.select import keep_largest
+from jaxcompress.trees import (
+    NamedLeaves,
+    PyTree,
+    Scope,
+    check_finite,
+    check_same_structure,
+    in_scope,
+    is_traced,
+    kernels,
+    named_leaves,
+)
+
+
+def removed_count(name: str, sparsity: float, size: int) -> int:
+    """Return how many of `size` weights go: `min(round(sparsity * size), size - 1)`.
+
+    At least one weight stays.
+
+    Raises:
+        ValueError: `sparsity` is not a fraction in [0, 1).
+        TypeError: `sparsity` is not a number.
+    """
+    try:
+        fraction = float(sparsity)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name}: sparsity must be a number in [0, 1), got {sparsity!r}; pass a fraction."
+        ) from None
+    if not 0 <= fraction < 1:
+        raise ValueError(
+            f"{name}: sparsity must be in [0, 1), got {sparsity}; "
+            "pass the fraction of weights to remove, not a percentage."
+        )
+    return max(min(round(fraction * size), size - 1), 0)
+
+
+def global_mask(
+    params: PyTree, sparsity: float, *, score: Score = magnitude, scope: Scope = kernels
+) -> PyTree:
+    """Remove the weights of the smallest score over all layers together.
+
+    Exactly `round(sparsity * n)` of the `n` weights in the scope are removed; ties keep the lower
+    index. One threshold for the net beats the same share per layer by far: a layer with few
+    weights keeps more of them.
+
+    Args:
+        params: any pytree of arrays.
+        sparsity: fraction of the weights in the scope to remove, in [0, 1).
+        score: from parameters to a tree of the same shapes; the smallest go.
+        scope: which leaves are pruned.
+
+    Returns:
+        Tree of booleans like `params`, True where a weight stays, all True outside the scope.
+        Works under `jit` for a concrete `sparsity`.
+
+    Raises:
+        ValueError: a sparsity outside [0, 1), NaN or infinite scores, an empty scope.
+
+    Example:
+        >>> mask = global_mask({"kernel": np.array([[0.1, -3.0], [2.0, 0.2]])}, 0.5)
+        >>> mask["kernel"].tolist()
+        [[False, True], [True, False]]
+
+    Source: Han et al. 2015, arXiv:1506.02626.
+    """
+    named, chosen, scores = _scored(params, score, scope)
+    picked = [s for s, pick in zip(scores, chosen, strict=True) if pick]
+    removed = removed_count("params", sparsity, sum(s.size for s in picked))
+    masks = iter(keep_largest(picked, removed))
+    return _cover(named, chosen, lambda index: next(masks))
+
+
+def magnitude_mask(params: PyTree, sparsity: float, *, scope: Scope = kernels) -> PyTree:
+    """Remove the weights of the smallest `|w|` over all layers together.
+
+    `global_mask` with the score `magnitude`; see there.
+
+    Example:
+        >>> mask = magnitude_mask({"kernel": np.ones((2, 2))}, 0.5)  # ties keep the lower index
+        >>> mask["kernel"].tolist()
+        [[True, True], [False, False]]
+    """
+    return global_mask(params, sparsity, scope=scope)
+
+
+def layerwise_mask(
+    params: PyTree,
+    sparsity: float | Mapping[str, float],
+    *,
+    score: Score = magnitude,
+    scope: Scope = kernels,
+) -> PyTree:
+    """Remove the weights of the smallest score within each leaf.
+
+    Args:
+        params: any pytree of arrays.
+        sparsity: one fraction for every leaf in the scope, or one for each by path, as
+            `erk_sparsities` gives them; paths left out stay dense.
+        score: from parameters to a tree of the same shapes; the smallest go.
+        scope: which leaves are pruned.
+
+    Returns:
+        Tree of booleans like `params`; see `global_mask`.
+
+    Raises:
+        ValueError: a sparsity outside [0, 1), a path that is not in the scope, NaN or infinite
+            scores, an empty scope.
+    """
+    named, chosen, scores = _scored(params, score, scope)
+    in_reach = [path for path, pick in zip(named.paths, chosen, strict=True) if pick]
+    by_path = dict(sparsity) if isinstance(sparsity, Mapping) else dict.fromkeys(in_reach, sparsity)
+    unknown = sorted(set(by_path) - set(in_reach))
+    if unknown:
+        raise ValueError(
+            f"{unknown[0]}: no leaf of that path is in the scope; paths in the scope: "
+            f"{', '.join(in_reach)}."
+        )
+
+    def leaf_mask(index: int) -> jax.Array:
+        path, leaf_scores = named.paths[index], scores[index]
+        removed = removed_count(path, by_path.get(path, 0.0), leaf_scores.size)
+        return keep_largest([leaf_scores], removed)[0]
+
+    return _cover(named, chosen, leaf_mask)
+
+
+def random_mask(
+    params: PyTree, sparsity: float, *, key: jax.Array, scope: Scope = kernels
+) -> PyTree:
+    """Remove weights at random: the control that every pruning result needs beside it.
+
+    `global_mask` with the score `random_score(key)`; see there.
+
+    Args:
+        params: any pytree of arrays.
+        sparsity: fraction of the weights in the scope to remove, in [0, 1).
+        key: key of `jax.random`.
+        scope: which leaves are pruned.
+    """
+    return global_mask(params, sparsity, score=random_score(key), scope=scope)
+
+
+def nm_mask(
+    params: PyTree,
+    n: int = 2,
+    m: int = 4,
+    *,
+    axis: int = -2,
+    score: Score = magnitude,
+    scope: Scope = kernels,
+) -> PyTree:
+    """Keep the `n` highest scores of every `m` neighbours along `axis`.
+
+    The sparsity is `1 - n / m` exactly. The default axis is the input axis of dense `[in, out]`
+    and convolution `[..., in, out]` kernels, the one that hardware with 2:4 support expects.
+
+    Args:
+        params: any pytree of arrays.
+        n: weights kept in a group.
+        m: size of a group; it divides the length of `axis` in every leaf in the scope.
+        axis: where the neighbours lie.
+        score: from parameters to a tree of the same shapes; the highest stay.
+        scope: which leaves are pruned.
+
+    Returns:
+        Tree of booleans like `params`; see `global_mask`. Ties keep the lower index.
+
+    Raises:
+        ValueError: not `1 <= n <= m`, or `m` does not divide the length of the axis.
+
+    Source: Mishra et al. 2021, arXiv:2104.08378.
+    """
+    if not 1 <= n <= m:
+        raise ValueError(f"n:m must satisfy 1 <= n <= m, got {n}:{m}; 2:4 keeps half the weights.")
+    named, chosen, scores = _scored(params, score, scope)
+
+    def leaf_mask(index: int) -> jax.Array:
+        path, values = named.paths[index], scores[index]
+        if values.ndim < -axis or values.ndim <= axis or values.shape[axis] % m:
+            raise ValueError(
+                f"{path}: the length of axis {axis} must be a multiple of m={m}, got shape "
+                f"{tuple(values.shape)}; leave this leaf out of the scope or choose another m."
+            )
+        lanes = jnp.moveaxis(jnp.asarray(values), axis, -1)
+        groups = lanes.reshape(*lanes.shape[:-1], -1, m)
+        own, other = groups[..., :, None], groups[..., None, :]
+        lower_index = jnp.tri(m, k=-1, dtype=bool)  # of equal scores the lower index stays
+        beaten_by = jnp.sum((other > own) | ((other == own) & lower_index), axis=-1)
+        return jnp.moveaxis((beaten_by < n).reshape(lanes.shape), -1, axis)
+
+    return _cover(named, chosen, leaf_mask)
+
+
+def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -> dict[str, float]:
+    """Spread a sparsity over the leaves by the Erdos-Renyi-Kernel rule.
+
+    The density of a leaf of shape `s` is `eps * sum(s) / prod(s)`, capped at 1, with the one
+    `eps` that makes the share of weights removed over all leaves equal to `sparsity`.
+
+    Args:
+        params: any pytree of arrays.
+        sparsity: fraction of all weights in the scope to remove, in [0, 1).
+        scope: which leaves are pruned.
+
+    Returns:
+        Sparsity by path, for `layerwise_mask`.
+
+    Raises:
+        ValueError: a sparsity outside [0, 1), or an empty scope.
+
+    Source: Evci et al. 2020 (RigL), arXiv:1911.11134.
+    """
+    named = named_leaves(params)
+    shapes = {
+        path: leaf.shape
+        for path, leaf, pick in zip(named.paths, named.leaves, in_scope(named, scope), strict=True)
+        if pick
+    }
+    sizes = {path: int(np.prod(shape)) for path, shape in shapes.items()}
+    removed_count("params", sparsity, sum(sizes.values()))
+    budget = (1 - sparsity) * sum(sizes.values())
+    capped: set[str] = set()
+    while True:
+        free = {path: sum(shape) for path, shape in shapes.items() if path not in capped}
+        left = budget - sum(sizes[path] for path in capped)
+        eps = left / sum(free.values()) if free else 0.0
+        over = {path for path, total in free.items() if eps * total > sizes[path]}
+        if not over:
+            break
+        capped |= over
+    return {path: 0.0 if path in capped else 1 - eps * free[path] / sizes[path] for path in shapes}
+
+
+def apply_mask(params: PyTree, mask: PyTree) -> PyTree:
+    """Return `params` with exact zeros where `mask` is False.
+
+    Raises:
+        ValueError: the trees do not match, naming the leaf.
+    """
+    check_same_structure("mask", mask, "params", params)
+    return jax.tree.map(lambda m, p: jnp.where(m, p, 0), mask, params)
+
+
+def _scored(
+    params: PyTree, score: Score, scope: Scope
+) -> tuple[NamedLeaves, list[bool], list[Any]]:
+    """Return the leaves by name, which are in the scope, and their scores, checked."""
+    named = named_leaves(params)
+    chosen = in_scope(named, scope)
+    scores = jax.tree.leaves(score(params))
+    for path, values, pick in zip(named.paths, scores, chosen, strict=True):
+        if pick and not is_traced(values):
+            check_finite(path, np.asarray(values))
+    return named, chosen, scores
+
+
+def _cover(named: NamedLeaves, chosen: list[bool], leaf_mask: Any) -> PyTree:
+    """Build the whole mask: `leaf_mask(index)` in the scope, True elsewhere."""
+    return named.rebuild(
+        [
+            leaf_mask(index) if pick else jnp.ones(leaf.shape, bool)
+            for index, (leaf, pick) in enumerate(zip(named.leaves, chosen, strict=True))
+        ]
+    )

@@ -1,0 +1,51 @@
+"""Schedules of sparsity over training steps, in the form of optax schedules."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxcompress.prune.masks import removed_count
+
+
+def cubic_sparsity(final: float, *, begin: int, end: int, initial: float = 0.0) -> optax.Schedule:
+    """Return the schedule that prunes fast at first and slowly at the end.
+
+    `s(t) = final + (initial - final) * (1 - (t - begin) / (end - begin))^3`, held at `initial`
+    before step `begin` and at `final` from step `end`. Both are fractions of the weights of the
+    dense net: the steps do not compound.
+
+    Args:
+        final: sparsity from step `end` on, in [0, 1).
+        begin: step of the first pruning.
+        end: step of the last pruning, after `begin`.
+        initial: sparsity up to step `begin`, in [0, final].
+
+    Raises:
+        ValueError: a sparsity outside [0, 1), `initial` above `final`, or not
+            `0 <= begin < end`.
+
+    Example:
+        >>> schedule = cubic_sparsity(0.8, begin=0, end=100)
+        >>> [round(float(schedule(step)), 3) for step in (0, 50, 100, 200)]
+        [0.0, 0.7, 0.8, 0.8]
+
+    Source: Zhu and Gupta 2017, arXiv:1710.01878.
+    """
+    removed_count("final", final, 1)
+    removed_count("initial", initial, 1)
+    if initial > final:
+        raise ValueError(
+            f"initial: sparsity must not be above the final one, got {initial} above {final}; "
+            "weights that were removed do not come back."
+        )
+    if not 0 <= begin < end:
+        raise ValueError(
+            f"begin, end: must satisfy 0 <= begin < end, got {begin} and {end}; count them in "
+            "optimizer steps."
+        )
+
+    def schedule(count: jax.typing.ArrayLike) -> jax.Array:
+        progress = jnp.clip((jnp.asarray(count) - begin) / (end - begin), 0, 1)
+        return final + (initial - final) * (1 - progress) ** 3
+
+    return schedule

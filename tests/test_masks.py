@@ -1,0 +1,187 @@
+"""Masks: exact counts, ties, scopes, and errors that say what to do."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxcompress as jc
+
+
+def two_layers():
+    return {
+        "conv": {"kernel": jnp.array([[[[0.1, -0.2], [0.3, 4.0]]]]), "bias": jnp.zeros(2)},
+        "dense": {"kernel": jnp.array([[5.0, -6.0], [0.05, 7.0]]), "bias": jnp.zeros(2)},
+    }
+
+
+def kept(mask):
+    return np.concatenate([np.ravel(m) for m in jax.tree.leaves(mask)])
+
+
+def test_global_threshold_by_hand():
+    mask = jc.magnitude_mask(two_layers(), 0.5)
+    assert mask["conv"]["kernel"].ravel().tolist() == [False, False, False, True]
+    assert mask["dense"]["kernel"].ravel().tolist() == [True, True, False, True]
+    assert mask["conv"]["bias"].tolist() == [True, True]
+
+
+def test_layerwise_takes_the_same_share_of_each():
+    mask = jc.layerwise_mask(two_layers(), 0.5)
+    assert mask["conv"]["kernel"].ravel().tolist() == [False, False, True, True]
+    assert mask["dense"]["kernel"].ravel().tolist() == [False, True, False, True]
+
+
+def test_layerwise_by_path_leaves_the_others_dense():
+    mask = jc.layerwise_mask(two_layers(), {"dense/kernel": 0.75})
+    assert mask["conv"]["kernel"].all()
+    assert mask["dense"]["kernel"].ravel().tolist() == [False, False, False, True]
+
+
+def test_layerwise_unknown_path_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"dense/bias: no leaf .* conv/kernel, dense/kernel"):
+        jc.layerwise_mask(two_layers(), {"dense/bias": 0.5})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 0.999), st.integers(1, 40), st.booleans())
+def test_the_count_is_exact_also_in_constant_layers(sparsity, size, constant):
+    values = np.zeros((size, 1)) if constant else np.linspace(-1, 1, size)[:, None]
+    mask = jc.magnitude_mask({"w": values.astype(np.float32)}, sparsity)
+    assert np.sum(~np.asarray(mask["w"])) == min(round(sparsity * size), size - 1)
+
+
+def test_negative_magnitudes_count():
+    mask = jc.magnitude_mask({"w": jnp.array([[-9.0, 1.0, 2.0, -0.5]])}, 0.5)
+    assert mask["w"].tolist() == [[True, False, True, False]]
+
+
+def test_random_mask_is_exact_seeded_and_ignores_the_weights():
+    params = {"w": jnp.arange(100.0).reshape(10, 10)}
+    masks = [jc.random_mask(params, 0.3, key=jax.random.key(seed)) for seed in (0, 0, 1)]
+    assert all(np.sum(~np.asarray(m["w"])) == 30 for m in masks)
+    np.testing.assert_array_equal(masks[0]["w"], masks[1]["w"])
+    assert not np.array_equal(masks[0]["w"], masks[2]["w"])
+    other = jc.random_mask({"w": -(params["w"] ** 2)}, 0.3, key=jax.random.key(0))
+    np.testing.assert_array_equal(masks[0]["w"], other["w"])
+
+
+def test_two_of_four_along_the_input_axis():
+    kernel = jnp.array([[1.0, 5.0], [4.0, 5.0], [3.0, 5.0], [-2.0, 5.0]])
+    mask = jc.nm_mask({"w": kernel})["w"]
+    assert mask[:, 0].tolist() == [False, True, True, False]
+    assert mask[:, 1].tolist() == [True, True, False, False]  # ties keep the lower index
+
+
+def test_two_of_four_in_a_convolution_runs_over_input_channels():
+    kernel = jax.random.normal(jax.random.key(0), (3, 3, 8, 5))
+    mask = np.asarray(jc.nm_mask({"w": kernel})["w"])
+    groups = mask.reshape(3, 3, 2, 4, 5)
+    assert (groups.sum(axis=3) == 2).all()
+
+
+def test_nm_errors():
+    with pytest.raises(ValueError, match=r"w: the length of axis -2 must be a multiple of m=4"):
+        jc.nm_mask({"w": jnp.ones((6, 2))})
+    with pytest.raises(ValueError, match="1 <= n <= m, got 5:4"):
+        jc.nm_mask({"w": jnp.ones((4, 2))}, 5, 4)
+
+
+def test_erk_meets_the_overall_sparsity_and_caps_small_layers():
+    shapes = {"a": (1, 1, 3, 16), "b": (512, 256), "c": (256, 10)}
+    params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+    by_path = jc.erk_sparsities(params, 0.9)
+    sizes = {name: np.prod(shape) for name, shape in shapes.items()}
+    removed = sum(by_path[name] * sizes[name] for name in shapes)
+    assert removed == pytest.approx(0.9 * sum(sizes.values()))
+    assert all(0 <= s < 1 for s in by_path.values())
+    assert by_path["a"] == by_path["c"] == 0.0 < by_path["b"]
+    jc.layerwise_mask(params, by_path)
+
+
+def test_erk_densities_follow_the_rule():
+    shapes = {"b": (512, 256), "c": (256, 100)}
+    by_path = jc.erk_sparsities({name: jnp.ones(shape) for name, shape in shapes.items()}, 0.9)
+    eps = {n: (1 - by_path[n]) * np.prod(shapes[n]) / sum(shapes[n]) for n in shapes}
+    assert eps["b"] == pytest.approx(eps["c"])
+
+
+def test_erk_by_hand():
+    # Densities 2 eps and 20/100 eps; the budget is 52 of 104 weights: the small layer is full.
+    by_path = jc.erk_sparsities({"s": jnp.ones((2, 2)), "l": jnp.ones((10, 10))}, 0.5)
+    assert by_path["s"] == 0.0
+    assert by_path["l"] == pytest.approx(0.52)
+
+
+@pytest.mark.parametrize("sparsity", [1.0, 1.2, 90, -0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("make", [jc.magnitude_mask, jc.layerwise_mask, jc.erk_sparsities])
+def test_sparsity_is_a_fraction(make, sparsity):
+    with pytest.raises(ValueError, match=r"sparsity must be in \[0, 1\), got .*percentage"):
+        make(two_layers(), sparsity)
+
+
+def test_sparsity_is_a_number():
+    with pytest.raises(TypeError, match="sparsity must be a number"):
+        jc.magnitude_mask(two_layers(), "half")  # pyright: ignore
+
+
+def test_nan_names_tensor_count_and_first_index():
+    params = {"w": jnp.ones((3, 3)).at[1, 2].set(jnp.nan).at[2, 0].set(jnp.nan)}
+    with pytest.raises(ValueError, match=r"w: weights must be finite, got 2 .* at \(1, 2\)"):
+        jc.magnitude_mask(params, 0.5)
+
+
+def test_huge_finite_weights_are_no_error():
+    params = {"w": jnp.full((2, 2), 3e38, jnp.float32)}
+    assert np.sum(np.asarray(jc.magnitude_mask(params, 0.5)["w"])) == 2
+
+
+def test_empty_scope_is_an_error():
+    with pytest.raises(ValueError, match="no leaf is chosen out of 1"):
+        jc.magnitude_mask({"bias": jnp.ones(3)}, 0.5)
+    with pytest.raises(ValueError, match="no leaf is chosen"):
+        jc.magnitude_mask(two_layers(), 0.5, scope=jc.matching("nothing"))
+
+
+def test_scope_by_path():
+    mask = jc.magnitude_mask(two_layers(), 0.5, scope=jc.matching("^dense/"))
+    assert mask["conv"]["kernel"].all()
+    assert np.sum(~np.asarray(mask["dense"]["kernel"])) == 2
+
+
+def test_scope_everything_takes_biases():
+    params = {"w": jnp.ones((2, 2)), "b": jnp.zeros(4)}
+    mask = jc.magnitude_mask(params, 0.5, scope=jc.everything)
+    assert mask["w"].all() and not mask["b"].any()
+
+
+def test_integers_and_empty_leaves_are_left_alone():
+    params = {"w": jnp.ones((2, 2)), "step": jnp.array(3), "none": jnp.zeros((0, 4)), "n": None}
+    mask = jc.magnitude_mask(params, 0.5)
+    assert mask["step"].shape == () and mask["none"].shape == (0, 4) and mask["n"] is None
+
+
+def test_single_weight_stays():
+    assert jc.magnitude_mask({"w": jnp.ones((1, 1))}, 0.99)["w"].all()
+
+
+def test_not_an_array_is_a_type_error():
+    with pytest.raises(TypeError, match="act: leaves must be arrays, got function"):
+        jc.magnitude_mask({"w": jnp.ones((2, 2)), "act": lambda x: x}, 0.5)
+
+
+def test_apply_mask_gives_positive_zeros_and_keeps_dtype():
+    params = {"w": jnp.array([[-1.0, 2.0]], jnp.bfloat16)}
+    pruned = jc.apply_mask(params, {"w": jnp.array([[False, True]])})
+    assert pruned["w"].dtype == jnp.bfloat16
+    assert pruned["w"].tolist() == [[0.0, 2.0]]
+    assert not np.signbit(np.asarray(pruned["w"], np.float32))[0, 0]
+
+
+def test_apply_mask_refuses_another_tree():
+    with pytest.raises(ValueError, match=r"w: the shape in mask .* \(1, 2\) against \(2, 2\)"):
+        jc.apply_mask({"w": jnp.ones((2, 2))}, {"w": jnp.ones((1, 2), bool)})
+    with pytest.raises(ValueError, match="mask: its structure must be that of params"):
+        jc.apply_mask({"w": jnp.ones((2, 2))}, {"v": jnp.ones((2, 2), bool)})
