@@ -1,0 +1,88 @@
+"""What compression did to a tree: counts, not opinions.
+
+Every share states its denominator through `scope`: by default the kernels, the weights that can
+be pruned, and not the biases and norms beside them.
+"""
+
+import numpy as np
+
+from jaxcompress.leaves import Clustered, Sparse, dense, is_compressed
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+
+
+def measure_sparsity(params: PyTree, *, scope: Scope = kernels) -> float:
+    """Return the share of exact zeros among the weights in the scope.
+
+    Args:
+        params: tree of arrays or compressed leaves.
+        scope: which leaves count, in the numerator and in the denominator; `everything` for a
+            share of all parameters.
+
+    Raises:
+        ValueError: an empty scope.
+
+    Example:
+        >>> measure_sparsity({"kernel": np.array([[0.0, 1.0]]), "bias": np.zeros(2)})
+        0.5
+    """
+    tensors = _in_scope(params, scope)
+    zeros = sum(t.size - int(np.count_nonzero(t)) for t in tensors)
+    return zeros / sum(t.size for t in tensors)
+
+
+def count_distinct(params: PyTree, *, scope: Scope = kernels) -> int:
+    """Return the number of distinct non-zero values, summed over the leaves in the scope.
+
+    It is the number of codebook entries that the tree needs, one codebook a leaf.
+
+    Args:
+        params: tree of arrays or compressed leaves.
+        scope: which leaves count.
+
+    Raises:
+        ValueError: an empty scope.
+
+    Example:
+        >>> count_distinct({"a": np.array([[0.0, 1.0, 1.0]]), "b": np.array([[1.0, 2.0]])})
+        3
+    """
+    return sum(np.unique(t[t != 0]).size for t in _in_scope(params, scope))
+
+
+def entropy_bound_bytes(tree: PyTree) -> float:
+    """Return the size that a memoryless coder of codes cannot go below, in bytes.
+
+    `sum over leaves of n * H0 / 8 + codebook`, where `H0` is the entropy in bits of the codes of
+    a `Clustered` leaf, zero included; of the positions for a `Sparse` leaf, plus its values. Other
+    leaves count as they are. No header, no table of frequencies: a bound, not a size.
+
+    Args:
+        tree: tree of compressed leaves and arrays.
+    """
+    total = 0.0
+    for leaf in named_leaves(tree, is_leaf=is_compressed).leaves:
+        size = int(np.prod(leaf.shape))
+        if isinstance(leaf, Clustered):
+            counts = np.bincount(np.asarray(leaf.codes).ravel())
+            total += _entropy_bits(counts) / 8 + np.asarray(leaf.codebook).nbytes
+        elif isinstance(leaf, Sparse):
+            kept = np.asarray(leaf.values)
+            total += _entropy_bits(np.array([kept.size, size - kept.size])) / 8 + kept.nbytes
+        else:
+            total += size * np.dtype(leaf.dtype).itemsize
+    return total
+
+
+def _entropy_bits(counts: np.ndarray) -> float:
+    """Return the total information of symbols that occur `counts` times, in bits."""
+    used = counts[counts > 0].astype(np.float64)
+    return float(np.sum(used * np.log2(used.sum() / used))) if used.size else 0.0
+
+
+def _in_scope(params: PyTree, scope: Scope) -> list[np.ndarray]:
+    named = named_leaves(dense(params))
+    return [
+        np.asarray(leaf)
+        for leaf, pick in zip(named.leaves, in_scope(named, scope), strict=True)
+        if pick
+    ]

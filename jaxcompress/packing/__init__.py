@@ -1,0 +1,1 @@
+"""Arrays to streams of small integers and back; no trees, no files."""

@@ -1,0 +1,75 @@
+"""Compressed sparse rows whose columns are stored as distances within the row.
+
+A matrix becomes three streams: how many entries each row has, the distance of each entry from
+the one before it in its row (the first counts from column -1), and the entries themselves.
+Distances fit a byte: a longer one is bridged by fillers, entries of value 0 at distance 255.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+LONGEST = 255
+
+
+class Csr(NamedTuple):
+    """One matrix as streams.
+
+    Attributes:
+        row_lengths: `[rows]` entries in each row, fillers included, int64.
+        distances: `[entries]` columns since the previous entry of the row, 1 to 255, uint8.
+        entries: `[entries]` non-zero entries, and zeros where they bridge a distance.
+    """
+
+    row_lengths: np.ndarray
+    distances: np.ndarray
+    entries: np.ndarray
+
+
+def encode(matrix: np.ndarray, kept: np.ndarray) -> Csr:
+    """Return the entries of `matrix` at `kept` as streams.
+
+    Args:
+        matrix: `[rows, columns]` array of any dtype.
+        kept: `[rows, columns]` booleans, True on every entry that is to be stored.
+    """
+    rows, columns = np.nonzero(kept)
+    starts_row = np.diff(rows, prepend=-1) != 0
+    distances = np.diff(columns, prepend=0)
+    distances[starts_row] = columns[starts_row] + 1
+    fillers = (distances - 1) // LONGEST
+    ends = np.cumsum(fillers + 1)  # each entry comes right after its fillers
+    size = int(ends[-1]) if len(ends) else 0
+    stream = np.full(size, LONGEST, np.uint8)
+    stream[ends - 1] = distances - LONGEST * fillers
+    entries = np.zeros(size, matrix.dtype)
+    entries[ends - 1] = matrix[rows, columns]
+    lengths = np.bincount(rows, weights=fillers + 1, minlength=matrix.shape[0])
+    return Csr(lengths.astype(np.int64), stream, entries)
+
+
+def decode(streams: Csr, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return flat positions (C order, strictly ascending) and the entries there, with fillers.
+
+    Args:
+        streams: as `encode` gave them.
+        shape: rows and columns of the matrix.
+
+    Raises:
+        ValueError: the streams do not describe a matrix of that shape.
+    """
+    rows, columns = shape
+    lengths = streams.row_lengths.astype(np.int64)
+    if lengths.size != rows or lengths.sum() != streams.distances.size:
+        raise ValueError(f"{lengths.size} row lengths adding up to {lengths.sum()}")
+    if streams.entries.size != streams.distances.size:
+        raise ValueError(f"{streams.entries.size} entries at {streams.distances.size} distances")
+    if not streams.distances.all():
+        raise ValueError("a distance of 0, which repeats a position")
+    travelled = np.cumsum(streams.distances, dtype=np.int64)
+    row_starts = np.cumsum(lengths) - lengths
+    before = np.concatenate([[0], travelled])[row_starts]
+    column = travelled - np.repeat(before, lengths) - 1
+    if column.size and column.max() >= columns:
+        raise ValueError(f"column {column.max()} of a matrix with {columns}")
+    return np.repeat(np.arange(rows), lengths) * columns + column, streams.entries
