@@ -1,0 +1,1 @@
+"""From data to a compressed file: loading, training, stages, report."""
