@@ -1,0 +1,1 @@
+"""Flax NNX networks, one per file; they know nothing of compression."""

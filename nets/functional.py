@@ -1,0 +1,71 @@
+"""NNX modules as pure functions of plain nested dicts."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+
+Params = dict[str, Any]
+Stats = dict[str, Any]
+
+
+class Net(NamedTuple):
+    """A network as pure functions.
+
+    Attributes:
+        init: `init(key) -> (params, stats)`, nested dicts of arrays. `stats` holds what training
+            changes without a gradient (the running statistics of norms); it may be empty.
+        apply: `apply(params, stats, x) -> logits`, in evaluation mode.
+        apply_training: `apply_training(params, stats, x) -> (logits, stats)`.
+    """
+
+    init: Callable[[jax.Array], tuple[Params, Stats]]
+    apply: Callable[[Params, Stats, jax.Array], jax.Array]
+    apply_training: Callable[[Params, Stats, jax.Array], tuple[jax.Array, Stats]]
+
+
+def functional(build: Callable[[nnx.Rngs], Any]) -> Net:
+    """Return the module that `build` makes as pure functions.
+
+    The module is made without computing anything; `init` is one compiled function, since every
+    random draw of a new shape would otherwise be compiled alone.
+
+    Args:
+        build: from random generators to an NNX module that maps `x` to logits.
+    """
+
+    def shell(key: jax.Array) -> Any:
+        return build(nnx.Rngs(key))
+
+    abstract = nnx.eval_shape(shell, jax.random.key(0))
+    abstract.eval()
+    eval_graph, params_like, stats_like = nnx.split(abstract, nnx.Param, ...)
+    abstract.train()
+    train_graph = nnx.graphdef(abstract)
+
+    @jax.jit
+    def init(key: jax.Array) -> tuple[Params, Stats]:
+        _, params, stats = nnx.split(shell(key), nnx.Param, ...)
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
+
+    def assemble(graph: Any, params: Params, stats: Stats) -> Any:
+        return nnx.merge(graph, _filled(params_like, params), _filled(stats_like, stats))
+
+    def apply(params: Params, stats: Stats, x: jax.Array) -> jax.Array:
+        return assemble(eval_graph, params, stats)(x)
+
+    def apply_training(params: Params, stats: Stats, x: jax.Array) -> tuple[jax.Array, Stats]:
+        module = assemble(train_graph, params, stats)
+        logits = module(x)
+        _, _, changed = nnx.split(module, nnx.Param, ...)
+        return logits, nnx.to_pure_dict(changed)
+
+    return Net(init, apply, apply_training)
+
+
+def _filled(like: Any, values: dict[str, Any]) -> Any:
+    """Return the NNX state of the structure of `like` that holds `values`."""
+    state = jax.tree.map(lambda leaf: leaf, like)
+    nnx.replace_by_pure_dict(state, values)
+    return state
