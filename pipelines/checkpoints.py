@@ -1,0 +1,132 @@
+"""Checkpoints by orbax, with a digest beside each: damaged bytes would load without a word.
+
+A checkpoint is a folder of arrays, `000012/`, and `000012.json` with everything else and the
+digest of the arrays. The JSON is written last: what has none is not a checkpoint.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxcompress.leaves import Clustered, is_compressed
+from pipelines.folder import write_json
+
+KEPT = 2
+
+logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every save
+
+
+class Checkpoints:
+    """Numbered checkpoints in a folder, the newest two kept."""
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._warn = warn
+
+    def save(self, arrays: dict[str, Any], notes: dict[str, Any]) -> None:
+        """Write a checkpoint.
+
+        Args:
+            arrays: nested dicts and lists of arrays; `Clustered` leaves are allowed.
+            notes: JSON.
+        """
+        self._folder.mkdir(exist_ok=True)
+        numbers = self._numbers()
+        number = numbers[-1] + 1 if numbers else 0
+        flat = _flatten(arrays)
+        stored = {name: array for name, array in flat.items() if array.size}  # orbax's limit
+        path = self._folder / f"{number:06}"
+        shutil.rmtree(path, ignore_errors=True)  # left by a process that was killed
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(path.absolute(), stored)
+        listing = [[name, list(a.shape), a.dtype.name] for name, a in flat.items()]
+        sidecar = {"digest": _digest(flat), "arrays": listing, "notes": notes}
+        write_json(path.with_suffix(".json"), sidecar)
+        for old in numbers[: 1 - KEPT]:
+            self._remove(old)
+
+    def latest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return arrays and notes of the newest sound checkpoint, None if there is none.
+
+        A damaged one is reported and the one before it taken.
+        """
+        for number in reversed(self._numbers()):
+            try:
+                return self._load(number)
+            except Exception as error:  # noqa: BLE001  (orbax raises of every kind)
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                self._warn(f"checkpoint {number:06} is damaged ({reason}); trying the one before")
+                self._remove(number)
+        return None
+
+    def _load(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        path = self._folder / f"{number:06}"
+        sidecar = json.loads(path.with_suffix(".json").read_text())
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            stored = checkpointer.restore(path.absolute())
+        flat = {
+            name: stored[name] if name in stored else np.empty(shape, dtype)
+            for name, shape, dtype in sidecar["arrays"]
+        }
+        if _digest(flat) != sidecar["digest"]:
+            raise ValueError("the digest of its arrays differs")
+        return _unflatten(flat), sidecar["notes"]
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(path.stem) for path in self._folder.glob("[0-9]*.json"))
+
+    def _remove(self, number: int) -> None:
+        path = self._folder / f"{number:06}"
+        path.with_suffix(".json").unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _digest(flat: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(flat.items()):
+        digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+_CODES, _CODEBOOK = "#codes", "#codebook"
+
+
+def _flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return nested dicts as one dict of numpy arrays, keys joined by slashes."""
+    flat: dict[str, np.ndarray] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(arrays, is_leaf=is_compressed)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if isinstance(leaf, Clustered):
+            flat[f"{name}/{_CODES}"] = np.asarray(leaf.codes)
+            flat[f"{name}/{_CODEBOOK}"] = np.asarray(leaf.codebook)
+        else:
+            flat[name] = np.asarray(leaf)
+    return flat
+
+
+def _unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, array in flat.items():
+        *folders, last = name.split("/")
+        node = tree
+        for folder in folders:
+            node = node.setdefault(folder, {})
+        node[last] = array
+    return _with_clusters(tree)
+
+
+def _with_clusters(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if node.keys() == {_CODES, _CODEBOOK}:
+        return Clustered(codes=node[_CODES], codebook=node[_CODEBOOK])
+    return {key: _with_clusters(child) for key, child in node.items()}

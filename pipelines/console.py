@@ -1,0 +1,116 @@
+"""What a run says: progress bars on a terminal, plain lines elsewhere, and a log file."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+Update = Callable[[int, Callable[[], str]], None]
+"""`update(steps done, note)`; `note()` is called only when it will be shown."""
+
+_BAR_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
+
+
+class Console:
+    """Writes to the terminal, and once `log_to` was called, to the log as well."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._rich = RichConsole(file=stream or sys.stdout, highlight=False)
+        self._log: TextIO | None = None
+
+    @contextlib.contextmanager
+    def log_to(self, path: Path) -> Iterator[None]:
+        """Also append every line to the file while the context lasts."""
+        with path.open("a") as self._log:
+            try:
+                yield
+            finally:
+                self._log, log = None, self._log
+                log.flush()
+
+    def line(self, text: str, *, style: str = "") -> None:
+        """Say one line."""
+        self._rich.print(text, style=style or None, soft_wrap=True, markup=False)
+        self._write(text)
+
+    def loud(self, text: str) -> None:
+        """Say one line that must not be overlooked."""
+        self.line(f"*** {text}", style="bold yellow")
+
+    def table(self, table: Table) -> None:
+        """Show a table as wide as it needs to be."""
+        self._rich.print(table, soft_wrap=True)
+        if self._log:
+            RichConsole(file=self._log, width=200).print(table)
+            self._log.flush()
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int, done: int = 0) -> Iterator[Update]:
+        """Show how far something is; yields the function that moves it on."""
+        if not self._rich.is_terminal:
+            yield self._every(_PLAIN_INTERVAL_S, self._plain(label, total, done))
+            return
+        columns = (
+            TextColumn("{task.description:16}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._rich, transient=True) as bar:
+            task = bar.add_task(label, total=total, completed=done, note="")
+            yield self._every(
+                _BAR_INTERVAL_S,
+                lambda step, note: bar.update(task, completed=step, note=note()),
+            )
+
+    @contextlib.contextmanager
+    def downloads(self) -> Iterator[Callable[[str, int, int], None]]:
+        """Show downloads; yields `progress(label, done_bytes, total_bytes)`."""
+        with contextlib.ExitStack() as stack:
+            shown: dict[str, Update] = {}
+
+            def progress(label: str, done_bytes: int, total_bytes: int) -> None:
+                if label not in shown:
+                    shown[label] = stack.enter_context(self.progress(label, total_bytes))
+                shown[label](done_bytes, lambda: "bytes")
+
+            yield progress
+
+    def _plain(self, label: str, total: int, done: int) -> Update:
+        started = time.monotonic()
+
+        def update(step: int, note: Callable[[], str]) -> None:
+            left_s = (time.monotonic() - started) * (total - step) / max(step - done, 1)
+            self.line(f"{label}: {step}/{total} {note()}, about {left_s:.0f} s left")
+
+        return update
+
+    def _every(self, interval_s: float, show: Update) -> Update:
+        """Let through at most one update in `interval_s` seconds."""
+        said = time.monotonic()
+
+        def update(step: int, note: Callable[[], str]) -> None:
+            nonlocal said
+            if time.monotonic() - said >= interval_s:
+                show(step, note)
+                said = time.monotonic()
+
+        return update
+
+    def _write(self, text: str) -> None:
+        if self._log:
+            self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+            self._log.flush()

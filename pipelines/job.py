@@ -1,0 +1,249 @@
+"""A run: the stages of a recipe in order, resumable at every step."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxcompress as jc
+from nets.functional import Net
+from pipelines.checkpoints import Checkpoints
+from pipelines.console import Console
+from pipelines.data import Dataset
+from pipelines.models import MODELS
+from pipelines.recipes import RECIPES, with_control
+from pipelines.settings import Settings
+from pipelines.stages import Facts, Stage, Work
+from pipelines.train import (
+    Position,
+    Tick,
+    TrainState,
+    batches_per_epoch,
+    fit,
+    make_logits,
+    make_step,
+    score,
+)
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and did so after writing a checkpoint."""
+
+
+class Diverged(Exception):
+    """Training left the finite numbers; one line, with the remedy."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One stage in the results; see the README for the meaning of each field."""
+
+    name: str
+    accuracy: float
+    loss: float
+    validation_accuracy: float
+    sparsity: float
+    distinct_weights: int
+    size_bytes: int
+    seconds: float
+    facts: Facts = dataclasses.field(default_factory=dict)
+
+
+class Job:
+    """One run in its folder.
+
+    Args:
+        settings: resolved, so that nothing depends on defaults any more.
+        dataset: images and labels.
+        folder: of this run alone.
+        console: to report to.
+        should_stop: asked after every step.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        dataset: Dataset,
+        folder: Path,
+        console: Console,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.console = console
+        self.stages = _stages(settings)
+        self._dataset = dataset
+        self._should_stop = should_stop
+        model = MODELS[settings.model]
+        self._net: Net = model.build()
+        self._view = model.view
+        self._logits = make_logits(self._net, model.view)
+        self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
+        # Where the run stands: what the stage in progress started from, and how far its fit is.
+        self._index = 0
+        self._rows: list[Row] = []
+        self._start = Work({}, {})
+        self._began = 0.0
+        self._resumed_fit: tuple[dict[str, Any], Position] | None = None
+
+    # What stages ask for.
+
+    def fresh(self) -> Work:
+        """Return newly initialised parameters, the same at every call."""
+        return Work(*self._net.init(jax.random.key(self.settings.seed)))
+
+    def steps(self, epochs: int) -> int:
+        """Return how many optimizer steps that many epochs take."""
+        return epochs * batches_per_epoch(len(self._dataset.train), self.settings.batch_size)
+
+    def logits(self, work: Work) -> np.ndarray:
+        """Return the logits on the test images."""
+        return self._logits(work.params, work.stats, self._dataset.test.images)
+
+    def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> tuple[Work, Any]:
+        """Train `work` and return it with the optimizer's state.
+
+        Raises:
+            Interrupted: after a checkpoint, when the run was asked to stop.
+            Diverged: the loss is not finite any more.
+        """
+        state = TrainState(*_copied((work.params, work.stats, tx.init(work.params))))
+        start = Position()
+        if self._resumed_fit is not None:
+            arrays, start = self._resumed_fit
+            leaves = [arrays[str(i)] for i in range(len(arrays))]
+            state = _copied(jax.tree.unflatten(jax.tree.structure(state), leaves))
+            self._resumed_fit = None
+        ticks = fit(
+            make_step(self._net, self._view, tx),
+            state,
+            self._dataset.train,
+            epochs=epochs,
+            batch_size=self.settings.batch_size,
+            seed=(self.settings.seed, self._index),
+            start=start,
+        )
+        per_epoch = self.steps(1)
+        done = start.epoch * per_epoch + start.batch
+        stage = self.stages[self._index].name
+        with self.console.progress(stage, epochs * per_epoch, done) as update:
+            for tick in ticks:
+                state = tick.state
+                done += 1
+                update(done, lambda tick=tick: _note(tick))
+                ended = tick.position.batch == 0
+                if ended:
+                    self._check_finite(stage, tick)
+                if self._should_stop():
+                    self._save(state, tick.position)
+                    raise Interrupted(stage)
+                if ended and tick.position.epoch < epochs:
+                    self._save(state, tick.position)
+        return work._replace(params=state.params, stats=state.stats), state.opt_state
+
+    def _check_finite(self, stage: str, tick: Tick) -> None:
+        if not math.isfinite(float(tick.loss)):
+            raise Diverged(
+                f"{stage}: the loss is {float(tick.loss)} after epoch {tick.position.epoch}; "
+                f"pass a --lr below {self.settings.lr}."
+            )
+
+    # Running.
+
+    def run(self) -> list[Row]:
+        """Run all stages, from the newest checkpoint on, and return a row for each.
+
+        Raises:
+            Interrupted: after a checkpoint, when the run was asked to stop.
+            Diverged: the loss is not finite any more.
+        """
+        elapsed = self._resume()
+        (self.folder / "stages").mkdir(exist_ok=True)
+        while self._index < len(self.stages):
+            stage = self.stages[self._index]
+            self._began = time.monotonic() - elapsed
+            elapsed = 0.0
+            work, facts = stage.run(self, self._start)
+            self._rows.append(self._row(stage, work, facts))
+            self.console.line(_sentence(self._rows[-1]))
+            self._index, self._start = self._index + 1, work
+            self._save(None, Position())
+            if self._should_stop():
+                raise Interrupted(stage.name)
+        return self._rows
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage in progress."""
+        return self.stages[min(self._index, len(self.stages) - 1)].name
+
+    def _row(self, stage: Stage, work: Work, facts: Facts) -> Row:
+        test = score(self.logits(work), self._dataset.test.labels)
+        held_out = self._dataset.validation
+        validation = score(self._logits(work.params, work.stats, held_out.images), held_out.labels)
+        return Row(
+            name=stage.name,
+            accuracy=test.accuracy,
+            loss=test.loss,
+            validation_accuracy=validation.accuracy,
+            sparsity=jc.measure_sparsity(work.params),
+            distinct_weights=jc.count_distinct(work.params),
+            size_bytes=stage.write(self.folder / stage.file, work),
+            seconds=time.monotonic() - self._began,
+            facts=facts,
+        )
+
+    def _save(self, state: TrainState | None, position: Position) -> None:
+        work = {name: tree for name, tree in self._start._asdict().items() if tree}
+        leaves = [] if state is None else jax.tree.leaves(state)
+        self._checkpoints.save(
+            {"work": work, "fit": {str(i): leaf for i, leaf in enumerate(leaves)}},
+            {
+                "stage": self._index,
+                "position": position,
+                "elapsed": 0.0 if state is None else time.monotonic() - self._began,
+                "rows": [dataclasses.asdict(row) for row in self._rows],
+            },
+        )
+
+    def _resume(self) -> float:
+        """Take up the newest checkpoint, if any; returns the seconds its stage has had."""
+        found = self._checkpoints.latest()
+        if found is None:
+            return 0.0
+        arrays, notes = found
+        self._index = notes["stage"]
+        self._rows = [Row(**row) for row in notes["rows"]]
+        self._start = Work(**{"params": {}, "stats": {}} | _copied(arrays.get("work", {})))
+        if arrays.get("fit"):
+            self._resumed_fit = arrays["fit"], Position(*notes["position"])
+        self.console.line(f"resumed at stage {self.stage!r}")
+        return notes["elapsed"]
+
+
+def _note(tick: Tick) -> str:
+    return f"loss {float(tick.loss):.3f} accuracy {float(tick.accuracy):.1%}"
+
+
+def _stages(settings: Settings) -> tuple[Stage, ...]:
+    recipe = RECIPES[settings.recipe]
+    return with_control(recipe) if settings.control else recipe.stages
+
+
+def _copied(tree: Any) -> Any:
+    """Return the tree in new buffers, so that a training step may take them over."""
+    return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)
+
+
+def _sentence(row: Row) -> str:
+    return (
+        f"{row.name}: accuracy {row.accuracy:.2%}, sparsity {row.sparsity:.1%}, "
+        f"{row.size_bytes:,} bytes, {row.seconds:.1f} s"
+    )

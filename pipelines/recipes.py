@@ -1,0 +1,64 @@
+"""Recipes: which stages, in which order."""
+
+from typing import NamedTuple
+
+from pipelines import stages
+from pipelines.stages import BASELINE, COMPRESSED, Run, Stage
+
+
+class Recipe(NamedTuple):
+    """A way to compress a network.
+
+    Attributes:
+        summary: one line for `--help`.
+        stages: from training to the compressed file and back.
+    """
+
+    summary: str
+    stages: tuple[Stage, ...]
+
+
+def _packed(name: str, run: Run, file: str) -> Stage:
+    return Stage(name, run, stages.write_compressed, f"stages/{file}.npz")
+
+
+_TRAIN = Stage("baseline", stages.train, stages.write_plain, BASELINE)
+_RELOAD = Stage("reloaded", stages.reload, stages.size_of, COMPRESSED)
+_PRUNE = _packed("pruned", stages.prune, "pruned")
+_PRUNE_RANDOMLY = _packed("pruned at random", stages.prune_randomly, "pruned")
+_PRUNE_GRADUALLY = _packed("pruned gradually", stages.prune_gradually, "pruned")
+_TUNE_PRUNED = _packed("pruned + tuned", stages.tune, "pruned_tuned")
+_SHARE = _packed("shared", stages.share, "shared")
+_TUNE_SHARED = _packed("shared + tuned", stages.tune, "shared_tuned")
+
+RECIPES: dict[str, Recipe] = {
+    "prune+share": Recipe(
+        "prune by magnitude, fine-tune, share by K-Means, fine-tune",
+        (_TRAIN, _PRUNE, _TUNE_PRUNED, _SHARE, _TUNE_SHARED, _RELOAD),
+    ),
+    "gradual+share": Recipe(
+        "prune gradually while training, share by K-Means, fine-tune",
+        (_TRAIN, _PRUNE_GRADUALLY, _SHARE, _TUNE_SHARED, _RELOAD),
+    ),
+    "random+share": Recipe(
+        "prune+share with a random mask: the control of pruning",
+        (_TRAIN, _PRUNE_RANDOMLY, _TUNE_PRUNED, _SHARE, _TUNE_SHARED, _RELOAD),
+    ),
+    "prune": Recipe(
+        "prune by magnitude, fine-tune; float values stay",
+        (_TRAIN, _PRUNE, _TUNE_PRUNED, _RELOAD),
+    ),
+    "share": Recipe(
+        "share by K-Means, fine-tune; no weight is removed",
+        (_TRAIN, _SHARE, _TUNE_SHARED, _RELOAD),
+    ),
+}
+
+_TUNINGS = (stages.tune, stages.prune_gradually)
+
+
+def with_control(recipe: Recipe) -> tuple[Stage, ...]:
+    """Return the stages, and the dense network trained for as many extra steps."""
+    times = sum(stage.run in _TUNINGS for stage in recipe.stages)
+    control = Stage("control", stages.train_on(times), stages.write_plain, "stages/control.npz")
+    return (*recipe.stages, control)

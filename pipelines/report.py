@@ -1,0 +1,71 @@
+"""The outcome of a run: a table for people, `results.json` for programs."""
+
+import dataclasses
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import jax
+from rich.table import Table
+
+from pipelines.data import Dataset
+from pipelines.job import Row
+from pipelines.settings import Settings
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax-checkpoint")
+
+
+def results(settings: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
+    """Return the content of `results.json`; the README lists the fields."""
+    by_name = {row.name: row for row in rows}
+    baseline, reloaded = by_name["baseline"], by_name["reloaded"]
+    control = by_name.get("control")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "data": dataset.name,
+        "data_source": dataset.source,
+        "data_notice": dataset.notice,
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "model": settings.model,
+        "recipe": settings.recipe,
+        "seed": settings.seed,
+        "settings": settings.as_json(),
+        "stages": [dataclasses.asdict(row) for row in rows],
+        "baseline_accuracy": baseline.accuracy,
+        "baseline_bytes": baseline.size_bytes,
+        "compressed_bytes": reloaded.size_bytes,
+        "ratio": baseline.size_bytes / reloaded.size_bytes,
+        "reloaded_accuracy": reloaded.accuracy,
+        "reload_exact": reloaded.facts["exact"],
+        "control_accuracy": control.accuracy if control else None,
+        "seconds": sum(row.seconds for row in rows),
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in _PACKAGES},
+        "device": {"kind": jax.devices()[0].device_kind, "platform": jax.default_backend()},
+    }
+
+
+def table(settings: Settings, dataset: Dataset, rows: list[Row]) -> Table:
+    """Return the table that a run ends with, one row a stage."""
+    title = f"{settings.model} on {dataset.name}, seed {settings.seed}, recipe {settings.recipe}"
+    caption = "Accuracy on the test images; sparsity and distinct weights over the kernels."
+    if dataset.notice:
+        caption = f"{dataset.notice}\n{caption}"
+    shown = Table(title=title, caption=caption)
+    shown.add_column("stage", no_wrap=True)
+    for heading in ("accuracy", "sparsity", "distinct", "bytes", "ratio", "seconds"):
+        shown.add_column(heading, justify="right")
+    baseline = rows[0].size_bytes
+    for row in rows:
+        shown.add_row(
+            row.name,
+            f"{row.accuracy:.2%}",
+            f"{row.sparsity:.1%}",
+            f"{row.distinct_weights:,}",
+            f"{row.size_bytes:,}",
+            f"{baseline / row.size_bytes:.2f}x",
+            f"{row.seconds:.1f}",
+        )
+    return shown

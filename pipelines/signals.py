@@ -1,0 +1,40 @@
+"""Stopping politely: Ctrl-C and SIGTERM ask a run to stop at the next step."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Stop:
+    """Whether somebody asked to stop, and how."""
+
+    signal_number: int | None = None
+
+    def __call__(self) -> bool:
+        """Return whether to stop."""
+        return self.signal_number is not None
+
+    @property
+    def exit_status(self) -> int:
+        """Status a shell expects of a process that stopped on a signal: 130 or 143."""
+        return 128 + (self.signal_number or 0)
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Yield a `Stop` that SIGINT and SIGTERM set; a second signal interrupts at once."""
+    stop = Stop()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        if stop():
+            raise KeyboardInterrupt
+        stop.signal_number = number
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,149 @@
+"""One training step and one fit loop for every network and every stage."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nets.functional import Net, Params, Stats
+from pipelines.compiled import jit
+from pipelines.data.dataset import Split
+
+EVAL_BATCH = 512
+
+View = Callable[[jax.Array], jax.Array]
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class TrainState(NamedTuple):
+    """Everything that a training step changes."""
+
+    params: Params
+    stats: Stats
+    opt_state: Any
+
+
+class Position(NamedTuple):
+    """Where in a fit: batches already taken of an epoch, both counted from 0."""
+
+    epoch: int = 0
+    batch: int = 0
+
+
+class Tick(NamedTuple):
+    """One training step done.
+
+    Attributes:
+        state: after the step.
+        position: where the next step would start.
+        loss: mean loss of the batch, on the device.
+        accuracy: share of the batch that was right, on the device.
+    """
+
+    state: TrainState
+    position: Position
+    loss: jax.Array
+    accuracy: jax.Array
+
+
+class Score(NamedTuple):
+    """How good a network is on a split."""
+
+    accuracy: float
+    loss: float
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return the mean cross entropy of integer labels."""
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+
+def make_step(
+    net: Net, view: View, tx: optax.GradientTransformation, loss: Loss = cross_entropy
+) -> Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, jax.Array, jax.Array]]:
+    """Return the compiled step `(state, images, labels) -> (state, loss, accuracy)`."""
+
+    def step(
+        state: TrainState, images: jax.Array, labels: jax.Array
+    ) -> tuple[TrainState, jax.Array, jax.Array]:
+        def objective(params: Params) -> tuple[jax.Array, tuple[jax.Array, Stats]]:
+            logits, stats = net.apply_training(params, state.stats, view(images))
+            return loss(logits, labels), (logits, stats)
+
+        (value, (logits, stats)), gradients = jax.value_and_grad(objective, has_aux=True)(
+            state.params
+        )
+        updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
+        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        return TrainState(params, stats, opt_state), value, accuracy
+
+    return jit(step, donate_argnums=0)
+
+
+def batches_per_epoch(size: int, batch_size: int) -> int:
+    """Return how many full batches an epoch has; what is left over waits for the next shuffle."""
+    return size // batch_size
+
+
+def fit(
+    step: Callable[..., tuple[TrainState, jax.Array, jax.Array]],
+    state: TrainState,
+    data: Split,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: tuple[int, ...],
+    start: Position = Position(),  # noqa: B008  (immutable)
+) -> Iterator[Tick]:
+    """Train, and yield after every step.
+
+    A Python loop over a compiled step: on a CPU a convolution inside `lax.scan` is several times
+    slower. The order of the images depends on `seed` and the epoch alone, so that a fit resumed
+    at any position goes on as if it had never stopped.
+
+    Args:
+        step: as `make_step` gives it.
+        state: to start from; its arrays are donated to the first step.
+        data: images and labels.
+        epochs: passes over the data.
+        batch_size: images a step.
+        seed: numbers that choose the order of the images.
+        start: where to start, to resume.
+    """
+    total = batches_per_epoch(len(data), batch_size)
+    for epoch in range(start.epoch, epochs):
+        order = np.random.default_rng([*seed, epoch]).permutation(len(data))
+        for batch in range(start.batch if epoch == start.epoch else 0, total):
+            chosen = order[batch * batch_size : (batch + 1) * batch_size]
+            state, loss, accuracy = step(state, data.images[chosen], data.labels[chosen])
+            last = batch + 1 == total
+            position = Position(epoch + 1, 0) if last else Position(epoch, batch + 1)
+            yield Tick(state, position, loss, accuracy)
+
+
+def make_logits(net: Net, view: View) -> Callable[[Params, Stats, np.ndarray], np.ndarray]:
+    """Return `(params, stats, images) -> logits` over whole splits, compiled once."""
+    apply = jit(lambda params, stats, images: net.apply(params, stats, view(images)))
+
+    def logits(params: Params, stats: Stats, images: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(images), EVAL_BATCH):
+            batch = images[start : start + EVAL_BATCH]
+            padding = [(0, EVAL_BATCH - len(batch))] + [(0, 0)] * (images.ndim - 1)
+            parts.append(np.asarray(apply(params, stats, np.pad(batch, padding)))[: len(batch)])
+        return np.concatenate(parts)
+
+    return logits
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> Score:
+    """Return accuracy and mean cross entropy of logits."""
+    wide = logits.astype(np.float64)
+    top = wide.max(axis=1)
+    log_sum = top + np.log(np.sum(np.exp(wide - top[:, None]), axis=1))
+    loss = float(np.mean(log_sum - wide[np.arange(len(labels)), labels]))
+    return Score(accuracy=float(np.mean(logits.argmax(axis=1) == labels)), loss=loss)

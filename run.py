@@ -1,0 +1,194 @@
+"""Train a network, compress it, and prove that the file works: `python run.py --model cifar`."""
+
+import argparse
+import dataclasses
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines import device
+from pipelines.console import Console
+from pipelines.data import DATASETS, DataError, Dataset, load
+from pipelines.folder import FolderError, claim, locked, write_json
+from pipelines.job import Diverged, Interrupted, Job
+from pipelines.models import MODELS
+from pipelines.recipes import RECIPES
+from pipelines.report import results, table
+from pipelines.settings import DEFAULT_EPOCHS, Settings, SettingsError
+from pipelines.signals import Stop, stop_on_signals
+
+REFUSED, FAILED = 2, 1
+
+_EPILOG = f"""\
+models:
+{chr(10).join(f"  {name:14} {model.summary}" for name, model in MODELS.items())}
+
+recipes:
+{chr(10).join(f"  {name:14} {recipe.summary}" for name, recipe in RECIPES.items())}
+
+default epochs (training, each fine-tuning):
+{chr(10).join(f"  {name:14} {e.train}, {e.finetune}" for name, e in DEFAULT_EPOCHS.items())}
+
+examples:
+  python run.py --model cifar
+  python run.py --model cifar --data fashion_mnist --sparsity 0.5 --control
+  python run.py --model cifar --data digits --limit 500 --epochs 2 --out runs/quick
+  python run.py --model cifar --data digits --out runs/quick --resume
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; defaults are those of `Settings`."""
+    result = argparse.ArgumentParser(
+        prog="run.py",
+        description="Train a network, prune it, share its weights, write one compressed .npz, "
+        "load it back and compare the logits to the bit.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    default = Settings()
+    what = result.add_argument_group("what to do")
+    what.add_argument("--model", required=True, choices=MODELS, help="network, see below")
+    what.add_argument("--recipe", default=default.recipe, choices=RECIPES, help="see below")
+    what.add_argument(
+        "--sparsity",
+        type=float,
+        default=default.sparsity,
+        metavar="S",
+        help="fraction of the kernels' weights to remove, in [0, 1) (default: %(default)s)",
+    )
+    what.add_argument(
+        "--clusters",
+        type=int,
+        default=default.clusters,
+        metavar="K",
+        help="values a layer may use beside zero (default: %(default)s)",
+    )
+    what.add_argument(
+        "--control",
+        action="store_true",
+        help="also train the dense network for as many extra steps, and report it",
+    )
+    data = result.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        default=default.data,
+        choices=["auto", *DATASETS],
+        help="auto takes CIFAR-10 from disk or from its website, else the embedded digits",
+    )
+    data.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="where the dataset lies, in any usual form"
+    )
+    data.add_argument("--limit", type=int, metavar="N", help="use only N training images")
+    training = result.add_argument_group("training")
+    training.add_argument("--epochs", type=int, metavar="N", help="passes of the first training")
+    training.add_argument(
+        "--finetune-epochs", type=int, metavar="N", help="passes of each fine-tuning"
+    )
+    training.add_argument(
+        "--batch-size", type=int, default=default.batch_size, metavar="N", help="(%(default)s)"
+    )
+    training.add_argument(
+        "--lr", type=float, default=default.lr, metavar="R", help="peak rate (%(default)s)"
+    )
+    training.add_argument(
+        "--seed", type=int, default=default.seed, metavar="N", help="(%(default)s)"
+    )
+    training.add_argument("--device", default="auto", choices=device.DEVICES, help="(%(default)s)")
+    output = result.add_argument_group("output")
+    output.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder (default: runs/MODEL-DATA-TIME)"
+    )
+    output.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run in --out"
+    )
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser().parse_args(words)
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    settings = Settings(**{name: v for name, v in vars(arguments).items() if name in fields})
+    console = Console()
+    try:
+        settings.check()
+        if arguments.resume and arguments.out is None:
+            raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
+        where = device.choose(arguments.device)
+        dataset = _load(settings, console)
+        settings = settings.resolved(dataset.name, len(dataset.train))
+        folder = arguments.out or Path(
+            f"runs/{settings.model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        )
+        with locked(folder), console.log_to(folder / "log.txt"), stop_on_signals() as stop:
+            claim(
+                folder,
+                settings.as_json() | {"data_fingerprint": dataset.fingerprint},
+                resume=arguments.resume,
+            )
+            console.line(f"{settings.model} on {dataset.name} ({dataset.source}), {where}")
+            if dataset.notice:
+                console.loud(dataset.notice)
+            return _run(Job(settings, dataset, folder, console, stop), dataset, stop, words)
+    except (SettingsError, DataError, FolderError) as error:
+        print(f"run.py: {error}", file=sys.stderr)  # noqa: T201
+        return REFUSED
+    except KeyboardInterrupt:
+        print("run.py: interrupted", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def _load(settings: Settings, console: Console) -> Dataset:
+    with console.downloads() as progress:
+        return load(
+            settings.data, data_dir=settings.data_dir, limit=settings.limit, progress=progress
+        )
+
+
+def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
+    console = job.console
+    try:
+        rows = job.run()
+    except Interrupted as where:
+        console.loud(f"stopped in stage {where}; go on with: {_resume_command(words, job.folder)}")
+        return stop.exit_status
+    except Diverged as error:
+        console.loud(str(error))
+        return FAILED
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        smaller = max(job.settings.batch_size // 2, 1)
+        console.loud(
+            f"{job.stage}: out of memory at --batch-size {job.settings.batch_size}; pass "
+            f"--batch-size {smaller} and another --out. The last checkpoint is in {job.folder}."
+        )
+        return FAILED
+    outcome = results(job.settings, dataset, rows)
+    write_json(job.folder / "results.json", outcome)
+    console.table(table(job.settings, dataset, rows))
+    if not outcome["reload_exact"]:
+        console.loud("the reloaded network does not give the same logits: please report this")
+        return FAILED
+    console.line(
+        f"{outcome['baseline_bytes']:,} -> {outcome['compressed_bytes']:,} bytes, "
+        f"{outcome['ratio']:.1f}x smaller; reloaded logits are the same to the bit. "
+        f"Files in {job.folder}"
+    )
+    return 0
+
+
+def _resume_command(words: list[str], folder: Path) -> str:
+    words = [word for word in words if word != "--resume"]
+    if not any(word == "--out" or word.startswith("--out=") for word in words):
+        words += ["--out", str(folder)]
+    return f"python run.py {shlex.join(words)} --resume"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
