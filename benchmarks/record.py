@@ -1,0 +1,43 @@
+"""Writing figures down with everything that is needed to repeat them."""
+
+import json
+import os
+import platform
+import shlex
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def hardware() -> str:
+    """Return one line: processor, cores this process may use, memory."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        pairs = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+        fields = {name.strip(): value.strip() for name, _, value in pairs}
+        features = [name for name in ("avx2", "avx512f", "amx_tile") if name in fields["flags"]]
+        model = f"{fields['model name']} ({', '.join(features)})"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {cores} core{'s' if cores != 1 else ''}"
+
+
+def write(name: str, *, seeds: list[int], figures: Any, **more: Any) -> Path:
+    """Write `benchmarks/results/NAME.json`: figures, command, hardware, versions, seeds."""
+    words = ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    record = {
+        "command": shlex.join(words),
+        "hardware": hardware(),
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("jax", "jaxlib", "numpy", "optax", "flax")},
+        "seeds": seeds,
+        **more,
+        "figures": figures,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    return path
