@@ -4,13 +4,9 @@ The file holds data only, no pickle and no class names: a manifest (JSON in a me
 and one member for each kind of stream, all tensors merged. The README documents the format.
 """
 
-import contextlib
-import io
 import json
 import os
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,21 +14,24 @@ from typing import Any
 import ml_dtypes  # noqa: F401  (registers bfloat16 and its kin with numpy)
 import numpy as np
 
+from jaxcompress.archive import (
+    ArtifactError,
+    read_member,
+    read_members,
+    reading,
+    write_atomically,
+    write_members,
+)
 from jaxcompress.leaves import Clustered, Sparse, dense, is_compressed
 from jaxcompress.outline import fill, outline
 from jaxcompress.packing import csr
 from jaxcompress.trees import PyTree, as_jax, named_leaves
 
 VERSION = 1
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # no clock in the file: same input, same bytes
 _DTYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
 )
-
-
-class ArtifactError(ValueError):
-    """A file that is not what it should be: says which, where and what was found."""
 
 
 def save(
@@ -79,8 +78,8 @@ def load_compressed(path: str | os.PathLike[str]) -> PyTree:
         ArtifactError: the file is damaged or not of this format.
         OSError: the file cannot be read.
     """
-    with _reading(path):
-        members = _read_members(Path(path).read_bytes())
+    with reading(path):
+        members = read_members(Path(path).read_bytes())
         manifest = _read_manifest(members)
         streams = _Reader(members)
         leaves = [_read_tensor(entry, streams) for entry in manifest["tensors"]]
@@ -95,8 +94,8 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
         ArtifactError: the file is damaged or not of this format.
         OSError: the file cannot be read.
     """
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        return _read_manifest({"manifest": _read_member(archive, "manifest.npy")})
+    with reading(path), zipfile.ZipFile(path) as archive:
+        return _read_manifest({"manifest": read_member(archive, "manifest.npy")})
 
 
 def encode(tree: PyTree, *, metadata: Mapping[str, Any] | None = None) -> bytes:
@@ -122,39 +121,7 @@ def encode(tree: PyTree, *, metadata: Mapping[str, Any] | None = None) -> bytes:
         ) from None
     members = {"manifest": np.frombuffer(text.encode(), np.uint8)}
     members |= {name: _narrow(name, np.concatenate(parts)) for name, parts in streams.items()}
-    return _write_members(members)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file at `path` by `data`, or leave it as it was.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":  # the rename itself reaches the disk with its folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return write_members(members)
 
 
 # Writing: every tensor adds to the streams and leaves an entry in the manifest.
@@ -211,51 +178,7 @@ def _narrow(name: str, stream: np.ndarray) -> np.ndarray:
     return stream.view(np.uint16) if name.endswith("bfloat16") else stream
 
 
-def _write_members(members: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in members.items():
-            info = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.create_system = 3
-            content = io.BytesIO()
-            np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(info, content.getvalue(), compresslevel=9)
-    return buffer.getvalue()
-
-
 # Reading: JAX clamps indices out of range without a word, so everything is checked in numpy.
-
-
-@contextlib.contextmanager
-def _reading(path: str | os.PathLike[str]) -> Any:
-    """Turn whatever a damaged file raises into one kind of error that names the file."""
-    try:
-        yield
-    except (
-        *(ArtifactError, zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError),
-        *(NotImplementedError, RecursionError, OverflowError, zlib.error, RuntimeError),
-    ) as error:
-        reason = str(error) if isinstance(error, ArtifactError) else f"not readable: {error}"
-        raise ArtifactError(f"{os.fspath(path)}: {reason}") from None
-
-
-def _read_members(data: bytes) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = archive.namelist()
-        if len(set(names)) != len(names):
-            raise ArtifactError(f"members must be unique, found {sorted(names)}")
-        return {name.removesuffix(".npy"): _read_member(archive, name) for name in names}
-
-
-def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    with archive.open(name) as file:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-        if file.read(1):
-            raise ArtifactError(f"{name}: bytes after the array")
-    if array.ndim != 1:
-        raise ArtifactError(f"{name}: expected one axis, found {array.ndim}")
-    return array
 
 
 def _read_manifest(members: dict[str, np.ndarray]) -> dict[str, Any]:

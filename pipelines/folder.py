@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from jaxcompress.codec import write_atomically
+from jaxcompress.archive import write_atomically
 
 
 class FolderError(Exception):

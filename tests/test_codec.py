@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jaxcompress as jc
-from jaxcompress import codec
+from jaxcompress import archive, codec
 from jaxcompress.packing import csr
 
 
@@ -71,7 +71,7 @@ def test_dense_floats_keep_every_bit(values):
 
 
 def decode(data):
-    members = codec._read_members(data)
+    members = archive.read_members(data)
     manifest = codec._read_manifest(members)
     streams = codec._Reader(members)
     leaves = [codec._read_tensor(entry, streams) for entry in manifest["tensors"]]

@@ -1,0 +1,9 @@
+"""Optax transforms that keep an invariant while training.
+
+Their state lives in `opt_state`: checkpoints and sharding come free.
+"""
+
+from jaxcompress.optim.masking import current_mask, gradual_pruning, hold_mask
+from jaxcompress.optim.sharing import share_centroids
+
+__all__ = ["current_mask", "gradual_pruning", "hold_mask", "share_centroids"]

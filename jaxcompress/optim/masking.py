@@ -1,0 +1,159 @@
+"""Masks held while training: pruned weights stay at exactly zero.
+
+Masking gradients is not enough: momentum and weight decay go on moving a weight whose gradient
+is zero. These transforms see the final update, so that what must hold, holds exactly after
+every step.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxcompress.optim.by_leaf import check_leaves, check_params, map_leaves
+from jaxcompress.prune.masks import removed_count
+from jaxcompress.prune.select import keep_largest
+from jaxcompress.schedules import cubic_sparsity
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+
+
+class HoldMaskState(NamedTuple):
+    """State of `hold_mask`: the mask itself."""
+
+    mask: PyTree
+
+
+class GradualPruningState(NamedTuple):
+    """State of `gradual_pruning`: steps taken, and the mask of now."""
+
+    step: jax.Array
+    mask: PyTree
+
+
+def hold_mask(mask: PyTree) -> optax.GradientTransformation:
+    """Keep pruned weights at exactly zero; put it last in the chain.
+
+    `update = where(mask, update, -param)`, so that `param + update` is 0 where the mask is False,
+    whatever momentum and weight decay asked for.
+
+    Args:
+        mask: tree of booleans like the params, as `magnitude_mask` gives it.
+
+    Returns:
+        A transform for the end of `optax.chain`; its `update` needs `params`.
+
+    Raises:
+        ValueError: in `init`, when mask and params do not match; in `update`, without params.
+
+    Example:
+        >>> tx = optax.chain(optax.adam(0.1), hold_mask({"w": jnp.array([True, False])}))
+        >>> params = {"w": jnp.array([1.0, 0.5])}
+        >>> updates, _ = tx.update({"w": jnp.ones(2)}, tx.init(params), params)
+        >>> [round(float(w), 3) for w in optax.apply_updates(params, updates)["w"]]
+        [0.9, 0.0]
+    """
+
+    def init(params: PyTree) -> PyTree:
+        check_leaves("mask", mask, params)
+        return HoldMaskState(jax.tree.map(jnp.asarray, mask))
+
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+        check_params("hold_mask", params)
+        return map_leaves(_hold, updates, params, state.mask), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def gradual_pruning(
+    sparsity: float,
+    *,
+    begin: int,
+    end: int,
+    every: int = 1,
+    initial: float = 0.0,
+    scope: Scope = kernels,
+) -> optax.GradientTransformation:
+    """Prune by magnitude while training, on the cubic schedule; put it last in the chain.
+
+    At steps `begin, begin + every, ...` and `end` the mask is drawn anew over all leaves in the
+    scope together, from the weights as they would be after the update; `current_mask(opt_state)`
+    reads it. What is pruned stays pruned, and at step `end` exactly `round(sparsity * n)` of the
+    `n` weights in the scope are zero.
+
+    Args:
+        sparsity: final fraction of the weights in the scope, in [0, 1).
+        begin: optimizer step of the first pruning, from 0.
+        end: optimizer step of the last.
+        every: steps from one pruning to the next.
+        initial: sparsity of the first pruning.
+        scope: which leaves are pruned.
+
+    Returns:
+        A transform for the end of `optax.chain`; its `update` needs `params`.
+
+    Raises:
+        ValueError: as `cubic_sparsity`, `every` below 1, an empty scope.
+
+    Source: Zhu and Gupta 2017, arXiv:1710.01878.
+    """
+    schedule = cubic_sparsity(sparsity, begin=begin, end=end, initial=initial)
+    if every < 1:
+        raise ValueError(f"every: must be at least 1 step, got {every}; 100 is usual.")
+
+    def init(params: PyTree) -> PyTree:
+        in_scope(named_leaves(params), scope)
+        mask = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
+        return GradualPruningState(jnp.zeros([], jnp.int32), mask)
+
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+        check_params("gradual_pruning", params)
+        chosen = in_scope(named_leaves(params), scope)
+        masks = jax.tree.leaves(state.mask)
+        moved = jax.tree.leaves(map_leaves(jnp.add, params, updates))
+        size = sum(m.size for m, pick in zip(masks, chosen, strict=True) if pick)
+        final = removed_count("params", sparsity, size)
+        by_schedule = jnp.round(schedule(state.step) * size).astype(jnp.int32)
+        removed = jnp.where(state.step >= end, final, jnp.minimum(by_schedule, final))
+
+        def prune(masks: list[jax.Array]) -> list[jax.Array]:
+            # Pruned weights score below all others, so that none of them comes back.
+            scores = [
+                jnp.where(m, abs(w), -1)
+                for m, w, pick in zip(masks, moved, chosen, strict=True)
+                if pick
+            ]
+            drawn = iter(keep_largest(scores, removed))
+            return [next(drawn) if pick else m for m, pick in zip(masks, chosen, strict=True)]
+
+        due = ((state.step - begin) % every == 0) & (state.step >= begin) & (state.step < end)
+        masks = jax.lax.cond(due | (state.step == end), prune, lambda masks: masks, masks)
+        mask = jax.tree.unflatten(jax.tree.structure(state.mask), masks)
+        held = map_leaves(_hold, updates, params, mask)
+        return held, GradualPruningState(jnp.asarray(optax.safe_increment(state.step)), mask)
+
+    return optax.GradientTransformation(init, update)
+
+
+def current_mask(opt_state: PyTree) -> PyTree:
+    """Return the mask that `hold_mask` or `gradual_pruning` keeps in an optimizer state.
+
+    Raises:
+        ValueError: `opt_state` holds no mask, or more than one.
+    """
+    kinds = (HoldMaskState, GradualPruningState)
+    found = [
+        node
+        for node in jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, kinds))
+        if isinstance(node, kinds)
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            f"opt_state: must hold one mask, got {len(found)}; chain exactly one of hold_mask and "
+            "gradual_pruning."
+        )
+    return found[0].mask
+
+
+def _hold(update: jax.Array, param: jax.Array, mask: jax.Array) -> jax.Array:
+    return jnp.where(mask, update, -param.astype(update.dtype))

@@ -1,0 +1,125 @@
+"""Sharing held while training: the optimizer sees centroids, the network sees weights."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxcompress.leaves import Clustered, is_compressed
+from jaxcompress.optim.by_leaf import check_leaves, check_params
+from jaxcompress.trees import NamedLeaves, PyTree, is_traced, named_leaves
+
+
+class ShareCentroidsState(NamedTuple):
+    """State of `share_centroids`.
+
+    Attributes:
+        inner: state of the wrapped optimizer, on centroids.
+        codes: per leaf, the cluster of every weight, 0 where pruned; None if not shared.
+        first: per leaf, the position of one member of each cluster; None if not shared.
+    """
+
+    inner: Any
+    codes: list[jax.Array | None]
+    first: list[jax.Array | None]
+
+
+def share_centroids(
+    inner: optax.GradientTransformation, shared: PyTree
+) -> optax.GradientTransformation:
+    """Let `inner` train the centroids of shared weights instead of the weights.
+
+    The gradient of a centroid is the sum of its members' gradients; moments and weight decay of
+    `inner` live on centroids; its update of a centroid goes to every member. Members start equal
+    and take equal updates, so that a leaf keeps at most `k` distinct non-zero values, exactly.
+    Leaves that are not shared train as ever. Pruned weights stay zero.
+
+    Args:
+        inner: any optax transform that works entry by entry.
+        shared: tree with `Clustered` leaves, as `kmeans` gives it; train `dense(shared)`.
+
+    Returns:
+        A transform that wraps `inner`; its `update` needs `params`.
+
+    Raises:
+        ValueError: in `init`, when the params are not `dense(shared)`; in `update`, without
+            params.
+
+    Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, section 3.
+    """
+    named = named_leaves(shared, is_leaf=is_compressed)
+    if not any(isinstance(leaf, Clustered) for leaf in named.leaves):
+        raise ValueError(
+            "shared: at least one leaf must be Clustered, got none; make it with kmeans."
+        )
+
+    def init(params: PyTree) -> PyTree:
+        check_leaves("shared", named.leaves, params)
+        if not is_traced(params):
+            _check_shared(named, params)
+        codes = [
+            jnp.asarray(leaf.codes) if isinstance(leaf, Clustered) else None
+            for leaf in named.leaves
+        ]
+        first = [
+            jnp.asarray(_first_members(leaf)) if isinstance(leaf, Clustered) else None
+            for leaf in named.leaves
+        ]
+        centroids = list(map(_centroids, jax.tree.leaves(params), first))
+        return ShareCentroidsState(inner.init(centroids), codes, first)
+
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+        check_params("share_centroids", params)
+        gradients, treedef = jax.tree.flatten(updates)
+        tensors = jax.tree.leaves(params)
+        sums = list(map(_sum_by_cluster, gradients, state.codes, state.first))
+        centroids = list(map(_centroids, tensors, state.first))
+        steps, inner_state = inner.update(sums, state.inner, centroids)
+        moved = list(map(_to_members, jax.tree.leaves(steps), state.codes, tensors))
+        return jax.tree.unflatten(treedef, moved), state._replace(inner=inner_state)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _check_shared(named: NamedLeaves, params: PyTree) -> None:
+    """Refuse params that are not the dense form of the leaves: members must start equal."""
+    for path, leaf, tensor in zip(named.paths, named.leaves, jax.tree.leaves(params), strict=True):
+        if isinstance(leaf, Clustered) and not np.array_equal(leaf.dense(), tensor):
+            raise ValueError(
+                f"{path}: params must be the shared weights themselves, got other values; start "
+                "from dense(shared)."
+            )
+
+
+def _first_members(leaf: Clustered) -> np.ndarray:
+    """Return for each cluster the position of its first member, 0 where it has none."""
+    used, first = np.unique(np.asarray(leaf.codes).ravel(), return_index=True)
+    positions = np.zeros(len(leaf.codebook) + 1, np.int32)
+    positions[used] = first
+    return positions[1:]
+
+
+# In what follows a leaf that is not shared has None for codes and first members, and passes.
+
+
+def _centroids(tensor: jax.Array, first: jax.Array | None) -> jax.Array:
+    return tensor if first is None else tensor.ravel()[first]
+
+
+def _sum_by_cluster(
+    gradient: jax.Array, codes: jax.Array | None, first: jax.Array | None
+) -> jax.Array:
+    if codes is None or first is None:
+        return gradient
+    sums = jnp.zeros(first.size + 1, gradient.dtype).at[codes.ravel()].add(gradient.ravel())
+    return sums[1:]
+
+
+def _to_members(step: jax.Array, codes: jax.Array | None, tensor: jax.Array) -> jax.Array:
+    """Give every member the step of its centroid, and pruned weights the step back to zero."""
+    if codes is None:
+        return step
+    table = jnp.concatenate([jnp.zeros(1, step.dtype), step])
+    return jnp.where(codes == 0, -tensor.astype(step.dtype), table[codes])

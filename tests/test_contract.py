@@ -1,0 +1,141 @@
+"""One table of techniques, one set of promises that each of them keeps."""
+
+from collections import namedtuple
+from typing import NamedTuple
+
+import equinox as eqx
+import flax.core
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import jaxcompress as jc
+from jaxcompress.trees import named_leaves
+
+
+def random_half(params):
+    return jc.apply_mask(params, jc.random_mask(params, 0.5, key=jax.random.key(7)))
+
+
+class Technique(NamedTuple):
+    """From params to params (or to leaves that stand for them)."""
+
+    apply: object
+    jits: bool = True
+    idempotent: bool = True
+
+
+TECHNIQUES = {
+    "magnitude": Technique(lambda p: jc.apply_mask(p, jc.magnitude_mask(p, 0.6))),
+    "layerwise": Technique(lambda p: jc.apply_mask(p, jc.layerwise_mask(p, 0.6))),
+    "random": Technique(random_half),
+    "2:4": Technique(lambda p: jc.apply_mask(p, jc.nm_mask(p, 2, 4))),
+    "erk": Technique(lambda p: jc.apply_mask(p, jc.layerwise_mask(p, jc.erk_sparsities(p, 0.6)))),
+    "k-means": Technique(lambda p: jc.dense(jc.kmeans(p, 3)), jits=False),
+    "sparse": Technique(lambda p: jc.dense(jc.sparse(p)), jits=False),
+}
+
+Pair = namedtuple("Pair", "kernel bias")
+
+
+class Module(eqx.Module):
+    kernel: jax.Array
+    bias: jax.Array
+    activation: object = eqx.field(static=True, default=jax.nn.relu)
+
+
+def kernel():
+    return jax.random.normal(jax.random.key(0), (8, 5))
+
+
+TREES = {
+    "dict": lambda: {"layer": {"kernel": kernel(), "bias": jnp.ones(5)}, "none": None},
+    "frozen dict": lambda: flax.core.freeze({"kernel": kernel(), "bias": jnp.ones(5)}),
+    "named tuple": lambda: Pair(kernel(), jnp.ones(5)),
+    "list": lambda: [kernel(), (jnp.ones(5),)],
+    "equinox": lambda: Module(kernel(), jnp.ones(5)),
+    "nnx state": lambda: nnx.state(nnx.Linear(8, 5, rngs=nnx.Rngs(0))),
+    "bfloat16": lambda: {"kernel": kernel().astype(jnp.bfloat16)},
+}
+
+
+def assert_equal(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(np.asarray(x, np.float32), np.asarray(y, np.float32))
+
+
+@pytest.mark.filterwarnings("ignore:.*fewer than")
+@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_structure_and_dtype_are_kept_and_applying_twice_changes_nothing(name, tree):
+    technique, params = TECHNIQUES[name], TREES[tree]()
+    once = technique.apply(params)
+    assert jax.tree.structure(once) == jax.tree.structure(params)
+    for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(once), strict=True):
+        assert before.dtype == after.dtype and before.shape == after.shape
+        if before.ndim < 2:
+            np.testing.assert_array_equal(before, after)
+        else:
+            assert np.any(np.asarray(before != after)) or name == "sparse"
+    if technique.idempotent:
+        assert_equal(technique.apply(once), once)
+
+
+@pytest.mark.parametrize("name", [name for name, t in TECHNIQUES.items() if t.jits])
+def test_jit_equals_eager(name):
+    technique, params = TECHNIQUES[name], TREES["dict"]()
+    assert_equal(jax.jit(technique.apply)(params), technique.apply(params))
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_files_keep_the_leaves(tmp_path, tree):
+    params = TREES[tree]()
+    shared = jc.kmeans(params, 3)
+    jc.save(tmp_path / "m.npz", shared)
+    loaded, expected = named_leaves(jc.load(tmp_path / "m.npz")), named_leaves(jc.dense(shared))
+    by_path = dict(zip(loaded.paths, loaded.leaves, strict=True))
+    for path, leaf in zip(expected.paths, expected.leaves, strict=True):
+        assert_equal(by_path.pop(path), leaf)
+    assert not by_path
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_transforms_train_every_kind_of_tree(tree):
+    params = TREES[tree]()
+    mask = jc.magnitude_mask(params, 0.5)
+    pruned = jc.apply_mask(params, mask)
+    shared = jc.kmeans(pruned, 3, mask=mask)
+    for tx, start in (
+        (optax.chain(optax.adam(0.1), jc.hold_mask(mask)), pruned),
+        (jc.share_centroids(optax.adam(0.1), shared), jc.dense(shared)),
+    ):
+        gradients = jax.tree.map(jnp.ones_like, start)
+        updates, _ = tx.update(gradients, tx.init(start), start)
+        moved = optax.apply_updates(start, updates)
+        assert jax.tree.structure(moved) == jax.tree.structure(params)
+        assert jc.measure_sparsity(moved) == 0.5
+
+
+def test_the_transforms_work_in_an_nnx_optimizer():
+    layer = nnx.Linear(8, 5, rngs=nnx.Rngs(0))
+    mask = jc.magnitude_mask(nnx.state(layer, nnx.Param), 0.5)
+    nnx.update(layer, jc.apply_mask(nnx.state(layer, nnx.Param), mask))
+    tx = optax.chain(optax.adam(0.1), jc.hold_mask(mask))
+    optimizer = nnx.Optimizer(layer, tx, wrt=nnx.Param)
+    gradients = nnx.grad(lambda m: jnp.sum((m(jnp.ones((2, 8))) - 1) ** 2))(layer)
+    optimizer.update(layer, gradients)
+    assert jc.measure_sparsity(nnx.state(layer, nnx.Param)) == 0.5
+
+
+def test_masks_are_the_same_on_sharded_arrays():
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    params = {"kernel": kernel()}
+    placed = jax.device_put(params, {"kernel": spec})
+    sharded = jax.jit(lambda p: jc.magnitude_mask(p, 0.6))(placed)
+    assert_equal(sharded, jc.magnitude_mask(params, 0.6))

@@ -1,0 +1,37 @@
+"""Counts by hand."""
+
+import numpy as np
+import pytest
+
+import jaxcompress as jc
+
+
+def params():
+    return {"kernel": np.array([[0.0, 1.0, 1.0, 2.0]], np.float32), "bias": np.zeros(4, np.float32)}
+
+
+def test_sparsity_states_its_denominator():
+    assert jc.measure_sparsity(params()) == 0.25
+    assert jc.measure_sparsity(params(), scope=jc.everything) == 5 / 8
+    assert jc.measure_sparsity(jc.sparse(params())) == 0.25
+
+
+def test_distinct_counts_per_leaf_without_zero():
+    assert jc.count_distinct(params()) == 2
+    assert jc.count_distinct({"a": params(), "b": params()}) == 4
+
+
+def test_entropy_bound_by_hand():
+    # Codes 0 1 1 2: entropy 1.5 bits each, 6 bits; two codebook entries; four float32 biases.
+    leaf = jc.kmeans(params(), 2)
+    assert jc.entropy_bound_bytes(leaf) == pytest.approx(6 / 8 + 2 * 4 + 4 * 4)
+    # Positions: 4 * H(1/4) bits, three float32 values.
+    bits = 4 * -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
+    assert jc.entropy_bound_bytes(jc.sparse(params())) == pytest.approx(bits / 8 + 12 + 16)
+    assert jc.entropy_bound_bytes(params()) == 32
+
+
+def test_no_file_beats_the_bound_for_random_codes(tmp_path):
+    weights = np.random.default_rng(0).standard_normal((300, 200)).astype(np.float32)
+    shared = jc.kmeans({"w": weights}, 16)
+    assert jc.save(tmp_path / "m.npz", shared) > jc.entropy_bound_bytes(shared)
