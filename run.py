@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; defaults are those of `Settings`."""
     result = argparse.ArgumentParser(
         prog="run.py",
-        description="Train a network, prune it, share its weights, write one compressed .npz, "
+        description="Train a network, prune it, share its weights, write one compressed .npz,\n"
         "load it back and compare the logits to the bit.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

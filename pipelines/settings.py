@@ -70,7 +70,7 @@ class Settings:
             removed_count("--sparsity", self.sparsity, 1)
             check_clusters(self.clusters)
         except (TypeError, ValueError) as error:
-            raise SettingsError(str(error).replace("clusters: k", "--clusters")) from None
+            raise SettingsError(str(error).replace("clusters: k", "--clusters:")) from None
         for flag, value in (("--epochs", self.epochs), ("--finetune-epochs", self.finetune_epochs)):
             if value is not None and value < 1:
                 raise SettingsError(f"{flag}: must be at least 1, got {value}.")

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxcompress.trees import PyTree, everything
+from jaxcompress.trees import Array, PyTree, everything, is_traced
 
 Score = Callable[[PyTree], PyTree]
 """From parameters to a tree of the same shapes that says how much each weight matters."""
@@ -16,7 +17,14 @@ def magnitude(params: PyTree) -> PyTree:
 
     Source: Han et al. 2015, arXiv:1506.02626.
     """
-    return jax.tree.map(lambda leaf: abs(leaf) if everything("", leaf) else leaf, params)
+
+    def score(leaf: Array) -> Array:
+        if not everything("", leaf):
+            return leaf
+        # Concrete scores are selected from in numpy, which is also faster at taking them.
+        return abs(leaf) if is_traced(leaf) else np.abs(np.asarray(leaf))
+
+    return jax.tree.map(score, params)
 
 
 def random_score(key: jax.Array) -> Score:

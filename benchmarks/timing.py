@@ -1,0 +1,28 @@
+"""Timing peers against each other in one run."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def interleaved(peers: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Return seconds of each peer, called in turn `rounds` times after one warm-up each.
+
+    Neighbouring calls meet the same weather: compare their ratios, not their seconds.
+    """
+    for call in peers.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in peers}
+    for _ in range(rounds):
+        for name, call in peers.items():
+            started = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], name: str, peer: str) -> float:
+    """Return the median over rounds of how many times as long `name` took as `peer`."""
+    pairs = zip(seconds[name], seconds[peer], strict=True)
+    return round(statistics.median(mine / theirs for mine, theirs in pairs), 3)

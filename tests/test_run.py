@@ -1,0 +1,265 @@
+"""`run.py` from end to end on a few real images, and every way to be refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxcompress as jc
+import run
+from pipelines import job as job_module
+from pipelines.folder import FolderError, locked
+from pipelines.models import MODELS
+
+ROOT = Path(__file__).parent.parent
+TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
+
+
+def tiny(out, *more):
+    return run.main([*TINY, "--out", str(out), *more])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "finished"
+    assert tiny(out, "--control", "--seed", "3") == 0
+    return out
+
+
+STAGES = ["baseline", "pruned", "pruned + tuned", "shared", "shared + tuned", "reloaded", "control"]
+
+
+def test_results_have_the_documented_fields(finished):
+    results = json.loads((finished / "results.json").read_text())
+    assert results["schema_version"] == 1
+    assert (results["data"], results["model"], results["seed"]) == ("digits", "lenet-300-100", 3)
+    assert [row["name"] for row in results["stages"]] == STAGES
+    for row in results["stages"]:
+        assert 0 < row["accuracy"] <= 1 and row["loss"] > 0 and row["seconds"] > 0
+        assert row["size_bytes"] > 0 and 0 <= row["sparsity"] < 1
+    assert results["reload_exact"] is True
+    assert results["ratio"] == results["baseline_bytes"] / results["compressed_bytes"] > 20
+    assert results["train_images"] == 256 and results["test_images"] == 540
+    fields = [
+        line.split("`")[1] for line in readme_section("results.json") if line.startswith("- `")
+    ]
+    assert set(fields) == set(results), "the README lists the fields"
+    assert set(results["versions"]) >= {"jax", "numpy", "python"} and results["device"]["kind"]
+
+
+def readme_section(heading):
+    text = (ROOT / "README.md").read_text()
+    return text.split(f"# `{heading}`", 1)[1].split("\n#", 1)[0].splitlines()
+
+
+def test_sparsity_and_sharing_are_what_was_asked(finished):
+    rows = {
+        row["name"]: row for row in json.loads((finished / "results.json").read_text())["stages"]
+    }
+    prunable = 784 * 300 + 300 * 100 + 100 * 10
+    for name in STAGES[1:-1]:
+        assert rows[name]["sparsity"] == pytest.approx(round(0.9 * prunable) / prunable)
+    for name in STAGES[3:-1]:
+        assert rows[name]["distinct_weights"] <= 3 * 16
+    assert rows["control"]["sparsity"] < 0.01
+    assert rows["control"]["size_bytes"] == rows["baseline"]["size_bytes"]
+
+
+def test_files_are_what_the_table_says(finished):
+    results = json.loads((finished / "results.json").read_text())
+    rows = {row["name"]: row for row in results["stages"]}
+    assert (finished / "baseline.npz").stat().st_size == results["baseline_bytes"]
+    assert (finished / "compressed.npz").stat().st_size == results["compressed_bytes"]
+    assert rows["shared"]["size_bytes"] == (finished / "stages/shared.npz").stat().st_size
+    with np.load(finished / "baseline.npz") as baseline:
+        assert sum(baseline[name].size for name in baseline.files) == 266_610
+        assert baseline["params/dense1/kernel"].dtype == np.float32
+    assert results["baseline_bytes"] < 266_610 * 4 + 2_000
+    assert "shared + tuned: accuracy" in (finished / "log.txt").read_text()
+
+
+def test_the_file_classifies_as_the_results_say(finished):
+    from pipelines.data import load
+
+    saved = jc.load(finished / "compressed.npz")
+    model = MODELS["lenet-300-100"]
+    classify = jax.jit(
+        lambda x: model.build().apply(saved["params"], saved["stats"], model.view(x))
+    )
+    test = load("digits").test
+    accuracy = np.mean(np.argmax(classify(test.images), axis=1) == test.labels)
+    results = json.loads((finished / "results.json").read_text())
+    assert accuracy == pytest.approx(results["reloaded_accuracy"])
+
+
+def test_a_second_run_in_the_same_folder_is_refused(finished, capsys):
+    assert tiny(finished, "--control", "--seed", "3") == 2
+    assert "holds a run already; pass --resume" in capsys.readouterr().err
+
+
+def test_a_finished_run_resumes_to_its_table(finished, capsys):
+    before = (finished / "compressed.npz").read_bytes()
+    assert tiny(finished, "--control", "--seed", "3", "--resume") == 0
+    assert "reloaded" in capsys.readouterr().out
+    assert (finished / "compressed.npz").read_bytes() == before
+
+
+def test_resuming_with_other_settings_is_refused(finished, capsys):
+    assert tiny(finished, "--control", "--seed", "4", "--sparsity", "0.5", "--resume") == 2
+    error = capsys.readouterr().err
+    assert "seed 3 then, 4 now" in error and "sparsity 0.9 then, 0.5 now" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("stop_after", [3, 9])
+def test_stopped_by_ctrl_c_it_goes_on_to_the_same_bytes(
+    tmp_path, finished, monkeypatch, capsys, stop_after
+):
+    """Ctrl-C in the middle of an epoch of training, and of fine-tuning."""
+    out, steps = tmp_path / "run", iter(range(1000))
+    original = job_module.fit
+
+    def interrupting(*args, **kwargs):
+        for tick in original(*args, **kwargs):
+            if next(steps) == stop_after:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield tick
+
+    monkeypatch.setattr(job_module, "fit", interrupting)
+    assert tiny(out, "--control", "--seed", "3") == 130
+    said = capsys.readouterr().out
+    assert f"go on with: python run.py {' '.join(TINY)} --out {out}" in said
+    assert not (out / "compressed.npz").exists()
+    assert tiny(out, "--control", "--seed", "3", "--resume") == 0
+    for name in ("compressed.npz", "stages/control.npz"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_it_goes_on_to_the_same_bytes(tmp_path, finished):
+    """SIGKILL whenever a new checkpoint appears, until a run gets through."""
+    out = tmp_path / "run"
+    command = [sys.executable, "run.py", *TINY, "--control", "--seed", "3", "--out", str(out)]
+    seen, kills = -1, 0
+    while not (out / "results.json").exists():
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        command = command if "--resume" in command else [*command, "--resume"]
+        while process.poll() is None:
+            newest = max((int(p.stem) for p in out.glob("checkpoints/*.json")), default=-1)
+            if newest > seen and kills < 6:
+                seen, kills = newest + 1, kills + 1
+                process.kill()
+            time.sleep(0.01)
+        assert process.returncode in (0, -signal.SIGKILL)
+    assert kills > 2
+    assert (out / "compressed.npz").read_bytes() == (finished / "compressed.npz").read_bytes()
+
+
+@pytest.mark.slow
+def test_sigterm_exits_143_after_a_checkpoint(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "run.py", *TINY, "--epochs", "500", "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    while not list(out.glob("checkpoints/*.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "stopped in stage baseline; go on with: python run.py" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["gradual+share", "random+share", "prune", "share"])
+def test_every_recipe_runs(tmp_path, recipe):
+    assert tiny(tmp_path / "run", "--recipe", recipe, "--control") == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    rows = {row["name"]: row for row in results["stages"]}
+    assert results["reload_exact"] and "control" in rows
+    if recipe != "share":
+        assert rows["reloaded"]["sparsity"] == pytest.approx(0.9, abs=1e-4)
+    if recipe != "prune":
+        assert rows["reloaded"]["distinct_weights"] <= 48
+
+
+REFUSALS = {
+    "--sparsity 1.2": r"--sparsity: sparsity must be in [0, 1), got 1.2; pass the fraction",
+    "--sparsity 90": "not a percentage",
+    "--sparsity -0.1": "must be in [0, 1)",
+    "--sparsity nan": "must be in [0, 1), got nan",
+    "--clusters 0": "--clusters: must be in 1 to 1024, got 0",
+    "--epochs 0": "--epochs: must be at least 1, got 0",
+    "--finetune-epochs -1": "--finetune-epochs: must be at least 1",
+    "--batch-size 0": "--batch-size: must be at least 1",
+    "--batch-size 5000": "--batch-size: must be at most the 256 training images, got 5000",
+    "--lr 0": "--lr: must be above 0",
+    "--lr inf": "--lr: must be above 0, got inf",
+    "--seed -1": "--seed: must be in 0",
+    "--limit 0": "--limit: must be at least 1",
+    "--limit 5000": "at most the 1077 training images",
+    "--data cifar10 --data-dir /nowhere": "/nowhere",
+    "--resume": "--resume: needs --out",
+    "--device gpu": "--device: no GPU that JAX can use was found; pass --device cpu",
+}
+
+
+@pytest.mark.parametrize("words", REFUSALS)
+def test_refused_in_one_line_before_any_training(tmp_path, monkeypatch, capsys, words):
+    if "gpu" in words and any(d.platform == "gpu" for d in jax.devices()):
+        pytest.skip("there is a GPU here")
+    monkeypatch.chdir(tmp_path)
+    assert run.main([*TINY, *words.split()]) == 2
+    error = capsys.readouterr().err
+    assert REFUSALS[words] in error
+    assert error.startswith("run.py: ") and error.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "nothing was written"
+
+
+def test_an_unwritable_folder_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert tiny(tmp_path / "file" / "run") == 2
+    error = capsys.readouterr().err
+    assert "cannot be written" in error and error.count("\n") == 1
+
+
+def test_two_runs_cannot_write_one_folder(tmp_path, capsys):
+    with locked(tmp_path / "run"), pytest.raises(FolderError, match=r"process \d+ on "):
+        with locked(tmp_path / "run"):
+            pass
+    with locked(tmp_path / "run"):
+        pass  # free again
+
+
+def test_out_of_memory_names_stage_batch_size_and_remedy(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory while trying to allocate")
+
+    monkeypatch.setattr(job_module, "fit", full)
+    assert tiny(tmp_path / "run") == 1
+    assert (
+        "baseline: out of memory at --batch-size 64; pass --batch-size 32"
+        in capsys.readouterr().out
+    )
+
+
+def test_divergence_is_named(tmp_path, capsys):
+    assert tiny(tmp_path / "run", "--lr", "1e38") == 1
+    assert "pass a --lr below 1e+38" in capsys.readouterr().out
+
+
+def test_help_is_a_page(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run.main(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    flags = "model data data-dir sparsity clusters epochs finetune-epochs batch-size lr seed out"
+    for flag in [*flags.split(), "device", "recipe", "resume", "limit", "control"]:
+        assert f"--{flag}" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
