@@ -1,0 +1,148 @@
+"""Generate the tables of the README from benchmarks/results; no figure is typed by hand.
+
+python benchmarks/tables.py           # rewrite README.md
+python benchmarks/tables.py --check   # exit 1 if it would change
+"""
+
+import json
+import re
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return mean and range of several seeds."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return (
+        f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+    )
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table, the first column to the left and the others to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
+
+
+def footnote(record: dict[str, Any], more: str = "") -> list[str]:
+    """Return what a reader needs to repeat the figures."""
+    seeds = ", ".join(map(str, record["seeds"]))
+    return [
+        "",
+        f"`{record['command']}`: {record['hardware']}; jax {record['versions']['jax']}, "
+        f"numpy {record['versions']['numpy']}; seeds {seeds}.{more}",
+    ]
+
+
+def pipeline(name: str) -> list[str]:
+    """Return one row for each sparsity: accuracy, control, bytes."""
+    record = json.loads((RESULTS / f"{name}.json").read_text())
+
+    def by_sparsity(run: dict[str, Any]) -> float:
+        return run["sparsity"]
+
+    rows = []
+    for sparsity, group in groupby(sorted(record["figures"], key=by_sparsity), by_sparsity):
+        runs = list(group)
+
+        def percent(field: str, runs: list[dict[str, Any]] = runs) -> str:
+            return spread([100 * run[field] for run in runs])
+
+        rows.append(
+            [
+                f"{sparsity:.0%}, k = {runs[0]['clusters']}",
+                percent("baseline_accuracy"),
+                percent("control_accuracy"),
+                percent("reloaded_accuracy"),
+                spread([100 * (r["reloaded_accuracy"] - r["control_accuracy"]) for r in runs]),
+                f"{runs[0]['baseline_bytes']:,}",
+                f"{statistics.mean(r['compressed_bytes'] for r in runs):,.0f}",
+                f"{statistics.mean(r['ratio'] for r in runs):.1f}x",
+                spread([r["seconds"] / 60 for r in runs], 1),
+            ]
+        )
+    header = ["setting", "baseline %", "control %", "compressed %", "against control, points"]
+    header += ["float32 bytes", "file bytes", "ratio", "minutes"]
+    return markdown(header, rows) + footnote(record, " Mean (range) over the seeds.")
+
+
+def core(name: str) -> list[str]:
+    """Return the ratios of the core to its peers."""
+    record = json.loads((RESULTS / f"{name}.json").read_text())
+    figures = record["figures"]
+    rows = [
+        [
+            f"`kmeans`, 10 million weights, k = {row['k']}",
+            "`np.sort` of them",
+            f"{row['times_np_sort']:.2f}",
+        ]
+        for row in figures["kmeans"]
+    ]
+    rows += [
+        [
+            f"`kmeans`, 100 000 {source} numbers, k = {row['k']}: inertia above the exact",
+            "kmeans1d",
+            f"{100 * row[f'inertia_above_exact_{source}']:.4f} %",
+        ]
+        for row in figures["kmeans"]
+        for source in ("normal", "Laplace", "Student t, 2")
+    ]
+    rows.append(
+        [
+            "`magnitude_mask`, 10 million weights",
+            "`np.partition` of their magnitudes",
+            f"{figures['magnitude_mask']['times_np_partition']:.2f}",
+        ]
+    )
+    for row in figures["training_step"]:
+        for kind, transform in (("masked", "hold_mask"), ("shared", "share_centroids")):
+            rows.append(
+                [
+                    f"step of {row['net']} with `{transform}`, batch 64",
+                    "the same step without",
+                    f"{row[f'{kind}_times_plain']:.2f}",
+                ]
+            )
+    added = figures["import"]["added_seconds"]
+    rows.append(["`import jaxcompress`", "after `import jax, optax`", f"+{added:.2f} s"])
+    return markdown(["what", "peer", "times the peer"], rows) + footnote(record)
+
+
+TABLES: dict[str, Callable[[str], list[str]]] = {
+    "pipeline_fashion_mnist": pipeline,
+    "pipeline_digits": pipeline,
+    "core": core,
+}
+
+
+def rendered(text: str) -> str:
+    """Return the README with every table between its markers made anew."""
+    for name, make in TABLES.items():
+        pattern = rf"(<!-- table {name} -->\n).*?(<!-- end -->)"
+        table = "\n".join(make(name)) + "\n"
+        text, found = re.subn(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.DOTALL)
+        if found != 1:
+            raise ValueError(f"{README}: expected one place for table {name}, found {found}")
+    return text
+
+
+def main() -> int:
+    """Rewrite the README, or say whether it would change."""
+    text = README.read_text()
+    changed = rendered(text) != text
+    if changed and "--check" not in sys.argv:
+        README.write_text(rendered(text))
+    return int(changed and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""The README says what is true: its code runs, its tables are the recorded figures."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxcompress as jc
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+EXAMPLE, READER = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_example_runs_and_does_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(EXAMPLE, names)
+    size = int(capsys.readouterr().out.split()[0])
+    assert size == (tmp_path / "model.npz").stat().st_size < 256 * 64 * 4 / 15
+    loaded = jc.load(tmp_path / "model.npz")
+    assert jc.measure_sparsity(loaded) == pytest.approx(0.9, abs=1e-4)
+    assert jc.count_distinct(loaded) <= 16
+    np.testing.assert_array_equal(loaded["kernel"], names["params"]["kernel"])
+    before = names["loss"](jc.dense(names["shared"]), jax.numpy.ones((4, 256)))
+    assert names["loss"](loaded, jax.numpy.ones((4, 256))) < before
+
+
+def test_the_example_is_short():
+    assert [sum(bool(line) for line in code.splitlines()) for code in (EXAMPLE, READER)] == [12, 11]
+
+
+def test_ten_lines_of_numpy_and_scipy_read_the_file(tmp_path, monkeypatch):
+    keys = jax.random.split(jax.random.key(0), 3)
+    params = {
+        "conv": {"kernel": jax.random.normal(keys[0], (3, 3, 4, 300)), "bias": np.ones(3, "f")},
+        "dense": {"kernel": jax.random.normal(keys[1], (50, 700))},
+        "last": {"kernel": jax.random.normal(keys[2], (700, 10))},
+    }
+    mask = jc.magnitude_mask(params, 0.97)
+    shared = jc.kmeans(jc.apply_mask(params, mask), 9, mask=mask)
+    monkeypatch.chdir(tmp_path)
+    jc.save("model.npz", shared)
+    names = {}
+    exec(READER, names)
+    assert set(names["tensors"]) == {"conv/kernel", "dense/kernel", "last/kernel"}
+    for name, layer in jc.dense(shared).items():
+        np.testing.assert_array_equal(names["tensors"][f"{name}/kernel"], layer["kernel"])
+
+
+def test_tables_are_generated_from_the_recorded_figures():
+    done = subprocess.run(
+        [sys.executable, "benchmarks/tables.py", "--check"], cwd=ROOT, capture_output=True
+    )
+    assert done.returncode == 0, f"run python benchmarks/tables.py; {done.stderr.decode()}"
+
+
+def test_public_names_are_documented():
+    for name in jc.__all__:
+        assert getattr(jc, name).__doc__, name
