@@ -1,6 +1,6 @@
 """Speed of the core as ratios against named peers: clustering, masks, training steps, import.
 
-taskset -c 0 python benchmarks/core.py        # needs the extra `dev`, for kmeans1d
+taskset -c 0 python -m benchmarks.core        # needs the extra `dev`, for kmeans1d
 """
 
 import statistics
@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import kmeans1d
 import numpy as np
 import optax
-from record import write
-from timing import interleaved, ratio
 
 import jaxcompress as jc
+from benchmarks.record import write
+from benchmarks.timing import interleaved, ratio
 from pipelines.models import MODELS
 from pipelines.train import TrainState, make_step
 

@@ -1,6 +1,6 @@
 """The whole pipeline, run by run: accuracy and bytes beside the dense control.
 
-    python benchmarks/pipeline.py --data fashion_mnist --sparsities 0.5 0.9 --seeds 0 1 2
+    python -m benchmarks.pipeline --data fashion_mnist --sparsities 0.5 0.9 --seeds 0 1 2
 
 Every run is `python run.py --model cifar --data DATA --sparsity S --seed N --control`. Figures are
 written after each, so that an interrupted benchmark keeps what it has.
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from record import write
+from benchmarks.record import write
 
 ROOT = Path(__file__).parent.parent
 

@@ -27,7 +27,7 @@ def hardware() -> str:
 
 def write(name: str, *, seeds: list[int], figures: Any, **more: Any) -> Path:
     """Write `benchmarks/results/NAME.json`: figures, command, hardware, versions, seeds."""
-    words = ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    words = ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
     record = {
         "command": shlex.join(words),
         "hardware": hardware(),

@@ -1,7 +1,7 @@
 """Generate the tables of the README from benchmarks/results; no figure is typed by hand.
 
-python benchmarks/tables.py           # rewrite README.md
-python benchmarks/tables.py --check   # exit 1 if it would change
+python -m benchmarks.tables           # rewrite README.md
+python -m benchmarks.tables --check   # exit 1 if it would change
 """
 
 import json
@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS
+from benchmarks.record import RESULTS
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401  (registers bfloat16 and its kin with numpy)
 import numpy as np
 
 from jaxcompress.archive import (

@@ -76,8 +76,9 @@ class Stage(NamedTuple):
     file: str
 
 
-# Fine-tuning starts from a trained net: a fraction of the first learning rate.
-PRUNED_LR, SHARED_LR = 0.5, 0.1
+# Fractions of the first learning rate, chosen on Fashion-MNIST's validation images (one seed):
+# 0.5 and 1 for the pruned net, 0.1, 0.3 and 1 for the shared one came within 0.2 points.
+PRUNED_LR, SHARED_LR = 1.0, 0.3
 WEIGHT_DECAY = 1e-4
 
 

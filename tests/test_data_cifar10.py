@@ -411,3 +411,16 @@ def test_tfds_copy_in_truth(tmp_path):
     shard = version / "cifar10-test.array_record-00000-of-00001"
     shard.write_bytes(shard.read_bytes()[:1000])
     assert "cannot be read" in refusal(tmp_path)
+
+
+def test_a_copy_only_tensorflow_reads_does_not_stop_who_did_not_point_at_it(tmp_path, monkeypatch):
+    copy = tmp_path / "tensorflow_datasets" / "cifar10" / "3.0.2"
+    copy.mkdir(parents=True)
+    (copy / "dataset_info.json").write_text("{}")
+    (copy / "cifar10-train.tfrecord-00000-of-00001").write_bytes(b"")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("JAXCOMPRESS_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr("pipelines.data.download.probe", lambda *_, **__: "nobody is there")
+    assert load("auto").name == "digits"
+    with pytest.raises(DataError, match="only the array_record form"):
+        load("auto", data_dir=tmp_path / "tensorflow_datasets")

@@ -54,9 +54,9 @@ def test_ten_lines_of_numpy_and_scipy_read_the_file(tmp_path, monkeypatch):
 
 def test_tables_are_generated_from_the_recorded_figures():
     done = subprocess.run(
-        [sys.executable, "benchmarks/tables.py", "--check"], cwd=ROOT, capture_output=True
+        [sys.executable, "-m", "benchmarks.tables", "--check"], cwd=ROOT, capture_output=True
     )
-    assert done.returncode == 0, f"run python benchmarks/tables.py; {done.stderr.decode()}"
+    assert done.returncode == 0, f"run python -m benchmarks.tables; {done.stderr.decode()}"
 
 
 def test_public_names_are_documented():

@@ -26,7 +26,7 @@ def load(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Loads a dataset with its fixed split into training, validation and test images.
+    """Load a dataset with its fixed split into training, validation and test images.
 
     `auto` is CIFAR-10 from disk, else from its website, else digits with a loud `notice`. It
     stands digits in for what cannot be fetched, never for what is there but damaged.

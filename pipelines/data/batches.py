@@ -78,7 +78,7 @@ def is_batch_folder(path: Path) -> bool:
 
 
 def read_folder(path: Path) -> tuple[Split, Split]:
-    """Reads the training and the test part from an extracted folder.
+    """Read the training and the test part from an extracted folder.
 
     Raises:
         DataError: A batch is missing, unreadable, or does not hold what it should.
@@ -94,7 +94,7 @@ def read_folder(path: Path) -> tuple[Split, Split]:
 
 
 def read_tar(path: Path) -> tuple[Split, Split]:
-    """Reads the training and the test part from a tar.gz, without extracting it.
+    """Read the training and the test part from a tar.gz, without extracting it.
 
     Raises:
         DataError: As `read_folder`.

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipelines.data.batches import FOLDERS, is_batch_folder, read_folder, read_tar
 from pipelines.data.dataset import DataError, Dataset, Progress, Split, reading, split_training
 from pipelines.data.download import Remote, cache_dir, fetch
-from pipelines.data.prepared import read_npz, read_tfds
+from pipelines.data.prepared import is_readable, read_npz, read_tfds
 
 CLASSES = (
     "airplane",
@@ -30,7 +30,7 @@ ARCHIVE = Remote(
 def load(
     data_dir: Path | None, progress: Progress | None = None, *, patience_s: float = 5.0
 ) -> Dataset:
-    """Reads CIFAR-10 from `data_dir`, else from the usual folders, else from its website.
+    """Read CIFAR-10 from `data_dir`, else from the usual folders, else from its website.
 
     Args:
         data_dir: A folder holding any known form of CIFAR-10, or one such file or folder itself.
@@ -78,7 +78,9 @@ def _known(folder: Path) -> Iterator[Path]:
 def _usual() -> Path | None:
     for folder in (cache_dir(), Path.home() / "tensorflow_datasets"):
         with reading(folder):
-            if found := next(_known(folder), None):
+            # A copy that only TensorFlow can read is no reason to stop where nobody pointed at it.
+            usable = (path for path in _known(folder) if not _is_tfds(path) or is_readable(path))
+            if found := next(usable, None):
                 return found
     return None
 

@@ -101,7 +101,7 @@ def shuffled(count: int) -> np.ndarray:
 
 
 def split_training(count: int, *, origin: str) -> tuple[np.ndarray, np.ndarray]:
-    """Divides an official training part into training and validation.
+    """Divide an official training part into training and validation.
 
     Args:
         count: The number of images in the part.
@@ -127,7 +127,7 @@ def check(
     origin: str,
     shape: tuple[int, ...] = IMAGE_SHAPE,
 ) -> Split:
-    """Refuses arrays that cannot be a split; the rest come back contiguous, labels as int32.
+    """Refuse arrays that cannot be a split; the rest come back contiguous, labels as int32.
 
     Args:
         images: Should be uint8 `[n, *shape]`.
@@ -159,7 +159,7 @@ def check(
 
 @contextmanager
 def reading(origin: Path | str) -> Iterator[None]:
-    """Turns whatever a damaged or foreign file makes its reader raise into a `DataError`."""
+    """Turn whatever a damaged or foreign file makes its reader raise into a `DataError`."""
     try:
         yield
     except _READ_ERRORS as error:

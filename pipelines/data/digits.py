@@ -17,7 +17,7 @@ _TRAINING, _VALIDATION = 1_077, 180  # the other 540 of the 1 797 are the test p
 
 
 def load(data_dir: Path | None, progress: Progress | None = None) -> Dataset:
-    """Reads the digits that scikit-learn carries, enlarged to 32x32 on three channels.
+    """Read the digits that scikit-learn carries, enlarged to 32x32 on three channels.
 
     Args:
         data_dir: Must be None; there is nothing to read from a folder.
@@ -46,7 +46,7 @@ def load(data_dir: Path | None, progress: Progress | None = None) -> Dataset:
 
 
 def enlarge(images: np.ndarray) -> np.ndarray:
-    """Enlarges digits bilinearly, pixel centres aligned at the half pixel.
+    """Enlarge digits bilinearly, pixel centres aligned at the half pixel.
 
     Weights are multiples of 1/8, so the whole runs in integers and rounds alike everywhere.
 

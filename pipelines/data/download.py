@@ -63,7 +63,7 @@ def cache_dir() -> Path:
 def fetch(
     remote: Remote, folder: Path, progress: Progress | None = None, *, patience_s: float = 5.0
 ) -> Path:
-    """Downloads a file into a folder, where it appears whole and verified or not at all.
+    """Download a file into a folder, where it appears whole and verified or not at all.
 
     Args:
         remote: What to fetch.
@@ -97,7 +97,7 @@ def fetch(
 
 
 def probe(url: str, *, patience_s: float) -> str:
-    """Asks whether a site, or the proxy before it, takes connections.
+    """Ask whether a site, or the proxy before it, takes connections.
 
     Name lookup cannot be given a time limit, so it runs in a thread that is left behind.
 
@@ -137,7 +137,7 @@ def _first_hop(url: str) -> tuple[str, int]:
 
 
 def _copy(remote: Remote, target: Path, progress: Progress | None) -> str:
-    """Writes the answer to a file; returns what is wrong with it, or an empty string."""
+    """Write the answer to a file; returns what is wrong with it, or an empty string."""
     digest, done = hashlib.sha256(), 0
     with (
         urllib.request.urlopen(remote.url, timeout=_SOCKET_TIMEOUT_S) as response,

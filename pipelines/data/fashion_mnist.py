@@ -69,7 +69,7 @@ _MAX_COUNT = 1_000_000  # keeps a lying header from asking for terabytes
 
 
 def load(data_dir: Path | None, progress: Progress | None = None) -> Dataset:
-    """Reads Fashion-MNIST from `data_dir`, else Debian's package, else cache, else website.
+    """Read Fashion-MNIST from `data_dir`, else Debian's package, else cache, else website.
 
     Images are centred on a black 32x32 ground and repeated over three channels.
 
@@ -120,7 +120,7 @@ def _read(folder: Path, part: str) -> Split:
 
 
 def _read_idx(folder: Path, name: str, *, shape: tuple[int, ...]) -> np.ndarray:
-    """Reads one IDX file of bytes: 0 0 8 ndim, the big-endian sizes, the values."""
+    """Read one IDX file of bytes: 0 0 8 ndim, the big-endian sizes, the values."""
     with reading(folder):
         path = _find(folder, name)
     if path is None:

@@ -15,7 +15,7 @@ from pipelines.data.dataset import DataError
 
 
 def load_batch(payload: bytes, *, origin: str) -> dict[str, Any]:
-    """Unpickles one batch.
+    """Unpickle one batch.
 
     Args:
         payload: The pickle, as Python 2 or 3 wrote it.

@@ -12,7 +12,7 @@ _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def read_npz(path: Path) -> tuple[Split, Split]:
-    """Reads `x_train`, `y_train`, `x_test`, `y_test`: images `[n, 32, 32, 3]`, labels `[n]`.
+    """Read `x_train`, `y_train`, `x_test`, `y_test`: images `[n, 32, 32, 3]`, labels `[n]`.
 
     Labels may also be `[n, 1]`, as Keras has them. Nothing in the file is unpickled.
 
@@ -37,8 +37,13 @@ def _flat(labels: np.ndarray) -> np.ndarray:
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
+def is_readable(folder: Path) -> bool:
+    """Return whether a prepared copy is in the form that needs no TensorFlow."""
+    return any(folder.glob("*.array_record*"))
+
+
 def read_tfds(folder: Path) -> tuple[Split, Split]:
-    """Reads a copy that tensorflow-datasets has prepared; TensorFlow itself is not needed.
+    """Read a copy that tensorflow-datasets has prepared; TensorFlow itself is not needed.
 
     Args:
         folder: The version folder, such as `cifar10/3.0.2`, with `dataset_info.json` in it.
@@ -47,7 +52,7 @@ def read_tfds(folder: Path) -> tuple[Split, Split]:
         DataError: The copy is not in the array_record form, is damaged, or cannot be read because
             a package is missing.
     """
-    if not any(folder.glob("*.array_record*")):
+    if not is_readable(folder):
         raise DataError(
             f"{folder}: only the array_record form can be read without TensorFlow; prepare it"
             " again with file_format='array_record', or pass another copy as --data-dir"
