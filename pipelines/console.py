@@ -20,6 +20,7 @@ from rich.table import Table
 Update = Callable[[int, Callable[[], str]], None]
 """`update(steps done, note)`; `note()` is called only when it will be shown."""
 
+_PLAIN_WIDTH = 120
 _BAR_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 
@@ -28,6 +29,8 @@ class Console:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._rich = RichConsole(file=stream or sys.stdout, highlight=False)
+        if not self._rich.is_terminal:
+            self._rich.width = _PLAIN_WIDTH
         self._log: TextIO | None = None
 
     @contextlib.contextmanager
@@ -50,10 +53,10 @@ class Console:
         self.line(f"*** {text}", style="bold yellow")
 
     def table(self, table: Table) -> None:
-        """Show a table as wide as it needs to be."""
-        self._rich.print(table, soft_wrap=True)
+        """Show a table."""
+        self._rich.print(table)
         if self._log:
-            RichConsole(file=self._log, width=200).print(table)
+            RichConsole(file=self._log, width=_PLAIN_WIDTH).print(table)
             self._log.flush()
 
     @contextlib.contextmanager
