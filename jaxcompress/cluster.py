@@ -11,19 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.leaves import Clustered
 from jaxcompress.runs import Runs
-from jaxcompress.trees import (
-    PyTree,
-    Scope,
-    as_jax,
-    check_finite,
-    check_same_structure,
-    in_scope,
-    is_traced,
-    kernels,
-    named_leaves,
-)
+from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_traced, kernels, named_leaves
 
 MOST_CLUSTERS = 1024
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
@@ -68,16 +59,20 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
     named = named_leaves(params)
     masks: list[Any] = [None] * len(named.leaves)
     if mask is not None:
-        check_same_structure("mask", mask, "params", params)
+        check_fits("mask", mask, "params", params)
         masks = jax.tree.leaves(mask)
-    return named.rebuild(
-        [
-            _share(path, np.asarray(leaf), k, member_mask) if pick else leaf
-            for path, leaf, member_mask, pick in zip(
-                named.paths, named.leaves, masks, in_scope(named, scope), strict=True
-            )
-        ]
-    )
+    leaves = list(named.leaves)
+    for index, pick in enumerate(in_scope(named, scope)):
+        if pick:
+            path, tensor = named.paths[index], np.asarray(leaves[index])
+            leaves[index] = leaf = _share(path, tensor, k, masks[index])
+            if len(leaf.codebook) < k:
+                warnings.warn(
+                    f"{path}: its distinct weights are fewer than the {k} clusters asked for; its "
+                    f"codebook has {len(leaf.codebook)} entries.",
+                    stacklevel=2,
+                )
+    return named.rebuild(leaves)
 
 
 def check_clusters(k: int) -> None:
@@ -98,17 +93,11 @@ def _share(path: str, tensor: np.ndarray, k: int, mask: Any) -> Clustered:
     check_finite(path, tensor)
     flat = tensor.ravel()
     values = flat if flat.dtype.itemsize >= 4 else flat.astype(np.float32)
-    member = values != 0 if mask is None else np.asarray(mask).ravel()
+    member = values != 0 if mask is None else np.asarray(mask).ravel().astype(bool)
     members = values if member.all() else values[member]
     ordered = np.sort(members)
-    distinct, codebook = _codebook(ordered, k)
-    if distinct < k:
-        warnings.warn(
-            f"{path}: {distinct} distinct weights are fewer than the {k} clusters asked for; its "
-            f"codebook has {distinct} entries.",
-            stacklevel=4,
-        )
-    codebook, cuts = _without_empty(ordered, np.unique(codebook.astype(flat.dtype)))
+    codebook = _codebook(ordered, k).astype(flat.dtype)
+    codebook, cuts = _without_empty(ordered, np.unique(codebook))
     codes = nearest(values, cuts)
     codes += 1
     if members is not values:
@@ -156,11 +145,13 @@ def _without_empty(ordered: np.ndarray, codebook: np.ndarray) -> tuple[np.ndarra
         codebook = codebook[used]
 
 
-def _codebook(ordered: np.ndarray, k: int) -> tuple[int, np.ndarray]:
-    """Return how many distinct values there are, and the means of the best `k` runs of them."""
+def _codebook(ordered: np.ndarray, k: int) -> np.ndarray:
+    """Return the means of the best `k` runs of sorted values, or all values if they are few."""
     if not ordered.size:
-        return 0, np.empty(0)
+        return ordered
     runs = Runs(ordered)
+    if runs.distinct <= k:
+        return np.unique(ordered)
     grid = runs.grid(int(np.clip(32 * k, 512, 8192)))
-    ends = runs.optimal(grid, min(k, runs.distinct))
-    return runs.distinct, runs.means(ends if len(grid) > runs.size else runs.refine(ends))
+    ends = runs.optimal(grid, k)
+    return runs.means(ends if len(grid) > runs.size else runs.refine(ends))

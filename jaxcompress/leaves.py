@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.checks import check_finite
 from jaxcompress.trees import Array, PyTree, Scope, in_scope, kernels, named_leaves
 
 
@@ -24,7 +25,7 @@ class Clustered:
 
     Attributes:
         codes: unsigned integers, the shape of the tensor; `codes.max() <= len(codebook)`.
-        codebook: `[k]` values in ascending order, in the dtype of the tensor.
+        codebook: `[k]` values in the dtype of the tensor; `kmeans` gives them in ascending order.
     """
 
     codes: Array
@@ -50,8 +51,10 @@ class Clustered:
         """Return the same codes with the codebook read off `tensor`.
 
         Raises:
-            ValueError: members of one code have different values in `tensor`.
+            ValueError: members of one code have different values in `tensor`, or its shape differs.
         """
+        if tuple(tensor.shape) != self.shape:
+            raise ValueError(f"the shape must be {self.shape}, got {tuple(tensor.shape)}.")
         codes, values = np.asarray(self.codes).ravel(), np.asarray(tensor).ravel()
         used, first = np.unique(codes, return_index=True)
         table = np.zeros(len(self.codebook) + 1, values.dtype)
@@ -155,7 +158,7 @@ def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
         params: the dense tree after training with `share_centroids`.
 
     Raises:
-        ValueError: members of one cluster have different values, or the trees do not match.
+        ValueError: members of one cluster have different values, NaN, or the trees do not match.
     """
     named = named_leaves(shared, is_leaf=is_compressed)
     tensors = named_leaves(params)
@@ -169,6 +172,7 @@ def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
     def update(path: str, leaf: Any, tensor: Array) -> Any:
         if not isinstance(leaf, Clustered):
             return tensor
+        check_finite(path, np.asarray(tensor))
         try:
             return leaf.with_values(tensor)
         except ValueError as error:

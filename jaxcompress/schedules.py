@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcompress.prune.masks import removed_count
+from jaxcompress.checks import check_sparsity
 
 
 def cubic_sparsity(final: float, *, begin: int, end: int, initial: float = 0.0) -> optax.Schedule:
@@ -31,8 +31,8 @@ def cubic_sparsity(final: float, *, begin: int, end: int, initial: float = 0.0) 
 
     Source: Zhu and Gupta 2017, arXiv:1710.01878.
     """
-    removed_count("final", final, 1)
-    removed_count("initial", initial, 1)
+    check_sparsity("final", final)
+    check_sparsity("initial", initial)
     if initial > final:
         raise ValueError(
             f"initial: sparsity must not be above the final one, got {initial} above {final}; "

@@ -53,10 +53,15 @@ def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> 
     return NamedLeaves(paths, leaves, treedef)
 
 
+def is_floating(leaf: Any) -> bool:
+    """Return whether `leaf` holds floating-point numbers."""
+    return bool(jnp.issubdtype(leaf.dtype, jnp.floating))
+
+
 def everything(path: str, leaf: Any) -> bool:
     """Scope of all floating-point leaves."""
     del path
-    return bool(jnp.issubdtype(leaf.dtype, jnp.floating))
+    return is_floating(leaf)
 
 
 def kernels(path: str, leaf: Any) -> bool:
@@ -64,7 +69,8 @@ def kernels(path: str, leaf: Any) -> bool:
 
     Biases and the scales of norms stay dense.
     """
-    return everything(path, leaf) and len(leaf.shape) >= 2
+    del path
+    return is_floating(leaf) and len(leaf.shape) >= 2
 
 
 def matching(pattern: str, scope: Scope = kernels) -> Scope:
@@ -118,42 +124,3 @@ def as_jax(array: np.ndarray) -> Array:
     return (
         array if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype else jnp.asarray(array)
     )
-
-
-def check_finite(path: str, array: np.ndarray) -> None:
-    """Refuse NaN and infinity.
-
-    Raises:
-        ValueError: naming the tensor, the count and the first index.
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = np.sum(array, dtype=np.float32 if array.dtype.itemsize < 4 else None)
-    if np.isfinite(total):  # one fast pass; a finite sum has finite terms
-        return
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        first = tuple(int(i) for i in bad[0])
-        raise ValueError(
-            f"{path}: weights must be finite, got {len(bad)} NaN or infinite of {array.size}, the "
-            f"first at {first}; look for a diverged training run."
-        )
-
-
-def check_same_structure(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:
-    """Refuse a tree whose structure or shapes differ from another's.
-
-    Raises:
-        ValueError: naming the first leaf that differs.
-    """
-    if jax.tree.structure(tree) != jax.tree.structure(like):
-        raise ValueError(
-            f"{name}: its structure must be that of {like_name}, got {jax.tree.structure(tree)} "
-            f"against {jax.tree.structure(like)}; build both from the same tree."
-        )
-    named = named_leaves(like)
-    for path, leaf, other in zip(named.paths, jax.tree.leaves(tree), named.leaves, strict=True):
-        if leaf.shape != other.shape:
-            raise ValueError(
-                f"{path}: the shape in {name} must be that in {like_name}, got "
-                f"{tuple(leaf.shape)} against {tuple(other.shape)}; build both from the same tree."
-            )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxcompress.checks import check_sparsity
 from jaxcompress.cluster import check_clusters
-from jaxcompress.prune.masks import removed_count
 
 
 class SettingsError(ValueError):
@@ -67,7 +67,7 @@ class Settings:
             SettingsError: naming the flag, the rule, the value and the remedy.
         """
         try:
-            removed_count("--sparsity", self.sparsity, 1)
+            check_sparsity("--sparsity", self.sparsity)
             check_clusters(self.clusters)
         except (TypeError, ValueError) as error:
             raise SettingsError(str(error).replace("clusters: k", "--clusters:")) from None

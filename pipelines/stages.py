@@ -9,7 +9,8 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from jaxcompress.trees import check_same_structure, named_leaves
+from jaxcompress.checks import check_fits
+from jaxcompress.trees import named_leaves
 from nets.functional import Params, Stats
 from pipelines.settings import Settings
 
@@ -170,7 +171,7 @@ def into(blank: Params, loaded: Params) -> Params:
     Raises:
         ValueError: it does not fit, naming the leaf.
     """
-    check_same_structure("file", loaded, "the network", blank)
+    check_fits("file", loaded, "the network", blank)
     return jax.tree.map(lambda old, new: new.astype(old.dtype), blank, loaded)
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jaxcompress as jc
-from jaxcompress import archive, codec
+from jaxcompress import archive, codec, forms
 from jaxcompress.packing import csr
 
 
@@ -73,9 +73,9 @@ def test_dense_floats_keep_every_bit(values):
 def decode(data):
     members = archive.read_members(data)
     manifest = codec._read_manifest(members)
-    streams = codec._Reader(members)
-    leaves = [codec._read_tensor(entry, streams) for entry in manifest["tensors"]]
-    streams.check_exhausted()
+    reader = forms.Reader(members)
+    leaves = [forms.read_leaf(entry, reader) for entry in manifest["tensors"]]
+    reader.check_exhausted()
     return codec.fill(manifest["tree"], leaves)
 
 
@@ -104,7 +104,7 @@ def test_csr_by_hand():
     assert packed.entries.tolist() == [7, 8, 0, 0, 9]
 
 
-@pytest.mark.parametrize("dtype", codec._DTYPES)
+@pytest.mark.parametrize("dtype", forms.DTYPES)
 def test_every_dtype(tmp_path, dtype):
     values = np.array([[0, 1], [1, 0]]).astype(dtype)
     tree = {"x": values, "scalar": values[0, 1], "none": values[:0]}

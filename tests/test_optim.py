@@ -59,9 +59,11 @@ def test_hold_mask_needs_params_and_a_mask_that_fits():
     tx = jc.hold_mask({"w": jnp.ones((2, 2), bool)})
     with pytest.raises(ValueError, match="hold_mask: update needs params"):
         tx.update({"w": jnp.ones((2, 2))}, tx.init({"w": jnp.ones((2, 2))}))
-    with pytest.raises(ValueError, match=r"w: mask must have the shape .* \(3, 2\), got \(2, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"w: mask must have the shape of params, \(3, 2\), got \(2, 2\)"
+    ):
         tx.init({"w": jnp.ones((3, 2))})
-    with pytest.raises(ValueError, match="a leaf for each of the 2 of params, got 1"):
+    with pytest.raises(ValueError, match="v: mask must have the leaves of params, got 'w'"):
         tx.init({"w": jnp.ones((2, 2)), "v": jnp.ones(2)})
 
 

@@ -1,36 +1,29 @@
-"""Trees matched leaf by leaf, for transforms that meet params in several guises."""
+"""Trees matched leaf by leaf: params, updates and masks may come in different containers."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
-from jaxcompress.leaves import is_compressed
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree
 
 
-def map_leaves(function: Callable[..., jax.Array], tree: PyTree, *others: PyTree) -> PyTree:
-    """Map over leaves by position: some libraries wrap the same leaves in other containers."""
-    leaves, treedef = jax.tree.flatten(tree)
-    return jax.tree.unflatten(
-        treedef, list(map(function, leaves, *(jax.tree.leaves(other) for other in others)))
-    )
+def flatten(
+    tree: PyTree, is_leaf: Callable[[Any], bool] = lambda node: False
+) -> tuple[list[Any], Any]:
+    """Return leaves and structure, None (an update that is not there) counted as a leaf."""
+    return jax.tree.flatten(tree, is_leaf=lambda node: node is None or is_leaf(node))
 
 
-def check_leaves(name: str, tree: PyTree, params: PyTree) -> None:
-    """Refuse a tree that has not the leaves of params, of the same shapes."""
-    named = named_leaves(params)
-    leaves = jax.tree.leaves(tree, is_leaf=is_compressed)
-    if len(leaves) != len(named.leaves):
-        raise ValueError(
-            f"{name}: must have a leaf for each of the {len(named.leaves)} of params, got "
-            f"{len(leaves)}; build it from the same tree."
-        )
-    for path, leaf, param in zip(named.paths, leaves, named.leaves, strict=True):
-        if tuple(leaf.shape) != tuple(param.shape):
-            raise ValueError(
-                f"{path}: {name} must have the shape of the params, {tuple(param.shape)}, got "
-                f"{tuple(leaf.shape)}; build it from the same tree."
-            )
+def map_leaves(function: Callable[..., Any], updates: PyTree, *others: PyTree) -> PyTree:
+    """Map over updates and, by position, other trees; updates that are None stay so."""
+    leaves, treedef = flatten(updates)
+    rest = [flatten(other)[0] for other in others]
+    mapped = [
+        None if leaf is None else function(leaf, *row)
+        for leaf, *row in zip(leaves, *rest, strict=True)
+    ]
+    return jax.tree.unflatten(treedef, mapped)
 
 
 def check_params(name: str, params: PyTree | None) -> None:

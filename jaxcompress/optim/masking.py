@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcompress.optim.by_leaf import check_leaves, check_params, map_leaves
+from jaxcompress.checks import check_fits
+from jaxcompress.optim.by_leaf import check_params, map_leaves
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.schedules import cubic_sparsity
-from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+from jaxcompress.trees import PyTree, Scope, in_scope, is_floating, kernels, named_leaves
 
 
 class HoldMaskState(NamedTuple):
@@ -55,8 +56,9 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
     """
 
     def init(params: PyTree) -> PyTree:
-        check_leaves("mask", mask, params)
-        return HoldMaskState(jax.tree.map(jnp.asarray, mask))
+        check_fits("mask", mask, "params", params)
+        # A copy: a training step may take over the buffers of the state, not the caller's.
+        return HoldMaskState(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), mask))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         check_params("hold_mask", params)
@@ -110,7 +112,7 @@ def gradual_pruning(
         check_params("gradual_pruning", params)
         chosen = in_scope(named_leaves(params), scope)
         masks = jax.tree.leaves(state.mask)
-        moved = jax.tree.leaves(map_leaves(jnp.add, params, updates))
+        moved = jax.tree.leaves(map_leaves(_moved, params, updates))
         size = sum(m.size for m, pick in zip(masks, chosen, strict=True) if pick)
         final = removed_count("params", sparsity, size)
         by_schedule = jnp.round(schedule(state.step) * size).astype(jnp.int32)
@@ -155,5 +157,10 @@ def current_mask(opt_state: PyTree) -> PyTree:
     return found[0].mask
 
 
+def _moved(param: jax.Array, update: jax.Array | None) -> jax.Array:
+    return param if update is None else param + update
+
+
 def _hold(update: jax.Array, param: jax.Array, mask: jax.Array) -> jax.Array:
-    return jnp.where(mask, update, -param.astype(update.dtype))
+    """Return the update, or what takes the parameter to zero, in the wider of their dtypes."""
+    return jnp.where(mask, update, -param) if is_floating(param) else update

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxcompress.leaves import Clustered, is_compressed
-from jaxcompress.optim.by_leaf import check_leaves, check_params
-from jaxcompress.trees import NamedLeaves, PyTree, is_traced, named_leaves
+from jaxcompress.checks import check_fits
+from jaxcompress.leaves import Clustered, dense, is_compressed
+from jaxcompress.optim.by_leaf import check_params, flatten
+from jaxcompress.trees import PyTree, is_traced, named_leaves
 
 
 class ShareCentroidsState(NamedTuple):
@@ -28,7 +29,7 @@ class ShareCentroidsState(NamedTuple):
 
 def share_centroids(
     inner: optax.GradientTransformation, shared: PyTree
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Let `inner` train the centroids of shared weights instead of the weights.
 
     The gradient of a centroid is the sum of its members' gradients; moments and weight decay of
@@ -37,7 +38,8 @@ def share_centroids(
     Leaves that are not shared train as ever. Pruned weights stay zero.
 
     Args:
-        inner: any optax transform that works entry by entry.
+        inner: any optax transform that works entry by entry. It sees the tree of the params, with
+            the centroids of a shared leaf as an array `[k, 1, ..., 1]` of the rank of the leaf.
         shared: tree with `Clustered` leaves, as `kmeans` gives it; train `dense(shared)`.
 
     Returns:
@@ -49,42 +51,53 @@ def share_centroids(
 
     Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, section 3.
     """
-    named = named_leaves(shared, is_leaf=is_compressed)
-    if not any(isinstance(leaf, Clustered) for leaf in named.leaves):
+    leaves, _ = flatten(shared, is_leaf=is_compressed)
+    if not any(isinstance(leaf, Clustered) for leaf in leaves):
         raise ValueError(
             "shared: at least one leaf must be Clustered, got none; make it with kmeans."
         )
+    inner = optax.with_extra_args_support(inner)
 
     def init(params: PyTree) -> PyTree:
-        check_leaves("shared", named.leaves, params)
+        check_fits("shared", dense(shared), "params", params)
         if not is_traced(params):
-            _check_shared(named, params)
+            _check_shared(shared, params)
+        # Copies: a training step may take over the buffers of the state, not the caller's.
         codes = [
-            jnp.asarray(leaf.codes) if isinstance(leaf, Clustered) else None
-            for leaf in named.leaves
+            jnp.array(leaf.codes, copy=True) if isinstance(leaf, Clustered) else None
+            for leaf in leaves
         ]
         first = [
             jnp.asarray(_first_members(leaf)) if isinstance(leaf, Clustered) else None
-            for leaf in named.leaves
+            for leaf in leaves
         ]
-        centroids = list(map(_centroids, jax.tree.leaves(params), first))
+        tensors, treedef = flatten(params)
+        centroids = jax.tree.unflatten(treedef, list(map(_centroids, tensors, first)))
         return ShareCentroidsState(inner.init(centroids), codes, first)
 
-    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+    def update(
+        updates: PyTree, state: Any, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[PyTree, Any]:
         check_params("share_centroids", params)
-        gradients, treedef = jax.tree.flatten(updates)
-        tensors = jax.tree.leaves(params)
+        gradients, treedef = flatten(updates)
+        tensors, params_treedef = flatten(params)
         sums = list(map(_sum_by_cluster, gradients, state.codes, state.first))
         centroids = list(map(_centroids, tensors, state.first))
-        steps, inner_state = inner.update(sums, state.inner, centroids)
-        moved = list(map(_to_members, jax.tree.leaves(steps), state.codes, tensors))
+        steps, inner_state = inner.update(
+            jax.tree.unflatten(treedef, sums),
+            state.inner,
+            jax.tree.unflatten(params_treedef, centroids),
+            **extra_args,
+        )
+        moved = list(map(_to_members, flatten(steps)[0], state.codes, tensors))
         return jax.tree.unflatten(treedef, moved), state._replace(inner=inner_state)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _check_shared(named: NamedLeaves, params: PyTree) -> None:
+def _check_shared(shared: PyTree, params: PyTree) -> None:
     """Refuse params that are not the dense form of the leaves: members must start equal."""
+    named = named_leaves(shared, is_leaf=is_compressed)
     for path, leaf, tensor in zip(named.paths, named.leaves, jax.tree.leaves(params), strict=True):
         if isinstance(leaf, Clustered) and not np.array_equal(leaf.dense(), tensor):
             raise ValueError(
@@ -101,25 +114,35 @@ def _first_members(leaf: Clustered) -> np.ndarray:
     return positions[1:]
 
 
-# In what follows a leaf that is not shared has None for codes and first members, and passes.
+# In what follows a leaf that is not shared has None for codes and first members, and passes; so
+# does an update that is not there.
 
 
 def _centroids(tensor: jax.Array, first: jax.Array | None) -> jax.Array:
-    return tensor if first is None else tensor.ravel()[first]
+    return tensor if first is None else _with_rank(tensor.ravel()[first], tensor.ndim)
 
 
 def _sum_by_cluster(
-    gradient: jax.Array, codes: jax.Array | None, first: jax.Array | None
-) -> jax.Array:
-    if codes is None or first is None:
+    gradient: jax.Array | None, codes: jax.Array | None, first: jax.Array | None
+) -> jax.Array | None:
+    """Sum in single precision at least: a small type would stop counting after 256 terms."""
+    if gradient is None or codes is None or first is None:
         return gradient
-    sums = jnp.zeros(first.size + 1, gradient.dtype).at[codes.ravel()].add(gradient.ravel())
-    return sums[1:]
+    wide = jnp.promote_types(gradient.dtype, jnp.float32)
+    sums = jnp.zeros(first.size + 1, wide).at[codes.ravel()].add(gradient.ravel().astype(wide))
+    return _with_rank(sums[1:].astype(gradient.dtype), gradient.ndim)
 
 
-def _to_members(step: jax.Array, codes: jax.Array | None, tensor: jax.Array) -> jax.Array:
+def _with_rank(centroids: jax.Array, rank: int) -> jax.Array:
+    """Return `[k]` as `[k, 1, ..., 1]`: inner transforms may ask a leaf for its rank."""
+    return centroids.reshape(-1, *[1] * (rank - 1)) if rank else centroids
+
+
+def _to_members(
+    step: jax.Array | None, codes: jax.Array | None, tensor: jax.Array
+) -> jax.Array | None:
     """Give every member the step of its centroid, and pruned weights the step back to zero."""
-    if codes is None:
+    if step is None or codes is None:
         return step
-    table = jnp.concatenate([jnp.zeros(1, step.dtype), step])
-    return jnp.where(codes == 0, -tensor.astype(step.dtype), table[codes])
+    table = jnp.concatenate([jnp.zeros(1, step.dtype), step.ravel()])
+    return jnp.where(codes == 0, -tensor, table[codes])

@@ -4,6 +4,7 @@ A mask covers the whole tree and is True outside its scope. Sparsity is the frac
 weights in the scope that are removed, in [0, 1); the denominator is the scope, not the net.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.checks import check_finite, check_fits, check_sparsity
 from jaxcompress.prune.scores import Score, magnitude, random_score
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.trees import (
     NamedLeaves,
     PyTree,
     Scope,
-    check_finite,
-    check_same_structure,
     in_scope,
+    is_floating,
     is_traced,
     kernels,
     named_leaves,
@@ -35,18 +36,7 @@ def removed_count(name: str, sparsity: float, size: int) -> int:
         ValueError: `sparsity` is not a fraction in [0, 1).
         TypeError: `sparsity` is not a number.
     """
-    try:
-        fraction = float(sparsity)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{name}: sparsity must be a number in [0, 1), got {sparsity!r}; pass a fraction."
-        ) from None
-    if not 0 <= fraction < 1:
-        raise ValueError(
-            f"{name}: sparsity must be in [0, 1), got {sparsity}; "
-            "pass the fraction of weights to remove, not a percentage."
-        )
-    return max(min(round(fraction * size), size - 1), 0)
+    return max(min(round(check_sparsity(name, sparsity) * size), size - 1), 0)
 
 
 def global_mask(
@@ -54,9 +44,9 @@ def global_mask(
 ) -> PyTree:
     """Remove the weights of the smallest score over all layers together.
 
-    Exactly `round(sparsity * n)` of the `n` weights in the scope are removed; ties keep the lower
-    index. One threshold for the net beats the same share per layer by far: a layer with few
-    weights keeps more of them.
+    Exactly `round(sparsity * n)` of the `n` weights in the scope are removed, but never the last;
+    ties keep the lower index. One threshold for the net beats the same share per layer by far: a
+    layer with few weights keeps more of them.
 
     Args:
         params: any pytree of arrays.
@@ -66,7 +56,7 @@ def global_mask(
 
     Returns:
         Tree of booleans like `params`, True where a weight stays, all True outside the scope.
-        Works under `jit` for a concrete `sparsity`.
+        Works under `jit` for a concrete `sparsity`, where NaN goes unnoticed.
 
     Raises:
         ValueError: a sparsity outside [0, 1), NaN or infinite scores, an empty scope.
@@ -122,6 +112,8 @@ def layerwise_mask(
             scores, an empty scope.
     """
     named, chosen, scores = _scored(params, score, scope)
+    if isinstance(sparsity, Mapping):
+        _check_unique(named)
     in_reach = [path for path, pick in zip(named.paths, chosen, strict=True) if pick]
     by_path = dict(sparsity) if isinstance(sparsity, Mapping) else dict.fromkeys(in_reach, sparsity)
     unknown = sorted(set(by_path) - set(in_reach))
@@ -185,8 +177,10 @@ def nm_mask(
 
     Source: Mishra et al. 2021, arXiv:2104.08378.
     """
-    if not 1 <= n <= m:
-        raise ValueError(f"n:m must satisfy 1 <= n <= m, got {n}:{m}; 2:4 keeps half the weights.")
+    if not (isinstance(n, int) and isinstance(m, int) and 1 <= n <= m):
+        raise ValueError(
+            f"n:m must be integers with 1 <= n <= m, got {n}:{m}; 2:4 keeps half the weights."
+        )
     named, chosen, scores = _scored(params, score, scope)
 
     def leaf_mask(index: int) -> jax.Array:
@@ -226,8 +220,9 @@ def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
     Source: Evci et al. 2020 (RigL), arXiv:1911.11134.
     """
     named = named_leaves(params)
+    _check_unique(named)
     shapes = {
-        path: leaf.shape
+        path: leaf.shape or (1,)
         for path, leaf, pick in zip(named.paths, named.leaves, in_scope(named, scope), strict=True)
         if pick
     }
@@ -252,8 +247,17 @@ def apply_mask(params: PyTree, mask: PyTree) -> PyTree:
     Raises:
         ValueError: the trees do not match, naming the leaf.
     """
-    check_same_structure("mask", mask, "params", params)
-    return jax.tree.map(lambda m, p: jnp.where(m, p, 0), mask, params)
+    check_fits("mask", mask, "params", params)
+    leaves, treedef = jax.tree.flatten(params)
+    return jax.tree.unflatten(treedef, list(map(_masked, leaves, jax.tree.leaves(mask))))
+
+
+def _masked(leaf: Any, mask: Any) -> Any:
+    if not is_floating(leaf):
+        return leaf
+    if is_traced([leaf, mask]) or isinstance(leaf, jax.Array):
+        return jnp.where(mask, leaf, 0)
+    return np.where(mask, leaf, np.zeros((), leaf.dtype))
 
 
 def _scored(
@@ -262,7 +266,9 @@ def _scored(
     """Return the leaves by name, which are in the scope, and their scores, checked."""
     named = named_leaves(params)
     chosen = in_scope(named, scope)
-    scores = jax.tree.leaves(score(params))
+    scored = score(params)
+    check_fits("score", scored, "params", params)
+    scores = jax.tree.leaves(scored)
     for path, values, pick in zip(named.paths, scores, chosen, strict=True):
         if pick and not is_traced(values):
             check_finite(path, np.asarray(values))
@@ -277,3 +283,12 @@ def _cover(named: NamedLeaves, chosen: list[bool], leaf_mask: Any) -> PyTree:
             for index, (leaf, pick) in enumerate(zip(named.leaves, chosen, strict=True))
         ]
     )
+
+
+def _check_unique(named: NamedLeaves) -> None:
+    """Refuse a tree of which two leaves share a path, where sparsities are given by path."""
+    twice = [path for path, times in Counter(named.paths).items() if times > 1]
+    if twice:
+        raise ValueError(
+            f"{twice[0]}: a path must mean one leaf, got several; rename keys that hold a slash."
+        )

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.trees import Array, PyTree, everything, is_traced
+from jaxcompress.trees import Array, PyTree, is_floating, is_traced
 
 Score = Callable[[PyTree], PyTree]
 """From parameters to a tree of the same shapes that says how much each weight matters."""
@@ -19,7 +19,7 @@ def magnitude(params: PyTree) -> PyTree:
     """
 
     def score(leaf: Array) -> Array:
-        if not everything("", leaf):
+        if not is_floating(leaf):
             return leaf
         # Concrete scores are selected from in numpy, which is also faster at taking them.
         return abs(leaf) if is_traced(leaf) else np.abs(np.asarray(leaf))

@@ -52,7 +52,8 @@ def _comparable(array: np.ndarray) -> np.ndarray:
 
 
 def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
-    keys = [_ordered_bits(jnp.asarray(score).ravel()) for score in scores]
+    dtype = jnp.result_type(jnp.float32, *scores)  # one width, or their bits cannot be compared
+    keys = [_ordered_bits(jnp.asarray(score, dtype).ravel()) for score in scores]
     total = sum(key.size for key in keys)
     threshold = _kth_smallest(keys, removed)
     ties_kept = total - removed - _count(keys, lambda key: key > threshold)
@@ -77,11 +78,10 @@ def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Arra
 
 def _ordered_bits(values: jax.Array) -> jax.Array:
     """Map floats to unsigned integers of the same order, both zeros to one."""
-    wide = values.astype(jnp.promote_types(values.dtype, jnp.float32))
-    unsigned = jnp.uint32 if wide.dtype.itemsize == 4 else jnp.uint64
-    sign = unsigned(1 << (8 * wide.dtype.itemsize - 1))
-    bits = jax.lax.bitcast_convert_type(wide, unsigned)
-    bits = jnp.where(bits == sign, 0, bits)  # not `wide == 0`: XLA takes subnormals for zero
+    unsigned = jnp.uint32 if values.dtype.itemsize == 4 else jnp.uint64
+    sign = unsigned(1 << (8 * values.dtype.itemsize - 1))
+    bits = jax.lax.bitcast_convert_type(values, unsigned)
+    bits = jnp.where(bits == sign, 0, bits)  # not `values == 0`: XLA takes subnormals for zero
     return jnp.where(bits & sign, ~bits, bits | sign)
 
 

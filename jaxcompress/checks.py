@@ -1,0 +1,80 @@
+"""Values refused at the boundary: errors say path, rule, value and remedy."""
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.trees import PyTree, named_leaves
+
+
+def check_sparsity(name: str, sparsity: Any) -> float:
+    """Return `sparsity` as a float.
+
+    Raises:
+        ValueError: it is not a fraction in [0, 1).
+        TypeError: it is not a number.
+    """
+    if not isinstance(sparsity, numbers.Real) and np.shape(sparsity) != ():
+        raise TypeError(f"{name}: sparsity must be one number, got {sparsity!r}; pass a fraction.")
+    try:
+        fraction = float("text" if isinstance(sparsity, str) else sparsity)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name}: sparsity must be a number in [0, 1), got {sparsity!r}; pass a fraction."
+        ) from None
+    if not 0 <= fraction < 1:
+        raise ValueError(
+            f"{name}: sparsity must be in [0, 1), got {sparsity}; "
+            "pass the fraction of weights to remove, not a percentage."
+        )
+    return fraction
+
+
+def check_finite(path: str, array: np.ndarray) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        ValueError: naming the tensor, the count and the first index.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = np.sum(array, dtype=np.float32 if array.dtype.itemsize < 4 else None)
+    if np.isfinite(total):  # one fast pass; a finite sum has finite terms
+        return
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        first = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"{path}: weights must be finite, got {len(bad)} NaN or infinite of {array.size}, the "
+            f"first at {first}; look for a diverged training run."
+        )
+
+
+def check_fits(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:
+    """Refuse a tree that has not the leaves of another, of the same shapes, at the same paths.
+
+    Containers may differ: some libraries wrap a leaf in one more, which lengthens its path.
+
+    Raises:
+        ValueError: naming the first leaf that differs.
+    """
+    mine, others = named_leaves(tree), named_leaves(like)
+    for path, other in zip(mine.paths, others.paths, strict=False):
+        if not (f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")):
+            raise ValueError(
+                f"{other}: {name} must have the leaves of {like_name}, got {path!r} in this "
+                "place; build it from the same tree."
+            )
+    if len(mine.paths) != len(others.paths):
+        longer = max(mine.paths, others.paths, key=len)
+        path = longer[min(len(mine.paths), len(others.paths))]
+        raise ValueError(
+            f"{path}: {name} must have a leaf for each of the {len(others.paths)} of {like_name}, "
+            f"got {len(mine.paths)}; build it from the same tree."
+        )
+    for path, leaf, other in zip(others.paths, mine.leaves, others.leaves, strict=True):
+        if tuple(leaf.shape) != tuple(other.shape):
+            raise ValueError(
+                f"{path}: {name} must have the shape of {like_name}, {tuple(other.shape)}, got "
+                f"{tuple(leaf.shape)}; build it from the same tree."
+            )
