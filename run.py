@@ -16,7 +16,13 @@ from pipelines.job import Diverged, Interrupted, Job
 from pipelines.models import MODELS
 from pipelines.recipes import RECIPES
 from pipelines.report import results, table
-from pipelines.settings import DEFAULT_EPOCHS, Settings, SettingsError
+from pipelines.settings import (
+    DEFAULT_CLUSTERS,
+    DEFAULT_EPOCHS,
+    DEFAULT_SPARSITY,
+    Settings,
+    SettingsError,
+)
 from pipelines.signals import Stop, stop_on_signals
 
 REFUSED, FAILED = 2, 1
@@ -28,7 +34,7 @@ models:
 recipes:
 {chr(10).join(f"  {name:14} {recipe.summary}" for name, recipe in RECIPES.items())}
 
-default epochs (training, each fine-tuning):
+default epochs (training, fine-tuning after pruning; after sharing a third of that):
 {chr(10).join(f"  {name:14} {e.train}, {e.finetune}" for name, e in DEFAULT_EPOCHS.items())}
 
 examples:
@@ -56,16 +62,14 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--sparsity",
         type=float,
-        default=default.sparsity,
         metavar="S",
-        help="fraction of the kernels' weights to remove, in [0, 1) (default: %(default)s)",
+        help=f"fraction of the kernels' weights to remove, in [0, 1) ({DEFAULT_SPARSITY})",
     )
     what.add_argument(
         "--clusters",
         type=int,
-        default=default.clusters,
         metavar="K",
-        help="values a layer may use beside zero (default: %(default)s)",
+        help=f"values a layer may use beside zero ({DEFAULT_CLUSTERS})",
     )
     what.add_argument(
         "--control",
@@ -80,24 +84,40 @@ def parser() -> argparse.ArgumentParser:
         help="auto takes CIFAR-10 from disk or from its website, else the embedded digits",
     )
     data.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="where the dataset lies, in any usual form"
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="where the dataset lies: archives, folders or npz",
     )
     data.add_argument("--limit", type=int, metavar="N", help="use only N training images")
     training = result.add_argument_group("training")
     training.add_argument("--epochs", type=int, metavar="N", help="passes of the first training")
     training.add_argument(
-        "--finetune-epochs", type=int, metavar="N", help="passes of each fine-tuning"
+        "--finetune-epochs",
+        type=int,
+        metavar="N",
+        help="passes of fine-tuning after pruning; after sharing a third of that",
     )
     training.add_argument(
-        "--batch-size", type=int, default=default.batch_size, metavar="N", help="(%(default)s)"
+        "--batch-size",
+        type=int,
+        default=default.batch_size,
+        metavar="N",
+        help="images a step (%(default)s)",
     )
     training.add_argument(
         "--lr", type=float, default=default.lr, metavar="R", help="peak rate (%(default)s)"
     )
     training.add_argument(
-        "--seed", type=int, default=default.seed, metavar="N", help="(%(default)s)"
+        "--seed",
+        type=int,
+        default=default.seed,
+        metavar="N",
+        help="of initial weights and order of images (%(default)s)",
     )
-    training.add_argument("--device", default="auto", choices=device.DEVICES, help="(%(default)s)")
+    training.add_argument(
+        "--device", default="auto", choices=device.DEVICES, help="where to compute (%(default)s)"
+    )
     output = result.add_argument_group("output")
     output.add_argument(
         "--out", type=Path, metavar="DIR", help="folder (default: runs/MODEL-DATA-TIME)"
@@ -115,32 +135,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     fields = {field.name for field in dataclasses.fields(Settings)}
     settings = Settings(**{name: v for name, v in vars(arguments).items() if name in fields})
     console = Console()
-    try:
-        settings.check()
-        if arguments.resume and arguments.out is None:
-            raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
-        where = device.choose(arguments.device)
-        dataset = _load(settings, console)
-        settings = settings.resolved(dataset.name, len(dataset.train))
-        folder = arguments.out or Path(
-            f"runs/{settings.model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        )
-        with locked(folder), console.log_to(folder / "log.txt"), stop_on_signals() as stop:
-            claim(
-                folder,
-                settings.as_json() | {"data_fingerprint": dataset.fingerprint},
-                resume=arguments.resume,
+    with stop_on_signals() as stop:
+        try:
+            settings.check()
+            if arguments.resume and arguments.out is None:
+                raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
+            recipe = RECIPES[settings.recipe]
+            settings = settings.for_recipe(prunes=recipe.prunes, shares=recipe.shares)
+            where = device.choose(arguments.device)
+            dataset = _load(settings, console)
+            settings = settings.for_data(dataset.name, len(dataset.train))
+            folder = arguments.out or Path(
+                f"runs/{settings.model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
             )
-            console.line(f"{settings.model} on {dataset.name} ({dataset.source}), {where}")
-            if dataset.notice:
-                console.loud(dataset.notice)
-            return _run(Job(settings, dataset, folder, console, stop), dataset, stop, words)
-    except (SettingsError, DataError, FolderError) as error:
-        print(f"run.py: {error}", file=sys.stderr)  # noqa: T201
-        return REFUSED
-    except KeyboardInterrupt:
-        print("run.py: interrupted", file=sys.stderr)  # noqa: T201
-        return 130
+            with locked(folder):
+                asked = settings.as_json() | {"data_fingerprint": dataset.fingerprint}
+                claim(folder, asked, resume=arguments.resume)
+                with console.log_to(folder / "log.txt"):
+                    console.line(f"{settings.model} on {dataset.name} ({dataset.source}), {where}")
+                    if dataset.notice:
+                        console.loud(dataset.notice)
+                    job = Job(settings, dataset, folder, console, stop)
+                    return _run(job, dataset, stop, words)
+        except (SettingsError, DataError, FolderError) as error:
+            return _say(str(error), REFUSED)
+        except OSError as error:
+            return _say(f"{error}; what was saved stays, --resume goes on from there.", FAILED)
+        except KeyboardInterrupt:
+            return _say("interrupted; --resume goes on from the last checkpoint.", stop.exit_status)
+
+
+def _say(text: str, status: int) -> int:
+    sys.stderr.write(f"run.py: {text}\n")
+    return status
 
 
 def _load(settings: Settings, console: Console) -> Dataset:
@@ -160,8 +187,10 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
     except Diverged as error:
         console.loud(str(error))
         return FAILED
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+    except (MemoryError, RuntimeError, ValueError) as error:
+        if "No space left" in str(error):  # as orbax says it
+            raise OSError(f"{job.folder}: no space left on the device") from None
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         smaller = max(job.settings.batch_size // 2, 1)
         console.loud(

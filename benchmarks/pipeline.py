@@ -48,7 +48,8 @@ def main() -> None:
     for seed in arguments.seeds:
         for sparsity in arguments.sparsities:
             figures.append(one_run(arguments.data, sparsity, seed, more))
-            write(f"pipeline_{arguments.data}", seeds=arguments.seeds, figures=figures)
+            seeds = sorted({run["seed"] for run in figures})
+            write(f"pipeline_{arguments.data}", seeds=seeds, figures=figures)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,15 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def hardware() -> str:
-    """Return one line: processor, cores this process may use, memory."""
+    """Return one line: processor, and how many cores this process may use."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         pairs = (line.partition(":") for line in cpuinfo.read_text().splitlines())
         fields = {name.strip(): value.strip() for name, _, value in pairs}
-        features = [name for name in ("avx2", "avx512f", "amx_tile") if name in fields["flags"]]
-        model = f"{fields['model name']} ({', '.join(features)})"
+        flags = fields.get("flags", "").split()
+        features = [name for name in ("avx2", "avx512f", "amx_tile") if name in flags]
+        model = " ".join([fields.get("model name", model), *features])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{model}, {cores} core{'s' if cores != 1 else ''}"
 

@@ -40,11 +40,11 @@ class Checkpoints:
         """
         self._folder.mkdir(exist_ok=True)
         numbers = self._numbers()
-        number = numbers[-1] + 1 if numbers else 0
+        taken = [int(path.stem) for path in self._folder.glob("[0-9]*")]
+        number = max(taken, default=-1) + 1
         flat = _flatten(arrays)
         stored = {name: array for name, array in flat.items() if array.size}  # orbax's limit
         path = self._folder / f"{number:06}"
-        shutil.rmtree(path, ignore_errors=True)  # left by a process that was killed
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(path.absolute(), stored)
         listing = [[name, list(a.shape), a.dtype.name] for name, a in flat.items()]
@@ -56,15 +56,20 @@ class Checkpoints:
     def latest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return arrays and notes of the newest sound checkpoint, None if there is none.
 
-        A damaged one is reported and the one before it taken.
+        A damaged one is reported, set aside, and the one before it taken.
         """
-        for number in reversed(self._numbers()):
+        numbers = self._numbers()
+        for number in reversed(numbers):
             try:
                 return self._load(number)
+            except MemoryError:
+                raise
             except Exception as error:  # noqa: BLE001  (orbax raises of every kind)
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                self._warn(f"checkpoint {number:06} is damaged ({reason}); trying the one before")
-                self._remove(number)
+                then = "trying the one before" if number > numbers[0] else "starting again"
+                self._warn(f"checkpoint {number:06} is damaged ({reason}); {then}")
+                sidecar = (self._folder / f"{number:06}").with_suffix(".json")
+                sidecar.rename(sidecar.with_suffix(".damaged"))
         return None
 
     def _load(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,7 +20,7 @@ from rich.table import Table
 Update = Callable[[int, Callable[[], str]], None]
 """`update(steps done, note)`; `note()` is called only when it will be shown."""
 
-_PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 100
 _BAR_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 
@@ -29,8 +29,6 @@ class Console:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._rich = RichConsole(file=stream or sys.stdout, highlight=False)
-        if not self._rich.is_terminal:
-            self._rich.width = _PLAIN_WIDTH
         self._log: TextIO | None = None
 
     @contextlib.contextmanager
@@ -53,8 +51,9 @@ class Console:
         self.line(f"*** {text}", style="bold yellow")
 
     def table(self, table: Table) -> None:
-        """Show a table."""
-        self._rich.print(table)
+        """Show a table whole, on a narrow terminal too."""
+        width = max(self._rich.width, _PLAIN_WIDTH)
+        self._rich.print(table, width=width, crop=False, soft_wrap=False)
         if self._log:
             RichConsole(file=self._log, width=_PLAIN_WIDTH).print(table)
             self._log.flush()
@@ -87,6 +86,7 @@ class Console:
 
             def progress(label: str, done_bytes: int, total_bytes: int) -> None:
                 if label not in shown:
+                    stack.close()  # one file at a time
                     shown[label] = stack.enter_context(self.progress(label, total_bytes))
                 shown[label](done_bytes, lambda: "bytes")
 

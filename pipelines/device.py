@@ -23,5 +23,11 @@ def choose(device: str) -> str:
                 "--device: no GPU that JAX can use was found; pass --device cpu, or install "
                 "the extra: pip install -e '.[run,cuda]'."
             ) from None
-    kinds = {found.device_kind for found in jax.devices()}
+    try:
+        kinds = {found.device_kind for found in jax.devices()}
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error) or "JAX found none").splitlines()[0]
+        raise SettingsError(
+            f"--device: no device can be used ({reason}); unset JAX_PLATFORMS or pass another."
+        ) from None
     return f"{jax.default_backend()} ({', '.join(sorted(kinds))})"

@@ -12,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from jaxcompress.archive import write_atomically
 
+_LOCK, _HOLDER = ".lock", ".holder"
+
 
 class FolderError(Exception):
     """A run folder that cannot be used; one line, with the remedy."""
@@ -24,10 +26,10 @@ def locked(folder: Path) -> Iterator[Path]:
     Raises:
         FolderError: the folder cannot be written, or another run holds it.
     """
-    holder = folder / ".holder"
+    holder = folder / _HOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
+        lock = FileLock(folder / _LOCK, timeout=0)
         lock.acquire()
     except Timeout:
         name = holder.read_text().strip() if holder.exists() else "unknown"
@@ -50,10 +52,18 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
     """Write the settings into a new folder, or compare them with those of the run to resume.
 
     Raises:
-        FolderError: a folder that was used before without `resume`, or with other settings.
+        FolderError: a folder that was used before without `resume`, or with other settings; with
+            `resume`, one that holds no run.
     """
     path = folder / "settings.json"
     if not path.exists():
+        others = sorted(p.name for p in folder.iterdir() if p.name not in (_LOCK, _HOLDER))
+        if resume:
+            raise FolderError(f"{folder}: holds no run to resume; leave --resume out.")
+        if others:
+            raise FolderError(
+                f"{folder}: holds other files ({', '.join(others[:3])}); pass another --out."
+            )
         write_json(path, settings)
         return
     if not resume:
@@ -62,7 +72,8 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
         )
     try:
         before = json.loads(path.read_text())
-    except ValueError as error:
+        before.keys()
+    except (ValueError, AttributeError) as error:
         raise FolderError(f"{path}: not readable ({error}); pass another --out.") from None
     different = [
         f"{name} {before.get(name)!r} then, {settings.get(name)!r} now"
@@ -78,4 +89,4 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON a person can read, atomically."""
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

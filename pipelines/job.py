@@ -32,6 +32,8 @@ from pipelines.train import (
     score,
 )
 
+_SAVE_INTERVAL_S = 5.0
+
 
 class Interrupted(Exception):
     """The run was asked to stop, and did so after writing a checkpoint."""
@@ -91,6 +93,7 @@ class Job:
         self._rows: list[Row] = []
         self._start = Work({}, {})
         self._began = 0.0
+        self._saved = time.monotonic()
         self._resumed_fit: tuple[dict[str, Any], Position] | None = None
 
     # What stages ask for.
@@ -104,8 +107,8 @@ class Job:
         return epochs * batches_per_epoch(len(self._dataset.train), self.settings.batch_size)
 
     def logits(self, work: Work) -> np.ndarray:
-        """Return the logits on the test images."""
-        return self._logits(work.params, work.stats, self._dataset.test.images)
+        """Return the logits on the validation images."""
+        return self._logits(work.params, work.stats, self._dataset.validation.images)
 
     def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> tuple[Work, Any]:
         """Train `work` and return it with the optimizer's state.
@@ -140,19 +143,19 @@ class Job:
                 update(done, lambda tick=tick: _note(tick))
                 ended = tick.position.batch == 0
                 if ended:
-                    self._check_finite(stage, tick)
+                    self._check_finite(stage, float(tick.loss))
                 if self._should_stop():
                     self._save(state, tick.position)
                     raise Interrupted(stage)
-                if ended and tick.position.epoch < epochs:
+                if ended and tick.position.epoch < epochs and self._save_is_due():
                     self._save(state, tick.position)
         return work._replace(params=state.params, stats=state.stats), state.opt_state
 
-    def _check_finite(self, stage: str, tick: Tick) -> None:
-        if not math.isfinite(float(tick.loss)):
+    def _check_finite(self, stage: str, loss: float) -> None:
+        if not math.isfinite(loss):
             raise Diverged(
-                f"{stage}: the loss is {float(tick.loss)} after epoch {tick.position.epoch}; "
-                f"pass a --lr below {self.settings.lr}."
+                f"{stage}: the loss is {loss}; pass a --lr below {self.settings.lr} and another "
+                "--out."
             )
 
     # Running.
@@ -172,9 +175,9 @@ class Job:
             elapsed = 0.0
             work, facts = stage.run(self, self._start)
             self._rows.append(self._row(stage, work, facts))
-            self.console.line(_sentence(self._rows[-1]))
             self._index, self._start = self._index + 1, work
             self._save(None, Position())
+            self.console.line(_sentence(self._rows[-1]))
             if self._should_stop():
                 raise Interrupted(stage.name)
         return self._rows
@@ -185,13 +188,14 @@ class Job:
         return self.stages[min(self._index, len(self.stages) - 1)].name
 
     def _row(self, stage: Stage, work: Work, facts: Facts) -> Row:
-        test = score(self.logits(work), self._dataset.test.labels)
-        held_out = self._dataset.validation
-        validation = score(self._logits(work.params, work.stats, held_out.images), held_out.labels)
+        test = self._dataset.test
+        found = score(self._logits(work.params, work.stats, test.images), test.labels)
+        validation = score(self.logits(work), self._dataset.validation.labels)
+        self._check_finite(stage.name, found.loss)
         return Row(
             name=stage.name,
-            accuracy=test.accuracy,
-            loss=test.loss,
+            accuracy=found.accuracy,
+            loss=found.loss,
             validation_accuracy=validation.accuracy,
             sparsity=jc.measure_sparsity(work.params),
             distinct_weights=jc.count_distinct(work.params),
@@ -199,6 +203,10 @@ class Job:
             seconds=time.monotonic() - self._began,
             facts=facts,
         )
+
+    def _save_is_due(self) -> bool:
+        """Return whether more would be lost to a kill than a checkpoint costs."""
+        return time.monotonic() - self._saved >= _SAVE_INTERVAL_S
 
     def _save(self, state: TrainState | None, position: Position) -> None:
         work = {name: tree for name, tree in self._start._asdict().items() if tree}
@@ -212,6 +220,7 @@ class Job:
                 "rows": [dataclasses.asdict(row) for row in self._rows],
             },
         )
+        self._saved = time.monotonic()
 
     def _resume(self) -> float:
         """Take up the newest checkpoint, if any; returns the seconds its stage has had."""

@@ -1,9 +1,11 @@
 """Recipes: which stages, in which order."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pipelines import stages
-from pipelines.stages import BASELINE, COMPRESSED, Run, Stage
+from pipelines.settings import Settings
+from pipelines.stages import BASELINE, COMPRESSED, Run, Stage, pruned_epochs, shared_epochs
 
 
 class Recipe(NamedTuple):
@@ -17,19 +19,35 @@ class Recipe(NamedTuple):
     summary: str
     stages: tuple[Stage, ...]
 
+    @property
+    def prunes(self) -> bool:
+        """Whether any stage removes weights."""
+        return any("pruned" in stage.name for stage in self.stages)
 
-def _packed(name: str, run: Run, file: str) -> Stage:
-    return Stage(name, run, stages.write_compressed, f"stages/{file}.npz")
+    @property
+    def shares(self) -> bool:
+        """Whether any stage shares weights."""
+        return any("shared" in stage.name for stage in self.stages)
+
+
+def _packed(name: str, run: Run, file: str, **more: Callable[[Settings], int]) -> Stage:
+    return Stage(name, run, stages.write_compressed, f"stages/{file}.npz", **more)
 
 
 _TRAIN = Stage("baseline", stages.train, stages.write_plain, BASELINE)
 _RELOAD = Stage("reloaded", stages.reload, stages.size_of, COMPRESSED)
 _PRUNE = _packed("pruned", stages.prune, "pruned")
 _PRUNE_RANDOMLY = _packed("pruned at random", stages.prune_randomly, "pruned")
-_PRUNE_GRADUALLY = _packed("pruned gradually", stages.prune_gradually, "pruned")
-_TUNE_PRUNED = _packed("pruned + tuned", stages.tune, "pruned_tuned")
+_PRUNE_GRADUALLY = _packed(
+    "pruned gradually", stages.prune_gradually, "pruned", extra_epochs=pruned_epochs
+)
+_TUNE_PRUNED = _packed(
+    "pruned + tuned", stages.tune_pruned, "pruned_tuned", extra_epochs=pruned_epochs
+)
 _SHARE = _packed("shared", stages.share, "shared")
-_TUNE_SHARED = _packed("shared + tuned", stages.tune, "shared_tuned")
+_TUNE_SHARED = _packed(
+    "shared + tuned", stages.tune_shared, "shared_tuned", extra_epochs=shared_epochs
+)
 
 RECIPES: dict[str, Recipe] = {
     "prune+share": Recipe(
@@ -54,11 +72,14 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
-_TUNINGS = (stages.tune, stages.prune_gradually)
-
 
 def with_control(recipe: Recipe) -> tuple[Stage, ...]:
     """Return the stages, and the dense network trained for as many extra steps."""
-    times = sum(stage.run in _TUNINGS for stage in recipe.stages)
-    control = Stage("control", stages.train_on(times), stages.write_plain, "stages/control.npz")
+
+    def extra_epochs(settings: Settings) -> int:
+        return sum(stage.extra_epochs(settings) for stage in recipe.stages)
+
+    control = Stage(
+        "control", stages.train_on(extra_epochs), stages.write_plain, "stages/control.npz"
+    )
     return (*recipe.stages, control)

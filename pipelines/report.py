@@ -56,7 +56,7 @@ def table(settings: Settings, dataset: Dataset, rows: list[Row]) -> Table:
     shown = Table(title=title, caption=caption)
     shown.add_column("stage", no_wrap=True)
     for heading in ("accuracy", "sparsity", "distinct", "bytes", "ratio", "seconds"):
-        shown.add_column(heading, justify="right")
+        shown.add_column(heading, justify="right", no_wrap=True)
     baseline = rows[0].size_bytes
     for row in rows:
         shown.add_row(

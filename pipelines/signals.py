@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -31,6 +32,7 @@ def stop_on_signals() -> Iterator[Stop]:
         if stop():
             raise KeyboardInterrupt
         stop.signal_number = number
+        sys.stderr.write("stopping at the next step; once more to stop at once\n")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,5 +1,6 @@
 """The stages of a recipe: functions from what a run has in hand to what it has next."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -9,9 +10,11 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
+from jaxcompress.archive import write_atomically
 from jaxcompress.checks import check_fits
 from jaxcompress.trees import named_leaves
 from nets.functional import Params, Stats
+from pipelines.folder import FolderError
 from pipelines.settings import Settings
 
 
@@ -35,7 +38,7 @@ Facts = dict[str, Any]
 """What a stage found out, for its row in the results."""
 
 
-class Job(Protocol):
+class Trainer(Protocol):
     """What a stage may ask of the run it is part of."""
 
     settings: Settings
@@ -54,11 +57,16 @@ class Job(Protocol):
         ...
 
     def logits(self, work: Work) -> np.ndarray:
-        """Return the logits on the test images."""
+        """Return the logits on the validation images."""
         ...
 
 
-Run = Callable[[Job, Work], tuple[Work, Facts]]
+def _none(settings: Settings) -> int:
+    del settings
+    return 0
+
+
+Run = Callable[[Trainer, Work], tuple[Work, Facts]]
 
 
 class Stage(NamedTuple):
@@ -69,12 +77,14 @@ class Stage(NamedTuple):
         run: `run(job, work) -> (work, facts)`.
         write: `write(path, work) -> size in bytes`.
         file: where to write, in the run's folder.
+        extra_epochs: how long it trains beyond the baseline.
     """
 
     name: str
     run: Run
     write: Callable[[Path, Work], int]
     file: str
+    extra_epochs: Callable[[Settings], int] = _none
 
 
 # Fractions of the first learning rate, chosen on Fashion-MNIST's validation images (one seed):
@@ -88,7 +98,7 @@ def schedule(peak: float, steps: int) -> optax.Schedule:
     return optax.warmup_cosine_decay_schedule(0.0, peak, max(steps // 20, 1), max(steps, 2))
 
 
-def train(job: Job, work: Work) -> tuple[Work, Facts]:
+def train(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train the dense network from scratch."""
     del work
     epochs = job.settings.epochs or 0
@@ -96,65 +106,85 @@ def train(job: Job, work: Work) -> tuple[Work, Facts]:
     return job.fit(job.fresh(), tx, epochs=epochs)[0], {}
 
 
-def prune(job: Job, work: Work) -> tuple[Work, Facts]:
+def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Remove the smallest weights of all layers together."""
-    return _masked(work, jc.magnitude_mask(work.params, job.settings.sparsity)), {}
+    return _masked(work, jc.magnitude_mask(work.params, job.settings.sparsity or 0.0)), {}
 
 
-def prune_randomly(job: Job, work: Work) -> tuple[Work, Facts]:
+def prune_randomly(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Remove weights at random: the control of pruning."""
     key = jax.random.key(job.settings.seed)
-    return _masked(work, jc.random_mask(work.params, job.settings.sparsity, key=key)), {}
+    return _masked(work, jc.random_mask(work.params, job.settings.sparsity or 0.0, key=key)), {}
 
 
-def prune_gradually(job: Job, work: Work) -> tuple[Work, Facts]:
+def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Remove the smallest weights little by little while training."""
-    epochs = job.settings.finetune_epochs or 0
+    epochs = pruned_epochs(job.settings)
     steps = job.steps(epochs)
     tx = optax.chain(
-        optax.adamw(schedule(job.settings.lr * PRUNED_LR, steps), weight_decay=WEIGHT_DECAY),
+        _adamw(job, epochs),
         jc.gradual_pruning(
-            job.settings.sparsity, begin=0, end=max(steps * 2 // 3, 1), every=max(steps // 30, 1)
+            job.settings.sparsity or 0.0,
+            begin=0,
+            end=max(steps * 2 // 3, 1),
+            every=max(steps // 30, 1),
         ),
     )
-    work, opt_state = job.fit(work, tx, epochs=epochs)
-    return work._replace(mask=jc.current_mask(opt_state)), {}
+    work, _ = job.fit(work, tx, epochs=epochs)
+    # The smallest weights are the zeros by now, unless there were too few steps to get there.
+    return prune(job, work)
 
 
-def share(job: Job, work: Work) -> tuple[Work, Facts]:
+def share(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Let the weights of each layer share a few values."""
-    shared = jc.kmeans(work.params, job.settings.clusters, mask=work.mask)
+    shared = jc.kmeans(work.params, job.settings.clusters or 1, mask=work.mask)
     return work._replace(params=jc.dense(shared), shared=shared), {}
 
 
-def tune(job: Job, work: Work) -> tuple[Work, Facts]:
-    """Train on, with whatever was pruned and shared held as it is."""
-    epochs = job.settings.finetune_epochs or 0
-    steps = job.steps(epochs)
-    if work.shared is not None:
-        rate = schedule(job.settings.lr * SHARED_LR, steps)
-        work, _ = job.fit(work, jc.share_centroids(optax.adam(rate), work.shared), epochs=epochs)
-        return work._replace(shared=jc.update_codebooks(work.shared, work.params)), {}
-    tx = optax.adamw(schedule(job.settings.lr * PRUNED_LR, steps), weight_decay=WEIGHT_DECAY)
-    if work.mask is not None:
-        tx = optax.chain(tx, jc.hold_mask(work.mask))
+def tune_pruned(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Train on with the mask held."""
+    epochs = pruned_epochs(job.settings)
+    tx = optax.chain(_adamw(job, epochs), jc.hold_mask(work.mask))
     return job.fit(work, tx, epochs=epochs)[0], {}
 
 
-def train_on(times: int) -> Run:
-    """Return the control: the dense network, trained on for `times` fine-tunings."""
+def tune_shared(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Train on with the sharing held: centroids and biases are all there is to move."""
+    epochs = shared_epochs(job.settings)
+    rate = schedule(job.settings.lr * SHARED_LR, job.steps(epochs))
+    work, _ = job.fit(work, jc.share_centroids(optax.adam(rate), work.shared), epochs=epochs)
+    return work._replace(shared=jc.update_codebooks(work.shared, work.params)), {}
 
-    def run(job: Job, work: Work) -> tuple[Work, Facts]:
+
+def train_on(extra_epochs: Callable[[Settings], int]) -> Run:
+    """Return the control: the dense network, trained on for `extra_epochs(settings)`."""
+
+    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         del work
-        epochs = times * (job.settings.finetune_epochs or 0)
-        rate = schedule(job.settings.lr * PRUNED_LR, job.steps(epochs))
-        tx = optax.adamw(rate, weight_decay=WEIGHT_DECAY)
+        epochs = extra_epochs(job.settings)
+        tx = _adamw(job, epochs)
         return job.fit(read_plain(job.folder / BASELINE), tx, epochs=epochs)[0], {}
 
     return run
 
 
-def reload(job: Job, work: Work) -> tuple[Work, Facts]:
+def pruned_epochs(settings: Settings) -> int:
+    """Return how long a pruned network is fine-tuned."""
+    return settings.finetune_epochs or 0
+
+
+def shared_epochs(settings: Settings) -> int:
+    """Return how long a shared network is fine-tuned: a third, it has few numbers to train."""
+    return max(pruned_epochs(settings) // 3, 1)
+
+
+def _adamw(job: Trainer, epochs: int) -> optax.GradientTransformation:
+    """Return the optimizer that trains a trained network on."""
+    rate = schedule(job.settings.lr * PRUNED_LR, job.steps(epochs))
+    return optax.adamw(rate, weight_decay=WEIGHT_DECAY)
+
+
+def reload(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Write the compressed file, load it into a blank network and compare the logits."""
     before = job.logits(work)
     write_compressed(job.folder / COMPRESSED, work)
@@ -187,15 +217,22 @@ BASELINE, COMPRESSED = "baseline.npz", "compressed.npz"
 def write_plain(path: Path, work: Work) -> int:
     """Write every array as it is, uncompressed, under its path; returns the size in bytes."""
     named = named_leaves({"params": work.params, "stats": work.stats})
-    with path.open("wb") as file:
-        arrays = dict(zip(named.paths, map(np.asarray, named.leaves), strict=True))
-        np.savez(file, allow_pickle=False, **arrays)
+    arrays = dict(zip(named.paths, map(np.asarray, named.leaves), strict=True))
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    write_atomically(path, content.getvalue())
     return path.stat().st_size
 
 
 def read_plain(path: Path) -> Work:
-    """Read what `write_plain` wrote."""
+    """Read what `write_plain` wrote.
+
+    Raises:
+        FolderError: it is not there any more.
+    """
     tree: dict[str, Any] = {"params": {}, "stats": {}}
+    if not path.exists():
+        raise FolderError(f"{path}: is missing; start again with another --out.")
     with np.load(path) as archive:
         for name in archive.files:
             *folders, last = name.split("/")

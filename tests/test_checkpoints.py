@@ -86,7 +86,16 @@ def test_a_damaged_one_falls_back_with_a_warning(checkpoints, warnings, tmp_path
     assert np.all(loaded["work"]["params"]["a"]["kernel"] == 1)
     assert len(warnings) == 1 and "checkpoint 000001 is damaged" in warnings[0]
     checkpoints.save(arrays(3), {"value": 3})
-    assert checkpoints.latest()[1] == {"value": 3}
+    checkpoints.save(arrays(4), {"value": 4})
+    assert checkpoints.latest()[1] == {"value": 4}
+    assert len(list((tmp_path / "checkpoints").glob("*.json"))) == KEPT
+
+
+def test_when_all_are_damaged_it_says_so(checkpoints, warnings, tmp_path):
+    checkpoints.save(arrays(1), {})
+    damage_notes(tmp_path / "checkpoints" / "000000")
+    assert checkpoints.latest() is None
+    assert "starting again" in warnings[0]
 
 
 def test_arrays_without_notes_are_no_checkpoint(checkpoints, tmp_path):

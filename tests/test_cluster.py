@@ -86,9 +86,7 @@ def test_the_mask_says_who_is_a_member():
 
 
 def test_fewer_distinct_weights_than_clusters_is_reported():
-    with pytest.warns(
-        UserWarning, match="w: its distinct weights are fewer than the 16 .* has 2 entries"
-    ):
+    with pytest.warns(UserWarning, match="w: its distinct weights .* has 2 entries"):
         leaf = share([1.0, 1.0, 3.0, 0.0], 16)
     assert leaf.codebook.tolist() == [1.0, 3.0]
 
@@ -161,3 +159,24 @@ def test_update_codebooks_reads_the_trained_values():
     trained["w"] = jnp.array([[2.0, 2.5, 3.0, 0.0]])
     with pytest.raises(ValueError, match="w: .* 1 of 4 that differ"):
         jc.update_codebooks(shared, trained)
+
+
+def test_weights_that_are_few_enough_are_kept_to_the_bit():
+    values = np.array([-1e10, 1e-30, 2e-30, 1e-20, 1.0, -1.0], np.float32)
+    leaf = share(values, 6)
+    np.testing.assert_array_equal(leaf.dense().ravel(), values)
+    assert len(leaf.codebook) == 6
+
+
+def test_masks_of_zeros_and_ones_are_masks():
+    for dtype in (np.int32, np.uint8, np.float32):
+        leaf = share([1.0, 2.0, 3.0, 0.0, 5.0], 2, mask={"w": np.array([[1, 1, 1, 0, 1]], dtype)})
+        assert leaf.codes.tolist() == [[1, 1, 1, 0, 2]]
+
+
+def test_codes_of_another_shape_or_nan_are_refused_after_tuning():
+    shared = {"w": share([1.0, 2.0], 2)}
+    with pytest.raises(ValueError, match="w: the shape must be"):
+        jc.update_codebooks(shared, {"w": jnp.ones((2, 1))})
+    with pytest.raises(ValueError, match="w: weights must be finite"):
+        jc.update_codebooks(shared, {"w": jnp.full((1, 2), jnp.nan)})

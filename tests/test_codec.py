@@ -285,3 +285,27 @@ def test_duplicate_members_are_refused(tmp_path):
         archive.writestr("dense_float32.npy", content.getvalue())
     with pytest.raises(jc.ArtifactError, match="members must be unique"):
         jc.load(path)
+
+
+def test_what_save_writes_load_takes(tmp_path):
+    zeros = jc.sparse({"w": jnp.zeros((3, 4)), "v": jnp.ones((2, 2))})
+    assert_same(round_trip(tmp_path, zeros), zeros)
+    wide = jc.Clustered(codes=jnp.array([[1, 2]], jnp.int32), codebook=jnp.array([1.0, 2.0]))
+    loaded = round_trip(tmp_path, {"w": wide})["w"]
+    assert loaded.codes.dtype == jnp.uint8 and loaded.codes.tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("codes", "codebook", "message"),
+    [
+        ([[1, 3]], [1.0, 2.0], "w: codes must be at most 2"),
+        ([[1, -1]], [1.0, 2.0], "w: codes must be integers from 0"),
+        ([[1.0, 1.0]], [1.0], "w: codes must be integers from 0"),
+        ([[1, 1]], [np.inf], "w: weights must be finite"),
+    ],
+)
+def test_what_load_would_refuse_save_refuses(tmp_path, codes, codebook, message):
+    leaf = jc.Clustered(codes=np.array(codes), codebook=np.array(codebook, np.float32))
+    with pytest.raises(ValueError, match=message):
+        jc.save(tmp_path / "m.npz", {"w": leaf})
+    assert not list(tmp_path.iterdir())

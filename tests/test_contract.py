@@ -1,5 +1,8 @@
 """One table of techniques, one set of promises that each of them keeps."""
 
+import os
+import subprocess
+import sys
 from collections import namedtuple
 from typing import NamedTuple
 
@@ -130,10 +133,61 @@ def test_the_transforms_work_in_an_nnx_optimizer():
     assert jc.measure_sparsity(nnx.state(layer, nnx.Param)) == 0.5
 
 
-def test_masks_are_the_same_on_sharded_arrays():
-    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    spec = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-    params = {"kernel": kernel()}
-    placed = jax.device_put(params, {"kernel": spec})
-    sharded = jax.jit(lambda p: jc.magnitude_mask(p, 0.6))(placed)
-    assert_equal(sharded, jc.magnitude_mask(params, 0.6))
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np, optax
+import jaxcompress as jc
+
+assert len(jax.devices()) == 4
+mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+params = {"kernel": jnp.round(jax.random.normal(jax.random.key(0), (16, 6)), 1)}  # with ties
+placed = jax.device_put(params, {"kernel": rows})
+mask = jax.jit(lambda p: jc.magnitude_mask(p, 0.6))(placed)
+expected = jc.magnitude_mask(params, 0.6)
+np.testing.assert_array_equal(mask["kernel"], expected["kernel"])
+shared = jc.kmeans(params, 3, mask=expected)
+tx = jc.share_centroids(optax.sgd(0.5), shared)
+step = jax.jit(lambda g, s, p: tx.update(g, s, p)[0]["kernel"])
+start = jc.dense(shared)
+split = jax.device_put(start, {"kernel": rows})
+np.testing.assert_allclose(step(split, tx.init(start), split), step(start, tx.init(start), start))
+"""
+
+
+def test_sharded_arrays_give_the_same_masks_and_updates():
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", SHARDED], check=True, env=os.environ | flags)
+
+
+WIDE = """
+import jax, jax.numpy as jnp, numpy as np
+import jaxcompress as jc
+
+jax.config.update("jax_enable_x64", True)
+rng = np.random.default_rng(0)
+params = {"a": jnp.asarray(rng.standard_normal((10, 10)), jnp.float32)}
+params["b"] = jnp.asarray(rng.standard_normal((10, 10)))
+eager, traced = jc.magnitude_mask(params, 0.5), jax.jit(lambda p: jc.magnitude_mask(p, 0.5))(params)
+for name in params:
+    np.testing.assert_array_equal(eager[name], traced[name])
+assert 30 < np.sum(~np.asarray(eager["a"])) < 70
+"""
+
+
+def test_leaves_of_several_widths_share_one_threshold():
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", WIDE], check=True, env=environment)
+
+
+def test_a_mask_grown_in_an_nnx_optimizer_prunes_and_shares():
+    layer = nnx.Linear(8, 5, rngs=nnx.Rngs(0))
+    tx = optax.chain(optax.sgd(0.1), jc.gradual_pruning(0.5, begin=0, end=1))
+    optimizer = nnx.Optimizer(layer, tx, wrt=nnx.Param)
+    for _ in range(2):
+        gradients = nnx.grad(lambda m: jnp.sum((m(jnp.ones((2, 8))) - 1) ** 2))(layer)
+        optimizer.update(layer, gradients)
+    params = nnx.state(layer, nnx.Param)
+    assert jc.measure_sparsity(params) == 0.5
+    mask = jc.current_mask(optimizer.opt_state)
+    assert jc.measure_sparsity(jc.apply_mask(params, mask)) == 0.5
+    assert jc.measure_sparsity(jc.kmeans(params, 4, mask=mask)) == 0.5

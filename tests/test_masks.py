@@ -181,9 +181,47 @@ def test_apply_mask_gives_positive_zeros_and_keeps_dtype():
 
 
 def test_apply_mask_refuses_another_tree():
-    with pytest.raises(
-        ValueError, match=r"w: mask must have the shape of params, \(2, 2\), got \(1, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"w: mask must have the shape .*, \(2, 2\), got \(1, 2\)"):
         jc.apply_mask({"w": jnp.ones((2, 2))}, {"w": jnp.ones((1, 2), bool)})
     with pytest.raises(ValueError, match="w: mask must have the leaves of params, got 'v'"):
         jc.apply_mask({"w": jnp.ones((2, 2))}, {"v": jnp.ones((2, 2), bool)})
+
+
+def test_apply_mask_leaves_other_kinds_of_leaves_as_they_are():
+    params = {
+        "w": np.full((2, 2), 0.1),
+        "flag": jnp.array([True]),
+        "big": np.array([2**40]),
+        "key": jax.random.key(0),
+    }
+    pruned = jc.apply_mask(params, jc.magnitude_mask(params, 0.5))
+    assert pruned["w"].dtype == np.float64 and pruned["w"].ravel().tolist() == [0.1, 0.1, 0, 0]
+    assert pruned["flag"].dtype == bool and pruned["big"][0] == 2**40
+    assert pruned["key"] is params["key"]
+
+
+def test_a_score_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match="bias: score must have the shape of params"):
+        jc.global_mask(
+            {"bias": jnp.ones(2), "w": jnp.ones((2, 2))},
+            0.5,
+            score=lambda params: {**params, "bias": jnp.ones(3)},
+        )
+
+
+def test_nm_takes_integers():
+    with pytest.raises(ValueError, match="must be integers"):
+        jc.nm_mask({"w": jnp.ones((4, 2))}, 2.5, 4)  # pyright: ignore
+
+
+def test_paths_that_mean_two_leaves_are_refused_where_paths_choose():
+    params = {"a": {"b": jnp.ones((2, 2))}, "a/b": jnp.ones((2, 2))}
+    with pytest.raises(ValueError, match="a/b: a path must mean one leaf"):
+        jc.erk_sparsities(params, 0.5)
+
+
+def test_erk_takes_scalars_and_vectors_for_full():
+    params = {"w": jnp.ones((50, 50)), "b": jnp.ones(5), "s": jnp.ones(())}
+    by_path = jc.erk_sparsities(params, 0.5, scope=jc.everything)
+    assert by_path["s"] == by_path["b"] == 0.0
+    jc.layerwise_mask(params, by_path, scope=jc.everything)

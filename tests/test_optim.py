@@ -59,9 +59,7 @@ def test_hold_mask_needs_params_and_a_mask_that_fits():
     tx = jc.hold_mask({"w": jnp.ones((2, 2), bool)})
     with pytest.raises(ValueError, match="hold_mask: update needs params"):
         tx.update({"w": jnp.ones((2, 2))}, tx.init({"w": jnp.ones((2, 2))}))
-    with pytest.raises(
-        ValueError, match=r"w: mask must have the shape of params, \(3, 2\), got \(2, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"w: mask must have the shape .*, \(3, 2\), got \(2, 2\)"):
         tx.init({"w": jnp.ones((3, 2))})
     with pytest.raises(ValueError, match="v: mask must have the leaves of params, got 'w'"):
         tx.init({"w": jnp.ones((2, 2)), "v": jnp.ones(2)})
@@ -203,3 +201,89 @@ def test_current_mask_needs_exactly_one():
     params = {"w": jnp.ones((2, 2))}
     with pytest.raises(ValueError, match="must hold one mask, got 0"):
         jc.current_mask(optax.adam(1e-3).init(params))
+
+
+def one_cluster(dtype=jnp.float32, shape=(64, 64)):
+    return jc.kmeans({"w": jnp.ones(shape, dtype)}, 1)
+
+
+def test_gradients_of_small_types_are_summed_in_single_precision():
+    shared = one_cluster(jnp.bfloat16)
+    params = jc.dense(shared)
+    tx = jc.share_centroids(optax.sgd(2.0**-12), shared)
+    updates, _ = tx.update(params, tx.init(params), params)
+    assert float(updates["w"][0, 0]) == -1.0  # 4 096 ones; bfloat16 stops counting at 256
+
+
+def test_inner_sees_the_tree_and_the_ranks_of_the_params():
+    shared = {**one_cluster(), "b": jnp.ones(3)}
+    params = jc.dense(shared)
+    decay = optax.add_decayed_weights(
+        0.5, mask=lambda tree: jax.tree.map(lambda leaf: leaf.ndim > 1, tree)
+    )
+    tx = jc.share_centroids(optax.chain(decay, optax.scale(-1.0)), shared)
+    zero = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = tx.update(zero, tx.init(params), params)
+    assert updates["w"][3, 3] == -0.5 and updates["b"][0] == 0.0
+    labels = {"w": "slow", "b": "fast"}
+    parts = {"slow": optax.sgd(1.0), "fast": optax.sgd(10.0)}
+    tx = jc.share_centroids(optax.multi_transform(parts, labels), shared)
+    updates, _ = tx.update({**zero, "b": jnp.ones(3)}, tx.init(params), params)
+    assert updates["b"][0] == -10.0
+
+
+def test_inner_gets_its_extra_arguments():
+    shared = one_cluster()
+    params = jc.dense(shared)
+    inner = optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau())
+    tx = jc.share_centroids(inner, shared)
+    updates, _ = tx.update(params, tx.init(params), params, value=1.0)
+    assert updates["w"].shape == (64, 64)
+
+
+def test_donated_states_leave_the_mask_and_the_codes_alone():
+    params = some_params()
+    mask = jc.magnitude_mask(params, 0.5)
+    shared = jc.kmeans(params, 3, mask=mask)
+    params = jc.dense(shared)
+    tx = optax.chain(jc.share_centroids(optax.sgd(0.1), shared), jc.hold_mask(mask))
+
+    def step(params, state):
+        updates, state = tx.update(jax.grad(quadratic)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    copied = jax.tree.map(jnp.copy, params)
+    tuned, _ = jax.jit(step, donate_argnums=(0, 1))(copied, tx.init(params))
+    jc.update_codebooks(shared, tuned)
+    assert jc.measure_sparsity(jc.apply_mask(tuned, mask)) == pytest.approx(0.5, abs=0.01)
+
+
+def test_updates_that_are_none_do_not_shift_the_others():
+    params = {"a": jnp.array([1, 2]), "w": jnp.ones((3, 2)), "z": jnp.ones((3, 2))}
+    mask = {"a": jnp.ones(2, bool), "w": jnp.zeros((3, 2), bool), "z": jnp.ones((3, 2), bool)}
+    updates = {"a": None, "w": params["w"], "z": 5 * params["z"]}
+    tx = jc.hold_mask(mask)
+    held, _ = tx.update(updates, tx.init(params), params)
+    assert held["a"] is None
+    assert held["w"][0, 0] == -1 and held["z"][0, 0] == 5
+    shared = jc.kmeans(params, 1, scope=jc.matching("w"))
+    tx = jc.share_centroids(optax.sgd(1.0), shared)
+    moved, _ = tx.update(updates, tx.init(params), params)
+    assert moved["a"] is None
+    assert moved["w"][0, 0] == -6 and moved["z"][0, 0] == -5
+
+
+def test_updates_narrower_than_params_still_reach_zero():
+    params = {"w": jnp.array([[0.3, 0.1]], jnp.float32)}
+    tx = jc.hold_mask({"w": jnp.array([[True, False]])})
+    updates, _ = tx.update({"w": jnp.ones((1, 2), jnp.bfloat16)}, tx.init(params), params)
+    assert optax.apply_updates(params, updates)["w"][0, 1] == 0.0
+
+
+def test_gradient_accumulation_around_a_held_mask():
+    params = some_params()
+    mask = jc.magnitude_mask(params, 0.5)
+    pruned = jc.apply_mask(params, mask)
+    tx = optax.MultiSteps(optax.chain(optax.adamw(1e-2), jc.hold_mask(mask)), 2)
+    tuned, _ = train(tx, pruned, tx.init(pruned), 4)
+    assert jc.measure_sparsity(tuned) == jc.measure_sparsity(pruned)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,8 @@ def test_every_recipe_runs(tmp_path, recipe):
 
 
 REFUSALS = {
+    "--recipe share --sparsity 0.5": "--sparsity: the recipe has no use for it",
+    "--recipe prune --clusters 4": "--clusters: the recipe has no use for it",
     "--sparsity 1.2": r"--sparsity: sparsity must be in [0, 1), got 1.2; pass the fraction",
     "--sparsity 90": "not a percentage",
     "--sparsity -0.1": "must be in [0, 1)",
@@ -248,9 +251,56 @@ def test_out_of_memory_names_stage_batch_size_and_remedy(tmp_path, monkeypatch, 
     )
 
 
-def test_divergence_is_named(tmp_path, capsys):
-    assert tiny(tmp_path / "run", "--lr", "1e38") == 1
-    assert "pass a --lr below 1e+38" in capsys.readouterr().out
+@pytest.mark.parametrize("more", ["--lr 1e38", "--lr 1e20 --batch-size 256 --epochs 1"])
+def test_divergence_is_named(tmp_path, capsys, more):
+    assert tiny(tmp_path / "run", *more.split()) == 1
+    assert "baseline: the loss is nan; pass a --lr below 1e+" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, capsys):
+    (tmp_path / "baseline.npz").write_text("precious")
+    assert tiny(tmp_path) == 2
+    assert "holds other files (baseline.npz)" in capsys.readouterr().err
+    assert (tmp_path / "baseline.npz").read_text() == "precious"
+
+
+def test_there_must_be_something_to_resume(tmp_path, capsys):
+    assert tiny(tmp_path / "typo", "--resume") == 2
+    assert "holds no run to resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["[]", "{"])
+def test_broken_settings_are_refused(tmp_path, capsys, content):
+    (tmp_path / "settings.json").write_text(content)
+    assert tiny(tmp_path, "--resume") == 2
+    assert "settings.json: not readable" in capsys.readouterr().err
+
+
+def test_a_baseline_that_vanished_is_named(tmp_path, finished, capsys):
+    copy = shutil.copytree(finished, tmp_path / "run")
+    (copy / "baseline.npz").unlink()
+    last = max(copy.glob("checkpoints/*.json"))
+    last.unlink()  # so that the control is still to come
+    assert tiny(copy, "--control", "--seed", "3", "--resume") == 2
+    assert "baseline.npz: is missing" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(job_module.Checkpoints, "save", full)
+    assert tiny(tmp_path / "run") == 1
+    error = capsys.readouterr().err
+    assert "No space left on device" in error and error.count("\n") == 1
+
+
+def test_the_table_is_whole_on_a_narrow_terminal(finished, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert tiny(finished, "--control", "--seed", "3", "--resume") == 0
+    said = capsys.readouterr().out
+    assert "1,068,082" in said and "pruned + tuned" in said
 
 
 def test_help_is_a_page(capsys):

@@ -72,7 +72,8 @@ def _known(folder: Path) -> Iterator[Path]:
     """Every place in a folder where CIFAR-10 may lie, the quickest to read first."""
     names = (*FOLDERS, "cifar10.npz", "cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
     yield from (path for name in names if (path := folder / name).exists())
-    yield from (info.parent for info in sorted(folder.glob("cifar10/3.*/dataset_info.json")))
+    for versions in ("cifar10/3.*", "3.*") if folder.name == "cifar10" else ("cifar10/3.*",):
+        yield from (info.parent for info in sorted(folder.glob(f"{versions}/dataset_info.json")))
 
 
 def _usual() -> Path | None:
