@@ -26,16 +26,22 @@ def hardware() -> str:
     return f"{model}, {cores} core{'s' if cores != 1 else ''}"
 
 
-def write(name: str, *, seeds: list[int], figures: Any, **more: Any) -> Path:
-    """Write `benchmarks/results/NAME.json`: figures, command, hardware, versions, seeds."""
-    words = ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
+def write(name: str, *, seeds: list[int], figures: Any, command: str = "") -> Path:
+    """Write `benchmarks/results/NAME.json`: figures, command, hardware, versions, seeds.
+
+    Args:
+        name: of the file.
+        seeds: that the figures depend on.
+        figures: the figures.
+        command: that repeats them, if not the one that is running.
+    """
+    running = ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
     record = {
-        "command": shlex.join(words),
+        "command": command or shlex.join(running),
         "hardware": hardware(),
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("jax", "jaxlib", "numpy", "optax", "flax")},
         "seeds": seeds,
-        **more,
         "figures": figures,
     }
     RESULTS.mkdir(exist_ok=True)

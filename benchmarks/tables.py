@@ -50,9 +50,14 @@ def pipeline(name: str) -> list[str]:
     def by_sparsity(run: dict[str, Any]) -> float:
         return run["sparsity"]
 
+    controls = {
+        run["seed"]: run["control_accuracy"]
+        for run in record["figures"]
+        if run["control_accuracy"] is not None
+    }
     rows = []
     for sparsity, group in groupby(sorted(record["figures"], key=by_sparsity), by_sparsity):
-        runs = list(group)
+        runs = [run | {"control_accuracy": controls[run["seed"]]} for run in group]
 
         def percent(field: str, runs: list[dict[str, Any]] = runs) -> str:
             return spread([100 * run[field] for run in runs])

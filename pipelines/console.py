@@ -53,10 +53,10 @@ class Console:
     def table(self, table: Table) -> None:
         """Show a table whole, on a narrow terminal too."""
         width = max(self._rich.width, _PLAIN_WIDTH)
-        self._rich.print(table, width=width, crop=False, soft_wrap=False)
-        if self._log:
-            RichConsole(file=self._log, width=_PLAIN_WIDTH).print(table)
-            self._log.flush()
+        for file in (self._rich.file, self._log):
+            if file is not None:
+                RichConsole(file=file, width=width).print(table)
+                file.flush()
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int, done: int = 0) -> Iterator[Update]:

@@ -132,6 +132,7 @@ class Job:
             batch_size=self.settings.batch_size,
             seed=(self.settings.seed, self._index),
             start=start,
+            augment=self._dataset.augment,
         )
         per_epoch = self.steps(1)
         done = start.epoch * per_epoch + start.batch

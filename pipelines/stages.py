@@ -95,7 +95,7 @@ WEIGHT_DECAY = 1e-4
 
 def schedule(peak: float, steps: int) -> optax.Schedule:
     """Warm up over a twentieth of the steps, then a cosine down to zero."""
-    return optax.warmup_cosine_decay_schedule(0.0, peak, max(steps // 20, 1), max(steps, 2))
+    return optax.warmup_cosine_decay_schedule(0.0, peak, steps // 20, steps)
 
 
 def train(job: Trainer, work: Work) -> tuple[Work, Facts]:

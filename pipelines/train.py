@@ -10,6 +10,7 @@ import optax
 
 from nets.functional import Net, Params, Stats
 from pipelines.compiled import jit
+from pipelines.data.augment import Augment, unchanged
 from pipelines.data.dataset import Split
 
 EVAL_BATCH = 512
@@ -98,12 +99,13 @@ def fit(
     batch_size: int,
     seed: tuple[int, ...],
     start: Position = Position(),  # noqa: B008  (immutable)
+    augment: Augment = unchanged,
 ) -> Iterator[Tick]:
     """Train, and yield after every step.
 
     A Python loop over a compiled step: on a CPU a convolution inside `lax.scan` is several times
-    slower. The order of the images depends on `seed` and the epoch alone, so that a fit resumed
-    at any position goes on as if it had never stopped.
+    slower. The order of the images depends on `seed` and the epoch alone, their variation on the
+    batch too, so that a fit resumed at any position goes on as if it had never stopped.
 
     Args:
         step: as `make_step` gives it.
@@ -113,13 +115,15 @@ def fit(
         batch_size: images a step.
         seed: numbers that choose the order of the images.
         start: where to start, to resume.
+        augment: how to vary the images of each step.
     """
     total = batches_per_epoch(len(data), batch_size)
     for epoch in range(start.epoch, epochs):
         order = np.random.default_rng([*seed, epoch]).permutation(len(data))
         for batch in range(start.batch if epoch == start.epoch else 0, total):
             chosen = order[batch * batch_size : (batch + 1) * batch_size]
-            state, loss, accuracy = step(state, data.images[chosen], data.labels[chosen])
+            images = augment(np.random.default_rng([*seed, epoch, batch]), data.images[chosen])
+            state, loss, accuracy = step(state, images, data.labels[chosen])
             last = batch + 1 == total
             position = Position(epoch + 1, 0) if last else Position(epoch, batch + 1)
             yield Tick(state, position, loss, accuracy)

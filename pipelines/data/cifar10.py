@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.data.augment import shifted_and_mirrored
 from pipelines.data.batches import FOLDERS, is_batch_folder, read_folder, read_tar
 from pipelines.data.dataset import DataError, Dataset, Progress, Split, reading, split_training
 from pipelines.data.download import Remote, cache_dir, fetch
@@ -53,6 +54,7 @@ def load(
         train=Split(images=part.images[training], labels=part.labels[training]),
         validation=Split(images=part.images[validation], labels=part.labels[validation]),
         test=test,
+        augment=shifted_and_mirrored,
     )
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.data.augment import Augment, unchanged
+
 Progress = Callable[[str, int, int], None]
 """Called as `progress(label, done_bytes, total_bytes)` while a file is downloaded."""
 
@@ -62,6 +64,7 @@ class Dataset:
         name: `cifar10`, `fashion_mnist` or `digits`.
         source: One line for the report: the file, folder or package that was read.
         notice: One loud line if this is a stand-in for what was asked, else empty.
+        augment: How to vary training images.
         classes: The class names; label `i` means `classes[i]`.
         train: What to learn from.
         validation: What to choose by.
@@ -75,6 +78,7 @@ class Dataset:
     validation: Split
     test: Split
     notice: str = ""
+    augment: Augment = unchanged
 
     @cached_property
     def fingerprint(self) -> str:

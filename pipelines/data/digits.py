@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.data.augment import shifted
 from pipelines.data.dataset import DataError, Dataset, Progress, Split, check, shuffled
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -42,6 +43,7 @@ def load(data_dir: Path | None, progress: Progress | None = None) -> Dataset:
         train=train,
         validation=validation,
         test=test,
+        augment=shifted,
     )
 
 
