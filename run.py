@@ -137,25 +137,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     with stop_on_signals() as stop:
         try:
-            settings.check()
+            recipe = RECIPES[settings.recipe]
+            does = {"prunes": recipe.prunes, "shares": recipe.shares}
+            settings.check(**does)
             if arguments.resume and arguments.out is None:
                 raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
-            recipe = RECIPES[settings.recipe]
-            settings = settings.for_recipe(prunes=recipe.prunes, shares=recipe.shares)
             where = device.choose(arguments.device)
             dataset = _load(settings, console)
-            settings = settings.for_data(dataset.name, len(dataset.train))
+            plan = settings.plan(**does, data=dataset.name, train_size=len(dataset.train))
             folder = arguments.out or Path(
-                f"runs/{settings.model}-{dataset.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+                f"runs/{plan.model}-{plan.data}-{time.strftime('%Y%m%d-%H%M%S')}"
             )
             with locked(folder):
-                asked = settings.as_json() | {"data_fingerprint": dataset.fingerprint}
+                asked = plan.as_json() | {"data_fingerprint": dataset.fingerprint}
                 claim(folder, asked, resume=arguments.resume)
                 with console.log_to(folder / "log.txt"):
-                    console.line(f"{settings.model} on {dataset.name} ({dataset.source}), {where}")
+                    console.line(f"{plan.model} on {plan.data} ({dataset.source}), {where}")
                     if dataset.notice:
                         console.loud(dataset.notice)
-                    job = Job(settings, dataset, folder, console, stop)
+                    job = Job(plan, dataset, folder, console, stop)
                     return _run(job, dataset, stop, words)
         except (SettingsError, DataError, FolderError) as error:
             return _say(str(error), REFUSED)
@@ -192,15 +192,15 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
             raise OSError(f"{job.folder}: no space left on the device") from None
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        smaller = max(job.settings.batch_size // 2, 1)
+        smaller = max(job.plan.batch_size // 2, 1)
         console.loud(
-            f"{job.stage}: out of memory at --batch-size {job.settings.batch_size}; pass "
+            f"{job.stage}: out of memory at --batch-size {job.plan.batch_size}; pass "
             f"--batch-size {smaller} and another --out. The last checkpoint is in {job.folder}."
         )
         return FAILED
-    outcome = results(job.settings, dataset, rows)
+    outcome = results(job.plan, dataset, rows)
     write_json(job.folder / "results.json", outcome)
-    console.table(table(job.settings, dataset, rows))
+    console.table(table(job.plan, dataset, rows))
     if not outcome["reload_exact"]:
         console.loud("the reloaded network does not give the same logits: please report this")
         return FAILED

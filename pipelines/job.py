@@ -19,7 +19,7 @@ from pipelines.console import Console
 from pipelines.data import Dataset
 from pipelines.models import MODELS
 from pipelines.recipes import RECIPES, with_control
-from pipelines.settings import Settings
+from pipelines.settings import Plan
 from pipelines.stages import Facts, Stage, Work
 from pipelines.train import (
     Position,
@@ -62,7 +62,7 @@ class Job:
     """One run in its folder.
 
     Args:
-        settings: resolved, so that nothing depends on defaults any more.
+        plan: what to do.
         dataset: images and labels.
         folder: of this run alone.
         console: to report to.
@@ -71,19 +71,19 @@ class Job:
 
     def __init__(
         self,
-        settings: Settings,
+        plan: Plan,
         dataset: Dataset,
         folder: Path,
         console: Console,
         should_stop: Callable[[], bool],
     ) -> None:
-        self.settings = settings
+        self.plan = plan
         self.folder = folder
         self.console = console
-        self.stages = _stages(settings)
+        self.stages = _stages(plan)
         self._dataset = dataset
         self._should_stop = should_stop
-        model = MODELS[settings.model]
+        model = MODELS[plan.model]
         self._net: Net = model.build()
         self._view = model.view
         self._logits = make_logits(self._net, model.view)
@@ -100,11 +100,11 @@ class Job:
 
     def fresh(self) -> Work:
         """Return newly initialised parameters, the same at every call."""
-        return Work(*self._net.init(jax.random.key(self.settings.seed)))
+        return Work(*self._net.init(jax.random.key(self.plan.seed)))
 
     def steps(self, epochs: int) -> int:
         """Return how many optimizer steps that many epochs take."""
-        return epochs * batches_per_epoch(len(self._dataset.train), self.settings.batch_size)
+        return epochs * batches_per_epoch(len(self._dataset.train), self.plan.batch_size)
 
     def logits(self, work: Work) -> np.ndarray:
         """Return the logits on the validation images."""
@@ -129,8 +129,8 @@ class Job:
             state,
             self._dataset.train,
             epochs=epochs,
-            batch_size=self.settings.batch_size,
-            seed=(self.settings.seed, self._index),
+            batch_size=self.plan.batch_size,
+            seed=(self.plan.seed, self._index),
             start=start,
             augment=self._dataset.augment,
         )
@@ -155,8 +155,7 @@ class Job:
     def _check_finite(self, stage: str, loss: float) -> None:
         if not math.isfinite(loss):
             raise Diverged(
-                f"{stage}: the loss is {loss}; pass a --lr below {self.settings.lr} and another "
-                "--out."
+                f"{stage}: the loss is {loss}; pass a --lr below {self.plan.lr} and another --out."
             )
 
     # Running.
@@ -242,9 +241,9 @@ def _note(tick: Tick) -> str:
     return f"loss {float(tick.loss):.3f} accuracy {float(tick.accuracy):.1%}"
 
 
-def _stages(settings: Settings) -> tuple[Stage, ...]:
-    recipe = RECIPES[settings.recipe]
-    return with_control(recipe) if settings.control else recipe.stages
+def _stages(plan: Plan) -> tuple[Stage, ...]:
+    recipe = RECIPES[plan.recipe]
+    return with_control(recipe) if plan.control else recipe.stages
 
 
 def _copied(tree: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pipelines import stages
-from pipelines.settings import Settings
+from pipelines.settings import Plan
 from pipelines.stages import BASELINE, COMPRESSED, Run, Stage, pruned_epochs, shared_epochs
 
 
@@ -22,15 +22,15 @@ class Recipe(NamedTuple):
     @property
     def prunes(self) -> bool:
         """Whether any stage removes weights."""
-        return any("pruned" in stage.name for stage in self.stages)
+        return any(stage in self.stages for stage in _PRUNINGS)
 
     @property
     def shares(self) -> bool:
         """Whether any stage shares weights."""
-        return any("shared" in stage.name for stage in self.stages)
+        return _SHARE in self.stages
 
 
-def _packed(name: str, run: Run, file: str, **more: Callable[[Settings], int]) -> Stage:
+def _packed(name: str, run: Run, file: str, **more: Callable[[Plan], int]) -> Stage:
     return Stage(name, run, stages.write_compressed, f"stages/{file}.npz", **more)
 
 
@@ -41,6 +41,7 @@ _PRUNE_RANDOMLY = _packed("pruned at random", stages.prune_randomly, "pruned")
 _PRUNE_GRADUALLY = _packed(
     "pruned gradually", stages.prune_gradually, "pruned", extra_epochs=pruned_epochs
 )
+_PRUNINGS = (_PRUNE, _PRUNE_RANDOMLY, _PRUNE_GRADUALLY)
 _TUNE_PRUNED = _packed(
     "pruned + tuned", stages.tune_pruned, "pruned_tuned", extra_epochs=pruned_epochs
 )
@@ -76,8 +77,8 @@ RECIPES: dict[str, Recipe] = {
 def with_control(recipe: Recipe) -> tuple[Stage, ...]:
     """Return the stages, and the dense network trained for as many extra steps."""
 
-    def extra_epochs(settings: Settings) -> int:
-        return sum(stage.extra_epochs(settings) for stage in recipe.stages)
+    def extra_epochs(plan: Plan) -> int:
+        return sum(stage.extra_epochs(plan) for stage in recipe.stages)
 
     control = Stage(
         "control", stages.train_on(extra_epochs), stages.write_plain, "stages/control.npz"

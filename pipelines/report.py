@@ -10,13 +10,13 @@ from rich.table import Table
 
 from pipelines.data import Dataset
 from pipelines.job import Row
-from pipelines.settings import Settings
+from pipelines.settings import Plan
 
 SCHEMA_VERSION = 1
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax-checkpoint")
 
 
-def results(settings: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
+def results(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
     """Return the content of `results.json`; the README lists the fields."""
     by_name = {row.name: row for row in rows}
     baseline, reloaded = by_name["baseline"], by_name["reloaded"]
@@ -28,10 +28,10 @@ def results(settings: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, 
         "data_notice": dataset.notice,
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
-        "model": settings.model,
-        "recipe": settings.recipe,
-        "seed": settings.seed,
-        "settings": settings.as_json(),
+        "model": plan.model,
+        "recipe": plan.recipe,
+        "seed": plan.seed,
+        "settings": plan.as_json(),
         "stages": [dataclasses.asdict(row) for row in rows],
         "baseline_accuracy": baseline.accuracy,
         "baseline_bytes": baseline.size_bytes,
@@ -47,9 +47,9 @@ def results(settings: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, 
     }
 
 
-def table(settings: Settings, dataset: Dataset, rows: list[Row]) -> Table:
+def table(plan: Plan, dataset: Dataset, rows: list[Row]) -> Table:
     """Return the table that a run ends with, one row a stage."""
-    title = f"{settings.model} on {dataset.name}, seed {settings.seed}, recipe {settings.recipe}"
+    title = f"{plan.model} on {dataset.name}, seed {plan.seed}, recipe {plan.recipe}"
     caption = "Accuracy on the test images; sparsity and distinct weights over the kernels."
     if dataset.notice:
         caption = f"{dataset.notice}\n{caption}"

@@ -67,45 +67,38 @@ class Settings:
     limit: int | None = None
     control: bool = False
 
-    def check(self) -> None:
-        """Refuse values that cannot work.
+    def check(self, *, prunes: bool, shares: bool) -> None:
+        """Refuse values that cannot work, or that the recipe has no use for.
 
         Raises:
             SettingsError: naming the flag, the rule, the value and the remedy.
         """
+        for flag, value, used in (
+            ("--sparsity", self.sparsity, prunes),
+            ("--clusters", self.clusters, shares),
+        ):
+            if value is not None and not used:
+                raise SettingsError(f"{flag}: the recipe has no use for it; leave it out.")
         try:
-            if self.sparsity is not None:
-                check_sparsity("--sparsity", self.sparsity)
-            if self.clusters is not None:
-                check_clusters(self.clusters)
+            check_sparsity("--sparsity", self.sparsity or 0.0)
+            check_clusters(DEFAULT_CLUSTERS if self.clusters is None else self.clusters)
         except (TypeError, ValueError) as error:
             raise SettingsError(str(error).replace("clusters: k", "--clusters:")) from None
-        for flag, value in (("--epochs", self.epochs), ("--finetune-epochs", self.finetune_epochs)):
+        for flag, value in (
+            ("--epochs", self.epochs),
+            ("--finetune-epochs", self.finetune_epochs),
+            ("--batch-size", self.batch_size),
+            ("--limit", self.limit),
+        ):
             if value is not None and value < 1:
                 raise SettingsError(f"{flag}: must be at least 1, got {value}.")
-        if self.batch_size < 1:
-            raise SettingsError(f"--batch-size: must be at least 1, got {self.batch_size}.")
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise SettingsError(f"--lr: must be above 0, got {self.lr}; 0.001 is usual.")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"--seed: must be in 0 to {2**32 - 1}, got {self.seed}.")
-        if self.limit is not None and self.limit < 1:
-            raise SettingsError(f"--limit: must be at least 1 image, got {self.limit}.")
 
-    def for_recipe(self, *, prunes: bool, shares: bool) -> "Settings":
-        """Return the settings with the defaults of what the recipe does filled in.
-
-        Raises:
-            SettingsError: a setting that the recipe has no use for.
-        """
-        values = {
-            "sparsity": _used("--sparsity", self.sparsity, DEFAULT_SPARSITY, needed=prunes),
-            "clusters": _used("--clusters", self.clusters, DEFAULT_CLUSTERS, needed=shares),
-        }
-        return dataclasses.replace(self, **values)
-
-    def for_data(self, data: str, train_size: int) -> "Settings":
-        """Return the settings with the dataset's defaults filled in.
+    def plan(self, *, prunes: bool, shares: bool, data: str, train_size: int) -> "Plan":
+        """Return the settings with the defaults of recipe and dataset filled in.
 
         Raises:
             SettingsError: fewer training images than one batch.
@@ -116,21 +109,56 @@ class Settings:
                 f"{self.batch_size}; pass --batch-size {train_size} or raise --limit."
             )
         default = DEFAULT_EPOCHS[data]
-        return dataclasses.replace(
-            self,
+        sparsity = DEFAULT_SPARSITY if self.sparsity is None else self.sparsity
+        clusters = DEFAULT_CLUSTERS if self.clusters is None else self.clusters
+        return Plan(
+            model=self.model,
             data=data,
+            recipe=self.recipe,
+            sparsity=sparsity if prunes else 0.0,
+            clusters=clusters if shares else 0,
             epochs=self.epochs or default.train,
             finetune_epochs=self.finetune_epochs or default.finetune,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            seed=self.seed,
+            limit=self.limit,
+            control=self.control,
         )
 
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Settings of which nothing is left to choose: what decides the result of a run.
+
+    Attributes:
+        model: name of the network.
+        data: name of the dataset.
+        recipe: name of the recipe.
+        sparsity: fraction of the kernels' weights to remove; 0 where the recipe prunes nothing.
+        clusters: values a layer may use beside zero; 0 where the recipe shares nothing.
+        epochs: passes of the first training.
+        finetune_epochs: passes of fine-tuning after pruning.
+        batch_size: images a step.
+        lr: peak learning rate.
+        seed: of the initial weights and the order of the images.
+        limit: training images used; None for all.
+        control: whether the dense network is trained on too.
+    """
+
+    model: str
+    data: str
+    recipe: str
+    sparsity: float
+    clusters: int
+    epochs: int
+    finetune_epochs: int
+    batch_size: int
+    lr: float
+    seed: int
+    limit: int | None
+    control: bool
+
     def as_json(self) -> dict[str, Any]:
-        """Return what decides the result, for comparing two runs; the data's place does not."""
-        values = dataclasses.asdict(self)
-        del values["data_dir"]
-        return values
-
-
-def _used(flag: str, value: Any, default: Any, *, needed: bool) -> Any:
-    if value is not None and not needed:
-        raise SettingsError(f"{flag}: the recipe has no use for it; leave it out.")
-    return default if value is None and needed else value
+        """Return the plan for a file, and for comparing two runs."""
+        return dataclasses.asdict(self)

@@ -15,7 +15,7 @@ from jaxcompress.checks import check_fits
 from jaxcompress.trees import named_leaves
 from nets.functional import Params, Stats
 from pipelines.folder import FolderError
-from pipelines.settings import Settings
+from pipelines.settings import Plan
 
 
 class Work(NamedTuple):
@@ -41,7 +41,7 @@ Facts = dict[str, Any]
 class Trainer(Protocol):
     """What a stage may ask of the run it is part of."""
 
-    settings: Settings
+    plan: Plan
     folder: Path
 
     def fresh(self) -> Work:
@@ -61,8 +61,8 @@ class Trainer(Protocol):
         ...
 
 
-def _none(settings: Settings) -> int:
-    del settings
+def _none(plan: Plan) -> int:
+    del plan
     return 0
 
 
@@ -84,7 +84,7 @@ class Stage(NamedTuple):
     run: Run
     write: Callable[[Path, Work], int]
     file: str
-    extra_epochs: Callable[[Settings], int] = _none
+    extra_epochs: Callable[[Plan], int] = _none
 
 
 # Fractions of the first learning rate, chosen on Fashion-MNIST's validation images (one seed):
@@ -101,30 +101,30 @@ def schedule(peak: float, steps: int) -> optax.Schedule:
 def train(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train the dense network from scratch."""
     del work
-    epochs = job.settings.epochs or 0
-    tx = optax.adamw(schedule(job.settings.lr, job.steps(epochs)), weight_decay=WEIGHT_DECAY)
+    epochs = job.plan.epochs
+    tx = optax.adamw(schedule(job.plan.lr, job.steps(epochs)), weight_decay=WEIGHT_DECAY)
     return job.fit(job.fresh(), tx, epochs=epochs)[0], {}
 
 
 def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Remove the smallest weights of all layers together."""
-    return _masked(work, jc.magnitude_mask(work.params, job.settings.sparsity or 0.0)), {}
+    return _masked(work, jc.magnitude_mask(work.params, job.plan.sparsity)), {}
 
 
 def prune_randomly(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Remove weights at random: the control of pruning."""
-    key = jax.random.key(job.settings.seed)
-    return _masked(work, jc.random_mask(work.params, job.settings.sparsity or 0.0, key=key)), {}
+    key = jax.random.key(job.plan.seed)
+    return _masked(work, jc.random_mask(work.params, job.plan.sparsity, key=key)), {}
 
 
 def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Remove the smallest weights little by little while training."""
-    epochs = pruned_epochs(job.settings)
+    epochs = pruned_epochs(job.plan)
     steps = job.steps(epochs)
     tx = optax.chain(
         _adamw(job, epochs),
         jc.gradual_pruning(
-            job.settings.sparsity or 0.0,
+            job.plan.sparsity,
             begin=0,
             end=max(steps * 2 // 3, 1),
             every=max(steps // 30, 1),
@@ -137,50 +137,50 @@ def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 def share(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Let the weights of each layer share a few values."""
-    shared = jc.kmeans(work.params, job.settings.clusters or 1, mask=work.mask)
+    shared = jc.kmeans(work.params, job.plan.clusters, mask=work.mask)
     return work._replace(params=jc.dense(shared), shared=shared), {}
 
 
 def tune_pruned(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train on with the mask held."""
-    epochs = pruned_epochs(job.settings)
+    epochs = pruned_epochs(job.plan)
     tx = optax.chain(_adamw(job, epochs), jc.hold_mask(work.mask))
     return job.fit(work, tx, epochs=epochs)[0], {}
 
 
 def tune_shared(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train on with the sharing held: centroids and biases are all there is to move."""
-    epochs = shared_epochs(job.settings)
-    rate = schedule(job.settings.lr * SHARED_LR, job.steps(epochs))
+    epochs = shared_epochs(job.plan)
+    rate = schedule(job.plan.lr * SHARED_LR, job.steps(epochs))
     work, _ = job.fit(work, jc.share_centroids(optax.adam(rate), work.shared), epochs=epochs)
     return work._replace(shared=jc.update_codebooks(work.shared, work.params)), {}
 
 
-def train_on(extra_epochs: Callable[[Settings], int]) -> Run:
-    """Return the control: the dense network, trained on for `extra_epochs(settings)`."""
+def train_on(extra_epochs: Callable[[Plan], int]) -> Run:
+    """Return the control: the dense network, trained on for `extra_epochs(plan)`."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         del work
-        epochs = extra_epochs(job.settings)
+        epochs = extra_epochs(job.plan)
         tx = _adamw(job, epochs)
         return job.fit(read_plain(job.folder / BASELINE), tx, epochs=epochs)[0], {}
 
     return run
 
 
-def pruned_epochs(settings: Settings) -> int:
+def pruned_epochs(plan: Plan) -> int:
     """Return how long a pruned network is fine-tuned."""
-    return settings.finetune_epochs or 0
+    return plan.finetune_epochs
 
 
-def shared_epochs(settings: Settings) -> int:
+def shared_epochs(plan: Plan) -> int:
     """Return how long a shared network is fine-tuned: a third, it has few numbers to train."""
-    return max(pruned_epochs(settings) // 3, 1)
+    return max(plan.finetune_epochs // 3, 1)
 
 
 def _adamw(job: Trainer, epochs: int) -> optax.GradientTransformation:
     """Return the optimizer that trains a trained network on."""
-    rate = schedule(job.settings.lr * PRUNED_LR, job.steps(epochs))
+    rate = schedule(job.plan.lr * PRUNED_LR, job.steps(epochs))
     return optax.adamw(rate, weight_decay=WEIGHT_DECAY)
 
 
