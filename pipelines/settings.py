@@ -25,7 +25,7 @@ DEFAULT_SPARSITY, DEFAULT_CLUSTERS = 0.9, 16
 DEFAULT_EPOCHS = {
     # CIFAR-10: 22 epochs of 45 000 images, under 20 minutes at 1 000 images a second.
     "cifar10": Epochs(12, 8),
-    "fashion_mnist": Epochs(4, 3),
+    "fashion_mnist": Epochs(8, 3),
     "digits": Epochs(30, 30),
 }
 
@@ -47,7 +47,7 @@ class Settings:
         finetune_epochs: passes of fine-tuning after pruning, and three times those after sharing;
             None takes the dataset's default.
         batch_size: images a step.
-        lr: peak learning rate of the first training; fine-tuning uses fixed fractions of it.
+        lr: peak learning rate.
         seed: of the initial weights and the order of the images.
         limit: training images used; None for all.
         control: also train the dense network for as many extra steps.

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.augment import shifted
 from pipelines.data.dataset import (
     DAMAGED,
     IMAGE_SHAPE,
@@ -93,7 +92,6 @@ def load(data_dir: Path | None, progress: Progress | None = None) -> Dataset:
         train=Split(images=_pad(part.images[training]), labels=part.labels[training]),
         validation=Split(images=_pad(part.images[validation]), labels=part.labels[validation]),
         test=Split(images=_pad(test.images), labels=test.labels),
-        augment=shifted,
     )
 
 
