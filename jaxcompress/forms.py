@@ -71,7 +71,7 @@ class Reader:
                 raise ArtifactError(f"{name}: {stream.size - self._position[name]} unused")
 
 
-def write_leaf(path: str, leaf: Any, writer: "Writer") -> dict[str, Any]:
+def write_leaf(path: str, leaf: Any, writer: Writer) -> dict[str, Any]:
     """Add a leaf to the streams and return its entry in the manifest.
 
     Raises:
@@ -83,29 +83,50 @@ def write_leaf(path: str, leaf: Any, writer: "Writer") -> dict[str, Any]:
         raise TypeError(
             f"{path}: dtype must be one of {', '.join(DTYPES)}, got {dtype}; convert it first."
         )
-    entry = {"path": path, "shape": list(leaf.shape), "dtype": dtype}
+    write = _WRITERS.get(type(leaf), _write_dense)
+    return {"path": path, "shape": list(leaf.shape), "dtype": dtype} | write(
+        path, leaf, dtype, writer
+    )
 
-    if isinstance(leaf, Clustered):
-        codebook = np.asarray(leaf.codebook)
-        codes = _checked_codes(path, leaf).reshape(_matrix_shape(leaf.shape))
-        packed = csr.encode(codes, codes != 0)
-        writer.add("row_lengths", packed.row_lengths)
-        writer.add("distances", packed.distances)
-        writer.add(_codes_stream(codebook.size), packed.entries)
-        writer.add(f"codebooks_{dtype}", codebook)
-        return entry | {"form": "clustered", "entries": packed.entries.size, "k": codebook.size}
-    if isinstance(leaf, Sparse):
-        kept = np.zeros(_matrix_shape(leaf.shape), bool)
-        kept.ravel()[np.asarray(leaf.indices)] = True
-        matrix = np.zeros(kept.shape, leaf.dtype)
-        matrix.ravel()[np.asarray(leaf.indices)] = np.asarray(leaf.values)
-        packed = csr.encode(matrix, kept)
-        writer.add("row_lengths", packed.row_lengths)
-        writer.add("distances", packed.distances)
-        writer.add(f"values_{dtype}", packed.entries)
-        return entry | {"form": "sparse", "entries": packed.entries.size}
+
+def _write_dense(path: str, leaf: Any, dtype: str, writer: Writer) -> dict[str, Any]:
+    del path
     writer.add(f"dense_{dtype}", np.asarray(leaf).ravel())
-    return entry | {"form": "dense"}
+    return {"form": "dense"}
+
+
+def _write_clustered(path: str, leaf: Clustered, dtype: str, writer: Writer) -> dict[str, Any]:
+    codebook = np.asarray(leaf.codebook)
+    codes = _checked_codes(path, leaf).reshape(_matrix_shape(leaf.shape))
+    entries = _write_rows(codes, codes != 0, _codes_stream(codebook.size), writer)
+    writer.add(f"codebooks_{dtype}", codebook)
+    return {"form": "clustered", "entries": entries, "k": codebook.size}
+
+
+def _write_sparse(path: str, leaf: Sparse, dtype: str, writer: Writer) -> dict[str, Any]:
+    indices, values = np.asarray(leaf.indices), np.asarray(leaf.values)
+    matrix = np.zeros(_matrix_shape(leaf.shape), leaf.dtype)
+    inside = np.concatenate([[-1], indices, [matrix.size]])
+    if indices.shape != values.shape or not (np.diff(inside) > 0).all():
+        raise ValueError(
+            f"{path}: indices must be strictly ascending positions in the tensor, one a value; "
+            "make the leaf with sparse."
+        )
+    kept = np.zeros(matrix.shape, bool)
+    matrix.ravel()[indices], kept.ravel()[indices] = values, True
+    return {"form": "sparse", "entries": _write_rows(matrix, kept, f"values_{dtype}", writer)}
+
+
+def _write_rows(matrix: np.ndarray, kept: np.ndarray, stream: str, writer: Writer) -> int:
+    """Add a matrix to the streams; returns how many entries it has, fillers included."""
+    packed = csr.encode(matrix, kept)
+    writer.add("row_lengths", packed.row_lengths)
+    writer.add("distances", packed.distances)
+    writer.add(stream, packed.entries)
+    return packed.entries.size
+
+
+_WRITERS = {Clustered: _write_clustered, Sparse: _write_sparse}
 
 
 def _checked_codes(path: str, leaf: Clustered) -> np.ndarray:
@@ -138,7 +159,7 @@ def _codes_dtype(k: int) -> str:
     return "uint8" if k < 256 else "uint16"
 
 
-def read_leaf(entry: dict[str, Any], reader: "Reader") -> Any:
+def read_leaf(entry: dict[str, Any], reader: Reader) -> Any:
     """Return the leaf that an entry of the manifest describes.
 
     Raises:
@@ -149,11 +170,11 @@ def read_leaf(entry: dict[str, Any], reader: "Reader") -> Any:
     if dtype not in DTYPES or not all(type(n) is int and n >= 0 for n in shape):
         raise ArtifactError(f"{path}: no array of shape {shape} and dtype {dtype!r}")
     try:
-        form = _FORMS[entry["form"]]
+        read = _READERS[entry["form"]]
     except KeyError:
         raise ArtifactError(f"{path}: unknown form {entry.get('form')!r}") from None
     try:
-        return form(entry, shape, dtype, reader)
+        return read(entry, shape, dtype, reader)
     except ValueError as error:
         raise ArtifactError(f"{path}: {error}") from None
 
@@ -204,7 +225,7 @@ def _read_rows(
     return csr.decode(csr.Csr(lengths, distances, entries), matrix)
 
 
-_FORMS = {"dense": _read_dense, "sparse": _read_sparse, "clustered": _read_clustered}
+_READERS = {"dense": _read_dense, "sparse": _read_sparse, "clustered": _read_clustered}
 
 
 def _like_jax(array: np.ndarray, dtype: str) -> Any:

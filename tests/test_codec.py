@@ -309,3 +309,10 @@ def test_what_load_would_refuse_save_refuses(tmp_path, codes, codebook, message)
     with pytest.raises(ValueError, match=message):
         jc.save(tmp_path / "m.npz", {"w": leaf})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("indices", [[1, 1], [2, 1], [-1, 1], [1, 6], [1]])
+def test_sparse_positions_are_checked_when_saving(tmp_path, indices):
+    leaf = jc.Sparse(values=np.ones(2, np.float32), indices=np.array(indices), shape=(2, 3))
+    with pytest.raises(ValueError, match="w: indices must be strictly ascending"):
+        jc.save(tmp_path / "m.npz", {"w": leaf})
