@@ -22,9 +22,9 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     """Return mean and range of several seeds."""
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
-    return (
-        f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
-    )
+    three = (statistics.mean(values), min(values), max(values))
+    mean, low, high = (f"{value:.{digits}f}" for value in three)
+    return f"{mean} ({low} to {high})"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
