@@ -165,7 +165,7 @@ def test_killed_at_any_time_it_goes_on_to_the_same_bytes(tmp_path, finished):
 @pytest.mark.slow
 def test_sigterm_exits_143_after_a_checkpoint(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "run.py", *TINY, "--epochs", "500", "--out", str(out)]
+    command = [sys.executable, "run.py", *TINY, "--epochs", "100000", "--out", str(out)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     while not list(out.glob("checkpoints/*.json")):
         assert process.poll() is None
