@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxcompress.leaves import Clustered, is_compressed
+from jaxcompress.trees import named_leaves
 from pipelines.folder import write_json
+from pipelines.nested import nested
 
 KEPT = 2
 
@@ -108,8 +109,8 @@ _CODES, _CODEBOOK = "#codes", "#codebook"
 def _flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     """Return nested dicts as one dict of numpy arrays, keys joined by slashes."""
     flat: dict[str, np.ndarray] = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(arrays, is_leaf=is_compressed)[0]:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+    named = named_leaves(arrays, is_leaf=is_compressed)
+    for name, leaf in zip(named.paths, named.leaves, strict=True):
         if isinstance(leaf, Clustered):
             flat[f"{name}/{_CODES}"] = np.asarray(leaf.codes)
             flat[f"{name}/{_CODEBOOK}"] = np.asarray(leaf.codebook)
@@ -119,14 +120,7 @@ def _flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, array in flat.items():
-        *folders, last = name.split("/")
-        node = tree
-        for folder in folders:
-            node = node.setdefault(folder, {})
-        node[last] = array
-    return _with_clusters(tree)
+    return _with_clusters(nested(flat))
 
 
 def _with_clusters(node: Any) -> Any:

@@ -110,8 +110,8 @@ class Job:
         """Return the logits on the validation images."""
         return self._logits(work.params, work.stats, self._dataset.validation.images)
 
-    def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> tuple[Work, Any]:
-        """Train `work` and return it with the optimizer's state.
+    def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> Work:
+        """Return `work` after training.
 
         Raises:
             Interrupted: after a checkpoint, when the run was asked to stop.
@@ -150,7 +150,7 @@ class Job:
                     raise Interrupted(stage)
                 if ended and tick.position.epoch < epochs and self._save_is_due():
                     self._save(state, tick.position)
-        return work._replace(params=state.params, stats=state.stats), state.opt_state
+        return work._replace(params=state.params, stats=state.stats)
 
     def _check_finite(self, stage: str, loss: float) -> None:
         if not math.isfinite(loss):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -15,6 +16,7 @@ from jaxcompress.checks import check_fits
 from jaxcompress.trees import named_leaves
 from nets.functional import Params, Stats
 from pipelines.folder import FolderError
+from pipelines.nested import nested
 from pipelines.settings import Plan
 
 
@@ -48,8 +50,8 @@ class Trainer(Protocol):
         """Return newly initialised parameters, the same at every call."""
         ...
 
-    def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> tuple[Work, Any]:
-        """Train `work` and return it with the optimizer's state."""
+    def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> Work:
+        """Return `work` after training."""
         ...
 
     def steps(self, epochs: int) -> int:
@@ -99,7 +101,7 @@ def train(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train the dense network from scratch."""
     del work
     epochs = job.plan.epochs
-    return job.fit(job.fresh(), _adamw(job, epochs), epochs=epochs)[0], {}
+    return job.fit(job.fresh(), _adamw(job, epochs), epochs=epochs), {}
 
 
 def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -126,7 +128,7 @@ def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:
             every=max(steps // 30, 1),
         ),
     )
-    work, _ = job.fit(work, tx, epochs=epochs)
+    work = job.fit(work, tx, epochs=epochs)
     # The smallest weights are the zeros by now, unless there were too few steps to get there.
     return prune(job, work)
 
@@ -141,14 +143,14 @@ def tune_pruned(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train on with the mask held."""
     epochs = pruned_epochs(job.plan)
     tx = optax.chain(_adamw(job, epochs), jc.hold_mask(work.mask))
-    return job.fit(work, tx, epochs=epochs)[0], {}
+    return job.fit(work, tx, epochs=epochs), {}
 
 
 def tune_shared(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train on with the sharing held: centroids and biases are all there is to move."""
     epochs = shared_epochs(job.plan)
     rate = schedule(job.plan.lr, job.steps(epochs))
-    work, _ = job.fit(work, jc.share_centroids(optax.adam(rate), work.shared), epochs=epochs)
+    work = job.fit(work, jc.share_centroids(optax.adam(rate), work.shared), epochs=epochs)
     return work._replace(shared=jc.update_codebooks(work.shared, work.params)), {}
 
 
@@ -158,7 +160,7 @@ def train_on(extra_epochs: Callable[[Plan], int]) -> Run:
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         epochs = extra_epochs(job.plan)
         work = read_plain(job.folder / BASELINE)
-        return job.fit(work, _adamw(job, epochs), epochs=epochs)[0], {}
+        return job.fit(work, _adamw(job, epochs), epochs=epochs), {}
 
     return run
 
@@ -229,17 +231,11 @@ def read_plain(path: Path) -> Work:
     Raises:
         FolderError: it is not there any more.
     """
-    tree: dict[str, Any] = {"params": {}, "stats": {}}
     if not path.exists():
         raise FolderError(f"{path}: is missing; start again with another --out.")
     with np.load(path) as archive:
-        for name in archive.files:
-            *folders, last = name.split("/")
-            node = tree
-            for folder in folders:
-                node = node.setdefault(folder, {})
-            node[last] = jax.numpy.asarray(archive[name])
-    return Work(tree["params"], tree["stats"])
+        tree = nested({name: jnp.asarray(archive[name]) for name in archive.files})
+    return Work(tree.get("params", {}), tree.get("stats", {}))
 
 
 def size_of(path: Path, work: Work) -> int:
