@@ -1,0 +1,80 @@
+"""Small integers by the byte: as many digits of base `k` as fit."""
+
+import numpy as np
+
+
+def per_byte(k: int) -> int:
+    """Return how many numbers below `k` share a byte: the largest `d` with `k^d <= 256`, up to 8.
+
+    Example:
+        >>> [per_byte(k) for k in (2, 3, 16, 17, 256)]
+        [8, 5, 2, 1, 1]
+    """
+    digits = 1
+    while digits < 8 and k ** (digits + 1) <= 256:
+        digits += 1
+    return digits
+
+
+def count_bytes(size: int, k: int) -> int:
+    """Return how many bytes `size` numbers below `k` take."""
+    if k <= 1:
+        return 0
+    return 2 * size if k > 256 else -(-size // per_byte(k))
+
+
+def pack(numbers: np.ndarray, k: int) -> np.ndarray:
+    """Return numbers below `k` as bytes, the first one the lowest digit.
+
+    Above 256, all low bytes come first, then all high bytes. If all must be 0 there are none.
+
+    Example:
+        >>> pack(np.array([1, 2, 3], np.uint8), 16).tolist()
+        [33, 3]
+    """
+    if k <= 1:
+        return np.empty(0, np.uint8)
+    if k > 256:
+        return np.concatenate([numbers & 255, numbers >> 8]).astype(np.uint8)
+    digits = per_byte(k)
+    padded = np.zeros(-(-numbers.size // digits) * digits, np.uint8)
+    padded[: numbers.size] = numbers
+    result = padded[digits - 1 :: digits].copy()
+    for place in range(digits - 2, -1, -1):
+        result *= k
+        result += padded[place::digits]
+    return result
+
+
+def unpack(stream: np.ndarray, size: int, k: int) -> np.ndarray:
+    """Return the numbers of which `pack` made these bytes.
+
+    Raises:
+        ValueError: `pack` would not have made them.
+    """
+    if k <= 1:
+        return np.zeros(size, np.uint8)
+    if k > 256:
+        low, high = stream.reshape(2, size).astype(np.uint16)
+        return _checked(low | high << 8, k)
+    digits = per_byte(k)
+    if digits == 1:
+        return _checked(stream, k)
+    _checked(stream, k**digits)
+    powers = k ** np.arange(digits)
+    table = (np.arange(256)[:, None] // powers % k).astype(np.uint8)
+    # One gather of all digits of a byte: numpy moves 2, 4 or 8 bytes as one number.
+    width = 1 << (digits - 1).bit_length()
+    wide = np.zeros((256, width), np.uint8)
+    wide[:, :digits] = table
+    rows = wide.view(f"u{width}").ravel()[stream].view(np.uint8).reshape(-1, width)[:, :digits]
+    numbers = rows.ravel()
+    if numbers[size:].any():
+        raise ValueError("digits after the last number")
+    return numbers[:size]
+
+
+def _checked(numbers: np.ndarray, k: int) -> np.ndarray:
+    if numbers.max(initial=0) >= k:
+        raise ValueError(f"a number of {numbers.max()} where all are below {k}")
+    return numbers

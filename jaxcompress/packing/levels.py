@@ -1,0 +1,37 @@
+"""Codes as signed levels: the codes of negative numbers below zero, the others above."""
+
+import numpy as np
+
+
+def from_codes(codes: np.ndarray, k: int, negative: int) -> np.ndarray:
+    """Return levels, int32: `-negative` for code 1 up to `-1`, then `1` up to `k - negative`.
+
+    Args:
+        codes: integers from 0 to `k`; 0 is level 0.
+        k: how many codes there are beside 0.
+        negative: how many of them, the first ones, are below zero.
+
+    Example:
+        >>> from_codes(np.array([0, 1, 2, 3]), 3, 2).tolist()
+        [0, -2, -1, 1]
+    """
+    return _levels(k, negative)[codes]
+
+
+def to_codes(levels: np.ndarray, k: int, negative: int) -> np.ndarray:
+    """Return the codes of levels, uint8 up to `k = 255`, else uint16.
+
+    Raises:
+        ValueError: a level that has no code.
+    """
+    if levels.size and not (-negative <= levels.min() and levels.max() <= k - negative):
+        raise ValueError(f"a level beyond the {negative} negative ones of {k}")
+    table = np.zeros(k + 1, np.uint8 if k < 256 else np.uint16)
+    table[_levels(k, negative) + negative] = np.arange(k + 1)
+    return table[levels + negative]
+
+
+def _levels(k: int, negative: int) -> np.ndarray:
+    return np.concatenate([[0], np.arange(-negative, 0), np.arange(1, k - negative + 1)]).astype(
+        np.int32
+    )
