@@ -3,8 +3,9 @@
 Everything is a pure function over pytrees or an optax transform; `import jaxcompress as jc`.
 """
 
+from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.cluster import kmeans
-from jaxcompress.codec import ArtifactError, inspect, load, load_compressed, save
+from jaxcompress.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.leaves import Clustered, Sparse, dense, sparse, update_codebooks
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
 from jaxcompress.optim import current_mask, gradual_pruning, hold_mask, share_centroids
@@ -45,6 +46,7 @@ __all__ = [
     "layerwise_mask",
     "load",
     "load_compressed",
+    "load_into",
     "magnitude",
     "magnitude_mask",
     "matching",

@@ -1,5 +1,6 @@
 """Values refused at the boundary: errors say path, rule, value and remedy."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -76,3 +77,29 @@ def check_fits(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:
                 f"{path}: {name} must have the shape of {like_name}, {tuple(other.shape)}, got "
                 f"{tuple(leaf.shape)}; build it from the same tree."
             )
+
+
+def check_same(
+    name: str, mine: Mapping[str, Any], like_name: str, others: Mapping[str, Any]
+) -> None:
+    """Refuse named arrays that differ from others in names, shapes or dtypes.
+
+    Raises:
+        ValueError: listing all differences.
+    """
+    both = [path for path in others if path in mine]
+    differences = [
+        *(f"{path}: is missing" for path in others if path not in mine),
+        *(f"{path}: is not in the {like_name}" for path in mine if path not in others),
+        *(
+            f"{path}: {what} must be {getattr(others[path], what)}, got {getattr(mine[path], what)}"
+            for path in both
+            for what in ("shape", "dtype")
+            if getattr(mine[path], what) != getattr(others[path], what)
+        ),
+    ]
+    if differences:
+        raise ValueError(
+            f"{name}: must have the tensors of the {like_name}, got {len(differences)} "
+            "differences; load it without one to see what it holds.\n  " + "\n  ".join(differences)
+        )

@@ -4,35 +4,29 @@ The file holds data only, no pickle and no class names: a manifest (JSON in a me
 and one member for each kind of stream, all tensors merged. The README documents the format.
 """
 
-import json
 import os
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxcompress.archive import (
-    ArtifactError,
-    read_member,
-    read_members,
-    reading,
-    write_atomically,
-    write_members,
-)
-from jaxcompress.forms import Reader, Writer, read_leaf, write_leaf
+from jaxcompress.artifact.reader import read, read_manifest
+from jaxcompress.artifact.writer import ArtifactWriter
+from jaxcompress.checks import check_same
 from jaxcompress.leaves import dense, is_compressed
-from jaxcompress.outline import fill, outline
-from jaxcompress.trees import PyTree, named_leaves
-
-VERSION = 1
+from jaxcompress.outline import Outline, outline, paths
+from jaxcompress.trees import PyTree, as_jax, named_leaves
 
 
 def save(
-    path: str | os.PathLike[str], tree: PyTree, *, metadata: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str],
+    tree: PyTree,
+    *,
+    layout: str = "packed",
+    metadata: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write a tree to one `.npz` file, atomically.
+    """Write a tree to one `.npz` file, atomically; same input, same bytes.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk and renamed, so
     that `path` holds the previous file or the new one at any moment.
@@ -41,6 +35,8 @@ def save(
         path: file to write.
         tree: `Clustered` and `Sparse` leaves are packed, all others stored exactly. Containers
             other than dicts, lists and tuples come back as dicts of their fields.
+        layout: `packed` is small and quick; `entropy` smaller, and needs constriction (the extra
+            `entropy`) for writing and reading; `csr` is read by ten lines of numpy and scipy.
         metadata: anything that JSON can hold, for `inspect`; as in JSON, keys become strings and
             tuples lists.
 
@@ -49,82 +45,103 @@ def save(
 
     Raises:
         TypeError: a leaf that is not an array, a dtype or a key that cannot be stored.
-        ValueError: metadata that is not JSON.
+        ValueError: metadata that is not JSON, an unknown layout, a leaf that breaks its rules.
+        MissingLibraryError: `entropy` without constriction.
         OSError: the folder cannot be written.
     """
-    data = encode(tree, metadata=metadata)
-    write_atomically(Path(path), data)
-    return len(data)
+    writer, structure = _filled_writer(tree, layout)
+    return writer.write(path, structure, metadata=metadata)
 
 
-def load(path: str | os.PathLike[str]) -> PyTree:
+def encode(
+    tree: PyTree, *, layout: str = "packed", metadata: Mapping[str, Any] | None = None
+) -> bytes:
+    """Return the bytes of the file that `save` writes."""
+    writer, structure = _filled_writer(tree, layout)
+    return b"".join(writer.parts(structure, metadata=metadata))
+
+
+def _filled_writer(tree: PyTree, layout: str) -> tuple[ArtifactWriter, Outline]:
+    writer, structure = ArtifactWriter(layout), outline(tree, is_compressed)
+    leaves = named_leaves(tree, is_leaf=is_compressed).leaves
+    for path, leaf in zip(paths(structure), leaves, strict=True):
+        writer.add(path, leaf)
+    return writer, structure
+
+
+def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTree:
     """Read a file and return ordinary arrays: `dense(load_compressed(path))`.
 
+    Args:
+        path: file to read. Nothing in it is believed before it has been checked, and nothing in it
+            is ever executed. Its digests show damage, not who wrote it.
+        max_bytes: most bytes that its tensors, and the streams they come from, may each take in
+            memory; None for half of what is free, at most 4 GiB.
+
     Raises:
-        ArtifactError: the file is damaged or not of this format.
+        ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
+        MissingLibraryError: it has the entropy layout, and constriction is not installed.
         OSError: the file cannot be read.
     """
-    return dense(load_compressed(path))
+    return read(path, max_bytes=max_bytes, convert=lambda leaf: as_jax(dense(leaf))).tree
 
 
-def load_compressed(path: str | os.PathLike[str]) -> PyTree:
+def load_compressed(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTree:
     """Read a file and return the tree with its compressed leaves.
 
+    Args:
+        path: file to read.
+        max_bytes: as for `load`.
+
     Raises:
-        ArtifactError: the file is damaged or not of this format.
+        ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
+        MissingLibraryError: it has the entropy layout, and constriction is not installed.
         OSError: the file cannot be read.
     """
-    with reading(path):
-        members = read_members(Path(path).read_bytes())
-        manifest = _read_manifest(members)
-        reader = Reader(members)
-        leaves = [read_leaf(entry, reader) for entry in manifest["tensors"]]
-        reader.check_exhausted()
-        return fill(manifest["tree"], leaves)
+    return read(path, max_bytes=max_bytes, convert=_as_jax).tree
+
+
+def load_into(
+    path: str | os.PathLike[str], template: PyTree, *, max_bytes: int | None = None
+) -> PyTree:
+    """Read a file into the structure of a template: containers of any kind come back.
+
+    Args:
+        path: file to read.
+        template: a tree of arrays, or what `jax.eval_shape` gives for one.
+        max_bytes: as for `load`.
+
+    Returns:
+        A tree like `template` with the arrays of the file.
+
+    Raises:
+        ArtifactError: as for `load`.
+        ValueError: the file has other tensors than the template, or of another shape or dtype; all
+            differences are listed.
+    """
+    named = named_leaves(template)
+    structure = outline(template, lambda leaf: False)
+    tree = load(path, max_bytes=max_bytes)
+    leaves = dict(zip(paths(outline(tree, lambda leaf: False)), jax.tree.leaves(tree), strict=True))
+    expected = dict(zip(paths(structure), named.leaves, strict=True))
+    check_same(os.fspath(path), leaves, "template", expected)
+    return named.rebuild([leaves[name] for name in expected])
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the manifest of a file: `version`, `metadata`, `tree` and `tensors`.
 
+    Nothing but the manifest is read.
+
     Raises:
         ArtifactError: the file is damaged or not of this format.
         OSError: the file cannot be read.
     """
-    with reading(path), zipfile.ZipFile(path) as archive:
-        return _read_manifest({"manifest": read_member(archive, "manifest.npy")})
+    return read_manifest(path)
 
 
-def encode(tree: PyTree, *, metadata: Mapping[str, Any] | None = None) -> bytes:
-    """Return the bytes of the file that `save` writes; same input, same bytes."""
-    named = named_leaves(tree, is_leaf=is_compressed)
-    writer = Writer()
-    tensors = [
-        write_leaf(path, leaf, writer) for path, leaf in zip(named.paths, named.leaves, strict=True)
-    ]
-    manifest = {
-        "format": "jaxcompress",
-        "version": VERSION,
-        "metadata": dict(metadata or {}),
-        "tree": outline(tree, is_compressed),
-        "tensors": tensors,
-    }
-    try:
-        text = json.dumps(manifest, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"metadata: must be JSON, got {error}; use strings, finite numbers, lists and dicts."
-        ) from None
-    members = {"manifest": np.frombuffer(text.encode(), np.uint8)}
-    return write_members(members | writer.streams())
-
-
-def _read_manifest(members: dict[str, np.ndarray]) -> dict[str, Any]:
-    manifest = json.loads(members["manifest"].tobytes())
-    if manifest["format"] != "jaxcompress":
-        raise ArtifactError(f"format: expected 'jaxcompress', found {manifest['format']!r}")
-    if manifest["version"] != VERSION:
-        raise ArtifactError(
-            f"version: this reader knows version {VERSION}, found {manifest['version']!r}; "
-            "upgrade jaxcompress"
-        )
-    return manifest
+def _as_jax(leaf: Any) -> Any:
+    """Return a leaf of JAX arrays, or of numpy arrays if JAX would narrow its dtype."""
+    if is_compressed(leaf) and isinstance(as_jax(np.empty(0, leaf.dtype)), np.ndarray):
+        return leaf
+    return jax.tree.map(as_jax, leaf)

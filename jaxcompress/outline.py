@@ -5,7 +5,7 @@ None, and an integer for a leaf: its number. Containers of other kinds (named tu
 states) become dicts of their fields.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -50,36 +50,65 @@ def _key(entry: Any) -> str | int:
     )
 
 
-def fill(structure: Any, leaves: Sequence[Any]) -> PyTree:
-    """Return the tree of that structure with the given leaves.
+def paths(structure: Outline) -> list[str]:
+    """Return the path of each leaf, in the order of their numbers: keys joined by slashes.
 
     Raises:
-        ValueError: the structure is not an outline, or does not number each leaf once.
+        ValueError: the structure is not an outline, or does not number its leaves 0, 1, ...
     """
-    seen: list[int] = []
-    tree = _fill(structure, leaves, seen)
-    if sorted(seen) != list(range(len(leaves))):
-        raise ValueError(f"{len(seen)} numbered leaves for {len(leaves)} tensors")
-    return tree
+    found: dict[int, str] = {}
+    _collect(structure, (), found)
+    if list(found) != sorted(found) or any(n != i for i, n in enumerate(found)):
+        raise ValueError("leaves must be numbered in order, each once")
+    return list(found.values())
 
 
-def _fill(node: Any, leaves: Sequence[Any], seen: list[int]) -> PyTree:
+def _collect(node: Any, keys: tuple[str, ...], found: dict[int, str]) -> None:
     if node is None:
+        return
+    if type(node) is int:
+        if node in found:
+            raise ValueError(f"leaf number {node} is there twice")
+        found[node] = "/".join(keys)
+        return
+    for key, child in _children(node)[1]:
+        _collect(child, (*keys, str(key)), found)
+
+
+def fill(structure: Outline, leaves: Sequence[Any]) -> PyTree:
+    """Return the tree of that structure with the given leaves; `paths` has checked it."""
+    if structure is None:
         return None
-    if isinstance(node, int) and not isinstance(node, bool):
-        if not 0 <= node < len(leaves):
-            raise ValueError(f"leaf number {node} of {len(leaves)}")
-        seen.append(node)
-        return leaves[node]
+    if isinstance(structure, int):
+        return leaves[structure]
+    kind, children = _children(structure)
+    return kind((key, fill(child, leaves)) for key, child in children)
+
+
+_KINDS: dict[str, Callable[[Iterable[tuple[Any, PyTree]]], PyTree]] = {
+    "dict": dict,
+    "list": lambda pairs: [child for _, child in pairs],
+    "tuple": lambda pairs: tuple(child for _, child in pairs),
+}
+
+
+def _children(node: Any) -> tuple[Callable[..., PyTree], list[tuple[Any, Any]]]:
+    """Return how a container is made, and its keys and children.
+
+    Raises:
+        ValueError: it is not a container.
+    """
     if isinstance(node, dict) and len(node) == 1:
         ((kind, children),) = node.items()
         if kind == "dict" and isinstance(children, list) and all(map(_is_pair, children)):
-            return {key: _fill(child, leaves, seen) for key, child in children}
+            keys = [key for key, _ in children]
+            if len(set(keys)) != len(keys) or len({type(key) for key in keys}) > 1:
+                raise ValueError(f"keys must differ and be of one kind: {str(keys)[:60]}")
+            return _KINDS[kind], [(key, child) for key, child in children]
         if kind in ("list", "tuple") and isinstance(children, list):
-            filled = [_fill(child, leaves, seen) for child in children]
-            return filled if kind == "list" else tuple(filled)
+            return _KINDS[kind], list(enumerate(children))
     raise ValueError(f"no container: {str(node)[:40]}")
 
 
 def _is_pair(item: Any) -> bool:
-    return isinstance(item, list) and len(item) == 2 and isinstance(item[0], str | int)
+    return isinstance(item, list) and len(item) == 2 and type(item[0]) in (str, int)

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from jaxcompress.archive import write_atomically
+from jaxcompress.artifact.atomic import write_atomically
 
 _LOCK, _HOLDER = ".lock", ".holder"
 

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from jaxcompress.archive import write_atomically
+from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.checks import check_fits
 from jaxcompress.trees import named_leaves
 from nets.functional import Params, Stats

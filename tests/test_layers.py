@@ -17,8 +17,8 @@ LAYERS = [
     ("runs",),
     ("prune", "cluster", "schedules"),
     ("optim",),
-    ("packing", "outline", "archive"),
-    ("forms", "metrics"),
+    ("packing", "outline"),
+    ("artifact", "metrics"),
     ("codec",),
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,260 @@
+"""How codes become streams: a table of packings, and which of them a layout tries."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.streams import Reader, Writer
+from jaxcompress.packing import csr, digits, entropy, levels, positions
+from jaxcompress.packing.contexts import Choice
+
+Fields = dict[str, Any]
+"""What the manifest says of a packing, beside its name."""
+
+Streams = dict[str, list[np.ndarray]]
+"""What a packing adds to each stream."""
+
+
+class Alphabet(NamedTuple):
+    """What is known of codes beforehand.
+
+    Attributes:
+        shape: of the tensor.
+        k: codes are integers from 0, which stands for zero, to `k`.
+        negative: how many of them, the first ones after 0, stand for negative numbers.
+    """
+
+    shape: tuple[int, ...]
+    k: int
+    negative: int
+
+    @property
+    def size(self) -> int:
+        """How many codes there are."""
+        return int(np.prod(self.shape, dtype=object))
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that all of them fit."""
+        return "uint8" if self.k < 256 else "uint16"
+
+
+class Packing(NamedTuple):
+    """One way to store codes.
+
+    Attributes:
+        write: makes the fields of the manifest and the streams.
+        fields: their names, and what each may be.
+        read: takes from the streams what the fields say, and returns flat codes.
+    """
+
+    write: Callable[[Alphabet, np.ndarray], tuple[Fields, Streams]]
+    fields: Mapping[str, Callable[[Any], bool]]
+    read: Callable[[Alphabet, Fields, Reader], np.ndarray]
+
+
+def write_codes(alphabet: Alphabet, codes: np.ndarray, layout: str, writer: Writer) -> Fields:
+    """Add codes to the streams by the smallest packing of the layout.
+
+    Args:
+        alphabet: of the codes.
+        codes: of the shape and dtype that `alphabet` says.
+        layout: a key of `LAYOUTS`.
+        writer: of the streams.
+
+    Returns:
+        The name of the packing and its fields, for the manifest.
+    """
+    names = LAYOUTS[layout] if codes.size else ("plain",)
+    tried = {name: PACKINGS[name].write(alphabet, codes) for name in names}
+    best = names[0]
+    if len(names) > 1:
+        best = min(names, key=lambda name: _literal_bits(tried[name][1]))
+    fields, streams = tried[best]
+    for name, parts in streams.items():
+        for part in parts:
+            writer.add(name, part)
+    return {"packing": best} | fields
+
+
+def read_codes(alphabet: Alphabet, entry: Fields, reader: Reader) -> np.ndarray:
+    """Return the codes that an entry of the manifest speaks of.
+
+    Raises:
+        ArtifactError: the fields, or what they take from the streams, break a rule.
+    """
+    try:
+        return PACKINGS[entry["packing"]].read(alphabet, entry, reader).reshape(alphabet.shape)
+    except ArtifactError:
+        raise
+    except ValueError as error:
+        raise ArtifactError(f"packing {entry['packing']}: {error}") from None
+
+
+def _literal_bits(streams: Streams) -> float:
+    """Return about how many bits Huffman codes of bytes take: their entropy, one each at least."""
+    total = 0.0
+    for part in (part for parts in streams.values() for part in parts):
+        counts = np.bincount(part, minlength=1)
+        used = counts[counts > 0]
+        entropy_bits = float((used * np.log2(part.size / used)).sum())
+        total += max(entropy_bits, part.size)
+    return total
+
+
+def _write_csr(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
+    matrix = codes.reshape(_matrix_shape(codes.shape))
+    packed = csr.encode(matrix, matrix != 0)
+    streams = {"row_lengths": packed.row_lengths, "distances": packed.distances}
+    streams[_entries_stream(alphabet)] = packed.entries
+    return {"entries": packed.entries.size}, {name: [part] for name, part in streams.items()}
+
+
+def _read_csr(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
+    entries = reader.take(_entries_stream(alphabet), fields["entries"])
+    if entries.max(initial=0) > alphabet.k:
+        raise ValueError(f"code {entries.max()} in a codebook of {alphabet.k}")
+    places, entries = read_rows(alphabet.shape, entries, reader)
+    codes = np.zeros(alphabet.size, alphabet.dtype)
+    codes[places] = entries
+    return codes
+
+
+def _entries_stream(alphabet: Alphabet) -> str:
+    return "codes" if alphabet.k < 256 else "codes_wide"
+
+
+def read_rows(
+    shape: tuple[int, ...], entries: np.ndarray, reader: Reader
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places in the flat tensor of entries in compressed sparse rows, and the entries.
+
+    Raises:
+        ArtifactError: too few numbers in the streams.
+        ValueError: they are not the rows of a tensor of that shape.
+    """
+    matrix = _matrix_shape(shape)
+    lengths = reader.take("row_lengths", matrix[0])
+    distances = reader.take("distances", entries.size)
+    return csr.decode(csr.Csr(lengths, distances, entries), matrix)
+
+
+def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the shape of a tensor as a matrix: its last axis are the columns."""
+    columns = shape[-1] if shape else 1
+    return (int(np.prod(shape[:-1], dtype=object)) if columns else 0, columns)
+
+
+def _write_gaps(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
+    flat = codes.ravel()
+    kept = flat != 0
+    entries, gaps = flat[kept], positions.gaps(kept)
+    streams = {"gaps": [gaps], "digits": [digits.pack(entries - 1, alphabet.k)]}
+    return {"entries": entries.size, "gaps": gaps.size}, streams
+
+
+def _read_gaps(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
+    stream = reader.take("gaps", fields["gaps"])
+    kept = positions.kept_from_gaps(stream, alphabet.size, fields["entries"])
+    return _filled(kept, alphabet, fields, reader)
+
+
+def _write_bits(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
+    flat = codes.ravel()
+    kept = flat != 0
+    entries = flat[kept]
+    streams = {"bits": [np.packbits(kept)], "digits": [digits.pack(entries - 1, alphabet.k)]}
+    return {"entries": entries.size}, streams
+
+
+def _read_bits(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
+    stream = reader.take("bits", -(-alphabet.size // 8))
+    kept = positions.kept_from_bits(stream, alphabet.size, fields["entries"])
+    return _filled(kept, alphabet, fields, reader)
+
+
+def _filled(kept: np.ndarray, alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
+    """Return codes where `kept` says, 0 elsewhere."""
+    count = fields["entries"]
+    if count and not alphabet.k:
+        raise ValueError(f"{count} entries in a codebook of 0")
+    stream = reader.take("digits", digits.count_bytes(count, alphabet.k))
+    codes = np.zeros(alphabet.size, alphabet.dtype)
+    codes[kept] = digits.unpack(stream, count, alphabet.k).astype(alphabet.dtype, copy=False) + 1
+    return codes
+
+
+def _write_plain(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
+    return {}, {"digits": [digits.pack(codes.ravel(), alphabet.k + 1)]}
+
+
+def _read_plain(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
+    del fields
+    base = alphabet.k + 1
+    stream = reader.take("digits", digits.count_bytes(alphabet.size, base))
+    return digits.unpack(stream, alphabet.size, base).astype(alphabet.dtype, copy=False)
+
+
+def _write_ans(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
+    k, negative = alphabet.k, alphabet.negative
+    words = entropy.encode(levels.from_codes(codes, k, negative), -negative, k - negative)
+    choice = words.choice
+    fields = {
+        "entries": int(np.count_nonzero(codes)),
+        "words": [segment.size for segment in words.segments],
+        "row_classes": choice.row_classes,
+        "lags": list(choice.lags),
+        "size_classes": choice.size_classes,
+    }
+    return fields, {"ans": words.segments}
+
+
+def _read_ans(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
+    near, far = fields["lags"]
+    choice = Choice(fields["row_classes"], (near, far), fields["size_classes"])
+    segments = [reader.take("ans", count) for count in fields["words"]]
+    k, negative = alphabet.k, alphabet.negative
+    found = entropy.decode(
+        entropy.Words(choice, segments), alphabet.shape, fields["entries"], -negative, k - negative
+    )
+    return levels.to_codes(found, k, negative)
+
+
+def is_count(value: Any) -> bool:
+    """Return whether `value` may say how many."""
+    return type(value) is int and 0 <= value < 2**48
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_count, value))
+
+
+def _is_pair(value: Any) -> bool:
+    return _are_counts(value) and len(value) == 2
+
+
+def _is_classes(value: Any) -> bool:
+    return type(value) is int and value in entropy.CLASSES
+
+
+PACKINGS: dict[str, Packing] = {
+    "csr": Packing(_write_csr, {"entries": is_count}, _read_csr),
+    "gaps": Packing(_write_gaps, {"entries": is_count, "gaps": is_count}, _read_gaps),
+    "bits": Packing(_write_bits, {"entries": is_count}, _read_bits),
+    "plain": Packing(_write_plain, {}, _read_plain),
+    "ans": Packing(
+        _write_ans,
+        {"entries": is_count, "words": _are_counts, "lags": _is_pair}
+        | dict.fromkeys(("row_classes", "size_classes"), _is_classes),
+        _read_ans,
+    ),
+}
+
+LAYOUTS: dict[str, tuple[str, ...]] = {
+    "csr": ("csr",),
+    "packed": ("gaps", "bits", "plain"),
+    "entropy": ("ans",),
+}
+"""The packings that each layout tries."""

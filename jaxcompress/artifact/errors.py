@@ -1,0 +1,51 @@
+"""The one error of files that are not what they should be."""
+
+from typing import Any, Self
+
+
+class ArtifactError(ValueError):
+    """A file that is damaged, hostile, or not of this format.
+
+    Attributes:
+        reason: the rule that is broken.
+        file: path of the file, once known.
+        tensor: path of the tensor, if one is to blame.
+        expected: what the rule asks for, if that can be said.
+        found: what the file holds instead.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        file: str | None = None,
+        tensor: str | None = None,
+        expected: Any = None,
+        found: Any = None,
+    ) -> None:
+        self.reason, self.file, self.tensor = reason, file, tensor
+        self.expected, self.found = expected, found
+        where = "".join(f"{place}: " for place in (file, tensor) if place is not None)
+        facts = [
+            f"{word} {_short(value)}"
+            for word, value in (("expected", expected), ("found", found))
+            if value is not None
+        ]
+        super().__init__(where + reason + (": " if facts else "") + ", ".join(facts))
+
+    def at(self, *, file: str | None = None, tensor: str | None = None) -> Self:
+        """Return the same error with the place filled in where it is not known yet."""
+        return type(self)(
+            self.reason,
+            file=self.file or file,
+            tensor=self.tensor if self.tensor is not None else tensor,
+            expected=self.expected,
+            found=self.found,
+        )
+
+
+def _short(value: Any) -> str:
+    """Return what the file holds in a few words: it may be hostile, and long."""
+    text = value if isinstance(value, str) else repr(value)
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,112 @@
+"""The manifest of a file: JSON in one form only, checked before anything it says is believed."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.forms import check_entry, decoded_bytes
+from jaxcompress.outline import Outline, paths
+
+VERSION = 2
+DIGEST_SIZES = (64, 0)
+"""How long the digest of the manifest is; version 1 had none."""
+
+MOST_BYTES = 1 << 24  # JSON takes some twenty times as much in memory
+
+
+def encode(
+    structure: Outline, tensors: list[dict[str, Any]], metadata: Mapping[str, Any] | None
+) -> tuple[np.ndarray, bytes]:
+    """Return the bytes of the manifest and their sha256 in hexadecimal.
+
+    Raises:
+        ValueError: metadata that is not JSON, a key that is not Unicode, or far too many tensors.
+    """
+    try:
+        text = _dumps(dict(metadata or {})).encode()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"metadata: must be JSON, got {error}; use strings, finite numbers, lists and dicts."
+        ) from None
+    manifest = {
+        "format": "jaxcompress",
+        "version": VERSION,
+        "metadata": json.loads(text),
+        "tree": structure,
+        "tensors": tensors,
+    }
+    try:
+        data = _dumps(manifest).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{error.object[:40]!r}: keys must be Unicode; rename it.") from None
+    if len(data) > MOST_BYTES:
+        raise ValueError(
+            f"manifest: must be at most {MOST_BYTES:,} bytes, got {len(data):,} for "
+            f"{len(tensors):,} tensors; save the tree in several files."
+        )
+    return np.frombuffer(data, np.uint8), hashlib.sha256(data).hexdigest().encode()
+
+
+def decode(data: bytes, digest: bytes, max_bytes: int) -> dict[str, Any]:
+    """Return the manifest.
+
+    Raises:
+        ArtifactError: it is damaged, not in its one form, of a newer version, or speaks of more
+            than `max_bytes`.
+    """
+    if digest and not hmac.compare_digest(hashlib.sha256(data).hexdigest().encode(), digest):
+        raise ArtifactError("the sha256 of the manifest differs")
+    try:
+        manifest = json.loads(data)
+        if _dumps(manifest).encode() != data:
+            raise ValueError("it is not in its one form")
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"the manifest is not JSON ({error})"[:200]) from None
+    if not isinstance(manifest, dict) or manifest.get("format") != "jaxcompress":
+        raise ArtifactError("the manifest has another format", expected="jaxcompress")
+    version = manifest.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION or (version > 1) != bool(digest):
+        raise ArtifactError(
+            "version is not one that this reader knows; upgrade jaxcompress",
+            expected=f"1 to {VERSION}",
+            found=version,
+        )
+    if manifest.keys() != {"format", "version", "metadata", "tree", "tensors"}:
+        raise ArtifactError("the manifest has other fields", found=sorted(manifest))
+    if not isinstance(manifest["metadata"], dict) or not isinstance(manifest["tensors"], list):
+        raise ArtifactError("metadata must be an object and tensors a list")
+    _check_tensors(manifest, max_bytes)
+    return manifest
+
+
+def _check_tensors(manifest: dict[str, Any], max_bytes: int) -> None:
+    for entry in manifest["tensors"]:
+        check_entry(entry, manifest["version"])
+    try:
+        expected = paths(manifest["tree"])
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"the tree is not valid: {error}") from None
+    found = [entry["path"] for entry in manifest["tensors"]]
+    if found != expected:
+        raise ArtifactError(
+            "the tree has other tensors than are listed", expected=expected, found=found
+        )
+    total = 0
+    for entry in manifest["tensors"]:
+        total += decoded_bytes(entry)
+        if total > max_bytes:
+            raise ArtifactError(
+                "the tensors take more than max_bytes allows",
+                tensor=entry["path"],
+                expected=f"<= {max_bytes} bytes",
+                found=f"at least {total}",
+            )
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

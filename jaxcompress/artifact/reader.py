@@ -1,0 +1,112 @@
+"""A file read with every byte accounted for, and nothing believed before it is checked."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from jaxcompress.artifact import manifest
+from jaxcompress.artifact.archive import Member, Source, directory, inflate, opened
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.forms import read_leaf
+from jaxcompress.artifact.memory import default_max_bytes
+from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader
+from jaxcompress.outline import fill
+from jaxcompress.trees import PyTree
+
+
+class TensorInfo(NamedTuple):
+    """One tensor of a file.
+
+    Attributes:
+        path: in the tree.
+        leaf: as `load_compressed` gives it, of numpy arrays.
+        entry: of the manifest.
+        stored_bytes: its share of the compressed streams.
+    """
+
+    path: str
+    leaf: Any
+    entry: dict[str, Any]
+    stored_bytes: float
+
+
+class Contents(NamedTuple):
+    """Everything that a file holds.
+
+    Attributes:
+        tree: with its leaves.
+        manifest: as `inspect` gives it.
+        tensors: one for each leaf.
+        file_bytes: size of the file.
+    """
+
+    tree: PyTree
+    manifest: dict[str, Any]
+    tensors: list[TensorInfo]
+    file_bytes: int
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    max_bytes: int | None = None,
+    convert: Callable[[Any], Any] = lambda leaf: leaf,
+) -> Contents:
+    """Read a file, and say how many of its bytes each tensor takes.
+
+    Args:
+        path: file to read.
+        max_bytes: most bytes that its tensors, and the streams they come from, may each take in
+            memory; None for half of what is free, at most 4 GiB.
+        convert: applied to each leaf of numpy arrays as soon as it is read.
+
+    Raises:
+        ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
+        MissingLibraryError: it has the entropy layout, and constriction is not installed.
+        OSError: the file cannot be read.
+    """
+    limit = default_max_bytes() if max_bytes is None else max_bytes
+    with _opened(path, limit) as (source, members, found):
+        reader = Reader(source, members, found["version"])
+        leaves = [convert(read_leaf(entry, reader)) for entry in found["tensors"]]
+        reader.check_exhausted()
+        columns = zip(found["tensors"], leaves, reader.stored_bytes(), strict=True)
+        tensors = [TensorInfo(entry["path"], leaf, entry, n) for entry, leaf, n in columns]
+        return Contents(fill(found["tree"], leaves), found, tensors, source.size)
+
+
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read nothing but the manifest.
+
+    Raises:
+        ArtifactError: the file is damaged or not of this format.
+        OSError: the file cannot be read.
+    """
+    with _opened(path, 1 << 62) as (_, _, found):
+        return found
+
+
+@contextlib.contextmanager
+def _opened(
+    path: str | os.PathLike[str], max_bytes: int
+) -> Iterator[tuple[Source, dict[str, Member], dict[str, Any]]]:
+    """Open a file and check all that can be checked without its streams."""
+    try:
+        with opened(path) as source:
+            members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
+            if MANIFEST not in members:
+                raise ArtifactError("the manifest is missing")
+            total = sum(member.size for member in members.values())
+            if members[MANIFEST].size > manifest.MOST_BYTES or total > max_bytes:
+                raise ArtifactError(
+                    "the streams take more than max_bytes allows",
+                    expected=f"<= {max_bytes} bytes",
+                    found=total,
+                )
+            data = inflate(source, MANIFEST, members[MANIFEST], STREAMS[MANIFEST])
+            yield source, members, manifest.decode(data.tobytes(), digest, max_bytes)
+    except ArtifactError as error:
+        raise error.at(file=os.fspath(path)) from None
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+        raise ArtifactError(f"not readable ({error})"[:200], file=os.fspath(path)) from error

@@ -1,0 +1,203 @@
+"""The streams that a file consists of: what they may hold, how tensors add to and take from them.
+
+All tensors share them: a member of a zip costs about two hundred bytes. Numbers of one dtype make
+one stream, whatever they are for.
+"""
+
+from collections import Counter
+
+import numpy as np
+
+from jaxcompress.artifact.archive import Deflated, Member, Source, deflate, inflate
+from jaxcompress.artifact.errors import ArtifactError
+
+_STORED = {
+    "bool": "|b1",
+    **{
+        f"{kind}{bits}": f"<{kind[0]}{bits // 8}"
+        for kind in ("int", "uint")
+        for bits in (16, 32, 64)
+    },
+    **{"int8": "|i1", "uint8": "|u1", "int4": "|u1", "uint4": "|u1"},
+    **{"float16": "<f2", "bfloat16": "<u2", "float32": "<f4", "float64": "<f8"},
+    **{"float8_e4m3fn": "|u1", "float8_e5m2": "|u1", "complex64": "<c8", "complex128": "<c16"},
+}
+"""How the numbers of each dtype are stored, as numpy writes dtypes."""
+
+DTYPES = tuple(_STORED)
+"""Names of the dtypes that a tensor may have."""
+
+MANIFEST = "manifest"
+
+_PLANES = {f"{name}_planes": ("|u1",) for name, d in _STORED.items() if np.dtype(d).itemsize > 1}
+
+STREAMS: dict[str, tuple[str, ...]] = {
+    MANIFEST: ("|u1",),
+    "row_lengths": ("<u4", "|u1", "<u2", "<u8"),
+    **dict.fromkeys(("distances", "codes", "gaps", "bits", "digits"), ("|u1",)),
+    "codes_wide": ("<u2",),
+    "ans": ("<u4",),
+    **{name: (descr,) for name, descr in _STORED.items()},
+    **_PLANES,
+    # Format version 1 told numbers apart by what they were for.
+    **{
+        f"{role}_{name}": (descr,)
+        for role in ("dense", "codebooks", "values")
+        for name, descr in _STORED.items()
+    },
+}
+"""Every name that a member may have, and the dtypes it may then have."""
+
+
+class Writer:
+    """Collects each stream front to back."""
+
+    def __init__(self, *, splits_planes: bool) -> None:
+        """Take whether streams of numbers may be split into planes of bytes."""
+        self._parts: dict[str, list[np.ndarray]] = {}
+        self._splits_planes = splits_planes
+
+    def add(self, name: str, values: np.ndarray) -> None:
+        """Append to a stream."""
+        if values.size:
+            self._parts.setdefault(name, []).append(values)
+
+    def add_numbers(self, dtype: str, values: np.ndarray) -> None:
+        """Append numbers to the stream of their dtype."""
+        self.add(dtype, _stored(dtype, values.ravel()))
+
+    def members(self) -> dict[str, Deflated]:
+        """Return the streams as members of an archive, in the order of their first use."""
+        members = {}
+        for name, parts in self._parts.items():
+            if name == "row_lengths":
+                parts = [part.astype("<u4") for part in parts]
+            plain = deflate(parts)
+            planes = f"{name}_planes"
+            if self._splits_planes and planes in _PLANES:
+                split = deflate(_planes(np.concatenate(parts)))
+                if split.stored < plain.stored:
+                    name, plain = planes, split
+            members[name] = plain
+        return members
+
+
+class Reader:
+    """Hands out each stream front to back.
+
+    Attributes:
+        version: of the format.
+        taken: per tensor, how many entries of which stream it has taken.
+    """
+
+    def __init__(self, source: Source, members: dict[str, Member], version: int) -> None:
+        self.version = version
+        self.taken: list[dict[str, int]] = []
+        self._source = source
+        self._members = {name: member for name, member in members.items() if name != MANIFEST}
+        self._open: dict[str, np.ndarray] = {}
+        self._position: Counter[str] = Counter()
+
+    def begin_tensor(self) -> None:
+        """Say that what is taken from now on belongs to the next tensor."""
+        self.taken.append({})
+
+    def take(self, name: str, count: int) -> np.ndarray:
+        """Return the next `count` entries of a stream.
+
+        Raises:
+            ArtifactError: there are fewer.
+        """
+        if not count:
+            return np.empty(0, STREAMS[name][0])
+        stream = self._stream(name)
+        start = self._position[name]
+        if count > stream.size - start:
+            raise ArtifactError(f"{name}: too few", expected=count, found=stream.size - start)
+        self._position[name] += count
+        self.taken[-1][name] = self.taken[-1].get(name, 0) + count
+        return stream[start : start + count]
+
+    def take_numbers(self, dtype: str, count: int, role: str) -> np.ndarray:
+        """Return the next `count` numbers of that dtype; only version 1 asks for their role."""
+        name = f"{role}_{dtype}" if self.version == 1 else dtype
+        stored = self.take(name, (count + 1) // 2 if dtype in _NIBBLES else count)
+        return _restored(dtype, stored, count)
+
+    def check_exhausted(self) -> None:
+        """Refuse members and entries that no tensor has taken.
+
+        Raises:
+            ArtifactError: naming the stream.
+        """
+        for name in self._members:
+            stream = name.removesuffix("_planes") if name in _PLANES else name
+            taken = self._position[stream]
+            if not taken or taken < self._stream(stream).size:
+                raise ArtifactError(f"{name}: entries that belong to no tensor")
+
+    def stored_bytes(self) -> list[float]:
+        """Return the share of each tensor in the compressed bytes of the streams."""
+        kept = {name: self._kept(name) for name in self._open}
+        worth = {name: self._members[kept[name]].stored / self._open[name].size for name in kept}
+        return [sum(n * worth[name] for name, n in taken.items()) for taken in self.taken]
+
+    def _kept(self, name: str) -> str:
+        """Return the name under which the file keeps a stream."""
+        planes = f"{name}_planes"
+        if (name in self._members) == (planes in self._members):
+            raise ArtifactError(f"{name}: expected one member of this name")
+        return planes if planes in self._members else name
+
+    def _stream(self, name: str) -> np.ndarray:
+        if name not in self._open:
+            kept = self._kept(name)
+            stream = inflate(self._source, kept, self._members[kept], STREAMS[kept])
+            self._open[name] = stream if kept == name else _joined(name, stream)
+        return self._open[name]
+
+
+def _planes(numbers: np.ndarray) -> list[np.ndarray]:
+    """Return the first bytes of all numbers, then the second ones, and so on."""
+    return list(numbers.view(np.uint8).reshape(numbers.size, -1).T)
+
+
+def _joined(name: str, planes: np.ndarray) -> np.ndarray:
+    """Return the numbers of which these are the planes."""
+    descr = np.dtype(STREAMS[name][0])
+    if planes.size % descr.itemsize:
+        raise ArtifactError(f"{name}: planes of different lengths", found=planes.size)
+    return np.ascontiguousarray(planes.reshape(descr.itemsize, -1).T).view(descr).ravel()
+
+
+_NIBBLES = ("int4", "uint4")
+
+
+def _stored(dtype: str, values: np.ndarray) -> np.ndarray:
+    """Return numbers as they are stored: bits where numpy has no such dtype, int4 by twos."""
+    if dtype in _NIBBLES:
+        nibbles = np.zeros(values.size + values.size % 2, np.uint8)
+        nibbles[: values.size] = values.astype(np.int8).view(np.uint8) & 15
+        return nibbles[::2] | nibbles[1::2] << 4
+    descr = np.dtype(_STORED[dtype])
+    if values.dtype.isbuiltin != 1:
+        return np.ascontiguousarray(values).view(descr)
+    return values.astype(descr, copy=False)
+
+
+def _restored(dtype: str, stored: np.ndarray, count: int) -> np.ndarray:
+    """Return what `_stored` was given.
+
+    Raises:
+        ArtifactError: bits that it would not have stored.
+    """
+    if dtype == "bool" and stored.view(np.uint8).max(initial=0) > 1:
+        raise ArtifactError("a truth value must be 0 or 1", found=int(stored.view(np.uint8).max()))
+    if dtype in _NIBBLES:
+        nibbles = np.stack([stored & 15, stored >> 4], axis=1).ravel()
+        if nibbles[count:].any():
+            raise ArtifactError("bits after the last number")
+        signed = (nibbles[:count] ^ 8).astype(np.int8) - 8 if dtype == "int4" else nibbles[:count]
+        return signed.astype(dtype)
+    wanted = np.dtype(dtype)
+    return stored.view(wanted) if wanted.isbuiltin != 1 else stored.astype(wanted, copy=False)

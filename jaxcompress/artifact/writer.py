@@ -1,0 +1,74 @@
+"""A file written leaf by leaf."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxcompress.artifact import manifest
+from jaxcompress.artifact.archive import archive, deflate
+from jaxcompress.artifact.atomic import write_atomically
+from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact.forms import write_leaf
+from jaxcompress.artifact.streams import MANIFEST, Writer
+from jaxcompress.outline import Outline, paths
+
+
+class ArtifactWriter:
+    """Writes a file leaf by leaf, so that no more than one of them need be in memory.
+
+    What it keeps is about as large as the file.
+    """
+
+    def __init__(self, layout: str = "packed") -> None:
+        """Take the layout, a key of `LAYOUTS`.
+
+        Raises:
+            ValueError: there is no such layout.
+        """
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}.")
+        self._layout = layout
+        self._writer = Writer(splits_planes=layout != "csr")
+        self._entries: list[dict[str, Any]] = []
+
+    def add(self, path: str, leaf: Any) -> None:
+        """Add the next leaf in the order of the tree.
+
+        Raises:
+            TypeError: a dtype that cannot be stored.
+            ValueError: a leaf that breaks the rules of its type.
+        """
+        self._entries.append(write_leaf(path, leaf, self._layout, self._writer))
+
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        structure: Outline,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Write the file, atomically; returns its size in bytes.
+
+        Args:
+            path: file to write.
+            structure: of the tree whose leaves were added, as `outline` gives it.
+            metadata: as for `save`.
+        """
+        parts = self.parts(structure, metadata=metadata)
+        write_atomically(Path(path), parts)
+        return sum(map(len, parts))
+
+    def parts(
+        self, structure: Outline, *, metadata: Mapping[str, Any] | None = None
+    ) -> list[bytes]:
+        """Return the bytes of the file in pieces."""
+        expected, found = paths(structure), [entry["path"] for entry in self._entries]
+        if expected != found:
+            raise ValueError(
+                f"{next((p for p in expected if p not in found), '(root)')}: leaves must be added "
+                f"in the order of the tree, got {len(found)} of {len(expected)}; add each once."
+            )
+        data, digest = manifest.encode(structure, self._entries, metadata)
+        members = {MANIFEST: deflate([data])} | self._writer.members()
+        return list(archive(members, digest))

@@ -1,0 +1,166 @@
+"""Files that were written once and must load for ever; nothing may be changed in them unnoticed.
+
+The files of tests/golden are never written anew: a new version of the format adds files.
+"""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import jaxcompress as jc
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.reader import read
+from jaxcompress.trees import named_leaves
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.npz"))
+files = pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+
+
+def arrays_of(tree):
+    """Every array in a tree of leaves, with what it is called."""
+    named = named_leaves(tree)
+    return {
+        path: (str(leaf.dtype), leaf.shape, np.asarray(leaf).tobytes())
+        for path, leaf in zip(named.paths, named.leaves, strict=True)
+    }
+
+
+def expected_1():
+    """The tree of v1.npz, computed again from the seed it was made of."""
+    rng = np.random.default_rng(7)
+    w = rng.standard_normal((12, 20)).astype("f")
+    w[rng.random(w.shape) < 0.6] = 0
+    wide = rng.standard_normal((2, 600)).astype("f")
+    wide[:, 5:590] = 0
+    params = {
+        "dense": {"kernel": w, "bias": np.arange(4, dtype="f")},
+        "half": np.array([1.5, -0.0], ml_dtypes.bfloat16),
+        "count": np.array(3, np.int32),
+    }
+    return jc.kmeans(params, 4) | jc.sparse({"wide": {"kernel": wide}})
+
+
+def expected_2():
+    """The tree of the files of version 2."""
+    codes = np.array([[(i * i + 3 * j * i + j) % 11 for j in range(13)] for i in range(9)])
+    codes = np.where(codes > 7, 0, codes).astype(np.uint8)
+    codes[4] = 0
+    book = np.array([-1.5, -0.25, -0.125, 0.5, 0.75, 1.0, 3.0], np.float32)
+    kept = np.array([0, 1, 2, 300, 301, 600, 2000])
+    return {
+        "dense": {
+            "bias": np.array([0.1, -0.0, np.inf], np.float32),
+            "kernel": jc.Clustered(codes=codes, codebook=book),
+        },
+        "every": [
+            np.array([0, 1, 1], bool),
+            (np.array(7, np.int8), np.array([[-8, 7, 3]]).astype(ml_dtypes.int4)),
+            np.array([1.5, 2.5, -3.0]).astype(ml_dtypes.bfloat16),
+            None,
+            {},
+        ],
+        "full": jc.Clustered(
+            codes=((np.arange(600) ** 2 // 7) % 15 + 1).reshape(20, 30).astype(np.uint8),
+            codebook=np.linspace(-2, 2, 15).astype(np.float64),
+        ),
+        "sparse": jc.Sparse(
+            values=np.arange(7, dtype=np.float16), indices=kept.astype(np.int32), shape=(3, 700)
+        ),
+        "ü/ ": np.zeros((0, 3), np.float32),
+    }
+
+
+EXPECTED = {"v1": expected_1, "v2": expected_2}
+
+
+def test_there_are_five_files_and_each_has_its_layout():
+    assert [path.stem for path in GOLDEN] == ["v1", "v2_csr", "v2_entropy", "v2_packed", "v2_small"]
+    packings = {
+        path.stem: {t["packing"] for t in jc.inspect(path)["tensors"] if "packing" in t}
+        for path in GOLDEN
+    }
+    assert packings == {
+        "v1": set(),
+        "v2_csr": {"csr"},
+        "v2_entropy": {"ans"},
+        "v2_packed": {"gaps", "bits", "plain"},
+        "v2_small": {"bits"},
+    }
+
+
+@files
+def test_golden_files_load(path):
+    tree = read(path).tree
+    if path.stem == "v2_small":
+        assert arrays_of(tree) == arrays_of({"dense": expected_2()["dense"]})
+    else:
+        assert arrays_of(tree) == arrays_of(EXPECTED[path.stem[:2]]())
+    dense = jc.dense(tree)
+    loaded = jc.load(path)
+    assert arrays_of(loaded) == arrays_of(dense)
+
+
+@files
+def test_numpy_reads_the_members(path):
+    with np.load(path) as arrays, zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert "manifest" in arrays.files
+        assert all(arrays[name].ndim == 1 for name in arrays.files)
+
+
+def outcome(path):
+    """What the file holds, or None if it is refused; any other error is one of the test."""
+    try:
+        contents = read(path)
+    except ArtifactError:
+        return None
+    return arrays_of(contents.tree), contents.manifest
+
+
+def assert_refused_or_same(tmp_path, path, variants):
+    expected = outcome(path)
+    target = tmp_path / "damaged.npz"
+    shutil.copy(path, target)
+    for data in variants:
+        target.write_bytes(data)
+        assert outcome(target) in (None, expected)
+
+
+def flipped(data, stride, start=0):
+    for bit in range(start, 8 * len(data), stride):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        yield bytes(damaged)
+
+
+@files
+def test_some_flipped_bits_are_refused_or_change_nothing(tmp_path, path):
+    data = path.read_bytes()
+    assert_refused_or_same(tmp_path, path, flipped(data, 61))
+
+
+@pytest.mark.slow
+@files
+def test_every_flipped_bit_is_refused_or_changes_nothing(tmp_path, path):
+    data = path.read_bytes()
+    assert_refused_or_same(tmp_path, path, flipped(data, 1))
+
+
+@files
+def test_every_truncation_is_refused(tmp_path, path):
+    data, target = path.read_bytes(), tmp_path / "short.npz"
+    for length in range(len(data)):
+        target.write_bytes(data[:length])
+        assert outcome(target) is None
+
+
+@files
+def test_bytes_more_at_either_end_are_refused(tmp_path, path):
+    data, target = path.read_bytes(), tmp_path / "long.npz"
+    for longer in (data + b"\0", b"\0" + data, data + data):
+        target.write_bytes(longer)
+        assert outcome(target) is None
