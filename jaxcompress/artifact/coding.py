@@ -1,5 +1,6 @@
 """How codes become streams: a table of packings, and which of them a layout tries."""
 
+import heapq
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -93,14 +94,24 @@ def read_codes(alphabet: Alphabet, entry: Fields, reader: Reader) -> np.ndarray:
         raise ArtifactError(f"packing {entry['packing']}: {error}") from None
 
 
-def _literal_bits(streams: Streams) -> float:
-    """Return about how many bits Huffman codes of bytes take: their entropy, one each at least."""
-    total = 0.0
-    for part in (part for parts in streams.values() for part in parts):
-        counts = np.bincount(part, minlength=1)
-        used = counts[counts > 0]
-        entropy_bits = float((used * np.log2(part.size / used)).sum())
-        total += max(entropy_bits, part.size)
+def _literal_bits(streams: Streams) -> int:
+    """Return about how many bits the streams take, one Huffman code and its table a part."""
+    parts = [part for parts in streams.values() for part in parts if part.size]
+    counts = [np.bincount(part) for part in parts]
+    return sum(_huffman_bits(c) + 64 + 5 * int(np.count_nonzero(c)) for c in counts)
+
+
+def _huffman_bits(counts: np.ndarray) -> int:
+    """Return the length of a text in the best code of whole bits, from how often letters occur."""
+    heap = counts[counts > 0].tolist()
+    if len(heap) == 1:
+        return heap[0]
+    heapq.heapify(heap)
+    total = 0
+    while len(heap) > 1:
+        pair = heapq.heappop(heap) + heapq.heappop(heap)
+        heapq.heappush(heap, pair)
+        total += pair
     return total
 
 
