@@ -74,7 +74,7 @@ def check_entry(entry: Any, version: int) -> None:
         raise ArtifactError("an entry without a path", found=entry)
     fields = dict(_COMMON) if version > 1 else {n: f for n, f in _COMMON.items() if n != "sha256"}
     form = entry.get("form")
-    if form not in FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         raise ArtifactError("unknown form", tensor=entry["path"], found=form)
     fields |= FORMS[form].fields if version > 1 else _FIELDS_1[form]
     if "packing" in fields:

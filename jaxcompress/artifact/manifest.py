@@ -16,7 +16,8 @@ VERSION = 2
 DIGEST_SIZES = (64, 0)
 """How long the digest of the manifest is; version 1 had none."""
 
-MOST_BYTES = 1 << 24  # JSON takes some twenty times as much in memory
+MOST_BYTES = 1 << 24
+_BYTES_PER_VALUE, _ALWAYS_ALLOWED = 100, 1 << 26  # what JSON takes in memory
 
 
 def encode(
@@ -61,6 +62,9 @@ def decode(data: bytes, digest: bytes, max_bytes: int) -> dict[str, Any]:
     """
     if digest and not hmac.compare_digest(hashlib.sha256(data).hexdigest().encode(), digest):
         raise ArtifactError("the sha256 of the manifest differs")
+    values = sum(data.count(letter) for letter in (b",", b"[", b"{"))
+    if values * _BYTES_PER_VALUE > max(max_bytes, _ALWAYS_ALLOWED):
+        raise ArtifactError("the manifest holds more values than max_bytes allows", found=values)
     try:
         manifest = json.loads(data)
         if _dumps(manifest).encode() != data:

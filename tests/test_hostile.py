@@ -1,0 +1,452 @@
+"""Files made to crash, fool or exhaust the reader: each is refused by name, in little memory."""
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from files import members_of, resealed, rewritten, written
+
+import jaxcompress as jc
+from jaxcompress.artifact import archive
+from jaxcompress.artifact.archive import Deflated
+from jaxcompress.artifact.streams import MANIFEST
+
+
+def example():
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((20, 600)).astype(np.float32)
+    kernel[rng.random(kernel.shape) < 0.98] = 0
+    full = rng.integers(1, 6, (8, 9)).astype(np.uint8)
+    book = np.array([-2, -1, 0.5, 1, 2], np.float32)
+    return {
+        "bias": np.arange(5, dtype=np.float32),
+        "full": jc.Clustered(codes=full, codebook=book),
+        "kernel": jc.kmeans({"w": kernel}, 5)["w"],
+        "sparse": jc.sparse({"w": kernel[:4]})["w"],
+        "flags": np.array([True, False]),
+    }
+
+
+BIAS, FLAGS, FULL, KERNEL, SPARSE = range(5)
+
+
+def changed(change, layout="packed"):
+    """A file whose author changed arrays or manifest and made all sums anew."""
+
+    def build(path):
+        jc.save(path, example(), layout=layout)
+        rewritten(path, change)
+
+    return build
+
+
+def entry(index, **fields):
+    """The change of some fields of one tensor."""
+    return lambda members: members[MANIFEST]["tensors"][index].update(fields)
+
+
+def manifest(**fields):
+    """The change of some fields of the manifest."""
+    return lambda members: members[MANIFEST].update(fields)
+
+
+def value(stream, index, number):
+    """The change of one number of a stream."""
+
+    def change(members):
+        members[stream][index] = number
+
+    return change
+
+
+def text(edit):
+    """A file whose manifest is not what JSON writes, with its sum made anew."""
+
+    def build(path):
+        jc.save(path, example())
+        members = members_of(path)
+        plain = json.dumps(members[MANIFEST], separators=(",", ":"), ensure_ascii=False)
+        written(path, members, text=edit(plain).encode())
+
+    return build
+
+
+def raw(name, content, *, size=None):
+    """A file with a member of these very bytes, in place of the one of its name if there is one."""
+
+    def build(path):
+        jc.save(path, example())
+        data = deflated(content)
+        member = Deflated((data,), zlib.crc32(content), len(content) if size is None else size)
+        members = {n: archive.deflate([a]) for n, a in streams_of(path).items()}
+        path.write_bytes(b"".join(archive.archive(members | {name: member}, comment_of(path))))
+
+    return build
+
+
+def deflated(content):
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return compressor.compress(content) + compressor.flush()
+
+
+def streams_of(path):
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def comment_of(path):
+    with zipfile.ZipFile(path) as archive_:
+        return archive_.comment
+
+
+def npy(array):
+    content = io.BytesIO()
+    np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=True)
+    return content.getvalue()
+
+
+def rezipped(*more, drop=(), compression=zipfile.ZIP_DEFLATED):
+    """The members in a zip of Python's own, with others beside them."""
+
+    def build(path):
+        jc.save(path, example())
+        arrays, comment = streams_of(path), comment_of(path)
+        with zipfile.ZipFile(path, "w", compression) as out:
+            for name, array in arrays.items():
+                if name not in drop:
+                    info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+                    info.create_system, info.compress_type = 3, compression
+                    out.writestr(info, npy(array))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for name, content in more:
+                    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                    info.create_system, info.compress_type = 3, zipfile.ZIP_DEFLATED
+                    out.writestr(info, content)
+            out.comment = comment
+
+    return build
+
+
+def bytes_changed(change):
+    def build(path):
+        jc.save(path, example())
+        path.write_bytes(change(path.read_bytes()))
+
+    return build
+
+
+def pretty(data):
+    return text(lambda plain: json.dumps(json.loads(plain), indent=data))
+
+
+def bomb(path):
+    """A quarter of a megabyte that becomes a quarter of a gigabyte."""
+    jc.save(path, example())
+    members = {n: archive.deflate([a]) for n, a in streams_of(path).items()}
+    compressor, crc, segments = zlib.compressobj(9, zlib.DEFLATED, -15), 0, []
+    zeros = bytes(1 << 24)
+    for _ in range(16):
+        segments.append(compressor.compress(zeros))
+        crc = zlib.crc32(zeros, crc)
+    member = Deflated((*segments, compressor.flush()), crc, 16 << 24)
+    path.write_bytes(b"".join(archive.archive(members | {"int8": member}, comment_of(path))))
+
+
+def huge_stored(path):
+    """A small member that claims to take the rest of a large file."""
+    jc.save(path, {"x": np.ones(3, np.float32)})
+    data = bytearray(path.read_bytes())
+    entry_at = data.index(b"PK\1\2")
+    struct.pack_into("<L", data, entry_at + 20, 2**31)
+    struct.pack_into("<L", data, 18, 2**31)
+    path.write_bytes(data)
+
+
+def json_bomb(path):
+    """Fifteen megabytes of empty lists, which take some hundreds in memory."""
+    jc.save(path, example())
+    written(path, members_of(path), text=b"[" + b"[]," * 5_000_000 + b"[]]")
+
+
+def big_manifest(path):
+    jc.save(path, example())
+    written(path, members_of(path), text=b'"' + b" " * (1 << 25) + b'"')
+
+
+HOSTILE = {
+    # What is declared.
+    "zip bomb": (bomb, "streams take more than max_bytes allows: expected <= .*, found 2684"),
+    "bomb that lies about its size": (
+        raw("bool", bytes(10**6), size=128),
+        "another number of bytes",
+    ),
+    "member of less than it declares": (raw("bool", b"x", size=10**6), "another number of bytes"),
+    "stored bytes beyond the file": (huge_stored, "header of the zip|cut short"),
+    "huge manifest": (big_manifest, "streams take more"),
+    "JSON that swells": (json_bomb, "manifest holds more values than"),
+    "more numbers than there are": (changed(entry(BIAS, shape=[600])), "bias: float32: too few"),
+    "shape larger than the data": (changed(entry(FULL, shape=[80, 90])), "full: digits: too few"),
+    "huge shape": (changed(entry(BIAS, shape=[2**40, 2**40])), "bias: .* max_bytes"),
+    "overflowing shape": (changed(entry(BIAS, shape=[2**32, 2**32, 0])), "bias: "),
+    "large shape in few words": (
+        changed(entry(SPARSE, shape=[5000, 6000]), "entropy"),
+        "sparse: packing ans: 30000000 levels are too many for so few words",
+    ),
+    "entries beyond reason": (changed(entry(KERNEL, entries=2**63)), "entries is not valid"),
+    # Members that are not arrays, or not such arrays.
+    "huge npy header": (
+        raw("bool", b"\x93NUMPY\2\0" + struct.pack("<L", 2**30) + b" " * 10**6),
+        "bool: not an array of one axis as numpy writes it: expected .b1",
+    ),
+    "objects": (raw("bool", npy(np.array([None, 1]))), "bool: not an array"),
+    "structures": (raw("bool", npy(np.zeros(2, "i4,f4"))), "bool: not an array"),
+    "text": (raw("bool", npy(np.array(["a"]))), "bool: not an array"),
+    "big-endian": (raw("gaps", npy(np.arange(3, dtype=">i2"))), "gaps: not an array"),
+    "another dtype": (raw("gaps", npy(np.arange(3, dtype="<i4"))), "gaps: not an array"),
+    "two axes": (raw("bool", npy(np.zeros((2, 3), "i1"))), "bool: not an array"),
+    "Fortran order": (raw("bool", npy(np.zeros((2, 3), "i1", order="F"))), "bool: not an array"),
+    "no axis": (raw("bool", npy(np.int8(1))), "bool: not an array"),
+    "not npy": (raw("bool", b"hello"), "bool: not an array"),
+    "empty member": (raw("int8", npy(np.zeros(0, "i1"))), "int8: entries that belong to no tensor"),
+    # The set of members.
+    "member nobody takes": (raw("int8", npy(np.zeros(3, "i1"))), "int8: entries that belong to no"),
+    "numbers twice": (raw("float32", npy(np.zeros(3, "f4"))), "float32: expected one member"),
+    "unknown member": (rezipped(("more.npy", b"x")), "unknown member: found more"),
+    "no .npy at its name": (rezipped(("int8", b"x")), "header of the zip is not in its one form"),
+    "duplicate member": (rezipped(("gaps.npy", npy(np.zeros(3, "u1")))), "a member is there twice"),
+    "missing member": (rezipped(drop=["bool"]), "flags: bool: expected one member"),
+    "missing manifest": (rezipped(drop=[MANIFEST]), "the manifest is missing"),
+    "a path upwards": (rezipped(("../../x.npy", b"x")), "unknown member: found ../../x"),
+    "an absolute path": (rezipped(("/etc/x.npy", b"x")), "unknown member: found /etc/x"),
+    "NUL in a name": (rezipped(("int8\0.npy", b"x")), "header of the zip|unknown member"),
+    "a folder": (rezipped(("int8.npy/", b"")), "header of the zip|unknown member"),
+    "many members": (
+        rezipped(*((f"{i}.npy", b"") for i in range(100_000))),
+        "directory of the zip does not fit",
+    ),
+    "stored without compression": (rezipped(compression=zipfile.ZIP_STORED), "not in its one form"),
+    # Bytes that belong to nothing.
+    "junk before": (bytes_changed(lambda d: b"junk" + d), "directory of the zip does not fit"),
+    "junk after": (bytes_changed(lambda d: d + b"junk"), "no zip ends here"),
+    "junk between": (
+        bytes_changed(lambda d: d.replace(b"PK\1\2", b"junkPK\1\2", 1)),
+        "directory of the zip does not fit",
+    ),
+    "empty file": (bytes_changed(lambda d: b""), "no zip ends here"),
+    "not a zip": (bytes_changed(lambda d: b"hello" * 100), "no zip ends here"),
+    "a date": (bytes_changed(lambda d: d.replace(b"\0\0\x21\0", b"\0\0\x22\0", 1)), "one form"),
+    # Codes and positions.
+    "code beyond the codebook": (
+        changed(value("codes", 0, 200), "csr"),
+        "full: packing csr: code 200 in a codebook of 5",
+    ),
+    "column too far": (changed(value("distances", 0, 250), "csr"), "full: packing csr: column"),
+    "column that does not advance": (
+        changed(value("distances", 3, 0), "csr"),
+        "a distance of 0, which repeats a position",
+    ),
+    "row that is too long": (changed(value("row_lengths", 0, 90), "csr"), "row lengths adding up"),
+    "rows of other lengths": (
+        changed(lambda m: m["row_lengths"].__setitem__(slice(0, 2), [8, 10]), "csr"),
+        "full: packing csr: column",
+    ),
+    "gap out of the tensor": (changed(value("gaps", 0, 254)), "sha256 differs|position"),
+    "more gaps than entries": (changed(value("gaps", -1, 255)), "kept entries instead of"),
+    "digit beyond its base": (changed(value("digits", 0, 255)), "full: packing plain: a number of"),
+    "words of another tensor": (
+        changed(lambda m: m["ans"].__setitem__(slice(None), m["ans"][::-1].copy()), "entropy"),
+        "packing ans|sha256|Invalid",
+    ),
+    "a last word of zero": (changed(value("ans", -1, 0), "entropy"), "packing ans|sha256"),
+    "a class too many": (changed(entry(KERNEL, row_classes=3), "entropy"), "row_classes is not"),
+    "a negative lag": (changed(entry(KERNEL, lags=[-1, 0]), "entropy"), "lags is not valid"),
+    "entries in no codebook": (changed(entry(KERNEL, k=0)), "kernel: "),
+    "another number of entries": (changed(entry(KERNEL, entries=7)), "kept entries instead of 7"),
+    "NaN in a codebook": (
+        changed(lambda m: m.update(float32=np.full(1, np.nan, "f4")) or m.pop("float32_planes")),
+        "float32",
+    ),
+    "infinite codebook": (changed(value("float32", 5, np.inf), "csr"), "full: .*not finite"),
+    "truth value of 2": (
+        changed(lambda m: m.update(bool=np.array([1, 2], "u1").view(bool))),
+        "flags: a truth value must be 0 or 1: found 2",
+    ),
+    # Sums.
+    "another codebook": (changed(value("float32", 5, 7.0), "csr"), "full: sha256 differs"),
+    "another bias": (changed(value("float32", 0, 7.0), "csr"), "bias: sha256 differs"),
+    "another code": (
+        changed(lambda m: m["codes"].__setitem__(0, m["codes"][0] % 5 + 1), "csr"),
+        "full: sha256 differs",
+    ),
+    "another sum": (changed(entry(BIAS, sha256="0" * 64)), "bias: sha256 differs: expected 000"),
+    "manifest of another sum": (
+        bytes_changed(lambda d: d[:-1] + (b"1" if d[-1:] != b"1" else b"2")),
+        "sha256 of the manifest differs",
+    ),
+    # The manifest.
+    "newer version": (
+        changed(manifest(version=3)),
+        "upgrade jaxcompress: expected 1 to 2, found 3",
+    ),
+    "version of truth": (changed(manifest(version=True)), "version is not one"),
+    "version in text": (changed(manifest(version="2")), "version is not one"),
+    "downgrade": (changed(manifest(version=1)), "version is not one"),
+    "another format": (changed(manifest(format="x")), "another format: expected jaxcompress"),
+    "a field more": (changed(manifest(more=1)), "other fields"),
+    "tensors in an object": (changed(manifest(tensors={})), "tensors a list"),
+    "metadata in a list": (changed(manifest(metadata=[])), "metadata must be an object"),
+    "no JSON": (text(lambda _: "{"), "the manifest is not JSON"),
+    "JSON with blanks": (pretty(1), "not in its one form"),
+    "a key twice": (text(lambda t: t.replace("{", '{"version":2,', 1)), "not in its one form"),
+    "NaN in JSON": (text(lambda t: t.replace('"metadata":{}', '"metadata":{"a":NaN}')), "not JSON"),
+    "deep JSON": (text(lambda _: "[" * 100_000 + "]" * 100_000), "not JSON"),
+    "long number": (text(lambda _: "9" * 100_000), "not JSON"),
+    "entry that is a number": (changed(manifest(tensors=[1])), "entry without a path"),
+    "unknown form": (changed(entry(BIAS, form="pickle")), "bias: unknown form: found pickle"),
+    "form in a list": (changed(entry(BIAS, form=[])), "bias: unknown form"),
+    "unknown packing": (changed(entry(KERNEL, packing="zip")), "kernel: unknown packing"),
+    "packing in a list": (changed(entry(KERNEL, packing=[])), "kernel: unknown packing"),
+    "unknown dtype": (
+        changed(entry(BIAS, dtype="object")),
+        "bias: dtype is not valid: found object",
+    ),
+    "codes of integers": (changed(entry(KERNEL, dtype="int4")), "kernel: "),
+    "negative shape": (changed(entry(BIAS, shape=[-5])), "bias: shape is not valid"),
+    "shape of truth": (changed(entry(BIAS, shape=[True])), "bias: shape is not valid"),
+    "shape of fractions": (changed(entry(BIAS, shape=[5.0])), "bias: shape is not valid"),
+    "shape of many axes": (changed(entry(BIAS, shape=[1] * 70)), "bias: shape is not valid"),
+    "field more of a tensor": (changed(entry(BIAS, more=1)), "bias: other fields than this form"),
+    "field less of a tensor": (
+        changed(lambda m: m[MANIFEST]["tensors"][KERNEL].pop("k")),
+        "kernel: other fields",
+    ),
+    "k beyond reason": (changed(entry(KERNEL, k=10**6)), "kernel: k is not valid"),
+    "k of more": (changed(entry(KERNEL, k=6)), "kernel: |belong to no tensor"),
+    # The tree.
+    "another path": (changed(entry(BIAS, path="kernel")), "tree has other tensors"),
+    "leaf twice": (changed(manifest(tree={"list": [0, 0, 1, 2, 3, 4]})), "tree is not valid"),
+    "leaf unknown": (changed(manifest(tree={"list": [0, 1, 2, 3, 9]})), "tree is not valid"),
+    "leaf in another order": (changed(manifest(tree={"list": [1, 0, 2, 3, 4]})), "tree is not"),
+    "leaf forgotten": (changed(manifest(tree={"list": [0, 1, 2, 3]})), "other tensors"),
+    "leaf of truth": (changed(manifest(tree={"list": [False, True, 2, 3, 4]})), "tree is not"),
+    "no tree": (changed(manifest(tree="x")), "tree is not valid"),
+    "class name": (changed(manifest(tree={"os.system": [0]})), "tree is not valid"),
+    "same key twice": (
+        changed(manifest(tree={"dict": [["a", 0], ["a", 1], ["b", 2], ["c", 3], ["d", 4]]})),
+        "keys must differ",
+    ),
+    "keys of two kinds": (changed(manifest(tree={"dict": [["a", 0], [1, 1]]})), "of one kind"),
+    "key of truth": (changed(manifest(tree={"dict": [[True, 0]]})), "tree is not valid"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_by_name(tmp_path, name):
+    build, message = HOSTILE[name]
+    path = tmp_path / "m.npz"
+    build(path)
+    with pytest.raises(jc.ArtifactError, match=message) as caught:
+        jc.load(path, max_bytes=1 << 27)
+    error = caught.value
+    assert error.file == str(path) and str(error).startswith(f"{path}: ") and error.reason
+    assert "\n" not in str(error) and len(str(error)) < 500
+
+
+LOADS = """
+import resource, sys
+from pathlib import Path
+import jaxcompress as jc
+
+jc.load(sys.argv[1])  # so that the limit comes after everything that is imported late
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+used = int(status["VmSize"].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), resource.RLIM_INFINITY))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sorted(Path(sys.argv[2]).iterdir()):
+    for read in (jc.load, jc.load_compressed):
+        try:
+            read(path, max_bytes=1 << 27)
+        except jc.ArtifactError:
+            continue
+        raise SystemExit(f"{path} was read")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_hostile_files_are_refused_in_little_memory(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number, (build, _) in enumerate(HOSTILE.values()):
+        build(folder / f"{number}.npz")
+    good = tmp_path / "good.npz"
+    jc.save(good, example(), layout="entropy")
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, str(good), str(folder)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert int(done.stdout) < 400 << 10
+
+
+def test_the_example_itself_is_read(tmp_path):
+    for layout in ("csr", "packed", "entropy"):
+        path = tmp_path / "m.npz"
+        jc.save(path, example(), layout=layout)
+        rewritten(path, lambda members: None)
+        assert sorted(jc.load(path, max_bytes=1 << 27)) == sorted(example())
+
+
+def test_a_change_with_all_sums_made_anew_is_what_the_author_wrote(tmp_path):
+    """Digests show damage, not who wrote a file: this one is valid, and other."""
+    path = tmp_path / "m.npz"
+    jc.save(path, {"x": np.ones(3, np.float32)}, layout="csr")
+
+    def change(members):
+        members["float32"][1] = 5
+        resealed(members[MANIFEST]["tensors"][0], members["float32"])
+
+    np.testing.assert_array_equal(jc.load(rewritten(path, change))["x"], [1, 5, 1])
+
+
+def test_only_regular_files_are_read(tmp_path):
+    with pytest.raises(OSError):
+        jc.load(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        jc.load(tmp_path / "missing.npz")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(jc.ArtifactError, match="pipe: a regular file is needed"):
+            jc.load(tmp_path / "pipe")
+    if Path("/dev/zero").exists():
+        with pytest.raises(jc.ArtifactError, match="a regular file is needed"):
+            jc.inspect("/dev/zero")
+
+
+def test_memory_is_asked_for_before_it_is_taken(tmp_path):
+    path = tmp_path / "m.npz"
+    jc.save(path, {"x": np.zeros(1000, np.float32)})
+    assert jc.load(path, max_bytes=4000 + 128 + 500)["x"].shape == (1000,)
+    with pytest.raises(jc.ArtifactError, match="max_bytes allows: expected <= 3999 bytes"):
+        jc.load(path, max_bytes=3999)
+    assert jc.inspect(path)["version"] == 2
+
+
+def test_without_a_limit_half_of_the_free_memory_is_one(tmp_path, monkeypatch):
+    path = tmp_path / "m.npz"
+    jc.save(path, {"x": np.zeros(1000, np.float32)})
+    monkeypatch.setattr("jaxcompress.artifact.memory._free_bytes", lambda: 6000)
+    with pytest.raises(jc.ArtifactError, match="expected <= 3000 bytes"):
+        jc.load(path)
