@@ -5,14 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.cluster.cells import Cells
-from jaxcompress.cluster.members import (
-    MOST_LEVELS,
-    Members,
-    cells_of,
-    check_positive,
-    share_leaves,
-)
+from jaxcompress.checks import check_positive
+from jaxcompress.cluster.members import MOST_LEVELS, Members, share_leaves
 from jaxcompress.cluster.weights import TooManyLevels, Weights
 from jaxcompress.leaves import Clustered
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
@@ -122,7 +116,7 @@ def rate_weight_for(
     leaves: list[Weights] = []
 
     def keep(members: Members) -> None:
-        leaves.append(_weights(members))
+        leaves.append(Weights(members))
 
     others = share_leaves("rate_weight_for", params, mask, scope, keep)
     left = size_bytes - sum(_plain_bytes(leaf) for leaf in named_leaves(others).leaves)
@@ -163,15 +157,9 @@ def _plain_bytes(leaf: Any) -> int:
     return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
 
 
-def _weights(members: Members) -> Weights:
-    ordered = members.ordered()
-    zeros = members.values.size - ordered.size
-    return Weights(ordered, zeros, members.tensor.dtype, MOST_LEVELS)
-
-
 def _share(members: Members, rate_weight: float, step: float) -> Clustered:
     """Quantize one tensor."""
-    weights = _weights(members)
+    weights = Weights(members)
     try:
         cells = weights.quantized(rate_weight, step)
     except TooManyLevels as many:
@@ -179,17 +167,4 @@ def _share(members: Members, rate_weight: float, step: float) -> Clustered:
             f"{members.path}: rate_weight must leave at most {MOST_LEVELS} values beside zero, "
             f"got {many} with {rate_weight:.3g}; pass a larger one."
         ) from None
-    return _clustered(members, weights, cells)
-
-
-def _clustered(members: Members, weights: Weights, cells: Cells) -> Clustered:
-    """Return the leaf whose weights have the codes of their cells."""
-    values = weights.values(cells)
-    places = np.arange(len(values))
-    filled = (np.diff(cells.ends) > 0) & (values != 0)
-    code = np.where(filled, np.cumsum(filled), 0)
-    used = places[np.diff(cells.ends) > 0]
-    cuts = weights.ordered[cells.ends[used[1:]] - 1]
-    table = code[used] if len(used) else np.zeros(1)
-    narrow = table.astype(np.uint8 if filled.sum() <= 255 else np.uint16)
-    return members.clustered(narrow[cells_of(members.values, cuts)], values[filled])
+    return weights.clustered(cells)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from jaxcompress.cluster.cells import Bins, Cells, Price, best_cells
-from jaxcompress.cluster.members import round_down
+from jaxcompress.cluster.members import MOST_LEVELS, Members, cells_of, round_down
+from jaxcompress.leaves import Clustered
 
 _MOST_TRIALS = 1 << 24  # pairs of places tried by a search over single weights
 _MOST_PLACES = 1 << 16  # places of a coarser search
@@ -18,16 +19,15 @@ class TooManyLevels(ValueError):
 class Weights:
     """The shared weights of one leaf, ready to be quantized again and again.
 
-    Args:
+    Attributes:
         ordered: the weights in ascending order.
-        zeros: further weights, which are zero whatever is decided.
-        dtype: of the leaf, in which its codebook is stored.
-        most_levels: values that codes can tell apart, beside zero.
+        zeros: how many others there are, which are zero whatever is decided.
     """
 
-    def __init__(self, ordered: np.ndarray, zeros: int, dtype: np.dtype, most_levels: int) -> None:
-        self.ordered, self.zeros, self._dtype = ordered, zeros, dtype
-        self._most_levels = most_levels
+    def __init__(self, members: Members) -> None:
+        self.ordered = ordered = members.ordered()
+        self.zeros = members.values.size - ordered.size
+        self._members, self._dtype = members, members.tensor.dtype
         self._sums = np.zeros(ordered.size + 1)
         np.cumsum(ordered, dtype=np.float64, out=self._sums[1:])
         changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
@@ -61,7 +61,7 @@ class Weights:
             if len(merged.ends) == len(cells.ends):
                 break
             cells = merged
-        if len(cells.ends) - 2 > self._most_levels:
+        if len(cells.ends) - 2 > MOST_LEVELS:
             raise TooManyLevels(f"{len(cells.ends) - 2:,}")
         return cells
 
@@ -95,6 +95,18 @@ class Weights:
         entries = np.count_nonzero(np.delete(np.diff(cells.ends), cells.zero))
         bits = np.sum(self.price(0.0).bits(self.counts(cells)))
         return float(bits) / 8 + entries * self._dtype.itemsize
+
+    def clustered(self, cells: Cells) -> Clustered:
+        """Return the leaf whose weights have the codes and values of their cells."""
+        values, filled = self.values(cells), np.diff(cells.ends) > 0
+        entries = filled & (values != 0)
+        code = np.where(entries, np.cumsum(entries), 0)[filled]
+        cuts = self.ordered[cells.ends[1:][filled][:-1] - 1]
+        table = code.astype(np.uint8 if len(code) <= 255 else np.uint16)
+        if not len(code):
+            table = np.zeros(1, np.uint8)
+        places = cells_of(self._members.values, cuts)
+        return self._members.clustered(table[places], values[entries])
 
     def refined(self, cells: Cells, price: Price) -> Cells:
         """Return cells after Lloyd's iteration, in which the cost never rises."""
