@@ -72,6 +72,7 @@ def test_uniform_by_hand():
     assert leaf.codes.dtype == np.uint8
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=30), st.floats(0.01, 50))
 def test_uniform_is_off_by_half_a_step_at_most(values, step):
     leaf = uniform(values, step)
@@ -161,6 +162,7 @@ def test_dearer_bits_are_never_more(values, rate_weight, times):
     assert bits(dear) <= bits(cheap) + 1e-6
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=40))
 def test_bits_for_nothing_keep_the_weights(values):
     values = np.float32(values)

@@ -167,4 +167,4 @@ def _share(members: Members, rate_weight: float, step: float) -> Clustered:
             f"{members.path}: rate_weight must leave at most {MOST_LEVELS} values beside zero, "
             f"got {many} with {rate_weight:.3g}; pass a larger one."
         ) from None
-    return weights.clustered(cells)
+    return weights.clustered(cells, weights.values(cells))

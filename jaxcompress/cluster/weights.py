@@ -96,9 +96,9 @@ class Weights:
         bits = np.sum(self.price(0.0).bits(self.counts(cells)))
         return float(bits) / 8 + entries * self._dtype.itemsize
 
-    def clustered(self, cells: Cells) -> Clustered:
-        """Return the leaf whose weights have the codes and values of their cells."""
-        values, filled = self.values(cells), np.diff(cells.ends) > 0
+    def clustered(self, cells: Cells, values: np.ndarray) -> Clustered:
+        """Return the leaf whose weights have the codes of their cells, which stand for `values`."""
+        filled = np.diff(cells.ends) > 0
         entries = filled & (values != 0)
         code = np.where(entries, np.cumsum(entries), 0)[filled]
         cuts = self.ordered[cells.ends[1:][filled][:-1] - 1]
