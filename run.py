@@ -86,8 +86,8 @@ def parser() -> argparse.ArgumentParser:
         "--step",
         type=float,
         metavar="D",
-        help="distance of shared values, in root mean squares of the non-zero weights "
-        f"({DEFAULT_STEP})",
+        help="distance of shared values in the largest layer, in root mean squares of all "
+        f"weights but zeros ({DEFAULT_STEP})",
     )
     what.add_argument(
         "--control",

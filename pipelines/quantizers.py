@@ -44,17 +44,19 @@ def _kmeans(params: PyTree, clusters: float, mask: PyTree | None) -> PyTree:
 
 
 def _uniform(params: PyTree, step: float, mask: PyTree | None) -> PyTree:
-    return jc.uniform(params, step_in_weights(params, step), mask=mask)
+    importance = jc.size_importance(params)
+    return jc.uniform(params, step_in_weights(params, step), mask=mask, importance=importance)
 
 
 def _entropy(params: PyTree, step: float, mask: PyTree | None) -> PyTree:
     rate_weight = jc.high_rate_weight(step_in_weights(params, step))
-    return jc.entropy_constrained(params, rate_weight, mask=mask)
+    importance = jc.size_importance(params)
+    return jc.entropy_constrained(params, rate_weight, mask=mask, importance=importance)
 
 
 QUANTIZERS: dict[str, Quantizer] = {
     "kmeans": Quantizer("least squared error for --clusters values a layer", "clusters", _kmeans),
-    "uniform": Quantizer("one --step for all layers", "step", _uniform),
+    "uniform": Quantizer("multiples of --step, finer in small layers", "step", _uniform),
     "entropy": Quantizer(
         "least squared error and bits together, as fine as --step", "step", _entropy
     ),

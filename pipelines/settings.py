@@ -46,8 +46,8 @@ class Settings:
         quantizer: name of the quantizer; None takes the default where the recipe shares.
         clusters: values a layer may use beside zero; None takes the default where the quantizer
             has a use for it.
-        step: distance of shared values, in root mean squares of the non-zero weights; None takes
-            the default where the quantizer has a use for it.
+        step: distance of shared values in the largest layer, in root mean squares of all non-zero
+            weights; None takes the default where the quantizer has a use for it.
         epochs: passes of the first training; None takes the dataset's default.
         finetune_epochs: passes of fine-tuning after pruning, and three times those after sharing;
             None takes the dataset's default.
@@ -164,8 +164,8 @@ class Plan:
         sparsity: fraction of the kernels' weights to remove; 0 where the recipe prunes nothing.
         quantizer: name of the quantizer; None where the recipe shares nothing.
         clusters: values a layer may use beside zero; 0 where nothing has a use for it.
-        step: distance of shared values, in root mean squares of the non-zero weights; 0 where
-            nothing has a use for it.
+        step: distance of shared values in the largest layer, in root mean squares of all non-zero
+            weights; 0 where nothing has a use for it.
         epochs: passes of the first training.
         finetune_epochs: passes of fine-tuning after pruning.
         batch_size: images a step.

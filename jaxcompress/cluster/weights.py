@@ -1,5 +1,7 @@
 """The sorted weights of a leaf, and the cells that quantize them at a given price of a bit."""
 
+import math
+
 import numpy as np
 
 from jaxcompress.cluster.cells import Bins, Cells, Price, best_cells
@@ -39,12 +41,11 @@ class Weights:
         total = self.zeros + self.ordered.size
         return Price(rate_weight, 8 * self._dtype.itemsize, self.zeros, total)
 
-    def quantized(self, rate_weight: float, step: float) -> Cells:
+    def quantized(self, rate_weight: float) -> Cells:
         """Return cells of least squared error and bits.
 
         Args:
             rate_weight: squared error that a bit is worth.
-            step: of the uniform quantizer on whose grid the search starts if weights are many.
 
         Raises:
             TooManyLevels: saying how many.
@@ -52,7 +53,7 @@ class Weights:
         if not self.ordered.size:
             return Cells(np.array([0, 0]), 0)
         price = self.price(rate_weight)
-        bins, starts = self._bins(step, price)
+        bins, starts = self._bins(price)
         found = best_cells(bins, price)
         cells = Cells(starts[found.ends], found.zero)
         while True:
@@ -166,18 +167,18 @@ class Weights:
         behind = (places > middle) | ((places == middle) & (np.arange(len(places)) > zero))
         return Cells(cells.ends[places + behind], zero)
 
-    def _bins(self, step: float, price: Price) -> tuple[Bins, np.ndarray]:
+    def _bins(self, price: Price) -> tuple[Bins, np.ndarray]:
         """Return bins to search over, and the places among the weights where they begin.
 
-        They are single values if these are few enough to try all pairs; else a sixteenth of the
-        step wide, or the narrowest that are few enough.
+        They are single values if these are few enough to try all pairs; else a sixteenth wide of
+        the uniform step that pays for its bits at this price, or the narrowest that are few enough.
         """
         if self._distinct is not None:
             bins, starts = self._distinct
             trials = np.arange(1, len(starts)) - bins.first(price.reach())
             if trials.sum() <= _MOST_TRIALS:
                 return self._distinct
-        per_step = _MOST_PER_STEP
+        step, per_step = math.sqrt(6 * price.bit / math.log(2)), _MOST_PER_STEP
         while True:
             with np.errstate(over="ignore"):
                 bin_of = np.floor(self.ordered * np.float64(per_step / step))
