@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxcompress.artifact.coding import LAYOUTS
 from pipelines import device
 from pipelines.console import Console
 from pipelines.data import DATASETS, DataError, Dataset, load
@@ -139,6 +140,13 @@ def parser() -> argparse.ArgumentParser:
     output = result.add_argument_group("output")
     output.add_argument(
         "--out", type=Path, metavar="DIR", help="folder (default: runs/MODEL-DATA-TIME)"
+    )
+    output.add_argument(
+        "--layout",
+        default=default.layout,
+        choices=LAYOUTS,
+        help="of the compressed files: entropy is smallest and needs constriction to be read, "
+        "packed does not, csr is plainest (%(default)s)",
     )
     output.add_argument(
         "--resume", action="store_true", help="go on with the interrupted run in --out"

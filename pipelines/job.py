@@ -199,7 +199,7 @@ class Job:
             validation_accuracy=validation.accuracy,
             sparsity=jc.measure_sparsity(work.params),
             distinct_weights=jc.count_distinct(work.params),
-            size_bytes=stage.write(self.folder / stage.file, work),
+            size_bytes=stage.write(self.folder / stage.file, work, self.plan.layout),
             seconds=time.monotonic() - self._began,
             facts=facts,
         )

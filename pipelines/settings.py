@@ -23,6 +23,7 @@ class Epochs(NamedTuple):
 
 
 DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS, DEFAULT_STEP = 0.9, "kmeans", 16, 0.5
+DEFAULT_LAYOUT = "entropy"
 FINEST_STEP, COARSEST_STEP = 0.01, 4.0
 DEFAULT_EPOCHS = {
     # CIFAR-10: 22 epochs of 45 000 images, under 20 minutes at 1 000 images a second.
@@ -56,6 +57,7 @@ class Settings:
         seed: of the initial weights and the order of the images.
         limit: training images used; None for all.
         control: also train the dense network for as many extra steps.
+        layout: of the compressed files.
     """
 
     model: str = "cifar"
@@ -73,6 +75,7 @@ class Settings:
     seed: int = 0
     limit: int | None = None
     control: bool = False
+    layout: str = DEFAULT_LAYOUT
 
     def check(self, *, prunes: bool, shares: bool) -> None:
         """Refuse values that cannot work, or that the recipe has no use for.
@@ -150,6 +153,7 @@ class Settings:
             seed=self.seed,
             limit=self.limit,
             control=self.control,
+            layout=self.layout,
         )
 
 
@@ -173,6 +177,7 @@ class Plan:
         seed: of the initial weights and the order of the images.
         limit: training images used; None for all.
         control: whether the dense network is trained on too.
+        layout: of the compressed files.
     """
 
     model: str
@@ -189,6 +194,7 @@ class Plan:
     seed: int
     limit: int | None
     control: bool
+    layout: str
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan for a file, and for comparing two runs."""

@@ -78,14 +78,14 @@ class Stage(NamedTuple):
     Attributes:
         name: of its row in the table.
         run: `run(job, work) -> (work, facts)`.
-        write: `write(path, work) -> size in bytes`.
+        write: `write(path, work, layout) -> size in bytes`.
         file: where to write, in the run's folder.
         extra_epochs: how long it trains beyond the baseline.
     """
 
     name: str
     run: Run
-    write: Callable[[Path, Work], int]
+    write: Callable[[Path, Work, str], int]
     file: str
     extra_epochs: Callable[[Plan], int] = _none
 
@@ -191,7 +191,7 @@ def _adamw(job: Trainer, epochs: int) -> optax.GradientTransformation:
 def reload(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Write the compressed file, load it into a blank network and compare the logits."""
     before = job.logits(work)
-    write_compressed(job.folder / COMPRESSED, work)
+    write_compressed(job.folder / COMPRESSED, work, job.plan.layout)
     tree = jc.load(job.folder / COMPRESSED)
     blank = job.fresh()
     loaded = Work(into(blank.params, tree["params"]), into(blank.stats, tree["stats"]))
@@ -218,8 +218,9 @@ def _masked(work: Work, mask: Params) -> Work:
 BASELINE, COMPRESSED = "baseline.npz", "compressed.npz"
 
 
-def write_plain(path: Path, work: Work) -> int:
+def write_plain(path: Path, work: Work, layout: str) -> int:
     """Write every array as it is, uncompressed, under its path; returns the size in bytes."""
+    del layout
     named = named_leaves({"params": work.params, "stats": work.stats})
     arrays = dict(zip(named.paths, map(np.asarray, named.leaves), strict=True))
     content = io.BytesIO()
@@ -241,17 +242,17 @@ def read_plain(path: Path) -> Work:
     return Work(tree.get("params", {}), tree.get("stats", {}))
 
 
-def size_of(path: Path, work: Work) -> int:
+def size_of(path: Path, work: Work, layout: str) -> int:
     """Return the size in bytes of a file that the stage itself wrote."""
-    del work
+    del work, layout
     return path.stat().st_size
 
 
-def write_compressed(path: Path, work: Work) -> int:
+def write_compressed(path: Path, work: Work, layout: str) -> int:
     """Write shared leaves as codes, pruned ones as sparse values; returns the size in bytes."""
     params = work.params
     if work.shared is not None:
         params = work.shared
     elif work.mask is not None:
         params = jc.sparse(work.params)
-    return jc.save(path, {"params": params, "stats": work.stats})
+    return jc.save(path, {"params": params, "stats": work.stats}, layout=layout)

@@ -219,6 +219,14 @@ def test_tall_matrices_are_laid_on_their_side():
     assert as_matrix(()) == (1, 1, False)
 
 
+def test_zeros_are_not_free():
+    for shape in ((784, 300), (5, 1_000_000), (1_000_000, 5)):
+        words = entropy.encode(np.zeros(shape, np.int32), 0, 0)
+        assert not entropy.decode(words, shape, 0, 0, 0).any()
+        with pytest.raises(ValueError, match="words"):
+            entropy.decode(words, (3 * shape[0], shape[1]), 0, 0, 0)
+
+
 def test_a_few_words_cannot_stand_for_a_huge_tensor():
     words = entropy.Words(Choice(), [np.array([1, 2, 3], np.uint32)])
     with pytest.raises(ValueError, match="too many for so few words"):

@@ -14,6 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 
 ONE = 1 << 20
+_START = np.array([0, 1], np.uint32)
+"""What the words begin with, the least state in which every bit costs what it should.
+
+In a lower one zeros at the end of a tensor would be free, and a file without words could stand for
+a tensor of any size.
+"""
+
 _SEGMENT = 1 << 22
 
 
@@ -83,7 +90,7 @@ class Recorder:
 
     def _encoded(self) -> np.ndarray:
         stream = _library()
-        coder = stream.stack.AnsCoder()
+        coder = stream.stack.AnsCoder(_START)
         coder.encode_reverse(
             np.concatenate(self._bits).astype(np.int32),
             stream.model.Bernoulli(perfect=False),
@@ -129,7 +136,7 @@ class Player:
         Raises:
             ValueError: they are not.
         """
-        if self._coder is not None and not self._coder.is_empty():
+        if self._coder is not None and not np.array_equal(self._coder.get_compressed(), _START):
             raise ValueError("words that no bit came from")
         self._coder, self._given = None, 0
 
