@@ -22,7 +22,10 @@ class Epochs(NamedTuple):
     finetune: int
 
 
-DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS, DEFAULT_STEP = 0.9, "kmeans", 16, 0.5
+DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS = 0.9, "kmeans", 16
+# On Fashion-MNIST's validation images at sparsities of 50 and 90 %, fine-tuned (one seed, 20 000
+# training images), entropy stayed within 0.2 points of 16 clusters up to 0.7, uniform within 0.35.
+DEFAULT_STEP = 0.6
 DEFAULT_LAYOUT = "entropy"
 FINEST_STEP, COARSEST_STEP = 0.01, 4.0
 DEFAULT_EPOCHS = {

@@ -348,3 +348,11 @@ def test_values_of_all_sizes_survive(quantize):
     values = np.array([[-1e30, 1e-30, 2e-30, 1e-20, 1.0, -1.0, 3e38, -3e38]], np.float32)
     for price in (1e-45, 1.0, 1e38, 1e70):
         assert np.isfinite(np.asarray(quantize({"w": values}, price)["w"].dense())).all()
+
+
+def test_255_values_and_zero_fit_into_a_byte(quantize):
+    values = np.arange(-127, 129, dtype=np.float32)[None]
+    mask = {"w": np.ones(values.shape, bool)}
+    leaf = quantize({"w": values}, 1.0 if quantize is jc.uniform else 1e-9, mask=mask)["w"]
+    assert len(leaf.codebook) == 255 and leaf.codes.dtype == np.uint8
+    np.testing.assert_array_equal(leaf.dense(), values)

@@ -103,7 +103,7 @@ class Weights:
         entries = filled & (values != 0)
         code = np.where(entries, np.cumsum(entries), 0)[filled]
         cuts = self.ordered[cells.ends[1:][filled][:-1] - 1]
-        table = code.astype(np.uint8 if len(code) <= 255 else np.uint16)
+        table = code.astype(np.uint8 if np.count_nonzero(entries) <= 255 else np.uint16)
         if not len(code):
             table = np.zeros(1, np.uint8)
         places = cells_of(self._members.values, cuts)

@@ -1,0 +1,116 @@
+"""Networks to measure on: trained and pruned once, and kept in a folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+import jaxcompress as jc
+from nets.functional import Net, Params
+from pipelines.data import load
+from pipelines.data.dataset import Dataset, Split
+from pipelines.models import MODELS
+from pipelines.stages import WEIGHT_DECAY, schedule
+from pipelines.train import TrainState, View, batches_per_epoch, fit, make_logits, make_step, score
+
+BATCH_SIZE, SEED = 64, 0
+
+
+class Training(NamedTuple):
+    """How long a network is trained, on how many images of Fashion-MNIST.
+
+    Attributes:
+        images: the first so many training images.
+        epochs: of the dense network.
+        finetune: epochs after pruning, for each sparsity.
+    """
+
+    images: int
+    epochs: int
+    finetune: int
+
+
+TRAININGS = {
+    "lenet-300-100": Training(55_000, 10, 5),
+    "lenet-5": Training(20_000, 4, 2),
+    "cifar": Training(20_000, 3, 1),
+    "cifar-wide": Training(15_000, 2, 1),
+}
+
+
+class Network(NamedTuple):
+    """A trained network.
+
+    Attributes:
+        net: the functions of it.
+        view: from images to its input.
+        pruned: sparsity -> params.
+        stats: sparsity -> running statistics.
+    """
+
+    net: Net
+    view: View
+    pruned: dict[float, Params]
+    stats: dict[float, Any]
+
+
+def networks(name: str, sparsities: list[float], folder: Path) -> Network:
+    """Return a network at each sparsity, trained on Fashion-MNIST unless `folder` holds it."""
+    model, training = MODELS[name], TRAININGS[name]
+    net = model.build()
+    pruned, stats = {}, {}
+    data: Dataset | None = None
+    dense: tuple[Params, Any] | None = None
+    for sparsity in sparsities:
+        path = folder / f"{name}-{sparsity}.npz"
+        if not path.exists():
+            data = data or load("fashion_mnist", limit=training.images)
+            dense = dense or _trained(net, model.view, data.train, training.epochs)
+            mask = jc.magnitude_mask(dense[0], sparsity)
+            start = (jc.apply_mask(dense[0], mask), dense[1])
+            found = _trained(net, model.view, data.train, training.finetune, start, mask)
+            folder.mkdir(parents=True, exist_ok=True)
+            jc.save(path, {"params": found[0], "stats": found[1]})
+        tree = jc.load(path)
+        pruned[sparsity], stats[sparsity] = tree["params"], tree["stats"]
+    return Network(net, model.view, pruned, stats)
+
+
+def _trained(
+    net: Net,
+    view: View,
+    images: Split,
+    epochs: int,
+    start: tuple[Params, Any] | None = None,
+    mask: Params | None = None,
+) -> tuple[Params, Any]:
+    steps = epochs * batches_per_epoch(len(images), BATCH_SIZE)
+    tx = optax.adamw(schedule(1e-3, steps), weight_decay=WEIGHT_DECAY)
+    if mask is not None:
+        tx = optax.chain(tx, jc.hold_mask(mask))
+    params, stats = net.init(jax.random.key(SEED)) if start is None else start
+    state = TrainState(*jax.tree.map(jax.numpy.copy, (params, stats, tx.init(params))))
+    ticks = fit(
+        make_step(net, view, tx), state, images, epochs=epochs, batch_size=BATCH_SIZE, seed=(SEED,)
+    )
+    for tick in ticks:
+        state = tick.state
+    return state.params, state.stats
+
+
+def accuracy_of(network: Network, split: Split) -> Callable[[Params, Any], float]:
+    """Return `(params, stats) -> accuracy` on a split."""
+    logits = make_logits(network.net, network.view)
+    return lambda params, stats: score(logits(params, stats, split.images), split.labels).accuracy
+
+
+def plain_arrays(params: Params) -> dict[str, np.ndarray]:
+    """Return the arrays of a tree by path, as other tools want them."""
+    flat = jax.tree_util.tree_flatten_with_path(params)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+        for path, leaf in flat
+    }
