@@ -1,49 +1,112 @@
-"""The whole pipeline, run by run: accuracy and bytes beside the dense control.
+"""The whole pipeline: accuracy and bytes beside the dense control.
 
-    python -m benchmarks.pipeline --data fashion_mnist --sparsities 0.5 0.9 --seeds 0 1 2
+    python -m benchmarks.pipeline --data fashion_mnist --sparsities 0.5 0.9 --seeds 0 1
 
-Every run is `python run.py --model cifar --data DATA --sparsity S --seed N`, with `--control` the
-first time that a seed is met: the control is dense and the same at any sparsity. Figures are
-written after each run, beside those that are there, so that a benchmark may be made in parts.
+Every row is what `python run.py --model cifar --data DATA --sparsity S --quantizer Q --seed N`
+gives. Runs of a seed share their baseline, and those of a sparsity their pruned network: a copy of
+the folder where they part is resumed with other settings. The first run of a seed has `--control`,
+which is dense and the same for all. Rows are written after each run, beside those that are there,
+so that a benchmark may be made in parts.
 """
 
 import argparse
+import dataclasses
 import json
-import subprocess
-import sys
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.record import RESULTS, write
+from pipelines.console import Console
+from pipelines.data import load
+from pipelines.data.dataset import Dataset
+from pipelines.folder import claim, locked, write_json
+from pipelines.job import Interrupted, Job, Row
+from pipelines.quantizers import QUANTIZERS
+from pipelines.report import results
+from pipelines.settings import Plan, Settings
 
-ROOT = Path(__file__).parent.parent
+
+def run(plan: Plan, dataset: Dataset, folder: Path, *, stop_before: str | None = None) -> list[Row]:
+    """Go on with the run in a folder, to its end or to a stage; returns the rows so far."""
+    with locked(folder):
+        settings = folder / "settings.json"
+        if settings.exists():  # a copy of another run, which goes its own way from here
+            write_json(settings, _asked(plan, dataset))
+        claim(folder, _asked(plan, dataset), resume=settings.exists())
+        job = Job(plan, dataset, folder, Console(), lambda: job.stage == stop_before)
+        try:
+            return job.run()
+        except Interrupted:
+            return []
 
 
-def one_run(data: str, sparsity: float, seed: int, more: list[str]) -> dict[str, Any]:
-    """Run the pipeline once and return what the table needs."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        words = ["--model", "cifar", "--data", data, "--sparsity", str(sparsity)]
-        words += ["--seed", str(seed), "--out", str(out), *more]
-        subprocess.run([sys.executable, "run.py", *words], cwd=ROOT, check=True)
-        outcome = json.loads((out / "results.json").read_text())
-    stages = {row["name"]: row for row in outcome["stages"]}
+def _asked(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+    return plan.as_json() | {"data_fingerprint": dataset.fingerprint}
+
+
+def figure(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
+    """Return what the table needs of a run."""
+    outcome = results(plan, dataset, rows)
     kept = ("baseline_accuracy", "control_accuracy", "reloaded_accuracy", "reload_exact")
-    kept += ("baseline_bytes", "compressed_bytes", "ratio")
+    kept += ("baseline_bytes", "compressed_bytes", "ratio", "train_images")
     return {
-        "sparsity": sparsity,
-        "seed": seed,
-        "clusters": outcome["settings"]["clusters"],
-        "train_images": outcome["train_images"],
-        "stages": {name: row["accuracy"] for name, row in stages.items()},
-        "seconds": round(sum(row["seconds"] for n, row in stages.items() if n != "control"), 1),
+        "sparsity": plan.sparsity,
+        "seed": plan.seed,
+        "quantizer": plan.quantizer,
+        "clusters": plan.clusters,
+        "step": plan.step,
+        "layout": plan.layout,
+        "stages": {row.name: row.accuracy for row in rows},
+        "validation": {row.name: row.validation_accuracy for row in rows},
+        "seconds": round(sum(row.seconds for row in rows if row.name != "control"), 1),
     } | {name: outcome[name] for name in kept}
 
 
-def recorded(path: Path) -> list[dict[str, Any]]:
-    """Return the figures that are there already."""
-    return json.loads(path.read_text())["figures"] if path.exists() else []
+def one_seed(data: str, seed: int, sparsities: list[float], quantizers: list[str]) -> None:
+    """Make all rows of a seed."""
+    dataset = load(data)
+    uses = {"prunes": True, "shares": True}
+
+    def plan(sparsity: float, quantizer: str, *, control: bool) -> Plan:
+        settings = Settings(
+            data=data, sparsity=sparsity, quantizer=quantizer, seed=seed, control=control
+        )
+        settings.check(**uses)
+        return settings.plan(**uses, data=dataset.name, train_size=len(dataset.train))
+
+    with tempfile.TemporaryDirectory() as temporary:
+        trained = Path(temporary) / "trained"
+        first = plan(sparsities[0], quantizers[0], control=True)
+        run(first, dataset, trained, stop_before="pruned")
+        for sparsity in sparsities:
+            pruned = Path(shutil.copytree(trained, Path(temporary) / f"{sparsity}"))
+            run(
+                dataclasses.replace(first, sparsity=sparsity), dataset, pruned, stop_before="shared"
+            )
+            for quantizer in quantizers:
+                control = (sparsity, quantizer) == (sparsities[0], quantizers[0])
+                of_run = plan(sparsity, quantizer, control=control)
+                folder = Path(shutil.copytree(pruned, Path(temporary) / f"{sparsity}-{quantizer}"))
+                record(data, figure(of_run, dataset, run(of_run, dataset, folder)))
+
+
+def record(data: str, row: dict[str, Any]) -> None:
+    """Write a row beside those that are there."""
+    path = RESULTS / f"pipeline_{data}.json"
+    figures = json.loads(path.read_text())["figures"] if path.exists() else []
+    figures = [other for other in figures if _key(other) != _key(row)] + [row]
+    figures.sort(key=_key)
+    seeds = sorted({row["seed"] for row in figures})
+    words = ["python -m benchmarks.pipeline --data", data, "--sparsities"]
+    words += map(str, sorted({row["sparsity"] for row in figures}))
+    words += ["--seeds", *map(str, seeds)]
+    write(path.stem, seeds=seeds, figures=figures, command=" ".join(words))
+
+
+def _key(row: dict[str, Any]) -> tuple[float, str, int]:
+    return row["sparsity"], row["quantizer"], row["seed"]
 
 
 def main() -> None:
@@ -51,32 +114,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.5, 0.9])
+    parser.add_argument("--quantizers", nargs="+", choices=QUANTIZERS, default=list(QUANTIZERS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    arguments, more = parser.parse_known_args()
-    name = f"pipeline_{arguments.data}"
-    path = RESULTS / f"{name}.json"
+    arguments = parser.parse_args()
     for seed in arguments.seeds:
-        for sparsity in arguments.sparsities:
-            controlled = any(
-                run["seed"] == seed and run["control_accuracy"] is not None
-                for run in recorded(path)
-            )
-            control = [] if controlled else ["--control"]
-            figures = [one_run(arguments.data, sparsity, seed, [*more, *control])]
-            figures += [r for r in recorded(path) if (r["seed"], r["sparsity"]) != (seed, sparsity)]
-            figures.sort(key=lambda run: (run["sparsity"], run["seed"]))
-            seeds = sorted({run["seed"] for run in figures})
-            write(
-                name, seeds=seeds, figures=figures, command=_command(arguments.data, figures, more)
-            )
-
-
-def _command(data: str, figures: list[dict[str, Any]], more: list[str]) -> str:
-    """Return the one command that makes all the figures."""
-    sparsities = " ".join(str(s) for s in sorted({run["sparsity"] for run in figures}))
-    seeds = " ".join(str(s) for s in sorted({run["seed"] for run in figures}))
-    words = f"python -m benchmarks.pipeline --data {data} --sparsities {sparsities} --seeds {seeds}"
-    return " ".join([words, *more])
+        one_seed(arguments.data, seed, arguments.sparsities, arguments.quantizers)
 
 
 if __name__ == "__main__":

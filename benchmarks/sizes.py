@@ -46,7 +46,7 @@ def size_row(name: str, sparsity: float, params: Any) -> dict[str, Any]:
 
 def speed_row(name: str, sparsity: float, params: Any) -> dict[str, Any]:
     """Time layout packed against numpy's compressed file of the same float32 arrays."""
-    arrays = plain_arrays(params)
+    arrays: dict[str, Any] = plain_arrays(params)
     shared = jc.kmeans(params, 16)  # the speed of choosing values is that of benchmarks.core
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "ours.npz", Path(folder) / "theirs.npz"
