@@ -5,6 +5,7 @@ import os
 import click
 import jax
 
+import jaxcompress
 from jaxcompress.cli.diff import diff
 from jaxcompress.cli.inspect import inspect
 from jaxcompress.cli.pack import pack
@@ -18,7 +19,7 @@ from jaxcompress.cli.verify import verify
     epilog=HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="jaxcompress")
+@click.version_option(version=jaxcompress.__version__)
 def cli() -> None:
     """Make the weights of a trained network small, and look into the result.
 

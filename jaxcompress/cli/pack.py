@@ -79,7 +79,7 @@ def pack(
     settings = {
         "sparsity": sparsity,
         "quantizer": technique or ("entropy" if target_size else "kmeans"),
-        "clusters": clusters or 16,
+        "clusters": 16 if clusters is None else clusters,
         "step": step,
         "target_bytes": target_size,
         "scope": scope,

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -21,9 +20,20 @@ T = TypeVar("T")
 _PLAIN_WIDTH = 500  # where no terminal sets one; a table takes what it needs
 
 
+class _Screen(Console):
+    """Stdout, where a reader who has gone away is everybody's one kind of error."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(file=sys.stdout, highlight=False, width=width)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command instead of ending the program."""
+        raise BrokenPipeError
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Show a table, its first column to the left and the others to the right."""
-    console = Console(file=sys.stdout, highlight=False)
+    console = _Screen()
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(header):
         grid.add_column(
@@ -36,17 +46,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
     width = max(console.width, 100) if console.is_terminal else _PLAIN_WIDTH
-    Console(file=sys.stdout, highlight=False, width=width).print(grid)
+    _Screen(width).print(grid)
 
 
 def line(text: str) -> None:
     """Show one line."""
-    click.echo(printable(text))
+    sys.stdout.write(printable(text) + "\n")
 
 
 def as_json(value: Any) -> None:
     """Show a value as JSON; what is not a finite number becomes null."""
-    click.echo(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 def _finite(value: Any) -> Any:

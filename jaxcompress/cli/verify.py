@@ -70,7 +70,7 @@ def _compare(artifact: Artifact, source: Source, against: Path, track: Any) -> d
     check_unique(against, source.paths)
     shapes = {path: tuple(leaf.shape) for path, leaf in artifact.leaves.items()}
     common = [(i, path) for i, path in enumerate(source.paths) if path in shapes]
-    total = Total()
+    known, total = set(source.paths), Total()
     rows, other_shape = [], []
     for index, path in track(common, "comparing"):
         if shapes[path] != tuple(source.leaves[index].shape):
@@ -81,7 +81,7 @@ def _compare(artifact: Artifact, source: Source, against: Path, track: Any) -> d
     return {
         "against": str(against),
         "missing": [path for path in source.paths if path not in shapes],
-        "extra": [path for path in shapes if path not in set(source.paths)],
+        "extra": [path for path in shapes if path not in known],
         "other_shape": other_shape,
         "errors": rows,
         "total": total.error()._asdict(),
