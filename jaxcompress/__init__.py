@@ -3,7 +3,13 @@
 Everything is a pure function over pytrees or an optax transform; `import jaxcompress as jc`.
 """
 
-from jaxcompress.cluster import kmeans
+from jaxcompress.cluster import (
+    entropy_constrained,
+    high_rate_weight,
+    kmeans,
+    rate_weight_for,
+    uniform,
+)
 from jaxcompress.codec import ArtifactError, inspect, load, load_compressed, save
 from jaxcompress.leaves import Clustered, Sparse, dense, sparse, update_codebooks
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
@@ -36,10 +42,12 @@ __all__ = [
     "current_mask",
     "dense",
     "entropy_bound_bytes",
+    "entropy_constrained",
     "erk_sparsities",
     "everything",
     "global_mask",
     "gradual_pruning",
+    "high_rate_weight",
     "hold_mask",
     "inspect",
     "kernels",
@@ -54,8 +62,10 @@ __all__ = [
     "nm_mask",
     "random_mask",
     "random_score",
+    "rate_weight_for",
     "save",
     "share_centroids",
     "sparse",
+    "uniform",
     "update_codebooks",
 ]

@@ -25,7 +25,7 @@ class Clustered:
 
     Attributes:
         codes: unsigned integers, the shape of the tensor; `codes.max() <= len(codebook)`.
-        codebook: `[k]` values in the dtype of the tensor; `kmeans` gives them in ascending order.
+        codebook: `[k]` values in the dtype of the tensor; quantizers give them in ascending order.
     """
 
     codes: Array
@@ -154,7 +154,7 @@ def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
     """Return `shared` with the values that its weights have in `params` after fine-tuning.
 
     Args:
-        shared: tree with `Clustered` leaves, as `kmeans` gave it.
+        shared: tree with `Clustered` leaves, as `kmeans` and its like gave it.
         params: the dense tree after training with `share_centroids`.
 
     Raises:

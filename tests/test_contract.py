@@ -37,6 +37,10 @@ TECHNIQUES = {
     "2:4": Technique(lambda p: jc.apply_mask(p, jc.nm_mask(p, 2, 4))),
     "erk": Technique(lambda p: jc.apply_mask(p, jc.layerwise_mask(p, jc.erk_sparsities(p, 0.6)))),
     "k-means": Technique(lambda p: jc.dense(jc.kmeans(p, 3)), jits=False),
+    "uniform": Technique(lambda p: jc.dense(jc.uniform(p, 0.3)), jits=False),
+    "entropy-constrained": Technique(
+        lambda p: jc.dense(jc.entropy_constrained(p, 0.003)), jits=False
+    ),
     "sparse": Technique(lambda p: jc.dense(jc.sparse(p)), jits=False),
 }
 

@@ -14,7 +14,6 @@ LAYERS = [
     ("trees",),
     ("checks",),
     ("leaves",),
-    ("runs",),
     ("prune", "cluster", "schedules"),
     ("optim",),
     ("packing", "outline", "archive"),

@@ -40,7 +40,8 @@ def share_centroids(
     Args:
         inner: any optax transform that works entry by entry. It sees the tree of the params, with
             the centroids of a shared leaf as an array `[k, 1, ..., 1]` of the rank of the leaf.
-        shared: tree with `Clustered` leaves, as `kmeans` gives it; train `dense(shared)`.
+        shared: tree with `Clustered` leaves, as `kmeans` and its like give it; train
+            `dense(shared)`.
 
     Returns:
         A transform that wraps `inner`; its `update` needs `params`.

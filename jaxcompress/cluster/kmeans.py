@@ -5,19 +5,15 @@ clustering cuts the sorted weights into k runs, and dynamic programming finds th
 """
 
 import warnings
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_fits
-from jaxcompress.leaves import Clustered
-from jaxcompress.runs import Runs
-from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_traced, kernels, named_leaves
+from jaxcompress.cluster.members import Members, cells_of, round_down, share_leaves
+from jaxcompress.cluster.runs import Runs
+from jaxcompress.leaves import Clustered, is_compressed
+from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
 
 MOST_CLUSTERS = 1024
-_BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
 
 
 def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope = kernels) -> PyTree:
@@ -54,25 +50,16 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
     Wang and Song 2011, The R Journal 3(2).
     """
     check_clusters(k)
-    if is_traced(params):
-        raise TypeError("kmeans: weights must be concrete, got tracers; call it outside of jit.")
-    named = named_leaves(params)
-    masks: list[Any] = [None] * len(named.leaves)
-    if mask is not None:
-        check_fits("mask", mask, "params", params)
-        masks = jax.tree.leaves(mask)
-    leaves = list(named.leaves)
-    for index, pick in enumerate(in_scope(named, scope)):
-        if pick:
-            path, tensor = named.paths[index], np.asarray(leaves[index])
-            leaves[index] = leaf = _share(path, tensor, k, masks[index])
-            if len(leaf.codebook) < k:
-                warnings.warn(
-                    f"{path}: its distinct weights are fewer than the {k} clusters asked for; its "
-                    f"codebook has {len(leaf.codebook)} entries.",
-                    stacklevel=2,
-                )
-    return named.rebuild(leaves)
+    shared = share_leaves("kmeans", params, mask, scope, lambda members: _share(members, k))
+    named = named_leaves(shared, is_leaf=is_compressed)
+    for path, leaf in zip(named.paths, named.leaves, strict=True):
+        if isinstance(leaf, Clustered) and len(leaf.codebook) < k:
+            warnings.warn(
+                f"{path}: its distinct weights are fewer than the {k} clusters asked for; its "
+                f"codebook has {len(leaf.codebook)} entries.",
+                stacklevel=2,
+            )
+    return shared
 
 
 def check_clusters(k: int) -> None:
@@ -88,56 +75,24 @@ def check_clusters(k: int) -> None:
         raise ValueError(f"clusters: k must be in 1 to {MOST_CLUSTERS}, got {k}; pass 16, say.")
 
 
-def _share(path: str, tensor: np.ndarray, k: int, mask: Any) -> Clustered:
+def _share(members: Members, k: int) -> Clustered:
     """Cluster one tensor."""
-    check_finite(path, tensor)
-    flat = tensor.ravel()
-    values = flat if flat.dtype.itemsize >= 4 else flat.astype(np.float32)
-    member = values != 0 if mask is None else np.asarray(mask).ravel().astype(bool)
-    members = values if member.all() else values[member]
-    ordered = np.sort(members)
-    codebook = _codebook(ordered, k).astype(flat.dtype)
+    ordered = members.ordered()
+    codebook = _codebook(ordered, k).astype(members.tensor.dtype)
     codebook, cuts = _without_empty(ordered, np.unique(codebook))
-    codes = nearest(values, cuts)
+    codes = cells_of(members.values, cuts)
     codes += 1
-    if members is not values:
-        codes[~member] = 0
-    shaped, entries = codes.reshape(tensor.shape), as_jax(codebook)
-    # Both parts are numpy or both are JAX: numpy only for 64 bits that JAX would narrow.
-    narrow = isinstance(entries, np.ndarray)
-    return Clustered(codes=shaped if narrow else jnp.asarray(shaped), codebook=entries)
-
-
-def nearest(values: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return for each value how many of the ascending `cuts` lie below it, as small integers.
-
-    One comparison per cut and block beats a binary search per value up to hundreds of cuts.
-    """
-    codes = np.zeros(values.size, np.uint8 if len(cuts) < 255 else np.uint16)
-    if len(cuts) > 256:
-        codes[:] = np.searchsorted(cuts, values)
-        return codes
-    above = np.empty(min(_BLOCK, values.size), bool)
-    for start in range(0, values.size, _BLOCK):
-        block, block_codes = values[start : start + _BLOCK], codes[start : start + _BLOCK]
-        flags = above[: block.size]
-        for cut in cuts:
-            np.greater(block, cut, out=flags)
-            np.add(block_codes, flags.view(np.uint8), out=block_codes)
-    return codes
+    return members.clustered(codes, codebook)
 
 
 def _without_empty(ordered: np.ndarray, codebook: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Drop entries to which no member is nearest; return codebook and the cuts between entries.
 
-    A cut is the largest number of the dtype of the members that is not above the midpoint, so
-    that comparing with it in that dtype equals comparing with the midpoint itself.
+    A cut is the midpoint, rounded down to the dtype of the members.
     """
     while True:
         wide = codebook.astype(np.float64)
-        middle = (wide[1:] + wide[:-1]) / 2
-        cuts = middle.astype(ordered.dtype)
-        cuts = np.where(cuts > middle, np.nextafter(cuts, ordered.dtype.type(-np.inf)), cuts)
+        cuts = round_down((wide[1:] + wide[:-1]) / 2, ordered.dtype)
         ends = np.searchsorted(ordered, cuts, side="right")
         used = np.diff(ends, prepend=0, append=ordered.size) > 0
         if used.all() or not ordered.size:

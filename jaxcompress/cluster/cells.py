@@ -1,0 +1,114 @@
+"""Cells of sorted weights, cut where squared error and bits together cost least.
+
+A cell of n out of N weights costs `n * log2(N / n)` bits however its neighbours are cut, so that
+the cost of a partition is a sum over its cells, and a dynamic programme finds the best one: no
+iteration, no number of levels to be chosen.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Bins(NamedTuple):
+    """Weights in ascending order, in bins that stay whole.
+
+    Attributes:
+        low: `[b]` smallest weight of each bin.
+        high: `[b]` largest.
+        counts: `[b + 1]` how many weights lie before each bin, and in total.
+        sums: `[b + 1]` their sum.
+        middle: place of zero among the bins.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    counts: np.ndarray
+    sums: np.ndarray
+    middle: int
+
+    def first(self, reach: float) -> np.ndarray:
+        """Return for each bin the first one that may share a cell of width `reach` with it."""
+        first = np.searchsorted(self.low, self.high - reach)
+        return np.minimum(first, np.arange(len(self.low)))
+
+
+class Cells(NamedTuple):
+    """A partition of bins.
+
+    Attributes:
+        ends: `[cells + 1]` ascending places; equal ones enclose an empty cell.
+        zero: which of the cells has value zero; it may be empty.
+    """
+
+    ends: np.ndarray
+    zero: int
+
+
+class Price(NamedTuple):
+    """What a partition pays besides its squared error.
+
+    Attributes:
+        bit: squared error that a bit is worth.
+        entry_bits: bits of an entry of the codebook.
+        zeros: weights that are zero whatever is decided.
+        total: weights in all, these included.
+    """
+
+    bit: float
+    entry_bits: int
+    zeros: int
+    total: int
+
+    def bits(self, counts: np.ndarray) -> np.ndarray:
+        """Return the bits of all the weights in cells of `counts` weights."""
+        return counts * np.log2(self.total / np.maximum(counts, 1))
+
+    def reach(self) -> float:
+        """Return how wide a cell of the best partition can be.
+
+        A code of its own for an end of a cell would save `distance^2` and cost less than
+        `entry_bits + log2(total) + 1 / ln(2)` bits, the cell's longer codes included.
+        """
+        most_bits = self.entry_bits + np.log2(max(self.total, 1)) + 1.45
+        return 2 * float(np.sqrt(self.bit * most_bits))
+
+
+def best_cells(bins: Bins, price: Price) -> Cells:
+    """Return the partition of least `squared error + price.bit * bits`, exactly.
+
+    `best[end]` is the least cost of the bins before `end`, less their squares, with the cell of
+    zero still to come (row 0) or behind (row 1).
+    """
+    size, counts, sums = len(bins.low), bins.counts, bins.sums
+    first = bins.first(price.reach())
+    best = np.full((2, size + 1), np.inf)
+    start = np.zeros((2, size + 1), np.int64)
+    is_zero = np.zeros(size + 1, bool)  # whether the last cell of row 1 is that of zero
+    empty = price.bit * float(price.bits(np.array(price.zeros)))
+    best[:, 0], is_zero[0] = (0, empty), True
+    for end in range(1, size + 1):
+        begin = first[end - 1]
+        number = counts[end] - counts[begin:end]
+        total = sums[end] - sums[begin:end]
+        cost = price.bit * (price.bits(number) + price.entry_bits) - total * total / number
+        for row in (0, 1):
+            costs = best[row, begin:end] + cost
+            place = int(costs.argmin())
+            best[row, end], start[row, end] = costs[place], begin + place
+        if best[0, end] + empty < best[1, end]:
+            best[1, end], start[1, end], is_zero[end] = best[0, end] + empty, end, True
+        if begin <= bins.middle <= end:
+            stop = min(bins.middle + 1, end)
+            of_zero = price.bits(number[: stop - begin] + price.zeros)
+            costs = best[0, begin:stop] + price.bit * of_zero
+            place = int(costs.argmin())
+            if costs[place] < best[1, end]:
+                best[1, end], start[1, end], is_zero[end] = costs[place], begin + place, True
+    ends, row, behind = [size], 1, 0
+    while row or ends[-1]:
+        end = ends[-1]
+        ends.append(int(start[row, end]))
+        if row and is_zero[end]:
+            row, behind = 0, len(ends) - 2
+    return Cells(np.array(ends[::-1]), len(ends) - 2 - behind)

@@ -1,0 +1,195 @@
+"""Entropy-constrained quantization: the values a layer shares, chosen by what their codes cost."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.cluster.cells import Cells
+from jaxcompress.cluster.members import (
+    MOST_LEVELS,
+    Members,
+    cells_of,
+    check_positive,
+    share_leaves,
+)
+from jaxcompress.cluster.weights import TooManyLevels, Weights
+from jaxcompress.leaves import Clustered
+from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
+
+_FINEST, _COARSEST = 2.0**-12, 2.0**12  # steps tried for a size, per root mean square weight
+_PRECISION = 1.001  # of the rate weight found for a size
+
+
+def entropy_constrained(
+    params: PyTree, rate_weight: float, *, mask: PyTree | None = None, scope: Scope = kernels
+) -> PyTree:
+    """Share the weights of every leaf in the scope so that squared error and bits cost least.
+
+    Minimises `sum_i (w_i - value[code_i])^2 + rate_weight * bits` in every leaf, with
+    `bits = sum_i -log2(frequency of code_i) + bits of the codebook`: those that
+    `entropy_bound_bytes` counts. Code 0 stands for exact zero; its frequency counts the pruned
+    weights, and others join them where that costs less. The minimum is exact for leaves of up to
+    5000 distinct weights, and of more if they spread over many cells; above, it is exact over a
+    grid of a sixteenth of `sqrt(6 * rate_weight / ln(2))`, from where Lloyd's iteration goes on.
+
+    Args:
+        params: any pytree of concrete arrays.
+        rate_weight: squared error that a bit is worth, in the unit of the weights squared, the
+            same for all leaves. `high_rate_weight` gives it for a step, `rate_weight_for` for a
+            size.
+        mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
+        scope: which leaves are shared.
+
+    Returns:
+        `params` with `Clustered` leaves in the scope. Entries of a codebook are the means of
+        their members, in ascending order.
+
+    Raises:
+        ValueError: a `rate_weight` that is not above 0 or leaves more than 65535 values to a leaf,
+            NaN or infinite weights, an empty scope, another mask tree.
+        TypeError: `rate_weight` is no number; called under `jit`.
+
+    Example:
+        >>> shared = entropy_constrained({"kernel": np.array([[0.1, 2.0], [2.2, -3.0]])}, 0.01)
+        >>> shared["kernel"].codes.tolist(), shared["kernel"].codebook.round(3).tolist()
+        ([[0, 2], [2, 1]], [-3.0, 2.1])
+
+    Source: Chou, Lookabaugh and Gray 1989, IEEE Transactions on ASSP 37(1); the dynamic programme
+    is that of Muresan and Effros 2008, IEEE Transactions on Information Theory 54(1).
+    """
+    rate_weight = _check_rate_weight(rate_weight)
+    step = math.sqrt(6 * rate_weight / math.log(2))
+    return share_leaves(
+        "entropy_constrained",
+        params,
+        mask,
+        scope,
+        lambda members: _share(members, rate_weight, step),
+    )
+
+
+def high_rate_weight(step: float) -> float:
+    """Return the rate weight at which codebooks are about as fine as a uniform `step`.
+
+    `rate_weight = step^2 * ln(2) / 6`: the slope of squared error over bits of a uniform quantizer
+    at high rates.
+
+    Args:
+        step: distance of neighbouring values, in the unit of the weights.
+
+    Raises:
+        ValueError: it is not above 0.
+        TypeError: it is no number.
+
+    Example:
+        >>> round(high_rate_weight(0.1), 6)
+        0.001155
+
+    Source: Gish and Pierce 1968, IEEE Transactions on Information Theory 14(5).
+    """
+    step = check_positive("step", step, "pass a fraction of the weights' standard deviation")
+    return step * step * math.log(2) / 6
+
+
+def rate_weight_for(
+    params: PyTree, size_bytes: float, *, mask: PyTree | None = None, scope: Scope = kernels
+) -> float:
+    """Return the rate weight at which `entropy_constrained` fits into a size.
+
+    The least, within 0.1 %, for which `entropy_bound_bytes(entropy_constrained(params,
+    rate_weight))` is at most `size_bytes`; leaves outside of the scope count as they are. Found
+    by bisection; weights are sorted once.
+
+    Args:
+        params: any pytree of concrete arrays.
+        size_bytes: the size to stay within; a bound, to which a file adds its header.
+        mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
+        scope: which leaves are shared.
+
+    Raises:
+        ValueError: a size that is not above what the other leaves take; and as
+            `entropy_constrained`.
+        TypeError: `size_bytes` is no number; called under `jit`.
+
+    Example:
+        >>> params = {"kernel": np.random.default_rng(0).standard_normal((40, 50))}
+        >>> shared = entropy_constrained(params, rate_weight_for(params, 600))
+        >>> len(shared["kernel"].codebook)
+        6
+    """
+    size_bytes = check_positive("size_bytes", size_bytes, "pass a number of bytes")
+    leaves: list[Weights] = []
+
+    def keep(members: Members) -> None:
+        leaves.append(_weights(members))
+
+    others = share_leaves("rate_weight_for", params, mask, scope, keep)
+    left = size_bytes - sum(_plain_bytes(leaf) for leaf in named_leaves(others).leaves)
+    if left < 0:
+        raise ValueError(
+            f"size_bytes: must be at least the {size_bytes - left:,.0f} bytes of the leaves "
+            f"outside of the scope, got {size_bytes:,.0f}; raise it, or take them into the scope."
+        )
+    squares = [float(np.sum(np.square(leaf.ordered, dtype=np.float64))) for leaf in leaves]
+    count = sum(leaf.ordered.size for leaf in leaves)
+    scale = math.sqrt(sum(squares) / count) if count else 1.0
+
+    def fits(rate_weight: float) -> bool:
+        step = math.sqrt(6 * rate_weight / math.log(2))
+        try:
+            sizes = [leaf.size_bytes(leaf.quantized(rate_weight, step)) for leaf in leaves]
+        except TooManyLevels:
+            return False
+        return sum(sizes) <= left
+
+    low, high = (high_rate_weight(scale * factor) for factor in (_FINEST, _COARSEST))
+    while not fits(high):
+        high *= _COARSEST
+    if fits(low):
+        return low
+    while high > _PRECISION * low:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def _check_rate_weight(rate_weight: Any) -> float:
+    remedy = "pass high_rate_weight(step), or what rate_weight_for gives"
+    return check_positive("rate_weight", rate_weight, remedy)
+
+
+def _plain_bytes(leaf: Any) -> int:
+    return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
+
+
+def _weights(members: Members) -> Weights:
+    ordered = members.ordered()
+    zeros = members.values.size - ordered.size
+    return Weights(ordered, zeros, members.tensor.dtype, MOST_LEVELS)
+
+
+def _share(members: Members, rate_weight: float, step: float) -> Clustered:
+    """Quantize one tensor."""
+    weights = _weights(members)
+    try:
+        cells = weights.quantized(rate_weight, step)
+    except TooManyLevels as many:
+        raise ValueError(
+            f"{members.path}: rate_weight must leave at most {MOST_LEVELS} values beside zero, "
+            f"got {many} with {rate_weight:.3g}; pass a larger one."
+        ) from None
+    return _clustered(members, weights, cells)
+
+
+def _clustered(members: Members, weights: Weights, cells: Cells) -> Clustered:
+    """Return the leaf whose weights have the codes of their cells."""
+    values = weights.values(cells)
+    places = np.arange(len(values))
+    filled = (np.diff(cells.ends) > 0) & (values != 0)
+    code = np.where(filled, np.cumsum(filled), 0)
+    used = places[np.diff(cells.ends) > 0]
+    cuts = weights.ordered[cells.ends[used[1:]] - 1]
+    table = code[used] if len(used) else np.zeros(1)
+    narrow = table.astype(np.uint8 if filled.sum() <= 255 else np.uint16)
+    return members.clustered(narrow[cells_of(members.values, cuts)], values[filled])

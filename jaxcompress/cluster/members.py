@@ -1,0 +1,132 @@
+"""The weights of a leaf that take part in sharing, and the leaf that comes of it."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.checks import check_finite, check_fits
+from jaxcompress.leaves import Clustered
+from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_traced, named_leaves
+
+MOST_LEVELS = 65535
+"""What codes of two bytes can tell apart, beside zero."""
+
+_BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
+
+
+class Members(NamedTuple):
+    """One leaf to be shared.
+
+    Attributes:
+        path: of the leaf.
+        tensor: the leaf itself.
+        values: `[n]` its entries in C order, single precision at least.
+        member: `[n]` which of them are shared; the others are zero and keep code 0.
+    """
+
+    path: str
+    tensor: np.ndarray
+    values: np.ndarray
+    member: np.ndarray
+
+    def ordered(self) -> np.ndarray:
+        """Return the shared weights in ascending order."""
+        return np.sort(self.values if self.member.all() else self.values[self.member])
+
+    def clustered(self, codes: np.ndarray, codebook: np.ndarray) -> Clustered:
+        """Return the leaf with `[n]` codes, which are zeroed where no weight is shared."""
+        codes[~self.member] = 0
+        shaped, entries = codes.reshape(self.tensor.shape), as_jax(codebook)
+        # Both parts are numpy or both are JAX: numpy only for 64 bits that JAX would narrow.
+        narrow = isinstance(entries, np.ndarray)
+        return Clustered(codes=shaped if narrow else jnp.asarray(shaped), codebook=entries)
+
+
+def share_leaves(
+    technique: str,
+    params: PyTree,
+    mask: PyTree | None,
+    scope: Scope,
+    share: Callable[[Members], Any],
+) -> PyTree:
+    """Return `params` with `share(members)` in place of every leaf in the scope.
+
+    Raises:
+        ValueError: NaN or infinite weights, an empty scope, another mask tree.
+        TypeError: called under `jit`; sharing is an analysis of concrete weights.
+    """
+    if is_traced(params):
+        raise TypeError(
+            f"{technique}: weights must be concrete, got tracers; call it outside of jit."
+        )
+    named = named_leaves(params)
+    masks: list[Any] = [None] * len(named.leaves)
+    if mask is not None:
+        check_fits("mask", mask, "params", params)
+        masks = jax.tree.leaves(mask)
+    chosen = in_scope(named, scope)
+    return named.rebuild(
+        [
+            share(_members(path, np.asarray(leaf), kept)) if pick else leaf
+            for path, leaf, kept, pick in zip(named.paths, named.leaves, masks, chosen, strict=True)
+        ]
+    )
+
+
+def _members(path: str, tensor: np.ndarray, mask: Any) -> Members:
+    check_finite(path, tensor)
+    flat = tensor.ravel()
+    values = flat if flat.dtype.itemsize >= 4 else flat.astype(np.float32)
+    member = values != 0 if mask is None else np.asarray(mask).ravel().astype(bool)
+    return Members(path, tensor, values, member)
+
+
+def check_positive(name: str, value: Any, remedy: str) -> float:
+    """Return `value` as a float.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is not finite and above 0.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or isinstance(value, str | bytes | bool) or np.shape(value) != ():
+        raise TypeError(f"{name}: must be a number above 0, got {value!r}; {remedy}.")
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name}: must be finite and above 0, got {value}; {remedy}.")
+    return number
+
+
+def cells_of(values: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Return for each value how many of the ascending `cuts` lie below it, as small integers.
+
+    One comparison per cut and block beats a binary search per value up to hundreds of cuts.
+    """
+    codes = np.zeros(values.size, np.uint8 if len(cuts) < 255 else np.uint16)
+    if len(cuts) > 256:
+        codes[:] = np.searchsorted(cuts, values)
+        return codes
+    above = np.empty(min(_BLOCK, values.size), bool)
+    for start in range(0, values.size, _BLOCK):
+        block, block_codes = values[start : start + _BLOCK], codes[start : start + _BLOCK]
+        flags = above[: block.size]
+        for cut in cuts:
+            np.greater(block, cut, out=flags)
+            np.add(block_codes, flags.view(np.uint8), out=block_codes)
+    return codes
+
+
+def round_down(numbers: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return for each number the largest of `dtype` that is not above it.
+
+    Weights of that dtype compare with it as they do with the number itself.
+    """
+    with np.errstate(over="ignore"):
+        rounded = numbers.astype(dtype)
+    return np.where(rounded > numbers, np.nextafter(rounded, rounded.dtype.type(-np.inf)), rounded)

@@ -1,0 +1,211 @@
+"""The sorted weights of a leaf, and the cells that quantize them at a given price of a bit."""
+
+import numpy as np
+
+from jaxcompress.cluster.cells import Bins, Cells, Price, best_cells
+from jaxcompress.cluster.members import round_down
+
+_MOST_TRIALS = 1 << 24  # pairs of places tried by a search over single weights
+_MOST_PLACES = 1 << 16  # places of a coarser search
+_MOST_PER_STEP = 16
+_LEAST_DECREASE = 1e-7
+
+
+class TooManyLevels(ValueError):
+    """Bits are so cheap that codes would not fit into two bytes."""
+
+
+class Weights:
+    """The shared weights of one leaf, ready to be quantized again and again.
+
+    Args:
+        ordered: the weights in ascending order.
+        zeros: further weights, which are zero whatever is decided.
+        dtype: of the leaf, in which its codebook is stored.
+        most_levels: values that codes can tell apart, beside zero.
+    """
+
+    def __init__(self, ordered: np.ndarray, zeros: int, dtype: np.dtype, most_levels: int) -> None:
+        self.ordered, self.zeros, self._dtype = ordered, zeros, dtype
+        self._most_levels = most_levels
+        self._sums = np.zeros(ordered.size + 1)
+        np.cumsum(ordered, dtype=np.float64, out=self._sums[1:])
+        changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+        few = 0 < ordered.size and len(changes) < _MOST_PLACES
+        self._distinct = self._binned(changes) if few else None
+
+    def price(self, rate_weight: float) -> Price:
+        """Return what partitions of these weights pay."""
+        total = self.zeros + self.ordered.size
+        return Price(rate_weight, 8 * self._dtype.itemsize, self.zeros, total)
+
+    def quantized(self, rate_weight: float, step: float) -> Cells:
+        """Return cells of least squared error and bits.
+
+        Args:
+            rate_weight: squared error that a bit is worth.
+            step: of the uniform quantizer on whose grid the search starts if weights are many.
+
+        Raises:
+            TooManyLevels: saying how many.
+        """
+        if not self.ordered.size:
+            return Cells(np.array([0, 0]), 0)
+        price = self.price(rate_weight)
+        bins, starts = self._bins(step, price)
+        found = best_cells(bins, price)
+        cells = Cells(starts[found.ends], found.zero)
+        while True:
+            cells = self.refined(cells, price)
+            merged = self._merged(cells, price)
+            if len(merged.ends) == len(cells.ends):
+                break
+            cells = merged
+        if len(cells.ends) - 2 > self._most_levels:
+            raise TooManyLevels(f"{len(cells.ends) - 2:,}")
+        return cells
+
+    def counts(self, cells: Cells) -> np.ndarray:
+        """Return how many weights each cell has, those that are zero anyway included."""
+        counts = np.diff(cells.ends)
+        counts[cells.zero] += self.zeros
+        return counts
+
+    def values(self, cells: Cells) -> np.ndarray:
+        """Return the value of each cell: its mean in the dtype of the leaf, and zero."""
+        counts = np.diff(cells.ends)
+        filled = counts > 0
+        values = np.zeros(len(counts))
+        means = np.diff(self._sums[cells.ends])[filled] / counts[filled]
+        low, high = self.ordered[cells.ends[:-1][filled]], self.ordered[cells.ends[1:][filled] - 1]
+        values[filled] = np.clip(means, low, high)  # sums are rounded, equal weights are not
+        values[cells.zero] = 0
+        return values.astype(self._dtype)
+
+    def cost(self, cells: Cells, price: Price) -> float:
+        """Return squared error and priced bits, less the sum of the squared weights."""
+        counts, values = self.counts(cells), self.values(cells).astype(np.float64)
+        sums = np.diff(self._sums[cells.ends])
+        error = np.sum(values * (values * counts - 2 * sums))
+        entries = price.entry_bits * np.count_nonzero(np.delete(counts, cells.zero))
+        return float(error + price.bit * (np.sum(price.bits(counts)) + entries))
+
+    def size_bytes(self, cells: Cells) -> float:
+        """Return the entropy bound of codes and codebook, in bytes."""
+        entries = np.count_nonzero(np.delete(np.diff(cells.ends), cells.zero))
+        bits = np.sum(self.price(0.0).bits(self.counts(cells)))
+        return float(bits) / 8 + entries * self._dtype.itemsize
+
+    def refined(self, cells: Cells, price: Price) -> Cells:
+        """Return cells after Lloyd's iteration, in which the cost never rises."""
+        cost, least = self.cost(cells, price), _LEAST_DECREASE * price.bit * price.total
+        while True:
+            moved = self._moved(cells, price)
+            before, cost = cost, self.cost(moved, price)
+            if not cost < before:
+                return cells
+            cells = moved
+            if before - cost <= least:
+                return cells
+
+    def _moved(self, cells: Cells, price: Price) -> Cells:
+        """Return the cells in which every weight has its best value at the present bits.
+
+        The cost of weight w is `value^2 - 2 * w * value + price.bit * bits(value)` and w^2: lines
+        in w, so that cells are where a line is the lowest.
+        """
+        counts, values = self.counts(cells), self.values(cells).astype(np.float64)
+        # A mean of zero needs no entry of its own.
+        counts[cells.zero] = counts[values == 0].sum()
+        used = counts > 0
+        used[values == 0] = False
+        used[cells.zero] = counts[cells.zero] > 0
+        order = np.flatnonzero(used)
+        order = order[np.argsort(values[order], kind="stable")]
+        heights = values[order] ** 2 + price.bit * np.log2(price.total / counts[order])
+        lowest, cuts = _lowest(values[order], heights)
+        cuts = round_down(cuts, self.ordered.dtype)
+        inner = np.searchsorted(self.ordered, cuts, side="right")
+        ends = np.concatenate([[0], inner, [self.ordered.size]])
+        found = np.flatnonzero(order[lowest] == cells.zero)
+        if len(found):
+            return _without_empty(Cells(ends, int(found[0])))
+        zero = int(np.searchsorted(values[order[lowest]], 0))
+        return _without_empty(Cells(np.insert(ends, zero, ends[zero]), zero))
+
+    def _merged(self, cells: Cells, price: Price) -> Cells:
+        """Return the best of the partitions that leave every cell whole."""
+        counts, values = self.counts(cells), self.values(cells).astype(np.float64)
+        zeros, middle = int(counts[cells.zero]), cells.zero
+        values, counts = np.delete(values, middle), np.delete(counts, middle).astype(np.float64)
+        if not len(values):
+            return cells
+        before = np.concatenate([[0], np.cumsum(counts)])
+        sums = np.concatenate([[0], np.cumsum(counts * values)])
+        bins = Bins(values, values, before, sums, middle)
+        found = best_cells(bins, price._replace(zeros=zeros))
+        places, zero = found
+        if places[zero] == places[zero + 1]:  # an empty cell may lie anywhere
+            places = np.delete(places, zero)
+            zero = int(np.searchsorted(places, middle))
+            if places[zero] != middle:
+                return cells
+            places = np.insert(places, zero, middle)
+        behind = (places > middle) | ((places == middle) & (np.arange(len(places)) > zero))
+        return Cells(cells.ends[places + behind], zero)
+
+    def _bins(self, step: float, price: Price) -> tuple[Bins, np.ndarray]:
+        """Return bins to search over, and the places among the weights where they begin.
+
+        They are single values if these are few enough to try all pairs; else a sixteenth of the
+        step wide, or the narrowest that are few enough.
+        """
+        if self._distinct is not None:
+            bins, starts = self._distinct
+            trials = np.arange(1, len(starts)) - bins.first(price.reach())
+            if trials.sum() <= _MOST_TRIALS:
+                return self._distinct
+        per_step = _MOST_PER_STEP
+        while True:
+            with np.errstate(over="ignore"):
+                bin_of = np.floor(self.ordered * np.float64(per_step / step))
+            changes = np.flatnonzero(bin_of[1:] != bin_of[:-1]) + 1
+            if len(changes) < _MOST_PLACES:
+                return self._binned(changes)
+            if per_step == 1:
+                raise TooManyLevels(f"about {len(changes) + 1:,}")
+            per_step //= 2
+
+    def _binned(self, changes: np.ndarray) -> tuple[Bins, np.ndarray]:
+        """Return bins that begin at the first weight and at `changes`."""
+        starts = np.concatenate([[0], changes, [self.ordered.size]])
+        middle = np.searchsorted(starts, np.searchsorted(self.ordered, 0))
+        return Bins(
+            low=self.ordered[starts[:-1]].astype(np.float64),
+            high=self.ordered[starts[1:] - 1].astype(np.float64),
+            counts=starts.astype(np.float64),
+            sums=self._sums[starts],
+            middle=int(middle),
+        ), starts
+
+
+def _lowest(slopes: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which lines `height - 2 * slope * w` are lowest somewhere, and where they change.
+
+    A line that is not below the crossing of its neighbours is nowhere the lowest.
+    """
+    lowest = np.arange(len(slopes))
+    while True:
+        cuts = np.diff(heights[lowest]) / (2 * np.diff(slopes[lowest]))
+        hidden = cuts[1:] <= cuts[:-1]
+        if not hidden.any():
+            return lowest, cuts
+        lowest = np.delete(lowest, np.flatnonzero(hidden) + 1)
+
+
+def _without_empty(cells: Cells) -> Cells:
+    """Return the cells without those that are empty, but for that of zero."""
+    empty = np.diff(cells.ends) == 0
+    empty[cells.zero] = False
+    kept = np.append(~empty, True)
+    return Cells(cells.ends[kept], cells.zero - int(np.count_nonzero(empty[: cells.zero])))
