@@ -115,6 +115,26 @@ def test_pack_gives_what_compress_gives(here):
     assert_exact(load_file("m.safetensors"), tensors)
 
 
+def test_pack_meets_a_target_size(here):
+    save_file({"a": normal(200, 100), "bias": normal(20)}, "m.safetensors")
+    run("pack", "m.safetensors", "--target-size", "6KB", "--sparsity", 0.3)
+    assert 0.9 * 6_000 < (here / "m.npz").stat().st_size <= 6_000
+    assert jc.inspect("m.npz")["metadata"]["pack"]["rate_weight"] > 0
+    before = (here / "m.npz").read_bytes()
+    words = ["pack", "m.safetensors", "-o", "m.npz", "--target-size"]
+    assert "cannot be made, the smallest reached" in refused(*words, "500")
+    assert (here / "m.npz").read_bytes() == before and len(list(here.iterdir())) == 2
+
+
+@pytest.mark.parametrize("quantizer", ["uniform", "entropy"])
+def test_pack_takes_other_quantizers(here, quantizer):
+    tensors = {"a": normal(40, 50)}
+    save_file(tensors, "m.safetensors")
+    run("pack", "m.safetensors", "--quantizer", quantizer, "--step", 0.1)
+    largest = np.abs(jc.load("m.npz")["a"] - tensors["a"]).max()
+    assert 0.02 < largest < (0.0501 if quantizer == "uniform" else 0.3)
+
+
 def test_packing_twice_gives_the_same_bytes(here):
     save_file(weights(), "m.safetensors")
     run("pack", "m.safetensors", "-o", "a.npz")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jaxcompress as jc
+from jaxcompress.oneshot.files import write_leaves
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import prune
 from jaxcompress.prune.thresholds import find_threshold, remove_smallest
@@ -140,6 +141,7 @@ def test_modules_and_single_arrays_keep_their_kind():
         ({"sparsity": math.nan}, ValueError, "sparsity must be in"),
         ({"sparsity": "0.5"}, TypeError, "sparsity must be a number"),
         ({"clusters": 0}, ValueError, "k must be in 1 to 1024, got 0"),
+        ({"target_bytes": 900}, ValueError, "a file of at most 900 bytes cannot be made, the sma"),
         ({"clusters": 2.5}, TypeError, "k must be an integer"),
         ({"scope": jc.matching("nothing")}, ValueError, "no leaf is chosen"),
         ({"scope": lambda path, leaf: "steps" in path}, TypeError, "steps: leaves in the scope"),
@@ -161,3 +163,36 @@ def test_nan_weights_are_refused_by_name(sparsity):
 def test_tracers_are_refused():
     with pytest.raises(TypeError, match="outside of jit"):
         jax.jit(jc.compress)({"kernel": jnp.ones((2, 2))})
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.5])
+@pytest.mark.parametrize("target_bytes", [4_000, 9_000, 30_000])
+def test_the_file_meets_a_target_size(tmp_path, target_bytes, sparsity):
+    rng = np.random.default_rng(1)
+    params = {
+        "a": rng.standard_normal((90, 200)).astype(np.float32),
+        "b": (0.1 * rng.laplace(size=(70, 80))).astype(np.float32),
+        "bias": np.zeros(200, np.float32),
+    }
+    small = jc.compress(params, sparsity=sparsity, target_bytes=target_bytes)
+    size = write_leaves(
+        tmp_path / "m.npz",
+        zip(["a", "b", "bias"], [small["a"], small["b"], small["bias"]], strict=True),
+        TreeSource(params).outline,
+        layout="entropy",
+    )
+    assert size <= target_bytes
+    if (target_bytes, sparsity) != (30_000, 0.5):  # there the finest step does not reach so far
+        assert size > 0.9 * target_bytes
+    assert jc.measure_sparsity(small) >= sparsity
+
+
+def test_a_generous_target_keeps_nearly_everything():
+    params = {"a": normal_weights(200, 100)}
+    small = jc.dense(jc.compress(params, target_bytes=10**7))
+    error = np.linalg.norm(small["a"] - params["a"]) / np.linalg.norm(params["a"])
+    assert error < 1e-3
+
+
+def normal_weights(*shape):
+    return np.random.default_rng(2).standard_normal(shape).astype(np.float32)

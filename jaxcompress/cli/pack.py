@@ -6,13 +6,15 @@ from typing import Any
 import click
 
 from jaxcompress.cli import screen
-from jaxcompress.cli.outputs import check_output
+from jaxcompress.cli.outputs import check_output, put, temporary_beside
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.files import LAYOUTS, write_leaves
 from jaxcompress.oneshot.quantizers import QUANTIZERS, quantizer
-from jaxcompress.oneshot.stream import prune
+from jaxcompress.oneshot.sources import Track, plain_bytes
+from jaxcompress.oneshot.stream import Pruning, Quantizer, prune
+from jaxcompress.oneshot.target import aim
 from jaxcompress.trees import kernels, matching
 
 
@@ -76,36 +78,76 @@ def pack(
     _check_options(technique, clusters, step, target_size)
     where = output or default_output(model)
     check_output(where, model, named=output is not None)
-    settings = {
-        "sparsity": sparsity,
-        "quantizer": technique or ("entropy" if target_size else "kmeans"),
-        "clusters": 16 if clusters is None else clusters,
-        "step": step,
-        "target_bytes": target_size,
-        "scope": scope,
-    }
-    unused = {"kmeans": ("step",), "uniform": ("clusters",), "entropy": ("clusters",)}
-    settings = {
-        name: value
-        for name, value in settings.items()
-        if value is not None and name not in unused[settings["quantizer"]]
-    }
+    name = technique or ("entropy" if target_size else "kmeans")
+    share = None
+    if target_size is not None:
+        details: dict[str, Any] = {"target_bytes": target_size}
+    else:
+        count = 16 if clusters is None else clusters
+        details = {"clusters": count} if name == "kmeans" else {"step": step}
+        share = quantizer(name, **details)
+    settings = {"sparsity": sparsity, "quantizer": name} | details
+    if scope is not None:
+        settings["scope"] = scope
     source = open_source(model)
     metadata: dict[str, Any] = {"pack": settings}
     if strings := getattr(source, "metadata", None):
         metadata["safetensors"] = strings
-    if target_size is not None:
-        raise Refused("--target-size: not yet.")
-    share = quantizer(settings["quantizer"], clusters=settings.get("clusters", 16), step=step)
     with screen.progress() as track:
         chosen = kernels if scope is None else matching(scope)
         pruning = prune(source, sparsity, scope=chosen, track=track)
-        leaves = pruning.share(share, track=track)
-        size = write_leaves(
-            where, leaves, source.outline, layout=layout or "packed", metadata=metadata
-        )
-    before = sum(leaf.dtype.itemsize * int(leaf.size) for leaf in source.leaves)
+        file = _File(where, pruning, layout, metadata, track)
+        size = file.write(share) if share else file.write_within(target_size or 0)
+    before = sum(plain_bytes(leaf) for leaf in source.leaves)
     screen.line(f"{where}: {size:,} bytes of {before:,}, {before / size:.1f}x smaller")
+
+
+class _File:
+    """The file to be written, as often as it takes to meet a size."""
+
+    def __init__(
+        self,
+        where: Path,
+        pruning: Pruning,
+        layout: str | None,
+        metadata: dict[str, Any],
+        track: Track,
+    ) -> None:
+        self._where, self._pruning, self._layout = where, pruning, layout
+        self._metadata, self._track = metadata, track
+
+    def write(self, share: Quantizer, where: Path | None = None) -> int:
+        """Write it, at a temporary name if one is given; returns its size in bytes."""
+        return write_leaves(
+            where or self._where,
+            self._pruning.share(share, track=self._track),
+            self._pruning.source.outline,
+            layout=self._layout or "packed",
+            metadata=self._metadata,
+        )
+
+    def write_within(self, target_bytes: int) -> int:
+        """Write the largest file found that is at most `target_bytes`; returns its size."""
+        self._layout = self._layout or "entropy"
+        best = 0
+
+        def attempt(share: Quantizer, rate_weight: float) -> int:
+            nonlocal best
+            self._metadata["pack"]["rate_weight"] = rate_weight
+            size = self.write(share, tried)
+            if best < size <= target_bytes:
+                best = size
+                tried.replace(kept)
+            return size
+
+        tried, kept = temporary_beside(self._where), temporary_beside(self._where)
+        try:
+            aim(self._pruning, target_bytes, attempt, track=self._track)
+            put(kept, self._where)
+        finally:
+            tried.unlink(missing_ok=True)
+            kept.unlink(missing_ok=True)
+        return best
 
 
 def default_output(model: Path) -> Path:

@@ -1,16 +1,26 @@
 """Compression of a trained network in one call: no data, no training."""
 
 import functools
+import tempfile
+from pathlib import Path
+from typing import Any
 
 from jaxcompress.cluster import check_clusters, kmeans
 from jaxcompress.leaves import dense
+from jaxcompress.oneshot.files import write_leaves
 from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.oneshot.stream import by_technique, prune
+from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
+from jaxcompress.oneshot.target import aim
 from jaxcompress.trees import PyTree, Scope, is_traced, kernels
 
 
 def compress(
-    params: PyTree, *, sparsity: float = 0.0, clusters: int = 16, scope: Scope = kernels
+    params: PyTree,
+    *,
+    sparsity: float = 0.0,
+    clusters: int = 16,
+    target_bytes: int | None = None,
+    scope: Scope = kernels,
 ) -> PyTree:
     """Prune and share the weights of a trained network, without data and without training.
 
@@ -23,13 +33,16 @@ def compress(
         sparsity: fraction of the weights in the scope to remove, in [0, 1).
         clusters: values that a leaf may use beside zero, 1 to 1024; a leaf of fewer distinct
             weights keeps them all.
+        target_bytes: size that the file of `save` shall have at most, with the layout "entropy";
+            `entropy_constrained` then takes the place of `kmeans`, as fine as fits.
         scope: which leaves are compressed.
 
     Returns:
         `params` with `Clustered` leaves in the scope, all others as they are; for `save`.
 
     Raises:
-        ValueError: a value out of range, NaN or infinite weights, an empty scope.
+        ValueError: a value out of range, NaN or infinite weights, an empty scope, a size that
+            cannot be met.
         TypeError: called under `jit`, or the scope chooses leaves of other numbers than floats.
 
     Example:
@@ -46,11 +59,32 @@ def compress(
         raise TypeError("compress: weights must be concrete, got tracers; call it outside of jit.")
     source = TreeSource(dense(params))
     pruning = prune(source, sparsity, scope=scope)
-    quantizer = by_technique(functools.partial(kmeans, k=clusters))
-    leaves = [
-        leaf if pick else original
-        for (_, leaf), pick, original in zip(
-            pruning.share(quantizer), pruning.chosen, source.leaves, strict=True
-        )
-    ]
-    return source.named.rebuild(leaves)
+    if target_bytes is None:
+        leaves = list(pruning.share(by_technique(functools.partial(kmeans, k=clusters))))
+    else:
+        leaves = _within(pruning, target_bytes)
+    return source.named.rebuild(
+        [
+            leaf if pick else original
+            for (_, leaf), pick, original in zip(leaves, pruning.chosen, source.leaves, strict=True)
+        ]
+    )
+
+
+def _within(pruning: Pruning, target_bytes: int) -> list[tuple[str, Any]]:
+    """Return path and leaf of the tree whose file is the largest that fits."""
+    best, best_size = [], 0
+
+    def attempt(quantizer: Quantizer, rate_weight: float) -> int:
+        nonlocal best, best_size
+        del rate_weight
+        leaves = list(pruning.share(quantizer))
+        size = write_leaves(file, leaves, pruning.source.outline, layout="entropy")
+        if best_size < size <= target_bytes:
+            best, best_size = leaves, size
+        return size
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "attempt.npz"
+        aim(pruning, target_bytes, attempt)
+    return best
