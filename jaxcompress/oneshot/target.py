@@ -111,6 +111,7 @@ def _corrected(points: list[tuple[float, int]], goal: float, other_bytes: int) -
         other_bytes: about the size where the guess is zero, for a line through one point.
     """
     (guess, size), *others = sorted(points, key=lambda point: abs(point[1] - goal))
-    before = others[0] if others else (0.0, min(other_bytes, size - 1))
+    across = [point for point in others if (point[1] > goal) != (size > goal)]
+    before = [*across, *others, (0.0, min(other_bytes, size - 1))][0]
     rise, run = size - before[1], guess - before[0]
     return guess + (goal - size) * (run / rise if rise * run > 0 else 1.0)
