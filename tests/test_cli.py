@@ -135,6 +135,13 @@ def test_pack_takes_other_quantizers(here, quantizer):
     assert 0.02 < largest < (0.0501 if quantizer == "uniform" else 0.3)
 
 
+def test_bars_on_a_terminal_leave_stdout_alone(here, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    save_file({"a": normal(20, 10)}, "m.safetensors")
+    said = run("pack", "m.safetensors", "--sparsity", 0.3)
+    assert said.out.startswith("m.npz: ") and "\x1b" in said.err and "\x1b" not in said.out
+
+
 def test_packing_twice_gives_the_same_bytes(here):
     save_file(weights(), "m.safetensors")
     run("pack", "m.safetensors", "-o", "a.npz")
@@ -199,11 +206,13 @@ def test_orbax_folders_keep_their_nesting(here, step):
 
 
 def test_verify_measures_errors_by_hand(here):
-    save_file({"a": np.float32([[3, 0], [0, 4]]), "zero": np.zeros((1, 2), "f")}, "a.safetensors")
-    jc.save("m.npz", {"a": np.float32([[3, 0], [0, 3]]), "zero": np.zeros((1, 2), "f")})
+    zero, steps = np.zeros((1, 2), "f"), np.arange(99)
+    save_file({"a": np.float32([[3, 0], [0, 4]]), "zero": zero, "steps": steps}, "a.safetensors")
+    jc.save("m.npz", {"a": np.float32([[3, 0], [0, 3]]), "zero": zero, "steps": steps})
     report = json.loads(run("verify", "m.npz", "--against", "a.safetensors", "--json").out)
     errors = {row["path"]: row for row in report["errors"]}
     assert errors["a"]["relative"] == pytest.approx(1 / 5) and errors["a"]["largest"] == 1
+    assert report["total"]["relative"] == errors["a"]["relative"]  # positions are no weights
     assert errors["a"]["cosine"] == pytest.approx(21 / (5 * 18**0.5))
     assert errors["zero"] == {
         "path": "zero", "shape": [1, 2], "relative": 0, "largest": 0, "cosine": 1,

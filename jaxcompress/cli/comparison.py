@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.trees import is_floating
+
 
 class Error(NamedTuple):
     """Distance of a tensor from a reference.
@@ -22,7 +24,10 @@ class Error(NamedTuple):
 
 
 class Total:
-    """Adds up errors of several tensors as if they were one."""
+    """Adds up errors of several tensors of floating-point numbers as if they were one.
+
+    Other tensors are no weights: a table of positions would outweigh them all.
+    """
 
     def __init__(self) -> None:
         self._sums = np.zeros(4)
@@ -31,12 +36,13 @@ class Total:
     def add(self, reference: np.ndarray, other: np.ndarray) -> Error:
         """Take two tensors of one shape, and return the error of these two."""
         sums, largest = _sums(reference, other)
-        self._sums += sums
-        self._largest = max(self._largest, largest)
+        if is_floating(reference):
+            self._sums += sums
+            self._largest = max(self._largest, largest)
         return _error(sums, largest)
 
     def error(self) -> Error:
-        """Return the error of all tensors together."""
+        """Return the error of all weights together."""
         return _error(self._sums, self._largest)
 
 

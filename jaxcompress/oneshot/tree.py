@@ -26,7 +26,7 @@ def compress(
 
     `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`: weights of the
     smallest magnitude over all leaves go, the others share `clusters` values a leaf. Without
-    fine-tuning accuracy falls early; above a sparsity of one half or so, train with `hold_mask`.
+    fine-tuning accuracy falls early: above a sparsity of a quarter or so, train with `hold_mask`.
 
     Args:
         params: any pytree of concrete arrays; compressed leaves in it are made dense first.
