@@ -14,12 +14,15 @@ from pipelines.data import DATASETS, DataError, Dataset, load
 from pipelines.folder import FolderError, claim, locked, write_json
 from pipelines.job import Diverged, Interrupted, Job
 from pipelines.models import MODELS
+from pipelines.quantizers import QUANTIZERS
 from pipelines.recipes import RECIPES
 from pipelines.report import results, table
 from pipelines.settings import (
     DEFAULT_CLUSTERS,
     DEFAULT_EPOCHS,
+    DEFAULT_QUANTIZER,
     DEFAULT_SPARSITY,
+    DEFAULT_STEP,
     Settings,
     SettingsError,
 )
@@ -33,6 +36,9 @@ models:
 
 recipes:
 {chr(10).join(f"  {name:14} {recipe.summary}" for name, recipe in RECIPES.items())}
+
+quantizers:
+{chr(10).join(f"  {name:14} {quantizer.summary}" for name, quantizer in QUANTIZERS.items())}
 
 default epochs (training, fine-tuning after pruning; after sharing a third of that):
 {chr(10).join(f"  {name:14} {e.train}, {e.finetune}" for name, e in DEFAULT_EPOCHS.items())}
@@ -66,10 +72,22 @@ def parser() -> argparse.ArgumentParser:
         help=f"fraction of the kernels' weights to remove, in [0, 1) ({DEFAULT_SPARSITY})",
     )
     what.add_argument(
+        "--quantizer",
+        choices=QUANTIZERS,
+        help=f"how shared values are chosen, see below ({DEFAULT_QUANTIZER})",
+    )
+    what.add_argument(
         "--clusters",
         type=int,
         metavar="K",
         help=f"values a layer may use beside zero ({DEFAULT_CLUSTERS})",
+    )
+    what.add_argument(
+        "--step",
+        type=float,
+        metavar="D",
+        help="distance of shared values in the largest layer, in root mean squares of all "
+        f"weights but zeros ({DEFAULT_STEP})",
     )
     what.add_argument(
         "--control",

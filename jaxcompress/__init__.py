@@ -8,6 +8,7 @@ from jaxcompress.cluster import (
     high_rate_weight,
     kmeans,
     rate_weight_for,
+    size_importance,
     uniform,
 )
 from jaxcompress.codec import ArtifactError, inspect, load, load_compressed, save
@@ -65,6 +66,7 @@ __all__ = [
     "rate_weight_for",
     "save",
     "share_centroids",
+    "size_importance",
     "sparse",
     "uniform",
     "update_codebooks",

@@ -1,5 +1,6 @@
 """Values refused at the boundary: errors say path, rule, value and remedy."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,24 @@ def check_sparsity(name: str, sparsity: Any) -> float:
             "pass the fraction of weights to remove, not a percentage."
         )
     return fraction
+
+
+def check_positive(name: str, value: Any, remedy: str) -> float:
+    """Return `value` as a float.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is not finite and above 0.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or isinstance(value, str | bytes | bool) or np.shape(value) != ():
+        raise TypeError(f"{name}: must be a number above 0, got {value!r}; {remedy}.")
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name}: must be finite and above 0, got {value}; {remedy}.")
+    return number
 
 
 def check_finite(path: str, array: np.ndarray) -> None:

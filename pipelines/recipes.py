@@ -52,11 +52,11 @@ _TUNE_SHARED = _packed(
 
 RECIPES: dict[str, Recipe] = {
     "prune+share": Recipe(
-        "prune by magnitude, fine-tune, share by K-Means, fine-tune",
+        "prune by magnitude, fine-tune, share weights, fine-tune",
         (_TRAIN, _PRUNE, _TUNE_PRUNED, _SHARE, _TUNE_SHARED, _RELOAD),
     ),
     "gradual+share": Recipe(
-        "prune gradually while training, share by K-Means, fine-tune",
+        "prune gradually while training, share weights, fine-tune",
         (_TRAIN, _PRUNE_GRADUALLY, _SHARE, _TUNE_SHARED, _RELOAD),
     ),
     "random+share": Recipe(
@@ -68,7 +68,7 @@ RECIPES: dict[str, Recipe] = {
         (_TRAIN, _PRUNE, _TUNE_PRUNED, _RELOAD),
     ),
     "share": Recipe(
-        "share by K-Means, fine-tune; no weight is removed",
+        "share weights, fine-tune; no weight is removed",
         (_TRAIN, _SHARE, _TUNE_SHARED, _RELOAD),
     ),
 }

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxcompress.checks import check_sparsity
 from jaxcompress.cluster import check_clusters
+from pipelines.quantizers import QUANTIZERS
 
 
 class SettingsError(ValueError):
@@ -21,7 +22,8 @@ class Epochs(NamedTuple):
     finetune: int
 
 
-DEFAULT_SPARSITY, DEFAULT_CLUSTERS = 0.9, 16
+DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS, DEFAULT_STEP = 0.9, "kmeans", 16, 0.5
+FINEST_STEP, COARSEST_STEP = 0.01, 4.0
 DEFAULT_EPOCHS = {
     # CIFAR-10: 22 epochs of 45 000 images, under 20 minutes at 1 000 images a second.
     "cifar10": Epochs(12, 8),
@@ -41,8 +43,11 @@ class Settings:
         recipe: name of the recipe.
         sparsity: fraction of the kernels' weights to remove, in [0, 1); None takes the default
             where the recipe prunes.
-        clusters: values a layer may use beside zero; None takes the default where the recipe
-            shares.
+        quantizer: name of the quantizer; None takes the default where the recipe shares.
+        clusters: values a layer may use beside zero; None takes the default where the quantizer
+            has a use for it.
+        step: distance of shared values in the largest layer, in root mean squares of all non-zero
+            weights; None takes the default where the quantizer has a use for it.
         epochs: passes of the first training; None takes the dataset's default.
         finetune_epochs: passes of fine-tuning after pruning, and three times those after sharing;
             None takes the dataset's default.
@@ -58,7 +63,9 @@ class Settings:
     data_dir: Path | None = None
     recipe: str = "prune+share"
     sparsity: float | None = None
+    quantizer: str | None = None
     clusters: int | None = None
+    step: float | None = None
     epochs: int | None = None
     finetune_epochs: int | None = None
     batch_size: int = 64
@@ -73,17 +80,18 @@ class Settings:
         Raises:
             SettingsError: naming the flag, the rule, the value and the remedy.
         """
-        for flag, value, used in (
-            ("--sparsity", self.sparsity, prunes),
-            ("--clusters", self.clusters, shares),
-        ):
-            if value is not None and not used:
-                raise SettingsError(f"{flag}: the recipe has no use for it; leave it out.")
+        self._check_uses(prunes=prunes, shares=shares)
         try:
             check_sparsity("--sparsity", self.sparsity or 0.0)
             check_clusters(DEFAULT_CLUSTERS if self.clusters is None else self.clusters)
         except (TypeError, ValueError) as error:
             raise SettingsError(str(error).replace("clusters: k", "--clusters:")) from None
+        step = DEFAULT_STEP if self.step is None else self.step
+        if not FINEST_STEP <= step <= COARSEST_STEP:
+            raise SettingsError(
+                f"--step: must be in {FINEST_STEP} to {COARSEST_STEP}, got {step}; "
+                f"{DEFAULT_STEP} is usual."
+            )
         for flag, value in (
             ("--epochs", self.epochs),
             ("--finetune-epochs", self.finetune_epochs),
@@ -96,6 +104,19 @@ class Settings:
             raise SettingsError(f"--lr: must be above 0, got {self.lr}; 0.001 is usual.")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"--seed: must be in 0 to {2**32 - 1}, got {self.seed}.")
+
+    def _check_uses(self, *, prunes: bool, shares: bool) -> None:
+        """Refuse what the recipe or the quantizer has no use for."""
+        name = self.quantizer or DEFAULT_QUANTIZER
+        parameters = sorted({quantizer.parameter for quantizer in QUANTIZERS.values()})
+        for flag, used, user in (
+            ("sparsity", prunes, "recipe"),
+            ("quantizer", shares, "recipe"),
+            *((flag, shares, "recipe") for flag in parameters),
+            *((f, f == QUANTIZERS[name].parameter, f"quantizer {name}") for f in parameters),
+        ):
+            if getattr(self, flag) is not None and not used:
+                raise SettingsError(f"--{flag}: the {user} has no use for it; leave it out.")
 
     def plan(self, *, prunes: bool, shares: bool, data: str, train_size: int) -> "Plan":
         """Return the settings with the defaults of recipe and dataset filled in.
@@ -110,13 +131,18 @@ class Settings:
             )
         default = DEFAULT_EPOCHS[data]
         sparsity = DEFAULT_SPARSITY if self.sparsity is None else self.sparsity
+        quantizer = (self.quantizer or DEFAULT_QUANTIZER) if shares else None
+        parameter = QUANTIZERS[quantizer].parameter if quantizer else None
         clusters = DEFAULT_CLUSTERS if self.clusters is None else self.clusters
+        step = DEFAULT_STEP if self.step is None else self.step
         return Plan(
             model=self.model,
             data=data,
             recipe=self.recipe,
             sparsity=sparsity if prunes else 0.0,
-            clusters=clusters if shares else 0,
+            quantizer=quantizer,
+            clusters=clusters if parameter == "clusters" else 0,
+            step=step if parameter == "step" else 0.0,
             epochs=self.epochs or default.train,
             finetune_epochs=self.finetune_epochs or default.finetune,
             batch_size=self.batch_size,
@@ -136,7 +162,10 @@ class Plan:
         data: name of the dataset.
         recipe: name of the recipe.
         sparsity: fraction of the kernels' weights to remove; 0 where the recipe prunes nothing.
-        clusters: values a layer may use beside zero; 0 where the recipe shares nothing.
+        quantizer: name of the quantizer; None where the recipe shares nothing.
+        clusters: values a layer may use beside zero; 0 where nothing has a use for it.
+        step: distance of shared values in the largest layer, in root mean squares of all non-zero
+            weights; 0 where nothing has a use for it.
         epochs: passes of the first training.
         finetune_epochs: passes of fine-tuning after pruning.
         batch_size: images a step.
@@ -150,7 +179,9 @@ class Plan:
     data: str
     recipe: str
     sparsity: float
+    quantizer: str | None
     clusters: int
+    step: float
     epochs: int
     finetune_epochs: int
     batch_size: int

@@ -17,7 +17,8 @@ from jaxcompress.trees import named_leaves
 from nets.functional import Params, Stats
 from pipelines.folder import FolderError
 from pipelines.nested import nested
-from pipelines.settings import Plan
+from pipelines.quantizers import QUANTIZERS
+from pipelines.settings import DEFAULT_QUANTIZER, Plan
 
 
 class Work(NamedTuple):
@@ -135,7 +136,9 @@ def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 def share(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Let the weights of each layer share a few values."""
-    shared = jc.kmeans(work.params, job.plan.clusters, mask=work.mask)
+    quantizer = QUANTIZERS[job.plan.quantizer or DEFAULT_QUANTIZER]
+    fineness = getattr(job.plan, quantizer.parameter)
+    shared = quantizer.share(work.params, fineness, work.mask)
     return work._replace(params=jc.dense(shared), shared=shared), {}
 
 

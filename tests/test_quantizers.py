@@ -72,6 +72,7 @@ def test_uniform_by_hand():
     assert leaf.codes.dtype == np.uint8
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=30), st.floats(0.01, 50))
 def test_uniform_is_off_by_half_a_step_at_most(values, step):
     leaf = uniform(values, step)
@@ -88,6 +89,15 @@ def test_one_step_serves_all_leaves_of_the_scope():
     shared = jc.uniform(params, 1.0)
     assert [shared[name].codebook.tolist() for name in "ab"] == [[1.0, 2.0], [9.0]]
     assert shared["bias"] is params["bias"]
+
+
+def test_importance_makes_steps_finer():
+    params = {"a": jnp.array([[0.9, 2.1]]), "b": jnp.array([[0.9, 2.1]])}
+    shared = jc.uniform(params, 1.0, importance=lambda path, leaf: 4.0 if path == "b" else 1.0)
+    assert [shared[name].codebook.tolist() for name in "ab"] == [[1.0, 2.0], [1.0, 2.0]]
+    shared = jc.uniform(params, 0.8, importance=lambda path, leaf: 4.0 if path == "b" else 1.0)
+    np.testing.assert_allclose(shared["a"].codebook, [0.8, 2.4], rtol=1e-6)
+    np.testing.assert_allclose(shared["b"].codebook, [0.8, 2.0], rtol=1e-6)
 
 
 def test_uniform_in_a_small_dtype_stores_each_value_once():
@@ -161,6 +171,7 @@ def test_dearer_bits_are_never_more(values, rate_weight, times):
     assert bits(dear) <= bits(cheap) + 1e-6
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=40))
 def test_bits_for_nothing_keep_the_weights(values):
     values = np.float32(values)
@@ -261,6 +272,14 @@ def test_a_size_with_room_for_every_weight_keeps_them():
     np.testing.assert_allclose(shared["w"].dense(), params["w"], atol=1e-3)
 
 
+def test_a_size_is_met_with_importance_too():
+    params = {"a": NORMAL.reshape(100, -1), "b": HEAVY[:500].reshape(50, -1)}
+    importance = jc.size_importance(params)
+    rate_weight = jc.rate_weight_for(params, 5000, importance=importance)
+    shared = jc.entropy_constrained(params, rate_weight, importance=importance)
+    assert 4900 < jc.entropy_bound_bytes(shared) <= 5000
+
+
 # Both.
 
 QUANTIZERS = {"uniform": jc.uniform, "entropy_constrained": jc.entropy_constrained}
@@ -310,6 +329,19 @@ def test_hostile_trees(quantize):
         quantize({"w": np.ones((2, 2))}, 0.1, mask={"w": np.ones((2, 1), bool)})
     with pytest.raises(TypeError, match="call it outside of jit"):
         jax.jit(lambda p: jc.dense(quantize(p, 0.1)))({"w": jnp.ones((2, 2))})
+
+
+def test_importance_is_the_rate_weight_divided(quantize):
+    params = {"w": NORMAL[:1000].reshape(10, -1)}
+    important = quantize(params, 0.4, importance=lambda path, leaf: 4.0)["w"]
+    divided = quantize(params, 0.2 if quantize is jc.uniform else 0.1)["w"]
+    np.testing.assert_array_equal(important.dense(), divided.dense())
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, "2"])
+def test_importance_must_be_above_zero(quantize, value):
+    with pytest.raises((TypeError, ValueError), match="w: importance: must be .* let it be 1"):
+        quantize({"w": np.ones((2, 2))}, 0.1, importance=lambda path, leaf: value)
 
 
 def test_values_of_all_sizes_survive(quantize):

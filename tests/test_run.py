@@ -189,6 +189,30 @@ def test_every_recipe_runs(tmp_path, recipe):
         assert rows["reloaded"]["distinct_weights"] <= 48
 
 
+@pytest.mark.parametrize("quantizer", ["uniform", "entropy"])
+def test_other_quantizers_keep_their_promises(tmp_path, quantizer):
+    assert tiny(tmp_path / "run", "--quantizer", quantizer, "--step", "0.4") == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    asked = results["settings"]
+    assert (asked["quantizer"], asked["step"], asked["clusters"]) == (quantizer, 0.4, 0)
+    rows = {row["name"]: row for row in results["stages"]}
+    assert results["reload_exact"]
+    assert rows["shared"]["sparsity"] >= rows["pruned + tuned"]["sparsity"]
+    assert rows["shared + tuned"]["sparsity"] >= rows["shared"]["sparsity"]
+    assert rows["shared + tuned"]["distinct_weights"] <= rows["shared"]["distinct_weights"]
+
+
+def test_a_step_that_leaves_nothing_still_ends_in_a_table(tmp_path):
+    assert tiny(tmp_path / "run", "--quantizer", "entropy", "--step", "4") == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["stages"][3]["sparsity"] > 0.99
+
+
+def test_kmeans_is_the_default(finished):
+    asked = json.loads((finished / "settings.json").read_text())
+    assert (asked["quantizer"], asked["clusters"], asked["step"]) == ("kmeans", 16, 0.0)
+
+
 REFUSALS = {
     "--recipe share --sparsity 0.5": "--sparsity: the recipe has no use for it",
     "--recipe prune --clusters 4": "--clusters: the recipe has no use for it",
@@ -196,6 +220,12 @@ REFUSALS = {
     "--sparsity 90": "not a percentage",
     "--sparsity -0.1": "must be in [0, 1)",
     "--sparsity nan": "must be in [0, 1), got nan",
+    "--recipe prune --quantizer uniform": "--quantizer: the recipe has no use for it",
+    "--recipe prune --step 1": "--step: the recipe has no use for it",
+    "--step 1": "--step: the quantizer kmeans has no use for it",
+    "--quantizer entropy --clusters 4": "--clusters: the quantizer entropy has no use for it",
+    "--quantizer entropy --step 0": "--step: must be in 0.01 to 4.0, got 0.0",
+    "--quantizer uniform --step nan": "--step: must be in 0.01 to 4.0, got nan",
     "--clusters 0": "--clusters: must be in 1 to 1024, got 0",
     "--epochs 0": "--epochs: must be at least 1, got 0",
     "--finetune-epochs -1": "--finetune-epochs: must be at least 1",
@@ -308,7 +338,17 @@ def test_help_is_a_page(capsys):
         run.main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    flags = "model data data-dir sparsity clusters epochs finetune-epochs batch-size lr seed out"
-    for flag in [*flags.split(), "device", "recipe", "resume", "limit", "control"]:
+    flags = "model data data-dir sparsity quantizer clusters step epochs finetune-epochs batch-size"
+    for flag in [
+        *flags.split(),
+        "lr",
+        "seed",
+        "out",
+        "device",
+        "recipe",
+        "resume",
+        "limit",
+        "control",
+    ]:
         assert f"--{flag}" in text
     assert max(len(line) for line in text.splitlines()) <= 100

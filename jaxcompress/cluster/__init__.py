@@ -5,14 +5,18 @@ from jaxcompress.cluster.entropy import (
     high_rate_weight,
     rate_weight_for,
 )
+from jaxcompress.cluster.importance import Importance, equal_importance, size_importance
 from jaxcompress.cluster.kmeans import check_clusters, kmeans
 from jaxcompress.cluster.uniform import uniform
 
 __all__ = [
+    "Importance",
     "check_clusters",
     "entropy_constrained",
+    "equal_importance",
     "high_rate_weight",
     "kmeans",
     "rate_weight_for",
+    "size_importance",
     "uniform",
 ]

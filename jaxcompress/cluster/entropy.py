@@ -5,14 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.cluster.cells import Cells
-from jaxcompress.cluster.members import (
-    MOST_LEVELS,
-    Members,
-    cells_of,
-    check_positive,
-    share_leaves,
-)
+from jaxcompress.checks import check_positive
+from jaxcompress.cluster.importance import Importance, checked, equal_importance
+from jaxcompress.cluster.members import MOST_LEVELS, Members, share_leaves
 from jaxcompress.cluster.weights import TooManyLevels, Weights
 from jaxcompress.leaves import Clustered
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
@@ -22,7 +17,12 @@ _PRECISION = 1.001  # of the rate weight found for a size
 
 
 def entropy_constrained(
-    params: PyTree, rate_weight: float, *, mask: PyTree | None = None, scope: Scope = kernels
+    params: PyTree,
+    rate_weight: float,
+    *,
+    mask: PyTree | None = None,
+    scope: Scope = kernels,
+    importance: Importance = equal_importance,
 ) -> PyTree:
     """Share the weights of every leaf in the scope so that squared error and bits cost least.
 
@@ -40,6 +40,7 @@ def entropy_constrained(
             size.
         mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
         scope: which leaves are shared.
+        importance: `(path, leaf) -> number`, how many times the squared error of a leaf counts.
 
     Returns:
         `params` with `Clustered` leaves in the scope. Entries of a codebook are the means of
@@ -59,14 +60,11 @@ def entropy_constrained(
     is that of Muresan and Effros 2008, IEEE Transactions on Information Theory 54(1).
     """
     rate_weight = _check_rate_weight(rate_weight)
-    step = math.sqrt(6 * rate_weight / math.log(2))
-    return share_leaves(
-        "entropy_constrained",
-        params,
-        mask,
-        scope,
-        lambda members: _share(members, rate_weight, step),
-    )
+
+    def share(members: Members) -> Clustered:
+        return _share(members, rate_weight / checked(importance, members))
+
+    return share_leaves("entropy_constrained", params, mask, scope, share)
 
 
 def high_rate_weight(step: float) -> float:
@@ -93,7 +91,12 @@ def high_rate_weight(step: float) -> float:
 
 
 def rate_weight_for(
-    params: PyTree, size_bytes: float, *, mask: PyTree | None = None, scope: Scope = kernels
+    params: PyTree,
+    size_bytes: float,
+    *,
+    mask: PyTree | None = None,
+    scope: Scope = kernels,
+    importance: Importance = equal_importance,
 ) -> float:
     """Return the rate weight at which `entropy_constrained` fits into a size.
 
@@ -106,6 +109,7 @@ def rate_weight_for(
         size_bytes: the size to stay within; a bound, to which a file adds its header.
         mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
         scope: which leaves are shared.
+        importance: as for `entropy_constrained`.
 
     Raises:
         ValueError: a size that is not above what the other leaves take; and as
@@ -120,9 +124,11 @@ def rate_weight_for(
     """
     size_bytes = check_positive("size_bytes", size_bytes, "pass a number of bytes")
     leaves: list[Weights] = []
+    importances: list[float] = []
 
     def keep(members: Members) -> None:
-        leaves.append(_weights(members))
+        importances.append(checked(importance, members))
+        leaves.append(Weights(members))
 
     others = share_leaves("rate_weight_for", params, mask, scope, keep)
     left = size_bytes - sum(_plain_bytes(leaf) for leaf in named_leaves(others).leaves)
@@ -136,11 +142,14 @@ def rate_weight_for(
     scale = math.sqrt(sum(squares) / count) if count else 1.0
 
     def fits(rate_weight: float) -> bool:
-        step = math.sqrt(6 * rate_weight / math.log(2))
         try:
-            sizes = [leaf.size_bytes(leaf.quantized(rate_weight, step)) for leaf in leaves]
+            cells = [
+                leaf.quantized(rate_weight / number)
+                for leaf, number in zip(leaves, importances, strict=True)
+            ]
         except TooManyLevels:
             return False
+        sizes = [leaf.size_bytes(c) for leaf, c in zip(leaves, cells, strict=True)]
         return sum(sizes) <= left
 
     low, high = (high_rate_weight(scale * factor) for factor in (_FINEST, _COARSEST))
@@ -163,33 +172,14 @@ def _plain_bytes(leaf: Any) -> int:
     return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
 
 
-def _weights(members: Members) -> Weights:
-    ordered = members.ordered()
-    zeros = members.values.size - ordered.size
-    return Weights(ordered, zeros, members.tensor.dtype, MOST_LEVELS)
-
-
-def _share(members: Members, rate_weight: float, step: float) -> Clustered:
+def _share(members: Members, rate_weight: float) -> Clustered:
     """Quantize one tensor."""
-    weights = _weights(members)
+    weights = Weights(members)
     try:
-        cells = weights.quantized(rate_weight, step)
+        cells = weights.quantized(rate_weight)
     except TooManyLevels as many:
         raise ValueError(
             f"{members.path}: rate_weight must leave at most {MOST_LEVELS} values beside zero, "
             f"got {many} with {rate_weight:.3g}; pass a larger one."
         ) from None
-    return _clustered(members, weights, cells)
-
-
-def _clustered(members: Members, weights: Weights, cells: Cells) -> Clustered:
-    """Return the leaf whose weights have the codes of their cells."""
-    values = weights.values(cells)
-    places = np.arange(len(values))
-    filled = (np.diff(cells.ends) > 0) & (values != 0)
-    code = np.where(filled, np.cumsum(filled), 0)
-    used = places[np.diff(cells.ends) > 0]
-    cuts = weights.ordered[cells.ends[used[1:]] - 1]
-    table = code[used] if len(used) else np.zeros(1)
-    narrow = table.astype(np.uint8 if filled.sum() <= 255 else np.uint16)
-    return members.clustered(narrow[cells_of(members.values, cuts)], values[filled])
+    return weights.clustered(cells, weights.values(cells))

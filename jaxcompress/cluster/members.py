@@ -1,6 +1,5 @@
 """The weights of a leaf that take part in sharing, and the leaf that comes of it."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -83,24 +82,6 @@ def _members(path: str, tensor: np.ndarray, mask: Any) -> Members:
     values = flat if flat.dtype.itemsize >= 4 else flat.astype(np.float32)
     member = values != 0 if mask is None else np.asarray(mask).ravel().astype(bool)
     return Members(path, tensor, values, member)
-
-
-def check_positive(name: str, value: Any, remedy: str) -> float:
-    """Return `value` as a float.
-
-    Raises:
-        TypeError: it is not a number.
-        ValueError: it is not finite and above 0.
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or isinstance(value, str | bytes | bool) or np.shape(value) != ():
-        raise TypeError(f"{name}: must be a number above 0, got {value!r}; {remedy}.")
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name}: must be finite and above 0, got {value}; {remedy}.")
-    return number
 
 
 def cells_of(values: np.ndarray, cuts: np.ndarray) -> np.ndarray:

@@ -1,9 +1,12 @@
 """The sorted weights of a leaf, and the cells that quantize them at a given price of a bit."""
 
+import math
+
 import numpy as np
 
 from jaxcompress.cluster.cells import Bins, Cells, Price, best_cells
-from jaxcompress.cluster.members import round_down
+from jaxcompress.cluster.members import MOST_LEVELS, Members, cells_of, round_down
+from jaxcompress.leaves import Clustered
 
 _MOST_TRIALS = 1 << 24  # pairs of places tried by a search over single weights
 _MOST_PLACES = 1 << 16  # places of a coarser search
@@ -18,16 +21,15 @@ class TooManyLevels(ValueError):
 class Weights:
     """The shared weights of one leaf, ready to be quantized again and again.
 
-    Args:
+    Attributes:
         ordered: the weights in ascending order.
-        zeros: further weights, which are zero whatever is decided.
-        dtype: of the leaf, in which its codebook is stored.
-        most_levels: values that codes can tell apart, beside zero.
+        zeros: how many others there are, which are zero whatever is decided.
     """
 
-    def __init__(self, ordered: np.ndarray, zeros: int, dtype: np.dtype, most_levels: int) -> None:
-        self.ordered, self.zeros, self._dtype = ordered, zeros, dtype
-        self._most_levels = most_levels
+    def __init__(self, members: Members) -> None:
+        self.ordered = ordered = members.ordered()
+        self.zeros = members.values.size - ordered.size
+        self._members, self._dtype = members, members.tensor.dtype
         self._sums = np.zeros(ordered.size + 1)
         np.cumsum(ordered, dtype=np.float64, out=self._sums[1:])
         changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
@@ -39,12 +41,11 @@ class Weights:
         total = self.zeros + self.ordered.size
         return Price(rate_weight, 8 * self._dtype.itemsize, self.zeros, total)
 
-    def quantized(self, rate_weight: float, step: float) -> Cells:
+    def quantized(self, rate_weight: float) -> Cells:
         """Return cells of least squared error and bits.
 
         Args:
             rate_weight: squared error that a bit is worth.
-            step: of the uniform quantizer on whose grid the search starts if weights are many.
 
         Raises:
             TooManyLevels: saying how many.
@@ -52,7 +53,7 @@ class Weights:
         if not self.ordered.size:
             return Cells(np.array([0, 0]), 0)
         price = self.price(rate_weight)
-        bins, starts = self._bins(step, price)
+        bins, starts = self._bins(price)
         found = best_cells(bins, price)
         cells = Cells(starts[found.ends], found.zero)
         while True:
@@ -61,7 +62,7 @@ class Weights:
             if len(merged.ends) == len(cells.ends):
                 break
             cells = merged
-        if len(cells.ends) - 2 > self._most_levels:
+        if len(cells.ends) - 2 > MOST_LEVELS:
             raise TooManyLevels(f"{len(cells.ends) - 2:,}")
         return cells
 
@@ -95,6 +96,18 @@ class Weights:
         entries = np.count_nonzero(np.delete(np.diff(cells.ends), cells.zero))
         bits = np.sum(self.price(0.0).bits(self.counts(cells)))
         return float(bits) / 8 + entries * self._dtype.itemsize
+
+    def clustered(self, cells: Cells, values: np.ndarray) -> Clustered:
+        """Return the leaf whose weights have the codes of their cells, which stand for `values`."""
+        filled = np.diff(cells.ends) > 0
+        entries = filled & (values != 0)
+        code = np.where(entries, np.cumsum(entries), 0)[filled]
+        cuts = self.ordered[cells.ends[1:][filled][:-1] - 1]
+        table = code.astype(np.uint8 if len(code) <= 255 else np.uint16)
+        if not len(code):
+            table = np.zeros(1, np.uint8)
+        places = cells_of(self._members.values, cuts)
+        return self._members.clustered(table[places], values[entries])
 
     def refined(self, cells: Cells, price: Price) -> Cells:
         """Return cells after Lloyd's iteration, in which the cost never rises."""
@@ -154,18 +167,18 @@ class Weights:
         behind = (places > middle) | ((places == middle) & (np.arange(len(places)) > zero))
         return Cells(cells.ends[places + behind], zero)
 
-    def _bins(self, step: float, price: Price) -> tuple[Bins, np.ndarray]:
+    def _bins(self, price: Price) -> tuple[Bins, np.ndarray]:
         """Return bins to search over, and the places among the weights where they begin.
 
-        They are single values if these are few enough to try all pairs; else a sixteenth of the
-        step wide, or the narrowest that are few enough.
+        They are single values if these are few enough to try all pairs; else a sixteenth wide of
+        the uniform step that pays for its bits at this price, or the narrowest that are few enough.
         """
         if self._distinct is not None:
             bins, starts = self._distinct
             trials = np.arange(1, len(starts)) - bins.first(price.reach())
             if trials.sum() <= _MOST_TRIALS:
                 return self._distinct
-        per_step = _MOST_PER_STEP
+        step, per_step = math.sqrt(6 * price.bit / math.log(2)), _MOST_PER_STEP
         while True:
             with np.errstate(over="ignore"):
                 bin_of = np.floor(self.ordered * np.float64(per_step / step))

@@ -1,0 +1,59 @@
+"""How much a squared error counts, leaf by leaf."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from jaxcompress.checks import check_positive
+from jaxcompress.cluster.members import Members
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+
+Importance = Callable[[str, Any], float]
+"""Says by path and leaf how many times its squared error counts."""
+
+_POWER = 0.4
+
+
+def equal_importance(path: str, leaf: Any) -> float:
+    """Let a squared error count the same in all leaves."""
+    del path, leaf
+    return 1.0
+
+
+def size_importance(params: PyTree, *, scope: Scope = kernels) -> Importance:
+    """Return an importance that grows as leaves get smaller, and is 1 for the largest.
+
+    `importance = (size of the largest / size)^0.4`: as `step * (size / size of the largest)^0.2`
+    in a leaf. Weights of small leaves are used more often, or have fewer others beside them that
+    make up for their error, and take few bytes. A rule of thumb: on trained networks (dense and
+    convolutional, pruned to 50 and 90 %) it saved up to a tenth of the bytes of `uniform` for the
+    same change of the output; powers of 0.2 to 0.6 did about as well.
+
+    Args:
+        params: the tree whose leaves will be shared.
+        scope: which of them.
+
+    Raises:
+        ValueError: an empty scope.
+
+    Example:
+        >>> import numpy as np
+        >>> importance = size_importance({"a": np.ones((32, 32)), "b": np.ones((4, 8))})
+        >>> importance("b", np.ones((4, 8)))
+        4.0
+    """
+    named = named_leaves(params)
+    chosen = zip(named.leaves, in_scope(named, scope), strict=True)
+    largest = max(math.prod(leaf.shape) for leaf, pick in chosen if pick)
+    return lambda path, leaf: (largest / math.prod(leaf.shape)) ** _POWER
+
+
+def checked(importance: Importance, members: Members) -> float:
+    """Return the importance of a leaf.
+
+    Raises:
+        ValueError: it is not finite and above 0.
+        TypeError: it is no number.
+    """
+    value = importance(members.path, members.tensor)
+    return check_positive(f"{members.path}: importance", value, "let it be 1 where in doubt")
