@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from jaxcompress.cluster import entropy_constrained, high_rate_weight
+from jaxcompress.cluster import entropy_constrained, high_rate_weight, size_importance
 from jaxcompress.oneshot.sources import Track, plain_bytes, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
 
@@ -24,23 +24,26 @@ Attempt = Callable[[Quantizer, float], int]
 class Sketch:
     """A sample of each tensor, from which the size at a step of quantization is guessed."""
 
-    def __init__(self, tensors: Iterable[np.ndarray]) -> None:
-        """Take the tensors to be shared, one at a time."""
+    def __init__(self, tensors: Iterable[tuple[np.ndarray, float]]) -> None:
+        """Take the tensors to be shared and their importance, one at a time."""
         random = np.random.default_rng(0)
         self._samples: list[np.ndarray] = []
         self._sizes: list[tuple[int, int]] = []
-        for tensor in tensors:
+        for tensor, importance in tensors:
             flat = tensor.ravel()
             if flat.size > _SAMPLE:
                 flat = flat[random.integers(0, flat.size, _SAMPLE)]
-            self._samples.append(np.abs(flat.astype(np.float64)))
+            self._samples.append(math.sqrt(importance) * np.abs(flat.astype(np.float64)))
             self._sizes.append((tensor.size, tensor.itemsize))
         squares = [np.mean(sample**2) for sample in self._samples]
         weights = [size for size, _ in self._sizes]
         self.scale = math.sqrt(np.average(squares, weights=weights)) or 1.0
 
     def guess_bytes(self, step: float) -> float:
-        """Return about how many bytes codes and codebooks take if values lie `step` apart."""
+        """Return about how many bytes codes and codebooks take if values lie `step` apart.
+
+        Of a tensor of importance i they lie `step / sqrt(i)` apart.
+        """
         total = 0.0
         for sample, (size, itemsize) in zip(self._samples, self._sizes, strict=True):
             levels = np.floor(np.minimum(sample / step, 1e6) + _ROUNDING).astype(np.int64)
@@ -64,7 +67,8 @@ class Sketch:
 def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track = untracked) -> None:
     """Make files until one is at most `target_bytes` and close to it.
 
-    Each file corrects what the sketch guesses. Whoever attempts keeps the largest that fits.
+    Small tensors are shared finer (`size_importance`); each file corrects what the sketch guesses.
+    Whoever attempts keeps the largest that fits.
 
     Args:
         pruning: which weights stay, and where they come from.
@@ -75,7 +79,13 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
     Raises:
         ValueError: no file fits; says how small the smallest was.
     """
-    sketch = Sketch(tensor for _, tensor in pruning.leaves(track=track))
+    paths, leaves = pruning.source.paths, pruning.source.leaves
+    shared = {index: leaves[index] for index, pick in enumerate(pruning.chosen) if pick}
+    importance = size_importance(shared, scope=lambda path, leaf: True)
+    sketch = Sketch(
+        (tensor, float(importance(paths[index], tensor)))
+        for index, tensor in pruning.leaves(track=track)
+    )
     other_bytes = sum(
         plain_bytes(leaf)
         for leaf, pick in zip(pruning.source.leaves, pruning.chosen, strict=True)
@@ -88,7 +98,9 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
         if step in seen:
             break
         rate_weight = high_rate_weight(step)
-        technique = functools.partial(entropy_constrained, rate_weight=rate_weight)
+        technique = functools.partial(
+            entropy_constrained, rate_weight=rate_weight, importance=importance
+        )
         size = attempt(by_technique(technique), rate_weight)
         if _CLOSE * target_bytes <= size <= target_bytes:
             return
