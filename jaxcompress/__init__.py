@@ -15,6 +15,7 @@ from jaxcompress.cluster import (
 from jaxcompress.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.leaves import Clustered, Sparse, dense, sparse, update_codebooks
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
+from jaxcompress.oneshot import compress
 from jaxcompress.optim import current_mask, gradual_pruning, hold_mask, share_centroids
 from jaxcompress.prune import (
     apply_mask,
@@ -37,6 +38,7 @@ __all__ = [
     "Clustered",
     "Sparse",
     "apply_mask",
+    "compress",
     "count_distinct",
     "cubic_sparsity",
     "current_mask",

@@ -1,0 +1,98 @@
+"""Weights as Flax and orbax keep them; needs the extra `run`, which is imported only when used.
+
+Both formats are read whole: memory holds the network once, and one compressed tensor beside it.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.archive import ArtifactError
+from jaxcompress.cli.sources import check_storable
+from jaxcompress.cli.status import Refused
+from jaxcompress.oneshot.sources import TreeSource
+from jaxcompress.trees import PyTree
+
+_EXTRA = "needs {}; install it with pip install 'jaxcompress[run]'."
+
+
+def msgpack_source(path: Path) -> TreeSource:
+    """Return the tree that `flax.serialization.msgpack_serialize` wrote.
+
+    Raises:
+        Refused: Flax is missing, or leaves cannot be stored.
+        ArtifactError: the file is damaged.
+    """
+    restore = _flax(path).msgpack_restore
+    data = path.read_bytes()
+    try:
+        tree = restore(data)
+    except Exception as error:  # msgpack raises what it likes on damaged bytes
+        raise ArtifactError(f"{path}: not a whole Flax msgpack file: {error}") from None
+    return _arrays(path, tree)
+
+
+def msgpack_bytes(path: Path, tree: PyTree) -> bytes:
+    """Return the tree as Flax serializes it; lists and tuples become dicts of their indices.
+
+    Raises:
+        Refused: Flax is missing, or keys collide.
+    """
+    serialization = _flax(path)
+    arrays = jax.tree.map(np.asarray, tree)
+    return serialization.msgpack_serialize(serialization.to_state_dict(arrays), in_place=True)
+
+
+def orbax_source(path: Path) -> TreeSource:
+    """Return the tree of an orbax checkpoint: the folder of a tree, or of one step.
+
+    Raises:
+        Refused: orbax is missing, the folder holds no tree, or leaves cannot be stored.
+        ArtifactError: the checkpoint is damaged.
+    """
+    folders = [folder for folder in (path, path / "default") if (folder / "_METADATA").is_file()]
+    if not folders:
+        raise Refused(
+            f"{path}: a folder must be an orbax checkpoint of one tree (it holds _METADATA), found "
+            "none; of several steps or items name the folder of one."
+        )
+    try:
+        import orbax.checkpoint as ocp
+    except ImportError:
+        raise Refused(f"{path}: {_EXTRA.format('orbax-checkpoint')}") from None
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    folder = folders[0].resolve()
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            metadata = checkpointer.metadata(folder).item_metadata.tree
+            plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
+            tree = checkpointer.restore(folder, restore_args=plain)
+    except Exception as error:  # nor does orbax have one kind of error
+        raise ArtifactError(f"{path}: not a whole orbax checkpoint: {error}") from None
+    return _arrays(path, tree)
+
+
+def _flax(path: Path) -> Any:
+    try:
+        from flax import serialization
+    except ImportError:
+        raise Refused(f"{path}: {_EXTRA.format('flax')}") from None
+    return serialization
+
+
+def _arrays(path: Path, tree: PyTree) -> TreeSource:
+    """Return a source of the tree, numbers made arrays, text and the like refused by name."""
+    flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
+    names = [jax.tree_util.keystr(keys, simple=True, separator="/") for keys, _ in flat]
+    for name, (_, leaf) in zip(names, flat, strict=True):
+        if not isinstance(leaf, np.ndarray | np.generic | int | float | complex):
+            raise Refused(
+                f"{path}: {name}: leaves must be arrays or numbers, got {type(leaf).__name__}; "
+                "leave it out of the checkpoint."
+            )
+    arrays = [np.asarray(leaf) for _, leaf in flat]
+    check_storable(path, zip(names, arrays, strict=True))
+    return TreeSource(jax.tree.unflatten(treedef, arrays))

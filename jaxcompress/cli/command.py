@@ -1,0 +1,39 @@
+"""The group of commands, and where the installed script starts."""
+
+import os
+
+import click
+import jax
+
+import jaxcompress
+from jaxcompress.cli.diff import diff
+from jaxcompress.cli.inspect import inspect
+from jaxcompress.cli.pack import pack
+from jaxcompress.cli.status import HELP, Program
+from jaxcompress.cli.unpack import unpack
+from jaxcompress.cli.verify import verify
+
+
+@click.group(
+    cls=Program,
+    epilog=HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(version=jaxcompress.__version__)
+def cli() -> None:
+    """Make the weights of a trained network small, and look into the result.
+
+    Weights are safetensors, npz, Flax msgpack or an orbax folder, chosen by the suffix.
+    """
+
+
+for command in (pack, unpack, inspect, verify, diff):
+    command.epilog = HELP
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit status."""
+    if "JAX_PLATFORMS" not in os.environ:  # no accelerator is needed, nor its memory
+        jax.config.update("jax_platforms", "cpu")
+    cli.main(prog_name="jaxcompress")

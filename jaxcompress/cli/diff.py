@@ -1,0 +1,85 @@
+"""`jaxcompress diff`: what two files hold differently."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jaxcompress.cli import screen
+from jaxcompress.cli.artifacts import check_unique, describe, read
+from jaxcompress.cli.comparison import Total
+from jaxcompress.cli.status import DIFFERS, SAME
+from jaxcompress.cli.unpack import MAX_SIZE
+
+_FIELDS = ("shape", "dtype", "form", "packing", "k")
+
+
+@click.command()
+@click.argument("first", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("second", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
+@MAX_SIZE
+def diff(first: Path, second: Path, as_json: bool, max_size: int | None) -> int:  # noqa: FBT001
+    """Compare two compressed files tensor by tensor: how they are stored, values, bytes.
+
+    relative is ||a - b|| / ||a|| with a from FIRST.
+    """
+    sides = [describe(path) for path in (first, second)]
+    infos = []
+    for path, side in zip((first, second), sides, strict=True):
+        check_unique(path, [info.path for info in side.tensors])
+        infos.append({info.path: info for info in side.tensors})
+    read_first, read_second = read(first, max_size), read(second, max_size)
+    changed = []
+    for path in (path for path in infos[0] if path in infos[1]):
+        a, b = infos[0][path], infos[1][path]
+        row: dict[str, Any] = {"path": path}
+        for field in _FIELDS:
+            values = [getattr(a, field), getattr(b, field)]
+            if values[0] != values[1]:
+                row[field] = values
+        if tuple(a.shape) == tuple(b.shape):
+            error = Total().add(read_first.tensor(path), read_second.tensor(path))
+            if error.relative:
+                row["relative"] = error.relative
+        if len(row) > 1:
+            row["bytes"] = [a.stored_bytes, b.stored_bytes]
+            changed.append(row)
+    report = {
+        "files": [str(first), str(second)],
+        "file_bytes": [side.file_bytes for side in sides],
+        "only_in_first": [path for path in infos[0] if path not in infos[1]],
+        "only_in_second": [path for path in infos[1] if path not in infos[0]],
+        "changed": changed,
+    }
+    if as_json:
+        screen.as_json(report)
+    else:
+        _show(report)
+    same = not (changed or report["only_in_first"] or report["only_in_second"])
+    return SAME if same else DIFFERS
+
+
+def _show(report: dict[str, Any]) -> None:
+    for side, field in zip(report["files"], ("only_in_first", "only_in_second"), strict=True):
+        for path in report[field]:
+            screen.line(f"only in {side}: {path}")
+    if report["changed"]:
+        screen.table(
+            ["tensor", "what differs", "relative", "bytes"],
+            [_cells(row) for row in report["changed"]],
+        )
+    before, after = report["file_bytes"]
+    screen.line(f"{before:,} -> {after:,} bytes, {(after - before) / before:+.1%}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    fields = [name for name in _FIELDS if name in row]
+    what = ", ".join(f"{name} {_word(row[name][0])} -> {_word(row[name][1])}" for name in fields)
+    relative = f"{row['relative']:.4g}" if "relative" in row else ""
+    before, after = row["bytes"]
+    return [row["path"], what or "values", relative, f"{before:,.0f} -> {after:,.0f}"]
+
+
+def _word(value: Any) -> str:
+    return screen.shape(value) if isinstance(value, list | tuple) else str(value)

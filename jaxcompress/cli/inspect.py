@@ -1,0 +1,107 @@
+"""`jaxcompress inspect`: what is in a file, and what each tensor takes."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from jaxcompress.cli import screen
+from jaxcompress.cli.artifacts import describe
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
+def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Show what MODEL holds: form, sparsity, values, bits a weight, bytes.
+
+    The column "over bound" compares with the entropy of the codes, below which no coder that sees
+    one weight at a time can go.
+    """
+    description = describe(model)
+    rows = [_row(tensor, description.file_bytes) for tensor in description.tensors]
+    total = _total(rows, description.file_bytes)
+    metadata = description.manifest.get("metadata", {})
+    if as_json:
+        file = {"file": str(model), "metadata": metadata, "tensors": rows, "total": total}
+        screen.as_json(file)
+        return
+    screen.table(
+        ["tensor", "shape", "dtype", "form", "sparsity", "k", "bits/weight", "bytes", "share"]
+        + ["over bound"],
+        [_cells(row) for row in [*rows, total]],
+    )
+    screen.line(
+        f"file: {total['file_bytes']:,} bytes, {total['ratio']:.1f}x smaller than "
+        f"{total['dense_bytes']:,} of dense tensors"
+    )
+    if metadata:
+        screen.line(f"metadata: {metadata}")
+
+
+def _row(tensor: Any, file_bytes: int) -> dict[str, Any]:
+    size = math.prod(tensor.shape)
+    return {
+        "path": tensor.path,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "form": tensor.form,
+        "packing": tensor.packing,
+        "weights": size,
+        "nonzero": tensor.nonzero,
+        "sparsity": 1 - tensor.nonzero / size if size else 0.0,
+        "k": tensor.k,
+        "bits_per_weight": 8 * tensor.stored_bytes / size if size else 0.0,
+        "bytes": tensor.stored_bytes,
+        "share": tensor.stored_bytes / file_bytes,
+        "bound_bytes": tensor.bound_bytes,
+        "over_bound": _over(tensor.stored_bytes, tensor.bound_bytes),
+        "dense_bytes": size * np.dtype(tensor.dtype).itemsize,
+    }
+
+
+def _total(rows: list[dict[str, Any]], file_bytes: int) -> dict[str, Any]:
+    def summed(field: str) -> Any:
+        return sum(row[field] for row in rows)
+
+    size, bound, dense = summed("weights"), summed("bound_bytes"), summed("dense_bytes")
+    return {
+        "tensors": len(rows),
+        "weights": size,
+        "nonzero": summed("nonzero"),
+        "sparsity": 1 - summed("nonzero") / size if size else 0.0,
+        "bits_per_weight": 8 * file_bytes / size if size else 0.0,
+        "file_bytes": file_bytes,
+        "bound_bytes": bound,
+        "over_bound": _over(file_bytes, bound),
+        "dense_bytes": dense,
+        "ratio": dense / file_bytes,
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    over = row["over_bound"]
+    head = (
+        [f"total of {row['tensors']}", "", "", ""]
+        if "path" not in row
+        else [row["path"], screen.shape(row["shape"]), row["dtype"], _form(row)]
+    )
+    return [
+        *head,
+        f"{row['sparsity']:.1%}",
+        "" if row.get("k") is None else str(row["k"]),
+        f"{row['bits_per_weight']:.2f}",
+        screen.size(row.get("bytes", row["file_bytes"] if "path" not in row else 0)),
+        f"{row.get('share', 1.0):.1%}",
+        "" if over is None else f"{over:+.1%}",
+    ]
+
+
+def _form(row: dict[str, Any]) -> str:
+    return f"{row['form']} {row['packing']}" if row["packing"] else row["form"]
+
+
+def _over(stored: float, bound: float) -> float | None:
+    return stored / bound - 1 if bound else None

@@ -1,0 +1,144 @@
+"""Writing plain weights: safetensors, npz and msgpack, a tensor at a time, atomically."""
+
+import contextlib
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from jaxcompress.cli.sources import SAFETENSORS_DTYPES
+from jaxcompress.cli.status import Refused
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # no clock in the file: same input, same bytes
+
+Load = Callable[[str], np.ndarray]
+"""Gives the tensor of a name."""
+
+
+def write_safetensors(
+    path: Path, specs: Mapping[str, Any], load: Load, metadata: Mapping[str, str]
+) -> int:
+    """Write tensors in the format of safetensors; returns the size of the file in bytes.
+
+    Args:
+        path: file to write.
+        specs: shape and dtype by name.
+        load: gives each tensor when its turn comes.
+        metadata: strings to carry along.
+
+    Raises:
+        Refused: a dtype or a name that the format does not know.
+    """
+    names = {np.dtype(dtype).name: name for name, dtype in SAFETENSORS_DTYPES.items()}
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    # Wide numbers come first, so that each tensor is aligned, as safetensors itself does.
+    order = sorted(specs, key=lambda name: (-np.dtype(specs[name].dtype).itemsize, name))
+    end = 0
+    for name in order:
+        dtype = np.dtype(specs[name].dtype)
+        if dtype.name not in names or name == "__metadata__":
+            raise Refused(
+                f"{path}: {name}: safetensors cannot hold it ({dtype.name}); write .npz instead."
+            )
+        start, end = end, end + int(np.prod(specs[name].shape, dtype=object)) * dtype.itemsize
+        header[name] = {
+            "dtype": names[dtype.name],
+            "shape": list(specs[name].shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_file(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            file.write(np.ascontiguousarray(load(name)).reshape(-1).view(np.uint8).data)
+    return 8 + len(text) + end
+
+
+def write_npz(path: Path, specs: Mapping[str, Any], load: Load) -> int:
+    """Write tensors as `np.savez` would; returns the size of the file in bytes.
+
+    Raises:
+        Refused: bfloat16, which `.npz` cannot name.
+    """
+    for name, spec in specs.items():
+        if np.dtype(spec.dtype).name == "bfloat16":
+            raise Refused(f"{path}: {name}: .npz cannot name bfloat16; write .safetensors instead.")
+    with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name in specs:
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
+            with archive.open(info, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(load(name)), allow_pickle=False)
+    return path.stat().st_size
+
+
+def write_bytes(path: Path, data: bytes) -> int:
+    """Write bytes atomically; returns how many."""
+    with atomic_file(path) as file:
+        file.write(data)
+    return len(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file that takes the place of `path` when the context ends well, and only then.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    temporary = temporary_beside(path)
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        put(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return an unused hidden name in the folder of `path`."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Rename a finished file to its name, and flush the folder."""
+    os.replace(temporary, path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def check_output(output: Path, inputs: Path, *, named: bool) -> None:
+    """Refuse an output that would destroy something.
+
+    Args:
+        output: file to be written.
+        inputs: file or folder that is read.
+        named: whether the user named the output; a default never takes the place of a file.
+
+    Raises:
+        Refused: the output is the input or lies in it, is a folder, exists without having been
+            named, or its folder is missing.
+    """
+    if output.exists() and output.samefile(inputs):
+        raise Refused(f"{output}: the output must not be the input; name another with -o.")
+    if inputs.is_dir() and output.resolve().is_relative_to(inputs.resolve()):
+        raise Refused(f"{output}: the output must not lie in the input; name another with -o.")
+    if output.is_dir():
+        raise Refused(f"{output}: the output must be a file, found a folder; name a file in it.")
+    if not output.parent.is_dir():
+        raise Refused(f"{output.parent}: the folder of the output is missing; make it first.")
+    if output.exists() and not named:
+        raise Refused(f"{output}: the file exists already; name the output with -o to replace it.")

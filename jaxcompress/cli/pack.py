@@ -1,0 +1,167 @@
+"""`jaxcompress pack`: weights in, one small file out."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jaxcompress.cli import screen
+from jaxcompress.cli.outputs import check_output, put, temporary_beside
+from jaxcompress.cli.sizes import Size
+from jaxcompress.cli.sources import open_source
+from jaxcompress.cli.status import Refused
+from jaxcompress.oneshot.files import LAYOUTS, write_leaves
+from jaxcompress.oneshot.quantizers import QUANTIZERS, quantizer
+from jaxcompress.oneshot.sources import Track, plain_bytes
+from jaxcompress.oneshot.stream import Pruning, Quantizer, prune
+from jaxcompress.oneshot.target import aim
+from jaxcompress.trees import kernels, matching
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write; default: MODEL with the suffix .npz, or .small.npz.",
+)
+@click.option(
+    "--sparsity",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Fraction of the weights in the scope to remove, in [0, 1).",
+)
+@click.option(
+    "--clusters",
+    type=int,
+    help="Values that a tensor may use beside zero, 1 to 1024.  [default: 16]",
+)
+@click.option(
+    "--quantizer",
+    "technique",
+    type=click.Choice(QUANTIZERS),
+    help="How they are chosen: K-Means, multiples of --step, or by the price of their bits.  "
+    "[default: kmeans]",
+)
+@click.option("--step", type=float, help="Fineness of uniform and entropy, in units of weights.")
+@click.option(
+    "--target-size", type=Size(), help="Largest file wanted: 400KB, 1.5MiB; by the price of bits."
+)
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    help="How codes are packed.  [default: packed; with --target-size entropy]",
+)
+@click.option(
+    "--scope",
+    metavar="REGEX",
+    help="Compress only tensors whose name matches; of these, floats of rank 2 and up.",
+)
+def pack(
+    model: Path,
+    output: Path | None,
+    sparsity: float,
+    clusters: int | None,
+    technique: str | None,
+    step: float | None,
+    target_size: int | None,
+    layout: str | None,
+    scope: str | None,
+) -> None:
+    """Prune and share the weights of MODEL, without data and without training.
+
+    MODEL is .safetensors, .npz, .msgpack (Flax) or an orbax folder; it is never changed. Tensors
+    outside of the scope are kept exactly.
+    """
+    _check_options(technique, clusters, step, target_size)
+    where = output or default_output(model)
+    check_output(where, model, named=output is not None)
+    name = technique or ("entropy" if target_size else "kmeans")
+    share = None
+    if target_size is not None:
+        details: dict[str, Any] = {"target_bytes": target_size}
+    else:
+        count = 16 if clusters is None else clusters
+        details = {"clusters": count} if name == "kmeans" else {"step": step}
+        share = quantizer(name, **details)
+    settings = {"sparsity": sparsity, "quantizer": name} | details
+    if scope is not None:
+        settings["scope"] = scope
+    source = open_source(model)
+    metadata: dict[str, Any] = {"pack": settings}
+    if strings := getattr(source, "metadata", None):
+        metadata["safetensors"] = strings
+    with screen.progress() as track:
+        chosen = kernels if scope is None else matching(scope)
+        pruning = prune(source, sparsity, scope=chosen, track=track)
+        file = _File(where, pruning, layout, metadata, track)
+        size = file.write(share) if share else file.write_within(target_size or 0)
+    before = sum(plain_bytes(leaf) for leaf in source.leaves)
+    screen.line(f"{where}: {size:,} bytes of {before:,}, {before / size:.1f}x smaller")
+
+
+class _File:
+    """The file to be written, as often as it takes to meet a size."""
+
+    def __init__(
+        self,
+        where: Path,
+        pruning: Pruning,
+        layout: str | None,
+        metadata: dict[str, Any],
+        track: Track,
+    ) -> None:
+        self._where, self._pruning, self._layout = where, pruning, layout
+        self._metadata, self._track = metadata, track
+
+    def write(self, share: Quantizer, where: Path | None = None) -> int:
+        """Write it, at a temporary name if one is given; returns its size in bytes."""
+        return write_leaves(
+            where or self._where,
+            self._pruning.share(share, track=self._track),
+            self._pruning.source.outline,
+            layout=self._layout or "packed",
+            metadata=self._metadata,
+        )
+
+    def write_within(self, target_bytes: int) -> int:
+        """Write the largest file found that is at most `target_bytes`; returns its size."""
+        self._layout = self._layout or "entropy"
+        best = 0
+
+        def attempt(share: Quantizer, rate_weight: float) -> int:
+            nonlocal best
+            self._metadata["pack"]["rate_weight"] = rate_weight
+            size = self.write(share, tried)
+            if best < size <= target_bytes:
+                best = size
+                tried.replace(kept)
+            return size
+
+        tried, kept = temporary_beside(self._where), temporary_beside(self._where)
+        try:
+            aim(self._pruning, target_bytes, attempt, track=self._track)
+            put(kept, self._where)
+        finally:
+            tried.unlink(missing_ok=True)
+            kept.unlink(missing_ok=True)
+        return best
+
+
+def default_output(model: Path) -> Path:
+    """Return the output for a model: its suffix becomes .npz, or .small.npz if it is .npz."""
+    stem = model if model.is_dir() else model.with_suffix("")
+    return stem.with_name(f"{stem.name}{'.small' if model.suffix == '.npz' else ''}.npz")
+
+
+def _check_options(
+    technique: str | None, clusters: int | None, step: float | None, target_size: int | None
+) -> None:
+    if clusters is not None and (target_size or technique in ("uniform", "entropy")):
+        raise Refused("--clusters: only kmeans takes a number of values; leave it out.")
+    if step is not None and (target_size or technique in (None, "kmeans")):
+        raise Refused("--step: only the quantizers uniform and entropy take one; leave it out.")
+    if target_size and technique not in (None, "entropy"):
+        raise Refused("--target-size: only the quantizer entropy can aim at one; leave it out.")

@@ -1,0 +1,104 @@
+"""What the command shows: tables and JSON on stdout, progress on stderr if it is a terminal."""
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from jaxcompress.cli.status import printable
+from jaxcompress.oneshot.sources import Track, untracked
+
+T = TypeVar("T")
+
+_PLAIN_WIDTH = 500  # where no terminal sets one; a table takes what it needs
+
+
+class _Screen(Console):
+    """Stdout, where a reader who has gone away is everybody's one kind of error."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(file=sys.stdout, highlight=False, width=width)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command instead of ending the program."""
+        raise BrokenPipeError
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Show a table, its first column to the left and the others to the right."""
+    console = _Screen()
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(header):
+        grid.add_column(
+            name,
+            justify="right" if index else "left",
+            no_wrap=bool(index),
+            overflow="fold",
+            min_width=12 if not index else None,
+        )
+    for row in rows:
+        grid.add_row(*(Text(printable(cell)) for cell in row))
+    width = max(console.width, 100) if console.is_terminal else _PLAIN_WIDTH
+    _Screen(width).print(grid)
+
+
+def line(text: str) -> None:
+    """Show one line."""
+    sys.stdout.write(printable(text) + "\n")
+
+
+def as_json(value: Any) -> None:
+    """Show a value as JSON; what is not a finite number becomes null."""
+    text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Track]:
+    """Give a `track(steps, what)` that shows bars while the context lasts."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield untracked
+        return
+    columns = (
+        TextColumn("{task.description:9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("tensors"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+
+        def track(steps: Sequence[T], what: str) -> Iterator[T]:
+            task = bars.add_task(what, total=len(steps))
+            for step in steps:
+                yield step
+                bars.advance(task)
+            bars.remove_task(task)
+
+        yield track
+
+
+def size(count: float) -> str:
+    """Return bytes as people read them: `12,345`."""
+    return f"{count:,.0f}"
+
+
+def shape(dims: Sequence[int]) -> str:
+    """Return a shape as people read it: `3x3x64`."""
+    return "x".join(map(str, dims)) or "scalar"

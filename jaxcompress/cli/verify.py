@@ -1,0 +1,107 @@
+"""`jaxcompress verify`: the file is whole, and how far it is from the weights it was made of."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jaxcompress.cli import screen
+from jaxcompress.cli.artifacts import Artifact, check_unique, read
+from jaxcompress.cli.comparison import Error, Total
+from jaxcompress.cli.sources import open_source
+from jaxcompress.cli.status import DIFFERS, SAME, Refused
+from jaxcompress.cli.unpack import MAX_SIZE
+from jaxcompress.oneshot.sources import Source
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--against",
+    type=click.Path(exists=True, path_type=Path),
+    help="Weights to compare with, as pack takes them.",
+)
+@click.option(
+    "--tolerance", type=float, help="Largest relative error of a tensor that is no difference."
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
+@MAX_SIZE
+def verify(
+    model: Path,
+    against: Path | None,
+    tolerance: float | None,
+    as_json: bool,  # noqa: FBT001
+    max_size: int | None,
+) -> int:
+    """Read all of MODEL and check it; with --against, measure the error of each tensor.
+
+    relative is ||a - b|| / ||a|| with a from --against, largest is max |a - b|, cosine that of
+    the angle between a and b. Tensors that only one side has, or of other shapes, differ; errors
+    do only above --tolerance.
+    """
+    if tolerance is not None and (against is None or not tolerance >= 0):
+        raise Refused(
+            f"--tolerance: must be at least 0 and come with --against, got {tolerance}; leave it "
+            "out or name the weights to compare with."
+        )
+    artifact = read(model, max_size)
+    report: dict[str, Any] = {"file": str(model), "tensors": len(artifact.leaves)}
+    status = SAME
+    if against is not None:
+        with screen.progress() as track:
+            report |= _compare(artifact, open_source(against), against, track)
+        beyond = [
+            row["path"]
+            for row in report["errors"]
+            if tolerance is not None and not row["relative"] <= tolerance
+        ]
+        report["beyond_tolerance"] = beyond
+        if beyond or report["missing"] or report["extra"] or report["other_shape"]:
+            status = DIFFERS
+    if as_json:
+        screen.as_json(report)
+    else:
+        _show(report, against)
+    return status
+
+
+def _compare(artifact: Artifact, source: Source, against: Path, track: Any) -> dict[str, Any]:
+    check_unique(against, source.paths)
+    shapes = {path: tuple(leaf.shape) for path, leaf in artifact.leaves.items()}
+    common = [(i, path) for i, path in enumerate(source.paths) if path in shapes]
+    known, total = set(source.paths), Total()
+    rows, other_shape = [], []
+    for index, path in track(common, "comparing"):
+        if shapes[path] != tuple(source.leaves[index].shape):
+            other_shape.append(path)
+            continue
+        error = total.add(source.load(index), artifact.tensor(path))
+        rows.append({"path": path, "shape": list(shapes[path])} | error._asdict())
+    return {
+        "against": str(against),
+        "missing": [path for path in source.paths if path not in shapes],
+        "extra": [path for path in shapes if path not in known],
+        "other_shape": other_shape,
+        "errors": rows,
+        "total": total.error()._asdict(),
+    }
+
+
+def _show(report: dict[str, Any], against: Path | None) -> None:
+    if against is not None:
+        rows = [[row["path"], screen.shape(row["shape"]), *_cells(row)] for row in report["errors"]]
+        rows.append(["all floating-point numbers", "", *_cells(report["total"])])
+        screen.table(["tensor", "shape", *Error._fields], rows)
+        for field, what in (
+            ("missing", f"only in {against}"),
+            ("extra", "only in the file"),
+            ("other_shape", "another shape"),
+            ("beyond_tolerance", "beyond the tolerance"),
+        ):
+            for path in report[field]:
+                screen.line(f"{what}: {path}")
+    screen.line(f"{report['file']}: whole, {report['tensors']} tensors")
+
+
+def _cells(error: dict[str, float]) -> list[str]:
+    return [f"{error['relative']:.4g}", f"{error['largest']:.4g}", f"{error['cosine']:.6f}"]

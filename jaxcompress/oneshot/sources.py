@@ -1,0 +1,58 @@
+"""Where tensors come from, one at a time: shapes are known beforehand, values only when asked."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from jaxcompress.outline import Outline, outline
+from jaxcompress.trees import PyTree, named_leaves
+
+T = TypeVar("T")
+
+Track = Callable[[Sequence[T], str], Iterable[T]]
+"""`track(steps, what)` gives the steps as they are, and may show how far they are."""
+
+
+class Source(Protocol):
+    """A tree of which one tensor at a time is in memory.
+
+    Attributes:
+        paths: path of each leaf, in the order of `jax.tree.leaves`.
+        leaves: shape and dtype of each leaf (`jax.ShapeDtypeStruct`, or the array).
+        outline: structure of the tree, as `jaxcompress.outline.outline` gives it.
+    """
+
+    paths: list[str]
+    leaves: list[Any]
+    outline: Outline
+
+    def load(self, index: int) -> np.ndarray:
+        """Return a leaf. By number, not by path: two leaves may have one path."""
+        ...
+
+
+class TreeSource:
+    """A tree that is in memory already."""
+
+    def __init__(self, tree: PyTree) -> None:
+        """Take any pytree of arrays."""
+        self.named = named_leaves(tree)
+        self.paths, self.leaves = self.named.paths, self.named.leaves
+        self.outline = outline(tree, lambda node: False)
+
+    def load(self, index: int) -> np.ndarray:
+        """Return a leaf as it is."""
+        return np.asarray(self.leaves[index])
+
+
+def untracked(steps: Sequence[T], what: str) -> Iterable[T]:
+    """Track nothing."""
+    del what
+    return steps
+
+
+def plain_bytes(leaf: Any) -> int:
+    """Return the bytes of a leaf as it is."""
+    return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize

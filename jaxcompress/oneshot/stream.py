@@ -1,0 +1,130 @@
+"""Compression without training, a leaf at a time: prune by magnitude, then share what is left.
+
+Memory stays near what one tensor needs: the threshold of all layers is found by counting.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.checks import check_finite
+from jaxcompress.leaves import Clustered
+from jaxcompress.oneshot.sources import Source, Track, untracked
+from jaxcompress.prune.masks import removed_count
+from jaxcompress.prune.thresholds import Threshold, find_threshold, remove_smallest
+from jaxcompress.trees import NamedLeaves, Scope, in_scope, is_floating, kernels
+
+Quantizer = Callable[[str, np.ndarray], Clustered]
+"""Shares the weights of one tensor, given with its path; exact zeros stay zeros."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """Which weights of a source stay: settled once, applied as often as need be.
+
+    Attributes:
+        source: where the tensors come from.
+        chosen: for each leaf whether it is in the scope.
+        threshold: None if nothing is removed.
+    """
+
+    source: Source
+    chosen: list[bool]
+    threshold: Threshold | None
+
+    def leaves(self, *, track: Track = untracked) -> Iterator[tuple[int, np.ndarray]]:
+        """Give the number and the pruned tensor of each leaf in the scope, one at a time.
+
+        Raises:
+            ValueError: NaN or infinite weights, naming the tensor.
+        """
+        ties_left = self.threshold.ties_kept if self.threshold else 0
+        for index in track([i for i, pick in enumerate(self.chosen) if pick], "sampling"):
+            tensor, ties_left = self._pruned(index, ties_left)
+            yield index, tensor
+
+    def share(self, quantizer: Quantizer, *, track: Track = untracked) -> Iterator[tuple[str, Any]]:
+        """Give path and leaf of the whole tree in order, those in the scope pruned and shared.
+
+        Raises:
+            ValueError: NaN or infinite weights, naming the tensor.
+        """
+        ties_left = self.threshold.ties_kept if self.threshold else 0
+        for index in track(range(len(self.chosen)), "sharing"):
+            path = self.source.paths[index]
+            if self.chosen[index]:
+                tensor, ties_left = self._pruned(index, ties_left)
+                yield path, quantizer(path, tensor)
+            else:
+                yield path, self.source.load(index)
+
+    def _pruned(self, index: int, ties_left: int) -> tuple[np.ndarray, int]:
+        tensor = self.source.load(index)
+        check_finite(self.source.paths[index], tensor)
+        if self.threshold is None:
+            return tensor, ties_left
+        return remove_smallest(tensor, self.threshold, ties_left)
+
+
+def prune(
+    source: Source, sparsity: float, *, scope: Scope = kernels, track: Track = untracked
+) -> Pruning:
+    """Settle which weights stay: those of the largest `|w|` over all leaves in the scope.
+
+    The same weights as `magnitude_mask` keeps, without their being in memory together.
+
+    Args:
+        source: where the tensors come from.
+        sparsity: fraction of the weights in the scope to remove, in [0, 1).
+        scope: which leaves are compressed.
+        track: shows progress.
+
+    Raises:
+        ValueError: a sparsity outside [0, 1), NaN or infinite weights, an empty scope.
+        TypeError: the scope chooses a leaf that is not of floating-point numbers.
+    """
+    named = NamedLeaves(source.paths, source.leaves, None)
+    chosen = in_scope(named, scope)
+    picked = [index for index, pick in enumerate(chosen) if pick]
+    for index in picked:
+        if not is_floating(source.leaves[index]):
+            raise TypeError(
+                f"{source.paths[index]}: leaves in the scope must be of floating-point numbers, "
+                f"got {source.leaves[index].dtype}; leave it out of the scope."
+            )
+    sizes = [int(np.prod(source.leaves[index].shape)) for index in picked]
+    removed = removed_count("params", sparsity, sum(sizes))
+    if not removed:
+        return Pruning(source=source, chosen=chosen, threshold=None)
+
+    def tensors() -> Iterator[np.ndarray]:
+        for index in track(picked, "ranking"):
+            tensor = source.load(index)
+            check_finite(source.paths[index], tensor)
+            yield tensor
+
+    width = max(32, *(8 * np.dtype(source.leaves[index].dtype).itemsize for index in picked))
+    return Pruning(
+        source=source, chosen=chosen, threshold=find_threshold(tensors, removed, width=width)
+    )
+
+
+def by_technique(technique: Callable[..., Any]) -> Quantizer:
+    """Return the quantizer that shares one tensor by a technique for trees.
+
+    A tensor of fewer distinct weights than clusters keeps them all; no warning says so.
+
+    Args:
+        technique: from a tree and a `scope` to the tree with `Clustered` leaves, such as
+            `functools.partial(kmeans, k=16)`.
+    """
+
+    def quantizer(path: str, tensor: np.ndarray) -> Clustered:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*fewer than the .* clusters")
+            return technique({path: tensor}, scope=lambda path, leaf: True)[path]
+
+    return quantizer

@@ -1,0 +1,129 @@
+"""Files of a wanted size: how dear bits must be, guessed from samples and settled by real files."""
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from jaxcompress.cluster import entropy_constrained, high_rate_weight, size_importance
+from jaxcompress.oneshot.sources import Track, plain_bytes, untracked
+from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
+
+_SAMPLE = 1 << 14  # weights of a tensor that stand for all of them
+_ROUNDING = 0.4  # of steps; bits pull weights towards zero
+_FINEST, _COARSEST = 2.0**-10, 2.0**8  # steps tried, per root mean square weight
+_ROUNDS = 6
+_CLOSE = 0.985  # share of the size from which on nothing better is sought
+_MARGIN = 0.996  # aimed at after the first file, so that the next ones do not overshoot
+
+Attempt = Callable[[Quantizer, float], int]
+"""`attempt(quantizer, rate_weight)` makes the file and returns its size in bytes."""
+
+
+class Sketch:
+    """A sample of each tensor, from which the size at a step of quantization is guessed."""
+
+    def __init__(self, tensors: Iterable[tuple[np.ndarray, float]]) -> None:
+        """Take the tensors to be shared and their importance, one at a time."""
+        random = np.random.default_rng(0)
+        self._samples: list[np.ndarray] = []
+        self._sizes: list[tuple[int, int]] = []
+        for tensor, importance in tensors:
+            flat = tensor.ravel()
+            if flat.size > _SAMPLE:
+                flat = flat[random.integers(0, flat.size, _SAMPLE)]
+            self._samples.append(math.sqrt(importance) * np.abs(flat.astype(np.float64)))
+            self._sizes.append((tensor.size, tensor.itemsize))
+        squares = [np.mean(sample**2) for sample in self._samples]
+        weights = [size for size, _ in self._sizes]
+        self.scale = math.sqrt(np.average(squares, weights=weights)) or 1.0
+
+    def guess_bytes(self, step: float) -> float:
+        """Return about how many bytes codes and codebooks take if values lie `step` apart.
+
+        Of a tensor of importance i they lie `step / sqrt(i)` apart.
+        """
+        total = 0.0
+        for sample, (size, itemsize) in zip(self._samples, self._sizes, strict=True):
+            levels = np.floor(np.minimum(sample / step, 1e6) + _ROUNDING).astype(np.int64)
+            counts = np.bincount(levels)
+            counts = counts[counts > 0]
+            bits = counts @ np.log2(sample.size / counts) + np.count_nonzero(levels)  # and signs
+            total += bits / 8 * size / sample.size + 2 * (len(counts) - 1) * itemsize
+        return float(total)
+
+    def step_for(self, size_bytes: float) -> float:
+        """Return the finest step at which the guess is at most `size_bytes`."""
+        low, high = self.scale * _FINEST, self.scale * _COARSEST
+        if self.guess_bytes(low) <= size_bytes:
+            return low
+        while high > 1.0005 * low:
+            middle = math.sqrt(low * high)
+            low, high = (low, middle) if self.guess_bytes(middle) <= size_bytes else (middle, high)
+        return high
+
+
+def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track = untracked) -> None:
+    """Make files until one is at most `target_bytes` and close to it.
+
+    Small tensors are shared finer (`size_importance`); each file corrects what the sketch guesses.
+    Whoever attempts keeps the largest that fits.
+
+    Args:
+        pruning: which weights stay, and where they come from.
+        target_bytes: size of the file, at most.
+        attempt: makes a file.
+        track: shows progress.
+
+    Raises:
+        ValueError: no file fits; says how small the smallest was.
+    """
+    paths, leaves = pruning.source.paths, pruning.source.leaves
+    shared = {index: leaves[index] for index, pick in enumerate(pruning.chosen) if pick}
+    importance = size_importance(shared, scope=lambda path, leaf: True)
+    sketch = Sketch(
+        (tensor, float(importance(paths[index], tensor)))
+        for index, tensor in pruning.leaves(track=track)
+    )
+    other_bytes = sum(
+        plain_bytes(leaf)
+        for leaf, pick in zip(pruning.source.leaves, pruning.chosen, strict=True)
+        if not pick
+    )
+    seen: dict[float, tuple[float, int]] = {}
+    wanted, smallest = float(target_bytes - other_bytes), math.inf
+    for _ in range(_ROUNDS):
+        step = sketch.step_for(max(wanted, 1.0))
+        if step in seen:
+            break
+        rate_weight = high_rate_weight(step)
+        technique = functools.partial(
+            entropy_constrained, rate_weight=rate_weight, importance=importance
+        )
+        size = attempt(by_technique(technique), rate_weight)
+        if _CLOSE * target_bytes <= size <= target_bytes:
+            return
+        seen[step], smallest = (sketch.guess_bytes(step), size), min(smallest, size)
+        wanted = _corrected(list(seen.values()), _MARGIN * target_bytes, other_bytes)
+    if smallest > target_bytes:
+        raise ValueError(
+            f"target size: a file of at most {target_bytes:,} bytes cannot be made, the smallest "
+            f"reached {smallest:,}; raise it, remove more weights, or take more tensors into the "
+            "scope."
+        )
+
+
+def _corrected(points: list[tuple[float, int]], goal: float, other_bytes: int) -> float:
+    """Return the guess at which the size will be `goal`, on a line through what was seen.
+
+    Args:
+        points: guesses of the sketch, and the sizes of the files.
+        goal: size wanted.
+        other_bytes: about the size where the guess is zero, for a line through one point.
+    """
+    (guess, size), *others = sorted(points, key=lambda point: abs(point[1] - goal))
+    across = [point for point in others if (point[1] > goal) != (size > goal)]
+    before = [*across, *others, (0.0, min(other_bytes, size - 1))][0]
+    rise, run = size - before[1], guess - before[0]
+    return guess + (goal - size) * (run / rise if rise * run > 0 else 1.0)

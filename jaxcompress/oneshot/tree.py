@@ -1,0 +1,90 @@
+"""Compression of a trained network in one call: no data, no training."""
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jaxcompress.cluster import check_clusters, kmeans
+from jaxcompress.leaves import dense
+from jaxcompress.oneshot.files import write_leaves
+from jaxcompress.oneshot.sources import TreeSource
+from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
+from jaxcompress.oneshot.target import aim
+from jaxcompress.trees import PyTree, Scope, is_traced, kernels
+
+
+def compress(
+    params: PyTree,
+    *,
+    sparsity: float = 0.0,
+    clusters: int = 16,
+    target_bytes: int | None = None,
+    scope: Scope = kernels,
+) -> PyTree:
+    """Prune and share the weights of a trained network, without data and without training.
+
+    `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`: weights of the
+    smallest magnitude over all leaves go, the others share `clusters` values a leaf. Without
+    fine-tuning accuracy falls early: above a sparsity of a quarter or so, train with `hold_mask`.
+
+    Args:
+        params: any pytree of concrete arrays; compressed leaves in it are made dense first.
+        sparsity: fraction of the weights in the scope to remove, in [0, 1).
+        clusters: values that a leaf may use beside zero, 1 to 1024; a leaf of fewer distinct
+            weights keeps them all.
+        target_bytes: size that the file of `save` shall have at most, with the layout "entropy";
+            `entropy_constrained` then takes the place of `kmeans`, as fine as fits.
+        scope: which leaves are compressed.
+
+    Returns:
+        `params` with `Clustered` leaves in the scope, all others as they are; for `save`.
+
+    Raises:
+        ValueError: a value out of range, NaN or infinite weights, an empty scope, a size that
+            cannot be met.
+        TypeError: called under `jit`, or the scope chooses leaves of other numbers than floats.
+
+    Example:
+        >>> import numpy as np
+        >>> params = {"kernel": np.array([[0.1, 2.0], [-3.0, 2.2]])}
+        >>> small = compress(params, sparsity=0.25, clusters=2)
+        >>> dense(small)["kernel"].round(2).tolist()
+        [[0.0, 2.1], [-3.0, 2.1]]
+
+    Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, without its training.
+    """
+    check_clusters(clusters)
+    if is_traced(params):
+        raise TypeError("compress: weights must be concrete, got tracers; call it outside of jit.")
+    source = TreeSource(dense(params))
+    pruning = prune(source, sparsity, scope=scope)
+    if target_bytes is None:
+        leaves = list(pruning.share(by_technique(functools.partial(kmeans, k=clusters))))
+    else:
+        leaves = _within(pruning, target_bytes)
+    return source.named.rebuild(
+        [
+            leaf if pick else original
+            for (_, leaf), pick, original in zip(leaves, pruning.chosen, source.leaves, strict=True)
+        ]
+    )
+
+
+def _within(pruning: Pruning, target_bytes: int) -> list[tuple[str, Any]]:
+    """Return path and leaf of the tree whose file is the largest that fits."""
+    best, best_size = [], 0
+
+    def attempt(quantizer: Quantizer, rate_weight: float) -> int:
+        nonlocal best, best_size
+        del rate_weight
+        leaves = list(pruning.share(quantizer))
+        size = write_leaves(file, leaves, pruning.source.outline, layout="entropy")
+        if best_size < size <= target_bytes:
+            best, best_size = leaves, size
+        return size
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "attempt.npz"
+        aim(pruning, target_bytes, attempt)
+    return best

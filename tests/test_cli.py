@@ -1,0 +1,542 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from types import SimpleNamespace
+
+import jax
+import ml_dtypes
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from click.testing import CliRunner
+from flax import serialization
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import jaxcompress as jc
+from jaxcompress import codec
+from jaxcompress.cli import cli
+from jaxcompress.cli.sizes import Size
+from jaxcompress.leaves import is_compressed
+from jaxcompress.trees import named_leaves
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape, dtype=np.float32):
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+def weights():
+    return {
+        "layer.weight": normal(20, 30),
+        "layer.bias": normal(30),
+        "half/größe [bold]": normal(8, 9, dtype=np.float16),
+        "brain": normal(8, 9, dtype=ml_dtypes.bfloat16),
+        "double": normal(6, 7, dtype=np.float64),
+        "steps": np.arange(12, dtype=np.int64).reshape(3, 4),
+        "flags": np.array([[True, False]]),
+        "scalar": np.array(3.5, np.float32),
+        "empty": np.zeros((0, 4), np.float32),
+    }
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(codec, "describe", getattr(codec, "describe", describe), raising=False)
+    return tmp_path
+
+
+def describe(path):
+    """What the codec tells of a file, where it cannot tell itself: bytes are not attributed."""
+    named = named_leaves(jc.load_compressed(path), is_leaf=is_compressed)
+    tensors = []
+    for name, leaf in zip(named.paths, named.leaves, strict=True):
+        dense = np.asarray(jc.dense(leaf))
+        shared = isinstance(leaf, jc.Clustered)
+        tensors.append(
+            SimpleNamespace(
+                path=name,
+                shape=dense.shape,
+                dtype=dense.dtype.name,
+                form="clustered" if shared else "dense",
+                packing="csr" if shared else "",
+                k=len(leaf.codebook) if shared else None,
+                nonzero=int(np.count_nonzero(dense)),
+                stored_bytes=float(dense.nbytes),
+                bound_bytes=jc.entropy_bound_bytes(leaf),
+            )
+        )
+    return SimpleNamespace(
+        file_bytes=path.stat().st_size, manifest=jc.inspect(path), tensors=tensors
+    )
+
+
+def run(*words, status=0):
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == status, (done.stdout, done.stderr)
+    if status in (2, 3):
+        assert re.fullmatch(r"jaxcompress: [^\n]+\n", done.stderr), done.stderr
+        assert not done.stdout
+    return SimpleNamespace(out=done.stdout, err=done.stderr)
+
+
+def refused(*words, status=2):
+    return run(*words, status=status).err
+
+
+def bits(array):
+    return np.asarray(array).reshape(-1).view(np.uint8).tobytes()
+
+
+def assert_exact(tensors, expected):
+    assert set(tensors) == set(expected)
+    for name, array in expected.items():
+        assert tensors[name].dtype == array.dtype and tensors[name].shape == array.shape, name
+        assert bits(tensors[name]) == bits(array), name
+
+
+def test_pack_gives_what_compress_gives(here):
+    tensors = weights()
+    save_file(tensors, "m.safetensors", metadata={"format": "pt"})
+    said = run("pack", "m.safetensors", "--sparsity", 0.5, "--clusters", 4)
+    size = (here / "m.npz").stat().st_size
+    assert said.out.startswith(f"m.npz: {size:,} bytes of ") and not said.err
+    expected = jc.dense(jc.compress(tensors, sparsity=0.5, clusters=4))
+    assert_exact(jc.load("m.npz"), {name: np.asarray(a) for name, a in expected.items()})
+    pack = {"sparsity": 0.5, "quantizer": "kmeans", "clusters": 4}
+    assert jc.inspect("m.npz")["metadata"] == {"pack": pack, "safetensors": {"format": "pt"}}
+    assert_exact(load_file("m.safetensors"), tensors)
+
+
+def test_pack_meets_a_target_size(here):
+    save_file({"a": normal(200, 100), "bias": normal(20)}, "m.safetensors")
+    run("pack", "m.safetensors", "--target-size", "6KB", "--sparsity", 0.3)
+    assert 0.9 * 6_000 < (here / "m.npz").stat().st_size <= 6_000
+    assert jc.inspect("m.npz")["metadata"]["pack"]["rate_weight"] > 0
+    before = (here / "m.npz").read_bytes()
+    words = ["pack", "m.safetensors", "-o", "m.npz", "--target-size"]
+    assert "cannot be made, the smallest reached" in refused(*words, "500")
+    assert (here / "m.npz").read_bytes() == before and len(list(here.iterdir())) == 2
+
+
+@pytest.mark.parametrize("quantizer", ["uniform", "entropy"])
+def test_pack_takes_other_quantizers(here, quantizer):
+    tensors = {"a": normal(40, 50)}
+    save_file(tensors, "m.safetensors")
+    run("pack", "m.safetensors", "--quantizer", quantizer, "--step", 0.1)
+    largest = np.abs(jc.load("m.npz")["a"] - tensors["a"]).max()
+    assert 0.02 < largest < (0.0501 if quantizer == "uniform" else 0.3)
+
+
+def test_bars_on_a_terminal_leave_stdout_alone(here, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    save_file({"a": normal(20, 10)}, "m.safetensors")
+    said = run("pack", "m.safetensors", "--sparsity", 0.3)
+    assert said.out.startswith("m.npz: ") and "\x1b" in said.err and "\x1b" not in said.out
+
+
+def test_packing_twice_gives_the_same_bytes(here):
+    save_file(weights(), "m.safetensors")
+    run("pack", "m.safetensors", "-o", "a.npz")
+    run("pack", "m.safetensors", "-o", "b.npz")
+    assert (here / "a.npz").read_bytes() == (here / "b.npz").read_bytes()
+
+
+def test_safetensors_survive_the_round_trip_exactly(here):
+    tensors = weights()
+    save_file(tensors, "m.safetensors", metadata={"format": "pt", "a": "é"})
+    run("pack", "m.safetensors", "--clusters", 1024, "--scope", "layer")
+    run("unpack", "m.npz", "-o", "back.safetensors")
+    assert_exact(load_file("back.safetensors"), tensors)
+    with safe_open("back.safetensors", framework="np") as file:
+        assert file.metadata() == {"format": "pt", "a": "é"}
+    run("verify", "m.npz", "--against", "back.safetensors", "--tolerance", 0)
+
+
+def test_npz_survives_the_round_trip_and_is_never_the_default_output(here):
+    tensors = {name: a for name, a in weights().items() if name != "brain"}
+    tensors["layer.weight"] = np.asfortranarray(tensors["layer.weight"])
+    np.savez("m.npz", **tensors)
+    before = (here / "m.npz").read_bytes()
+    run("pack", "m.npz", "--clusters", 1024)
+    assert (here / "m.npz").read_bytes() == before
+    run("unpack", "m.small.npz", "-o", "back.npz")
+    with np.load("back.npz") as back:
+        assert_exact(dict(back), tensors)
+
+
+def test_msgpack_keeps_its_nesting(here):
+    tree = {
+        "params": {"dense": {"kernel": normal(5, 4), "bias": normal(4)}},
+        "brain": normal(3, 3, dtype=ml_dtypes.bfloat16),
+        "step": 7,
+        "rate": np.float32(0.5),
+        "nothing": None,
+    }
+    (here / "m.msgpack").write_bytes(serialization.msgpack_serialize(tree))
+    run("pack", "m.msgpack", "--clusters", 1024)
+    run("unpack", "m.npz", "-o", "back.msgpack")
+    back = serialization.msgpack_restore((here / "back.msgpack").read_bytes())
+    assert jax.tree.structure(back) == jax.tree.structure(tree)
+    for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(back), strict=True):
+        assert bits(a) == bits(b)
+    run("unpack", "m.npz", "-o", "flat.safetensors")
+    assert "params/dense/kernel" in load_file("flat.safetensors")
+    run("verify", "m.npz", "--against", "m.msgpack", "--tolerance", 0)
+
+
+@pytest.mark.parametrize("step", [False, True])
+def test_orbax_folders_keep_their_nesting(here, step):
+    tree = {"a": {"kernel": normal(5, 4)}, "l": [normal(3), np.array(2)], "none": None}
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(here / "ckpt" / "default" if step else here / "ckpt", tree)
+    run("pack", "ckpt", "--clusters", 1024)
+    back = jc.load("ckpt.npz")
+    assert jax.tree.structure(back) == jax.tree.structure(tree)
+    for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(back), strict=True):
+        assert bits(a) == bits(b)
+    assert "must not lie in the input" in refused("pack", "ckpt", "-o", "ckpt/default/m.npz")
+
+
+def test_verify_measures_errors_by_hand(here):
+    zero, steps = np.zeros((1, 2), "f"), np.arange(99)
+    save_file({"a": np.float32([[3, 0], [0, 4]]), "zero": zero, "steps": steps}, "a.safetensors")
+    jc.save("m.npz", {"a": np.float32([[3, 0], [0, 3]]), "zero": zero, "steps": steps})
+    report = json.loads(run("verify", "m.npz", "--against", "a.safetensors", "--json").out)
+    errors = {row["path"]: row for row in report["errors"]}
+    assert errors["a"]["relative"] == pytest.approx(1 / 5) and errors["a"]["largest"] == 1
+    assert report["total"]["relative"] == errors["a"]["relative"]  # positions are no weights
+    assert errors["a"]["cosine"] == pytest.approx(21 / (5 * 18**0.5))
+    assert errors["zero"] == {
+        "path": "zero", "shape": [1, 2], "relative": 0, "largest": 0, "cosine": 1,
+    }  # fmt: skip
+    run("verify", "m.npz", "--against", "a.safetensors", "--tolerance", 0.2001)
+    said = run("verify", "m.npz", "--against", "a.safetensors", "--tolerance", 0.19, status=1)
+    assert "beyond the tolerance: a" in said.out
+
+
+def test_verify_sees_missing_extra_reshaped_and_infinitely_wrong_tensors(here):
+    save_file(
+        {"a": normal(2, 2), "b": normal(2, 3), "c": np.zeros((2, 2), "f"), "n": np.float32([0])},
+        "a.safetensors",
+    )
+    n = np.float32([np.nan])
+    jc.save("m.npz", {"b": normal(3, 2), "c": np.ones((2, 2), "f"), "d": normal(2), "n": n})
+    said = run("verify", "m.npz", "--against", "a.safetensors", "--json", status=1).out
+    report = json.loads(said)
+    assert (report["missing"], report["extra"], report["other_shape"]) == (["a"], ["d"], ["b"])
+    assert [row["relative"] for row in report["errors"]] == [None, None]
+    words = ["verify", "m.npz", "--against", "a.safetensors", "--tolerance", 1e9]
+    said = run(*words, status=1).out
+    assert "only in a.safetensors: a" in said and "beyond the tolerance: n" in said
+
+
+def test_verify_alone_reads_the_whole_file(here):
+    jc.save("m.npz", jc.compress(weights() | {"nan": np.float32([np.nan])}))
+    assert run("verify", "m.npz").out == "m.npz: whole, 10 tensors\n"
+    assert json.loads(run("verify", "m.npz", "--json").out) == {"file": "m.npz", "tensors": 10}
+
+
+def test_inspect_says_what_each_tensor_takes(here):
+    save_file(weights(), "m.safetensors")
+    run("pack", "m.safetensors", "--sparsity", 0.5, "--clusters", 4)
+    report = json.loads(run("inspect", "m.npz", "--json").out)
+    rows = {row["path"]: row for row in report["tensors"]}
+    assert set(rows) == set(weights()) and report["metadata"]["pack"]["clusters"] == 4
+    assert rows["layer.weight"]["k"] == 4 and rows["layer.bias"]["k"] is None
+    assert rows["layer.weight"]["shape"] == [20, 30] and rows["empty"]["weights"] == 0
+    assert rows["brain"]["dense_bytes"] == 2 * 8 * 9
+    loaded = jc.load("m.npz")
+    assert rows["layer.weight"]["nonzero"] == np.count_nonzero(loaded["layer.weight"])
+    total = report["total"]
+    assert total["file_bytes"] == (here / "m.npz").stat().st_size
+    assert total["dense_bytes"] == sum(a.nbytes for a in weights().values())
+    shown = run("inspect", "m.npz").out
+    assert "half/größe [bold]" in shown and "20x30" in shown and "total of 9" in shown
+
+
+def test_diff_names_what_differs(here):
+    tensors = weights()
+    jc.save("a.npz", jc.compress(tensors, clusters=4))
+    run("diff", "a.npz", "a.npz")
+    other = {name: a for name, a in tensors.items() if name != "flags"}
+    other |= {"new": normal(3), "scalar": np.array(7, np.float32), "steps": np.arange(3)}
+    jc.save("b.npz", jc.compress(other, clusters=3, scope=jc.matching("layer|half|double")))
+    report = json.loads(run("diff", "a.npz", "b.npz", "--json", status=1).out)
+    assert report["only_in_first"] == ["flags"] and report["only_in_second"] == ["new"]
+    changed = {row["path"]: row for row in report["changed"]}
+    assert changed["scalar"]["relative"] == 1 and changed["layer.weight"]["k"] == [4, 3]
+    assert changed["steps"]["shape"] == [[3, 4], [3]] and changed["brain"]["form"][1] == "dense"
+    assert set(changed) == {
+        "scalar",
+        "layer.weight",
+        "steps",
+        "brain",
+        "double",
+        *["half/größe [bold]"],
+    }
+    shown = run("diff", "a.npz", "b.npz", status=1).out
+    assert "only in a.npz: flags" in shown and "shape 3x4 -> 3" in shown
+
+
+HOSTILE = {
+    "empty.safetensors": b"",
+    "text.safetensors": b"this is not what its name says, by far",
+    "huge.safetensors": b"\xff" * 64,
+    "empty.npz": b"",
+    "text.npz": b"PK\x03\x04 and then nothing",
+    "empty.msgpack": b"",
+    "text.msgpack": b"\xc1\xc1\xc1",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_files_that_are_not_what_their_suffix_says(here, name):
+    (here / name).write_bytes(HOSTILE[name])
+    assert name in refused("pack", name, "-o", "out.npz", status=3)
+    assert not (here / "out.npz").exists() and len(list(here.iterdir())) == 1
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "npz", "msgpack"])
+def test_truncated_files(here, suffix):
+    tensors = {"a": normal(30, 30)}
+    save_file(tensors, "m.safetensors")
+    np.savez("m.npz", **tensors)
+    (here / "m.msgpack").write_bytes(serialization.msgpack_serialize(tensors))
+    data = (here / f"m.{suffix}").read_bytes()
+    for end in (4, 9, len(data) // 2, len(data) - 1):
+        (here / f"cut.{suffix}").write_bytes(data[:end])
+        assert f"cut.{suffix}" in refused("pack", f"cut.{suffix}", "-o", "out.npz", status=3)
+    assert not (here / "out.npz").exists()
+
+
+def test_damaged_results_have_a_status_of_their_own(here):
+    jc.save("m.npz", jc.compress(weights()))
+    data = bytearray((here / "m.npz").read_bytes())
+    data[len(data) // 2] ^= 255
+    (here / "bad.npz").write_bytes(data)
+    (here / "cut.npz").write_bytes(data[:-40])
+    np.savez("plain.npz", a=np.ones(3))
+    for name in ("bad.npz", "cut.npz", "plain.npz"):
+        assert name in refused("verify", name, status=3)
+        assert name in refused("unpack", name, status=3)
+    assert not list(here.glob("*.safetensors"))
+
+
+def test_arrays_of_objects_are_never_unpickled(here):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, ("exploded",)
+
+    np.savez("m.npz", fine=np.ones((2, 2)), bad=np.array([Bomb()], object))
+    assert "m.npz: bad: dtype must be one of" in refused("pack", "m.npz", "-o", "o.npz")
+    np.savez("m.npz", text=np.array(["a", "b"]))
+    assert "m.npz: text: dtype must be one of" in refused("pack", "m.npz", "-o", "o.npz")
+    assert not (here / "exploded").exists()
+
+
+def test_npz_with_other_members_or_names_twice(here):
+    with zipfile.ZipFile("m.npz", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    assert "readme.txt: not an array" in refused("pack", "m.npz", "-o", "o.npz", status=3)
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile("m.npz", "w") as archive:
+        for _ in range(2):
+            archive.writestr("a.npy", b"")
+    assert "unique" in refused("pack", "m.npz", "-o", "o.npz", status=3)
+
+
+def test_what_is_compressed_already_is_refused(here):
+    jc.save("m.npz", {"a": np.ones((2, 2))})
+    assert "compressed already" in refused("pack", "m.npz", "-o", "o.npz")
+    assert "compressed already" in refused("verify", "m.npz", "--against", "m.npz")
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model"])
+def test_unknown_suffixes(here, name):
+    (here / name).write_bytes(b"x")
+    assert "weights must be .safetensors, .npz" in refused("pack", name)
+    jc.save("m.npz", {"a": np.ones(2)})
+    assert "the output must be .safetensors" in refused("unpack", "m.npz", "-o", f"o-{name}")
+
+
+def test_names_that_collide(here):
+    jc.save("m.npz", {"a": {"b": np.ones(2)}, "a/b": np.zeros(2)})
+    for words in (["unpack", "m.npz"], ["verify", "m.npz"], ["diff", "m.npz", "m.npz"]):
+        assert "m.npz: a/b: a name must mean one tensor" in refused(*words)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("sparsity", [0, 0.5])
+def test_bad_weights_are_named(here, value, sparsity):
+    bad = normal(4, 4)
+    bad[1, 2] = value
+    save_file({"fine": normal(3, 3), "broken": bad}, "m.safetensors")
+    said = refused("pack", "m.safetensors", "--sparsity", sparsity)
+    assert "broken: weights must be finite, got 1" in said and "(1, 2)" in said
+    assert [path.name for path in here.iterdir()] == ["m.safetensors"]
+
+
+def test_outputs_that_would_destroy_something(here):
+    save_file({"a": normal(3, 3)}, "m.safetensors")
+    (here / "link.safetensors").symlink_to("m.safetensors")
+    (here / "folder").mkdir()
+    for output, reason in (
+        ("m.safetensors", "must not be the input"),
+        ("link.safetensors", "must not be the input"),
+        ("folder", "found a folder"),
+        ("missing/m.npz", "folder of the output is missing"),
+    ):
+        assert reason in refused("pack", "m.safetensors", "-o", output)
+    run("pack", "m.safetensors")
+    assert "exists already" in refused("pack", "m.safetensors")
+    run("pack", "m.safetensors", "-o", "m.npz")
+    assert "exists already" in refused("unpack", "m.npz")
+    assert "must not be the input" in refused("unpack", "m.npz", "-o", "m.npz")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sparsity", "90"], "sparsity must be in [0, 1), got 90"),
+        (["--sparsity", "nan"], "sparsity must be in [0, 1)"),
+        (["--clusters", "0"], "k must be in 1 to 1024, got 0"),
+        (["--clusters", "x"], "'x' is not a valid integer"),
+        (["--scope", "nothing"], "no leaf is chosen out of 2"),
+        (["--scope", "("], "is not a regular expression"),
+        (["--quantizer", "magic"], "'magic' is not one of"),
+        (["--step", "0.1"], "only the quantizers uniform and entropy take one"),
+        (["--quantizer", "uniform"], "the quantizer 'uniform' needs one"),
+        (["--quantizer", "uniform", "--clusters", "3"], "only kmeans takes a number"),
+        (["--target-size", "0"], "must be a size above zero, got '0'"),
+        (["--target-size", "1 mile"], "must be a size above zero"),
+        (["--target-size", "1MB", "--quantizer", "kmeans"], "only the quantizer entropy can aim"),
+        (["--layout", "best"], "'best' is not one of"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(here, words, message):
+    save_file({"a": normal(3, 3), "b": normal(3)}, "m.safetensors")
+    assert message in refused("pack", "m.safetensors", *words)
+    assert len(list(here.iterdir())) == 1
+
+
+def test_the_other_commands_refuse_in_one_line_too(here):
+    assert "does not exist" in refused("verify", "nope.npz")
+    assert "No such command" in refused("pakc")
+    jc.save("m.npz", {"a": np.ones(2)})
+    assert "come with --against" in refused("verify", "m.npz", "--tolerance", 0.1)
+    save_file({"a": np.ones(2)}, "m.safetensors")
+    words = ["verify", "m.npz", "--against", "m.safetensors", "--tolerance"]
+    assert "must be at least 0" in refused(*words, "-1")
+
+
+def test_names_cannot_steer_the_terminal(here):
+    jc.save("m.npz", {"\x1b[2Jgone\nx": np.ones(2)})
+    for words in (["inspect", "m.npz"], ["diff", "m.npz", "m.npz"]):
+        assert "\x1b" not in run(*words).out
+    save_file({"\x1b[2Jbad": np.full((2, 2), np.nan)}, "m.safetensors")
+    assert "\\x1b[2Jbad: weights must be finite" in refused("pack", "m.safetensors", "-o", "o.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("400KB", 400_000), ("400 kb", 400_000), ("1.5MiB", 1_572_864), ("7", 7), ("2g", 2 * 10**9)],
+)
+def test_sizes(text, count):
+    assert Size().convert(text, None, None) == count
+
+
+def test_missing_extras_are_named(here, monkeypatch):
+    (here / "m.msgpack").write_bytes(b"")
+    (here / "ckpt").mkdir()
+    assert "holds _METADATA" in refused("pack", "ckpt")
+    (here / "ckpt" / "_METADATA").write_bytes(b"")
+    for name in ("flax", "orbax", "orbax.checkpoint"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("m.msgpack", "ckpt"):
+        assert "pip install 'jaxcompress[run]'" in refused("pack", name)
+
+
+def test_help_states_the_exit_statuses():
+    for words in (["--help"], ["pack", "--help"], ["diff", "-h"]):
+        assert "130  interrupted" in run(*words).out
+    assert CliRunner().invoke(cli, []).exit_code == 2
+    assert re.search(r"version \d", run("--version").out)
+
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+
+
+def test_the_program_is_quiet_when_nobody_listens(here):
+    tensors = {f"tensor {i}": np.ones(2) for i in range(2000)}  # more than a pipe holds
+    jc.save("m.npz", tensors)
+    save_file(tensors, "a.safetensors")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxcompress.cli", "verify", "m.npz", "--against", "a.safetensors"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    process.stdout.close()
+    assert process.communicate(timeout=60)[1] == "" and process.returncode == 141
+
+
+INTERRUPTED = """
+import os, signal, sys
+from jaxcompress.cli import sources
+from jaxcompress.cli.command import main
+sources.SafetensorsSource.load = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+sys.argv[1:] = ["pack", "m.safetensors"]
+main()
+"""
+
+
+def test_ctrl_c_ends_in_one_line(here):
+    save_file({"a": normal(3, 3)}, "m.safetensors")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr.strip() == "jaxcompress: interrupted; files are as they were."
+    assert len(list(here.iterdir())) == 1
+
+
+MEMORY = """
+import resource, sys
+from click.testing import CliRunner
+from jaxcompress.cli import cli
+
+def peak_bytes(name):
+    done = CliRunner().invoke(cli, ["pack", name, "--sparsity", "0.95", "--clusters", "2"])
+    assert done.exit_code == 0, done.stderr
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+one = peak_bytes("one.safetensors")
+print(peak_bytes("many.safetensors") - one)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+def test_memory_stays_near_one_tensor(here):
+    many = {f"t{i:02}": normal(1024, 512) for i in range(1)}
+    save_file(many, "one.safetensors")
+    many |= {f"t{i:02}": many["t00"] for i in range(1, 64)}
+    save_file(many, "many.safetensors")
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ENVIRONMENT,
+    )
+    assert int(done.stdout) < 0.5 * 64 * 1024 * 512 * 4
