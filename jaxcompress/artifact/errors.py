@@ -1,5 +1,10 @@
 """The one error of files that are not what they should be."""
 
+import contextlib
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
 from typing import Any, Self
 
 
@@ -42,6 +47,24 @@ class ArtifactError(ValueError):
             expected=self.expected,
             found=self.found,
         )
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever a damaged file makes readers raise into one kind of error that names it.
+
+    Raises:
+        ArtifactError: naming the file.
+    """
+    try:
+        yield
+    except ArtifactError as error:
+        raise error.at(file=os.fspath(path)) from None
+    except (
+        *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError, IndexError),
+        *(NotImplementedError, OverflowError, RecursionError),
+    ) as error:
+        raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
 
 
 def _short(value: Any) -> str:

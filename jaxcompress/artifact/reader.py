@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxcompress.artifact import manifest
 from jaxcompress.artifact.archive import Member, Source, directory, inflate, opened
-from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.errors import ArtifactError, reading
 from jaxcompress.artifact.forms import read_leaf
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader
@@ -92,21 +92,16 @@ def _opened(
     path: str | os.PathLike[str], max_bytes: int
 ) -> Iterator[tuple[Source, dict[str, Member], dict[str, Any]]]:
     """Open a file and check all that can be checked without its streams."""
-    try:
-        with opened(path) as source:
-            members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
-            if MANIFEST not in members:
-                raise ArtifactError("the manifest is missing")
-            total = sum(member.size for member in members.values())
-            if members[MANIFEST].size > manifest.MOST_BYTES or total > max_bytes:
-                raise ArtifactError(
-                    "the streams take more than max_bytes allows",
-                    expected=f"<= {max_bytes} bytes",
-                    found=total,
-                )
-            data = inflate(source, MANIFEST, members[MANIFEST], STREAMS[MANIFEST])
-            yield source, members, manifest.decode(data.tobytes(), digest, max_bytes)
-    except ArtifactError as error:
-        raise error.at(file=os.fspath(path)) from None
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
-        raise ArtifactError(f"not readable ({error})"[:200], file=os.fspath(path)) from error
+    with reading(path), opened(path) as source:
+        members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
+        if MANIFEST not in members:
+            raise ArtifactError("the manifest is missing")
+        total = sum(member.size for member in members.values())
+        if members[MANIFEST].size > manifest.MOST_BYTES or total > max_bytes:
+            raise ArtifactError(
+                "the streams take more than max_bytes allows",
+                expected=f"<= {max_bytes} bytes",
+                found=total,
+            )
+        data = inflate(source, MANIFEST, members[MANIFEST], STREAMS[MANIFEST])
+        yield source, members, manifest.decode(data.tobytes(), digest, max_bytes)

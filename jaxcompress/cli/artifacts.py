@@ -1,33 +1,69 @@
 """Reading compressed files for the command: tensors by name, and what each of them takes."""
 
-import inspect
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress import codec
+from jaxcompress.artifact import reader
 from jaxcompress.cli.status import Refused
-from jaxcompress.leaves import is_compressed
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.leaves import Sparse, is_compressed
+from jaxcompress.metrics import entropy_bound_bytes
+from jaxcompress.trees import PyTree
+
+
+class Tensor(NamedTuple):
+    """A tensor of a file, its leaf still compressed.
+
+    Attributes:
+        leaf: as `load_compressed` gives it, of numpy arrays.
+        path: in the tree.
+        shape: of the dense tensor.
+        dtype: of the dense tensor.
+        form: dense, clustered or sparse.
+        packing: how its codes are stored; empty if it has none.
+        k: entries of its codebook; None if it has none.
+        stored_bytes: its share of the compressed streams.
+    """
+
+    leaf: Any
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    form: str
+    packing: str
+    k: int | None
+    stored_bytes: float
+
+    def dense(self) -> np.ndarray:
+        """Return the tensor itself."""
+        return np.asarray(self.leaf.dense() if is_compressed(self.leaf) else self.leaf)
+
+    def nonzero(self) -> int:
+        """Return how many of its weights are not zero."""
+        parts = self.leaf.values if isinstance(self.leaf, Sparse) else self.dense()
+        return int(np.count_nonzero(parts))
+
+    def bound_bytes(self) -> float:
+        """Return what a coder of one weight at a time cannot go below."""
+        return entropy_bound_bytes(self.leaf)
 
 
 class Artifact(NamedTuple):
-    """A file that has been read and checked, its leaves still compressed.
+    """A file that has been read and checked.
 
     Attributes:
-        tree: as `load_compressed` gives it.
-        leaves: leaf by path, in the order of the file.
+        tree: as `load_compressed` gives it, of numpy arrays.
+        tensors: by path, in the order of the file.
+        metadata: of the file.
+        file_bytes: its size.
     """
 
     tree: PyTree
-    leaves: dict[str, Any]
-
-    def tensor(self, path: str) -> np.ndarray:
-        """Return one tensor, made dense."""
-        leaf = self.leaves[path]
-        return np.asarray(leaf.dense() if is_compressed(leaf) else leaf)
+    tensors: dict[str, Tensor]
+    metadata: dict[str, Any]
+    file_bytes: int
 
 
 def read(path: Path, max_bytes: int | None = None) -> Artifact:
@@ -42,11 +78,24 @@ def read(path: Path, max_bytes: int | None = None) -> Artifact:
         Refused: two tensors have one path.
         OSError: it cannot be read.
     """
-    limit = {"max_bytes": max_bytes} if _knows_limits() else {}
-    tree = codec.load_compressed(path, **limit)
-    named = named_leaves(tree, is_leaf=is_compressed)
-    check_unique(path, named.paths)
-    return Artifact(tree, dict(zip(named.paths, named.leaves, strict=True)))
+    contents = reader.read(path, max_bytes=max_bytes)
+    check_unique(path, [info.path for info in contents.tensors])
+    tensors = {info.path: _tensor(info) for info in contents.tensors}
+    return Artifact(contents.tree, tensors, contents.manifest["metadata"], contents.file_bytes)
+
+
+def _tensor(info: reader.TensorInfo) -> Tensor:
+    entry = info.entry
+    return Tensor(
+        leaf=info.leaf,
+        path=info.path,
+        shape=tuple(entry["shape"]),
+        dtype=entry["dtype"],
+        form=entry["form"],
+        packing=entry.get("packing", ""),
+        k=entry.get("k"),
+        stored_bytes=info.stored_bytes,
+    )
 
 
 def check_unique(path: Path, names: list[str]) -> None:
@@ -61,20 +110,3 @@ def check_unique(path: Path, names: list[str]) -> None:
             f"{path}: {twice[0]}: a name must mean one tensor, got several; rename keys that hold "
             "a slash."
         )
-
-
-def describe(path: Path) -> Any:
-    """Return what each tensor of a file takes, without reading its values.
-
-    Raises:
-        ArtifactError: the file is damaged.
-        Refused: the codec cannot tell.
-    """
-    describe = getattr(codec, "describe", None)
-    if describe is None:
-        raise Refused(f"{path}: this version cannot describe files; upgrade jaxcompress.")
-    return describe(path)
-
-
-def _knows_limits() -> bool:
-    return "max_bytes" in inspect.signature(codec.load_compressed).parameters

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.archive import ArtifactError
+from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.cli.sources import check_storable
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.sources import TreeSource
@@ -31,7 +31,9 @@ def msgpack_source(path: Path) -> TreeSource:
     try:
         tree = restore(data)
     except Exception as error:  # msgpack raises what it likes on damaged bytes
-        raise ArtifactError(f"{path}: not a whole Flax msgpack file: {error}") from None
+        raise ArtifactError(
+            "not a whole Flax msgpack file", file=str(path), found=str(error)
+        ) from None
     return _arrays(path, tree)
 
 
@@ -71,7 +73,9 @@ def orbax_source(path: Path) -> TreeSource:
             plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
             tree = checkpointer.restore(folder, restore_args=plain)
     except Exception as error:  # nor does orbax have one kind of error
-        raise ArtifactError(f"{path}: not a whole orbax checkpoint: {error}") from None
+        raise ArtifactError(
+            "not a whole orbax checkpoint", file=str(path), found=str(error)
+        ) from None
     return _arrays(path, tree)
 
 

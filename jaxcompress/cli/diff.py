@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from jaxcompress.cli import screen
-from jaxcompress.cli.artifacts import check_unique, describe, read
+from jaxcompress.cli.artifacts import read
 from jaxcompress.cli.comparison import Total
+from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.status import DIFFERS, SAME
-from jaxcompress.cli.unpack import MAX_SIZE
 
 _FIELDS = ("shape", "dtype", "form", "packing", "k")
 
@@ -24,22 +24,17 @@ def diff(first: Path, second: Path, as_json: bool, max_size: int | None) -> int:
 
     relative is ||a - b|| / ||a|| with a from FIRST.
     """
-    sides = [describe(path) for path in (first, second)]
-    infos = []
-    for path, side in zip((first, second), sides, strict=True):
-        check_unique(path, [info.path for info in side.tensors])
-        infos.append({info.path: info for info in side.tensors})
-    read_first, read_second = read(first, max_size), read(second, max_size)
+    left, right = read(first, max_size), read(second, max_size)
     changed = []
-    for path in (path for path in infos[0] if path in infos[1]):
-        a, b = infos[0][path], infos[1][path]
+    for path in (path for path in left.tensors if path in right.tensors):
+        a, b = left.tensors[path], right.tensors[path]
         row: dict[str, Any] = {"path": path}
         for field in _FIELDS:
             values = [getattr(a, field), getattr(b, field)]
             if values[0] != values[1]:
                 row[field] = values
-        if tuple(a.shape) == tuple(b.shape):
-            error = Total().add(read_first.tensor(path), read_second.tensor(path))
+        if a.shape == b.shape:
+            error = Total().add(a.dense(), b.dense())
             if error.relative:
                 row["relative"] = error.relative
         if len(row) > 1:
@@ -47,9 +42,9 @@ def diff(first: Path, second: Path, as_json: bool, max_size: int | None) -> int:
             changed.append(row)
     report = {
         "files": [str(first), str(second)],
-        "file_bytes": [side.file_bytes for side in sides],
-        "only_in_first": [path for path in infos[0] if path not in infos[1]],
-        "only_in_second": [path for path in infos[1] if path not in infos[0]],
+        "file_bytes": [left.file_bytes, right.file_bytes],
+        "only_in_first": [path for path in left.tensors if path not in right.tensors],
+        "only_in_second": [path for path in right.tensors if path not in left.tensors],
         "changed": changed,
     }
     if as_json:

@@ -8,22 +8,24 @@ import click
 import numpy as np
 
 from jaxcompress.cli import screen
-from jaxcompress.cli.artifacts import describe
+from jaxcompress.cli.artifacts import Tensor, read
+from jaxcompress.cli.sizes import MAX_SIZE
 
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
-def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
+@MAX_SIZE
+def inspect(model: Path, as_json: bool, max_size: int | None) -> None:  # noqa: FBT001
     """Show what MODEL holds: form, sparsity, values, bits a weight, bytes.
 
     The column "over bound" compares with the entropy of the codes, below which no coder that sees
     one weight at a time can go.
     """
-    description = describe(model)
-    rows = [_row(tensor, description.file_bytes) for tensor in description.tensors]
-    total = _total(rows, description.file_bytes)
-    metadata = description.manifest.get("metadata", {})
+    artifact = read(model, max_size)
+    rows = [_row(tensor, artifact.file_bytes) for tensor in artifact.tensors.values()]
+    total = _total(rows, artifact.file_bytes)
+    metadata = artifact.metadata
     if as_json:
         file = {"file": str(model), "metadata": metadata, "tensors": rows, "total": total}
         screen.as_json(file)
@@ -41,8 +43,8 @@ def inspect(model: Path, as_json: bool) -> None:  # noqa: FBT001
         screen.line(f"metadata: {metadata}")
 
 
-def _row(tensor: Any, file_bytes: int) -> dict[str, Any]:
-    size = math.prod(tensor.shape)
+def _row(tensor: Tensor, file_bytes: int) -> dict[str, Any]:
+    size, nonzero, bound = math.prod(tensor.shape), tensor.nonzero(), tensor.bound_bytes()
     return {
         "path": tensor.path,
         "shape": list(tensor.shape),
@@ -50,14 +52,14 @@ def _row(tensor: Any, file_bytes: int) -> dict[str, Any]:
         "form": tensor.form,
         "packing": tensor.packing,
         "weights": size,
-        "nonzero": tensor.nonzero,
-        "sparsity": 1 - tensor.nonzero / size if size else 0.0,
+        "nonzero": nonzero,
+        "sparsity": 1 - nonzero / size if size else 0.0,
         "k": tensor.k,
         "bits_per_weight": 8 * tensor.stored_bytes / size if size else 0.0,
         "bytes": tensor.stored_bytes,
         "share": tensor.stored_bytes / file_bytes,
-        "bound_bytes": tensor.bound_bytes,
-        "over_bound": _over(tensor.stored_bytes, tensor.bound_bytes),
+        "bound_bytes": bound,
+        "over_bound": _over(tensor.stored_bytes, bound),
         "dense_bytes": size * np.dtype(tensor.dtype).itemsize,
     }
 

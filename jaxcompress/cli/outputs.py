@@ -1,16 +1,14 @@
 """Writing plain weights: safetensors, npz and msgpack, a tensor at a time, atomically."""
 
-import contextlib
 import json
-import os
-import secrets
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from jaxcompress.artifact.atomic import atomic_file
 from jaxcompress.cli.sources import SAFETENSORS_DTYPES
 from jaxcompress.cli.status import Refused
 
@@ -82,42 +80,6 @@ def write_bytes(path: Path, data: bytes) -> int:
     with atomic_file(path) as file:
         file.write(data)
     return len(data)
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file that takes the place of `path` when the context ends well, and only then.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    temporary = temporary_beside(path)
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        put(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def temporary_beside(path: Path) -> Path:
-    """Return an unused hidden name in the folder of `path`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-
-
-def put(temporary: Path, path: Path) -> None:
-    """Rename a finished file to its name, and flush the folder."""
-    os.replace(temporary, path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def check_output(output: Path, inputs: Path, *, named: bool) -> None:

@@ -5,13 +5,15 @@ from typing import Any
 
 import click
 
+from jaxcompress.artifact.atomic import put, temporary_beside
+from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.cli import screen
-from jaxcompress.cli.outputs import check_output, put, temporary_beside
+from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
-from jaxcompress.oneshot.files import LAYOUTS, write_leaves
-from jaxcompress.oneshot.quantizers import QUANTIZERS, quantizer
+from jaxcompress.oneshot.files import write_leaves
+from jaxcompress.oneshot.quantizers import QUANTIZERS
 from jaxcompress.oneshot.sources import Track, plain_bytes
 from jaxcompress.oneshot.stream import Pruning, Quantizer, prune
 from jaxcompress.oneshot.target import aim
@@ -45,7 +47,11 @@ from jaxcompress.trees import kernels, matching
     help="How they are chosen: K-Means, multiples of --step, or by the price of their bits.  "
     "[default: kmeans]",
 )
-@click.option("--step", type=float, help="Fineness of uniform and entropy, in units of weights.")
+@click.option(
+    "--step",
+    type=float,
+    help="For uniform and entropy: distance of values, in root mean squares of the weights.",
+)
 @click.option(
     "--target-size", type=Size(), help="Largest file wanted: 400KB, 1.5MiB; by the price of bits."
 )
@@ -79,14 +85,13 @@ def pack(
     where = output or default_output(model)
     check_output(where, model, named=output is not None)
     name = technique or ("entropy" if target_size else "kmeans")
-    share = None
-    if target_size is not None:
-        details: dict[str, Any] = {"target_bytes": target_size}
-    else:
-        count = 16 if clusters is None else clusters
-        details = {"clusters": count} if name == "kmeans" else {"step": step}
-        share = quantizer(name, **details)
-    settings = {"sparsity": sparsity, "quantizer": name} | details
+    fineness = {
+        "clusters": 16 if clusters is None else clusters,
+        "step": step,
+        "target_bytes": target_size,
+    }
+    parameter = "target_bytes" if target_size else QUANTIZERS[name].parameter
+    settings = {"sparsity": sparsity, "quantizer": name, parameter: fineness[parameter]}
     if scope is not None:
         settings["scope"] = scope
     source = open_source(model)
@@ -97,7 +102,10 @@ def pack(
         chosen = kernels if scope is None else matching(scope)
         pruning = prune(source, sparsity, scope=chosen, track=track)
         file = _File(where, pruning, layout, metadata, track)
-        size = file.write(share) if share else file.write_within(target_size or 0)
+        if target_size:
+            size = file.write_within(target_size)
+        else:
+            size = file.write(QUANTIZERS[name].make(pruning, fineness[parameter], track))
     before = sum(plain_bytes(leaf) for leaf in source.leaves)
     screen.line(f"{where}: {size:,} bytes of {before:,}, {before / size:.1f}x smaller")
 
@@ -163,5 +171,7 @@ def _check_options(
         raise Refused("--clusters: only kmeans takes a number of values; leave it out.")
     if step is not None and (target_size or technique in (None, "kmeans")):
         raise Refused("--step: only the quantizers uniform and entropy take one; leave it out.")
+    if step is None and technique in ("uniform", "entropy") and not target_size:
+        raise Refused(f"--step: the quantizer {technique} needs one; pass 0.5, say.")
     if target_size and technique not in (None, "entropy"):
         raise Refused("--target-size: only the quantizer entropy can aim at one; leave it out.")

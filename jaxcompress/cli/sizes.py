@@ -26,3 +26,10 @@ class Size(click.ParamType):
                 ctx,
             )
         return count
+
+
+MAX_SIZE = click.option(
+    "--max-size",
+    type=Size(),
+    help="Refuse files whose tensors would take more memory than this.",
+)

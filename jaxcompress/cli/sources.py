@@ -14,10 +14,10 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from jaxcompress.archive import ArtifactError, reading
+from jaxcompress.artifact.errors import ArtifactError, reading
+from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.cli.status import Refused
 from jaxcompress.codec import inspect
-from jaxcompress.forms import DTYPES
 from jaxcompress.oneshot.sources import Source
 from jaxcompress.outline import Outline
 
@@ -80,7 +80,9 @@ class SafetensorsSource(_FlatSource):
             with safe_open(path, framework="np") as file:
                 self.metadata = dict(file.metadata() or {})
         except SafetensorError as error:
-            raise ArtifactError(f"{path}: not a whole safetensors file: {error}") from None
+            raise ArtifactError(
+                "not a whole safetensors file", file=str(path), found=str(error)
+            ) from None
         with path.open("rb") as file:
             header_bytes = int.from_bytes(file.read(8), "little")
             header: dict[str, Any] = json.loads(file.read(header_bytes))
@@ -105,7 +107,9 @@ class SafetensorsSource(_FlatSource):
             self.path, np.uint8, count * dtype.itemsize, offset=self._offsets[self.paths[index]]
         )
         if raw.size != count * dtype.itemsize:
-            raise ArtifactError(f"{self.path}: {self.paths[index]}: the file ends too early")
+            raise ArtifactError(
+                "the file ends too early", file=str(self.path), tensor=self.paths[index]
+            )
         return raw.view(dtype).reshape(spec.shape)
 
 
@@ -131,11 +135,11 @@ class NpzSource(_FlatSource):
 
 def _npy_spec(archive: zipfile.ZipFile, member: str) -> jax.ShapeDtypeStruct | np.dtype:
     if not member.endswith(".npy"):
-        raise ArtifactError(f"{member}: not an array")
+        raise ArtifactError("not an array", tensor=member)
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
-            raise ArtifactError(f"{member}: version {version} of npy")
+            raise ArtifactError("an unknown version of npy", tensor=member, found=version)
         read = (
             np.lib.format.read_array_header_1_0
             if version == (1, 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from jaxcompress.codec import ArtifactError
+from jaxcompress.artifact.errors import ArtifactError
 
 SAME, DIFFERS, REFUSED, DAMAGED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 

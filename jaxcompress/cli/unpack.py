@@ -3,19 +3,13 @@
 from pathlib import Path
 
 import click
+import numpy as np
 
 from jaxcompress.cli import outputs, screen
 from jaxcompress.cli.artifacts import read
-from jaxcompress.cli.sizes import Size
+from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.status import Refused
-from jaxcompress.codec import inspect
 from jaxcompress.leaves import dense
-
-MAX_SIZE = click.option(
-    "--max-size",
-    type=Size(),
-    help="Refuse files whose tensors would take more memory than this.",
-)
 
 
 @click.command()
@@ -40,13 +34,18 @@ def unpack(model: Path, output: Path | None, max_size: int | None) -> None:
         )
     outputs.check_output(where, model, named=output is not None)
     artifact = read(model, max_size)
+    tensors = artifact.tensors
+
+    def load(name: str) -> np.ndarray:
+        return tensors[name].dense()
+
     if where.suffix == ".msgpack":
         from jaxcompress.cli.checkpoints import msgpack_bytes
 
         size = outputs.write_bytes(where, msgpack_bytes(where, dense(artifact.tree)))
     elif where.suffix == ".npz":
-        size = outputs.write_npz(where, artifact.leaves, artifact.tensor)
+        size = outputs.write_npz(where, tensors, load)
     else:
-        strings = inspect(model)["metadata"].get("safetensors", {})
-        size = outputs.write_safetensors(where, artifact.leaves, artifact.tensor, strings)
-    screen.line(f"{where}: {size:,} bytes, {len(artifact.leaves)} tensors")
+        strings = artifact.metadata.get("safetensors", {})
+        size = outputs.write_safetensors(where, tensors, load, strings)
+    screen.line(f"{where}: {size:,} bytes, {len(tensors)} tensors")

@@ -8,9 +8,9 @@ import click
 from jaxcompress.cli import screen
 from jaxcompress.cli.artifacts import Artifact, check_unique, read
 from jaxcompress.cli.comparison import Error, Total
+from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import DIFFERS, SAME, Refused
-from jaxcompress.cli.unpack import MAX_SIZE
 from jaxcompress.oneshot.sources import Source
 
 
@@ -45,7 +45,7 @@ def verify(
             "out or name the weights to compare with."
         )
     artifact = read(model, max_size)
-    report: dict[str, Any] = {"file": str(model), "tensors": len(artifact.leaves)}
+    report: dict[str, Any] = {"file": str(model), "tensors": len(artifact.tensors)}
     status = SAME
     if against is not None:
         with screen.progress() as track:
@@ -67,7 +67,7 @@ def verify(
 
 def _compare(artifact: Artifact, source: Source, against: Path, track: Any) -> dict[str, Any]:
     check_unique(against, source.paths)
-    shapes = {path: tuple(leaf.shape) for path, leaf in artifact.leaves.items()}
+    shapes = {path: tensor.shape for path, tensor in artifact.tensors.items()}
     common = [(i, path) for i, path in enumerate(source.paths) if path in shapes]
     known, total = set(source.paths), Total()
     rows, other_shape = [], []
@@ -75,7 +75,7 @@ def _compare(artifact: Artifact, source: Source, against: Path, track: Any) -> d
         if shapes[path] != tuple(source.leaves[index].shape):
             other_shape.append(path)
             continue
-        error = total.add(source.load(index), artifact.tensor(path))
+        error = total.add(source.load(index), artifact.tensors[path].dense())
         rows.append({"path": path, "shape": list(shapes[path])} | error._asdict())
     return {
         "against": str(against),

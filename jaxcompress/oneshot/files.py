@@ -1,32 +1,11 @@
-"""Writing a file from leaves that come one at a time.
-
-The only place that knows how: a writer takes leaves in the order of the tree, then the outline.
-"""
+"""Writing a file from leaves that come one at a time."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxcompress import codec
-from jaxcompress.outline import Outline, fill
-
-LAYOUTS = ("packed", "csr", "entropy")
-
-
-class _Collector:
-    """Keeps leaves until the file is written, where the codec has no writer for streams."""
-
-    def __init__(self) -> None:
-        self._leaves: list[Any] = []
-
-    def add(self, path: str, leaf: Any) -> None:
-        """Take the next leaf."""
-        del path
-        self._leaves.append(leaf)
-
-    def write(self, path: Path, outline: Outline, metadata: Mapping[str, Any] | None) -> int:
-        """Write the file; returns its size in bytes."""
-        return codec.save(path, fill(outline, self._leaves), metadata=metadata)
+from jaxcompress.artifact.writer import ArtifactWriter
+from jaxcompress.outline import Outline
 
 
 def write_leaves(
@@ -43,14 +22,13 @@ def write_leaves(
         path: file to write.
         leaves: path and leaf, in the order of the tree.
         outline: structure of the tree.
-        layout: how codes are packed, one of `LAYOUTS`.
+        layout: how codes are packed.
         metadata: anything that JSON can hold.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    make = getattr(codec, "ArtifactWriter", None)
-    writer: Any = make(layout=layout) if make else _Collector()
+    writer = ArtifactWriter(layout)
     for leaf_path, leaf in leaves:
         writer.add(leaf_path, leaf)
     return writer.write(path, outline, metadata=metadata)

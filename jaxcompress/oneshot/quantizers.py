@@ -1,37 +1,79 @@
 """How the weights of a tensor come to share values: by name, as the command offers it."""
 
 import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from jaxcompress import cluster
-from jaxcompress.cluster import check_clusters, kmeans
-from jaxcompress.oneshot.stream import Quantizer, by_technique
+import numpy as np
 
-QUANTIZERS = ("kmeans", "uniform", "entropy")
+from jaxcompress.checks import check_positive
+from jaxcompress.cluster import (
+    check_clusters,
+    entropy_constrained,
+    high_rate_weight,
+    kmeans,
+    size_importance,
+    uniform,
+)
+from jaxcompress.oneshot.sources import Track, untracked
+from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
 
 
-def quantizer(name: str, *, clusters: int = 16, step: float | None = None) -> Quantizer:
-    """Return the quantizer of that name.
+class Choice(NamedTuple):
+    """A way to share weights.
 
-    Args:
-        name: one of `QUANTIZERS`.
-        clusters: values a tensor may use beside zero, for `kmeans`.
-        step: distance of neighbouring values in the unit of the weights, for `uniform`; for
-            `entropy` the step whose fineness it spends its bits at.
+    Attributes:
+        parameter: the option that says how finely.
+        make: from a pruning, the value of that option and a progress bar to the quantizer.
+    """
+
+    parameter: str
+    make: Callable[[Pruning, Any, Track], Quantizer]
+
+
+def _kmeans(pruning: Pruning, clusters: int, track: Track) -> Quantizer:
+    del pruning, track
+    check_clusters(clusters)
+    return by_technique(functools.partial(kmeans, k=clusters))
+
+
+def _uniform(pruning: Pruning, step: float, track: Track) -> Quantizer:
+    step = step_in_weights(pruning, step, track=track)
+    return by_technique(functools.partial(uniform, step=step, importance=importance(pruning)))
+
+
+def _entropy(pruning: Pruning, step: float, track: Track) -> Quantizer:
+    weight = high_rate_weight(step_in_weights(pruning, step, track=track))
+    return by_technique(
+        functools.partial(entropy_constrained, rate_weight=weight, importance=importance(pruning))
+    )
+
+
+QUANTIZERS: dict[str, Choice] = {
+    "kmeans": Choice("clusters", _kmeans),
+    "uniform": Choice("step", _uniform),
+    "entropy": Choice("step", _entropy),
+}
+
+
+def step_in_weights(pruning: Pruning, step: float, *, track: Track = untracked) -> float:
+    """Return a step, given in root mean squares of the non-zero weights, in the weights' unit.
 
     Raises:
-        ValueError: an unknown name, a value out of range.
+        ValueError: it is not above 0.
+        TypeError: it is no number.
     """
-    if name == "kmeans":
-        check_clusters(clusters)
-        return by_technique(functools.partial(kmeans, k=clusters))
-    if name not in QUANTIZERS:
-        raise ValueError(f"quantizer: must be one of {', '.join(QUANTIZERS)}, got {name!r}.")
-    if step is None:
-        raise ValueError(
-            f"step: the quantizer {name!r} needs one, got none; pass a fraction of the weights' "
-            "standard deviation."
-        )
-    if name == "uniform":
-        return by_technique(functools.partial(cluster.uniform, step=step))
-    rate_weight = cluster.high_rate_weight(step)
-    return by_technique(functools.partial(cluster.entropy_constrained, rate_weight=rate_weight))
+    step = check_positive("step", step, "0.5 is fine, 1 is coarse")
+    squares, count = 0.0, 0
+    for _, tensor in pruning.leaves(track=track):
+        squares += float(np.sum(np.square(tensor, dtype=np.float64)))
+        count += int(np.count_nonzero(tensor))
+    return step * math.sqrt(squares / count) if count else step
+
+
+def importance(pruning: Pruning) -> Callable[[str, Any], float]:
+    """Return the importance by size among the tensors that are shared."""
+    leaves = pruning.source.leaves
+    shared = {str(index): leaves[index] for index, pick in enumerate(pruning.chosen) if pick}
+    return size_importance(shared, scope=lambda path, leaf: True)

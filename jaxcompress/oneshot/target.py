@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from jaxcompress.cluster import entropy_constrained, high_rate_weight, size_importance
+from jaxcompress.cluster import entropy_constrained, high_rate_weight
+from jaxcompress.oneshot.quantizers import importance
 from jaxcompress.oneshot.sources import Track, plain_bytes, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
 
@@ -29,11 +30,11 @@ class Sketch:
         random = np.random.default_rng(0)
         self._samples: list[np.ndarray] = []
         self._sizes: list[tuple[int, int]] = []
-        for tensor, importance in tensors:
+        for tensor, weight in tensors:
             flat = tensor.ravel()
             if flat.size > _SAMPLE:
                 flat = flat[random.integers(0, flat.size, _SAMPLE)]
-            self._samples.append(math.sqrt(importance) * np.abs(flat.astype(np.float64)))
+            self._samples.append(math.sqrt(weight) * np.abs(flat.astype(np.float64)))
             self._sizes.append((tensor.size, tensor.itemsize))
         squares = [np.mean(sample**2) for sample in self._samples]
         weights = [size for size, _ in self._sizes]
@@ -79,11 +80,9 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
     Raises:
         ValueError: no file fits; says how small the smallest was.
     """
-    paths, leaves = pruning.source.paths, pruning.source.leaves
-    shared = {index: leaves[index] for index, pick in enumerate(pruning.chosen) if pick}
-    importance = size_importance(shared, scope=lambda path, leaf: True)
+    weigh = importance(pruning)
     sketch = Sketch(
-        (tensor, float(importance(paths[index], tensor)))
+        (tensor, weigh(pruning.source.paths[index], tensor))
         for index, tensor in pruning.leaves(track=track)
     )
     other_bytes = sum(
@@ -99,7 +98,7 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
             break
         rate_weight = high_rate_weight(step)
         technique = functools.partial(
-            entropy_constrained, rate_weight=rate_weight, importance=importance
+            entropy_constrained, rate_weight=rate_weight, importance=weigh
         )
         size = attempt(by_technique(technique), rate_weight)
         if _CLOSE * target_bytes <= size <= target_bytes:
