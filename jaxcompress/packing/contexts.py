@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.packing.ans import ONE, Coder
+from jaxcompress.packing.levels import dtype
 
 _UNIT = 64  # one observation, in counts; a context starts with one shared out by the density
 _RATIOS = np.array([35, 57, 94, 155, 256, 422, 696, 1147, 1892])
@@ -161,26 +162,27 @@ def code_magnitudes(
 
     Args:
         coder: takes or gives the bits.
-        known: `[count]` magnitudes, int32, or None where they are to be found out.
+        known: `[nonzero]` magnitudes, or None where they are to be found out.
         signs: `[rows, columns]` of all levels.
         about: the matrix.
         choice: what the encoder chose.
 
     Returns:
-        `[count]` magnitudes, int32.
+        `[nonzero]` magnitudes, in the smallest integers that hold them.
     """
-    kept = np.flatnonzero(signs)
-    result = np.ones(kept.size, np.int32)
-    negative = signs.ravel()[kept] < 0
-    octaves = max(-about.lowest, about.highest).bit_length()
+    most = max(-about.lowest, about.highest)
+    octaves = most.bit_length()
+    negative = signs[signs != 0] < 0
+    result = np.ones(negative.size, dtype(most))
+    row_of, column_of = _places(signs)
     classes = choice.size_classes
     by_row = _ranked(np.count_nonzero(signs, axis=1), classes)
     by_column = _ranked(np.count_nonzero(signs, axis=0), classes)
     octave_model = Adaptive(classes**2 * 2 * octaves)
     first_model = Adaptive(classes**2 * 2 * octaves)
     rest_model = Adaptive(2 * 16 * octaves)
-    for block in _blocks(kept.size if octaves > 1 else 0):
-        row, column = np.divmod(kept[block], signs.shape[1])
+    for block in _blocks(negative.size if octaves > 1 else 0):
+        row, column = row_of[block], column_of[block]
         part = None if known is None else known[block]
         contexts = (by_row[row] * classes + by_column[column]) * 2 * octaves
         is_negative = negative[block]
@@ -212,6 +214,17 @@ def code_magnitudes(
         result[block] = prefix
         coder.pause()
     return result
+
+
+def _places(signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return row and column of each level that is not zero, in small integers."""
+    in_rows = np.count_nonzero(signs, axis=1)
+    rows = np.repeat(np.arange(len(signs), dtype=np.int32), in_rows)
+    columns = np.empty(rows.size, np.int32)
+    end = np.cumsum(in_rows)
+    for row, last in enumerate(end):
+        columns[last - in_rows[row] : last] = np.flatnonzero(signs[row])
+    return rows, columns
 
 
 def _blocks(size: int) -> Iterator[slice]:

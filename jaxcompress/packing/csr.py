@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 LONGEST = 255
+_BLOCK = 1 << 20  # entries of a matrix that are encoded at a time
 
 
 class Csr(NamedTuple):
@@ -33,6 +34,14 @@ def encode(matrix: np.ndarray, kept: np.ndarray) -> Csr:
         matrix: `[rows, columns]` array of any dtype.
         kept: `[rows, columns]` booleans, True on every entry that is to be stored.
     """
+    step = max(_BLOCK // max(matrix.shape[1], 1), 1)
+    blocks = [slice(start, start + step) for start in range(0, max(matrix.shape[0], 1), step)]
+    parts = zip(*(_encode_rows(matrix[rows], kept[rows]) for rows in blocks), strict=True)
+    return Csr(*map(np.concatenate, parts))
+
+
+def _encode_rows(matrix: np.ndarray, kept: np.ndarray) -> Csr:
+    """Return the streams of some rows, few enough for their places to fit in memory."""
     rows, columns = np.nonzero(kept)
     starts_row = np.diff(rows, prepend=-1) != 0
     distances = np.diff(columns, prepend=0)

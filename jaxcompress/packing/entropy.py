@@ -13,6 +13,7 @@ from jaxcompress.packing.contexts import (
     code_magnitudes,
     code_signs,
 )
+from jaxcompress.packing.levels import dtype
 
 _SAMPLE = 1 << 19
 CLASSES = (1, 2, 4, 8, 16)
@@ -59,7 +60,7 @@ def encode(levels: np.ndarray, lowest: int, highest: int) -> Words:
 def decode(
     words: Words, shape: tuple[int, ...], count: int, lowest: int, highest: int
 ) -> np.ndarray:
-    """Return the levels of which `encode` made these words, int32.
+    """Return the levels of which `encode` made these words.
 
     Args:
         words: as `encode` gave them.
@@ -81,7 +82,7 @@ def decode(
     signs = code_signs(player, None, about, words.choice)
     if np.count_nonzero(signs) != count:
         raise ValueError(f"{np.count_nonzero(signs)} levels are not zero instead of {count}")
-    matrix = signs.astype(np.int32)
+    matrix = signs.astype(dtype(max(-lowest, highest)))
     matrix[signs != 0] *= code_magnitudes(player, None, signs, about, words.choice)
     player.close()
     return (matrix.T if exchanged else matrix).reshape(shape)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def from_codes(codes: np.ndarray, k: int, negative: int) -> np.ndarray:
-    """Return levels, int32: `-negative` for code 1 up to `-1`, then `1` up to `k - negative`.
+    """Return levels: `-negative` for code 1 up to `-1`, then `1` up to `k - negative`.
 
     Args:
         codes: integers from 0 to `k`; 0 is level 0.
@@ -27,11 +27,15 @@ def to_codes(levels: np.ndarray, k: int, negative: int) -> np.ndarray:
     if levels.size and not (-negative <= levels.min() and levels.max() <= k - negative):
         raise ValueError(f"a level beyond the {negative} negative ones of {k}")
     table = np.zeros(k + 1, np.uint8 if k < 256 else np.uint16)
-    table[_levels(k, negative) + negative] = np.arange(k + 1)
-    return table[levels + negative]
+    table[_levels(k, negative)] = np.arange(k + 1)  # numpy counts negative places from the end
+    return table[levels]
 
 
 def _levels(k: int, negative: int) -> np.ndarray:
-    return np.concatenate([[0], np.arange(-negative, 0), np.arange(1, k - negative + 1)]).astype(
-        np.int32
-    )
+    levels = np.concatenate([[0], np.arange(-negative, 0), np.arange(1, k - negative + 1)])
+    return levels.astype(dtype(max(negative, k - negative)))
+
+
+def dtype(magnitude: int) -> type[np.signedinteger]:
+    """Return the smallest integers that hold levels up to `magnitude` of both signs."""
+    return np.int8 if magnitude < 128 else np.int16 if magnitude < 2**15 else np.int32
