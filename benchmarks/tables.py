@@ -44,11 +44,12 @@ def footnote(record: dict[str, Any], more: str = "") -> list[str]:
 
 
 def pipeline(name: str) -> list[str]:
-    """Return one row for each sparsity: accuracy, control, bytes."""
+    """Return one row for each sparsity and quantizer: accuracy, control, bytes."""
     record = json.loads((RESULTS / f"{name}.json").read_text())
 
-    def by_sparsity(run: dict[str, Any]) -> float:
-        return run["sparsity"]
+    def setting(run: dict[str, Any]) -> tuple[float, str]:
+        fineness = f"step {run['step']}" if run["step"] else f"k = {run['clusters']}"
+        return run["sparsity"], f"{run['sparsity']:.0%}, {run['quantizer']}, {fineness}"
 
     controls = {
         run["seed"]: run["control_accuracy"]
@@ -56,7 +57,7 @@ def pipeline(name: str) -> list[str]:
         if run["control_accuracy"] is not None
     }
     rows = []
-    for sparsity, group in groupby(sorted(record["figures"], key=by_sparsity), by_sparsity):
+    for (_, label), group in groupby(sorted(record["figures"], key=setting), setting):
         runs = [run | {"control_accuracy": controls[run["seed"]]} for run in group]
 
         def percent(field: str, runs: list[dict[str, Any]] = runs) -> str:
@@ -64,7 +65,7 @@ def pipeline(name: str) -> list[str]:
 
         rows.append(
             [
-                f"{sparsity:.0%}, k = {runs[0]['clusters']}",
+                label,
                 percent("baseline_accuracy"),
                 percent("control_accuracy"),
                 percent("reloaded_accuracy"),
@@ -78,6 +79,47 @@ def pipeline(name: str) -> list[str]:
     header = ["setting", "baseline %", "control %", "compressed %", "against control, points"]
     header += ["float32 bytes", "file bytes", "ratio", "minutes"]
     return markdown(header, rows) + footnote(record, " Mean (range) over the seeds.")
+
+
+def sizes(name: str) -> list[str]:
+    """Return how far each layout is from the bound, and its speed where that was measured."""
+    record = json.loads((RESULTS / f"{name}.json").read_text())
+    speeds = {(row["net"], row["sparsity"]): row for row in record["figures"]["speed"]}
+    rows = []
+    for row in record["figures"]["sizes"]:
+        above, speed = row["percent_above_bound"], speeds.get((row["net"], row["sparsity"]), {})
+        fields = ("write_times_savez_compressed", "load_times_np_load", "load_times_trusting_load")
+        rows.append(
+            [
+                f"{row['net']}, {row['sparsity']:.0%}",
+                f"{row['bound_bytes']:,}",
+                f"{row['float32_bytes'] / row['bound_bytes']:.1f}x",
+                *(f"{above[layout]:+.2f} %" for layout in ("csr", "packed", "entropy")),
+                *(f"{speed[field]:.2f}" if speed else "" for field in fields),
+            ]
+        )
+    header = ["net, sparsity", "bound, bytes", "float32 to bound", "`csr`", "`packed`", "`entropy`"]
+    header += ["write `packed`", "load `packed`", "checks"]
+    return markdown(header, rows) + footnote(record)
+
+
+def transformer(name: str) -> list[str]:
+    """Return one row for each setting of `jaxcompress pack`."""
+    record = json.loads((RESULTS / f"{name}.json").read_text())
+    rows = [
+        [
+            f"`{row['options']}`",
+            f"{row['file_bytes']:,}",
+            f"{row['ratio']:.1f}x",
+            f"{row['relative_error_total']:.3f}",
+            f"{row['relative_error_largest']:.3f}",
+            f"{row['embedding_cosine_mean']:.3f} ({row['embedding_cosine_least']:.3f})",
+        ]
+        for row in record["figures"]["settings"]
+    ]
+    header = ["options", "file bytes", "ratio", "relative error", "of the worst tensor"]
+    header += ["cosine of embeddings, mean (least)"]
+    return markdown(header, rows) + footnote(record)
 
 
 def core(name: str) -> list[str]:

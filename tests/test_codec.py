@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -276,6 +277,54 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         jc.save(path, {"x": jnp.zeros(2)})
     assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+SAVES = """
+import itertools, sys
+import numpy as np
+import jaxcompress as jc
+
+trees = [{"x": np.full(200_000, n, np.float32)} for n in (1, 2)]
+for tree in itertools.cycle(trees):
+    jc.save(sys.argv[1], tree)
+    print("saved", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_a_kill_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "m.npz"
+    command = [sys.executable, "-c", SAVES, str(path)]
+    for pause in (0.0, 0.003, 0.011):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"saved\n"
+            time.sleep(pause)
+            process.kill()
+        assert read(path).tree["x"][0] in (1, 2)
+
+
+FULL = """
+import resource, signal, sys
+import numpy as np
+import jaxcompress as jc
+
+jc.save(sys.argv[1], {"x": np.ones(3)})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # a file may not grow beyond that
+try:
+    jc.save(sys.argv[1], {"x": np.random.default_rng(0).random(10_000)})
+except OSError as error:
+    print("refused", error.errno)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files")
+def test_a_full_disk_leaves_the_previous_file(tmp_path):
+    path = tmp_path / "m.npz"
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True)
+    assert done.stdout.startswith("refused"), done.stderr
+    np.testing.assert_array_equal(read(path).tree["x"], np.ones(3))
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
