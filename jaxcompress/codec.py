@@ -5,6 +5,7 @@ and one member for each kind of stream, all tensors merged. The README documents
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,12 +121,21 @@ def load_into(
             differences are listed.
     """
     named = named_leaves(template)
-    structure = outline(template, lambda leaf: False)
     tree = load(path, max_bytes=max_bytes)
-    leaves = dict(zip(paths(outline(tree, lambda leaf: False)), jax.tree.leaves(tree), strict=True))
-    expected = dict(zip(paths(structure), named.leaves, strict=True))
+    leaves, expected = _by_path(tree, jax.tree.leaves(tree)), _by_path(template, named.leaves)
     check_same(os.fspath(path), leaves, "template", expected)
     return named.rebuild([leaves[name] for name in expected])
+
+
+def _by_path(tree: PyTree, leaves: list[Any]) -> dict[str, Any]:
+    """Return leaves by path; of paths that are the same, the second and later ones by number."""
+    names = paths(outline(tree, lambda leaf: False))
+    seen: Counter[str] = Counter()
+    result = {}
+    for name, leaf in zip(names, leaves, strict=True):
+        seen[name] += 1
+        result[name if seen[name] == 1 else f"{name} ({seen[name]})"] = leaf
+    return result
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:

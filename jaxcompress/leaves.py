@@ -14,6 +14,8 @@ import numpy as np
 from jaxcompress.checks import check_finite
 from jaxcompress.trees import Array, PyTree, Scope, in_scope, kernels, named_leaves
 
+_BLOCK = 1 << 20
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +45,10 @@ class Clustered:
 
     def dense(self) -> Array:
         """Return the tensor itself; a numpy array if both parts are."""
-        xp = _namespace(self.codes, self.codebook)
-        table = xp.concatenate([xp.zeros((1,), self.dtype), self.codebook])
-        return xp.take(table, self.codes, axis=0, mode="clip")
+        if _namespace(self.codes, self.codebook) is np:
+            return _dense_by_blocks(np.asarray(self.codes), np.asarray(self.codebook))
+        table = jnp.concatenate([jnp.zeros((1,), self.dtype), self.codebook])
+        return jnp.take(table, self.codes, axis=0, mode="clip")
 
     def with_values(self, tensor: Array) -> Self:
         """Return the same codes with the codebook read off `tensor`.
@@ -100,6 +103,17 @@ class Sparse:
             flat[self.indices] = self.values
             return flat.reshape(self.shape)
         return jnp.zeros(size, self.dtype).at[self.indices].set(self.values).reshape(self.shape)
+
+
+def _dense_by_blocks(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
+    """Look codes up a block at a time: numpy widens all that it is given at once to 64 bits."""
+    table = np.concatenate([np.zeros(1, codebook.dtype), codebook])
+    result = np.empty(codes.shape, codebook.dtype)
+    flat, out = codes.reshape(-1), result.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        np.take(table, flat[block], mode="clip", out=out[block])
+    return result
 
 
 def _namespace(*arrays: Array) -> Any:

@@ -14,23 +14,33 @@ from jaxcompress.trees import PyTree
 
 Outline = dict[str, Any] | int | None
 
+MOST_DEPTH = 64
+"""How deep containers may be nested: no reader depends on how deep Python can recurse."""
+
 
 def outline(tree: PyTree, is_leaf: Callable[[Any], bool]) -> Outline:
     """Return the structure of `tree`, its leaves numbered in the order of `jax.tree.leaves`.
 
     Raises:
         TypeError: a key is neither a string nor an integer.
+        ValueError: containers nested too deep.
     """
-    return _outline(tree, is_leaf, iter(range(2**62)))
+    return _outline(tree, is_leaf, iter(range(2**62)), 0)
 
 
-def _outline(node: PyTree, is_leaf: Callable[[Any], bool], numbers: Iterator[int]) -> Outline:
+def _outline(
+    node: PyTree, is_leaf: Callable[[Any], bool], numbers: Iterator[int], depth: int
+) -> Outline:
     if node is None:
         return None
+    if depth > MOST_DEPTH:
+        raise ValueError(
+            f"tree: containers must be nested at most {MOST_DEPTH} deep, got more; flatten it."
+        )
     if is_leaf(node) or jax.tree_util.all_leaves([node]):
         return next(numbers)
     children, _ = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda x: x is not node)
-    outlines = [_outline(child, is_leaf, numbers) for _, child in children]
+    outlines = [_outline(child, is_leaf, numbers, depth + 1) for _, child in children]
     if type(node) in (list, tuple):
         return {type(node).__name__: outlines}
     keys = [_key(path[0]) for path, _ in children]
@@ -42,7 +52,7 @@ def _key(entry: Any) -> str | int:
     for attribute in ("key", "name", "idx"):
         if hasattr(entry, attribute):
             key = getattr(entry, attribute)
-            if isinstance(key, str | int) and not isinstance(key, bool):
+            if type(key) in (str, int):
                 return key
     raise TypeError(
         f"{entry}: keys must be strings or integers to be stored, got another kind; rename it "
@@ -50,29 +60,70 @@ def _key(entry: Any) -> str | int:
     )
 
 
-def paths(structure: Outline) -> list[str]:
+def paths(structure: Outline, *, most_letters: int | None = None) -> list[str]:
     """Return the path of each leaf, in the order of their numbers: keys joined by slashes.
+
+    Args:
+        structure: as `outline` gives it, or anything.
+        most_letters: of all paths together; a long key above many leaves makes paths that are far
+            longer than the structure.
 
     Raises:
         ValueError: the structure is not an outline, or does not number its leaves 0, 1, ...
     """
-    found: dict[int, str] = {}
-    _collect(structure, (), found)
-    if list(found) != sorted(found) or any(n != i for i, n in enumerate(found)):
-        raise ValueError("leaves must be numbered in order, each once")
-    return list(found.values())
+    found: list[str] = []
+    letters = 0
+    for number, keys in _leaves(structure, ()):
+        letters += sum(map(len, keys)) + max(len(keys) - 1, 0)
+        if number != len(found) or (most_letters is not None and letters > most_letters):
+            raise ValueError("leaves must be numbered in order, and have paths of such a length")
+        found.append("/".join(keys))
+    return found
 
 
-def _collect(node: Any, keys: tuple[str, ...], found: dict[int, str]) -> None:
-    if node is None:
-        return
+def _leaves(node: Any, keys: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
     if type(node) is int:
-        if node in found:
-            raise ValueError(f"leaf number {node} is there twice")
-        found[node] = "/".join(keys)
-        return
-    for key, child in _children(node)[1]:
-        _collect(child, (*keys, str(key)), found)
+        yield node, keys
+    elif node is not None:
+        if len(keys) > MOST_DEPTH:
+            raise ValueError(f"containers are nested more than {MOST_DEPTH} deep")
+        for key, child in _children(node)[1]:
+            yield from _leaves(child, (*keys, str(key)))
+
+
+def from_paths(names: Sequence[str]) -> Outline:
+    """Return the structure of nested dicts with these paths: keys are what slashes part.
+
+    Raises:
+        ValueError: they are not the paths of such a tree, in the order of `jax.tree.leaves`.
+
+    Example:
+        >>> from_paths(["a/b", "a/c", "d"])
+        {'dict': [['a', {'dict': [['b', 0], ['c', 1]]}], ['d', 2]]}
+    """
+    tree: dict[str, Any] = {}
+    for number, name in enumerate(names):
+        *parents, key = name.split("/")
+        if len(parents) > MOST_DEPTH:
+            raise ValueError(f"containers are nested more than {MOST_DEPTH} deep")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ValueError(f"{name!r} lies below a leaf")
+        if key in node:
+            raise ValueError(f"{name!r} is there twice, or a leaf and more")
+        node[key] = number
+    structure = _from_dict(tree)
+    if paths(structure) != list(names):
+        raise ValueError("paths are not in the order of a tree")
+    return structure
+
+
+def _from_dict(node: dict[str, Any] | int) -> Outline:
+    if isinstance(node, int):
+        return node
+    return {"dict": [[key, _from_dict(node[key])] for key in sorted(node)]}
 
 
 def fill(structure: Outline, leaves: Sequence[Any]) -> PyTree:

@@ -45,6 +45,13 @@ def round_trip(tmp_path, tree, **kwargs):
     return jc.load_compressed(path)
 
 
+def deep_tree(levels):
+    tree = jnp.ones(1)
+    for _ in range(levels):
+        tree = [tree]
+    return tree
+
+
 def example():
     params = {
         "conv": {"kernel": jax.random.normal(jax.random.key(0), (3, 3, 2, 7)), "bias": jnp.ones(7)},
@@ -172,6 +179,79 @@ def test_a_million_weights(tmp_path, layout):
     # There is nothing but chance in these codes: no layout can go below the bound.
     bound = jc.entropy_bound_bytes(tree)
     assert bound < size < 1.04 * bound
+
+
+@layouts
+@pytest.mark.parametrize("size", [64, 255, 256, 257, 512])
+def test_many_small_tensors_of_chance(tmp_path, size, layout):
+    """Compressed blocks of their own make incompressible numbers longer."""
+    rng = np.random.default_rng(0)
+    tree = {f"{i:04}": rng.integers(0, 256, size).astype(np.uint8) for i in range(400)}
+    tree |= {f"f{i:04}": rng.standard_normal(size // 4).astype(np.float32) for i in range(400)}
+    jc.save(tmp_path / "m.npz", tree, layout=layout)
+    assert_same(read(tmp_path / "m.npz").tree, tree)
+
+
+def test_numbers_of_the_other_byte_order(tmp_path):
+    tree = {
+        "dense": np.arange(1, 4, dtype=">f4"),
+        "wide": np.array([1, 2], ">i8"),
+        "codes": jc.Clustered(codes=np.array([[1, 2]], ">u2"), codebook=np.array([0.5, 2], ">f4")),
+        "kept": jc.Sparse(
+            values=np.array([3, 4], ">f2"), indices=np.array([0, 2], ">i4"), shape=(2, 2)
+        ),
+    }
+    loaded = jc.dense(round_trip(tmp_path, tree))
+    for name, array in jc.dense(tree).items():
+        np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_bits_that_mean_nothing_are_dropped(tmp_path):
+    tree = {
+        "truth": np.array([2, 1, 0], np.uint8).view(bool),
+        "four": np.array([0x18, 0xF7], np.uint8).view(ml_dtypes.int4),
+    }
+    loaded = round_trip(tmp_path, tree)
+    assert loaded["truth"].tolist() == [True, True, False]
+    assert np.asarray(loaded["four"]).astype(int).tolist() == [-8, 7]
+
+
+@pytest.mark.parametrize(
+    ("tree", "error", "message"),
+    [
+        ({"x": jax.ShapeDtypeStruct((2,), jnp.float32)}, TypeError, "x: leaves must be concrete"),
+        (deep_tree(70), ValueError, "nested at most 64 deep"),
+        (
+            {"w": jc.Clustered(codes=np.ones((1, 2), np.uint8), codebook=np.ones((1, 1)))},
+            ValueError,
+            "w: a codebook must have one axis",
+        ),
+        (
+            {"w": jc.Sparse(values=np.ones(1), indices=np.array([0.0]), shape=(2,))},
+            ValueError,
+            "w: indices must be strictly ascending positions",
+        ),
+    ],
+)
+def test_trees_that_no_file_can_hold_are_refused(tmp_path, tree, error, message):
+    with pytest.raises(error, match=message):
+        jc.save(tmp_path / "m.npz", tree)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_template_may_have_paths_that_are_the_same(tmp_path):
+    tree = {"a": {"b": jnp.ones(2)}, "a/b": jnp.zeros(2)}
+    jc.save(tmp_path / "m.npz", tree)
+    assert_same(jc.load_into(tmp_path / "m.npz", tree), tree)
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "latest.npz").symlink_to(tmp_path / "models" / "one.npz")
+    jc.save(tmp_path / "latest.npz", {"x": jnp.ones(2)})
+    assert (tmp_path / "latest.npz").is_symlink()
+    assert read(tmp_path / "models" / "one.npz").tree["x"].tolist() == [1, 1]
+    jc.save(tmp_path / ("n" * 250 + ".npz"), {"x": jnp.ones(2)})  # as long as names may be
 
 
 def test_containers_and_odd_keys(tmp_path):

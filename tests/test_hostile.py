@@ -137,6 +137,14 @@ def rezipped(*more, drop=(), compression=zipfile.ZIP_DEFLATED):
     return build
 
 
+def deep(levels):
+    """A tree of lists in lists."""
+    tree = 0
+    for _ in range(levels):
+        tree = {"list": [tree]}
+    return tree
+
+
 def bytes_changed(change):
     def build(path):
         jc.save(path, example())
@@ -160,6 +168,33 @@ def bomb(path):
         crc = zlib.crc32(zeros, crc)
     member = Deflated((*segments, compressor.flush()), crc, 16 << 24)
     path.write_bytes(b"".join(archive.archive(members | {"int8": member}, comment_of(path))))
+
+
+def members_beyond_the_file(path):
+    """The first member is said to be so long that no place after it fits 32 bits."""
+    jc.save(path, {"x": np.ones(3, "f"), "b": np.array([True])})
+    data = bytearray(path.read_bytes())
+    central = data.index(b"PK\1\2")
+    for place in (18, 22, central + 20, central + 24):
+        struct.pack_into("<L", data, place, 2**32 - 1)
+    path.write_bytes(data)
+
+
+def path_bomb(path):
+    """One long key above many leaves: half a megabyte of JSON, gigabytes of paths."""
+    jc.save(path, {"x": np.ones(3, np.float32)})
+    tree = {"dict": [["A" * 100_000, {"list": list(range(20_000))}]]}
+    rewritten(path, manifest(tree=tree))
+
+
+def no_levels_in_words(path):
+    codes = np.array([[1, 2, 0]], np.uint8)
+    leaf = jc.Clustered(codes=codes, codebook=np.array([-1, 1], np.float32))
+    jc.save(path, {"w": leaf}, layout="entropy")
+    members = members_of(path)
+    members.pop("ans")
+    members[MANIFEST]["tensors"][0].update(shape=[0, 3], words=[], entries=0)
+    written(path, members)
 
 
 def huge_stored(path):
@@ -191,16 +226,24 @@ HOSTILE = {
         "another number of bytes",
     ),
     "member of less than it declares": (raw("bool", b"x", size=10**6), "another number of bytes"),
-    "stored bytes beyond the file": (huge_stored, "header of the zip|cut short"),
-    "huge manifest": (big_manifest, "streams take more"),
+    "members beyond the file": (members_beyond_the_file, "header of the zip|run into|more bytes"),
+    "a path bomb": (path_bomb, "tree is not valid: .* have paths of such a length"),
+    "words for no levels": (no_levels_in_words, "w: packing ans: words for no levels"),
+    "deep containers": (
+        changed(lambda m: m[MANIFEST].update(tree=deep(70))),
+        "nested more than 64 deep",
+    ),
+    "deep paths": (changed(entry(BIAS, path="/".join("a" * 100))), "nested more than 64 deep"),
+    "stored bytes beyond the file": (huge_stored, "more bytes than incompressible ones take"),
+    "huge manifest": (big_manifest, "the manifest is too long"),
     "JSON that swells": (json_bomb, "manifest holds more values than"),
     "more numbers than there are": (changed(entry(BIAS, shape=[600])), "bias: float32: too few"),
     "shape larger than the data": (changed(entry(FULL, shape=[80, 90])), "full: digits: too few"),
     "huge shape": (changed(entry(BIAS, shape=[2**40, 2**40])), "bias: .* max_bytes"),
     "overflowing shape": (changed(entry(BIAS, shape=[2**32, 2**32, 0])), "bias: "),
     "large shape in few words": (
-        changed(entry(SPARSE, shape=[5000, 6000]), "entropy"),
-        "sparse: packing ans: 30000000 levels are too many for so few words",
+        changed(entry(SPARSE, shape=[4000, 6000]), "entropy"),
+        "sparse: packing ans: 24000000 levels are too many for so few words",
     ),
     "entries beyond reason": (changed(entry(KERNEL, entries=2**63)), "entries is not valid"),
     # Members that are not arrays, or not such arrays.
@@ -255,7 +298,10 @@ HOSTILE = {
         changed(value("distances", 3, 0), "csr"),
         "a distance of 0, which repeats a position",
     ),
-    "row that is too long": (changed(value("row_lengths", 0, 90), "csr"), "row lengths adding up"),
+    "row that is too long": (
+        changed(value("row_lengths", 0, 90), "csr"),
+        "8 row lengths, the largest 90",
+    ),
     "rows of other lengths": (
         changed(lambda m: m["row_lengths"].__setitem__(slice(0, 2), [8, 10]), "csr"),
         "full: packing csr: column",
@@ -268,8 +314,15 @@ HOSTILE = {
         "packing ans|sha256|Invalid",
     ),
     "a last word of zero": (changed(value("ans", -1, 0), "entropy"), "packing ans|sha256"),
-    "a class too many": (changed(entry(KERNEL, row_classes=3), "entropy"), "row_classes is not"),
-    "a negative lag": (changed(entry(KERNEL, lags=[-1, 0]), "entropy"), "lags is not valid"),
+    "a class too many": (
+        changed(entry(KERNEL, model=[3, 0, 0, 1]), "entropy"),
+        "model is not valid",
+    ),
+    "a negative lag": (
+        changed(entry(KERNEL, model=[1, -1, 0, 1]), "entropy"),
+        "model is not valid",
+    ),
+    "a short model": (changed(entry(KERNEL, model=[1, 0, 0]), "entropy"), "model is not valid"),
     "entries in no codebook": (changed(entry(KERNEL, k=0)), "kernel: "),
     "another number of entries": (changed(entry(KERNEL, entries=7)), "kept entries instead of 7"),
     "NaN in a codebook": (
@@ -333,7 +386,12 @@ HOSTILE = {
     "k beyond reason": (changed(entry(KERNEL, k=10**6)), "kernel: k is not valid"),
     "k of more": (changed(entry(KERNEL, k=6)), "kernel: |belong to no tensor"),
     # The tree.
-    "another path": (changed(entry(BIAS, path="kernel")), "tree has other tensors"),
+    "another path": (changed(entry(BIAS, path="kernel")), "'kernel' is there twice"),
+    "paths in another order": (
+        changed(entry(BIAS, path="z")),
+        "be numbered in order",
+    ),
+    "a leaf below a leaf": (changed(entry(FLAGS, path="bias/x")), "'bias/x' lies below a leaf"),
     "leaf twice": (changed(manifest(tree={"list": [0, 0, 1, 2, 3, 4]})), "tree is not valid"),
     "leaf unknown": (changed(manifest(tree={"list": [0, 1, 2, 3, 9]})), "tree is not valid"),
     "leaf in another order": (changed(manifest(tree={"list": [1, 0, 2, 3, 4]})), "tree is not"),

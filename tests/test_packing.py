@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -11,20 +11,28 @@ from jaxcompress.packing.ans import ONE, Player, Recorder
 from jaxcompress.packing.contexts import Adaptive, Choice, as_matrix
 
 
-@settings(max_examples=80, deadline=None)
+@pytest.mark.parametrize("block", [3, 1 << 20])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
-    hnp.arrays(
+    matrix=hnp.arrays(
         np.uint8, st.tuples(st.integers(0, 3), st.integers(0, 600)), elements=st.integers(0, 9)
     ),
-    st.floats(0, 1),
+    density=st.floats(0, 1),
 )
-def test_csr_round_trip_with_long_gaps(matrix, density):
+def test_csr_round_trip_with_long_gaps(monkeypatch, block, matrix, density):
     matrix = matrix * (np.random.default_rng(0).random(matrix.shape) < density)
-    places, entries = csr.decode(csr.encode(matrix, matrix != 0), matrix.shape)
+    monkeypatch.setattr(csr, "_BLOCK", block)
     flat = np.zeros(matrix.size, matrix.dtype)
-    flat[places] = entries
+    before = -1
+    for places, entries in csr.decode(csr.encode(matrix, matrix != 0), matrix.shape):
+        flat[places] = entries
+        assert (np.diff(places, prepend=before) > 0).all()
+        before = places[-1]
     np.testing.assert_array_equal(flat.reshape(matrix.shape), matrix)
-    assert (np.diff(places) > 0).all()
 
 
 def test_csr_by_hand():

@@ -67,9 +67,9 @@ class Member(NamedTuple):
 def deflate(parts: Sequence[np.ndarray]) -> Deflated:
     """Compress arrays of one dtype as one array of one axis.
 
-    The strategy is the better one on the first 256 KiB. Codes and distances have no repetitions
-    worth a search: literals only, each with a Huffman code, is smaller for them, and fast. Each
-    part of a few thousand bytes has Huffman codes of its own.
+    The strategy is the better one on a sample: up to 256 KiB of each of the first parts. Codes
+    and distances have no repetitions worth a search: literals only, each with a Huffman code, is
+    smaller for them, and fast. Each part of 256 bytes or more has Huffman codes of its own.
     """
     chunks = [np.ascontiguousarray(part).data.cast("B") for part in parts]
     header = _npy_header(parts[0].dtype.str, sum(part.size for part in parts))
@@ -195,6 +195,8 @@ def directory(
             raise ArtifactError("a member is there twice", found=name)
         members[name] = member
         offset = member.start + member.stored
+        if offset > start:
+            raise ArtifactError(f"{name}: its bytes run into the directory of the zip")
     if entries or offset != start:
         raise ArtifactError("bytes that belong to no member")
     return members, comment
@@ -212,9 +214,10 @@ def _first_entry(source: Source, entries: bytes, offset: int) -> tuple[str, Memb
     if (
         entries[:after] != _central_header(name, crc, stored, size, offset)
         or source.read(offset, len(header)) != header
-        or stored > size + size // 1000 + 1000  # no more than incompressible bytes take
     ):
         raise ArtifactError("a header of the zip is not in its one form", found=name)
+    if stored > size + size // 32 + 1000:  # blocks of 256 incompressible bytes grow by 2 %
+        raise ArtifactError(f"{name}: more bytes than incompressible ones take", found=stored)
     return name, Member(offset + len(header), stored, crc, size), entries[after:]
 
 

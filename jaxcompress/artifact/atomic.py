@@ -28,6 +28,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder cannot be written.
     """
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
     temporary = temporary_beside(path)
     handle = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
@@ -46,7 +47,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 def temporary_beside(path: Path) -> Path:
     """Return an unused hidden name in the folder of `path`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
 
 
 def put(temporary: Path, path: Path) -> None:

@@ -1,12 +1,13 @@
 """How codes become streams: a table of packings, and which of them a layout tries."""
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.fields import is_count
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.packing import csr, digits, entropy, levels, positions
 from jaxcompress.packing.contexts import Choice
@@ -127,9 +128,9 @@ def _read_csr(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
     entries = reader.take(_entries_stream(alphabet), fields["entries"])
     if entries.max(initial=0) > alphabet.k:
         raise ValueError(f"code {entries.max()} in a codebook of {alphabet.k}")
-    places, entries = read_rows(alphabet.shape, entries, reader)
     codes = np.zeros(alphabet.size, alphabet.dtype)
-    codes[places] = entries
+    for places, part in read_rows(alphabet.shape, entries, reader):
+        codes[places] = part
     return codes
 
 
@@ -139,8 +140,8 @@ def _entries_stream(alphabet: Alphabet) -> str:
 
 def read_rows(
     shape: tuple[int, ...], entries: np.ndarray, reader: Reader
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places in the flat tensor of entries in compressed sparse rows, and the entries.
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the places in the flat tensor of entries in compressed sparse rows, and the entries.
 
     Raises:
         ArtifactError: too few numbers in the streams.
@@ -215,16 +216,14 @@ def _write_ans(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
     fields = {
         "entries": int(np.count_nonzero(codes)),
         "words": [segment.size for segment in words.segments],
-        "row_classes": choice.row_classes,
-        "lags": list(choice.lags),
-        "size_classes": choice.size_classes,
+        "model": [choice.row_classes, *choice.lags, choice.size_classes],
     }
     return fields, {"ans": words.segments}
 
 
 def _read_ans(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
-    near, far = fields["lags"]
-    choice = Choice(fields["row_classes"], (near, far), fields["size_classes"])
+    row_classes, near, far, size_classes = fields["model"]
+    choice = Choice(row_classes, (near, far), size_classes)
     segments = [reader.take("ans", count) for count in fields["words"]]
     k, negative = alphabet.k, alphabet.negative
     found = entropy.decode(
@@ -233,21 +232,12 @@ def _read_ans(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
     return levels.to_codes(found, k, negative)
 
 
-def is_count(value: Any) -> bool:
-    """Return whether `value` may say how many."""
-    return type(value) is int and 0 <= value < 2**48
-
-
 def _are_counts(value: Any) -> bool:
     return isinstance(value, list) and all(map(is_count, value))
 
 
-def _is_pair(value: Any) -> bool:
-    return _are_counts(value) and len(value) == 2
-
-
-def _is_classes(value: Any) -> bool:
-    return type(value) is int and value in entropy.CLASSES
+def _is_model(value: Any) -> bool:
+    return _are_counts(value) and len(value) == 4 and {value[0], value[3]} <= set(entropy.CLASSES)
 
 
 PACKINGS: dict[str, Packing] = {
@@ -257,8 +247,7 @@ PACKINGS: dict[str, Packing] = {
     "plain": Packing(_write_plain, {}, _read_plain),
     "ans": Packing(
         _write_ans,
-        {"entries": is_count, "words": _are_counts, "lags": _is_pair}
-        | dict.fromkeys(("row_classes", "size_classes"), _is_classes),
+        {"entries": is_count, "words": _are_counts, "model": _is_model},
         _read_ans,
     ),
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -61,8 +62,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except ArtifactError as error:
         raise error.at(file=os.fspath(path)) from None
     except (
-        *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, KeyError, IndexError),
-        *(NotImplementedError, OverflowError, RecursionError),
+        *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, TypeError),
+        *(KeyError, IndexError, ArithmeticError, NotImplementedError, RecursionError),
     ) as error:
         raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
 

@@ -8,19 +8,29 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jax.core import Tracer
 
 from jaxcompress.artifact.coding import (
     PACKINGS,
     Alphabet,
     Fields,
-    is_count,
     read_codes,
     read_rows,
     write_codes,
 )
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.artifact.streams import DTYPES, Reader, Writer
+from jaxcompress.artifact.fields import (
+    MOST_CODES,
+    is_codebook_size,
+    is_count,
+    is_digest,
+    is_dtype,
+    is_name,
+    is_shape,
+)
+from jaxcompress.artifact.streams import DTYPES, NIBBLES, Reader, Writer
 from jaxcompress.checks import check_finite
 from jaxcompress.leaves import Clustered, Sparse
 
@@ -40,7 +50,7 @@ def write_leaf(path: str, leaf: Any, layout: str, writer: Writer) -> dict[str, A
     form = _FORM_OF.get(type(leaf), "dense")
     stored = FORMS[form].prepare(path, leaf)
     fields = FORMS[form].write(stored, dtype, layout, writer)
-    entry = {"path": path, "shape": list(leaf.shape), "dtype": dtype, "form": form}
+    entry = {"path": path, "shape": [int(n) for n in leaf.shape], "dtype": dtype, "form": form}
     return entry | fields | {"sha256": _digest(stored)}
 
 
@@ -59,7 +69,7 @@ def read_leaf(entry: dict[str, Any], reader: Reader) -> Any:
                 raise ArtifactError("sha256 differs", expected=entry["sha256"], found=found)
     except ArtifactError as error:
         raise error.at(tensor=entry["path"]) from None
-    except ValueError as error:
+    except (ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise ArtifactError(str(error), tensor=entry["path"]) from None
     return leaf
 
@@ -94,11 +104,6 @@ def check_entry(entry: Any, version: int) -> None:
             raise ArtifactError(f"{name} is not valid", tensor=entry["path"], found=entry[name])
 
 
-def decoded_bytes(entry: dict[str, Any]) -> int:
-    """Return how many bytes the dense tensor of a checked entry takes in memory."""
-    return int(np.prod(entry["shape"], dtype=object)) * np.dtype(entry["dtype"]).itemsize
-
-
 class Form(NamedTuple):
     """One kind of leaf.
 
@@ -121,17 +126,38 @@ def _digest(leaf: Any) -> str:
     if isinstance(leaf, Clustered):
         arrays = (leaf.codes, leaf.codebook)
     elif isinstance(leaf, Sparse):
-        arrays = (leaf.indices.astype("<i8"), leaf.values)
+        arrays = (leaf.indices, leaf.values)
+    indices = leaf.indices if isinstance(leaf, Sparse) else None  # of 32 or 64 bits, all the same
     result = hashlib.sha256()
     for array in arrays:
-        contiguous = np.ascontiguousarray(array)
-        result.update(contiguous.reshape(-1).view(np.uint8).data)
+        flat = np.ascontiguousarray(array).reshape(-1)
+        for start in range(0, flat.size, _BLOCK):
+            block = flat[start : start + _BLOCK]
+            result.update((block.astype("<i8") if array is indices else block).view(np.uint8).data)
     return result.hexdigest()
 
 
+def _native(path: str, array: Any) -> np.ndarray:
+    """Return the numbers in the one form in which they are stored and digested.
+
+    Raises:
+        TypeError: they are not concrete numbers.
+    """
+    if isinstance(array, Tracer | jax.ShapeDtypeStruct):
+        raise TypeError(
+            f"{path}: leaves must be concrete arrays, got {type(array).__name__}; save outside of "
+            "jit, and values instead of shapes."
+        )
+    plain = np.asarray(array)
+    if plain.dtype == bool:
+        return plain.view(np.uint8) != 0
+    if plain.dtype.name in NIBBLES:  # their upper bits may be anything
+        return plain.astype(np.int8).astype(plain.dtype)
+    return plain if plain.dtype.isnative else plain.astype(plain.dtype.newbyteorder("="))
+
+
 def _prepare_dense(path: str, leaf: Any) -> np.ndarray:
-    del path
-    return np.asarray(leaf)
+    return _native(path, leaf)
 
 
 def _write_dense(leaf: np.ndarray, dtype: str, layout: str, writer: Writer) -> Fields:
@@ -150,11 +176,15 @@ def _read_dense(
 
 
 def _prepare_clustered(path: str, leaf: Clustered) -> Clustered:
-    codes, codebook = np.asarray(leaf.codes), np.asarray(leaf.codebook)
-    check_finite(path, codebook)
-    if codebook.size > _MOST_CODES:
+    codes, codebook = _native(path, leaf.codes), _native(path, leaf.codebook)
+    if codebook.ndim != 1:
         raise ValueError(
-            f"{path}: a codebook must have at most {_MOST_CODES} entries, got {codebook.size}; "
+            f"{path}: a codebook must have one axis, got shape {codebook.shape}; see Clustered."
+        )
+    check_finite(path, codebook)
+    if codebook.size > MOST_CODES:
+        raise ValueError(
+            f"{path}: a codebook must have at most {MOST_CODES} entries, got {codebook.size}; "
             "share with fewer clusters or a larger step."
         )
     if codes.dtype.kind not in "ui" or codes.min(initial=0) < 0:
@@ -196,10 +226,14 @@ def _negative(codebook: np.ndarray) -> int:
 
 
 def _prepare_sparse(path: str, leaf: Sparse) -> Sparse:
-    indices, values = np.asarray(leaf.indices), np.asarray(leaf.values)
+    indices, values = _native(path, leaf.indices), _native(path, leaf.values)
     size = int(np.prod(leaf.shape, dtype=object))
-    inside = np.concatenate([[-1], indices, [size]])
-    if indices.shape != values.shape or not (np.diff(inside) > 0).all():
+    if (
+        indices.dtype.kind not in "ui"
+        or indices.shape != values.shape
+        or indices.ndim != 1
+        or not (np.diff(np.concatenate([[-1], indices, [size]])) > 0).all()
+    ):
         raise ValueError(
             f"{path}: indices must be strictly ascending positions in the tensor, one a value; "
             "make the leaf with sparse."
@@ -219,7 +253,9 @@ def _read_sparse(
 ) -> Sparse:
     if reader.version == 1:
         values = reader.take_numbers(dtype, entry["entries"], "values")
-        places, values = read_rows(shape, values, reader)
+        places = np.concatenate(
+            [np.empty(0, np.int64), *(part for part, _ in read_rows(shape, values, reader))]
+        )
         kept = values.view(np.uint8).reshape(values.size, values.itemsize).any(axis=1)
         places, values = places[kept], values[kept]
     else:
@@ -231,35 +267,15 @@ def _read_sparse(
     return Sparse(values=values, indices=indices, shape=shape)
 
 
-_MOST_CODES = 65_535
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= 64 and all(map(is_count, value))
-
-
-def _is_dtype(value: Any) -> bool:
-    return isinstance(value, str) and value in DTYPES
-
-
-def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 64 and value.isascii()
-
-
-def _is_codebook_size(value: Any) -> bool:
-    return is_count(value) and value <= _MOST_CODES
+_BLOCK = 1 << 20
 
 
 _COMMON: dict[str, Callable[[Any], bool]] = {
-    "path": _is_name,
-    "shape": _is_shape,
-    "dtype": _is_dtype,
-    "form": _is_name,
-    "sha256": _is_digest,
+    "path": is_name,
+    "shape": is_shape,
+    "dtype": is_dtype,
+    "form": is_name,
+    "sha256": is_digest,
 }
 
 FORMS: dict[str, Form] = {
@@ -267,17 +283,17 @@ FORMS: dict[str, Form] = {
     "clustered": Form(
         _prepare_clustered,
         _write_clustered,
-        {"k": _is_codebook_size, "packing": _is_name},
+        {"k": is_codebook_size, "packing": is_name},
         _read_clustered,
     ),
-    "sparse": Form(_prepare_sparse, _write_sparse, {"packing": _is_name}, _read_sparse),
+    "sparse": Form(_prepare_sparse, _write_sparse, {"packing": is_name}, _read_sparse),
 }
 
 _FORM_OF = {Clustered: "clustered", Sparse: "sparse"}
 
 _FIELDS_1: dict[str, Mapping[str, Callable[[Any], bool]]] = {
     "dense": {},
-    "clustered": {"k": _is_codebook_size, "entries": is_count},
+    "clustered": {"k": is_codebook_size, "entries": is_count},
     "sparse": {"entries": is_count},
 }
 """What format version 1 said of each form."""

@@ -9,15 +9,22 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.artifact.forms import check_entry, decoded_bytes
-from jaxcompress.outline import Outline, paths
+from jaxcompress.artifact.fields import decoded_bytes
+from jaxcompress.artifact.forms import check_entry
+from jaxcompress.artifact.memory import default_max_bytes
+from jaxcompress.outline import Outline, from_paths, paths
 
 VERSION = 2
 DIGEST_SIZES = (64, 0)
 """How long the digest of the manifest is; version 1 had none."""
 
 MOST_BYTES = 1 << 24
-_BYTES_PER_VALUE, _ALWAYS_ALLOWED = 100, 1 << 26  # what JSON takes in memory
+_BY_PATHS = "paths"
+"""In place of the structure of nested dicts: it follows from the paths of the tensors."""
+
+_BYTES_PER_VALUE, _ALWAYS_ALLOWED = 100, 1 << 26
+"""Memory of a value in JSON (an empty list and its place take 64 bytes, text and checks the rest),
+and how much no limit forbids."""
 
 
 def encode(
@@ -30,7 +37,7 @@ def encode(
     """
     try:
         text = _dumps(dict(metadata or {})).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"metadata: must be JSON, got {error}; use strings, finite numbers, lists and dicts."
         ) from None
@@ -38,7 +45,7 @@ def encode(
         "format": "jaxcompress",
         "version": VERSION,
         "metadata": json.loads(text),
-        "tree": structure,
+        "tree": _BY_PATHS if _is_by_paths(structure, tensors) else structure,
         "tensors": tensors,
     }
     try:
@@ -53,17 +60,17 @@ def encode(
     return np.frombuffer(data, np.uint8), hashlib.sha256(data).hexdigest().encode()
 
 
-def decode(data: bytes, digest: bytes, max_bytes: int) -> dict[str, Any]:
-    """Return the manifest.
+def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
+    """Return the manifest, with the structure of its tree.
 
     Raises:
         ArtifactError: it is damaged, not in its one form, of a newer version, or speaks of more
-            than `max_bytes`.
+            than `max_bytes`; None for tensors of any size, of which only the manifest is wanted.
     """
     if digest and not hmac.compare_digest(hashlib.sha256(data).hexdigest().encode(), digest):
         raise ArtifactError("the sha256 of the manifest differs")
     values = sum(data.count(letter) for letter in (b",", b"[", b"{"))
-    if values * _BYTES_PER_VALUE > max(max_bytes, _ALWAYS_ALLOWED):
+    if values * _BYTES_PER_VALUE > max(max_bytes or default_max_bytes(), _ALWAYS_ALLOWED):
         raise ArtifactError("the manifest holds more values than max_bytes allows", found=values)
     try:
         manifest = json.loads(data)
@@ -88,14 +95,23 @@ def decode(data: bytes, digest: bytes, max_bytes: int) -> dict[str, Any]:
     return manifest
 
 
-def _check_tensors(manifest: dict[str, Any], max_bytes: int) -> None:
+def _is_by_paths(structure: Outline, tensors: list[dict[str, Any]]) -> bool:
+    try:
+        return from_paths([entry["path"] for entry in tensors]) == structure
+    except ValueError:
+        return False
+
+
+def _check_tensors(manifest: dict[str, Any], max_bytes: int | None) -> None:
     for entry in manifest["tensors"]:
         check_entry(entry, manifest["version"])
+    found = [entry["path"] for entry in manifest["tensors"]]
     try:
-        expected = paths(manifest["tree"])
+        if manifest["tree"] == _BY_PATHS:
+            manifest["tree"] = from_paths(found)
+        expected = paths(manifest["tree"], most_letters=sum(map(len, found)))
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"the tree is not valid: {error}") from None
-    found = [entry["path"] for entry in manifest["tensors"]]
     if found != expected:
         raise ArtifactError(
             "the tree has other tensors than are listed", expected=expected, found=found
@@ -103,7 +119,7 @@ def _check_tensors(manifest: dict[str, Any], max_bytes: int) -> None:
     total = 0
     for entry in manifest["tensors"]:
         total += decoded_bytes(entry)
-        if total > max_bytes:
+        if max_bytes is not None and total > max_bytes:
             raise ArtifactError(
                 "the tensors take more than max_bytes allows",
                 tensor=entry["path"],

@@ -71,9 +71,10 @@ def read(
         reader = Reader(source, members, found["version"])
         leaves = [convert(read_leaf(entry, reader)) for entry in found["tensors"]]
         reader.check_exhausted()
-        columns = zip(found["tensors"], leaves, reader.stored_bytes(), strict=True)
-        tensors = [TensorInfo(entry["path"], leaf, entry, n) for entry, leaf, n in columns]
-        return Contents(fill(found["tree"], leaves), found, tensors, source.size)
+        size, shares = source.size, reader.stored_bytes()
+    columns = zip(found["tensors"], leaves, shares, strict=True)
+    tensors = [TensorInfo(entry["path"], leaf, entry, share) for entry, leaf, share in columns]
+    return Contents(fill(found["tree"], leaves), found, tensors, size)
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -83,8 +84,8 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
         ArtifactError: the file is damaged or not of this format.
         OSError: the file cannot be read.
     """
-    with _opened(path, 1 << 62) as (_, _, found):
-        return found
+    with reading(path), opened(path) as source:
+        return _manifest(source, None)[1]
 
 
 @contextlib.contextmanager
@@ -93,15 +94,27 @@ def _opened(
 ) -> Iterator[tuple[Source, dict[str, Member], dict[str, Any]]]:
     """Open a file and check all that can be checked without its streams."""
     with reading(path), opened(path) as source:
-        members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
-        if MANIFEST not in members:
-            raise ArtifactError("the manifest is missing")
-        total = sum(member.size for member in members.values())
-        if members[MANIFEST].size > manifest.MOST_BYTES or total > max_bytes:
-            raise ArtifactError(
-                "the streams take more than max_bytes allows",
-                expected=f"<= {max_bytes} bytes",
-                found=total,
-            )
-        data = inflate(source, MANIFEST, members[MANIFEST], STREAMS[MANIFEST])
-        yield source, members, manifest.decode(data.tobytes(), digest, max_bytes)
+        members, found = _manifest(source, max_bytes)
+        yield source, members, found
+
+
+def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member], dict[str, Any]]:
+    """Return the members and the manifest, checked; None asks for nothing but the manifest."""
+    members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
+    if MANIFEST not in members:
+        raise ArtifactError("the manifest is missing")
+    if members[MANIFEST].size > manifest.MOST_BYTES:
+        raise ArtifactError(
+            "the manifest is too long",
+            expected=f"<= {manifest.MOST_BYTES} bytes",
+            found=members[MANIFEST].size,
+        )
+    total = sum(member.size for member in members.values())
+    if max_bytes is not None and total > max_bytes:
+        raise ArtifactError(
+            "the streams take more than max_bytes allows",
+            expected=f"<= {max_bytes} bytes",
+            found=total,
+        )
+    data = inflate(source, MANIFEST, members[MANIFEST], STREAMS[MANIFEST])
+    return members, manifest.decode(data.tobytes(), digest, max_bytes)

@@ -121,7 +121,7 @@ class Reader:
     def take_numbers(self, dtype: str, count: int, role: str) -> np.ndarray:
         """Return the next `count` numbers of that dtype; only version 1 asks for their role."""
         name = f"{role}_{dtype}" if self.version == 1 else dtype
-        stored = self.take(name, (count + 1) // 2 if dtype in _NIBBLES else count)
+        stored = self.take(name, (count + 1) // 2 if dtype in NIBBLES else count)
         return _restored(dtype, stored, count)
 
     def check_exhausted(self) -> None:
@@ -170,17 +170,17 @@ def _joined(name: str, planes: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(planes.reshape(descr.itemsize, -1).T).view(descr).ravel()
 
 
-_NIBBLES = ("int4", "uint4")
+NIBBLES = ("int4", "uint4")
 
 
 def _stored(dtype: str, values: np.ndarray) -> np.ndarray:
     """Return numbers as they are stored: bits where numpy has no such dtype, int4 by twos."""
-    if dtype in _NIBBLES:
+    if dtype in NIBBLES:
         nibbles = np.zeros(values.size + values.size % 2, np.uint8)
         nibbles[: values.size] = values.astype(np.int8).view(np.uint8) & 15
         return nibbles[::2] | nibbles[1::2] << 4
     descr = np.dtype(_STORED[dtype])
-    if values.dtype.isbuiltin != 1:
+    if np.dtype(dtype).isbuiltin != 1:  # numpy knows no name for it in a file
         return np.ascontiguousarray(values).view(descr)
     return values.astype(descr, copy=False)
 
@@ -193,7 +193,7 @@ def _restored(dtype: str, stored: np.ndarray, count: int) -> np.ndarray:
     """
     if dtype == "bool" and stored.view(np.uint8).max(initial=0) > 1:
         raise ArtifactError("a truth value must be 0 or 1", found=int(stored.view(np.uint8).max()))
-    if dtype in _NIBBLES:
+    if dtype in NIBBLES:
         nibbles = np.stack([stored & 15, stored >> 4], axis=1).ravel()
         if nibbles[count:].any():
             raise ArtifactError("bits after the last number")

@@ -5,6 +5,7 @@ the one before it in its row (the first counts from column -1), and the entries 
 Distances fit a byte: a longer one is bridged by fillers, entries of value 0 at distance 255.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -57,8 +58,10 @@ def _encode_rows(matrix: np.ndarray, kept: np.ndarray) -> Csr:
     return Csr(lengths.astype(np.int64), stream, entries)
 
 
-def decode(streams: Csr, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return flat positions (C order, strictly ascending) and the entries there, with fillers.
+def decode(streams: Csr, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield flat positions (C order, strictly ascending) and the entries there, with fillers.
+
+    They come a block at a time, since places take eight times the memory of entries.
 
     Args:
         streams: as `encode` gave them.
@@ -68,17 +71,24 @@ def decode(streams: Csr, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
         ValueError: the streams do not describe a matrix of that shape.
     """
     rows, columns = shape
-    lengths = streams.row_lengths.astype(np.int64)
-    if lengths.size != rows or lengths.sum() != streams.distances.size:
-        raise ValueError(f"{lengths.size} row lengths adding up to {lengths.sum()}")
-    if streams.entries.size != streams.distances.size:
-        raise ValueError(f"{streams.entries.size} entries at {streams.distances.size} distances")
-    if not streams.distances.all():
+    lengths, distances = streams.row_lengths, streams.distances
+    if lengths.size != rows or lengths.max(initial=0) > distances.size:
+        raise ValueError(f"{lengths.size} row lengths, the largest {lengths.max(initial=0)}")
+    ends = np.cumsum(lengths, dtype=np.int64)
+    total = int(ends[-1]) if rows else 0
+    if not total == distances.size == streams.entries.size:
+        raise ValueError(f"row lengths adding up to {total} for {distances.size} distances")
+    if not distances.all():
         raise ValueError("a distance of 0, which repeats a position")
-    travelled = np.cumsum(streams.distances, dtype=np.int64)
-    row_starts = np.cumsum(lengths) - lengths
-    before = np.concatenate([[0], travelled])[row_starts]
-    column = travelled - np.repeat(before, lengths) - 1
-    if column.size and column.max() >= columns:
-        raise ValueError(f"column {column.max()} of a matrix with {columns}")
-    return np.repeat(np.arange(rows), lengths) * columns + column, streams.entries
+    walked_before = open_row = 0
+    for start in range(0, total, _BLOCK):
+        chunk = distances[start : start + _BLOCK]
+        walked = np.concatenate([[0], np.cumsum(chunk, dtype=np.int64)]) + walked_before
+        row = np.searchsorted(ends, np.arange(start, start + chunk.size), side="right")
+        first = ends[row] - lengths[row] - start  # entry of the row, negative in an earlier block
+        base = np.where(first < 0, open_row, walked[np.maximum(first, 0)])
+        column = walked[1:] - base - 1
+        if column.max() >= columns:
+            raise ValueError(f"column {column.max()} of a matrix with {columns}")
+        yield row * columns + column, streams.entries[start : start + chunk.size]
+        walked_before, open_row = int(walked[-1]), int(base[-1])

@@ -74,6 +74,8 @@ def decode(
         MissingLibraryError: without constriction.
     """
     rows, columns, exchanged = as_matrix(shape)
+    if not rows * columns:
+        raise ValueError("words for no levels")
     # The coder itself holds up to two words before it writes the first.
     if rows * columns > MOST_PER_WORD * (2 + sum(segment.size for segment in words.segments)):
         raise ValueError(f"{rows * columns} levels are too many for so few words")
