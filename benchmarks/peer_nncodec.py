@@ -1,0 +1,57 @@
+"""The peer's half of benchmarks.quantizers, run by an interpreter that has NNCodec and not JAX.
+
+    PYTHON peer_nncodec.py arrays.npz coded.npz --qps -16 -17 -18
+
+NNCodec is the reference software of ISO/IEC 15938-17. Every array of the first file is quantized
+and coded; for each QP and with dependent quantization on and off the second file holds
+`SETTING/bytes`, `SETTING/bytes_rank1` (what the arrays of rank 1 take when coded alone, the header
+of the stream included) and the decoded `SETTING/array/NAME`, where SETTING is `QP dq` or `QP`.
+Everything else has the default of its `encode` functions: row skipping and the optimisation of
+context parameters on, arrays of rank 1 at QP -75.
+"""
+
+import argparse
+from importlib.metadata import version
+
+import numpy as np
+from nncodec import nnc  # pyright: ignore[reportMissingImports]
+
+
+def coded(arrays: dict[str, np.ndarray], qp: int, *, dependent: bool) -> bytearray:
+    """Return the bitstream of arrays."""
+    return nnc.compress(
+        dict(arrays),
+        bitstream_path=None,
+        qp=qp,
+        use_dq=dependent,
+        row_skipping=True,
+        param_opt=True,
+        return_bitstream=True,
+    )
+
+
+def main() -> None:
+    """Read the command line, code and decode."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("arrays", help="float32 arrays, output channels first, as .npz")
+    parser.add_argument("coded", help="file to write")
+    parser.add_argument("--qps", type=int, nargs="+", required=True)
+    arguments = parser.parse_args()
+    with np.load(arguments.arrays) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    rank1 = {name: array for name, array in arrays.items() if array.ndim < 2}
+    found: dict[str, np.ndarray] = {"version": np.array(version("nncodec"))}
+    for qp in arguments.qps:
+        for dependent in (True, False):
+            setting = f"{qp} dq" if dependent else str(qp)
+            stream = coded(arrays, qp, dependent=dependent)
+            alone = coded(rank1, qp, dependent=dependent) if rank1 else b""
+            found[f"{setting}/bytes"] = np.array(len(stream))
+            found[f"{setting}/bytes_rank1"] = np.array(len(alone))
+            for name, array in nnc.decompress(stream).items():
+                found[f"{setting}/array/{name}"] = array
+    np.savez(arguments.coded, **found)
+
+
+if __name__ == "__main__":
+    main()

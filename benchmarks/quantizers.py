@@ -1,0 +1,230 @@
+"""How few bytes each quantizer needs for the accuracy that 16 values a layer keep; no fine-tuning.
+
+    python -m benchmarks.quantizers                     # networks trained on Fashion-MNIST
+    python -m benchmarks.quantizers --nncodec PYTHON    # and NNCodec, which that interpreter has
+
+Every network is shared by K-Means, 16 values a layer: its entropy bound (`B16`) and its accuracy
+on the 5 000 validation images (`A16`) are the reference. The others go from coarse to fine in
+steps of 2^(1/4), steps being in root mean squares of the non-zero weights, and the first one taken
+that reaches `A16 - 0.002`, if the next finer one reaches it too: 0.2 points are 10 images, and a
+single setting may pass by luck. Test images are read once, for what was taken.
+
+Sizes are bytes of files in layout entropy, manifest and digests included. Only kernels are
+quantized; other leaves are float32 in our files. NNCodec codes these too, at its own choice of
+about 20 bits; `float32_rank1_bytes` is its size if they took 4 bytes each instead.
+"""
+
+import argparse
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import jaxcompress as jc
+from benchmarks.networks import SEED, TRAININGS, accuracy_of, networks, plain_arrays
+from benchmarks.record import write
+from jaxcompress.codec import encode
+from nets.functional import Params
+from pipelines.data import load
+from pipelines.quantizers import QUANTIZERS, step_in_weights
+
+SPARSITIES = [0.5, 0.9]
+TOLERANCE = 0.002
+STEPS = [2 ** (-i / 4) for i in range(-1, 13)]  # 1.19 to 0.13
+PEER = Path(__file__).parent / "peer_nncodec.py"
+
+Accuracy = Callable[[Params], float]
+
+
+class Candidate(NamedTuple):
+    """A quantized network.
+
+    Attributes:
+        setting: how finely.
+        params: its dense params.
+        size: gives the fields of its row that say how large it is.
+    """
+
+    setting: str
+    params: Params
+    size: Callable[[], dict[str, int]]
+
+
+def ours(name: str, setting: float, params: Params) -> Candidate:
+    """Return what one of our quantizers makes of a network."""
+    return _sized(f"{setting:.4g}", QUANTIZERS[name].share(params, setting, None))
+
+
+def without_importance(name: str, step: float, params: Params) -> Candidate:
+    """Return the same with squared errors that count alike in all layers."""
+    weights = step_in_weights(params, step)
+    if name == "uniform":
+        return _sized(f"{step:.4g}", jc.uniform(params, weights))
+    return _sized(f"{step:.4g}", jc.entropy_constrained(params, jc.high_rate_weight(weights)))
+
+
+def _sized(setting: str, shared: Params) -> Candidate:
+    def size() -> dict[str, int]:
+        return {
+            "bound_bytes": round(jc.entropy_bound_bytes(shared)),
+            "file_bytes": len(encode(shared, layout="entropy")),
+        }
+
+    return Candidate(setting, jc.dense(shared), size)
+
+
+Quantize = Callable[[str, float, Params], Candidate]
+
+
+def scan(quantize: Quantize, name: str, params: Params) -> Iterator[Candidate]:
+    """Yield what a quantizer makes of a network, from coarse to fine."""
+    for step in STEPS:
+        yield quantize(name, step, params)
+
+
+def nncodec(python: Path, params: Params) -> dict[str, list[Candidate]]:
+    """Return what NNCodec makes of a network, with dependent quantization and without.
+
+    Args:
+        python: an interpreter that has NNCodec.
+        params: the network. Kernels are handed over with output channels first, as NNCodec is used
+            to from PyTorch.
+    """
+    names = list(plain_arrays(params))
+    treedef = jax.tree.structure(params)
+    arrays = {name: _output_first(array) for name, array in plain_arrays(params).items()}
+    unit = 4 * math.log2(step_in_weights(params, 1))
+    qps = [str(round(unit + 4 * math.log2(step))) for step in STEPS]
+    with tempfile.TemporaryDirectory() as folder:
+        plain, coded = Path(folder) / "arrays.npz", Path(folder) / "coded.npz"
+        np.savez(plain, **arrays)  # pyright: ignore[reportArgumentType]
+        subprocess.run([python, PEER, plain, coded, "--qps", *qps], check=True)
+        with np.load(coded) as archive:
+            found = {name: archive[name] for name in archive.files}
+    rank1 = sum(array.nbytes for array in arrays.values() if array.ndim < 2)
+
+    def candidate(setting: str) -> Candidate:
+        leaves = [_output_last(found[f"{setting}/array/{name}"]) for name in names]
+        whole, alone = (int(found[f"{setting}/{field}"]) for field in ("bytes", "bytes_rank1"))
+        size = {"file_bytes": whole, "float32_rank1_bytes": whole - alone + rank1}
+        return Candidate(setting, jax.tree.unflatten(treedef, leaves), lambda: size)
+
+    return {
+        "nncodec": [candidate(f"{qp} dq") for qp in qps],
+        "nncodec, scalar": [candidate(qp) for qp in qps],
+    }
+
+
+def _output_first(array: np.ndarray) -> np.ndarray:
+    """Return a kernel of shape `[..., in, out]` as `[out, in, ...]`."""
+    if array.ndim < 2:
+        return array
+    return np.ascontiguousarray(np.moveaxis(array, (-1, -2), (0, 1)))
+
+
+def _output_last(array: np.ndarray) -> np.ndarray:
+    return array if array.ndim < 2 else np.ascontiguousarray(np.moveaxis(array, (0, 1), (-1, -2)))
+
+
+def chosen(
+    candidates: Iterable[Candidate], accuracy: Accuracy, least: float
+) -> tuple[Candidate, float] | None:
+    """Return the first candidate, and its accuracy, that reaches `least` as does the next one."""
+    before: tuple[Candidate, float] | None = None
+    for candidate in candidates:
+        found = accuracy(candidate.params)
+        if found < least:
+            before = None
+        elif before is None:
+            before = (candidate, found)
+        else:
+            return before
+    return None
+
+
+def compare(
+    params: Params,
+    validate: Accuracy,
+    test: Accuracy,
+    python: Path | None,
+    *,
+    equal_importance: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yield one row for each method, K-Means first.
+
+    Args:
+        params: the network.
+        validate: accuracy on what settings are chosen by.
+        test: accuracy on what is reported.
+        python: an interpreter that has NNCodec.
+        equal_importance: whether to try our quantizers without `size_importance` as well.
+    """
+    reference = ours("kmeans", 16, params)
+    bound, reached = reference.size()["bound_bytes"], validate(reference.params)
+
+    def row(method: str, candidate: Candidate, validation: float) -> dict[str, Any]:
+        size = candidate.size()
+        return {
+            "method": method,
+            "setting": candidate.setting,
+            **size,
+            "times_kmeans16_bound": round(size["file_bytes"] / bound, 4),
+            "validation_accuracy": validation,
+            "test_accuracy": test(candidate.params),
+        }
+
+    methods: dict[str, Iterable[Candidate]] = {}
+    for name in ("uniform", "entropy"):
+        methods[name] = scan(ours, name, params)
+        if equal_importance:
+            methods[f"{name}, equal importance"] = scan(without_importance, name, params)
+    if python is not None:
+        methods |= nncodec(python, params)
+    yield row("kmeans", reference, reached)
+    for method, candidates in methods.items():
+        found = chosen(candidates, validate, reached - TOLERANCE)
+        if found is None:
+            print(f"{method}: no setting keeps the accuracy", file=sys.stderr)
+        else:
+            yield row(method, *found)
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=Path, default=Path("runs/networks"), metavar="DIR")
+    parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="an interpreter that has it")
+    parser.add_argument("--equal-importance", action="store_true", help="try ours without it, too")
+    arguments = parser.parse_args()
+    command = "python -m benchmarks.quantizers"
+    command += " --equal-importance" if arguments.equal_importance else ""
+    command += " --nncodec PYTHON" if arguments.nncodec else ""
+    data = load("fashion_mnist")
+    figures = []
+    for name in TRAININGS:
+        network = networks(name, SPARSITIES, arguments.networks)
+        on_validation, on_test = (accuracy_of(network, s) for s in (data.validation, data.test))
+        for sparsity, params in network.pruned.items():
+            stats = network.stats[sparsity]
+            rows = compare(
+                params,
+                lambda p, s=stats, f=on_validation: f(p, s),
+                lambda p, s=stats, f=on_test: f(p, s),
+                arguments.nncodec,
+                equal_importance=arguments.equal_importance,
+            )
+            for row in rows:
+                print(name, sparsity, row, flush=True)
+                figures.append({"net": name, "sparsity": sparsity} | row)
+        # After every network, so that a run cut short keeps what it has.
+        write("quantizers", seeds=[SEED], figures=figures, command=command)
+
+
+if __name__ == "__main__":
+    main()
