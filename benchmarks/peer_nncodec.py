@@ -50,7 +50,7 @@ def main() -> None:
             found[f"{setting}/bytes_rank1"] = np.array(len(alone))
             for name, array in nnc.decompress(stream).items():
                 found[f"{setting}/array/{name}"] = array
-    np.savez(arguments.coded, **found)
+    np.savez(arguments.coded, **found)  # pyright: ignore[reportArgumentType]
 
 
 if __name__ == "__main__":
