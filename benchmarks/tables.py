@@ -132,9 +132,6 @@ def quantizers(name: str) -> list[str]:
     rows = []
     for (net, sparsity), group in groupby(record["figures"], network):
         found = {row["method"]: row for row in group}
-        peers = [row for method, row in found.items() if method.startswith("nncodec")]
-        if peers:  # with dependent quantization or without, whichever is smaller
-            found["nncodec"] = min(peers, key=lambda row: row["file_bytes"])
         cells = [f"{net}, {sparsity:.0%}", f"{found['kmeans']['bound_bytes']:,}"]
         cells.append(f"{found['kmeans']['times_kmeans16_bound']:.2f}")
         for method in ("uniform", "entropy", "nncodec"):
