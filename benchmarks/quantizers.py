@@ -23,7 +23,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, NamedTuple
 
 import jax
@@ -95,36 +97,41 @@ def scan(quantize: Quantize, name: str, params: Params) -> Iterator[Candidate]:
         yield quantize(name, step, params)
 
 
-def nncodec(python: Path, params: Params) -> list[list[Candidate]]:
-    """Return what NNCodec makes of a network, one list for each way to run it.
+@contextmanager
+def nncodec(python: Path, params: Params) -> Iterator[list[Iterable[Candidate]]]:
+    """Give what NNCodec makes of a network, from coarse to fine for each way to run it.
 
     Args:
         python: an interpreter that has NNCodec.
         params: the network. Kernels are handed over with output channels first, as NNCodec is used
             to from PyTorch.
     """
-    names = list(plain_arrays(params))
-    treedef = jax.tree.structure(params)
     arrays = {name: _output_first(array) for name, array in plain_arrays(params).items()}
+    rank1 = sum(array.nbytes for array in arrays.values() if array.ndim < 2)
     unit = 4 * math.log2(step_in_weights(params, 1))
-    qps = [str(round(unit + 4 * math.log2(step))) for step in STEPS]
+    qps = [round(unit + 4 * math.log2(step)) for step in STEPS]
     with tempfile.TemporaryDirectory() as folder:
         plain, coded = Path(folder) / "arrays.npz", Path(folder) / "coded.npz"
         np.savez(plain, **arrays)  # pyright: ignore[reportArgumentType]
-        scales = ["--lambda-scales", *map(str, LAMBDA_SCALES)]
-        subprocess.run([python, PEER, plain, coded, "--qps", *qps, *scales], check=True)
-        with np.load(coded) as archive:
-            found = {name: archive[name] for name in archive.files}
-    rank1 = sum(array.nbytes for array in arrays.values() if array.ndim < 2)
+        command = [str(python), str(PEER), str(plain), str(coded)]
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as peer:
+            assert peer.stdin and peer.stdout
 
-    def candidate(setting: str) -> Candidate:
-        leaves = [_output_last(found[f"{setting}/array/{name}"]) for name in names]
-        whole, alone = (int(found[f"{setting}/{field}"]) for field in ("bytes", "bytes_rank1"))
-        size = {"file_bytes": whole, "float32_rank1_bytes": whole - alone + rank1}
-        return Candidate(setting, jax.tree.unflatten(treedef, leaves), lambda: size)
+            def candidate(setting: str) -> Candidate:
+                assert peer.stdin and peer.stdout
+                peer.stdin.write(f"{setting}\n")
+                peer.stdin.flush()
+                answer = next(line for line in peer.stdout if line.startswith("coded "))
+                whole, alone = map(int, answer.split()[1:])
+                size = {"file_bytes": whole, "float32_rank1_bytes": whole - alone + rank1}
+                with np.load(coded) as archive:
+                    leaves = [_output_last(archive[name]) for name in arrays]
+                tree = jax.tree.unflatten(jax.tree.structure(params), leaves)
+                return Candidate(setting, tree, lambda: size)
 
-    ways = [f"{kind} {scale:g}" for kind in ("dq", "scalar") for scale in LAMBDA_SCALES]
-    return [[candidate(f"{qp} {way}") for qp in qps] for way in ways]
+            ways = [f"{kind} {scale:g}" for kind in ("dq", "scalar") for scale in LAMBDA_SCALES]
+            yield [map(candidate, [f"{qp} {way}" for qp in qps]) for way in ways]
+            peer.stdin.close()
 
 
 def _output_first(array: np.ndarray) -> np.ndarray:
@@ -215,11 +222,12 @@ def compare(
         methods[name] = [scan(ours, name, params)]
         if equal_importance:
             methods[f"{name}, equal importance"] = [scan(without_importance, name, params)]
-    if python is not None:
-        methods["nncodec"] = [*nncodec(python, params)]
     yield row("kmeans", reference, reached)
-    for method, ways in methods.items():
-        found = smallest(ways, passes)
+    chosen_of = {method: smallest(ways, passes) for method, ways in methods.items()}
+    if python is not None:
+        with nncodec(python, params) as ways:
+            chosen_of["nncodec"] = smallest(ways, passes)
+    for method, found in chosen_of.items():
         if found is None:
             print(f"{method}: no setting keeps the accuracy", file=sys.stderr)
         else:
