@@ -164,6 +164,34 @@ def core(name: str) -> list[str]:
     return markdown(["what", "peer", "times the peer"], rows) + footnote(record)
 
 
+def quantizers(name: str) -> list[str]:
+    """Return the size of each quantizer against K-Means, and what that does to test accuracy."""
+    record = json.loads((RESULTS / f"{name}.json").read_text())
+
+    def network(row: dict[str, Any]) -> tuple[str, float]:
+        return row["net"], row["sparsity"]
+
+    rows = []
+    for (net, sparsity), group in groupby(record["figures"], network):
+        found = {row["method"]: row for row in group}
+        cells = [f"{net}, {sparsity:.0%}", f"{found['kmeans']['bound_bytes']:,}"]
+        cells.append(f"{found['kmeans']['times_kmeans16_bound']:.2f}")
+        for method in ("uniform", "entropy", "nncodec"):
+            row = found.get(method)
+            if row is None:
+                cells.append("-")
+                continue
+            points = 100 * (row["test_accuracy"] - found["kmeans"]["test_accuracy"])
+            cells.append(f"{row['times_kmeans16_bound']:.2f} ({points:+.2f})")
+        rows.append(cells)
+    header = ["network", "bound of 16 values, bytes", "K-Means, 16 values", "`uniform`"]
+    header += ["`entropy_constrained`", "NNCodec"]
+    more = (
+        " Files, as multiples of the bound; in brackets test accuracy against K-Means, in points."
+    )
+    return markdown(header, rows) + footnote(record, more)
+
+
 TABLES: dict[str, Callable[[str], list[str]]] = {
     "pipeline_fashion_mnist": pipeline,
     "pipeline_digits": pipeline,
