@@ -75,7 +75,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--quantizer",
         choices=QUANTIZERS,
-        help=f"how shared values are chosen, see below ({DEFAULT_QUANTIZER})",
+        help="how shared values are chosen, see below "
+        f"({DEFAULT_QUANTIZER}; kmeans where --clusters says how many)",
     )
     what.add_argument(
         "--clusters",

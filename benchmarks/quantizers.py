@@ -7,8 +7,8 @@ Every network is shared by K-Means, 16 values a layer: its entropy bound (`B16`)
 on the 5 000 validation images (`A16`) are the reference. The others go from coarse to fine in
 steps of 2^(1/4), steps being in root mean squares of the non-zero weights, and the first one taken
 that reaches `A16 - 0.002`: 0.2 points are 10 images, and a setting may pass by luck, ours and a
-peer's alike; test accuracies show it. (Settings far off are told by the first 1 000 of the images.) Test
-images are read once, for what was taken.
+peer's alike; test accuracies show it. (Settings far off are told by the first 1 000 of the
+images.) Test images are read once, for what was taken.
 
 Sizes are bytes of files in layout entropy, manifest and digests included. Only kernels are
 quantized; other leaves are float32 in our files. NNCodec codes these too, at its own choice of

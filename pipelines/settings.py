@@ -22,7 +22,8 @@ class Epochs(NamedTuple):
     finetune: int
 
 
-DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS = 0.9, "kmeans", 16
+# As accurate as 16 clusters on validation images, in three quarters of the bytes.
+DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS = 0.9, "entropy", 16
 # On Fashion-MNIST's validation images at sparsities of 50 and 90 %, fine-tuned (one seed, 20 000
 # training images), entropy stayed within 0.2 points of 16 clusters up to 0.7, uniform within 0.35.
 DEFAULT_STEP = 0.6
@@ -47,7 +48,8 @@ class Settings:
         recipe: name of the recipe.
         sparsity: fraction of the kernels' weights to remove, in [0, 1); None takes the default
             where the recipe prunes.
-        quantizer: name of the quantizer; None takes the default where the recipe shares.
+        quantizer: name of the quantizer; None takes K-Means if `clusters` says how many, else the
+            default, where the recipe shares.
         clusters: values a layer may use beside zero; None takes the default where the quantizer
             has a use for it.
         step: distance of shared values in the largest layer, in root mean squares of all non-zero
@@ -111,9 +113,14 @@ class Settings:
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"--seed: must be in 0 to {2**32 - 1}, got {self.seed}.")
 
+    def chosen_quantizer(self) -> str:
+        """Return the quantizer asked for: a number of clusters alone asks for K-Means."""
+        by_clusters = self.clusters is not None and self.step is None
+        return self.quantizer or ("kmeans" if by_clusters else DEFAULT_QUANTIZER)
+
     def _check_uses(self, *, prunes: bool, shares: bool) -> None:
         """Refuse what the recipe or the quantizer has no use for."""
-        name = self.quantizer or DEFAULT_QUANTIZER
+        name = self.chosen_quantizer()
         parameters = sorted({quantizer.parameter for quantizer in QUANTIZERS.values()})
         for flag, used, user in (
             ("sparsity", prunes, "recipe"),
@@ -137,7 +144,7 @@ class Settings:
             )
         default = DEFAULT_EPOCHS[data]
         sparsity = DEFAULT_SPARSITY if self.sparsity is None else self.sparsity
-        quantizer = (self.quantizer or DEFAULT_QUANTIZER) if shares else None
+        quantizer = self.chosen_quantizer() if shares else None
         parameter = QUANTIZERS[quantizer].parameter if quantizer else None
         clusters = DEFAULT_CLUSTERS if self.clusters is None else self.clusters
         step = DEFAULT_STEP if self.step is None else self.step

@@ -194,7 +194,7 @@ def reload(job: Trainer, work: Work) -> tuple[Work, Facts]:
     write_compressed(job.folder / COMPRESSED, work, job.plan.layout)
     tree = jc.load(job.folder / COMPRESSED)
     blank = job.fresh()
-    loaded = Work(into(blank.params, tree["params"]), into(blank.stats, tree["stats"]))
+    loaded = Work(into(blank.params, tree["params"]), into(blank.stats, tree.get("stats", {})))
     exact = job.logits(loaded).tobytes() == before.tobytes()
     return loaded._replace(mask=work.mask, shared=work.shared), {"exact": exact}
 
@@ -255,4 +255,5 @@ def write_compressed(path: Path, work: Work, layout: str) -> int:
         params = work.shared
     elif work.mask is not None:
         params = jc.sparse(work.params)
-    return jc.save(path, {"params": params, "stats": work.stats}, layout=layout)
+    stats = {"stats": work.stats} if work.stats else {}
+    return jc.save(path, {"params": params} | stats, layout=layout)

@@ -18,6 +18,7 @@ import run
 from pipelines import job as job_module
 from pipelines.folder import FolderError, locked
 from pipelines.models import MODELS
+from pipelines.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
@@ -64,10 +65,11 @@ def test_sparsity_and_sharing_are_what_was_asked(finished):
         row["name"]: row for row in json.loads((finished / "results.json").read_text())["stages"]
     }
     prunable = 784 * 300 + 300 * 100 + 100 * 10
-    for name in STAGES[1:-1]:
+    for name in STAGES[1:3]:
         assert rows[name]["sparsity"] == pytest.approx(round(0.9 * prunable) / prunable)
     for name in STAGES[3:-1]:
-        assert rows[name]["distinct_weights"] <= 3 * 16
+        assert rows[name]["sparsity"] >= rows["pruned"]["sparsity"]
+        assert rows[name]["distinct_weights"] <= 3 * 32
     assert rows["control"]["sparsity"] < 0.01
     assert rows["control"]["size_bytes"] == rows["baseline"]["size_bytes"]
 
@@ -91,7 +93,7 @@ def test_the_file_classifies_as_the_results_say(finished):
     saved = jc.load(finished / "compressed.npz")
     model = MODELS["lenet-300-100"]
     classify = jax.jit(
-        lambda x: model.build().apply(saved["params"], saved["stats"], model.view(x))
+        lambda x: model.build().apply(saved["params"], saved.get("stats", {}), model.view(x))
     )
     test = load("digits").test
     accuracy = np.mean(np.argmax(classify(test.images), axis=1) == test.labels)
@@ -184,7 +186,7 @@ def test_every_recipe_runs(tmp_path, recipe):
     rows = {row["name"]: row for row in results["stages"]}
     assert results["reload_exact"] and "control" in rows
     if recipe != "share":
-        assert rows["reloaded"]["sparsity"] == pytest.approx(0.9, abs=1e-4)
+        assert rows["reloaded"]["sparsity"] >= 0.9 - 1e-4
     if recipe != "prune":
         assert rows["reloaded"]["distinct_weights"] <= 48
 
@@ -208,9 +210,22 @@ def test_a_step_that_leaves_nothing_still_ends_in_a_table(tmp_path):
     assert results["stages"][3]["sparsity"] > 0.99
 
 
-def test_kmeans_is_the_default(finished):
-    asked = json.loads((finished / "settings.json").read_text())
-    assert (asked["quantizer"], asked["clusters"], asked["step"]) == ("kmeans", 16, 0.0)
+def test_kmeans_keeps_its_promises(tmp_path):
+    assert tiny(tmp_path / "run", "--clusters", "5") == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    rows = {row["name"]: row for row in results["stages"]}
+    for name in ("shared", "shared + tuned", "reloaded"):
+        assert rows[name]["sparsity"] == rows["pruned"]["sparsity"]
+        assert rows[name]["distinct_weights"] == 3 * 5
+    assert results["reload_exact"] is True
+
+
+def test_a_number_of_clusters_asks_for_kmeans():
+    uses = {"prunes": True, "shares": True, "data": "digits", "train_size": 1000}
+    plan = Settings(clusters=4).plan(**uses)
+    assert (plan.quantizer, plan.clusters, plan.step) == ("kmeans", 4, 0.0)
+    plan = Settings().plan(**uses)
+    assert (plan.quantizer, plan.clusters, plan.step) == ("entropy", 0, 0.6)
 
 
 REFUSALS = {
@@ -222,7 +237,7 @@ REFUSALS = {
     "--sparsity nan": "must be in [0, 1), got nan",
     "--recipe prune --quantizer uniform": "--quantizer: the recipe has no use for it",
     "--recipe prune --step 1": "--step: the recipe has no use for it",
-    "--step 1": "--step: the quantizer kmeans has no use for it",
+    "--quantizer kmeans --step 1": "--step: the quantizer kmeans has no use for it",
     "--quantizer entropy --clusters 4": "--clusters: the quantizer entropy has no use for it",
     "--quantizer entropy --step 0": "--step: must be in 0.01 to 4.0, got 0.0",
     "--quantizer uniform --step nan": "--step: must be in 0.01 to 4.0, got nan",
