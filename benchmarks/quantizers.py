@@ -237,13 +237,14 @@ def main() -> None:
     parser.add_argument("--networks", type=Path, default=Path("runs/networks"), metavar="DIR")
     parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="an interpreter that has it")
     parser.add_argument("--equal-importance", action="store_true", help="try ours without it, too")
+    parser.add_argument("--nets", nargs="+", choices=TRAININGS, default=list(TRAININGS))
     arguments = parser.parse_args()
-    command = "python -m benchmarks.quantizers"
+    command = f"python -m benchmarks.quantizers --nets {' '.join(arguments.nets)}"
     command += " --equal-importance" if arguments.equal_importance else ""
     command += " --nncodec PYTHON" if arguments.nncodec else ""
     data = load("fashion_mnist")
     figures = []
-    for name in TRAININGS:
+    for name in arguments.nets:
         network = networks(name, SPARSITIES, arguments.networks)
         few = Split(images=data.validation.images[:FEW], labels=data.validation.labels[:FEW])
         splits = (data.validation, data.test, few)

@@ -195,6 +195,9 @@ def quantizers(name: str) -> list[str]:
 TABLES: dict[str, Callable[[str], list[str]]] = {
     "pipeline_fashion_mnist": pipeline,
     "pipeline_digits": pipeline,
+    "sizes": sizes,
+    "quantizers": quantizers,
+    "transformer": transformer,
     "core": core,
 }
 

@@ -25,7 +25,8 @@ _MODE = 0o600 << 16
 _HEADER_SIZE = 128
 _LARGEST = 2**32 - 1
 _MOST_MEMBERS, _LONGEST_ENTRY = 64, 128
-_TRIAL, _TRIAL_PARTS, _OWN_CODE = 1 << 18, 16, 256
+_TRIAL, _TRIAL_PARTS, _OWN_CODE = 1 << 12, 8, 256
+_SEARCHED = 1 << 16  # bytes from which on repetitions are searched for less thoroughly
 _STRATEGIES = (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)
 
 
@@ -67,9 +68,10 @@ class Member(NamedTuple):
 def deflate(parts: Sequence[np.ndarray]) -> Deflated:
     """Compress arrays of one dtype as one array of one axis.
 
-    The strategy is the better one on a sample: up to 256 KiB of each of the first parts. Codes
-    and distances have no repetitions worth a search: literals only, each with a Huffman code, is
-    smaller for them, and fast. Each part of 256 bytes or more has Huffman codes of its own.
+    The strategy is the better one on a sample: up to 4 KiB of each of the first parts, since the
+    search for repetitions is very slow where there are few letters. Codes and distances have no
+    repetitions worth it: literals only, each with a Huffman code, is smaller for them, and fast.
+    Each part of 256 bytes or more has Huffman codes of its own.
     """
     chunks = [np.ascontiguousarray(part).data.cast("B") for part in parts]
     header = _npy_header(parts[0].dtype.str, sum(part.size for part in parts))
@@ -86,7 +88,8 @@ def deflate(parts: Sequence[np.ndarray]) -> Deflated:
 
 
 def _compressed(chunks: Sequence[memoryview], strategy: int) -> list[bytes]:
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy)
+    level = 9 if sum(map(len, chunks)) < _SEARCHED else 4
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
     segments = []
     for chunk in chunks:
         segments.append(compressor.compress(chunk))
