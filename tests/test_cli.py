@@ -461,10 +461,15 @@ def test_the_program_is_quiet_when_nobody_listens(here):
 
 
 INTERRUPTED = """
-import os, signal, sys
+import os, signal, sys, time
 from jaxcompress.cli import sources
 from jaxcompress.cli.command import main
-sources.SafetensorsSource.load = lambda *_: os.kill(os.getpid(), signal.SIGINT)
+
+def load(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(30)  # another thread may be the one to take the signal, a moment later
+
+sources.SafetensorsSource.load = load
 sys.argv[1:] = ["pack", "m.safetensors"]
 main()
 """
