@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
+from jaxcompress.trees import named_leaves
 from nets.functional import Net, Params
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
@@ -109,8 +110,5 @@ def accuracy_of(network: Network, split: Split) -> Callable[[Params, Any], float
 
 def plain_arrays(params: Params) -> dict[str, np.ndarray]:
     """Return the arrays of a tree by path, as other tools want them."""
-    flat = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in flat
-    }
+    named = named_leaves(params)
+    return dict(zip(named.paths, map(np.asarray, named.leaves), strict=True))

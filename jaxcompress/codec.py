@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxcompress.artifact.reader import read, read_manifest
-from jaxcompress.artifact.writer import ArtifactWriter
+from jaxcompress.artifact.writer import ArtifactWriter, filled
 from jaxcompress.checks import check_same
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.outline import Outline, outline, paths
@@ -63,11 +63,9 @@ def encode(
 
 
 def _filled_writer(tree: PyTree, layout: str) -> tuple[ArtifactWriter, Outline]:
-    writer, structure = ArtifactWriter(layout), outline(tree, is_compressed)
+    structure = outline(tree, is_compressed)
     leaves = named_leaves(tree, is_leaf=is_compressed).leaves
-    for path, leaf in zip(paths(structure), leaves, strict=True):
-        writer.add(path, leaf)
-    return writer, structure
+    return filled(zip(paths(structure), leaves, strict=True), layout), structure
 
 
 def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTree:

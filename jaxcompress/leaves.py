@@ -14,7 +14,15 @@ import numpy as np
 from jaxcompress.checks import check_finite
 from jaxcompress.trees import Array, PyTree, Scope, in_scope, kernels, named_leaves
 
+MOST_CODES = 65_535
+"""Entries that a codebook may have: codes fit two bytes, beside zero."""
+
 _BLOCK = 1 << 20
+
+
+def codes_dtype(k: int) -> type[np.unsignedinteger]:
+    """Return the smallest dtype of codes from 0 to `k`."""
+    return np.uint8 if k < 256 else np.uint16
 
 
 @jax.tree_util.register_dataclass

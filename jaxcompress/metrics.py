@@ -4,10 +4,13 @@ Every share states its denominator through `scope`: by default the kernels, the 
 be pruned, and not the biases and norms beside them.
 """
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 
 from jaxcompress.leaves import Clustered, Sparse, dense, is_compressed
-from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
 
 def measure_sparsity(params: PyTree, *, scope: Scope = kernels) -> float:
@@ -61,7 +64,7 @@ def entropy_bound_bytes(tree: PyTree) -> float:
     """
     total = 0.0
     for leaf in named_leaves(tree, is_leaf=is_compressed).leaves:
-        size = int(np.prod(leaf.shape))
+        size = math.prod(leaf.shape)
         if isinstance(leaf, Clustered):
             counts = np.bincount(np.asarray(leaf.codes).ravel())
             total += _entropy_bits(counts) / 8 + np.asarray(leaf.codebook).nbytes
@@ -69,8 +72,22 @@ def entropy_bound_bytes(tree: PyTree) -> float:
             kept = np.asarray(leaf.values)
             total += _entropy_bits(np.array([kept.size, size - kept.size])) / 8 + kept.nbytes
         else:
-            total += size * np.dtype(leaf.dtype).itemsize
+            total += plain_bytes(leaf)
     return total
+
+
+def root_mean_square(tensors: Iterable[np.ndarray]) -> float:
+    """Return the root mean square of the numbers that are not zero, 1 if there are none.
+
+    Example:
+        >>> root_mean_square([np.array([3.0, 0.0]), np.array([-3.0])])
+        3.0
+    """
+    squares, count = 0.0, 0
+    for tensor in tensors:
+        squares += float(np.sum(np.square(tensor, dtype=np.float64)))
+        count += int(np.count_nonzero(tensor))
+    return math.sqrt(squares / count) if squares else 1.0
 
 
 def _entropy_bits(counts: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """Pytrees with names: paths, scopes and errors that say which leaf they mean."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -56,6 +57,11 @@ def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> 
 def is_floating(leaf: Any) -> bool:
     """Return whether `leaf` holds floating-point numbers."""
     return bool(jnp.issubdtype(leaf.dtype, jnp.floating))
+
+
+def plain_bytes(leaf: Any) -> int:
+    """Return the bytes of a leaf as it is."""
+    return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
 
 
 def everything(path: str, leaf: Any) -> bool:

@@ -1,12 +1,12 @@
 """Quantizers by name: how a stage chooses the values that weights share."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 import jaxcompress as jc
+from jaxcompress.metrics import root_mean_square
 from jaxcompress.trees import PyTree, in_scope, kernels, named_leaves
 
 
@@ -33,10 +33,7 @@ def step_in_weights(params: PyTree, step: float) -> float:
     """
     named = named_leaves(params)
     chosen = zip(named.leaves, in_scope(named, kernels), strict=True)
-    weights = [np.asarray(leaf) for leaf, pick in chosen if pick]
-    squares = sum(float(np.sum(np.square(leaf, dtype=np.float64))) for leaf in weights)
-    count = sum(int(np.count_nonzero(leaf)) for leaf in weights)
-    return step * math.sqrt(squares / count) if squares else step
+    return step * root_mean_square(np.asarray(leaf) for leaf, pick in chosen if pick)
 
 
 def _kmeans(params: PyTree, clusters: float, mask: PyTree | None) -> PyTree:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jaxcompress as jc
-from jaxcompress.oneshot.files import write_leaves
+from jaxcompress.artifact.writer import filled
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import prune
 from jaxcompress.prune.thresholds import find_threshold, remove_smallest
@@ -175,12 +175,8 @@ def test_the_file_meets_a_target_size(tmp_path, target_bytes, sparsity):
         "bias": np.zeros(200, np.float32),
     }
     small = jc.compress(params, sparsity=sparsity, target_bytes=target_bytes)
-    size = write_leaves(
-        tmp_path / "m.npz",
-        zip(["a", "b", "bias"], [small["a"], small["b"], small["bias"]], strict=True),
-        TreeSource(params).outline,
-        layout="entropy",
-    )
+    leaves = zip(["a", "b", "bias"], [small["a"], small["b"], small["bias"]], strict=True)
+    size = filled(leaves, "entropy").write(tmp_path / "m.npz", TreeSource(params).outline)
     assert size <= target_bytes
     assert size > 0.9 * target_bytes
     assert jc.measure_sparsity(small) >= sparsity

@@ -1,6 +1,7 @@
 """How codes become streams: a table of packings, and which of them a layout tries."""
 
 import heapq
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.fields import is_count
 from jaxcompress.artifact.streams import Reader, Writer
+from jaxcompress.leaves import codes_dtype
 from jaxcompress.packing import csr, digits, entropy, levels, positions
 from jaxcompress.packing.contexts import Choice
 
@@ -35,12 +37,7 @@ class Alphabet(NamedTuple):
     @property
     def size(self) -> int:
         """How many codes there are."""
-        return int(np.prod(self.shape, dtype=object))
-
-    @property
-    def dtype(self) -> str:
-        """The dtype that all of them fit."""
-        return "uint8" if self.k < 256 else "uint16"
+        return math.prod(self.shape)
 
 
 class Packing(NamedTuple):
@@ -62,7 +59,7 @@ def write_codes(alphabet: Alphabet, codes: np.ndarray, layout: str, writer: Writ
 
     Args:
         alphabet: of the codes.
-        codes: of the shape and dtype that `alphabet` says.
+        codes: of the shape that `alphabet` says and the dtype of its `k`.
         layout: a key of `LAYOUTS`.
         writer: of the streams.
 
@@ -119,7 +116,7 @@ def _huffman_bits(counts: np.ndarray) -> int:
 def _write_csr(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
     matrix = codes.reshape(_matrix_shape(codes.shape))
     packed = csr.encode(matrix, matrix != 0)
-    streams = {"row_lengths": packed.row_lengths, "distances": packed.distances}
+    streams = {"row_lengths": packed.row_lengths.astype("<u4"), "distances": packed.distances}
     streams[_entries_stream(alphabet)] = packed.entries
     return {"entries": packed.entries.size}, {name: [part] for name, part in streams.items()}
 
@@ -128,7 +125,7 @@ def _read_csr(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
     entries = reader.take(_entries_stream(alphabet), fields["entries"])
     if entries.max(initial=0) > alphabet.k:
         raise ValueError(f"code {entries.max()} in a codebook of {alphabet.k}")
-    codes = np.zeros(alphabet.size, alphabet.dtype)
+    codes = np.zeros(alphabet.size, codes_dtype(alphabet.k))
     for places, part in read_rows(alphabet.shape, entries, reader):
         codes[places] = part
     return codes
@@ -156,7 +153,7 @@ def read_rows(
 def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the shape of a tensor as a matrix: its last axis are the columns."""
     columns = shape[-1] if shape else 1
-    return (int(np.prod(shape[:-1], dtype=object)) if columns else 0, columns)
+    return (math.prod(shape[:-1]) if columns else 0, columns)
 
 
 def _write_gaps(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
@@ -193,8 +190,10 @@ def _filled(kept: np.ndarray, alphabet: Alphabet, fields: Fields, reader: Reader
     if count and not alphabet.k:
         raise ValueError(f"{count} entries in a codebook of 0")
     stream = reader.take("digits", digits.count_bytes(count, alphabet.k))
-    codes = np.zeros(alphabet.size, alphabet.dtype)
-    codes[kept] = digits.unpack(stream, count, alphabet.k).astype(alphabet.dtype, copy=False) + 1
+    codes = np.zeros(alphabet.size, codes_dtype(alphabet.k))
+    codes[kept] = (
+        digits.unpack(stream, count, alphabet.k).astype(codes_dtype(alphabet.k), copy=False) + 1
+    )
     return codes
 
 
@@ -206,7 +205,7 @@ def _read_plain(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarra
     del fields
     base = alphabet.k + 1
     stream = reader.take("digits", digits.count_bytes(alphabet.size, base))
-    return digits.unpack(stream, alphabet.size, base).astype(alphabet.dtype, copy=False)
+    return digits.unpack(stream, alphabet.size, base).astype(codes_dtype(alphabet.k), copy=False)
 
 
 def _write_ans(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:

@@ -1,14 +1,13 @@
 """What a field of the manifest may be, and how much memory an entry speaks of."""
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 
 from jaxcompress.artifact.streams import DTYPES
-
-MOST_CODES = 65_535
-"""Entries that a codebook may have: codes fit 16 bits."""
+from jaxcompress.leaves import MOST_CODES, codes_dtype
 
 
 def is_count(value: Any) -> bool:
@@ -43,8 +42,8 @@ def is_codebook_size(value: Any) -> bool:
 
 def decoded_bytes(entry: dict[str, Any]) -> int:
     """Return how many bytes a checked entry may take in memory: leaf and dense tensor."""
-    size = int(np.prod(entry["shape"], dtype=object))
+    size = math.prod(entry["shape"])
     dense = size * np.dtype(entry["dtype"]).itemsize
     if entry["form"] == "dense":
         return dense
-    return dense + size * (1 if entry.get("k", 1) < 256 else 2)
+    return dense + size * np.dtype(codes_dtype(entry.get("k", 1))).itemsize

@@ -5,6 +5,7 @@ JAX clamps indices out of range without a word, so everything is checked in nump
 
 import hashlib
 import hmac
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,7 +23,6 @@ from jaxcompress.artifact.coding import (
 )
 from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.fields import (
-    MOST_CODES,
     is_codebook_size,
     is_count,
     is_digest,
@@ -32,7 +32,7 @@ from jaxcompress.artifact.fields import (
 )
 from jaxcompress.artifact.streams import DTYPES, NIBBLES, Reader, Writer
 from jaxcompress.checks import check_finite
-from jaxcompress.leaves import Clustered, Sparse
+from jaxcompress.leaves import MOST_CODES, Clustered, Sparse, codes_dtype
 
 
 def write_leaf(path: str, leaf: Any, layout: str, writer: Writer) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def read_leaf(entry: dict[str, Any], reader: Reader) -> Any:
     try:
         leaf = FORMS[entry["form"]].read(entry, tuple(entry["shape"]), entry["dtype"], reader)
         if reader.version > 1:
-            found = _digest(FORMS[entry["form"]].prepare(entry["path"], leaf))
+            found = _digest(leaf)
             if not hmac.compare_digest(found, entry["sha256"]):
                 raise ArtifactError("sha256 differs", expected=entry["sha256"], found=found)
     except ArtifactError as error:
@@ -170,7 +170,7 @@ def _read_dense(
     entry: dict[str, Any], shape: tuple[int, ...], dtype: str, reader: Reader
 ) -> np.ndarray:
     del entry
-    size = int(np.prod(shape, dtype=object))
+    size = math.prod(shape)
     # A copy, so that the leaf does not keep the whole stream alive.
     return reader.take_numbers(dtype, size, "dense").reshape(shape).copy()
 
@@ -196,8 +196,7 @@ def _prepare_clustered(path: str, leaf: Clustered) -> Clustered:
             f"{path}: codes must be at most {codebook.size}, the length of the codebook, got "
             f"{codes.max()}; make the leaf with kmeans."
         )
-    narrow = Alphabet(codes.shape, codebook.size, 0).dtype
-    return Clustered(codes=codes.astype(narrow, copy=False), codebook=codebook)
+    return Clustered(codes=codes.astype(codes_dtype(codebook.size), copy=False), codebook=codebook)
 
 
 def _write_clustered(leaf: Clustered, dtype: str, layout: str, writer: Writer) -> Fields:
@@ -227,7 +226,7 @@ def _negative(codebook: np.ndarray) -> int:
 
 def _prepare_sparse(path: str, leaf: Sparse) -> Sparse:
     indices, values = _native(path, leaf.indices), _native(path, leaf.values)
-    size = int(np.prod(leaf.shape, dtype=object))
+    size = math.prod(leaf.shape)
     if (
         indices.dtype.kind not in "ui"
         or indices.shape != values.shape
@@ -262,7 +261,7 @@ def _read_sparse(
         codes = read_codes(Alphabet(shape, 1, 0), entry, reader)
         places = np.flatnonzero(codes)
         values = reader.take_numbers(dtype, places.size, "values").copy()
-    size = int(np.prod(shape, dtype=object))
+    size = math.prod(shape)
     indices = places.astype(np.int32 if size < 2**31 else np.int64)
     return Sparse(values=values, indices=indices, shape=shape)
 

@@ -1,8 +1,7 @@
 """A file read with every byte accounted for, and nothing believed before it is checked."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxcompress.artifact import manifest
@@ -67,7 +66,8 @@ def read(
         OSError: the file cannot be read.
     """
     limit = default_max_bytes() if max_bytes is None else max_bytes
-    with _opened(path, limit) as (source, members, found):
+    with reading(path), opened(path) as source:
+        members, found = _manifest(source, limit)
         reader = Reader(source, members, found["version"])
         leaves = [convert(read_leaf(entry, reader)) for entry in found["tensors"]]
         reader.check_exhausted()
@@ -86,16 +86,6 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     with reading(path), opened(path) as source:
         return _manifest(source, None)[1]
-
-
-@contextlib.contextmanager
-def _opened(
-    path: str | os.PathLike[str], max_bytes: int
-) -> Iterator[tuple[Source, dict[str, Member], dict[str, Any]]]:
-    """Open a file and check all that can be checked without its streams."""
-    with reading(path), opened(path) as source:
-        members, found = _manifest(source, max_bytes)
-        yield source, members, found
 
 
 def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member], dict[str, Any]]:

@@ -70,8 +70,6 @@ class Writer:
         """Return the streams as members of an archive, in the order of their first use."""
         members = {}
         for name, parts in self._parts.items():
-            if name == "row_lengths":
-                parts = [part.astype("<u4") for part in parts]
             plain = deflate(parts)
             planes = f"{name}_planes"
             if self._splits_planes and planes in _PLANES:

@@ -1,7 +1,7 @@
 """A file written leaf by leaf."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +72,16 @@ class ArtifactWriter:
         data, digest = manifest.encode(structure, self._entries, metadata)
         members = {MANIFEST: deflate([data])} | self._writer.members()
         return list(archive(members, digest))
+
+
+def filled(leaves: Iterable[tuple[str, Any]], layout: str) -> ArtifactWriter:
+    """Return a writer that has taken these leaves.
+
+    Args:
+        leaves: path and leaf, in the order of the tree; they may come one at a time.
+        layout: how codes are packed.
+    """
+    writer = ArtifactWriter(layout)
+    for path, leaf in leaves:
+        writer.add(path, leaf)
+    return writer

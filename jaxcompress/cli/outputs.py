@@ -1,6 +1,7 @@
 """Writing plain weights: safetensors, npz and msgpack, a tensor at a time, atomically."""
 
 import json
+import math
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def write_safetensors(
             raise Refused(
                 f"{path}: {name}: safetensors cannot hold it ({dtype.name}); write .npz instead."
             )
-        start, end = end, end + int(np.prod(specs[name].shape, dtype=object)) * dtype.itemsize
+        start, end = end, end + math.prod(specs[name].shape) * dtype.itemsize
         header[name] = {
             "dtype": names[dtype.name],
             "shape": list(specs[name].shape),

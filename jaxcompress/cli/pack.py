@@ -7,17 +7,17 @@ import click
 
 from jaxcompress.artifact.atomic import put, temporary_beside
 from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact.writer import filled
 from jaxcompress.cli import screen
 from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
-from jaxcompress.oneshot.files import write_leaves
 from jaxcompress.oneshot.quantizers import QUANTIZERS
-from jaxcompress.oneshot.sources import Track, plain_bytes
+from jaxcompress.oneshot.sources import Track
 from jaxcompress.oneshot.stream import Pruning, Quantizer, prune
 from jaxcompress.oneshot.target import aim
-from jaxcompress.trees import kernels, matching
+from jaxcompress.trees import kernels, matching, plain_bytes
 
 
 @click.command()
@@ -126,13 +126,10 @@ class _File:
 
     def write(self, share: Quantizer, where: Path | None = None) -> int:
         """Write it, at a temporary name if one is given; returns its size in bytes."""
-        return write_leaves(
-            where or self._where,
-            self._pruning.share(share, track=self._track),
-            self._pruning.source.outline,
-            layout=self._layout or "packed",
-            metadata=self._metadata,
-        )
+        leaves = self._pruning.share(share, track=self._track)
+        writer = filled(leaves, self._layout or "packed")
+        outline = self._pruning.source.outline
+        return writer.write(where or self._where, outline, metadata=self._metadata)
 
     def write_within(self, target_bytes: int) -> int:
         """Write the largest file found that is at most `target_bytes`; returns its size."""

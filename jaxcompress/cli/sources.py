@@ -4,6 +4,7 @@ Nothing is mapped into memory: mapped pages would count as used until the file i
 """
 
 import json
+import math
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -102,7 +103,7 @@ class SafetensorsSource(_FlatSource):
     def load(self, index: int) -> np.ndarray:
         """Read one tensor."""
         spec, dtype = self.leaves[index], np.dtype(self.leaves[index].dtype)
-        count = int(np.prod(spec.shape, dtype=object))
+        count = math.prod(spec.shape)
         raw = np.fromfile(
             self.path, np.uint8, count * dtype.itemsize, offset=self._offsets[self.paths[index]]
         )

@@ -7,10 +7,10 @@ import numpy as np
 
 from jaxcompress.checks import check_positive
 from jaxcompress.cluster.importance import Importance, checked, equal_importance
-from jaxcompress.cluster.members import MOST_LEVELS, Members, share_leaves
+from jaxcompress.cluster.members import Members, share_leaves
 from jaxcompress.cluster.weights import TooManyLevels, Weights
-from jaxcompress.leaves import Clustered
-from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
+from jaxcompress.leaves import MOST_CODES, Clustered
+from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, plain_bytes
 
 _FINEST, _COARSEST = 2.0**-12, 2.0**12  # steps tried for a size, per root mean square weight
 _PRECISION = 1.001  # of the rate weight found for a size
@@ -131,7 +131,7 @@ def rate_weight_for(
         leaves.append(Weights(members))
 
     others = share_leaves("rate_weight_for", params, mask, scope, keep)
-    left = size_bytes - sum(_plain_bytes(leaf) for leaf in named_leaves(others).leaves)
+    left = size_bytes - sum(plain_bytes(leaf) for leaf in named_leaves(others).leaves)
     if left < 0:
         raise ValueError(
             f"size_bytes: must be at least the {size_bytes - left:,.0f} bytes of the leaves "
@@ -168,10 +168,6 @@ def _check_rate_weight(rate_weight: Any) -> float:
     return check_positive("rate_weight", rate_weight, remedy)
 
 
-def _plain_bytes(leaf: Any) -> int:
-    return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
-
-
 def _share(members: Members, rate_weight: float) -> Clustered:
     """Quantize one tensor."""
     weights = Weights(members)
@@ -179,7 +175,7 @@ def _share(members: Members, rate_weight: float) -> Clustered:
         cells = weights.quantized(rate_weight)
     except TooManyLevels as many:
         raise ValueError(
-            f"{members.path}: rate_weight must leave at most {MOST_LEVELS} values beside zero, "
+            f"{members.path}: rate_weight must leave at most {MOST_CODES} values beside zero, "
             f"got {many} with {rate_weight:.3g}; pass a larger one."
         ) from None
     return weights.clustered(cells, weights.values(cells))

@@ -11,9 +11,6 @@ from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.leaves import Clustered
 from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_traced, named_leaves
 
-MOST_LEVELS = 65535
-"""What codes of two bytes can tell apart, beside zero."""
-
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
 
 

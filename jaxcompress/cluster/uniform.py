@@ -9,9 +9,9 @@ import numpy as np
 from jaxcompress.checks import check_positive
 from jaxcompress.cluster.cells import Cells
 from jaxcompress.cluster.importance import Importance, checked, equal_importance
-from jaxcompress.cluster.members import MOST_LEVELS, Members, share_leaves
+from jaxcompress.cluster.members import Members, share_leaves
 from jaxcompress.cluster.weights import Weights
-from jaxcompress.leaves import Clustered
+from jaxcompress.leaves import MOST_CODES, Clustered
 from jaxcompress.trees import PyTree, Scope, kernels
 
 
@@ -70,10 +70,10 @@ def _share(members: Members, step: float) -> Clustered:
     changes = np.flatnonzero(levels[1:] != levels[:-1]) + 1
     starts = np.concatenate([[0], changes])[: levels.size]
     used = levels[starts]
-    most = MOST_LEVELS + np.count_nonzero(used == 0)
+    most = MOST_CODES + np.count_nonzero(used == 0)
     if len(used) > most or not np.isfinite(used).all():
         raise ValueError(
-            f"{members.path}: step must leave at most {MOST_LEVELS} values beside zero, got "
+            f"{members.path}: step must leave at most {MOST_CODES} values beside zero, got "
             f"{len(used):,} with {step:.3g}; pass a larger one."
         )
     values = _in_dtype(used * step, members.tensor.dtype)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from jaxcompress.cluster.cells import Bins, Cells, Price, best_cells
-from jaxcompress.cluster.members import MOST_LEVELS, Members, cells_of, round_down
-from jaxcompress.leaves import Clustered
+from jaxcompress.cluster.members import Members, cells_of, round_down
+from jaxcompress.leaves import MOST_CODES, Clustered, codes_dtype
 
 _MOST_TRIALS = 1 << 24  # pairs of places tried by a search over single weights
 _MOST_PLACES = 1 << 16  # places of a coarser search
@@ -62,7 +62,7 @@ class Weights:
             if len(merged.ends) == len(cells.ends):
                 break
             cells = merged
-        if len(cells.ends) - 2 > MOST_LEVELS:
+        if len(cells.ends) - 2 > MOST_CODES:
             raise TooManyLevels(f"{len(cells.ends) - 2:,}")
         return cells
 
@@ -103,7 +103,7 @@ class Weights:
         entries = filled & (values != 0)
         code = np.where(entries, np.cumsum(entries), 0)[filled]
         cuts = self.ordered[cells.ends[1:][filled][:-1] - 1]
-        table = code.astype(np.uint8 if np.count_nonzero(entries) <= 255 else np.uint16)
+        table = code.astype(codes_dtype(int(np.count_nonzero(entries))))
         if not len(code):
             table = np.zeros(1, np.uint8)
         places = cells_of(self._members.values, cuts)

@@ -1,11 +1,8 @@
 """How the weights of a tensor come to share values: by name, as the command offers it."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from jaxcompress.checks import check_positive
 from jaxcompress.cluster import (
@@ -16,6 +13,7 @@ from jaxcompress.cluster import (
     size_importance,
     uniform,
 )
+from jaxcompress.metrics import root_mean_square
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
 
@@ -65,11 +63,7 @@ def step_in_weights(pruning: Pruning, step: float, *, track: Track = untracked) 
         TypeError: it is no number.
     """
     step = check_positive("step", step, "0.5 is fine, 1 is coarse")
-    squares, count = 0.0, 0
-    for _, tensor in pruning.leaves(track=track):
-        squares += float(np.sum(np.square(tensor, dtype=np.float64)))
-        count += int(np.count_nonzero(tensor))
-    return step * math.sqrt(squares / count) if count else step
+    return step * root_mean_square(tensor for _, tensor in pruning.leaves(track=track))
 
 
 def importance(pruning: Pruning) -> Callable[[str, Any], float]:

@@ -1,6 +1,5 @@
 """Where tensors come from, one at a time: shapes are known beforehand, values only when asked."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -51,8 +50,3 @@ def untracked(steps: Sequence[T], what: str) -> Iterable[T]:
     """Track nothing."""
     del what
     return steps
-
-
-def plain_bytes(leaf: Any) -> int:
-    """Return the bytes of a leaf as it is."""
-    return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize

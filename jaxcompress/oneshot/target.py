@@ -8,8 +8,9 @@ import numpy as np
 
 from jaxcompress.cluster import entropy_constrained, high_rate_weight
 from jaxcompress.oneshot.quantizers import importance
-from jaxcompress.oneshot.sources import Track, plain_bytes, untracked
+from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
+from jaxcompress.trees import plain_bytes
 
 _SAMPLE = 1 << 14  # weights of a tensor that stand for all of them
 _ROUNDING = 0.4  # of steps; bits pull weights towards zero

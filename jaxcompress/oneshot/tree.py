@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from jaxcompress.artifact.writer import filled
 from jaxcompress.cluster import check_clusters, kmeans
 from jaxcompress.leaves import dense
-from jaxcompress.oneshot.files import write_leaves
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
 from jaxcompress.oneshot.target import aim
@@ -79,7 +79,7 @@ def _within(pruning: Pruning, target_bytes: int) -> list[tuple[str, Any]]:
         nonlocal best, best_size
         del rate_weight
         leaves = list(pruning.share(quantizer))
-        size = write_leaves(file, leaves, pruning.source.outline, layout="entropy")
+        size = filled(leaves, "entropy").write(file, pruning.source.outline)
         if best_size < size <= target_bytes:
             best, best_size = leaves, size
         return size

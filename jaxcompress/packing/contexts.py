@@ -12,6 +12,7 @@ Counts adapt after each row (or block of magnitudes), so that numpy works on who
 Everything that the decoder repeats is integer arithmetic.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ def as_matrix(shape: tuple[int, ...]) -> tuple[int, int, bool]:
     The last axis are the columns, unless there are so few of them that rows would be too many.
     """
     columns = shape[-1] if shape else 1
-    rows = int(np.prod(shape[:-1], dtype=object))
+    rows = math.prod(shape[:-1])
     exchanged = rows > _MOST_RATIO * columns
     return (columns, rows, True) if exchanged else (rows, columns, False)
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jaxcompress.leaves import codes_dtype
+
 
 def from_codes(codes: np.ndarray, k: int, negative: int) -> np.ndarray:
     """Return levels: `-negative` for code 1 up to `-1`, then `1` up to `k - negative`.
@@ -26,7 +28,7 @@ def to_codes(levels: np.ndarray, k: int, negative: int) -> np.ndarray:
     """
     if levels.size and not (-negative <= levels.min() and levels.max() <= k - negative):
         raise ValueError(f"a level beyond the {negative} negative ones of {k}")
-    table = np.zeros(k + 1, np.uint8 if k < 256 else np.uint16)
+    table = np.zeros(k + 1, codes_dtype(k))
     table[_levels(k, negative)] = np.arange(k + 1)  # numpy counts negative places from the end
     return table[levels]
 
