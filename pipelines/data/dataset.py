@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.data.augment import Augment, unchanged
 
 Progress = Callable[[str, int, int], None]
-"""Called as `progress(label, done_bytes, total_bytes)` while a file is downloaded."""
+"""Called as `progress(label, done, total)` while something takes long; the label says of what."""
 
 IMAGE_SHAPE = (32, 32, 3)
 NUM_CLASSES = 10
@@ -47,7 +47,7 @@ class DataError(Exception):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """Images uint8 `[n, 32, 32, 3]` and their labels int32 `[n]`."""
+    """Images uint8 `[n, h, w, 3]` and their labels int32 `[n]`."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -61,10 +61,11 @@ class Dataset:
     """Three disjoint splits, and where they come from.
 
     Attributes:
-        name: `cifar10`, `fashion_mnist` or `digits`.
+        name: Its name in `pipelines.data.DATASETS`.
         source: One line for the report: the file, folder or package that was read.
         notice: One loud line if this is a stand-in for what was asked, else empty.
         augment: How to vary training images.
+        skipped: Files that could not be read, each with the reason.
         classes: The class names; label `i` means `classes[i]`.
         train: What to learn from.
         validation: What to choose by.
@@ -79,6 +80,7 @@ class Dataset:
     test: Split
     notice: str = ""
     augment: Augment = unchanged
+    skipped: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
