@@ -1,6 +1,7 @@
 """One training step and one fit loop for every network and every stage."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -11,12 +12,25 @@ import optax
 from nets.functional import Net, Params, Stats
 from pipelines.compiled import jit
 from pipelines.data.augment import Augment, unchanged
-from pipelines.data.dataset import Split
 
 EVAL_BATCH = 512
 
-View = Callable[[jax.Array], jax.Array]
+Inputs = Any
+"""What a network is fed: an array, or a dict of arrays, with one row for each image."""
+
+View = Callable[[Any], Any]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """What there is to learn from, or to measure on: inputs and integer labels `[n]`."""
+
+    inputs: Inputs
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 class TrainState(NamedTuple):
@@ -64,14 +78,14 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 def make_step(
     net: Net, view: View, tx: optax.GradientTransformation, loss: Loss = cross_entropy
-) -> Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, jax.Array, jax.Array]]:
-    """Return the compiled step `(state, images, labels) -> (state, loss, accuracy)`."""
+) -> Callable[[TrainState, Inputs, jax.Array], tuple[TrainState, jax.Array, jax.Array]]:
+    """Return the compiled step `(state, inputs, labels) -> (state, loss, accuracy)`."""
 
     def step(
-        state: TrainState, images: jax.Array, labels: jax.Array
+        state: TrainState, inputs: Inputs, labels: jax.Array
     ) -> tuple[TrainState, jax.Array, jax.Array]:
         def objective(params: Params) -> tuple[jax.Array, tuple[jax.Array, Stats]]:
-            logits, stats = net.apply_training(params, state.stats, view(images))
+            logits, stats = net.apply_training(params, state.stats, view(inputs))
             return loss(logits, labels), (logits, stats)
 
         (value, (logits, stats)), gradients = jax.value_and_grad(objective, has_aux=True)(
@@ -93,7 +107,7 @@ def batches_per_epoch(size: int, batch_size: int) -> int:
 def fit(
     step: Callable[..., tuple[TrainState, jax.Array, jax.Array]],
     state: TrainState,
-    data: Split,
+    data: Examples,
     *,
     epochs: int,
     batch_size: int,
@@ -110,7 +124,7 @@ def fit(
     Args:
         step: as `make_step` gives it.
         state: to start from; its arrays are donated to the first step.
-        data: images and labels.
+        data: to learn from.
         epochs: passes over the data.
         batch_size: images a step.
         seed: numbers that choose the order of the images.
@@ -122,26 +136,33 @@ def fit(
         order = np.random.default_rng([*seed, epoch]).permutation(len(data))
         for batch in range(start.batch if epoch == start.epoch else 0, total):
             chosen = order[batch * batch_size : (batch + 1) * batch_size]
-            images = augment(np.random.default_rng([*seed, epoch, batch]), data.images[chosen])
-            state, loss, accuracy = step(state, images, data.labels[chosen])
+            inputs = jax.tree.map(lambda rows: rows[chosen], data.inputs)  # noqa: B023
+            inputs = augment(np.random.default_rng([*seed, epoch, batch]), inputs)
+            state, loss, accuracy = step(state, inputs, data.labels[chosen])
             last = batch + 1 == total
             position = Position(epoch + 1, 0) if last else Position(epoch, batch + 1)
             yield Tick(state, position, loss, accuracy)
 
 
-def make_logits(net: Net, view: View) -> Callable[[Params, Stats, np.ndarray], np.ndarray]:
-    """Return `(params, stats, images) -> logits` over whole splits, compiled once."""
-    apply = jit(lambda params, stats, images: net.apply(params, stats, view(images)))
+def make_logits(net: Net, view: View) -> Callable[[Params, Stats, Inputs], np.ndarray]:
+    """Return `(params, stats, inputs) -> logits` over whole splits, compiled once."""
+    apply = jit(lambda params, stats, inputs: net.apply(params, stats, view(inputs)))
 
-    def logits(params: Params, stats: Stats, images: np.ndarray) -> np.ndarray:
+    def logits(params: Params, stats: Stats, inputs: Inputs) -> np.ndarray:
+        count = len(jax.tree.leaves(inputs)[0])
         parts = []
-        for start in range(0, len(images), EVAL_BATCH):
-            batch = images[start : start + EVAL_BATCH]
-            padding = [(0, EVAL_BATCH - len(batch))] + [(0, 0)] * (images.ndim - 1)
-            parts.append(np.asarray(apply(params, stats, np.pad(batch, padding)))[: len(batch)])
+        for start in range(0, count, EVAL_BATCH):
+            batch = jax.tree.map(lambda rows: _batch(rows, start), inputs)  # noqa: B023
+            parts.append(np.asarray(apply(params, stats, batch))[: count - start])
         return np.concatenate(parts)
 
     return logits
+
+
+def _batch(rows: np.ndarray, start: int) -> np.ndarray:
+    """Return `EVAL_BATCH` rows, zeros where there are no more."""
+    taken = rows[start : start + EVAL_BATCH]
+    return np.pad(taken, [(0, EVAL_BATCH - len(taken))] + [(0, 0)] * (rows.ndim - 1))
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> Score:
