@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import pickle
 import struct
 import tarfile
@@ -22,6 +23,10 @@ def isolate(monkeypatch, tmp_path):
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    for name in [name for name in os.environ if name.startswith(("KAGGLE", "TBE_RUNTIME"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "no-credentials"))
     monkeypatch.setattr(fashion_mnist, "SYSTEM_FOLDER", tmp_path / "no-such-package")
     monkeypatch.setattr(download, "probe", lambda url, patience_s: "nobody answered")
 
@@ -121,6 +126,21 @@ def png(image):
     rows = b"".join(b"\0" + row.tobytes() for row in image)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def write_classes(root, counts, *, training="Training", test="Test", size=(100, 100)):
+    """Writes a tree of class folders; `counts` maps a class to its training and test pictures.
+
+    Each picture is a PNG of one colour: red is the class, green the half, blue the number.
+    """
+    for half, name in enumerate((training, test)):
+        for red, (label, numbers) in enumerate(counts.items()):
+            folder = root / name / label
+            folder.mkdir(parents=True)
+            for blue in range(numbers[half]):
+                image = np.full((*size, 3), (red, half, blue), np.uint8)
+                (folder / f"{blue:03}.png").write_bytes(png(image))
+    return root
 
 
 def write_tfds(folder, train, test):

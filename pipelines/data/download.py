@@ -40,18 +40,28 @@ class Remote:
         """The file name, the last part of the URL."""
         return self.url.rpartition("/")[2]
 
+    def remedy(self, folder: Path) -> str:
+        """What to do where it cannot be fetched into a folder."""
+        ways = [
+            f"download it by hand (sha256 {self.sha256}) into {folder}",
+            "pass the folder that has it as --data-dir",
+            *filter(None, [self.alternative]),
+        ]
+        return ", or ".join(ways)
+
 
 class Unavailable(DataError):
-    """A download failed, for want of a network or otherwise; `reason` says why in a few words."""
+    """Something could not be fetched, for want of a network or otherwise.
 
-    def __init__(self, reason: str, *, remote: Remote, folder: Path) -> None:
+    Args:
+        origin: What was to be fetched.
+        reason: Why it could not be, in a few words; kept as an attribute.
+        remedy: What to do instead.
+    """
+
+    def __init__(self, origin: str, reason: str, *, remedy: str) -> None:
         self.reason = " ".join(reason.split())
-        ways = [
-            f"download it by hand (sha256 {remote.sha256}) into {folder}",
-            "pass the folder that has it as --data-dir",
-            *filter(None, [remote.alternative]),
-        ]
-        super().__init__(f"{remote.url}: {self.reason}; {', or '.join(ways)}")
+        super().__init__(f"{origin}: {self.reason}; {remedy}")
 
 
 def cache_dir() -> Path:
@@ -77,19 +87,20 @@ def fetch(
     Raises:
         Unavailable: Nobody answers, the answer breaks off, or it is not the file.
     """
+    remedy = remote.remedy(folder)
     if silence := probe(remote.url, patience_s=patience_s):
-        raise Unavailable(silence, remote=remote, folder=folder)
+        raise Unavailable(remote.url, silence, remedy=remedy)
     partial = folder / f".{remote.name}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if fault := _copy(remote, partial, progress):
-            raise Unavailable(fault, remote=remote, folder=folder)
+            raise Unavailable(remote.url, fault, remedy=remedy)
         os.replace(partial, folder / remote.name)
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        reason = f"the download failed ({error or type(error).__name__})"
-        raise Unavailable(reason, remote=remote, folder=folder) from error
+        reason = f"the download failed ({str(error) or type(error).__name__})"
+        raise Unavailable(remote.url, reason, remedy=remedy) from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
