@@ -1,4 +1,7 @@
-"""Train a network, compress it, and prove that the file works: `python run.py --model cifar`."""
+"""Train a network, compress it, and prove that the file works: `python run.py --model cifar`.
+
+Or name what is in pictures, with a file that it wrote: `--predict PICTURE... --weights FILE`.
+"""
 
 import argparse
 import dataclasses
@@ -8,170 +11,42 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.packing.ans import MissingLibraryError
 from pipelines import device
+from pipelines.arguments import DEFAULT_TOP, parser
 from pipelines.console import Console
-from pipelines.data import DATASETS, DataError, Dataset, load
+from pipelines.data import DataError, Dataset, load
 from pipelines.folder import FolderError, claim, locked, write_json
 from pipelines.job import Diverged, Interrupted, Job
 from pipelines.models import MODELS
-from pipelines.quantizers import QUANTIZERS
-from pipelines.recipes import RECIPES
+from pipelines.predict import Predictor
+from pipelines.recipes import uses
 from pipelines.report import results, table
-from pipelines.settings import (
-    DEFAULT_CLUSTERS,
-    DEFAULT_EPOCHS,
-    DEFAULT_QUANTIZER,
-    DEFAULT_SPARSITY,
-    DEFAULT_STEP,
-    Settings,
-    SettingsError,
-)
+from pipelines.settings import Settings, SettingsError
 from pipelines.signals import Stop, stop_on_signals
 
 REFUSED, FAILED = 2, 1
-
-_EPILOG = f"""\
-models:
-{chr(10).join(f"  {name:14} {model.summary}" for name, model in MODELS.items())}
-
-recipes:
-{chr(10).join(f"  {name:14} {recipe.summary}" for name, recipe in RECIPES.items())}
-
-quantizers:
-{chr(10).join(f"  {name:14} {quantizer.summary}" for name, quantizer in QUANTIZERS.items())}
-
-default epochs (training, fine-tuning after pruning; after sharing a third of that):
-{chr(10).join(f"  {name:14} {e.train}, {e.finetune}" for name, e in DEFAULT_EPOCHS.items())}
-
-examples:
-  python run.py --model cifar
-  python run.py --model cifar --data fashion_mnist --sparsity 0.5 --control
-  python run.py --model cifar --data digits --limit 500 --epochs 2 --out runs/quick
-  python run.py --model cifar --data digits --out runs/quick --resume
-"""
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line; defaults are those of `Settings`."""
-    result = argparse.ArgumentParser(
-        prog="run.py",
-        description="Train a network, prune it, share its weights, write one compressed .npz,\n"
-        "load it back and compare the logits to the bit.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    default = Settings()
-    what = result.add_argument_group("what to do")
-    what.add_argument("--model", required=True, choices=MODELS, help="network, see below")
-    what.add_argument("--recipe", default=default.recipe, choices=RECIPES, help="see below")
-    what.add_argument(
-        "--sparsity",
-        type=float,
-        metavar="S",
-        help=f"fraction of the kernels' weights to remove, in [0, 1) ({DEFAULT_SPARSITY})",
-    )
-    what.add_argument(
-        "--quantizer",
-        choices=QUANTIZERS,
-        help="how shared values are chosen, see below "
-        f"({DEFAULT_QUANTIZER}; kmeans where --clusters says how many)",
-    )
-    what.add_argument(
-        "--clusters",
-        type=int,
-        metavar="K",
-        help=f"values a layer may use beside zero ({DEFAULT_CLUSTERS})",
-    )
-    what.add_argument(
-        "--step",
-        type=float,
-        metavar="D",
-        help="distance of shared values in the largest layer, in root mean squares of all "
-        f"weights but zeros ({DEFAULT_STEP})",
-    )
-    what.add_argument(
-        "--control",
-        action="store_true",
-        help="also train the dense network for as many extra steps, and report it",
-    )
-    data = result.add_argument_group("data")
-    data.add_argument(
-        "--data",
-        default=default.data,
-        choices=["auto", *DATASETS],
-        help="auto takes CIFAR-10 from disk or from its website, else the embedded digits",
-    )
-    data.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where the dataset lies: archives, folders or npz",
-    )
-    data.add_argument("--limit", type=int, metavar="N", help="use only N training images")
-    training = result.add_argument_group("training")
-    training.add_argument("--epochs", type=int, metavar="N", help="passes of the first training")
-    training.add_argument(
-        "--finetune-epochs",
-        type=int,
-        metavar="N",
-        help="passes of fine-tuning after pruning; after sharing a third of that",
-    )
-    training.add_argument(
-        "--batch-size",
-        type=int,
-        default=default.batch_size,
-        metavar="N",
-        help="images a step (%(default)s)",
-    )
-    training.add_argument(
-        "--lr", type=float, default=default.lr, metavar="R", help="peak rate (%(default)s)"
-    )
-    training.add_argument(
-        "--seed",
-        type=int,
-        default=default.seed,
-        metavar="N",
-        help="of initial weights and order of images (%(default)s)",
-    )
-    training.add_argument(
-        "--device", default="auto", choices=device.DEVICES, help="where to compute (%(default)s)"
-    )
-    output = result.add_argument_group("output")
-    output.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder (default: runs/MODEL-DATA-TIME)"
-    )
-    output.add_argument(
-        "--layout",
-        default=default.layout,
-        choices=LAYOUTS,
-        help="of the compressed files: entropy is smallest and needs constriction to be read, "
-        "packed does not, csr is plainest (%(default)s)",
-    )
-    output.add_argument(
-        "--resume", action="store_true", help="go on with the interrupted run in --out"
-    )
-    return result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(words)
+    if arguments.predict or arguments.weights or arguments.top is not None:
+        return _predict(arguments)
     fields = {field.name for field in dataclasses.fields(Settings)}
     settings = Settings(**{name: v for name, v in vars(arguments).items() if name in fields})
     console = Console()
     with stop_on_signals() as stop:
         try:
-            recipe = RECIPES[settings.recipe]
-            does = {"prunes": recipe.prunes, "shares": recipe.shares}
-            settings.check(**does)
+            used = uses(settings.recipe, settings.model)
+            settings.check(used)
             if arguments.resume and arguments.out is None:
                 raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
             where = device.choose(arguments.device)
-            dataset = _load(settings, console)
-            plan = settings.plan(**does, data=dataset.name, train_size=len(dataset.train))
+            dataset = _load(settings, console, stop)
+            plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
             folder = arguments.out or Path(
                 f"runs/{plan.model}-{plan.data}-{time.strftime('%Y%m%d-%H%M%S')}"
             )
@@ -180,8 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 claim(folder, asked, resume=arguments.resume)
                 with console.log_to(folder / "log.txt"):
                     console.line(f"{plan.model} on {plan.data} ({dataset.source}), {where}")
-                    if dataset.notice:
-                        console.loud(dataset.notice)
+                    for text in (dataset.notice, _skipped(dataset)):
+                        if text:
+                            console.loud(text)
                     job = Job(plan, dataset, folder, console, stop)
                     return _run(job, dataset, stop, words)
         except (SettingsError, DataError, FolderError) as error:
@@ -197,11 +73,65 @@ def _say(text: str, status: int) -> int:
     return status
 
 
-def _load(settings: Settings, console: Console) -> Dataset:
-    with console.downloads() as progress:
+def _load(settings: Settings, console: Console, stop: Stop) -> Dataset:
+    with console.watch() as show:
+
+        def progress(label: str, done: int, total: int) -> None:
+            if stop():
+                raise KeyboardInterrupt
+            show(label, done, total)
+
         return load(
-            settings.data, data_dir=settings.data_dir, limit=settings.limit, progress=progress
+            settings.data,
+            data_dir=settings.data_dir,
+            limit=settings.limit,
+            progress=progress,
+            preferred=MODELS[settings.model].data,
         )
+
+
+def _skipped(dataset: Dataset) -> str:
+    """Return a line about files that were left out, the first three named; empty if none was."""
+    if not dataset.skipped:
+        return ""
+    count, named = len(dataset.skipped), " | ".join(dataset.skipped[:3])
+    return f"{count} picture{'s' * (count > 1)} could not be read and were left out: {named}"
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    """Name what is in pictures; returns the exit status."""
+    default = parser().parse_args(["--model", arguments.model])
+    used = {"model", "predict", "weights", "top", "device"}
+    try:
+        for name, value in vars(arguments).items():
+            if name not in used and value != getattr(default, name):
+                flag = f"--{name.replace('_', '-')}"
+                raise SettingsError(f"{flag}: --predict has no use for it; leave it out.")
+        if not (arguments.predict and arguments.weights):
+            raise SettingsError("--predict: needs pictures, and --weights a compressed.npz.")
+        most = DEFAULT_TOP if arguments.top is None else arguments.top
+        if most < 1:
+            raise SettingsError(f"--top: must be at least 1, got {most}.")
+        device.choose(arguments.device)
+        predictor = Predictor(arguments.weights)
+        classifier = predictor.classifier
+        if classifier.model != arguments.model:
+            raise SettingsError(
+                f"--model: {arguments.weights} holds the network {classifier.model}, got "
+                f"{arguments.model}; pass --model {classifier.model}."
+            )
+    except (SettingsError, DataError, ArtifactError, MissingLibraryError, OSError) as error:
+        return _say(str(error), REFUSED)
+    if classifier.notice:
+        sys.stderr.write(f"learnt from: {classifier.notice}\n")
+    status = 0
+    for prediction in predictor.predict(arguments.predict, most):
+        if prediction.fault:
+            status = _say(prediction.fault, FAILED)
+            continue
+        guesses = ", ".join(f"{name} {share:.1%}" for name, share in prediction.guesses)
+        sys.stdout.write(f"{prediction.path}: {guesses}\n")
+    return status
 
 
 def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:

@@ -18,7 +18,7 @@ import optax
 import jaxcompress as jc
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
-from pipelines.models import MODELS
+from pipelines.models import MODELS, Shape
 from pipelines.train import TrainState, make_step
 
 MILLIONS = 10
@@ -79,7 +79,7 @@ def steps() -> list[dict[str, Any]]:
     labels = rng.integers(0, 10, 64).astype(np.int32)
     for name in ("cifar", "cifar-wide", "lenet-300-100"):
         model = MODELS[name]
-        net = model.build()
+        net = model.build(Shape(classes=10, image_size=32))
         params, stats = net.init(jax.random.key(0))
         mask = jc.magnitude_mask(params, 0.9)
         params = jc.apply_mask(params, mask)

@@ -13,7 +13,8 @@ from jaxcompress.trees import named_leaves
 from nets.functional import Net, Params
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
-from pipelines.models import MODELS
+from pipelines.examples import Examples
+from pipelines.models import MODELS, Shape
 from pipelines.stages import WEIGHT_DECAY, schedule
 from pipelines.train import TrainState, View, batches_per_epoch, fit, make_logits, make_step, score
 
@@ -61,7 +62,7 @@ class Network(NamedTuple):
 def networks(name: str, sparsities: list[float], folder: Path) -> Network:
     """Return a network at each sparsity, trained on Fashion-MNIST unless `folder` holds it."""
     model, training = MODELS[name], TRAININGS[name]
-    net = model.build()
+    net = model.build(Shape(classes=10, image_size=32))
     pruned, stats = {}, {}
     data: Dataset | None = None
     dense: tuple[Params, Any] | None = None
@@ -83,19 +84,20 @@ def networks(name: str, sparsities: list[float], folder: Path) -> Network:
 def _trained(
     net: Net,
     view: View,
-    images: Split,
+    split: Split,
     epochs: int,
     start: tuple[Params, Any] | None = None,
     mask: Params | None = None,
 ) -> tuple[Params, Any]:
-    steps = epochs * batches_per_epoch(len(images), BATCH_SIZE)
+    data = Examples(inputs=split.images, labels=split.labels)
+    steps = epochs * batches_per_epoch(len(data), BATCH_SIZE)
     tx = optax.adamw(schedule(1e-3, steps), weight_decay=WEIGHT_DECAY)
     if mask is not None:
         tx = optax.chain(tx, jc.hold_mask(mask))
     params, stats = net.init(jax.random.key(SEED)) if start is None else start
     state = TrainState(*jax.tree.map(jax.numpy.copy, (params, stats, tx.init(params))))
     ticks = fit(
-        make_step(net, view, tx), state, images, epochs=epochs, batch_size=BATCH_SIZE, seed=(SEED,)
+        make_step(net, view, tx), state, data, epochs=epochs, batch_size=BATCH_SIZE, seed=(SEED,)
     )
     for tick in ticks:
         state = tick.state

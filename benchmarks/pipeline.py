@@ -1,8 +1,9 @@
 """The whole pipeline: accuracy and bytes beside the dense control.
 
     python -m benchmarks.pipeline --data fashion_mnist --sparsities 0.5 0.9 --seeds 0 1
+    python -m benchmarks.pipeline --model fruits --data rendered_fruits --seeds 0
 
-Every row is what `python run.py --model cifar --data DATA --sparsity S --quantizer Q --seed N`
+Every row is what `python run.py --model MODEL --data DATA --sparsity S --quantizer Q --seed N`
 gives. Runs of a seed share their baseline, and those of a sparsity their pruned network: a copy of
 the folder where they part is resumed with other settings. The first run of a seed has `--control`,
 which is dense and the same for all. Rows are written after each run, beside those that are there,
@@ -23,7 +24,9 @@ from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.folder import claim, locked, write_json
 from pipelines.job import Interrupted, Job, Row
+from pipelines.models import MODELS
 from pipelines.quantizers import QUANTIZERS
+from pipelines.recipes import uses
 from pipelines.report import results
 from pipelines.settings import Plan, Settings
 
@@ -64,17 +67,24 @@ def figure(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
     } | {name: outcome[name] for name in kept}
 
 
-def one_seed(data: str, seed: int, sparsities: list[float], quantizers: list[str]) -> None:
+def one_seed(
+    model: str, data: str, seed: int, sparsities: list[float], quantizers: list[str]
+) -> None:
     """Make all rows of a seed."""
     dataset = load(data)
-    uses = {"prunes": True, "shares": True}
+    used = uses(Settings().recipe, model)
 
     def plan(sparsity: float, quantizer: str, *, control: bool) -> Plan:
         settings = Settings(
-            data=data, sparsity=sparsity, quantizer=quantizer, seed=seed, control=control
+            model=model,
+            data=data,
+            sparsity=sparsity,
+            quantizer=quantizer,
+            seed=seed,
+            control=control,
         )
-        settings.check(**uses)
-        return settings.plan(**uses, data=dataset.name, train_size=len(dataset.train))
+        settings.check(used)
+        return settings.plan(used, data=dataset.name, train_size=len(dataset.train))
 
     with tempfile.TemporaryDirectory() as temporary:
         trained = Path(temporary) / "trained"
@@ -89,17 +99,18 @@ def one_seed(data: str, seed: int, sparsities: list[float], quantizers: list[str
                 control = (sparsity, quantizer) == (sparsities[0], quantizers[0])
                 of_run = plan(sparsity, quantizer, control=control)
                 folder = Path(shutil.copytree(pruned, Path(temporary) / f"{sparsity}-{quantizer}"))
-                record(data, figure(of_run, dataset, run(of_run, dataset, folder)))
+                record(model, data, figure(of_run, dataset, run(of_run, dataset, folder)))
 
 
-def record(data: str, row: dict[str, Any]) -> None:
+def record(model: str, data: str, row: dict[str, Any]) -> None:
     """Write a row beside those that are there."""
     path = RESULTS / f"pipeline_{data}.json"
     figures = json.loads(path.read_text())["figures"] if path.exists() else []
     figures = [other for other in figures if _key(other) != _key(row)] + [row]
     figures.sort(key=_key)
     seeds = sorted({row["seed"] for row in figures})
-    words = ["python -m benchmarks.pipeline --data", data, "--sparsities"]
+    of_model = "" if model == Settings().model else f" --model {model}"
+    words = [f"python -m benchmarks.pipeline{of_model} --data {data} --sparsities"]
     words += map(str, sorted({row["sparsity"] for row in figures}))
     words += ["--seeds", *map(str, seeds)]
     write(path.stem, seeds=seeds, figures=figures, command=" ".join(words))
@@ -112,13 +123,14 @@ def _key(row: dict[str, Any]) -> tuple[float, str, int]:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=MODELS, default=Settings().model)
     parser.add_argument("--data", required=True)
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.5, 0.9])
     parser.add_argument("--quantizers", nargs="+", choices=QUANTIZERS, default=list(QUANTIZERS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        one_seed(arguments.data, seed, arguments.sparsities, arguments.quantizers)
+        one_seed(arguments.model, arguments.data, seed, arguments.sparsities, arguments.quantizers)
 
 
 if __name__ == "__main__":

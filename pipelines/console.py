@@ -79,16 +79,16 @@ class Console:
             )
 
     @contextlib.contextmanager
-    def downloads(self) -> Iterator[Callable[[str, int, int], None]]:
-        """Show downloads; yields `progress(label, done_bytes, total_bytes)`."""
+    def watch(self) -> Iterator[Callable[[str, int, int], None]]:
+        """Show what takes long, one after the other; yields `progress(label, done, total)`."""
         with contextlib.ExitStack() as stack:
             shown: dict[str, Update] = {}
 
-            def progress(label: str, done_bytes: int, total_bytes: int) -> None:
+            def progress(label: str, done: int, total: int) -> None:
                 if label not in shown:
-                    stack.close()  # one file at a time
-                    shown[label] = stack.enter_context(self.progress(label, total_bytes))
-                shown[label](done_bytes, lambda: "bytes")
+                    stack.close()  # one bar at a time
+                    shown[label] = stack.enter_context(self.progress(label, total))
+                shown[label](done, lambda: "")
 
             yield progress
 

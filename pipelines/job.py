@@ -4,6 +4,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from nets.functional import Net
 from pipelines.checkpoints import Checkpoints
+from pipelines.classifier import Classifier
 from pipelines.console import Console
 from pipelines.data import Dataset
-from pipelines.models import MODELS
+from pipelines.data.augment import unchanged
+from pipelines.examples import Prepared, prepare
 from pipelines.recipes import RECIPES, with_control
 from pipelines.settings import Plan
 from pipelines.stages import Facts, Stage, Work
@@ -63,7 +65,7 @@ class Job:
 
     Args:
         plan: what to do.
-        dataset: images and labels.
+        dataset: pictures and labels.
         folder: of this run alone.
         console: to report to.
         should_stop: asked after every step.
@@ -81,12 +83,20 @@ class Job:
         self.folder = folder
         self.console = console
         self.stages = _stages(plan)
-        self._dataset = dataset
+        self.classifier = Classifier(
+            model=plan.model,
+            classes=dataset.classes,
+            image_size=plan.image_size,
+            branches=plan.branches,
+            data=dataset.name,
+            notice=dataset.notice,
+        )
+        # What was computed from whole pictures cannot be shifted afterwards.
+        self._augment = unchanged if plan.branches else dataset.augment
         self._should_stop = should_stop
-        model = MODELS[plan.model]
-        self._net: Net = model.build()
-        self._view = model.view
-        self._logits = make_logits(self._net, model.view)
+        self._net = self.classifier.net
+        self._logits = make_logits(self._net, self.classifier.view)
+        self._dataset = dataset
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
         # Where the run stands: what the stage in progress started from, and how far its fit is.
         self._index = 0
@@ -96,6 +106,18 @@ class Job:
         self._saved = time.monotonic()
         self._resumed_fit: tuple[dict[str, Any], Position] | None = None
 
+    @cached_property
+    def _data(self) -> Prepared:
+        """What the network learns from and is measured on, computed when first needed."""
+        with self.console.watch() as show:
+
+            def progress(label: str, done: int, total: int) -> None:
+                if self._should_stop():
+                    raise Interrupted(self.stage)
+                show(label, done, total)
+
+            return prepare(self.classifier, self._dataset, progress)
+
     # What stages ask for.
 
     def fresh(self) -> Work:
@@ -104,11 +126,11 @@ class Job:
 
     def steps(self, epochs: int) -> int:
         """Return how many optimizer steps that many epochs take."""
-        return epochs * batches_per_epoch(len(self._dataset.train), self.plan.batch_size)
+        return epochs * batches_per_epoch(len(self._data.train), self.plan.batch_size)
 
     def logits(self, work: Work) -> np.ndarray:
         """Return the logits on the validation images."""
-        return self._logits(work.params, work.stats, self._dataset.validation.images)
+        return self._logits(work.params, work.stats, self._data.validation.inputs)
 
     def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> Work:
         """Return `work` after training.
@@ -125,14 +147,14 @@ class Job:
             state = _copied(jax.tree.unflatten(jax.tree.structure(state), leaves))
             self._resumed_fit = None
         ticks = fit(
-            make_step(self._net, self._view, tx),
+            make_step(self._net, self.classifier.view, tx),
             state,
-            self._dataset.train,
+            self._data.train,
             epochs=epochs,
             batch_size=self.plan.batch_size,
             seed=(self.plan.seed, self._index),
             start=start,
-            augment=self._dataset.augment,
+            augment=self._augment,
         )
         per_epoch = self.steps(1)
         done = start.epoch * per_epoch + start.batch
@@ -188,9 +210,9 @@ class Job:
         return self.stages[min(self._index, len(self.stages) - 1)].name
 
     def _row(self, stage: Stage, work: Work, facts: Facts) -> Row:
-        test = self._dataset.test
-        found = score(self._logits(work.params, work.stats, test.images), test.labels)
-        validation = score(self.logits(work), self._dataset.validation.labels)
+        test = self._data.test
+        found = score(self._logits(work.params, work.stats, test.inputs), test.labels)
+        validation = score(self.logits(work), self._data.validation.labels)
         self._check_finite(stage.name, found.loss)
         return Row(
             name=stage.name,
@@ -199,7 +221,7 @@ class Job:
             validation_accuracy=validation.accuracy,
             sparsity=jc.measure_sparsity(work.params),
             distinct_weights=jc.count_distinct(work.params),
-            size_bytes=stage.write(self.folder / stage.file, work, self.plan.layout),
+            size_bytes=stage.write(self, self.folder / stage.file, work),
             seconds=time.monotonic() - self._began,
             facts=facts,
         )

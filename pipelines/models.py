@@ -1,28 +1,61 @@
-"""The networks that `run.py` can train, by name, and how each wants its images."""
+"""The networks that `run.py` can train, by name, and how each wants its pictures."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from nets.fruits_fusion import BRANCHES, FruitsFusionConfig, FruitsFusionNet
 from nets.functional import Net, functional
 from nets.lenet import LeNet5, LeNet300
 from nets.small_cifar import WIDE, SmallCifarConfig, SmallCIFARNet
+from pipelines.features import VECTOR_SIZES, extract
+from pipelines.resize import resized
+
+Inputs = Any
+"""What a network is fed: an array, or a dict of arrays, with one row for each picture."""
+
+
+class Shape(NamedTuple):
+    """What the sizes of a network depend on.
+
+    Attributes:
+        classes: number of logits.
+        image_size: height and width of the images it is fed, in pixels.
+        branches: the inputs it fuses; empty for a network that sees the picture alone.
+    """
+
+    classes: int
+    image_size: int
+    branches: tuple[str, ...] = ()
 
 
 class Model(NamedTuple):
-    """A network and its view of the images.
+    """A network, and what it makes of pictures.
 
     Attributes:
         build: makes the network.
-        view: from uint8 images `[n, 32, 32, 3]` to the float input of the network.
+        inputs: `inputs(pictures, image_size)`: on the host, once for each picture; from uint8
+            `[n, h, w, 3]` of any size.
+        view: from inputs to the floats that the network takes, on the device, at every step.
         summary: one line for `--help`.
+        data: the dataset it was made for.
+        picture_size: height and width of the pictures that `inputs` takes without resizing.
+        image_sizes: heights and widths of images it can be built for, the default first.
+        branches: the inputs it can fuse; empty for a network that sees the picture alone.
     """
 
-    build: Callable[[], Net]
-    view: Callable[[jax.Array], jax.Array]
+    build: Callable[[Shape], Net]
+    inputs: Callable[[np.ndarray, int], Inputs]
+    view: Callable[[Any], Any]
     summary: str
+    data: str = "cifar10"
+    picture_size: int = 32
+    image_sizes: tuple[int, ...] = (32,)
+    branches: tuple[str, ...] = ()
 
 
 def centred(images: jax.Array) -> jax.Array:
@@ -35,21 +68,66 @@ def grey_28(images: jax.Array) -> jax.Array:
     return jnp.mean(images[:, 2:-2, 2:-2].astype(jnp.float32), axis=-1, keepdims=True) / 255
 
 
+_FEATURES_SIZE = 100  # of the pictures that features are computed from, as Fruits-360 has them
+_MAP_CHANNELS = {"picture": 3, "texture": 1, "edges": 1}
+
+
+def _fusion(shape: Shape) -> Net:
+    def chosen(sizes: dict[str, int]) -> dict[str, int]:
+        return {name: size for name, size in sizes.items() if name in shape.branches}
+
+    config = FruitsFusionConfig(
+        classes=shape.classes,
+        image_size=shape.image_size,
+        channels=chosen(_MAP_CHANNELS),
+        numbers=chosen(VECTOR_SIZES),
+    )
+    return functional(lambda rngs: FruitsFusionNet(config, rngs=rngs))
+
+
+def _features(pictures: np.ndarray, image_size: int) -> dict[str, np.ndarray]:
+    return extract(resized(pictures, _FEATURES_SIZE), image_size)
+
+
+def _maps_centred(inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Scale the maps as `centred` does; the network brings vectors to one scale itself."""
+    return {name: centred(x) if name in _MAP_CHANNELS else x for name, x in inputs.items()}
+
+
+def _small_cifar(config: Callable[[int], SmallCifarConfig]) -> Callable[[Shape], Net]:
+    def build(shape: Shape) -> Net:
+        return functional(lambda rngs: SmallCIFARNet(config(shape.classes), rngs=rngs))
+
+    return build
+
+
+def _lenet(module: Callable[..., Any]) -> Callable[[Shape], Net]:
+    return lambda shape: functional(lambda rngs: module(shape.classes, rngs=rngs))
+
+
 MODELS: dict[str, Model] = {
     "cifar": Model(
-        lambda: functional(lambda rngs: SmallCIFARNet(SmallCifarConfig(), rngs=rngs)),
+        _small_cifar(lambda classes: SmallCifarConfig(classes=classes)),
+        resized,
         centred,
         "SmallCIFARNet, 288k parameters",
     ),
     "cifar-wide": Model(
-        lambda: functional(lambda rngs: SmallCIFARNet(WIDE, rngs=rngs)),
+        _small_cifar(lambda classes: dataclasses.replace(WIDE, classes=classes)),
+        resized,
         centred,
         "SmallCIFARNet, 2.15M parameters",
     ),
-    "lenet-300-100": Model(
-        lambda: functional(lambda rngs: LeNet300(rngs=rngs)), grey_28, "267k parameters, dense"
+    "fruits": Model(
+        _fusion,
+        _features,
+        _maps_centred,
+        "FruitsFusionNet: picture, texture, edges, shape and colour; 2.2M parameters",
+        data="fruits360",
+        picture_size=_FEATURES_SIZE,
+        image_sizes=(48, *range(16, 48, 8), *range(56, 104, 8)),
+        branches=BRANCHES,
     ),
-    "lenet-5": Model(
-        lambda: functional(lambda rngs: LeNet5(rngs=rngs)), grey_28, "431k parameters"
-    ),
+    "lenet-300-100": Model(_lenet(LeNet300), resized, grey_28, "267k parameters, dense"),
+    "lenet-5": Model(_lenet(LeNet5), resized, grey_28, "431k parameters"),
 }

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pipelines import stages
-from pipelines.settings import Plan
+from pipelines.models import MODELS
+from pipelines.settings import Plan, Uses
 from pipelines.stages import BASELINE, COMPRESSED, Run, Stage, pruned_epochs, shared_epochs
 
 
@@ -72,6 +73,12 @@ RECIPES: dict[str, Recipe] = {
         (_TRAIN, _SHARE, _TUNE_SHARED, _RELOAD),
     ),
 }
+
+
+def uses(recipe: str, model: str) -> Uses:
+    """Return what a recipe and a model have a use for."""
+    stages, network = RECIPES[recipe], MODELS[model]
+    return Uses(stages.prunes, stages.shares, network.image_sizes, network.branches)
 
 
 def with_control(recipe: Recipe) -> tuple[Stage, ...]:

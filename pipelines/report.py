@@ -28,6 +28,8 @@ def results(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
         "data_notice": dataset.notice,
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
+        "classes": len(dataset.classes),
+        "skipped_images": len(dataset.skipped),
         "model": plan.model,
         "recipe": plan.recipe,
         "seed": plan.seed,

@@ -34,7 +34,26 @@ DEFAULT_EPOCHS = {
     "cifar10": Epochs(12, 8),
     "fashion_mnist": Epochs(8, 3),
     "digits": Epochs(30, 30),
+    "fruits360": Epochs(4, 2),
+    "folder": Epochs(10, 5),
+    "rendered_fruits": Epochs(7, 4),
 }
+
+
+class Uses(NamedTuple):
+    """What the chosen recipe and model have a use for.
+
+    Attributes:
+        prunes: whether the recipe removes weights.
+        shares: whether it shares them.
+        image_sizes: of images the model can be built for, the default first.
+        branches: the inputs it can fuse; empty for a model that sees the picture alone.
+    """
+
+    prunes: bool
+    shares: bool
+    image_sizes: tuple[int, ...]
+    branches: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +73,9 @@ class Settings:
             has a use for it.
         step: distance of shared values in the largest layer, in root mean squares of all non-zero
             weights; None takes the default where the quantizer has a use for it.
+        image_size: height and width of the images the network is fed, in pixels; None takes the
+            model's default.
+        branches: the inputs the network fuses; None for all.
         epochs: passes of the first training; None takes the dataset's default.
         finetune_epochs: passes of fine-tuning after pruning, and three times those after sharing;
             None takes the dataset's default.
@@ -73,6 +95,8 @@ class Settings:
     quantizer: str | None = None
     clusters: int | None = None
     step: float | None = None
+    image_size: int | None = None
+    branches: tuple[str, ...] | None = None
     epochs: int | None = None
     finetune_epochs: int | None = None
     batch_size: int = 64
@@ -82,13 +106,14 @@ class Settings:
     control: bool = False
     layout: str = DEFAULT_LAYOUT
 
-    def check(self, *, prunes: bool, shares: bool) -> None:
-        """Refuse values that cannot work, or that the recipe has no use for.
+    def check(self, uses: Uses) -> None:
+        """Refuse values that cannot work, or that recipe or model have no use for.
 
         Raises:
             SettingsError: naming the flag, the rule, the value and the remedy.
         """
-        self._check_uses(prunes=prunes, shares=shares)
+        self._check_uses(uses)
+        self._check_sizes(uses)
         try:
             check_sparsity("--sparsity", self.sparsity or 0.0)
             check_clusters(DEFAULT_CLUSTERS if self.clusters is None else self.clusters)
@@ -118,21 +143,34 @@ class Settings:
         by_clusters = self.clusters is not None and self.step is None
         return self.quantizer or ("kmeans" if by_clusters else DEFAULT_QUANTIZER)
 
-    def _check_uses(self, *, prunes: bool, shares: bool) -> None:
-        """Refuse what the recipe or the quantizer has no use for."""
+    def _check_sizes(self, uses: Uses) -> None:
+        """Refuse what the model cannot be built for."""
+        if self.image_size is not None and self.image_size not in uses.image_sizes:
+            raise SettingsError(
+                f"--image-size: must be one of {', '.join(map(str, sorted(uses.image_sizes)))} for "
+                f"{self.model}, got {self.image_size}."
+            )
+        if unknown := [name for name in self.branches or () if name not in uses.branches]:
+            raise SettingsError(
+                f"--branches: must be of {', '.join(uses.branches)}, got {unknown[0]!r}."
+            )
+
+    def _check_uses(self, uses: Uses) -> None:
+        """Refuse what recipe, quantizer or model has no use for."""
         name = self.chosen_quantizer()
         parameters = sorted({quantizer.parameter for quantizer in QUANTIZERS.values()})
         for flag, used, user in (
-            ("sparsity", prunes, "recipe"),
-            ("quantizer", shares, "recipe"),
-            *((flag, shares, "recipe") for flag in parameters),
+            ("sparsity", uses.prunes, "recipe"),
+            ("quantizer", uses.shares, "recipe"),
+            *((flag, uses.shares, "recipe") for flag in parameters),
+            ("branches", bool(uses.branches), f"model {self.model}"),
             *((f, f == QUANTIZERS[name].parameter, f"quantizer {name}") for f in parameters),
         ):
             if getattr(self, flag) is not None and not used:
                 raise SettingsError(f"--{flag}: the {user} has no use for it; leave it out.")
 
-    def plan(self, *, prunes: bool, shares: bool, data: str, train_size: int) -> "Plan":
-        """Return the settings with the defaults of recipe and dataset filled in.
+    def plan(self, uses: Uses, *, data: str, train_size: int) -> "Plan":
+        """Return the settings with the defaults of recipe, model and dataset filled in.
 
         Raises:
             SettingsError: fewer training images than one batch.
@@ -144,7 +182,7 @@ class Settings:
             )
         default = DEFAULT_EPOCHS[data]
         sparsity = DEFAULT_SPARSITY if self.sparsity is None else self.sparsity
-        quantizer = self.chosen_quantizer() if shares else None
+        quantizer = self.chosen_quantizer() if uses.shares else None
         parameter = QUANTIZERS[quantizer].parameter if quantizer else None
         clusters = DEFAULT_CLUSTERS if self.clusters is None else self.clusters
         step = DEFAULT_STEP if self.step is None else self.step
@@ -152,10 +190,12 @@ class Settings:
             model=self.model,
             data=data,
             recipe=self.recipe,
-            sparsity=sparsity if prunes else 0.0,
+            sparsity=sparsity if uses.prunes else 0.0,
             quantizer=quantizer,
             clusters=clusters if parameter == "clusters" else 0,
             step=step if parameter == "step" else 0.0,
+            image_size=self.image_size or uses.image_sizes[0],
+            branches=tuple(b for b in uses.branches if b in (self.branches or uses.branches)),
             epochs=self.epochs or default.train,
             finetune_epochs=self.finetune_epochs or default.finetune,
             batch_size=self.batch_size,
@@ -180,6 +220,8 @@ class Plan:
         clusters: values a layer may use beside zero; 0 where nothing has a use for it.
         step: distance of shared values in the largest layer, in root mean squares of all non-zero
             weights; 0 where nothing has a use for it.
+        image_size: height and width of the images the network is fed, in pixels.
+        branches: the inputs it fuses; empty for a network that sees the picture alone.
         epochs: passes of the first training.
         finetune_epochs: passes of fine-tuning after pruning.
         batch_size: images a step.
@@ -197,6 +239,8 @@ class Plan:
     quantizer: str | None
     clusters: int
     step: float
+    image_size: int
+    branches: tuple[str, ...]
     epochs: int
     finetune_epochs: int
     batch_size: int
@@ -208,4 +252,4 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan for a file, and for comparing two runs."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"branches": list(self.branches)}

@@ -15,6 +15,7 @@ from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.checks import check_fits
 from jaxcompress.trees import named_leaves
 from nets.functional import Params, Stats
+from pipelines.classifier import Classifier
 from pipelines.folder import FolderError
 from pipelines.nested import nested
 from pipelines.quantizers import QUANTIZERS
@@ -46,6 +47,7 @@ class Trainer(Protocol):
 
     plan: Plan
     folder: Path
+    classifier: Classifier
 
     def fresh(self) -> Work:
         """Return newly initialised parameters, the same at every call."""
@@ -70,6 +72,7 @@ def _none(plan: Plan) -> int:
 
 
 Run = Callable[[Trainer, Work], tuple[Work, Facts]]
+Write = Callable[[Trainer, Path, Work], int]
 
 
 class Stage(NamedTuple):
@@ -78,14 +81,14 @@ class Stage(NamedTuple):
     Attributes:
         name: of its row in the table.
         run: `run(job, work) -> (work, facts)`.
-        write: `write(path, work, layout) -> size in bytes`.
+        write: `write(job, path, work) -> size in bytes`.
         file: where to write, in the run's folder.
         extra_epochs: how long it trains beyond the baseline.
     """
 
     name: str
     run: Run
-    write: Callable[[Path, Work, str], int]
+    write: Write
     file: str
     extra_epochs: Callable[[Plan], int] = _none
 
@@ -191,7 +194,7 @@ def _adamw(job: Trainer, epochs: int) -> optax.GradientTransformation:
 def reload(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Write the compressed file, load it into a blank network and compare the logits."""
     before = job.logits(work)
-    write_compressed(job.folder / COMPRESSED, work, job.plan.layout)
+    write_compressed(job, job.folder / COMPRESSED, work)
     tree = jc.load(job.folder / COMPRESSED)
     blank = job.fresh()
     loaded = Work(into(blank.params, tree["params"]), into(blank.stats, tree.get("stats", {})))
@@ -218,9 +221,9 @@ def _masked(work: Work, mask: Params) -> Work:
 BASELINE, COMPRESSED = "baseline.npz", "compressed.npz"
 
 
-def write_plain(path: Path, work: Work, layout: str) -> int:
+def write_plain(job: Trainer, path: Path, work: Work) -> int:
     """Write every array as it is, uncompressed, under its path; returns the size in bytes."""
-    del layout
+    del job
     named = named_leaves({"params": work.params, "stats": work.stats})
     arrays = dict(zip(named.paths, map(np.asarray, named.leaves), strict=True))
     content = io.BytesIO()
@@ -242,18 +245,22 @@ def read_plain(path: Path) -> Work:
     return Work(tree.get("params", {}), tree.get("stats", {}))
 
 
-def size_of(path: Path, work: Work, layout: str) -> int:
+def size_of(job: Trainer, path: Path, work: Work) -> int:
     """Return the size in bytes of a file that the stage itself wrote."""
-    del work, layout
+    del job, work
     return path.stat().st_size
 
 
-def write_compressed(path: Path, work: Work, layout: str) -> int:
-    """Write shared leaves as codes, pruned ones as sparse values; returns the size in bytes."""
+def write_compressed(job: Trainer, path: Path, work: Work) -> int:
+    """Write shared leaves as codes, pruned ones as sparse values; returns the size in bytes.
+
+    The classifier is in the metadata: the file alone is enough to name what is in a picture.
+    """
     params = work.params
     if work.shared is not None:
         params = work.shared
     elif work.mask is not None:
         params = jc.sparse(work.params)
     stats = {"stats": work.stats} if work.stats else {}
-    return jc.save(path, {"params": params} | stats, layout=layout)
+    metadata = job.classifier.as_metadata()
+    return jc.save(path, {"params": params} | stats, layout=job.plan.layout, metadata=metadata)

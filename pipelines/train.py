@@ -1,7 +1,6 @@
 """One training step and one fit loop for every network and every stage."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -12,25 +11,13 @@ import optax
 from nets.functional import Net, Params, Stats
 from pipelines.compiled import jit
 from pipelines.data.augment import Augment, unchanged
+from pipelines.examples import Examples
+from pipelines.models import Inputs
 
 EVAL_BATCH = 512
 
-Inputs = Any
-"""What a network is fed: an array, or a dict of arrays, with one row for each image."""
-
 View = Callable[[Any], Any]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Examples:
-    """What there is to learn from, or to measure on: inputs and integer labels `[n]`."""
-
-    inputs: Inputs
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 class TrainState(NamedTuple):
@@ -144,25 +131,27 @@ def fit(
             yield Tick(state, position, loss, accuracy)
 
 
-def make_logits(net: Net, view: View) -> Callable[[Params, Stats, Inputs], np.ndarray]:
-    """Return `(params, stats, inputs) -> logits` over whole splits, compiled once."""
+def make_logits(
+    net: Net, view: View, batch_size: int = EVAL_BATCH
+) -> Callable[[Params, Stats, Inputs], np.ndarray]:
+    """Return `(params, stats, inputs) -> logits` over any number of rows, compiled once."""
     apply = jit(lambda params, stats, inputs: net.apply(params, stats, view(inputs)))
 
     def logits(params: Params, stats: Stats, inputs: Inputs) -> np.ndarray:
         count = len(jax.tree.leaves(inputs)[0])
         parts = []
-        for start in range(0, count, EVAL_BATCH):
-            batch = jax.tree.map(lambda rows: _batch(rows, start), inputs)  # noqa: B023
+        for start in range(0, count, batch_size):
+            batch = jax.tree.map(lambda rows: _batch(rows, start, batch_size), inputs)  # noqa: B023
             parts.append(np.asarray(apply(params, stats, batch))[: count - start])
         return np.concatenate(parts)
 
     return logits
 
 
-def _batch(rows: np.ndarray, start: int) -> np.ndarray:
-    """Return `EVAL_BATCH` rows, zeros where there are no more."""
-    taken = rows[start : start + EVAL_BATCH]
-    return np.pad(taken, [(0, EVAL_BATCH - len(taken))] + [(0, 0)] * (rows.ndim - 1))
+def _batch(rows: np.ndarray, start: int, size: int) -> np.ndarray:
+    """Return `size` rows, zeros where there are no more."""
+    taken = rows[start : start + size]
+    return np.pad(taken, [(0, size - len(taken))] + [(0, 0)] * (rows.ndim - 1))
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> Score:

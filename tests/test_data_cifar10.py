@@ -170,8 +170,9 @@ def test_limit_out_of_range(limit, tmp_path):
 
 
 def test_names_are_checked():
-    assert list(DATASETS) == ["cifar10", "fashion_mnist", "digits"]
-    with pytest.raises(DataError, match="auto, cifar10, fashion_mnist, digits, got 'mnist'"):
+    names = ["cifar10", "fashion_mnist", "digits", "fruits360", "folder", "rendered_fruits"]
+    assert list(DATASETS) == names
+    with pytest.raises(DataError, match=f"auto, {', '.join(names)}, got 'mnist'"):
         load("mnist")
 
 

@@ -69,7 +69,7 @@ def test_a_whole_file(server, tmp_path):
     path = fetch(remote(server, "file"), tmp_path / "new" / "folder", lambda *c: calls.append(c))
     assert path == tmp_path / "new" / "folder" / "file" and path.read_bytes() == CONTENT
     assert list(path.parent.iterdir()) == [path]
-    assert calls[-1] == ("file", len(CONTENT), len(CONTENT)) and len(calls) > 1
+    assert calls[-1] == ("file, bytes", len(CONTENT), len(CONTENT)) and len(calls) > 1
     assert [done for _, done, _ in calls] == sorted(done for _, done, _ in calls)
 
 
@@ -183,4 +183,4 @@ def test_fashion_mnist_fetches_only_what_is_missing(server, tmp_path, monkeypatc
     labels = []
     data = load("fashion_mnist", progress=lambda label, *_: labels.append(label))
     assert (len(data.train), len(data.validation), len(data.test)) == (11, 1, 5)
-    assert labels == [name for name in files if name != present]
+    assert labels == [f"{name}, bytes" for name in files if name != present]

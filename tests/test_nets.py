@@ -8,25 +8,28 @@ from flax import nnx
 
 from nets.functional import functional
 from nets.layers import max_pool_2x2
-from pipelines.models import MODELS
+from pipelines.models import MODELS, Shape
 
 PARAMETERS = {
     "cifar": 288_170,
     "cifar-wide": 2_150_466,
     "lenet-300-100": 266_610,
     "lenet-5": 431_080,
+    "fruits": 2_139_739,
 }
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_number_of_parameters_and_shape_of_logits(name):
     model = MODELS[name]
-    net = model.build()
+    classes = 131 if name == "fruits" else 10
+    size = model.image_sizes[0]
+    net = model.build(Shape(classes, size, model.branches))
     params, stats = jax.eval_shape(net.init, jax.random.key(0))
     assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == PARAMETERS[name]
-    images = jax.ShapeDtypeStruct((3, 32, 32, 3), jnp.uint8)
-    logits = jax.eval_shape(lambda p, s, x: net.apply(p, s, model.view(x)), params, stats, images)
-    assert logits.shape == (3, 10)
+    inputs = model.inputs(np.zeros((3, 50, 50, 3), np.uint8), size)
+    logits = jax.eval_shape(lambda p, s, x: net.apply(p, s, model.view(x)), params, stats, inputs)
+    assert logits.shape == (3, classes)
 
 
 def test_every_model_is_listed():
@@ -73,7 +76,7 @@ def test_running_statistics_are_threaded_through():
 
 
 def test_init_depends_on_the_key_alone():
-    net = MODELS["lenet-300-100"].build()
+    net = MODELS["lenet-300-100"].build(Shape(10, 32))
     first, again, other = (net.init(jax.random.key(seed))[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first["dense1"]["kernel"], again["dense1"]["kernel"])
     assert not np.array_equal(first["dense1"]["kernel"], other["dense1"]["kernel"])

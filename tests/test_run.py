@@ -16,8 +16,9 @@ import pytest
 import jaxcompress as jc
 import run
 from pipelines import job as job_module
+from pipelines.classifier import Classifier
 from pipelines.folder import FolderError, locked
-from pipelines.models import MODELS
+from pipelines.recipes import uses
 from pipelines.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -91,9 +92,9 @@ def test_the_file_classifies_as_the_results_say(finished):
     from pipelines.data import load
 
     saved = jc.load(finished / "compressed.npz")
-    model = MODELS["lenet-300-100"]
+    net = Classifier.from_metadata(jc.inspect(finished / "compressed.npz")["metadata"])
     classify = jax.jit(
-        lambda x: model.build().apply(saved["params"], saved.get("stats", {}), model.view(x))
+        lambda x: net.net.apply(saved["params"], saved.get("stats", {}), net.view(x))
     )
     test = load("digits").test
     accuracy = np.mean(np.argmax(classify(test.images), axis=1) == test.labels)
@@ -221,10 +222,11 @@ def test_kmeans_keeps_its_promises(tmp_path):
 
 
 def test_a_number_of_clusters_asks_for_kmeans():
-    uses = {"prunes": True, "shares": True, "data": "digits", "train_size": 1000}
-    plan = Settings(clusters=4).plan(**uses)
+    data = {"data": "digits", "train_size": 1000}
+    used = uses("prune+share", "cifar")
+    plan = Settings(clusters=4).plan(used, **data)
     assert (plan.quantizer, plan.clusters, plan.step) == ("kmeans", 4, 0.0)
-    plan = Settings().plan(**uses)
+    plan = Settings().plan(used, **data)
     assert (plan.quantizer, plan.clusters, plan.step) == ("entropy", 0, 0.6)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 
-from pipelines.data.dataset import Split
-from pipelines.models import MODELS
+from pipelines.examples import Examples
+from pipelines.models import MODELS, Shape
 from pipelines.train import EVAL_BATCH, Position, TrainState, fit, make_logits, make_step, score
 
 
@@ -18,13 +18,13 @@ def quadrants(size, seed=0):
     labels = rng.integers(0, 4, size).astype(np.int32)
     images = rng.integers(0, 60, (size, 2, 16, 2, 16, 3)).astype(np.uint8)
     images[np.arange(size), labels // 2, :, labels % 2] += 180
-    return Split(images=images.reshape(size, 32, 32, 3), labels=labels)
+    return Examples(inputs=images.reshape(size, 32, 32, 3), labels=labels)
 
 
 @pytest.fixture(scope="module")
 def lenet():
     model = MODELS["lenet-300-100"]
-    net = model.build()
+    net = model.build(Shape(classes=10, image_size=32))
     tx = optax.adam(1e-3)
     params, stats = net.init(jax.random.key(0))
     step = make_step(net, model.view, tx)
@@ -44,7 +44,7 @@ def test_it_learns(lenet):
     start, step, logits = lenet
     train, test = quadrants(256), quadrants(600, seed=1)
     tick = last(fit(step, start(), train, epochs=8, batch_size=32, seed=(0,)))
-    found = logits(tick.state.params, tick.state.stats, test.images)
+    found = logits(tick.state.params, tick.state.stats, test.inputs)
     assert found.shape == (600, 10) and EVAL_BATCH < 600
     assert score(found, test.labels).accuracy > 0.9
     assert tick.position == Position(8, 0)

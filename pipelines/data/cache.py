@@ -70,7 +70,9 @@ def _write(folder: Path, text: str, make: Callable[[Create], None]) -> None:
 
         def create(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
             path = partial / f"{name}.npy"
-            return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+            _reserve(path)
+            return array
 
         make(create)
         (partial / "key.json").write_text(text)
@@ -79,6 +81,13 @@ def _write(folder: Path, text: str, make: Callable[[Create], None]) -> None:
             partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _reserve(path: Path) -> None:
+    """Take the room that a mapped file needs: to run out of it later would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def code_digest(folder: Path) -> str:

@@ -160,7 +160,7 @@ def _copy(remote: Remote, target: Path, progress: Progress | None) -> str:
             digest.update(chunk)
             done += len(chunk)
             if progress is not None:
-                progress(remote.name, min(done, remote.size_bytes), remote.size_bytes)
+                progress(f"{remote.name}, bytes", min(done, remote.size_bytes), remote.size_bytes)
     if done > remote.size_bytes:
         return f"the download has more than the expected {remote.size_bytes} bytes"
     if done < announced:

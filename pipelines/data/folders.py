@@ -132,7 +132,7 @@ def _key(files: _Files) -> dict[str, object]:
 def _decode(files: _Files, create: Create, progress: Progress | None) -> None:
     """Fill `images` without gaps, and `unreadable`: JSON pairs of a file's index and the reason."""
     count, row = len(files.paths), 0
-    # Rows left over at the end stay unwritten, and take no room on most file systems.
+    # Rows of files that cannot be read are left over at the end.
     images = create("images", (count, SIDE, SIDE, 3), np.uint8)
     reasons: dict[int, str] = {}
     decode = partial(_read, files.paths)

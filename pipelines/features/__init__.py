@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from pipelines.features import colour, edges, foreground, shape, texture
+from pipelines.resize import resized
 
 __all__ = ["NAMES", "VECTOR_SIZES", "extract"]
 
@@ -39,9 +40,9 @@ def extract(pictures: np.ndarray, side: int) -> dict[str, np.ndarray]:
     grey = _grey(pictures)
     objects = foreground.objects(pictures)
     return {
-        "picture": _shrunk(pictures, side),
-        "texture": _shrunk(texture.codes(grey)[..., None], side),
-        "edges": _shrunk(edges.maps(grey)[..., None], side),
+        "picture": resized(pictures, side),
+        "texture": resized(texture.codes(grey)[..., None], side),
+        "edges": resized(edges.maps(grey)[..., None], side),
         "shape": shape.vectors(objects.contours, pictures.shape[1:3]),
         "colour": colour.vectors(pictures, objects.masks),
     }
@@ -65,15 +66,3 @@ def _grey(pictures: np.ndarray) -> np.ndarray:
     for place, picture in enumerate(pictures):
         grey[place] = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return grey
-
-
-def _shrunk(images: np.ndarray, side: int) -> np.ndarray:
-    """Return images `[n, h, w, c]` as `[n, side, side, c]`, each pixel the mean of an area."""
-    count, height, width, channels = images.shape
-    if (height, width) == (side, side):
-        return images
-    shrunk = np.empty((count, side, side, channels), np.uint8)
-    for place, image in enumerate(images):
-        small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-        shrunk[place] = small.reshape(side, side, channels)  # OpenCV drops an axis of one channel
-    return shrunk

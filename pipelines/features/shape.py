@@ -25,8 +25,9 @@ def vectors(contours: Sequence[np.ndarray | None], size: tuple[int, ...]) -> np.
     - solidity: `A` over the area of the convex hull;
     - aspect ratio: short over long side of the smallest rectangle around it, at any angle;
     - extent: `A` over the area of the smallest upright rectangle around it;
-    - Hu's seven moments as `-sign(h) log10 |h|`, within -10..10, and 0 where `|h| <= 1e-10`. They
-      stay the same when the object moves, turns or grows; a mirror changes the sign of the last.
+    - Hu's seven moments as `sign(h) max(0, log10(|h| / 1e-10))`, within -10..10, so that what is
+      lost in the pixels is 0. They stay the same when the object moves, turns or grows; a mirror
+      changes the sign of the last.
 
     What has no area, such as a line or a single pixel, has zeros for all that divides by one.
 
@@ -74,8 +75,7 @@ def _hu(contour: np.ndarray) -> list[float]:
 
 
 def _logarithm(moment: float) -> float:
-    """Return `-sign(h) log10 |h|`, bounded: moments of thin lines may be as large as 1e30."""
+    """Return `sign(h) log10(|h| / 1e-10)`, bounded: thin lines have moments as large as 1e30."""
     if abs(moment) <= _LEAST_HU:
         return 0.0
-    logarithm = -math.copysign(1, moment) * math.log10(abs(moment))
-    return max(-_MOST_LOG, min(logarithm, _MOST_LOG))
+    return math.copysign(min(math.log10(abs(moment) / _LEAST_HU), _MOST_LOG), moment)

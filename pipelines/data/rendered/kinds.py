@@ -10,7 +10,7 @@ from pipelines.data.rendered.skins import SKINS
 
 COUNT = 131  # as many as Fruits-360 of 2020 has
 _SEED = 20_200_518
-_SKINS_A_PAIR = 2
+_SKINS_A_PAIR = 2  # must divide the number of skins, or a pair could bear one twice
 
 
 class Kind(NamedTuple):
@@ -29,19 +29,15 @@ class Kind(NamedTuple):
 def kinds() -> tuple[Kind, ...]:
     """Return the kinds in the order of their names.
 
-    Outlines meet palettes in pairs, each pair bears two skins: two parts never tell the kind, and
-    every part is shared by about a tenth of all kinds.
+    Outlines meet palettes in pairs, and each pair bears two skins: two parts never tell the kind,
+    and every skin is as frequent as every other.
     """
-    draw = np.random.RandomState(_SEED)  # whose stream NumPy promises never to change
-    pairs = [(outline, palette) for outline in OUTLINES for palette in PALETTES]
-    skins = list(SKINS)
-    found: list[Kind] = []
-    for number, pair in enumerate(draw.permutation(len(pairs))):
-        outline, palette = pairs[pair]
-        if number % len(skins) == 0:
-            order = draw.permutation(len(skins))
-            turn = 1 + draw.randint(len(skins) - 1)
-        first = number % len(skins)
-        for skin in (order[first], order[(first + turn) % len(skins)])[:_SKINS_A_PAIR]:
-            found.append(Kind(outline, palette, skins[skin]))
-    return tuple(sorted(found[:COUNT], key=lambda kind: kind.name))
+    shuffle = np.random.RandomState(_SEED).permutation  # a stream that NumPy promises to keep
+    pairs = shuffle([(outline, palette) for outline in OUTLINES for palette in PALETTES])
+    rounds = -(-COUNT // len(SKINS))
+    skins = np.concatenate([shuffle(list(SKINS)) for _ in range(rounds)])
+    found = [
+        Kind(*map(str, pairs[number // _SKINS_A_PAIR]), skin=str(skins[number]))
+        for number in range(COUNT)
+    ]
+    return tuple(sorted(found, key=lambda kind: kind.name))

@@ -29,7 +29,7 @@ class Outline:
 
     def varied(self, rng: np.random.Generator) -> "Outline":
         """Return the outline of one fruit of this kind."""
-        width, squareness, taper, depth, bend = 1 + rng.normal(0, 0.06, 5)
+        width, squareness, taper, depth, bend = 1 + rng.normal(0, 0.045, 5)
         return replace(
             self,
             width=self.width * width,
@@ -47,7 +47,7 @@ class Outline:
         y = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** power
         radius = 1 + self.depth * np.cos(self.lobes * (angle + np.pi / 2))
         for waves in (2, 3, 4):
-            radius += rng.normal(0, 0.012) * np.cos(waves * angle + rng.uniform(0, 2 * np.pi))
+            radius += rng.normal(0, 0.009) * np.cos(waves * angle + rng.uniform(0, 2 * np.pi))
         x, y = self.width * radius * x, radius * y
         x = x * (1 + self.taper * y) + self.bend * (y**2 - 0.4)
         return np.stack([x, y], axis=-1)

@@ -24,7 +24,7 @@ class Palette(NamedTuple):
 
 PALETTES: dict[str, Palette] = {
     "crimson": Palette((352, 0.85, 0.70), (30, 0.60, 0.85)),
-    "cherry": Palette((352, 0.85, 0.70), (340, 0.75, 0.35)),
+    "cherry": Palette((336, 0.85, 0.48), (320, 0.60, 0.80)),
     "orange": Palette((26, 0.90, 0.92), (12, 0.90, 0.75)),
     "amber": Palette((40, 0.85, 0.90), (28, 0.80, 0.55)),
     "lemon": Palette((54, 0.80, 0.92), (75, 0.70, 0.70)),

@@ -34,9 +34,9 @@ def draw(kind: Kind, rng: np.random.Generator) -> np.ndarray:
     ground, accent = PALETTES[kind.palette].varied(rng)
     pattern = SKINS[kind.skin](across, along, rng)
     blush = np.clip(0.5 + 0.5 * (along + rng.normal(0, 0.2)), 0, 1) * rng.uniform(0.0, 0.35)
-    share = np.clip(0.45 * np.maximum(pattern, -0.5) + blush, 0, 1)[..., None]
+    share = np.clip(0.6 * np.maximum(pattern, -0.5) + blush, 0, 1)[..., None]
     fruit = ground + share * (accent - ground)
-    fruit *= (1 + 0.10 * pattern)[..., None]
+    fruit *= (1 + 0.15 * pattern)[..., None]
     fruit = _lit(fruit, cover, x / scale, y / scale, rng)
     whole = np.ones((SIDE, SIDE, 3), np.float32)
     _stalk(whole, centre, scale, rotation, outline, rng)
@@ -90,4 +90,12 @@ def _stalk(
     fixed = np.rint(points * 2**_FRACTION_BITS).astype(np.int32)
     colour = (0.35, 0.28, 0.15) if rng.random() < 0.5 else (0.3, 0.42, 0.15)
     thickness = int(rng.integers(2, 4))
-    cv2.polylines(canvas, [fixed], False, colour, thickness, cv2.LINE_AA, _FRACTION_BITS)
+    cv2.polylines(
+        canvas,
+        [fixed],
+        isClosed=False,
+        color=colour,
+        thickness=thickness,
+        lineType=cv2.LINE_AA,
+        shift=_FRACTION_BITS,
+    )

@@ -8,6 +8,9 @@ import numpy as np
 Skin = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 """From coordinates across and along the fruit, `[h, w]` in about -1..1, to a pattern `[h, w]`."""
 
+_SPECKLES = 260
+_BITS = 4  # of a pixel's fraction, as OpenCV draws
+
 
 def _smooth(across: np.ndarray, along: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     del along, rng
@@ -32,26 +35,15 @@ def _netted(across: np.ndarray, along: np.ndarray, rng: np.random.Generator) -> 
     return np.where(np.abs(crossed) < 0.12, 0.9, -0.2).astype(np.float32)
 
 
-def _spots(
-    across: np.ndarray, count: int, radius: tuple[float, float], rng: np.random.Generator
-) -> np.ndarray:
-    pattern = np.zeros(across.shape, np.float32)
-    height, width = across.shape
-    places = rng.uniform(0, (width, height), (count, 2))
-    for (x, y), size in zip(places, rng.uniform(*radius, count), strict=True):
-        centre = (round(16 * x), round(16 * y))
-        cv2.circle(pattern, centre, round(16 * size), 1.0, -1, cv2.LINE_AA, 4)
-    return pattern
-
-
 def _speckled(across: np.ndarray, along: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     del along
-    return _spots(across, 260, (0.5, 1.1), rng)
-
-
-def _spotted(across: np.ndarray, along: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    del along
-    return _spots(across, 45, (2.0, 4.0), rng)
+    pattern = np.zeros(across.shape, np.float32)
+    height, width = across.shape
+    places = rng.uniform(0, (width, height), (_SPECKLES, 2))
+    for (x, y), radius in zip(places, rng.uniform(0.5, 1.1, _SPECKLES), strict=True):
+        centre = (round(2**_BITS * x), round(2**_BITS * y))
+        cv2.circle(pattern, centre, round(2**_BITS * radius), 1.0, -1, cv2.LINE_AA, _BITS)
+    return pattern
 
 
 def _noise(shape: tuple[int, ...], cell: int, rng: np.random.Generator) -> np.ndarray:
@@ -85,7 +77,6 @@ SKINS: dict[str, Skin] = {
     "banded": _banded,
     "netted": _netted,
     "speckled": _speckled,
-    "spotted": _spotted,
     "blotched": _blotched,
     "grainy": _grainy,
     "woven": _woven,

@@ -1,0 +1,174 @@
+"""The command line of `run.py`; its defaults are those of `Settings`."""
+
+import argparse
+from pathlib import Path
+
+from jaxcompress.artifact.coding import LAYOUTS
+from pipelines import device
+from pipelines.data import DATASETS
+from pipelines.models import MODELS
+from pipelines.quantizers import QUANTIZERS
+from pipelines.recipes import RECIPES
+from pipelines.settings import (
+    DEFAULT_CLUSTERS,
+    DEFAULT_EPOCHS,
+    DEFAULT_QUANTIZER,
+    DEFAULT_SPARSITY,
+    DEFAULT_STEP,
+    Settings,
+)
+
+DEFAULT_TOP = 3
+
+_EPILOG = f"""\
+models:
+{chr(10).join(f"  {name:14} {model.summary}" for name, model in MODELS.items())}
+
+recipes:
+{chr(10).join(f"  {name:14} {recipe.summary}" for name, recipe in RECIPES.items())}
+
+quantizers:
+{chr(10).join(f"  {name:14} {quantizer.summary}" for name, quantizer in QUANTIZERS.items())}
+
+default epochs (training, fine-tuning after pruning; after sharing a third of that):
+{chr(10).join(f"  {name:14} {e.train}, {e.finetune}" for name, e in DEFAULT_EPOCHS.items())}
+
+examples:
+  python run.py --model cifar
+  python run.py --model cifar --data fashion_mnist --sparsity 0.5 --control
+  python run.py --model cifar --data digits --limit 500 --epochs 2 --out runs/quick
+  python run.py --model cifar --data digits --out runs/quick --resume
+  python run.py --model fruits --data-dir my/pictures
+  python run.py --model fruits --predict a.jpg b.png --weights runs/fruits/compressed.npz
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; defaults are those of `Settings`."""
+    result = argparse.ArgumentParser(
+        prog="run.py",
+        description="Train a network, prune it, share its weights, write one compressed .npz,\n"
+        "load it back and compare the logits to the bit.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    default = Settings()
+    what = result.add_argument_group("what to do")
+    what.add_argument("--model", required=True, choices=MODELS, help="network, see below")
+    what.add_argument("--recipe", default=default.recipe, choices=RECIPES, help="see below")
+    what.add_argument(
+        "--sparsity",
+        type=float,
+        metavar="S",
+        help=f"fraction of the kernels' weights to remove, in [0, 1) ({DEFAULT_SPARSITY})",
+    )
+    what.add_argument(
+        "--quantizer",
+        choices=QUANTIZERS,
+        help="how shared values are chosen, see below "
+        f"({DEFAULT_QUANTIZER}; kmeans where --clusters says how many)",
+    )
+    what.add_argument(
+        "--clusters",
+        type=int,
+        metavar="K",
+        help=f"values a layer may use beside zero ({DEFAULT_CLUSTERS})",
+    )
+    what.add_argument(
+        "--step",
+        type=float,
+        metavar="D",
+        help="distance of shared values in the largest layer, in root mean squares of all "
+        f"weights but zeros ({DEFAULT_STEP})",
+    )
+    what.add_argument(
+        "--control",
+        action="store_true",
+        help="also train the dense network for as many extra steps, and report it",
+    )
+    data = result.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        default=default.data,
+        choices=["auto", *DATASETS],
+        help="auto takes what the model was made for from disk or from its website (CIFAR-10, "
+        "Fruits-360; for fruits --data-dir may hold any pictures), else a stand-in, digits or "
+        "rendered fruit",
+    )
+    data.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="where the dataset lies: archives, npz, or folders Training and Test with a folder "
+        "of pictures for each class",
+    )
+    data.add_argument("--limit", type=int, metavar="N", help="use only N training images")
+    data.add_argument(
+        "--image-size",
+        type=int,
+        metavar="N",
+        help="height and width of the images the network is fed (fruits: a multiple of 8, "
+        "16 to 96; 48)",
+    )
+    data.add_argument(
+        "--branches",
+        nargs="+",
+        metavar="B",
+        help=f"fuse only these inputs (fruits: {' '.join(MODELS['fruits'].branches)}; all)",
+    )
+    training = result.add_argument_group("training")
+    training.add_argument("--epochs", type=int, metavar="N", help="passes of the first training")
+    training.add_argument(
+        "--finetune-epochs",
+        type=int,
+        metavar="N",
+        help="passes of fine-tuning after pruning; after sharing a third of that",
+    )
+    training.add_argument(
+        "--batch-size",
+        type=int,
+        default=default.batch_size,
+        metavar="N",
+        help="images a step (%(default)s)",
+    )
+    training.add_argument(
+        "--lr", type=float, default=default.lr, metavar="R", help="peak rate (%(default)s)"
+    )
+    training.add_argument(
+        "--seed",
+        type=int,
+        default=default.seed,
+        metavar="N",
+        help="of initial weights and order of images (%(default)s)",
+    )
+    training.add_argument(
+        "--device", default="auto", choices=device.DEVICES, help="where to compute (%(default)s)"
+    )
+    output = result.add_argument_group("output")
+    output.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder (default: runs/MODEL-DATA-TIME)"
+    )
+    output.add_argument(
+        "--layout",
+        default=default.layout,
+        choices=LAYOUTS,
+        help="of the compressed files: entropy is smallest and needs constriction to be read, "
+        "packed does not, csr is plainest (%(default)s)",
+    )
+    output.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run in --out"
+    )
+    use = result.add_argument_group("using a compressed file")
+    use.add_argument(
+        "--predict",
+        type=Path,
+        nargs="+",
+        metavar="PICTURE",
+        help="train nothing; name what is in these picture files",
+    )
+    use.add_argument("--weights", type=Path, metavar="FILE", help="a compressed.npz, for --predict")
+    use.add_argument(
+        "--top", type=int, metavar="N", help=f"how many classes --predict names ({DEFAULT_TOP})"
+    )
+    return result

@@ -1,0 +1,102 @@
+"""A network with all that is needed to use it on pictures; it travels in the compressed file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from nets.functional import Net, Params, Stats
+from pipelines.models import MODELS, Inputs, Model, Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """Which network, and what its logits mean.
+
+    Attributes:
+        model: name of the network.
+        classes: names of the classes; logit `i` speaks for `classes[i]`.
+        image_size: height and width of the images it is fed, in pixels.
+        branches: the inputs it fuses; empty for a network that sees the picture alone.
+        data: name of the dataset it learnt from.
+        notice: one loud line if that stands in for another dataset, else empty.
+    """
+
+    model: str
+    classes: tuple[str, ...]
+    image_size: int
+    branches: tuple[str, ...]
+    data: str
+    notice: str = ""
+
+    @cached_property
+    def net(self) -> Net:
+        """The network."""
+        shape = Shape(len(self.classes), self.image_size, self.branches)
+        return self._model.build(shape)
+
+    def blank(self) -> tuple[Params, Stats]:
+        """Return shapes and dtypes of its parameters and statistics; nothing is computed."""
+        return jax.eval_shape(self.net.init, jax.random.key(0))
+
+    @property
+    def picture_size(self) -> int:
+        """Height and width that pictures should have, in pixels; others are resized."""
+        return self._model.picture_size
+
+    def inputs(self, pictures: np.ndarray) -> Inputs:
+        """Return what the network is fed for pictures uint8 `[n, h, w, 3]`, on the host."""
+        return self._model.inputs(pictures, self.image_size)
+
+    def view(self, inputs: Inputs) -> Any:
+        """Return inputs as the floats that the network takes, on the device."""
+        return self._model.view(inputs)
+
+    @property
+    def _model(self) -> Model:
+        return MODELS[self.model]
+
+    def as_metadata(self) -> dict[str, Any]:
+        """Return what `from_metadata` needs, as JSON can hold it."""
+        return asdict(self) | {"classes": list(self.classes), "branches": list(self.branches)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> "Classifier":
+        """Return the classifier that a compressed file describes.
+
+        Raises:
+            ValueError: The metadata are not of a file that `run.py` wrote.
+        """
+        fields = dict(metadata)
+        model = MODELS.get(str(fields.get("model")))
+        for name in ("classes", "branches"):
+            fields[name] = _names(fields.get(name))
+        if (
+            fields.keys() != cls.__annotations__.keys()
+            or model is None
+            or fields["image_size"] not in model.image_sizes
+            or not fields["classes"]
+            or not _suits(fields["branches"], model.branches)
+            or not all(isinstance(fields[name], str) for name in ("data", "notice"))
+        ):
+            raise ValueError("its metadata describe no classifier")
+        return cls(**fields)
+
+
+def _suits(branches: tuple[str, ...] | None, available: tuple[str, ...]) -> bool:
+    """Return whether these are some of those that are available, if any are."""
+    return (
+        branches is not None
+        and set(branches) <= set(available)
+        and (bool(branches) == bool(available))
+    )
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    """Return a list of strings as a tuple; None for anything else."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    return None

@@ -1,0 +1,81 @@
+"""What a network learns from: inputs computed from the pictures of a dataset, once, and labels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import jax
+import numpy as np
+
+from pipelines import features
+from pipelines.classifier import Classifier
+from pipelines.data.cache import Create, cached, code_digest, in_parallel
+from pipelines.data.dataset import Dataset, Progress, Split
+from pipelines.models import Inputs
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Inputs, an array or a dict of arrays with a row for each picture, and their labels `[n]`."""
+
+    inputs: Inputs
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Prepared(NamedTuple):
+    """The three splits of a dataset, as a network takes them."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+def prepare(classifier: Classifier, dataset: Dataset, progress: Progress | None = None) -> Prepared:
+    """Return the inputs of a network for every picture, computed on all cores or from the cache.
+
+    Raises:
+        DataError: The cache cannot be written.
+    """
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    key = {
+        "data": dataset.fingerprint,
+        "model": classifier.model,
+        "image_size": classifier.image_size,
+        "code": code_digest(Path(features.__file__).parent),
+        "libraries": [cv2.__version__, jax.__version__],
+    }
+    return Prepared(*(_examples(classifier, *item, key, progress) for item in splits.items()))
+
+
+def _examples(
+    classifier: Classifier,
+    name: str,
+    split: Split,
+    key: dict[str, object],
+    progress: Progress | None,
+) -> Examples:
+    def compute(rows: slice) -> Inputs:
+        return classifier.inputs(split.images[rows])
+
+    like = compute(slice(0, 1))
+    if isinstance(like, np.ndarray) and np.shares_memory(like, split.images):
+        return Examples(inputs=split.images, labels=split.labels)  # they are fed as they are
+    structure = jax.tree.structure(like)
+
+    def make(create: Create) -> None:
+        arrays = [
+            create(f"{number:02}", (len(split), *leaf.shape[1:]), leaf.dtype)
+            for number, leaf in enumerate(jax.tree.leaves(like))
+        ]
+        label = f"inputs, {name}"
+        for rows, part in in_parallel(compute, len(split), label=label, progress=progress):
+            for array, leaf in zip(arrays, jax.tree.leaves(part), strict=True):
+                array[rows] = leaf
+
+    arrays = cached("inputs", key | {"split": name}, make)
+    leaves = [np.asarray(arrays[number]) for number in sorted(arrays)]
+    return Examples(inputs=jax.tree.unflatten(structure, leaves), labels=split.labels)
