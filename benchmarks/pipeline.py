@@ -12,13 +12,13 @@ so that a benchmark may be made in parts.
 
 import argparse
 import dataclasses
-import json
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import RESULTS, write
+from benchmarks.record import merge
 from pipelines.console import Console
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
@@ -42,7 +42,7 @@ def run(plan: Plan, dataset: Dataset, folder: Path, *, stop_before: str | None =
         try:
             return job.run()
         except Interrupted:
-            return []
+            return job.rows
 
 
 def _asked(plan: Plan, dataset: Dataset) -> dict[str, Any]:
@@ -99,21 +99,20 @@ def one_seed(
                 control = (sparsity, quantizer) == (sparsities[0], quantizers[0])
                 of_run = plan(sparsity, quantizer, control=control)
                 folder = Path(shutil.copytree(pruned, Path(temporary) / f"{sparsity}-{quantizer}"))
-                record(model, data, figure(of_run, dataset, run(of_run, dataset, folder)))
+                merge(
+                    f"pipeline_{data}",
+                    figure(of_run, dataset, run(of_run, dataset, folder)),
+                    key=_key,
+                    command=partial(_command, model, data),
+                )
 
 
-def record(model: str, data: str, row: dict[str, Any]) -> None:
-    """Write a row beside those that are there."""
-    path = RESULTS / f"pipeline_{data}.json"
-    figures = json.loads(path.read_text())["figures"] if path.exists() else []
-    figures = [other for other in figures if _key(other) != _key(row)] + [row]
-    figures.sort(key=_key)
-    seeds = sorted({row["seed"] for row in figures})
+def _command(model: str, data: str, figures: list[dict[str, Any]]) -> str:
+    """Return what makes all these rows."""
     of_model = "" if model == Settings().model else f" --model {model}"
     words = [f"python -m benchmarks.pipeline{of_model} --data {data} --sparsities"]
     words += map(str, sorted({row["sparsity"] for row in figures}))
-    words += ["--seeds", *map(str, seeds)]
-    write(path.stem, seeds=seeds, figures=figures, command=" ".join(words))
+    return " ".join([*words, "--seeds", *map(str, sorted({row["seed"] for row in figures}))])
 
 
 def _key(row: dict[str, Any]) -> tuple[float, str, int]:

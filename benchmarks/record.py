@@ -5,6 +5,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,25 @@ def write(name: str, *, seeds: list[int], figures: Any, command: str = "") -> Pa
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
+
+
+def merge(
+    name: str,
+    row: dict[str, Any],
+    *,
+    key: Callable[[dict[str, Any]], Any],
+    command: Callable[[list[dict[str, Any]]], str],
+) -> Path:
+    """Write a row, which has a `seed`, among those that are there; it replaces one of its key.
+
+    Args:
+        name: of the file.
+        row: to write.
+        key: what rows are told apart and sorted by.
+        command: from all rows to what repeats them.
+    """
+    path = RESULTS / f"{name}.json"
+    figures = json.loads(path.read_text())["figures"] if path.exists() else []
+    figures = sorted([*(old for old in figures if key(old) != key(row)), row], key=key)
+    seeds = sorted({row["seed"] for row in figures})
+    return write(name, seeds=seeds, figures=figures, command=command(figures))

@@ -69,6 +69,9 @@ class Job:
         folder: of this run alone.
         console: to report to.
         should_stop: asked after every step.
+
+    Attributes:
+        rows: of the stages that are done.
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class Job:
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
         # Where the run stands: what the stage in progress started from, and how far its fit is.
         self._index = 0
-        self._rows: list[Row] = []
+        self.rows: list[Row] = []
         self._start = Work({}, {})
         self._began = 0.0
         self._saved = time.monotonic()
@@ -196,13 +199,13 @@ class Job:
             self._began = time.monotonic() - elapsed
             elapsed = 0.0
             work, facts = stage.run(self, self._start)
-            self._rows.append(self._row(stage, work, facts))
+            self.rows.append(self._row(stage, work, facts))
             self._index, self._start = self._index + 1, work
             self._save(None, Position())
-            self.console.line(_sentence(self._rows[-1]))
+            self.console.line(_sentence(self.rows[-1]))
             if self._should_stop():
                 raise Interrupted(stage.name)
-        return self._rows
+        return self.rows
 
     @property
     def stage(self) -> str:
@@ -239,7 +242,7 @@ class Job:
                 "stage": self._index,
                 "position": position,
                 "elapsed": 0.0 if state is None else time.monotonic() - self._began,
-                "rows": [dataclasses.asdict(row) for row in self._rows],
+                "rows": [dataclasses.asdict(row) for row in self.rows],
             },
         )
         self._saved = time.monotonic()
@@ -251,7 +254,7 @@ class Job:
             return 0.0
         arrays, notes = found
         self._index = notes["stage"]
-        self._rows = [Row(**row) for row in notes["rows"]]
+        self.rows = [Row(**row) for row in notes["rows"]]
         self._start = Work(**{"params": {}, "stats": {}} | _copied(arrays.get("work", {})))
         if arrays.get("fit"):
             self._resumed_fit = arrays["fit"], Position(*notes["position"])

@@ -36,7 +36,7 @@ DEFAULT_EPOCHS = {
     "digits": Epochs(30, 30),
     "fruits360": Epochs(4, 2),
     "folder": Epochs(10, 5),
-    "rendered_fruits": Epochs(7, 4),
+    "rendered_fruits": Epochs(6, 4),
 }
 
 

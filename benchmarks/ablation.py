@@ -1,0 +1,79 @@
+"""What each input of FruitsFusionNet is worth: each alone, each left out, all together.
+
+    python -m benchmarks.ablation --seeds 0
+
+Every row trains the dense network with `--branches` as `python run.py --model fruits` does, and is
+measured on the test images. Rows are written after each training.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks.pipeline import run
+from benchmarks.record import merge
+from nets.fruits_fusion import BRANCHES
+from pipelines.data import load
+from pipelines.data.dataset import Dataset
+from pipelines.models import MODELS, Shape
+from pipelines.recipes import uses
+from pipelines.settings import Settings
+
+ROWS: dict[str, tuple[str, ...]] = {
+    "all five": BRANCHES,
+    **{f"{name} alone": (name,) for name in BRANCHES},
+    **{f"without {name}": tuple(b for b in BRANCHES if b != name) for name in BRANCHES},
+}
+
+
+def row(name: str, dataset: Dataset, seed: int) -> dict[str, Any]:
+    """Train with some branches; returns the figures of the baseline."""
+    used = uses(Settings().recipe, "fruits")
+    settings = Settings(model="fruits", data=dataset.name, branches=ROWS[name], seed=seed)
+    settings.check(used)
+    plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
+    shape = Shape(len(dataset.classes), plan.image_size, plan.branches)
+    params, _ = jax.eval_shape(MODELS["fruits"].build(shape).init, jax.random.key(0))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "run"
+        (baseline,) = run(plan, dataset, folder, stop_before="pruned")
+    return {
+        "branches": name,
+        "seed": seed,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "image_size": plan.image_size,
+        "epochs": plan.epochs,
+        "accuracy": baseline.accuracy,
+        "validation_accuracy": baseline.validation_accuracy,
+        "seconds": round(baseline.seconds, 1),
+    }
+
+
+def _command(figures: list[dict[str, Any]]) -> str:
+    seeds = sorted({row["seed"] for row in figures})
+    return " ".join(["python -m benchmarks.ablation --seeds", *map(str, seeds)])
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arguments = parser.parse_args()
+    dataset = load("rendered_fruits")
+    for seed in arguments.seeds:
+        for name in arguments.rows:
+            figure = row(name, dataset, seed)
+            merge(
+                "ablation",
+                figure,
+                key=lambda row: (list(ROWS).index(row["branches"]), row["seed"]),
+                command=_command,
+            )
+
+
+if __name__ == "__main__":
+    main()
