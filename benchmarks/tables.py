@@ -192,9 +192,42 @@ def quantizers(name: str) -> list[str]:
     return markdown(header, rows) + footnote(record, more)
 
 
+def ablation(name: str) -> list[str]:
+    """Return one row for each choice of branches, against all of them."""
+    record = json.loads((RESULTS / f"{name}.json").read_text())
+
+    def percent(rows: list[dict[str, Any]]) -> list[float]:
+        return [100 * row["accuracy"] for row in rows]
+
+    groups = [list(group) for _, group in groupby(record["figures"], lambda row: row["branches"])]
+    whole = statistics.mean(percent(groups[0]))
+    rows = [
+        [
+            group[0]["branches"],
+            f"{group[0]['parameters']:,}",
+            spread(percent(group)),
+            f"{statistics.mean(percent(group)) - whole:+.2f}",
+        ]
+        for group in groups
+    ]
+    header = ["branches", "parameters", "accuracy %", "against all five, points"]
+    return markdown(header, rows) + footnote(record, f" {groups[0][0]['epochs']} epochs each.")
+
+
+def features(name: str) -> list[str]:
+    """Return how many pictures of 100x100 pixels a core does in a second."""
+    record = json.loads((RESULTS / f"{name}.json").read_text())
+    speeds = record["figures"]["pictures_per_cpu_second"]
+    rows = [[kind, f"{speed:,}"] for kind, speed in speeds.items()]
+    return markdown(["feature", "pictures a CPU-second"], rows) + footnote(record)
+
+
 TABLES: dict[str, Callable[[str], list[str]]] = {
     "pipeline_fashion_mnist": pipeline,
     "pipeline_digits": pipeline,
+    "pipeline_rendered_fruits": pipeline,
+    "ablation": ablation,
+    "features": features,
     "sizes": sizes,
     "quantizers": quantizers,
     "transformer": transformer,

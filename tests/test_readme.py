@@ -8,13 +8,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxcompress as jc
 from jaxcompress.trees import named_leaves
+from pipelines.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-EXAMPLE, READER = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+EXAMPLE, CLASSIFY, READER = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_example_runs_and_does_what_it_says(tmp_path, monkeypatch, capsys):
@@ -32,7 +34,33 @@ def test_the_example_runs_and_does_what_it_says(tmp_path, monkeypatch, capsys):
 
 
 def test_the_example_is_short():
-    assert [sum(bool(line) for line in code.splitlines()) for code in (EXAMPLE, READER)] == [12, 12]
+    for code in (EXAMPLE, CLASSIFY, READER):
+        assert sum(bool(line) for line in code.splitlines()) == 12
+
+
+def test_the_file_classifies_pictures_in_twelve_lines(tmp_path, monkeypatch, capsys):
+    classifier = Classifier(
+        model="lenet-300-100",
+        classes=("apple", "pear", "plum"),
+        image_size=32,
+        branches=(),
+        data="digits",
+    )
+    params, _ = classifier.net.init(jax.random.key(0))
+    metadata = classifier.as_metadata()
+    jc.save(tmp_path / "compressed.npz", {"params": jc.kmeans(params, 16)}, metadata=metadata)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    for name, picture in zip("ab", pictures, strict=True):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["classify.py", "a.png", "b.png"])
+    exec(CLASSIFY, {})
+    loaded = jc.load("compressed.npz")["params"]
+    logits = classifier.net.apply(loaded, {}, classifier.view(pictures))
+    best = [classifier.classes[row.argmax()] for row in logits]
+    shares = [f"{row.max():.1%}" for row in jax.nn.softmax(logits)]
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"{n}.png: {b} {s}" for n, b, s in zip("ab", best, shares, strict=True)]
 
 
 def test_twelve_lines_of_numpy_and_scipy_read_the_file(tmp_path, monkeypatch):
