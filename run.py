@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.cli.status import printable
 from jaxcompress.packing.ans import MissingLibraryError
 from pipelines import device
 from pipelines.arguments import DEFAULT_TOP, parser
@@ -123,14 +124,14 @@ def _predict(arguments: argparse.Namespace) -> int:
     except (SettingsError, DataError, ArtifactError, MissingLibraryError, OSError) as error:
         return _say(str(error), REFUSED)
     if classifier.notice:
-        sys.stderr.write(f"learnt from: {classifier.notice}\n")
+        sys.stderr.write(printable(f"learnt from: {classifier.notice}") + "\n")
     status = 0
     for prediction in predictor.predict(arguments.predict, most):
         if prediction.fault:
-            status = _say(prediction.fault, FAILED)
+            status = _say(printable(prediction.fault), FAILED)
             continue
         guesses = ", ".join(f"{name} {share:.1%}" for name, share in prediction.guesses)
-        sys.stdout.write(f"{prediction.path}: {guesses}\n")
+        sys.stdout.write(printable(f"{prediction.path}: {guesses}") + "\n")
     return status
 
 

@@ -190,6 +190,7 @@ FILES = {
     "a leaf in a dict": with_kernel(lambda kernel: {"value": kernel}),
     "a transposed leaf": with_kernel(lambda kernel: kernel.T),
     "a complex leaf": with_kernel(lambda kernel: kernel + 1j),
+    "a leaf of integers": with_kernel(lambda kernel: kernel.astype(np.int8)),
     "paths as names": lambda tree, metadata: (
         {"stats": tree["stats"], "params": flat(tree["params"])},
         metadata,
@@ -212,15 +213,6 @@ def test_a_file_of_another_network_is_refused(change, say, tmp_path, content, fr
     assert (status, out, len(err)) == (2, [], 1)
     assert err[0].startswith(f"run.py: {path}: holds no network of run.py (")
     assert err[0].endswith("; pass a compressed.npz")
-
-
-def test_other_precision_is_brought_to_that_of_the_network(fruits, say, tmp_path, content):
-    tree, metadata = with_kernel(lambda kernel: np.asarray(kernel).round().astype(np.int8))(
-        *content
-    )
-    jc.save(tmp_path / "x.npz", tree, metadata=metadata)
-    picture = fruits.test_pictures()[0][1]
-    assert say("--predict", picture, "--weights", tmp_path / "x.npz")[0] == 0
 
 
 # Files that are none
