@@ -7,7 +7,10 @@ import run
 from pipelines.data.folders import load
 
 COLOURS = {"Äpfel": (200, 30, 30), "bananas, ripe": (220, 200, 40), "plum": (110, 40, 120)}
-FRUITS = "--model fruits --branches shape colour --epochs 4 --finetune-epochs 1 --batch-size 8"
+FRUITS = (
+    "--model fruits --branches shape colour --sparsity 0.5 --epochs 6 --finetune-epochs 6"
+    " --batch-size 8"
+)
 
 
 class FruitsRun:
