@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.cli.status import printable
 from jaxcompress.packing.ans import MissingLibraryError
 from pipelines import device
 from pipelines.arguments import DEFAULT_TOP, parser
@@ -64,8 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _say(str(error), REFUSED)
         except OSError as error:
             return _say(f"{error}; what was saved stays, --resume goes on from there.", FAILED)
-        except KeyboardInterrupt:
-            return _say("interrupted; --resume goes on from the last checkpoint.", stop.exit_status)
+        except KeyboardInterrupt as error:
+            what = str(error) or "--resume goes on from the last checkpoint."
+            return _say(f"interrupted; {what}", stop.exit_status)
 
 
 def _say(text: str, status: int) -> int:
@@ -78,7 +80,7 @@ def _load(settings: Settings, console: Console, stop: Stop) -> Dataset:
 
         def progress(label: str, done: int, total: int) -> None:
             if stop():
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt("nothing was trained yet, run it again.")
             show(label, done, total)
 
         return load(
@@ -95,7 +97,9 @@ def _skipped(dataset: Dataset) -> str:
     if not dataset.skipped:
         return ""
     count, named = len(dataset.skipped), " | ".join(dataset.skipped[:3])
-    return f"{count} picture{'s' * (count > 1)} could not be read and were left out: {named}"
+    one = "1 picture that cannot be read is"
+    what = one if count == 1 else f"{count} pictures that cannot be read are"
+    return printable(f"{what} left out: {named}")
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -123,14 +127,14 @@ def _predict(arguments: argparse.Namespace) -> int:
     except (SettingsError, DataError, ArtifactError, MissingLibraryError, OSError) as error:
         return _say(str(error), REFUSED)
     if classifier.notice:
-        sys.stderr.write(f"learnt from: {classifier.notice}\n")
+        sys.stderr.write(printable(f"learnt from: {classifier.notice}") + "\n")
     status = 0
     for prediction in predictor.predict(arguments.predict, most):
         if prediction.fault:
-            status = _say(prediction.fault, FAILED)
+            status = _say(printable(prediction.fault), FAILED)
             continue
         guesses = ", ".join(f"{name} {share:.1%}" for name, share in prediction.guesses)
-        sys.stdout.write(f"{prediction.path}: {guesses}\n")
+        sys.stdout.write(printable(f"{prediction.path}: {guesses}") + "\n")
     return status
 
 

@@ -77,6 +77,7 @@ class Classifier:
         if (
             fields.keys() != cls.__annotations__.keys()
             or model is None
+            or type(fields["image_size"]) is not int
             or fields["image_size"] not in model.image_sizes
             or not fields["classes"]
             or not _suits(fields["branches"], model.branches)

@@ -8,7 +8,7 @@ import cv2
 import jax
 import numpy as np
 
-from pipelines import features
+from pipelines import features, resize
 from pipelines.classifier import Classifier
 from pipelines.data.cache import Create, cached, code_digest, in_parallel
 from pipelines.data.dataset import Dataset, Progress, Split
@@ -45,7 +45,7 @@ def prepare(classifier: Classifier, dataset: Dataset, progress: Progress | None 
         "data": dataset.fingerprint,
         "model": classifier.model,
         "image_size": classifier.image_size,
-        "code": code_digest(Path(features.__file__).parent),
+        "code": code_digest(Path(features.__file__).parent, Path(resize.__file__)),
         "libraries": [cv2.__version__, jax.__version__],
     }
     return Prepared(*(_examples(classifier, *item, key, progress) for item in splits.items()))

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from scipy.special import softmax
 
@@ -38,6 +39,10 @@ class Prediction(NamedTuple):
     fault: str = ""
 
 
+def _dtype(leaf: Any) -> np.dtype:
+    return leaf.dtype
+
+
 class Predictor:
     """The network of a compressed file, ready for pictures.
 
@@ -56,7 +61,10 @@ class Predictor:
             self.classifier = Classifier.from_metadata(jc.inspect(weights)["metadata"])
             blank = self.classifier.blank()
             self._params, self._stats = tree["params"], tree.get("stats", {})
-            check_fits("file", (self._params, self._stats), "the network", blank)
+            found = self._params, self._stats
+            check_fits("file", found, "the network", blank)
+            if jax.tree.map(_dtype, found) != jax.tree.map(_dtype, blank):
+                raise ValueError("other containers or dtypes than the network's")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
                 f"{weights}: holds no network of run.py ({error}); pass a compressed.npz"

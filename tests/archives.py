@@ -143,6 +143,15 @@ def write_classes(root, counts, *, training="Training", test="Test", size=(100, 
     return root
 
 
+def write_square(path, colour, number, *, side=24):
+    """Writes a PNG of a square on white; the number decides its size and its brightness."""
+    image = np.full((side, side, 3), 255, np.uint8)
+    margin = 3 + number % 5
+    image[margin:-margin, margin:-margin] = np.array(colour) + number
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(image))
+
+
 def write_tfds(folder, train, test):
     """Writes a copy as tensorflow-datasets prepares it in its array_record form."""
     import tensorflow_datasets as tfds

@@ -76,6 +76,10 @@ def test_the_code_digest_follows_the_code(tmp_path):
     assert code_digest(tmp_path) == before
     (tmp_path / "a.py").write_text("x = 2")
     assert code_digest(tmp_path) != before
+    assert code_digest(tmp_path / "a.py") == code_digest(tmp_path)
+    (tmp_path / "b.py").write_text("")
+    assert code_digest(tmp_path / "a.py") != code_digest(tmp_path)
+    assert code_digest(tmp_path / "a.py", tmp_path / "b.py") == code_digest(tmp_path)
 
 
 @pytest.mark.parametrize("cores", [1, 3])

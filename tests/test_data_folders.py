@@ -196,6 +196,17 @@ def test_classes_of_one_half_only(tmp_path):
     assert "Test: lacks 'a', 'c', 'd' and 2 more; both halves" in refusal(tree)
 
 
+def test_names_of_classes_must_be_unicode(tree):
+    """They go into compressed files, as JSON."""
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        shutil.copytree(tree / "Training" / "Apple", tree / "Training" / name)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    message = refusal(tree)
+    assert message.endswith(r"names of folders must be Unicode, got 'caf\udce9'; rename them")
+
+
 def test_classes_without_pictures(tree):
     (tree / "Test" / "empty").mkdir()
     assert "Test: no pictures (.jpg, " in refusal(tree)

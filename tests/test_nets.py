@@ -36,6 +36,30 @@ def test_every_model_is_listed():
     assert PARAMETERS.keys() == MODELS.keys()
 
 
+def fusion(image_size, branches):
+    model = MODELS["fruits"]
+    net = model.build(Shape(5, image_size, branches))
+    inputs = model.inputs(np.zeros((2, 100, 100, 3), np.uint8), image_size)
+    params, stats = jax.eval_shape(net.init, jax.random.key(0))
+    logits = jax.eval_shape(lambda p, s, x: net.apply(p, s, model.view(x)), params, stats, inputs)
+    assert logits.shape == (2, 5)
+    return params, stats
+
+
+def test_branches_that_are_left_out_have_no_parameters():
+    """Inputs of theirs are there all the same, and are ignored."""
+    params, stats = fusion(48, ("shape", "edges"))
+    assert params.keys() == {"edges", "shape", "fuse", "classify"}
+    assert stats.keys() == {"edges", "shape"}
+    assert params["fuse"]["kernel"].shape == (6 * 6 * 64 + 64, 288)
+
+
+@pytest.mark.parametrize(("image_size", "fused"), [(16, 2 * 2), (96, 12 * 12)])
+def test_other_image_sizes(image_size, fused):
+    params, _ = fusion(image_size, ("picture", "texture", "edges", "shape", "colour"))
+    assert params["fuse"]["kernel"].shape == (3 * fused * 64 + 2 * 64, 288)
+
+
 def test_max_pool_equals_reduce_window():
     x = jax.random.normal(jax.random.key(0), (2, 6, 4, 3))
     expected = nnx.max_pool(x, (2, 2), (2, 2))

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import archives
 import jax
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import jaxcompress as jc
 import run
 from pipelines import job as job_module
 from pipelines.classifier import Classifier
+from pipelines.data import folders, rendered
 from pipelines.folder import FolderError, locked
 from pipelines.recipes import uses
 from pipelines.settings import Settings
@@ -100,6 +103,24 @@ def test_the_file_classifies_as_the_results_say(finished):
     accuracy = np.mean(np.argmax(classify(test.images), axis=1) == test.labels)
     results = json.loads((finished / "results.json").read_text())
     assert accuracy == pytest.approx(results["reloaded_accuracy"])
+
+
+def test_predict_names_what_the_file_was_trained_on(finished, tmp_path, capsys):
+    from pipelines.data import load
+
+    test = load("digits").test
+    weights = finished / "compressed.npz"
+    words = ["--model", "lenet-300-100", "--weights", str(weights), "--top", "1", "--predict"]
+    for number in range(100):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(archives.png(test.images[number]))
+        words.append(str(path))
+    assert run.main(words) == 0
+    names = [line.split(": ")[1].split()[0] for line in capsys.readouterr().out.splitlines()]
+    saved = jc.load(weights)
+    net = Classifier.from_metadata(jc.inspect(weights)["metadata"])
+    logits = net.net.apply(saved["params"], saved.get("stats", {}), net.view(test.images[:100]))
+    assert names == [net.classes[label] for label in np.argmax(logits, axis=1)]
 
 
 def test_a_second_run_in_the_same_folder_is_refused(finished, capsys):
@@ -255,6 +276,14 @@ REFUSALS = {
     "--limit 5000": "at most the 1077 training images",
     "--data cifar10 --data-dir /nowhere": "/nowhere",
     "--resume": "--resume: needs --out",
+    "--branches colour": "--branches: the model lenet-300-100 has no use for it; leave it out",
+    "--image-size 48": "--image-size: must be one of 32 for lenet-300-100, got 48",
+    "--model fruits --branches shape smell": "--branches: must be of picture, texture, edges, "
+    "shape, colour, got 'smell'",
+    "--model fruits --image-size 47": "--image-size: must be one of 16, 24, 32, 40, 48, 56, 64, "
+    "72, 80, 88, 96 for fruits, got 47",
+    "--data rendered_fruits --data-dir .": "are drawn; leave out --data-dir",
+    "--data folder": "--data folder needs --data-dir",
     "--device gpu": "--device: no GPU that JAX can use was found; pass --device cpu",
 }
 
@@ -366,6 +395,164 @@ def test_help_is_a_page(capsys):
         "resume",
         "limit",
         "control",
+        "image-size",
+        "branches",
+        "predict",
+        "weights",
+        "top",
     ]:
         assert f"--{flag}" in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+# Pictures in folders, and networks that see more than a picture
+
+
+@pytest.fixture
+def isolated(monkeypatch, tmp_path):
+    archives.isolate(monkeypatch, tmp_path)
+
+
+def results_of(out):
+    return json.loads((out / "results.json").read_text())
+
+
+def test_fruits_in_folders(fruits, isolated):
+    results = results_of(fruits.out)
+    assert [row["name"] for row in results["stages"]] == STAGES[:-1]
+    assert results["reload_exact"] and results["reloaded_accuracy"] == 1
+    assert (results["data"], results["data_source"]) == ("folder", str(fruits.tree))
+    assert (results["data_notice"], results["classes"]) == ("", 3)
+    # 60 training pictures, 6 of them for validation, and one of the others cannot be read.
+    assert (results["train_images"], results["test_images"]) == (53, 9)
+    assert results["settings"]["branches"] == ["shape", "colour"]
+    assert results["settings"]["image_size"] == 48
+    metadata = jc.inspect(fruits.weights)["metadata"]
+    assert metadata["classes"] == ["bananas, ripe", "plum", "Äpfel"]
+    assert metadata["branches"] == ["shape", "colour"]
+
+
+def test_pictures_that_were_left_out_are_counted_and_named(fruits):
+    assert results_of(fruits.out)["skipped_images"] == 1
+    log = (fruits.out / "log.txt").read_text()
+    assert f"*** 1 picture that cannot be read is left out: {fruits.skipped}: cannot be" in log
+
+
+def test_the_first_of_many_that_were_left_out_are_named():
+    said = run._skipped(SimpleNamespace(skipped=("caf\udce9.png: is empty", "b", "c", "d")))
+    assert said == r"4 pictures that cannot be read are left out: caf\udce9.png: is empty | b | c"
+
+
+def test_a_finished_run_of_fruits_resumes_to_its_table(fruits, isolated, capsys):
+    assert run.main([*fruits.words, "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert "fruits on folder, seed 0, recipe prune+share" in said
+    for row in results_of(fruits.out)["stages"]:
+        assert f" {row['name']} " in said and f"{row['size_bytes']:,}" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "difference"),
+    [
+        ("--branches colour", "branches ['shape', 'colour'] then, ['colour'] now"),
+        ("--image-size 16", "image_size 48 then, 16 now"),
+    ],
+)
+def test_resuming_with_other_inputs_is_refused(more, difference, fruits, isolated, capsys):
+    assert run.main([*fruits.words, *more.split(), "--resume"]) == 2
+    assert difference in capsys.readouterr().err
+
+
+def test_the_order_of_branches_does_not_matter(fruits, isolated):
+    assert run.main([*fruits.words, "--branches", "colour", "shape", "colour", "--resume"]) == 0
+
+
+def test_other_pictures_are_not_what_was_to_be_resumed(fruits, isolated, tmp_path, capsys):
+    tree = shutil.copytree(fruits.tree, tmp_path / "tree")
+    archives.write_square(tree / "Training" / "plum" / "05.png", (1, 2, 3), 4)
+    assert run.main([*fruits.words, "--data-dir", str(tree), "--resume"]) == 2
+    assert "data_fingerprint '" in capsys.readouterr().err
+
+
+def test_without_fruits360_there_is_rendered_fruit(isolated, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(rendered, "_SIZES", {"train": 8, "validation": 4, "test": 4})
+    words = "--model fruits --branches colour --recipe prune --epochs 1 --finetune-epochs 1"
+    assert run.main([*words.split(), "--batch-size", "8", "--out", str(tmp_path / "run")]) == 0
+    notice = (
+        "Fruits-360 was not found and nobody answered: using a rendered stand-in, not Fruits-360:"
+        " fruit drawn by a program."
+    )
+    results = results_of(tmp_path / "run")
+    assert (results["data"], results["data_notice"]) == ("rendered_fruits", notice)
+    assert results["classes"] == 131 and results["train_images"] == 8
+    said, log = capsys.readouterr().out, (tmp_path / "run" / "log.txt").read_text()
+    for text in (said, log):
+        assert text.count(f"*** {notice}") == 1
+        caption = text[text.rindex("┘") :]
+        assert "not Fruits-360" in " ".join(caption.split())
+    metadata = jc.inspect(tmp_path / "run" / "compressed.npz")["metadata"]
+    assert (metadata["data"], metadata["notice"]) == ("rendered_fruits", notice)
+
+
+def test_ctrl_c_while_pictures_are_read(fruits, isolated, monkeypatch, tmp_path, capsys):
+    read = folders.read_picture
+
+    def interrupted(path, side):
+        os.kill(os.getpid(), signal.SIGINT)
+        monkeypatch.setattr(folders, "read_picture", read)
+        return read(path, side)
+
+    monkeypatch.setattr(folders, "read_picture", interrupted)
+    out = tmp_path / "run"
+    assert run.main([*fruits.words, "--out", str(out)]) == 130
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "run.py: interrupted; nothing was trained yet, run it again."
+    assert not out.exists() and not list((tmp_path / "cache").rglob("*.part"))
+
+
+def test_ctrl_c_while_inputs_are_computed(fruits, isolated, monkeypatch, tmp_path, capsys):
+    from pipelines import models
+
+    extract = models.extract
+
+    def interrupted(pictures, side):
+        os.kill(os.getpid(), signal.SIGINT)
+        monkeypatch.setattr(models, "extract", extract)
+        return extract(pictures, side)
+
+    monkeypatch.setattr(models, "extract", interrupted)
+    out = tmp_path / "run"
+    words = [*fruits.words, "--out", str(out)]
+    assert run.main(words) == 130
+    said = capsys.readouterr().out
+    assert "stopped in stage baseline; go on with: python run.py" in said
+    assert (out / "settings.json").exists() and not list((tmp_path / "cache").rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_all_branches_together(fruits, isolated, tmp_path):
+    words = "--branches picture texture edges shape colour --image-size 16 --control"
+    out = tmp_path / "run"
+    assert run.main([*fruits.words, *words.split(), "--out", str(out)]) == 0
+    results = results_of(out)
+    assert [row["name"] for row in results["stages"]] == STAGES
+    assert results["reload_exact"] and results["control_accuracy"] == 1
+    everything = "picture texture edges shape colour".split()
+    assert results["settings"]["branches"] == everything
+    assert set(jc.load(out / "compressed.npz")["params"]) == {*everything, "fuse", "classify"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["gradual+share", "random+share", "prune"])
+def test_every_recipe_runs_on_features(recipe, fruits, isolated, tmp_path):
+    words = [*fruits.words, "--out", str(tmp_path / "run"), "--recipe", recipe]
+    assert run.main(words) == 0
+    results = results_of(tmp_path / "run")
+    assert results["reload_exact"] and results["stages"][-1]["sparsity"] >= 0.5 - 1e-4
+
+
+@pytest.mark.slow
+def test_sharing_alone_runs_on_features(fruits, isolated, tmp_path):
+    words = [word for word in fruits.words if word not in ("--sparsity", "0.5")]
+    assert run.main([*words, "--out", str(tmp_path / "run"), "--recipe", "share"]) == 0
+    assert results_of(tmp_path / "run")["reload_exact"]

@@ -90,11 +90,12 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def code_digest(folder: Path) -> str:
-    """Return a digest of the Python files of a folder: a key that changes with the code."""
+def code_digest(*places: Path) -> str:
+    """Return a digest of Python files and of those in folders: a key that changes with the code."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    for place in places:
+        for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 

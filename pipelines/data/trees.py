@@ -127,6 +127,10 @@ def _is_open_folder(path: Path) -> bool:
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
     names = sorted(path.name for path in folder.iterdir() if _is_open_folder(path))
+    if strange := [name for name in names if not _is_unicode(name)]:
+        raise DataError(
+            f"{folder}: names of folders must be Unicode, got {some(strange)}; rename them"
+        )
     classes = {name: _pictures(folder / name) for name in names}
     if empty := [name for name, paths in classes.items() if not paths]:
         raise DataError(
@@ -134,6 +138,11 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
             " the folder away"
         )
     return classes
+
+
+def _is_unicode(name: str) -> bool:
+    """Return whether a name can be written down: bytes of other encodings cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """Rendered fruit: 131 kinds drawn by a program, for machines without Fruits-360.
 
 Seeded, without any file of pictures; no measure of anything made for Fruits-360. A kind is an
-outline, a palette and a skin, and no two of these tell it: what looks at one of them alone must
+outline, a palette and a skin, and none of these tells it: what looks at one of them alone must
 fail. Every picture shows another fruit.
 """
 

@@ -29,8 +29,8 @@ class Kind(NamedTuple):
 def kinds() -> tuple[Kind, ...]:
     """Return the kinds in the order of their names.
 
-    Outlines meet palettes in pairs, and each pair bears two skins: two parts never tell the kind,
-    and every skin is as frequent as every other.
+    Outlines meet palettes in pairs, and each pair but the last bears two skins; every skin is as
+    frequent as every other.
     """
     shuffle = np.random.RandomState(_SEED).permutation  # a stream that NumPy promises to keep
     pairs = shuffle([(outline, palette) for outline in OUTLINES for palette in PALETTES])

@@ -1,0 +1,57 @@
+"""Runs that more than one file of tests looks at, made once."""
+
+import archives
+import pytest
+
+import run
+from pipelines.data.folders import load
+
+COLOURS = {"Äpfel": (200, 30, 30), "bananas, ripe": (220, 200, 40), "plum": (110, 40, 120)}
+FRUITS = (
+    "--model fruits --branches shape colour --sparsity 0.5 --epochs 6 --finetune-epochs 6"
+    " --batch-size 8"
+)
+
+
+class FruitsRun:
+    """A finished run of the fruits model on a small tree of squares on white.
+
+    Attributes:
+        tree: three classes, told by their colours; one training picture cannot be read.
+        out: the folder of the run.
+        words: its command line.
+        skipped: the picture that was left out.
+    """
+
+    def __init__(self, folder):
+        self.tree, self.out = folder / "tree", folder / "run"
+        for half, count in (("Training", 20), ("Test", 3)):
+            for label, colour in COLOURS.items():
+                for number in range(count):
+                    path = self.tree / half / label / f"{number:02}.png"
+                    archives.write_square(path, colour, number)
+        self.skipped = "Training/plum/07.png"
+        (self.tree / self.skipped).write_bytes(b"\x89PNG\r\n\x1a\n")
+        self.words = [*FRUITS.split(), "--data-dir", str(self.tree), "--out", str(self.out)]
+
+    @property
+    def weights(self):
+        return self.out / "compressed.npz"
+
+    def test_pictures(self):
+        """Class and path of each test picture."""
+        paths = sorted((self.tree / "Test").glob("*/*.png"))
+        return [(path.parent.name, path) for path in paths]
+
+    def load(self):
+        return load(self.tree)
+
+
+@pytest.fixture(scope="session")
+def fruits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fruits")
+    finished = FruitsRun(folder)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        archives.isolate(monkeypatch, folder)
+        assert run.main(finished.words) == 0
+    return finished
