@@ -27,7 +27,7 @@ from pipelines.report import results, table
 from pipelines.settings import Settings, SettingsError
 from pipelines.signals import Stop, stop_on_signals
 
-REFUSED, FAILED = 2, 1
+REFUSED, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(words)
     if arguments.predict or arguments.weights or arguments.top is not None:
-        return _predict(arguments)
+        try:
+            return _predict(arguments)
+        except KeyboardInterrupt:
+            return _say("interrupted.", INTERRUPTED)
     fields = {field.name for field in dataclasses.fields(Settings)}
     settings = Settings(**{name: v for name, v in vars(arguments).items() if name in fields})
     console = Console()

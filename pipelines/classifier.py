@@ -11,6 +11,8 @@ import numpy as np
 from nets.functional import Net, Params, Stats
 from pipelines.models import MODELS, Inputs, Model, Shape
 
+MOST_PICTURE_SIZE = 4096  # what a file may ask for
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
@@ -21,6 +23,8 @@ class Classifier:
         classes: names of the classes; logit `i` speaks for `classes[i]`.
         image_size: height and width of the images it is fed, in pixels.
         branches: the inputs it fuses; empty for a network that sees the picture alone.
+        picture_size: height and width of the pictures it learnt from, in pixels, from which the
+            images are made.
         data: name of the dataset it learnt from.
         notice: one loud line if that stands in for another dataset, else empty.
     """
@@ -29,6 +33,7 @@ class Classifier:
     classes: tuple[str, ...]
     image_size: int
     branches: tuple[str, ...]
+    picture_size: int
     data: str
     notice: str = ""
 
@@ -41,11 +46,6 @@ class Classifier:
     def blank(self) -> tuple[Params, Stats]:
         """Return shapes and dtypes of its parameters and statistics; nothing is computed."""
         return jax.eval_shape(self.net.init, jax.random.key(0))
-
-    @property
-    def picture_size(self) -> int:
-        """Height and width that pictures should have, in pixels; others are resized."""
-        return self._model.picture_size
 
     def inputs(self, pictures: np.ndarray) -> Inputs:
         """Return what the network is fed for pictures uint8 `[n, h, w, 3]`, on the host."""
@@ -77,7 +77,8 @@ class Classifier:
         if (
             fields.keys() != cls.__annotations__.keys()
             or model is None
-            or type(fields["image_size"]) is not int
+            or not all(type(fields[name]) is int for name in ("image_size", "picture_size"))
+            or not 2 <= fields["picture_size"] <= MOST_PICTURE_SIZE
             or fields["image_size"] not in model.image_sizes
             or not fields["classes"]
             or not _suits(fields["branches"], model.branches)

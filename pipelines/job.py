@@ -91,6 +91,7 @@ class Job:
             classes=dataset.classes,
             image_size=plan.image_size,
             branches=plan.branches,
+            picture_size=dataset.train.images.shape[1],
             data=dataset.name,
             notice=dataset.notice,
         )

@@ -43,7 +43,6 @@ class Model(NamedTuple):
         view: from inputs to the floats that the network takes, on the device, at every step.
         summary: one line for `--help`.
         data: the dataset it was made for.
-        picture_size: height and width of the pictures that `inputs` takes without resizing.
         image_sizes: heights and widths of images it can be built for, the default first.
         branches: the inputs it can fuse; empty for a network that sees the picture alone.
     """
@@ -53,7 +52,6 @@ class Model(NamedTuple):
     view: Callable[[Any], Any]
     summary: str
     data: str = "cifar10"
-    picture_size: int = 32
     image_sizes: tuple[int, ...] = (32,)
     branches: tuple[str, ...] = ()
 
@@ -124,7 +122,6 @@ MODELS: dict[str, Model] = {
         _maps_centred,
         "FruitsFusionNet: picture, texture, edges, shape and colour; 2.2M parameters",
         data="fruits360",
-        picture_size=_FEATURES_SIZE,
         image_sizes=(48, *range(16, 48, 8), *range(56, 104, 8)),
         branches=BRANCHES,
     ),

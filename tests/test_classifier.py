@@ -19,6 +19,7 @@ def classifier(model, **other):
         "classes": ("Äpfel", "pear 2"),
         "image_size": known.image_sizes[0],
         "branches": known.branches,
+        "picture_size": 100,
         "data": "folder",
         "notice": "a stand-in",
     }
@@ -43,6 +44,7 @@ def test_metadata_by_hand():
         "classes": ["Äpfel", "pear 2"],
         "image_size": 32,
         "branches": [],
+        "picture_size": 100,
         "data": "folder",
         "notice": "a stand-in",
     }
@@ -54,6 +56,7 @@ WRONG = {
     "classes": [None, [], "ab", 2, {"a": 1}, ["a", 1], ["a", None], [["a"]], [True]],
     "image_size": [None, 47, 0, -48, 104, 32.5, 48.0, "48", True, [48], {}, 10**30, float("nan")],
     "branches": [None, [], "picture", ["smell"], ["picture", "smell"], ["shape", 1], {"shape": 1}],
+    "picture_size": [None, 1, -100, 5000, 100.0, "100", True, [100]],
     "data": [None, 1, ["folder"]],
     "notice": [None, 1, ["a stand-in"], False],
 }

@@ -1,5 +1,7 @@
 """What a network learns from: pictures as they are, or inputs computed once and kept."""
 
+import dataclasses
+
 import archives
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def dataset(side, seed=0, counts=(3, 3, 3)):
 def classifier(model, image_size):
     branches = models.MODELS[model].branches
     names = {"classes": ("a", "b", "c"), "branches": branches, "data": "folder"}
-    return Classifier(model=model, image_size=image_size, **names)
+    return Classifier(model=model, image_size=image_size, picture_size=100, **names)
 
 
 FRUITS = classifier("fruits", 16)
@@ -92,8 +94,7 @@ def test_the_second_time_they_come_from_the_cache(extracted):
 def test_branches_share_what_was_computed(extracted):
     prepare(FRUITS, dataset(100))
     del extracted[:]
-    some = {"classes": ("a", "b", "c"), "branches": ("shape",), "data": "folder"}
-    prepare(Classifier(model="fruits", image_size=16, **some), dataset(100))
+    prepare(dataclasses.replace(FRUITS, branches=("shape",)), dataset(100))
     assert extracted == [1, 1, 1]
 
 

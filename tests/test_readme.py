@@ -44,6 +44,7 @@ def test_the_file_classifies_pictures_in_twelve_lines(tmp_path, monkeypatch, cap
         classes=("apple", "pear", "plum"),
         image_size=32,
         branches=(),
+        picture_size=32,
         data="digits",
     )
     params, _ = classifier.net.init(jax.random.key(0))

@@ -62,7 +62,7 @@ def _split(part: str, found: tuple[Kind, ...], count: int, progress: Progress | 
         "count": count,
         "seed": _SEED,
         "code": code_digest(Path(__file__).parent),
-        "opencv": cv2.__version__,
+        "libraries": [cv2.__version__, np.__version__],
     }
 
     def make(create: Create) -> None:
