@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.cli.status import printable
+from jaxcompress.cli.status import BROKEN_PIPE, INTERRUPTED, mute_stdout, printable
 from jaxcompress.packing.ans import MissingLibraryError
 from pipelines import device
 from pipelines.arguments import DEFAULT_TOP, parser
@@ -27,7 +27,7 @@ from pipelines.report import results, table
 from pipelines.settings import Settings, SettingsError
 from pipelines.signals import Stop, stop_on_signals
 
-REFUSED, FAILED, INTERRUPTED = 2, 1, 130
+REFUSED, FAILED = 2, 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _predict(arguments)
         except KeyboardInterrupt:
             return _say("interrupted.", INTERRUPTED)
+        except BrokenPipeError:
+            mute_stdout()
+            return BROKEN_PIPE
     fields = {field.name for field in dataclasses.fields(Settings)}
     settings = Settings(**{name: v for name, v in vars(arguments).items() if name in fields})
     console = Console()
@@ -138,6 +141,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             continue
         guesses = ", ".join(f"{name} {share:.1%}" for name, share in prediction.guesses)
         sys.stdout.write(printable(f"{prediction.path}: {guesses}") + "\n")
+        sys.stdout.flush()
     return status
 
 

@@ -26,7 +26,7 @@ class Classifier:
         picture_size: height and width of the pictures it learnt from, in pixels, from which the
             images are made.
         data: name of the dataset it learnt from.
-        notice: one loud line if that stands in for another dataset, else empty.
+        notice: what must be said of that dataset with every answer, or empty.
     """
 
     model: str
@@ -99,6 +99,6 @@ def _suits(branches: tuple[str, ...] | None, available: tuple[str, ...]) -> bool
 
 def _names(value: Any) -> tuple[str, ...] | None:
     """Return a list of strings as a tuple; None for anything else."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+    if isinstance(value, list) and all(isinstance(name, str) and name for name in value):
         return tuple(value)
     return None

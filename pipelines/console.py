@@ -97,7 +97,8 @@ class Console:
 
         def update(step: int, note: Callable[[], str]) -> None:
             left_s = (time.monotonic() - started) * (total - step) / max(step - done, 1)
-            self.line(f"{label}: {step}/{total} {note()}, about {left_s:.0f} s left")
+            said = " ".join(filter(None, [f"{step}/{total}", note()]))
+            self.line(f"{label}: {said}, about {left_s:.0f} s left")
 
         return update
 

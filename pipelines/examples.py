@@ -8,10 +8,11 @@ import cv2
 import jax
 import numpy as np
 
-from pipelines import features, resize
+from pipelines import features, models, resize
 from pipelines.classifier import Classifier
-from pipelines.data.cache import Create, cached, code_digest, in_parallel
+from pipelines.data.cache import Create, cached, code_digest
 from pipelines.data.dataset import Dataset, Progress, Split
+from pipelines.data.parallel import in_parallel
 from pipelines.models import Inputs
 
 
@@ -41,12 +42,12 @@ def prepare(classifier: Classifier, dataset: Dataset, progress: Progress | None 
         DataError: The cache cannot be written.
     """
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    places = (Path(features.__file__).parent, Path(resize.__file__), Path(models.__file__))
     key = {
-        "data": dataset.fingerprint,
         "model": classifier.model,
         "image_size": classifier.image_size,
-        "code": code_digest(Path(features.__file__).parent, Path(resize.__file__)),
-        "libraries": [cv2.__version__, jax.__version__],
+        "code": code_digest(*places),
+        "libraries": [cv2.__version__, jax.__version__, np.__version__],
     }
     return Prepared(*(_examples(classifier, *item, key, progress) for item in splits.items()))
 
@@ -76,6 +77,6 @@ def _examples(
             for array, leaf in zip(arrays, jax.tree.leaves(part), strict=True):
                 array[rows] = leaf
 
-    arrays = cached("inputs", key | {"split": name}, make)
+    arrays = cached("inputs", key | {"pictures": split.fingerprint}, make)
     leaves = [np.asarray(arrays[number]) for number in sorted(arrays)]
     return Examples(inputs=jax.tree.unflatten(structure, leaves), labels=split.labels)

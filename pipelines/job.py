@@ -93,7 +93,7 @@ class Job:
             branches=plan.branches,
             picture_size=dataset.train.images.shape[1],
             data=dataset.name,
-            notice=dataset.notice,
+            notice=dataset.nature,
         )
         # What was computed from whole pictures cannot be shifted afterwards.
         self._augment = unchanged if plan.branches else dataset.augment

@@ -65,6 +65,8 @@ class Predictor:
             check_fits("file", found, "the network", blank)
             if jax.tree.map(_dtype, found) != jax.tree.map(_dtype, blank):
                 raise ValueError("other containers or dtypes than the network's")
+            if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
+                raise ValueError("numbers that are not finite")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DataError(
                 f"{weights}: holds no network of run.py ({error}); pass a compressed.npz"
@@ -77,16 +79,17 @@ class Predictor:
             yield from self._batch(paths[start : start + BATCH], most)
 
     def _batch(self, paths: Sequence[Path], most: int) -> Iterator[Prediction]:
-        pictures, faults = [], {}
+        pictures, faults = [], []
         for path in paths:
             try:
                 pictures.append(read_picture(path, self.classifier.picture_size))
+                faults.append("")
             except Unreadable as error:
-                faults[path] = str(error)
+                faults.append(str(error))
         rows = iter(self._probabilities(pictures))
-        for path in paths:
-            if path in faults:
-                yield Prediction(path, (), faults[path])
+        for path, fault in zip(paths, faults, strict=True):
+            if fault:
+                yield Prediction(path, (), fault)
                 continue
             row = next(rows)
             best = np.argsort(-row, kind="stable")[:most]

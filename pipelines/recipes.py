@@ -77,8 +77,8 @@ RECIPES: dict[str, Recipe] = {
 
 def uses(recipe: str, model: str) -> Uses:
     """Return what a recipe and a model have a use for."""
-    stages, network = RECIPES[recipe], MODELS[model]
-    return Uses(stages.prunes, stages.shares, network.image_sizes, network.branches)
+    way, network = RECIPES[recipe], MODELS[model]
+    return Uses(way.prunes, way.shares, network.image_sizes, network.branches)
 
 
 def with_control(recipe: Recipe) -> tuple[Stage, ...]:

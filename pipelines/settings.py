@@ -77,8 +77,8 @@ class Settings:
             model's default.
         branches: the inputs the network fuses; None for all.
         epochs: passes of the first training; None takes the dataset's default.
-        finetune_epochs: passes of fine-tuning after pruning, and three times those after sharing;
-            None takes the dataset's default.
+        finetune_epochs: passes of fine-tuning after pruning; a third of that after sharing. None
+            takes the dataset's default.
         batch_size: images a step.
         lr: peak learning rate.
         seed: of the initial weights and the order of the images.

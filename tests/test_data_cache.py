@@ -1,11 +1,16 @@
 """Arrays kept on disk: made once, whole or not at all; work done by threads in order."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from pipelines.data import cache
-from pipelines.data.cache import cached, code_digest, in_parallel
+from pipelines.data import parallel
+from pipelines.data.cache import cached, code_digest
 from pipelines.data.dataset import DataError
+from pipelines.data.parallel import in_parallel
 
 
 @pytest.fixture(autouse=True)
@@ -39,33 +44,61 @@ def test_what_breaks_off_leaves_nothing(folder):
 
     with pytest.raises(RuntimeError, match="power cut"):
         cached("things", {}, make)
-    assert list((folder / "things").iterdir()) == []
+    assert [path.suffix for path in (folder / "things").iterdir()] == [".lock"]
     assert cached("things", {}, counting([]))["numbers"].shape == (3, 2)
 
 
-def test_a_damaged_copy_is_made_again(folder):
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [cut, flip, lambda path: path.unlink()])
+@pytest.mark.parametrize("name", ["numbers.npy", "labels.npy", "index.json"])
+def test_what_was_damaged_is_made_again(folder, harm, name):
     calls = []
     cached("things", {}, counting(calls))
-    (path,) = folder.glob("things/*/numbers.npy")
-    path.write_bytes(path.read_bytes()[:-1])
+    (path,) = folder.glob(f"things/*/{name}")
+    harm(path)
     assert cached("things", {}, counting(calls))["numbers"].tolist() == [[7, 7]] * 3
     assert len(calls) == 2
 
 
-def test_the_quicker_of_two_processes_wins(monkeypatch):
-    def make(create):
-        create("numbers", (1,), np.uint8)[:] = 2
-        with monkeypatch.context() as patch:
-            patch.setattr(cache.os, "getpid", lambda: -1)
-            cached("things", {}, counting([], value=1))
+def test_what_a_killed_process_left_is_cleared_away(folder):
+    cached("things", {}, counting([]))
+    (made,) = (path for path in folder.glob("things/*") if path.is_dir())
+    made.rename(made.with_suffix(".part"))
+    assert cached("things", {}, counting([], value=3))["numbers"].max() == 3
+    assert not list(folder.glob("things/*.part"))
 
-    assert cached("things", {}, make)["numbers"].tolist() == [[1, 1]] * 3
+
+def test_one_makes_it_and_the_others_wait():
+    calls, started = [], threading.Event()
+
+    def slow(create):
+        started.set()
+        time.sleep(0.2)
+        counting(calls)(create)
+
+    def second():
+        started.wait()
+        return cached("things", {}, counting(calls, value=8))
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [pool.submit(cached, "things", {}, slow), pool.submit(second)]
+    assert [result.result()["numbers"].max() for result in results] == [7, 7]
+    assert calls == [7]
 
 
 def test_a_folder_that_cannot_be_written_is_named(folder, monkeypatch):
     (folder / "file").write_text("")
     monkeypatch.setenv("JAXCOMPRESS_DATA", str(folder / "file"))
-    with pytest.raises(DataError, match="cannot be written .*JAXCOMPRESS_DATA"):
+    with pytest.raises(DataError, match="cannot be used as a cache .*JAXCOMPRESS_DATA"):
         cached("things", {}, counting([]))
 
 
@@ -85,7 +118,7 @@ def test_the_code_digest_follows_the_code(tmp_path):
 @pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("count", [0, 1, 10, 23])
 def test_parts_come_in_order(monkeypatch, cores, count):
-    monkeypatch.setattr(cache, "_cores", lambda: cores)
+    monkeypatch.setattr(parallel, "_cores", lambda: cores)
     said = []
     parts = in_parallel(
         lambda part: list(range(part.start, part.stop)),

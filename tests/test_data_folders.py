@@ -196,7 +196,7 @@ def test_classes_of_one_half_only(tmp_path):
     assert "Test: lacks 'a', 'c', 'd' and 2 more; both halves" in refusal(tree)
 
 
-def test_names_of_classes_must_be_unicode(tree):
+def test_names_of_classes_must_be_printable(tree):
     """They go into compressed files, as JSON."""
     name = os.fsdecode(b"caf\xe9")
     try:
@@ -204,7 +204,22 @@ def test_names_of_classes_must_be_unicode(tree):
     except OSError:
         pytest.skip("this file system takes no such names")
     message = refusal(tree)
-    assert message.endswith(r"names of folders must be Unicode, got 'caf\udce9'; rename them")
+    assert message.endswith(
+        r"names of class folders must be printable, got 'caf\udce9'; rename them"
+    )
+
+
+def test_a_link_back_is_no_class(tree):
+    before = load(tree).classes
+    (tree / "Training" / "loop").symlink_to(tree / "Training")
+    (tree / "Test" / "up").symlink_to(tree)
+    assert load(tree).classes == before
+
+
+def test_one_folder_cannot_be_both_halves(tree):
+    shutil.rmtree(tree / "Test")
+    (tree / "Test").symlink_to(tree / "Training")
+    assert "is the same folder as Training; give it other pictures" in refusal(tree)
 
 
 def test_classes_without_pictures(tree):
@@ -282,7 +297,7 @@ def test_at_most_ten_or_one_in_a_hundred(tmp_path, tree):
     assert "11 of 32 pictures cannot be read, such as Test/Apple/x0.png: is no JPEG" in message
     assert "Test/Apple/x1.png: " in message and "Test/Apple/x2.png: " in message
     assert "x3.png" not in message and "replace them" in message
-    assert len(list((tmp_path / "cache" / "pictures").iterdir())) == 1  # the refused left nothing
+    assert len(list(tmp_path.glob("cache/pictures/*/"))) == 1  # the refused left nothing
     large = archives.write_classes(tmp_path / "y", {"a": (1200, 1), "b": (1, 1)}, size=(1, 1))
     damage(large, *(f"Training/a/{number:03}.png" for number in range(12)))
     assert len(load(large).skipped) == 12

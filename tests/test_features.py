@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from nets.fruits_fusion import BRANCHES
 from pipelines.features import (
-    NAMES,
     VECTOR_SIZES,
     colour,
     edges,
@@ -69,8 +69,8 @@ def hu(measures):
 
 
 def same(one, other):
-    assert list(one) == list(other) == list(NAMES)
-    return all(np.array_equal(one[name], other[name]) for name in NAMES)
+    assert list(one) == list(other) == list(BRANCHES)
+    return all(np.array_equal(one[name], other[name]) for name in BRANCHES)
 
 
 def by_loops(grey):
@@ -284,7 +284,7 @@ def test_colours_equal_a_direct_computation():
 
 def check(found, count, side):
     """Hold for any picture whatever."""
-    assert tuple(found) == NAMES
+    assert tuple(found) == BRANCHES
     for name, channels in (("picture", 3), ("texture", 1), ("edges", 1)):
         assert found[name].shape == (count, side, side, channels)
         assert found[name].dtype == np.uint8

@@ -491,7 +491,8 @@ def test_without_fruits360_there_is_rendered_fruit(isolated, monkeypatch, tmp_pa
         caption = text[text.rindex("┘") :]
         assert "not Fruits-360" in " ".join(caption.split())
     metadata = jc.inspect(tmp_path / "run" / "compressed.npz")["metadata"]
-    assert (metadata["data"], metadata["notice"]) == ("rendered_fruits", notice)
+    # Why it was chosen changes from one machine to the next; the bytes must not.
+    assert (metadata["data"], metadata["notice"]) == ("rendered_fruits", rendered.NOTICE)
 
 
 def test_ctrl_c_while_pictures_are_read(fruits, isolated, monkeypatch, tmp_path, capsys):

@@ -52,7 +52,7 @@ class Program(click.Group):
             status = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            _mute_stdout()
+            mute_stdout()
             return BROKEN_PIPE
         except ArtifactError as error:
             return say(str(error), DAMAGED)
@@ -82,7 +82,7 @@ def printable(text: str) -> str:
     )
 
 
-def _mute_stdout() -> None:
+def mute_stdout() -> None:
     """Let the interpreter flush its buffer into nothing when it ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.data import cifar10, digits, fashion_mnist, folders, fruits360, rendered
-from pipelines.data.dataset import DataError, Dataset, Progress, Split
-from pipelines.data.download import Unavailable
+from pipelines.data.dataset import DataError, Dataset, Progress, Split, check_limit
+from pipelines.data.download import Unavailable, expanded
 
 __all__ = ["DATASETS", "PREFERRED", "DataError", "Dataset", "load"]
 
@@ -28,10 +28,7 @@ def _cut(loader: Callable[[Path | None, Progress | None], Dataset]) -> Loader:
 
 def _limited(dataset: Dataset, limit: int) -> Dataset:
     train = dataset.train
-    if limit > len(train):
-        raise DataError(
-            f"limit must be at most the {len(train)} training images of {dataset.name}, got {limit}"
-        )
+    check_limit(limit, len(train), name=dataset.name)
     kept = Split(images=train.images[:limit], labels=train.labels[:limit])
     return dataclasses.replace(dataset, train=kept)
 
@@ -44,6 +41,14 @@ DATASETS: dict[str, Loader] = {
     "folder": folders.load,
     "rendered_fruits": rendered.load,
 }
+
+
+def _folder_or_archive(
+    data_dir: Path | None, progress: Progress | None, limit: int | None
+) -> Dataset:
+    """Read any class folders, or Fruits-360 as Kaggle packs it."""
+    return folders.load(data_dir and fruits360.at_100_pixels(data_dir), progress, limit)
+
 
 _PROBE_S = 0.8  # `auto` must not keep anybody waiting who has no network
 
@@ -77,7 +82,7 @@ PREFERRED: dict[str, Preference] = {
     ),
     "fruits360": Preference(
         "Fruits-360",
-        DATASETS["folder"],
+        _folder_or_archive,
         partial(fruits360.load, patience_s=_PROBE_S),
         DATASETS["rendered_fruits"],
         f"a {rendered.NOTICE}.",
@@ -116,7 +121,7 @@ def load(
         raise DataError(f"data must be one of {', '.join(['auto', *DATASETS])}, got {name!r}")
     if limit is not None and limit < 1:
         raise DataError(f"limit must be at least 1 training image, got {limit}")
-    folder = data_dir.expanduser() if data_dir else None
+    folder = expanded(data_dir) if data_dir else None
     if name == "auto":
         return _auto(PREFERRED[preferred], folder, progress, limit)
     return DATASETS[name](folder, progress, limit)

@@ -1,32 +1,31 @@
-"""Arrays that take long to make: made once, on all cores, and kept on disk."""
+"""Arrays that take long to make: made once, and kept on disk."""
 
 import hashlib
 import json
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
-from pipelines.data.dataset import DataError, Progress
+from pipelines.data.dataset import DataError
 from pipelines.data.download import cache_dir
 
 Create = Callable[[str, tuple[int, ...], Any], np.ndarray]
 """`create(name, shape, dtype)` returns an array of that name to be filled, on disk."""
 
-_Result = TypeVar("_Result")
-_CHUNK = 64
+_INDEX = "index.json"  # written last: the key, and a digest of each file
 
 
 def cached(kind: str, key: Mapping[str, Any], make: Callable[[Create], None]) -> dict[str, Any]:
     """Return named arrays from the cache, made and stored first if they are not there.
 
-    They appear in the cache whole or not at all, and are mapped from disk, read-only, so that they
-    need no memory of their own.
+    They appear in the cache whole or not at all, and what was damaged since is made again. They
+    are mapped from disk, read-only, so that they need no memory of their own. Of several
+    processes that want the same, one makes it and the others wait.
 
     Args:
         kind: What they are; a folder of the cache.
@@ -34,51 +33,62 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Create], None]) ->
         make: Makes them by `create` and fills them.
 
     Raises:
-        DataError: The cache cannot be written.
+        DataError: The cache cannot be used.
     """
-    text = json.dumps(key, sort_keys=True, indent=1)
-    folder = cache_dir() / kind / hashlib.sha256(text.encode()).hexdigest()[:24]
-    arrays = _read(folder)
-    if arrays is None:
-        try:
-            _write(folder, text, make)
-        except OSError as error:
-            raise DataError(
-                f"{folder}: cannot be written ({error}); point the environment variable"
-                " JAXCOMPRESS_DATA to a folder that can, with room for it"
-            ) from error
+    identity = json.loads(json.dumps(key))
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+    folder = cache_dir() / kind / name
+    try:
         arrays = _read(folder)
-        assert arrays is not None, folder
+        if arrays is None:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                arrays = _read(folder)  # another process may have been quicker
+                if arrays is None:
+                    _write(folder, identity, make)
+                    arrays = _read(folder)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be used as a cache ({error}); point the environment variable"
+            " JAXCOMPRESS_DATA to a folder that can be written, with room for it"
+        ) from error
+    if arrays is None:
+        raise DataError(f"{folder}: was damaged while it was written; try again")
     return arrays
 
 
 def _read(folder: Path) -> dict[str, np.ndarray] | None:
     """Return what a folder holds; None if it is not there or damaged."""
-    if not (folder / "key.json").is_file():
+    if not (folder / _INDEX).is_file():
         return None
     try:
-        return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
-    except (OSError, ValueError):
+        files = json.loads((folder / _INDEX).read_text())["files"]
+        if any(_digest(folder / f"{name}.npy") != digest for name, digest in files.items()):
+            return None
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in files}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _write(folder: Path, text: str, make: Callable[[Create], None]) -> None:
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+def _write(folder: Path, key: Any, make: Callable[[Create], None]) -> None:
+    """Make the arrays in a folder beside, and rename it; under the lock."""
+    partial = folder.with_suffix(".part")
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+    partial.mkdir()
+    paths: dict[str, Path] = {}
+
+    def create(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        paths[name] = partial / f"{name}.npy"
+        array = np.lib.format.open_memmap(paths[name], mode="w+", dtype=dtype, shape=shape)
+        _reserve(paths[name])
+        return array
+
     try:
-
-        def create(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-            path = partial / f"{name}.npy"
-            array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-            _reserve(path)
-            return array
-
         make(create)
-        (partial / "key.json").write_text(text)
-        if _read(folder) is None:  # else another process was quicker
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
+        files = {name: _digest(path) for name, path in paths.items()}
+        (partial / _INDEX).write_text(json.dumps({"key": key, "files": files}, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -90,6 +100,11 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def code_digest(*places: Path) -> str:
     """Return a digest of Python files and of those in folders: a key that changes with the code."""
     digest = hashlib.sha256()
@@ -97,46 +112,3 @@ def code_digest(*places: Path) -> str:
         for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def in_parallel(
-    function: Callable[[slice], _Result],
-    count: int,
-    *,
-    label: str,
-    progress: Progress | None,
-    chunk: int = _CHUNK,
-) -> Iterator[tuple[slice, _Result]]:
-    """Yield `function(part)` for the parts of `range(count)`, in order, computed by threads.
-
-    Args:
-        function: From a slice to anything; should leave Python's lock to others.
-        count: How many there are in all.
-        label: For `progress`.
-        progress: Called as `progress(label, done, count)` after each part.
-        chunk: How many make a part.
-    """
-    starts = range(0, count, chunk)
-    parts = deque(slice(start, min(start + chunk, count)) for start in starts)
-    waiting: deque[tuple[slice, Future[_Result]]] = deque()
-    with ThreadPoolExecutor(workers := _cores()) as pool:
-        try:
-            while parts or waiting:
-                while parts and len(waiting) < 2 * workers:
-                    part = parts.popleft()
-                    waiting.append((part, pool.submit(function, part)))
-                part, future = waiting.popleft()
-                yield part, future.result()
-                if progress is not None:
-                    progress(label, part.stop, count)
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1

@@ -55,6 +55,15 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, over dtype, shape and bytes of both arrays."""
+        digest = hashlib.sha256()
+        for array in (self.images, self.labels):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
@@ -64,6 +73,8 @@ class Dataset:
         name: Its name in `pipelines.data.DATASETS`.
         source: One line for the report: the file, folder or package that was read.
         notice: One loud line if this is a stand-in for what was asked, else empty.
+        nature: What must be said with every figure and with every file, or empty; unlike `notice`
+            it does not depend on why the dataset was chosen.
         augment: How to vary training images.
         skipped: Files that could not be read, each with the reason.
         classes: The class names; label `i` means `classes[i]`.
@@ -79,21 +90,18 @@ class Dataset:
     validation: Split
     test: Split
     notice: str = ""
+    nature: str = ""
     augment: Augment = unchanged
     skipped: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, over dtype, shape and bytes of every array.
+        """SHA-256, in hex, over all splits.
 
         A resumed run compares it with the first run's and refuses other data.
         """
-        digest = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
-            for array in (split.images, split.labels):
-                digest.update(f"{array.dtype.str}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        splits = (self.train, self.validation, self.test)
+        return hashlib.sha256("".join(s.fingerprint for s in splits).encode()).hexdigest()
 
 
 def shuffled(count: int) -> np.ndarray:
@@ -124,6 +132,18 @@ def split_training(count: int, *, origin: str) -> tuple[np.ndarray, np.ndarray]:
     held_out = min(max(count // 10, 1), _MAX_VALIDATION)
     order = shuffled(count)
     return order[held_out:], order[:held_out]
+
+
+def check_limit(limit: int | None, available: int, *, name: str) -> None:
+    """Refuse a limit above the training images that a dataset has.
+
+    Raises:
+        DataError: Naming both numbers.
+    """
+    if limit is not None and limit > available:
+        raise DataError(
+            f"limit must be at most the {available} training images of {name}, got {limit}"
+        )
 
 
 def check(

@@ -64,10 +64,22 @@ class Unavailable(DataError):
         super().__init__(f"{origin}: {self.reason}; {remedy}")
 
 
+def expanded(path: Path) -> Path:
+    """Return a path with a leading `~` made a home folder.
+
+    Raises:
+        DataError: There is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise DataError(f"{path}: there is no such home folder; pass another path") from None
+
+
 def cache_dir() -> Path:
     """The folder for downloads: `$JAXCOMPRESS_DATA`, or `~/.cache/jaxcompress`."""
     chosen = os.environ.get("JAXCOMPRESS_DATA")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "jaxcompress"
+    return expanded(Path(chosen)) if chosen else Path.home() / ".cache" / "jaxcompress"
 
 
 def fetch(

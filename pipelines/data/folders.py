@@ -18,8 +18,16 @@ import numpy as np
 import PIL
 
 from pipelines.data import pictures
-from pipelines.data.cache import Create, cached, in_parallel
-from pipelines.data.dataset import DataError, Dataset, Progress, Split, split_training
+from pipelines.data.cache import Create, cached
+from pipelines.data.dataset import (
+    DataError,
+    Dataset,
+    Progress,
+    Split,
+    check_limit,
+    split_training,
+)
+from pipelines.data.parallel import in_parallel
 from pipelines.data.pictures import Unreadable, read_picture
 from pipelines.data.trees import LAYOUT, Tree, read_tree, some
 
@@ -83,10 +91,7 @@ def load(
 def _chosen(tree: Tree, limit: int | None, *, name: str) -> _Files:
     paths, labels = _flat(tree.training)
     training, held_out = split_training(len(paths), origin=str(tree.root))
-    if limit is not None and limit > len(training):
-        raise DataError(
-            f"limit must be at most the {len(training)} training images of {name}, got {limit}"
-        )
+    check_limit(limit, len(training), name=name)
     order = np.concatenate([training[:limit], held_out])
     test_paths, test_labels = _flat(tree.test)
     return _Files(

@@ -1,4 +1,8 @@
-"""Fruits-360 (Mureşan and Oltean, 2018): fruits and vegetables on white, 100x100, from Kaggle."""
+"""Fruits-360 (Mureşan and Oltean, 2018): fruits and vegetables on white, 100x100, from Kaggle.
+
+Its pictures are frames of turning fruit. Validation is a random part of the training frames and so
+holds near-duplicates of them; the test half shows other angles of the same fruit.
+"""
 
 import contextlib
 import importlib
@@ -39,10 +43,10 @@ def load(
         Unavailable: Nothing was found and the download failed.
     """
     folder = data_dir or _cached() or _downloaded(patience_s)
-    return folders.load(_at_100_pixels(folder), progress, limit, name="fruits360")
+    return folders.load(at_100_pixels(folder), progress, limit, name="fruits360")
 
 
-def _at_100_pixels(folder: Path) -> Path:
+def at_100_pixels(folder: Path) -> Path:
     """Return the part to use of an unpacked archive, which has other sizes and tasks beside it."""
     parts = sorted(folder.glob("fruits-360*100x100")) if folder.is_dir() else []
     return parts[0] if len(parts) == 1 else folder

@@ -86,7 +86,10 @@ def _pair(data_dir: Path) -> tuple[Path, Path]:
             f"{data_dir}: holds {len(pairs)} pairs of training and test folders, {first} and"
             f" {second} among them; pass the folder of the one that is meant as --data-dir"
         )
-    return pairs[0]
+    training, test = pairs[0]
+    if training.resolve() == test.resolve():
+        raise DataError(f"{test}: is the same folder as {training.name}; give it other pictures")
+    return training, test
 
 
 def _pairs(top: Path) -> Iterator[tuple[Path, Path]]:
@@ -116,20 +119,25 @@ def _pairs(top: Path) -> Iterator[tuple[Path, Path]]:
 def _subfolders(folder: Path) -> list[Path]:
     try:
         paths = sorted(folder.iterdir())
-    except PermissionError:  # somebody else's folder is no reason to stop looking
+    except PermissionError:
         return []
     return [path for path in paths if _is_open_folder(path)]
 
 
 def _is_open_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
+    try:
+        return path.is_dir() and not path.name.startswith(".")
+    except PermissionError:  # somebody else's folder is no reason to stop looking
+        return False
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    names = sorted(path.name for path in folder.iterdir() if _is_open_folder(path))
-    if strange := [name for name in names if not _is_unicode(name)]:
+    above = {folder.resolve(), *folder.resolve().parents}
+    paths = (path for path in folder.iterdir() if _is_open_folder(path))
+    names = sorted(path.name for path in paths if path.resolve() not in above)
+    if strange := [name for name in names if not name.isprintable()]:
         raise DataError(
-            f"{folder}: names of folders must be Unicode, got {some(strange)}; rename them"
+            f"{folder}: names of class folders must be printable, got {some(strange)}; rename them"
         )
     classes = {name: _pictures(folder / name) for name in names}
     if empty := [name for name, paths in classes.items() if not paths]:
@@ -138,11 +146,6 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
             " the folder away"
         )
     return classes
-
-
-def _is_unicode(name: str) -> bool:
-    """Return whether a name can be written down: bytes of other encodings cannot."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _pictures(folder: Path) -> list[Path]:

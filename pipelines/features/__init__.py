@@ -11,9 +11,8 @@ import numpy as np
 from pipelines.features import colour, edges, foreground, shape, texture
 from pipelines.resize import resized
 
-__all__ = ["NAMES", "VECTOR_SIZES", "extract"]
+__all__ = ["VECTOR_SIZES", "extract"]
 
-NAMES = ("picture", "texture", "edges", "shape", "colour")
 VECTOR_SIZES = {"shape": len(shape.NAMES), "colour": len(colour.NAMES)}
 
 
@@ -28,7 +27,7 @@ def extract(pictures: np.ndarray, side: int) -> dict[str, np.ndarray]:
         side: Height and width of the images returned, in pixels.
 
     Returns:
-        By name, in the order of `NAMES`: `picture` uint8 `[n, side, side, 3]`; `texture` and
+        By name: `picture` uint8 `[n, side, side, 3]`; `texture` and
         `edges` uint8 `[n, side, side, 1]`; `shape` and `colour` float32 `[n, VECTOR_SIZES[name]]`.
 
     Raises:

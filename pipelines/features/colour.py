@@ -23,12 +23,14 @@ _SHARES = np.arange(_LEVELS) / (_LEVELS - 1)
 def vectors(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Measure the colours of objects.
 
-    - Histograms over 16 equal bins of hue, 8 of saturation and 8 of value, each with the sum 1.
-      Bin 0 of hue starts at red; so does a grey pixel, which has no hue but saturation 0.
+    - Histograms over 16 bins of hue (11 or 12 of OpenCV's 180 steps each), 8 of saturation and 8 of
+      value, each with the sum 1. Bin 0 of hue starts at red.
     - Hue is an angle: its mean as `C = mean(cos hue)` and `S = mean(sin hue)`, and its angular
       deviation `sqrt(2 (1 - sqrt(C^2 + S^2)))`, which is that of a line while it is small and at
       most `sqrt(2)`.
     - Mean and standard deviation of saturation and value, from 0 to 1.
+
+    A grey pixel has no hue; it counts as red here, as OpenCV has it, and its saturation tells.
 
     Args:
         pictures: RGB, uint8 `[n, h, w, 3]`.

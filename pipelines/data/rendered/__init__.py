@@ -11,8 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines.data.cache import Create, cached, code_digest, in_parallel
-from pipelines.data.dataset import DataError, Dataset, Progress, Split
+from pipelines.data.cache import Create, cached, code_digest
+from pipelines.data.dataset import DataError, Dataset, Progress, Split, check_limit
+from pipelines.data.parallel import in_parallel
 from pipelines.data.rendered.kinds import COUNT, Kind, kinds
 from pipelines.data.rendered.picture import SIDE, draw
 
@@ -37,12 +38,8 @@ def load(
     """
     if data_dir is not None:
         raise DataError(f"{data_dir}: rendered fruit are drawn; leave out --data-dir")
+    check_limit(limit, _SIZES["train"], name="rendered_fruits")
     sizes = _SIZES if limit is None else _SIZES | {"train": limit}
-    if sizes["train"] > _SIZES["train"]:
-        raise DataError(
-            f"limit must be at most the {_SIZES['train']} training images of rendered_fruits, got"
-            f" {limit}"
-        )
     found = kinds()
     train, validation, test = (_split(part, found, sizes[part], progress) for part in _SIZES)
     return Dataset(
@@ -53,6 +50,7 @@ def load(
         validation=validation,
         test=test,
         notice=NOTICE,
+        nature=NOTICE,
     )
 
 
