@@ -130,8 +130,11 @@ def _predict(arguments: argparse.Namespace) -> int:
                 f"--model: {arguments.weights} holds the network {classifier.model}, got "
                 f"{arguments.model}; pass --model {classifier.model}."
             )
-    except (SettingsError, DataError, ArtifactError, MissingLibraryError, OSError) as error:
+    except (SettingsError, DataError, ArtifactError, MissingLibraryError) as error:
         return _say(str(error), REFUSED)
+    except OSError as error:
+        why = f"{arguments.weights}: {error.strerror or error}"
+        return _say(f"{why}; pass a compressed.npz that run.py wrote.", REFUSED)
     if classifier.notice:
         sys.stderr.write(printable(f"learnt from: {classifier.notice}") + "\n")
     status = 0

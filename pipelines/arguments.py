@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from jaxcompress.artifact.coding import LAYOUTS
 from pipelines import device
@@ -41,6 +42,14 @@ examples:
   python run.py --model fruits --data-dir my/pictures
   python run.py --model fruits --predict a.jpg b.png --weights runs/fruits/compressed.npz
 """
+
+
+class _Tuple(argparse.Action):
+    """Keeps several values as a tuple: settings do not change."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Store the values."""
+        setattr(namespace, self.dest, tuple(values))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--branches",
         nargs="+",
+        action=_Tuple,
         metavar="B",
         help=f"fuse only these inputs (fruits: {' '.join(MODELS['fruits'].branches)}; all)",
     )
