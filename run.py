@@ -110,33 +110,23 @@ def _skipped(dataset: Dataset) -> str:
 
 def _predict(arguments: argparse.Namespace) -> int:
     """Name what is in pictures; returns the exit status."""
-    default = parser().parse_args(["--model", arguments.model])
-    used = {"model", "predict", "weights", "top", "device"}
     try:
-        for name, value in vars(arguments).items():
-            if name not in used and value != getattr(default, name):
-                flag = f"--{name.replace('_', '-')}"
-                raise SettingsError(f"{flag}: --predict has no use for it; leave it out.")
-        if not (arguments.predict and arguments.weights):
-            raise SettingsError("--predict: needs pictures, and --weights a compressed.npz.")
-        most = DEFAULT_TOP if arguments.top is None else arguments.top
-        if most < 1:
-            raise SettingsError(f"--top: must be at least 1, got {most}.")
+        most = _checked_top(arguments)
         device.choose(arguments.device)
         predictor = Predictor(arguments.weights)
-        classifier = predictor.classifier
-        if classifier.model != arguments.model:
+        if predictor.classifier.model != arguments.model:
+            found = predictor.classifier.model
             raise SettingsError(
-                f"--model: {arguments.weights} holds the network {classifier.model}, got "
-                f"{arguments.model}; pass --model {classifier.model}."
+                f"--model: {arguments.weights} holds the network {found}, got {arguments.model}; "
+                f"pass --model {found}."
             )
     except (SettingsError, DataError, ArtifactError, MissingLibraryError) as error:
         return _say(str(error), REFUSED)
     except OSError as error:
         why = f"{arguments.weights}: {error.strerror or error}"
         return _say(f"{why}; pass a compressed.npz that run.py wrote.", REFUSED)
-    if classifier.notice:
-        sys.stderr.write(printable(f"learnt from: {classifier.notice}") + "\n")
+    if predictor.classifier.notice:
+        sys.stderr.write(printable(f"learnt from: {predictor.classifier.notice}") + "\n")
     status = 0
     for prediction in predictor.predict(arguments.predict, most):
         if prediction.fault:
@@ -146,6 +136,22 @@ def _predict(arguments: argparse.Namespace) -> int:
         sys.stdout.write(printable(f"{prediction.path}: {guesses}") + "\n")
         sys.stdout.flush()
     return status
+
+
+def _checked_top(arguments: argparse.Namespace) -> int:
+    """Return how many classes to name for each picture, after a look at the other flags."""
+    default = parser().parse_args(["--model", arguments.model])
+    for name, value in vars(arguments).items():
+        used = name in ("model", "predict", "weights", "top", "device")
+        if not used and value != getattr(default, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise SettingsError(f"{flag}: --predict has no use for it; leave it out.")
+    if not (arguments.predict and arguments.weights):
+        raise SettingsError("--predict: needs pictures, and --weights a compressed.npz.")
+    most = DEFAULT_TOP if arguments.top is None else arguments.top
+    if most < 1:
+        raise SettingsError(f"--top: must be at least 1, got {most}.")
+    return most
 
 
 def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
