@@ -1,12 +1,14 @@
-"""What each input of FruitsFusionNet is worth: each alone, each left out, all together.
+"""What each input of FruitsFusionNet is worth: each alone against all together.
 
     python -m benchmarks.ablation --seeds 0
+    python -m benchmarks.ablation --seeds 0 --rows "without texture"
 
 Every row trains the dense network with `--branches` as `python run.py --model fruits` does, and is
 measured on the test images. Rows are written after each training.
 """
 
 import argparse
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,9 @@ from pipelines.models import MODELS, Shape
 from pipelines.recipes import uses
 from pipelines.settings import Settings
 
-ROWS: dict[str, tuple[str, ...]] = {
-    "all five": BRANCHES,
-    **{f"{name} alone": (name,) for name in BRANCHES},
-    **{f"without {name}": tuple(b for b in BRANCHES if b != name) for name in BRANCHES},
+USUAL = {"all five": BRANCHES} | {f"{name} alone": (name,) for name in BRANCHES}
+ROWS: dict[str, tuple[str, ...]] = USUAL | {
+    f"without {name}": tuple(b for b in BRANCHES if b != name) for name in BRANCHES
 }
 
 
@@ -54,13 +55,15 @@ def row(name: str, dataset: Dataset, seed: int) -> dict[str, Any]:
 
 def _command(figures: list[dict[str, Any]]) -> str:
     seeds = sorted({row["seed"] for row in figures})
-    return " ".join(["python -m benchmarks.ablation --seeds", *map(str, seeds)])
+    made = [name for name in ROWS if any(row["branches"] == name for row in figures)]
+    words = ["python -m benchmarks.ablation --seeds", *map(str, seeds)]
+    return " ".join([*words, *(["--rows", shlex.join(made)] if made != list(USUAL) else [])])
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(USUAL))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     dataset = load("rendered_fruits")
