@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import jax
 from flax import nnx
 
+from nets.sizes import follow_arrays
+
 Params = dict[str, Any]
 Stats = dict[str, Any]
 
@@ -50,7 +52,9 @@ def functional(build: Callable[[nnx.Rngs], Any]) -> Net:
         return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
     def assemble(graph: Any, params: Params, stats: Stats) -> Any:
-        return nnx.merge(graph, _filled(params_like, params), _filled(stats_like, stats))
+        module = nnx.merge(graph, _filled(params_like, params), _filled(stats_like, stats))
+        follow_arrays(module)
+        return module
 
     def apply(params: Params, stats: Stats, x: jax.Array) -> jax.Array:
         return assemble(eval_graph, params, stats)(x)

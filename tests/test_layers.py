@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ("trees",),
     ("checks",),
-    ("leaves",),
+    ("leaves", "trace"),
     ("prune", "cluster", "schedules"),
     ("optim",),
     ("packing", "outline"),

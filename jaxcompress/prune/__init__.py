@@ -1,5 +1,7 @@
-"""Which weights go: scores, and masks from scores."""
+"""What goes: weights by masks from scores; whole units by groups, found by tracing, cut out."""
 
+from jaxcompress.prune.find import unit_groups
+from jaxcompress.prune.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
 from jaxcompress.prune.masks import (
     apply_mask,
     erk_sparsities,
@@ -10,16 +12,60 @@ from jaxcompress.prune.masks import (
     random_mask,
 )
 from jaxcompress.prune.scores import Score, magnitude, random_score
+from jaxcompress.prune.shrink import check_shrink, shrink
+from jaxcompress.prune.unit_scores import (
+    divide_by_max,
+    divide_by_mean,
+    geometric_median_score,
+    l1_score,
+    l2_score,
+    norm_scale_score,
+    random_unit_score,
+    summed,
+    taylor_score,
+    unit_slices,
+    unnormalized,
+)
+from jaxcompress.prune.units import (
+    across_groups,
+    by_parameters,
+    by_units,
+    choose_units,
+    within_groups,
+)
 
 __all__ = [
+    "FrozenAxis",
     "Score",
+    "Slice",
+    "UnitGroup",
+    "UnitGroups",
+    "across_groups",
     "apply_mask",
+    "by_parameters",
+    "by_units",
+    "check_shrink",
+    "choose_units",
+    "divide_by_max",
+    "divide_by_mean",
     "erk_sparsities",
+    "geometric_median_score",
     "global_mask",
+    "l1_score",
+    "l2_score",
     "layerwise_mask",
     "magnitude",
     "magnitude_mask",
     "nm_mask",
+    "norm_scale_score",
     "random_mask",
     "random_score",
+    "random_unit_score",
+    "shrink",
+    "summed",
+    "taylor_score",
+    "unit_groups",
+    "unit_slices",
+    "unnormalized",
+    "within_groups",
 ]

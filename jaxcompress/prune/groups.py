@@ -1,0 +1,129 @@
+"""What can be cut: groups of units, and a table of them that a person can read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+_MOST_PARTS = 8
+
+
+class Slice(NamedTuple):
+    """Where a group's units lie along one axis of one leaf.
+
+    Attributes:
+        path: of the leaf.
+        axis: of the leaf.
+        indices: `[units, m]`, the `m` indices of each unit, ascending.
+    """
+
+    path: str
+    axis: int
+    indices: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitGroup:
+    """Units that look alike: each has the same number of indices in the same axes.
+
+    Attributes:
+        name: the layer whose output they are.
+        size: how many units.
+        slices: what goes when a unit goes, by leaf and axis.
+        changes_function: a norm, a softmax or a sum runs over the units themselves, so that
+            cutting some differs from silencing them.
+        parameters: entries of all leaves that one unit carries.
+    """
+
+    name: str
+    size: int
+    slices: tuple[Slice, ...]
+    changes_function: bool
+    parameters: int
+
+
+class FrozenAxis(NamedTuple):
+    """Units that cannot go.
+
+    Attributes:
+        path: of the leaf.
+        axis: of the leaf.
+        entries: how many along the axis stay.
+        reasons: why: an input, an output, a constant, the name of a primitive.
+    """
+
+    path: str
+    axis: int
+    entries: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitGroups:
+    """All groups of a function; `print` shows them as a table.
+
+    Attributes:
+        groups: in the order in which the function uses them.
+        frozen: axes with units that cannot go, and why.
+        unknown: primitives without a rule, and the paths that each froze.
+        shapes: of every leaf, by path.
+        parted: whether units of two kinds may share an axis, heads and places in them.
+        note: what a reader should know, or nothing.
+    """
+
+    groups: tuple[UnitGroup, ...]
+    frozen: tuple[FrozenAxis, ...]
+    unknown: dict[str, tuple[str, ...]]
+    shapes: dict[str, tuple[int, ...]]
+    parted: bool = True
+    note: str = ""
+
+    def __iter__(self) -> Iterator[UnitGroup]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, name: str) -> UnitGroup:
+        for group in self.groups:
+            if group.name == name:
+                return group
+        raise KeyError(f"{name}: no group of that name; groups: {', '.join(self.names)}.")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the groups."""
+        return [group.name for group in self.groups]
+
+    def __str__(self) -> str:
+        rows = [("group", "units", "parameters a unit", "goes with a unit: path:axis x indices")]
+        for group in self.groups:
+            parts = [
+                f"{s.path}:{s.axis}" + (f" x{s.indices.shape[1]}" if s.indices.shape[1] > 1 else "")
+                for s in group.slices
+            ]
+            mark = "  [cutting changes the function]" if group.changes_function else ""
+            rows.append((group.name, str(group.size), f"{group.parameters:,}", _few(parts) + mark))
+        rows += [("", "", "", "")] if self.frozen else []
+        by_reason: dict[str, list[str]] = {}
+        for axis in self.frozen:
+            why = "; ".join(axis.reasons)
+            by_reason.setdefault(why, []).append(f"{axis.path}:{axis.axis}")
+        rows += [("stays", "", "", f"{_few(axes)}  [{why}]") for why, axes in by_reason.items()]
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        lines = [
+            f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip()
+            for a, b, c, d in rows
+        ]
+        lines += [
+            f"no rule for {name}: it froze {_few(paths) or 'no parameter'}"
+            for name, paths in self.unknown.items()
+        ]
+        return "\n".join([*lines, *([self.note] if self.note else [])])
+
+
+def _few(parts: Sequence[str]) -> str:
+    if len(parts) > _MOST_PARTS:
+        parts = [*parts[: _MOST_PARTS - 1], f"and {len(parts) - _MOST_PARTS + 1} more"]
+    return ", ".join(parts)

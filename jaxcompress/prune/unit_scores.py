@@ -1,0 +1,207 @@
+"""How much a unit matters: one number a unit, from all the slices that go with it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.checks import check_fits
+from jaxcompress.prune.groups import UnitGroup
+from jaxcompress.prune.scores import Score, magnitude
+from jaxcompress.trees import PyTree, Scope, everything, kernels, matching, named_leaves
+
+UnitScores = Mapping[str, np.ndarray]
+"""By name of the group `[units]` numbers; the smallest go first."""
+
+UnitScore = Callable[[Sequence[UnitGroup], PyTree], UnitScores]
+"""From groups and parameters to a number for each unit."""
+
+Normalize = Callable[[np.ndarray], np.ndarray]
+"""Brings the scores of a group to a scale on which groups can be compared."""
+
+
+def unit_slices(
+    groups: Sequence[UnitGroup], tree: PyTree, *, scope: Scope = kernels
+) -> dict[str, list[np.ndarray]]:
+    """Return by name of the group what its units carry, one `[units, m]` array a slice.
+
+    Args:
+        groups: what to look at.
+        tree: the parameters, or a tree with their leaves at the same paths, such as gradients.
+        scope: which leaves; a group without any in it gives all its floating-point leaves.
+
+    Raises:
+        ValueError: a leaf is missing.
+
+    Example:
+        >>> from jaxcompress.prune import Slice
+        >>> part = Slice("kernel", 1, np.array([[0], [1]]))
+        >>> group = UnitGroup(
+        ...     name="layer", size=2, slices=(part,), changes_function=False, parameters=2)
+        >>> unit_slices([group], {"kernel": np.array([[1.0, 2.0], [3.0, 4.0]])})["layer"]
+        [array([[1., 3.],
+               [2., 4.]])]
+    """
+    named = named_leaves(tree)
+    leaves = dict(zip(named.paths, named.leaves, strict=True))
+    result = {}
+    for group in groups:
+        for part in group.slices:
+            if part.path not in leaves:
+                raise ValueError(
+                    f"{part.path}: the tree must have this leaf of group {group.name}, got "
+                    f"{', '.join(named.paths[:5])}; pass the tree whose groups these are."
+                )
+        chosen = [part for part in group.slices if scope(part.path, leaves[part.path])]
+        chosen = chosen or [part for part in group.slices if everything("", leaves[part.path])]
+        result[group.name] = [
+            _by_unit(leaves[part.path], part.axis, part.indices) for part in chosen
+        ]
+    return result
+
+
+def _by_unit(leaf: Any, axis: int, indices: np.ndarray) -> np.ndarray:
+    rows = np.moveaxis(np.asarray(leaf), axis, 0)
+    return rows[indices].reshape(len(indices), -1)
+
+
+def summed(score: Score, *, scope: Scope = kernels) -> UnitScore:
+    """Return a score of units that sums a score of weights over all slices of a unit.
+
+    Args:
+        score: from parameters to a tree of the same shapes, such as `magnitude`.
+        scope: which leaves count; the running statistics of norms are no weights.
+    """
+
+    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+        scores = score(params)
+        check_fits("score", scores, "params", params)
+        return {
+            name: np.sum([part.sum(axis=1, dtype=np.float64) for part in parts], axis=0)
+            for name, parts in unit_slices(groups, scores, scope=scope).items()
+        }
+
+    return unit_score
+
+
+def l1_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+    """Score a unit by the sum of `|w|` over the kernels of all its slices.
+
+    Source: Li et al. 2017, arXiv:1608.08710.
+    """
+    return summed(magnitude)(groups, params)
+
+
+def l2_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+    """Score a unit by the root of the sum of `w^2` over the kernels of all its slices."""
+    return {
+        name: np.sqrt(np.sum([np.square(p, dtype=np.float64).sum(axis=1) for p in parts], axis=0))
+        for name, parts in unit_slices(groups, params).items()
+    }
+
+
+def random_unit_score(key: jax.Array) -> UnitScore:
+    """Return a score that ignores the weights: the control of every pruning experiment.
+
+    Args:
+        key: key of `jax.random`; the same key gives the same score.
+    """
+
+    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+        del params
+        keys = jax.random.split(key, max(len(groups), 1))
+        return {
+            group.name: np.asarray(jax.random.uniform(k, (group.size,)))
+            for group, k in zip(groups, keys, strict=False)
+        }
+
+    return unit_score
+
+
+def norm_scale_score(pattern: str = r"(^|/)(scale|gamma)$") -> UnitScore:
+    """Return a score that sums `|scale|` of the norms behind a unit.
+
+    Args:
+        pattern: regular expression that the paths of the scales match.
+
+    Source: Liu et al. 2017 (network slimming), arXiv:1708.06519.
+    """
+    scope = matching(pattern, everything)
+
+    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+        for group in groups:
+            if not any(scope(part.path, np.zeros(1)) for part in group.slices):
+                raise ValueError(
+                    f"{group.name}: no scale of a norm goes with its units, none of "
+                    f"{', '.join(part.path for part in group.slices)} matches {pattern!r}; choose "
+                    "other groups or another score."
+                )
+        return summed(magnitude, scope=scope)(groups, params)
+
+    return unit_score
+
+
+def taylor_score(gradients: PyTree) -> UnitScore:
+    """Return a score of how much the loss changes, to first order, when a unit goes.
+
+    `|sum of g * w|` over the kernels of all its slices.
+
+    Args:
+        gradients: of the loss by the parameters, a tree like them.
+
+    Source: Molchanov et al. 2019, arXiv:1906.10771.
+    """
+
+    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+        check_fits("gradients", gradients, "params", params)
+        weights, slopes = unit_slices(groups, params), unit_slices(groups, gradients)
+        return {
+            name: np.abs(
+                np.sum(
+                    [
+                        np.einsum("um,um->u", w, g, dtype=np.float64)
+                        for w, g in zip(parts, slopes[name], strict=True)
+                    ],
+                    axis=0,
+                )
+            )
+            for name, parts in weights.items()
+        }
+
+    return unit_score
+
+
+def geometric_median_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+    """Score a unit by the sum of its distances to the others: what others can stand in for goes.
+
+    Source: He et al. 2019 (FPGM), arXiv:1811.00250.
+    """
+    result = {}
+    for name, parts in unit_slices(groups, params).items():
+        square = 0.0
+        for part in parts:
+            wide = part.astype(np.float64)
+            norms = np.einsum("um,um->u", wide, wide)
+            square = square + norms[:, None] + norms[None] - 2 * wide @ wide.T
+        result[name] = np.sqrt(np.maximum(square, 0)).sum(axis=1)
+    return result
+
+
+def divide_by_mean(scores: np.ndarray) -> np.ndarray:
+    """Return scores in units of their group's mean."""
+    return _divided(scores, float(np.mean(scores)))
+
+
+def divide_by_max(scores: np.ndarray) -> np.ndarray:
+    """Return scores in units of their group's largest."""
+    return _divided(scores, float(np.max(scores)))
+
+
+def unnormalized(scores: np.ndarray) -> np.ndarray:
+    """Return scores as they are."""
+    return scores
+
+
+def _divided(scores: np.ndarray, scale: float) -> np.ndarray:
+    return scores / scale if scale else scores

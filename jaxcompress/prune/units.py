@@ -1,0 +1,211 @@
+"""Which units go: shares, spread over groups, by score."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcompress.checks import check_finite, check_sparsity
+from jaxcompress.prune.groups import UnitGroup, UnitGroups
+from jaxcompress.prune.masks import removed_count
+from jaxcompress.prune.select import keep_largest
+from jaxcompress.prune.unit_scores import Normalize, UnitScore, divide_by_mean, l1_score
+from jaxcompress.trees import PyTree
+
+Measure = Callable[[UnitGroup], float]
+"""What one unit of a group counts for, where a share is spread over all groups."""
+
+
+class Candidate(NamedTuple):
+    """A group whose units may go.
+
+    Attributes:
+        group: itself.
+        share: to remove.
+        scores: `[units]`, normalized.
+        limit: how many units may go at most.
+    """
+
+    group: UnitGroup
+    share: float
+    scores: np.ndarray
+    limit: int
+
+
+Spread = Callable[[Sequence[Candidate], Measure], list[int]]
+"""Says how many units each group loses."""
+
+
+def by_units(group: UnitGroup) -> float:
+    """Count every unit once."""
+    del group
+    return 1.0
+
+
+def by_parameters(group: UnitGroup) -> float:
+    """Count a unit by the parameters that it carries alone."""
+    return float(group.parameters)
+
+
+def within_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int]:
+    """Take the same share from each group."""
+    del measure
+    return [min(removed_count(c.group.name, c.share, c.group.size), c.limit) for c in candidates]
+
+
+def across_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int]:
+    """Take the share from all groups together, the lowest scores first.
+
+    Raises:
+        ValueError: shares that differ by group, or more to remove than the groups may lose.
+    """
+    shares = {c.share for c in candidates}
+    if len(shares) > 1:
+        raise ValueError(
+            f"share: must be one number across groups, got {sorted(shares)}; use within_groups."
+        )
+    cost = np.concatenate([np.full(c.group.size, measure(c.group)) for c in candidates])
+    owner = np.repeat(np.arange(len(candidates)), [c.group.size for c in candidates])
+    scores = np.concatenate([c.scores for c in candidates])
+    rank = np.concatenate([_rank(c.scores) for c in candidates])
+    limit = np.repeat([c.limit for c in candidates], [c.group.size for c in candidates])
+    order = np.lexsort((-np.arange(len(scores)), scores))
+    order = order[rank[order] < limit[order]]
+    share = shares.pop()
+    goal, reachable = share * cost.sum(), np.cumsum(cost[order])
+    if not len(order) or goal > reachable[-1] + 0.5 * cost.min():
+        raise ValueError(
+            f"share: must be at most {(reachable[-1] if len(order) else 0) / cost.sum():.3f}, got "
+            f"{share}: the groups may lose no more units; raise most or pass a smaller share."
+        )
+    taken = order[: int(np.argmin(np.abs(np.concatenate([[0.0], reachable]) - goal)))]
+    return np.bincount(owner[taken], minlength=len(candidates)).tolist()
+
+
+def _rank(scores: np.ndarray) -> np.ndarray:
+    """Return how many units go before each; of equal scores the higher index goes first."""
+    rank = np.empty(len(scores), int)
+    rank[np.lexsort((-np.arange(len(scores)), scores))] = np.arange(len(scores))
+    return rank
+
+
+def choose_units(
+    groups: UnitGroups,
+    params: PyTree,
+    share: float | Mapping[str, float],
+    *,
+    score: UnitScore = l1_score,
+    normalize: Normalize = divide_by_mean,
+    spread: Spread = within_groups,
+    measure: Measure = by_units,
+    round_to: int = 1,
+    most: float | None = None,
+) -> dict[str, np.ndarray]:
+    """Choose the units that stay: those of the highest scores.
+
+    Exactly `round(share * units)` go of each group, or of all together, but never the last of a
+    group; ties keep the lower index. Removing a share `p` of the channels of every layer removes
+    about `1 - (1 - p)^2` of the parameters.
+
+    Args:
+        groups: from `unit_groups`.
+        params: the parameters that they were found for.
+        share: of the units to remove, in [0, 1); or one for each group by name, the others stay.
+        score: `l1_score`, `l2_score`, `taylor_score(gradients)`, `norm_scale_score()`,
+            `geometric_median_score`, `random_unit_score(key)`, or `summed` of a score of weights.
+        normalize: `divide_by_mean`, `divide_by_max` or `unnormalized`; matters across groups only.
+        spread: `within_groups` or `across_groups`.
+        measure: what the share is of, across groups: `by_units` or `by_parameters`.
+        round_to: what stays is rounded to the nearest multiple, where a group has as many: 97
+            channels run no faster than 112, and 96 do.
+        most: the largest share that any group may lose, in [0, 1).
+
+    Returns:
+        By name of the group `[units]` booleans, True where a unit stays.
+
+    Raises:
+        ValueError: a share outside [0, 1), an unknown group, NaN or infinite scores.
+        TypeError: a share that is no number, a `round_to` that is no integer above 0.
+
+    Example:
+        >>> from jaxcompress.prune import unit_groups
+        >>> params = {"in": np.array([[1.0, 3.0, 2.0, 0.5]]), "out": np.ones((4, 1))}
+        >>> groups = unit_groups(lambda p, x: x @ p["in"] @ p["out"], params, np.ones((1, 1)))
+        >>> choose_units(groups, params, 0.5)["in"].tolist()
+        [False, True, True, False]
+    """
+    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
+        raise TypeError(
+            f"round_to: must be an integer above 0, got {round_to!r}; 16 suits most hardware."
+        )
+    shares = dict(share) if isinstance(share, Mapping) else dict.fromkeys(groups.names, share)
+    unknown = sorted(set(shares) - set(groups.names))
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no group of that name; groups: {', '.join(groups.names)}.")
+    shares = {name: check_share(name, value) for name, value in shares.items()}
+    cap = 1.0 if most is None else check_share("most", most)
+    chosen = [group for group in groups if group.name in shares]
+    scores = _checked(score(chosen, params), chosen)
+    candidates = [
+        Candidate(
+            group,
+            shares[group.name],
+            normalize(scores[group.name]),
+            min(int(cap * group.size + 1e-9), group.size - 1),
+        )
+        for group in chosen
+    ]
+    removed = spread(candidates, measure) if candidates else []
+    return {
+        c.group.name: _keep(c, _rounded(c, count, round_to))
+        for c, count in zip(candidates, removed, strict=True)
+    }
+
+
+def check_share(name: str, share: float) -> float:
+    """Return a share of units as a float.
+
+    Raises:
+        ValueError: it is not in [0, 1).
+        TypeError: it is not a number.
+    """
+    try:
+        return check_sparsity(name, share)
+    except ValueError:
+        raise ValueError(
+            f"{name}: share must be in [0, 1), got {share}; pass the fraction of units to remove, "
+            "not a percentage, and leave at least one."
+        ) from None
+    except TypeError:
+        raise TypeError(
+            f"{name}: share must be a number in [0, 1), got {share!r}; pass a fraction."
+        ) from None
+
+
+def _checked(scores: Mapping[str, np.ndarray], groups: Sequence[UnitGroup]) -> dict:
+    result = {}
+    for group in groups:
+        values = np.asarray(scores.get(group.name, ()))
+        if values.shape != (group.size,):
+            raise ValueError(
+                f"{group.name}: score must give one number for each of the {group.size} units, "
+                f"got shape {values.shape}; sum over what a unit carries."
+            )
+        check_finite(group.name, values)
+        result[group.name] = values
+    return result
+
+
+def _rounded(candidate: Candidate, removed: int, round_to: int) -> int:
+    """Return how many units go when what stays is a multiple of `round_to`, if it can be."""
+    size = candidate.group.size
+    if not removed or size < round_to:
+        return removed
+    stay = max(int((size - removed) / round_to + 0.5), 1) * round_to
+    while size - stay > candidate.limit:
+        stay += round_to
+    return max(size - stay, 0)
+
+
+def _keep(candidate: Candidate, removed: int) -> np.ndarray:
+    return np.asarray(keep_largest([candidate.scores], removed)[0])

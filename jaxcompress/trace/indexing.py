@@ -1,0 +1,162 @@
+"""Rules of primitives that put arrays together and take parts of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.trace.ledger import UNIFORM, Axis, Ledger, has_units, trim
+from jaxcompress.trace.rules import Rule, Step, Value
+
+
+def concatenate(step: Step) -> list[Value]:
+    """Put ids in a row along the axis, tie the others."""
+    axis = step.equation.params["dimension"]
+    first, *others = step.operands
+    result = list(first)
+    for value in others:
+        result = [
+            a if k == axis else step.ledger.tie(a, b)
+            for k, (a, b) in enumerate(zip(result, value, strict=True))
+        ]
+    result[axis] = join(step.ledger, [value[axis] for value in step.operands])
+    return [result]
+
+
+def join(ledger: Ledger, axes: Sequence[Axis]) -> Axis:
+    """Return axes end to end, each filled up to as many layers as the deepest."""
+    deepest = max(map(len, axes))
+    filler = ledger.code("concatenate")
+    return np.concatenate(
+        [np.pad(a, ((0, deepest - len(a)), (0, 0)), constant_values=filler) for a in axes], axis=1
+    )
+
+
+def split_rule(step: Step) -> list[Value]:
+    """Cut the ids along the axis."""
+    axis, sizes = step.equation.params["axis"], step.equation.params["sizes"]
+    ends = np.cumsum([int(size) for size in sizes])
+    return [
+        [trim(a[:, end - size : end]) if k == axis else a for k, a in enumerate(step.operands[0])]
+        for size, end in zip(map(int, sizes), ends, strict=True)
+    ]
+
+
+def slicing(step: Step) -> list[Value]:
+    """Take the same entries of the ids."""
+    params = step.equation.params
+    strides = params["strides"] or (1,) * len(step.operands[0])
+    bounds = zip(params["start_indices"], params["limit_indices"], strides, strict=True)
+    return [
+        [
+            a if (start, stop, stride) == (0, a.shape[1], 1) else trim(a[:, start:stop:stride])
+            for a, (start, stop, stride) in zip(step.operands[0], bounds, strict=True)
+        ]
+    ]
+
+
+def reverse(step: Step) -> list[Value]:
+    """Turn the ids round."""
+    turned = step.equation.params["dimensions"]
+    return [[a[:, ::-1] if k in turned else a for k, a in enumerate(step.operands[0])]]
+
+
+def pad(step: Step) -> list[Value]:
+    """Put entries that follow any cut around the ids; freeze what is padded in between."""
+    result = []
+    for axis, (low, high, between) in zip(
+        step.operands[0], step.equation.params["padding_config"], strict=True
+    ):
+        if (low, high, between) == (0, 0, 0):
+            result.append(axis)
+        elif not has_units(axis) or min(low, high) < 0 or between:
+            result.append(
+                step.fix(axis, axis.shape[1] + low + high + between * (axis.shape[1] - 1))
+            )
+        else:
+            result.append(np.pad(axis, ((0, 0), (low, high)), constant_values=UNIFORM))
+    return [result]
+
+
+def dynamic_slice(step: Step) -> list[Value]:
+    """Hand whole axes on, freeze those of which a part is taken."""
+    (shape,) = step.shapes
+    return [
+        [
+            a if a.shape[1] == size else step.fix(a, size)
+            for a, size in zip(step.operands[0], shape, strict=True)
+        ]
+    ]
+
+
+def dynamic_update_slice(step: Step) -> list[Value]:
+    """Tie whole axes, freeze those of which a part is replaced."""
+    whole, part = step.operands[:2]
+    result = []
+    for a, b in zip(whole, part, strict=True):
+        if a.shape == b.shape or a.shape[1] == b.shape[1]:
+            result.append(step.ledger.tie(a, b))
+        else:
+            step.fix(b)
+            result.append(step.fix(a))
+    return [result]
+
+
+def gather(step: Step) -> list[Value]:
+    """Hand on the axes taken whole and those of the indices; freeze the axis looked up."""
+    table, indices = step.operands
+    numbers: Any = step.equation.params["dimension_numbers"]
+    sizes = step.equation.params["slice_sizes"]
+    special = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
+    taken = []
+    for k, axis in enumerate(table):
+        if k in special:
+            step.fix(axis)
+        elif sizes[k] == axis.shape[1] and k not in numbers.start_index_map:
+            taken.append(axis)
+        else:
+            taken.append(step.fix(axis, sizes[k]))
+    for k in numbers.start_indices_batching_dims:
+        step.fix(indices[k])
+    looked_up = list(indices[:-1])
+    return [
+        [
+            taken.pop(0) if k in numbers.offset_dims else looked_up.pop(0)
+            for k in range(len(step.shapes[0]))
+        ]
+    ]
+
+
+def scatter(step: Step) -> list[Value]:
+    """Tie the axes that are replaced whole; freeze the others."""
+    target, indices, updates = step.operands
+    numbers: Any = step.equation.params["dimension_numbers"]
+    window = list(numbers.update_window_dims)
+    special = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    result = []
+    for k, axis in enumerate(target):
+        part = None if k in special else updates[window.pop(0)]
+        whole = part is not None and part.shape[1] == axis.shape[1]
+        if part is not None and whole and k not in numbers.scatter_dims_to_operand_dims:
+            result.append(step.ledger.tie(axis, part))
+        else:
+            result.append(step.fix(axis))
+            step.fix(axis if part is None else part)
+    rest = [a for k, a in enumerate(updates) if k not in numbers.update_window_dims]
+    for axis in (*indices, *rest):
+        step.fix(axis)
+    return [result]
+
+
+PARTS: dict[str, Rule] = {
+    "concatenate": concatenate,
+    "dynamic_slice": dynamic_slice,
+    "dynamic_update_slice": dynamic_update_slice,
+    "gather": gather,
+    "pad": pad,
+    "rev": reverse,
+    "slice": slicing,
+    **dict.fromkeys(["scatter", "scatter-add", "scatter_add"], scatter),
+    "split": split_rule,
+}
+"""Rules of primitives that put arrays together and take parts of them."""

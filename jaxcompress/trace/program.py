@@ -1,0 +1,203 @@
+"""A traced function as one flat list of equations.
+
+Calls (`jit`, `custom_jvp`, `remat`, ...) are replaced by what they call, so that every value has
+a number of its own: JAX shares one inner jaxpr among all calls of the same function. Loops and
+branches keep theirs, as programs of their own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core
+
+from jaxcompress.trees import PyTree, named_leaves
+
+INLINED = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+"""Primitives that only call a jaxpr, and the parameter that holds it."""
+
+BODIES: dict[str, Callable[[dict[str, Any]], list[Any]]] = {
+    "scan": lambda params: [params["jaxpr"]],
+    "while": lambda params: [params["cond_jaxpr"], params["body_jaxpr"]],
+    "cond": lambda params: list(params["branches"]),
+}
+"""Primitives that keep their jaxprs, and where these are."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An operand that is no value of the program: a literal, or an array the function closes over.
+
+    Attributes:
+        value: a number or an array.
+    """
+
+    value: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the constant."""
+        return tuple(np.shape(self.value))
+
+
+Operand = int | Constant
+"""The number of a value, or a constant."""
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One primitive with its operands and results.
+
+    Attributes:
+        primitive: as JAX bound it.
+        params: its static parameters.
+        operands: values and constants.
+        results: numbers of values.
+        bodies: of loops and branches.
+    """
+
+    primitive: Any
+    params: dict[str, Any]
+    operands: tuple[Operand, ...]
+    results: tuple[int, ...]
+    bodies: "tuple[Program, ...]" = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the primitive."""
+        return str(self.primitive.name)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Equations in the order of their execution.
+
+    Attributes:
+        inputs: numbers of the values given.
+        outputs: what is returned.
+        equations: between them.
+        shapes: of every value, by number.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: tuple[Operand, ...]
+    equations: tuple[Equation, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    def shape(self, operand: Operand) -> tuple[int, ...]:
+        """Return the shape of a value or constant."""
+        return operand.shape if isinstance(operand, Constant) else self.shapes[operand]
+
+
+@dataclass
+class _Flattening:
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+    equations: list[Equation] = field(default_factory=list)
+
+    def number(self, var: Any) -> int:
+        self.shapes.append(tuple(getattr(var.aval, "shape", ())))
+        return len(self.shapes) - 1
+
+    def run(
+        self, jaxpr: Any, consts: Sequence[Operand], operands: Sequence[Operand]
+    ) -> list[Operand]:
+        known: dict[Any, Operand] = dict(zip(jaxpr.constvars, consts, strict=True))
+        known.update(zip(jaxpr.invars, operands, strict=True))
+
+        def look_up(atom: Any) -> Operand:
+            return Constant(atom.val) if isinstance(atom, core.Literal) else known[atom]
+
+        for eqn in jaxpr.eqns:
+            given = [look_up(atom) for atom in eqn.invars]
+            name = eqn.primitive.name
+            inner = eqn.params.get(INLINED.get(name, ""))
+            if inner is not None:
+                closed = isinstance(inner, core.ClosedJaxpr)
+                body = inner.jaxpr if closed else inner
+                inner_consts = [Constant(value) for value in inner.consts] if closed else []
+                known.update(zip(eqn.outvars, self.run(body, inner_consts, given), strict=True))
+                continue
+            results = tuple(self.number(var) for var in eqn.outvars)
+            bodies = tuple(map(flatten, BODIES[name](eqn.params))) if name in BODIES else ()
+            self.equations.append(
+                Equation(eqn.primitive, eqn.params, tuple(given), results, bodies)
+            )
+            known.update(zip(eqn.outvars, results, strict=True))
+        return [look_up(atom) for atom in jaxpr.outvars]
+
+
+def flatten(closed: Any) -> Program:
+    """Return a closed jaxpr as a program."""
+    flat = _Flattening()
+    inputs = tuple(flat.number(var) for var in closed.jaxpr.invars)
+    outputs = flat.run(closed.jaxpr, [Constant(value) for value in closed.consts], inputs)
+    return Program(inputs, tuple(outputs), tuple(flat.equations), tuple(flat.shapes))
+
+
+def abstract(tree: PyTree, shapes: Mapping[str, tuple[int, ...]] | None = None) -> PyTree:
+    """Return `tree` with shapes and dtypes in place of its arrays.
+
+    Args:
+        tree: any pytree of arrays or of what has a shape and a dtype.
+        shapes: other shapes for some leaves, by path.
+    """
+    named = named_leaves(tree)
+    other = shapes or {}
+    return named.rebuild(
+        [
+            jax.ShapeDtypeStruct(other.get(path, leaf.shape), leaf.dtype)
+            for path, leaf in zip(named.paths, named.leaves, strict=True)
+        ]
+    )
+
+
+def trace(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Program:
+    """Return `apply(params, *inputs)` as a program; its first inputs are the leaves of `params`.
+
+    Nothing is computed: only shapes and dtypes are looked at.
+
+    Raises:
+        TypeError: leaves or results that are no arrays.
+
+    Example:
+        >>> program = trace(lambda params, x: x @ params, np.ones((2, 3)), np.ones((1, 2)))
+        >>> [equation.name for equation in program.equations]
+        ['dot_general']
+    """
+    shells = [jax.tree.map(_shell, part) for part in inputs]
+    return flatten(jax.make_jaxpr(_checked(apply))(abstract(params), *shells))
+
+
+def _checked(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """Return `apply` with an error for results that are no arrays."""
+
+    def checked(*args: Any) -> PyTree:
+        results = apply(*args)
+        for leaf in jax.tree.leaves(results):
+            if not hasattr(leaf, "shape") and not isinstance(leaf, bool | int | float | complex):
+                raise TypeError(
+                    f"apply: must return arrays, got {type(leaf).__name__}; return what the "
+                    "network computes and nothing else."
+                )
+        return results
+
+    return checked
+
+
+def _shell(leaf: Any) -> Any:
+    """Return the shape and dtype of an input; numbers of Python keep their weak type."""
+    if isinstance(leaf, jax.ShapeDtypeStruct) or not hasattr(leaf, "shape"):
+        return leaf
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)

@@ -1,0 +1,230 @@
+"""One rule a primitive: from the ids of its operands' axes to those of its results."""
+
+from collections.abc import Callable
+from functools import reduce
+from typing import NamedTuple
+
+from jaxcompress.trace.ledger import (
+    Axis,
+    Ledger,
+    merge,
+    split,
+    uniform,
+)
+from jaxcompress.trace.program import Equation
+
+Value = list[Axis]
+"""The ids of each axis of a value."""
+
+
+class Step(NamedTuple):
+    """What a rule sees.
+
+    Attributes:
+        ledger: takes ties and freezes.
+        equation: the primitive with its static parameters.
+        operands: ids of each axis of each operand.
+        shapes: of the results.
+    """
+
+    ledger: Ledger
+    equation: Equation
+    operands: list[Value]
+    shapes: list[tuple[int, ...]]
+
+    def fixed(self, size: int) -> Axis:
+        """Return an axis that this primitive fixes."""
+        return self.ledger.fixed(size, self.equation.name)
+
+    def fix(self, axis: Axis, size: int | None = None) -> Axis:
+        """Let all units of `axis` stay; return the axis of `size` that comes of it."""
+        self.ledger.freeze(axis, self.equation.name)
+        return self.fixed(axis.shape[1] if size is None else size)
+
+
+Rule = Callable[[Step], list[Value]]
+
+
+def elementwise(step: Step) -> list[Value]:
+    """Tie axes of the same place; scalars and axes of one entry follow the others."""
+    (shape,) = step.shapes
+    result = []
+    for k, size in enumerate(shape):
+        axes = [value[k] for value in step.operands if len(value) == len(shape)]
+        full = [axis for axis in axes if axis.shape[1] == size]
+        for axis in axes:
+            if axis.shape[1] != size:
+                step.ledger.freeze(axis, "a single entry")
+        result.append(reduce(step.ledger.tie, full) if full else uniform(size))
+    return [result]
+
+
+def bitcast(step: Step) -> list[Value]:
+    """Hand the axes on, unless one of bits comes or goes."""
+    if len(step.operands[0]) == len(step.shapes[0]):
+        return passing(step)
+    return freezing(step, step.equation.name)
+
+
+def passing(step: Step) -> list[Value]:
+    """Hand each operand on."""
+    return list(step.operands)
+
+
+def freezing(step: Step, reason: str) -> list[Value]:
+    """Freeze all that the primitive touches."""
+    for value in step.operands:
+        for axis in value:
+            step.ledger.freeze(axis, reason)
+    return [[step.ledger.fixed(size, reason) for size in shape] for shape in step.shapes]
+
+
+def transpose(step: Step) -> list[Value]:
+    """Permute the axes."""
+    return [[step.operands[0][k] for k in step.equation.params["permutation"]]]
+
+
+def broadcast_in_dim(step: Step) -> list[Value]:
+    """Place the axes; what is new or stretched follows any cut."""
+    (shape,) = step.shapes
+    result = [uniform(size) for size in shape]
+    places = step.equation.params["broadcast_dimensions"]
+    for axis, place in zip(step.operands[0], places, strict=True):
+        if axis.shape[1] == shape[place]:
+            result[place] = axis
+        else:
+            step.ledger.freeze(axis, "a single entry")
+    return [result]
+
+
+def squeeze(step: Step) -> list[Value]:
+    """Drop axes of one entry, which then must stay."""
+    gone = {d % len(step.operands[0]) for d in step.equation.params["dimensions"]}
+    for k in gone:
+        step.ledger.freeze(step.operands[0][k], "a single entry")
+    return [[axis for k, axis in enumerate(step.operands[0]) if k not in gone]]
+
+
+def reshape(step: Step) -> list[Value]:
+    """Merge and split axes, block by block of as many entries."""
+    (shape,) = step.shapes
+    if 0 in shape:
+        return freezing(step, "reshape")
+    old = []
+    for axis in step.operands[0]:
+        if axis.shape[1] > 1:
+            old.append(axis)
+        else:
+            step.ledger.freeze(axis, "a single entry")
+    places = [k for k, size in enumerate(shape) if size > 1]
+    result = [uniform(size) for size in shape]
+    while places:
+        axes, new = [old.pop(0)], [places.pop(0)]
+        have, want = axes[0].shape[1], shape[new[0]]
+        while have != want:
+            if have < want:
+                axes.append(old.pop(0))
+                have *= axes[-1].shape[1]
+            else:
+                new.append(places.pop(0))
+                want *= shape[new[-1]]
+        flat = axes[0] if len(axes) == 1 else merge(step.ledger, axes)
+        parts = [flat] if len(new) == 1 else split(step.ledger, flat, [shape[k] for k in new])
+        for place, part in zip(new, parts, strict=True):
+            result[place] = part
+    return [result]
+
+
+def tile(step: Step) -> list[Value]:
+    """Repeat whole axes."""
+    reps = step.equation.params["reps"]
+    return [
+        [
+            axis if times == 1 else merge(step.ledger, [uniform(times), axis])
+            for times, axis in zip(reps, step.operands[0], strict=True)
+        ]
+    ]
+
+
+def reduction(step: Step) -> list[Value]:
+    """Drop the reduced axes; a reduction over units means that cutting changes the function."""
+    axes = {a % max(len(step.operands[0]), 1) for a in step.equation.params["axes"]}
+    for k in axes:
+        step.ledger.mark_reduced(step.operands[0][k])
+    return [[axis for k, axis in enumerate(step.operands[0]) if k not in axes]]
+
+
+def arg_reduction(step: Step) -> list[Value]:
+    """Drop the reduced axes, which stay: results count their entries."""
+    for k in step.equation.params["axes"]:
+        step.fix(step.operands[0][k])
+    return [a for a in reduction(step)]
+
+
+def cumulative(step: Step) -> list[Value]:
+    """Freeze the axis that is run along."""
+    axis = step.equation.params["axis"]
+    return [[step.fix(a) if k == axis else a for k, a in enumerate(step.operands[0])]]
+
+
+def cumsum(step: Step) -> list[Value]:
+    """Hand all axes on: a removed entry adds nothing to those behind it."""
+    step.ledger.mark_reduced(step.operands[0][step.equation.params["axis"]])
+    return passing(step)
+
+
+def windows(step: Step) -> list[Value]:
+    """Freeze the axes along which a window is wider than one entry or moves by more than one."""
+    params = step.equation.params
+    value, (shape, *_) = step.operands[0], step.shapes
+    plain = [
+        (width, stride, tuple(pad), base) == (1, 1, (0, 0), 1)
+        for width, stride, pad, base in zip(
+            params["window_dimensions"],
+            params["window_strides"],
+            params["padding"],
+            params.get("base_dilation", (1,) * len(value)),
+            strict=True,
+        )
+    ]
+    arrays = step.operands[: max(len(step.operands) // 2, 1)]
+    return [
+        [a if keep else step.fix(a, n) for a, n, keep in zip(array, shape, plain, strict=True)]
+        for array in arrays
+    ]
+
+
+def iota(step: Step) -> list[Value]:
+    """Fix the axis that is counted along."""
+    counted = step.equation.params["dimension"]
+    return [[step.fixed(n) if k == counted else uniform(n) for k, n in enumerate(step.shapes[0])]]
+
+
+ELEMENTWISE = """
+abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp
+complex conj convert_element_type copy copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2
+expm1 floor ge gt igamma igammac imag integer_pow is_finite le lgamma log log1p logistic lt max min
+mul name ne neg nextafter not or pow real reduce_precision rem round rsqrt select_n
+shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub
+tan tanh xor population_count clz
+""".split()
+
+SHAPES: dict[str, Rule] = {
+    **dict.fromkeys(ELEMENTWISE, elementwise),
+    **dict.fromkeys(["optimization_barrier", "sharding_constraint", "device_put"], passing),
+    **dict.fromkeys(["reduce_sum", "reduce_max", "reduce_min", "reduce_prod"], reduction),
+    **dict.fromkeys(["reduce_and", "reduce_or", "reduce_xor"], reduction),
+    **dict.fromkeys(["argmax", "argmin"], arg_reduction),
+    **dict.fromkeys(["cummax", "cummin", "cumprod", "cumlogsumexp"], cumulative),
+    **dict.fromkeys(["reduce_window_sum", "reduce_window_max", "reduce_window_min"], windows),
+    "reduce_window": windows,
+    "bitcast_convert_type": bitcast,
+    "broadcast_in_dim": broadcast_in_dim,
+    "cumsum": cumsum,
+    "iota": iota,
+    "reshape": reshape,
+    "squeeze": squeeze,
+    "tile": tile,
+    "transpose": transpose,
+}
+"""Rules of primitives that take each number by itself, and of those that give axes a new form."""

@@ -1,0 +1,242 @@
+"""Walking a program: which entries of which values go together."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcompress.trace.indexing import PARTS
+from jaxcompress.trace.ledger import Axis, Hint, Ledger, Solution, trim, uniform
+from jaxcompress.trace.linear import PRODUCTS
+from jaxcompress.trace.program import Constant, Operand, Program
+from jaxcompress.trace.rules import SHAPES, Rule, Step, Value, freezing
+
+MOST_WALKS = 8
+"""Walks in which nodes may be parted; each parts at least one, and two are the rule."""
+
+_MOST_TURNS = 8
+
+RULES: dict[str, Rule] = {**SHAPES, **PARTS, **PRODUCTS}
+"""All rules but those of loops and branches."""
+
+
+class Walk(NamedTuple):
+    """The ids of all values of a program.
+
+    Attributes:
+        values: by number of the value, the ids of each axis.
+        bodies: of loops and branches, by number of the equation.
+    """
+
+    values: list[Value]
+    bodies: "dict[int, list[Walk]]"
+
+
+class Units(NamedTuple):
+    """What walking a function found out.
+
+    Attributes:
+        program: the function.
+        walk: ids of all values.
+        slots: `(leaf, axis)` of each axis of each parameter.
+        axes: ids of each slot.
+        solution: which ids go together, which stay and why.
+        unknown: primitives without a rule, and the nodes they froze.
+    """
+
+    program: Program
+    walk: Walk
+    slots: list[tuple[int, int]]
+    axes: list[Axis]
+    solution: Solution
+
+
+def find_units(program: Program, whole: Sequence[bool], *, part: bool = True) -> Units:
+    """Walk a program whose first inputs are parameters.
+
+    Args:
+        program: what to walk.
+        whole: for each parameter whether it stays as it is.
+        part: whether units may be products, `[heads * width]` of heads and of places in them;
+            otherwise what is split goes with the first of the axes.
+    """
+    slots = [
+        (leaf, axis)
+        for leaf, stays in enumerate(whole)
+        if not stays
+        for axis in range(len(program.shapes[program.inputs[leaf]]))
+    ]
+    sizes = [program.shapes[program.inputs[leaf]][axis] for leaf, axis in slots]
+    ends = np.cumsum([0, *sizes])
+    labels = np.arange(ends[-1])[None]
+    walks = 0
+    while True:
+        walks += 1
+        ledger = Ledger()
+        labels = _renumber(ledger, labels)
+        if not part or walks == MOST_WALKS:
+            ledger.whole[:] = False
+        axes = [
+            trim(labels[:, start : start + size]) if size > 1 else uniform(size)
+            for start, size in zip(ends, sizes, strict=False)
+        ]
+        walk = _walk_all(ledger, program, dict(zip(slots, axes, strict=True)))
+        if not ledger.hints:
+            return Units(program, walk, slots, axes, ledger.solve())
+        labels = _part(labels, ledger.hints)
+
+
+def _renumber(ledger: Ledger, labels: np.ndarray) -> np.ndarray:
+    """Return `[layers, entries]` nodes, new ones for each label."""
+    used = labels >= 0
+    names, nodes, times = np.unique(labels[used], return_inverse=True, return_counts=True)
+    ledger.fresh(len(names))
+    result = np.full(labels.shape, ledger.code("merged axes"))
+    result[used] = nodes
+    # Only a node that is one entry, and that entry's only one, can be parted.
+    single = used.sum(axis=0) == 1
+    ledger.whole = times == 1
+    ledger.whole[result[:, ~single][used[:, ~single]]] = False
+    return result
+
+
+def _part(nodes: np.ndarray, hints: Sequence[Hint]) -> np.ndarray:
+    """Return labels in which each hint has replaced a node of its own by one a layer."""
+    layers = max(len(nodes), *(len(hint.labels) for hint in hints))
+    result = np.full((layers, nodes.shape[1]), -1)
+    result[: len(nodes)] = np.maximum(nodes, -1)
+    count = int(nodes.max()) + 1
+    place = np.zeros(count, int)
+    used = nodes >= 0
+    place[nodes[used]] = np.broadcast_to(np.arange(nodes.shape[1]), nodes.shape)[used]
+    for hint in hints:
+        entries = place[hint.nodes]
+        result[:, entries] = -1
+        for layer, labels in enumerate(hint.labels):
+            result[layer, entries] = count + labels
+            count += int(labels.max()) + 1
+    return result
+
+
+def _walk_all(ledger: Ledger, program: Program, axes: dict[tuple[int, int], Axis]) -> Walk:
+    inputs: list[Value] = []
+    for number, value in enumerate(program.inputs):
+        shape = program.shapes[value]
+        inputs.append(
+            [axes.get((number, k), ledger.fixed(size, "an input")) for k, size in enumerate(shape)]
+        )
+    walk = _walk(ledger, program, inputs)
+    for output in program.outputs:
+        if not isinstance(output, Constant):
+            for axis in walk.values[output]:
+                ledger.freeze(axis, "an output")
+    return walk
+
+
+def _walk(ledger: Ledger, program: Program, inputs: Sequence[Value]) -> Walk:
+    values: list[Value] = [[] for _ in program.shapes]
+    bodies: dict[int, list[Walk]] = {}
+    for number, value in zip(program.inputs, inputs, strict=True):
+        values[number] = value
+    for number, equation in enumerate(program.equations):
+        operands = [_axes(ledger, operand, values) for operand in equation.operands]
+        step = Step(ledger, equation, operands, [program.shapes[r] for r in equation.results])
+        if equation.name in LOOPS:
+            results, bodies[number] = LOOPS[equation.name](step)
+        elif equation.name in RULES:
+            results = RULES[equation.name](step)
+        else:
+            results = freezing(step, f"no rule for {equation.name}")
+        for result, value in zip(equation.results, results, strict=True):
+            values[result] = value
+    return Walk(values, bodies)
+
+
+def _axes(ledger: Ledger, operand: Operand, values: list[Value]) -> Value:
+    if isinstance(operand, Constant):
+        return [
+            ledger.fixed(size, "a constant") if size > 1 else uniform(size)
+            for size in operand.shape
+        ]
+    return values[operand]
+
+
+def outputs(program: Program, walk: Walk, ledger: Ledger) -> list[Value]:
+    """Return the ids of what a program returns."""
+    return [_axes(ledger, output, walk.values) for output in program.outputs]
+
+
+def _scan(step: Step) -> tuple[list[Value], list[Walk]]:
+    """Tie what is carried over; the axis that is stepped along stays."""
+    ledger, params = step.ledger, step.equation.params
+    fixed, carried = params["num_consts"], params["num_carry"]
+    consts, rest = step.operands[:fixed], step.operands[fixed:]
+    carry, stacked = rest[:carried], rest[carried:]
+    for value in stacked:
+        ledger.freeze(value[0], "scan")
+    slices = [value[1:] for value in stacked]
+    (body,) = step.equation.bodies
+    walk, carry, results = _until_steady(
+        ledger, body, carry, lambda state: [*consts, *state, *slices]
+    )
+    length = params["length"]
+    return [*carry, *([ledger.fixed(length, "scan"), *v] for v in results)], [walk]
+
+
+def _while(step: Step) -> tuple[list[Value], list[Walk]]:
+    """Tie what is carried over."""
+    params = step.equation.params
+    first, second = params["cond_nconsts"], params["body_nconsts"]
+    for_test, for_body = step.operands[:first], step.operands[first : first + second]
+    test, body = step.equation.bodies
+    walk, carry, _ = _until_steady(
+        step.ledger, body, step.operands[first + second :], lambda state: [*for_body, *state]
+    )
+    return carry, [_walk(step.ledger, test, [*for_test, *carry]), walk]
+
+
+def _until_steady(
+    ledger: Ledger,
+    body: Program,
+    carry: list[Value],
+    inputs: Callable[[list[Value]], list[Value]],
+) -> tuple[Walk, list[Value], list[Value]]:
+    """Walk a body until what it carries over has the ids with which it came in."""
+    turns = 0
+    while True:
+        turns += 1
+        walk = _walk(ledger, body, inputs(carry))
+        results = outputs(body, walk, ledger)
+        behind, stacked = results[: len(carry)], results[len(carry) :]
+        after = [list(map(ledger.tie, *pair)) for pair in zip(carry, behind, strict=True)]
+        if turns == _MOST_TURNS:
+            for axis in chain(*after):
+                ledger.freeze(axis, "loop")
+        if turns == _MOST_TURNS or all(map(np.array_equal, chain(*carry), chain(*after))):
+            return walk, carry, stacked
+        carry = after
+
+
+def _cond(step: Step) -> tuple[list[Value], list[Walk]]:
+    """Tie the results of all branches."""
+    ledger = step.ledger
+    _, *operands = step.operands
+    walks = [_walk(ledger, body, operands) for body in step.equation.bodies]
+    first, *others = [
+        outputs(body, walk, ledger) for body, walk in zip(step.equation.bodies, walks, strict=True)
+    ]
+    for results in others:
+        first = [
+            [ledger.tie(a, b) for a, b in zip(mine, theirs, strict=True)]
+            for mine, theirs in zip(first, results, strict=True)
+        ]
+    return first, walks
+
+
+LOOPS: dict[str, Callable[[Step], tuple[list[Value], list[Walk]]]] = {
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+}
+"""Rules of loops and branches, which also give the walks of their bodies."""

@@ -1,0 +1,67 @@
+"""Sizes that NNX layers keep beside their arrays, brought into line with the arrays."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import nnx
+from flax.nnx.nn.recurrent import GRUCell, LSTMCell, OptimizedLSTMCell, SimpleCell
+
+
+def follow_arrays(module: Any) -> None:
+    """Set the sizes that layers of `module` keep as attributes to those of their arrays.
+
+    After units have been cut out of the arrays, most layers run at the new sizes as they are. Heads
+    of attention, groups of convolutions and the widths of group norms and recurrent cells are
+    attributes. What arrays cannot tell stays: the number of groups of a group norm, and of a
+    convolution unless each group has one input channel (then one group goes with each).
+    """
+    for _, layer in nnx.iter_graph(module):
+        for kind, follow in _FOLLOW.items():
+            if isinstance(layer, kind):
+                follow(layer)
+
+
+def _linear_general(layer: Any) -> None:
+    batch, inputs = len(layer.batch_axis), len(layer.in_features)
+    shape = layer.kernel.shape[batch:]
+    layer.in_features, layer.out_features = tuple(shape[:inputs]), tuple(shape[inputs:])
+
+
+def _attention(layer: Any) -> None:
+    layer.in_features, layer.num_heads, layer.head_dim = layer.query.kernel.shape
+    layer.qkv_features = layer.num_heads * layer.head_dim
+    layer.out_features = layer.out.kernel.shape[-1]
+
+
+def _conv(layer: Any) -> None:
+    *_, inputs, outputs = layer.kernel.shape
+    if layer.feature_group_count > 1 and inputs == 1:
+        layer.feature_group_count = outputs * layer.feature_group_count // layer.out_features
+    layer.in_features, layer.out_features = inputs * layer.feature_group_count, outputs
+    layer.kernel_shape = tuple(layer.kernel.shape)
+
+
+def _group_norm(layer: Any) -> None:
+    for array in (layer.scale, layer.bias):
+        if array is not None:
+            layer.num_features = array.shape[-1]
+            layer.group_size = layer.num_features // layer.num_groups
+
+
+def _hidden(part: str) -> Callable[[Any], None]:
+    def follow(layer: Any) -> None:
+        layer.hidden_features = getattr(layer, part).kernel.shape[0]
+
+    return follow
+
+
+_FOLLOW: dict[type, Callable[[Any], None]] = {
+    nnx.LinearGeneral: _linear_general,
+    nnx.MultiHeadAttention: _attention,
+    nnx.Conv: _conv,
+    nnx.GroupNorm: _group_norm,
+    LSTMCell: _hidden("hi"),
+    OptimizedLSTMCell: _hidden("dense_h"),
+    GRUCell: _hidden("dense_h"),
+    SimpleCell: _hidden("dense_h"),
+}

@@ -1,0 +1,219 @@
+"""Choosing units: exact counts, ties, roundings, scores, and errors that say what to do."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxcompress as jc
+
+
+def chain(*widths):
+    """Return the groups and parameters of a chain of products, one group for each inner width."""
+    names = "abcdefgh"[: len(widths) - 1]
+    rng = np.random.default_rng(0)
+    params = {n: rng.normal(size=s) for n, *s in zip(names, widths, widths[1:], strict=False)}
+
+    def apply(p, x):
+        for name in names:
+            x = x @ p[name]
+        return x
+
+    return jc.unit_groups(apply, params, np.ones((1, widths[0]))), params
+
+
+def removed(keep):
+    return {name: int(np.sum(~stay)) for name, stay in keep.items()}
+
+
+def test_l1_by_hand_sums_over_all_slices():
+    groups, params = chain(1, 3, 1)
+    params = {"a": np.array([[1.0, -4.0, 2.0]]), "b": np.array([[-9.0], [1.0], [2.0]])}
+    assert jc.l1_score(groups, params)["a"].tolist() == [10, 5, 4]
+    assert jc.l2_score(groups, params)["a"] == pytest.approx(np.sqrt([82, 17, 8]))
+    assert jc.choose_units(groups, params, 0.34)["a"].tolist() == [True, True, False]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0, 0.999), st.integers(2, 40), st.booleans())
+def test_the_count_is_exact_also_under_ties(share, size, constant):
+    groups, params = chain(2, size, 2)
+    if constant:
+        params = jax.tree.map(np.ones_like, params)
+    stay = jc.choose_units(groups, params, share)["a"]
+    gone = min(round(share * size), size - 1)
+    assert np.sum(~stay) == gone
+    if constant:
+        assert stay.tolist() == [True] * (size - gone) + [False] * gone
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "round_to", "stay"),
+    [
+        (194, 0.5, 16, 96),
+        (97, 0.01, 16, 96),
+        (40, 0.4, 16, 32),
+        (40, 0.95, 16, 16),
+        (40, 0.05, 16, 32),
+        (10, 0.5, 16, 5),
+        (16, 0.0, 5, 16),
+        (18, 0.9, 4, 4),
+    ],
+)
+def test_what_stays_is_rounded(size, share, round_to, stay):
+    groups, params = chain(2, size, 2)
+    keep = jc.choose_units(groups, params, share, round_to=round_to)
+    assert np.sum(keep["a"]) == stay
+
+
+def test_shares_by_group_leave_the_others_whole():
+    groups, params = chain(2, 8, 6, 4)
+    assert removed(jc.choose_units(groups, params, {"b": 0.5})) == {"b": 3}
+
+
+def test_across_groups_takes_the_lowest_of_all():
+    groups, params = chain(2, 4, 4, 2)
+    scores = {"a": np.array([1.0, 2, 3, 4]), "b": np.array([5.0, 6, 0.5, 8])}
+    keep = jc.choose_units(
+        groups, params, 0.5, score=lambda g, p: scores, normalize=jc.unnormalized,
+        spread=jc.across_groups,
+    )  # fmt: skip
+    assert keep["a"].tolist() == [False, False, False, True]
+    assert keep["b"].tolist() == [True, True, False, True]
+    capped = jc.choose_units(
+        groups, params, 0.5, score=lambda g, p: scores, normalize=jc.unnormalized,
+        spread=jc.across_groups, most=0.5,
+    )  # fmt: skip
+    assert removed(capped) == {"a": 2, "b": 2}
+
+
+def test_across_groups_never_empties_one():
+    groups, params = chain(2, 4, 4, 2)
+    scores = {"a": np.zeros(4), "b": np.ones(4)}
+    keep = jc.choose_units(
+        groups, params, 0.75, score=lambda g, p: scores, normalize=jc.unnormalized,
+        spread=jc.across_groups,
+    )  # fmt: skip
+    assert removed(keep) == {"a": 3, "b": 3}
+    with pytest.raises(ValueError, match=r"share: must be at most 0.5"):
+        jc.choose_units(groups, params, 0.9, spread=jc.across_groups, most=0.5)
+
+
+def test_by_parameters_counts_what_a_unit_carries():
+    groups, params = chain(10, 4, 1)  # a unit of a carries 11 parameters
+    wide, more = chain(1, 4, 10, 1)
+    assert groups["a"].parameters == 11
+    assert [group.parameters for group in wide] == [11, 5]
+    scores = {"a": np.arange(4.0), "b": np.arange(10.0) + 10}
+    keep = jc.choose_units(
+        wide, more, 0.25, score=lambda g, p: scores, normalize=jc.unnormalized,
+        spread=jc.across_groups, measure=jc.by_parameters,
+    )  # fmt: skip
+    assert removed(keep) == {"a": 2, "b": 0}  # 22 of 94, nearer to a quarter than 33
+
+
+def test_a_cap_holds_within_groups():
+    groups, params = chain(2, 10, 2)
+    assert removed(jc.choose_units(groups, params, 0.8, most=0.3)) == {"a": 3}
+    assert removed(jc.choose_units(groups, params, 0.8, most=0.3, round_to=4)) == {"a": 2}
+
+
+def test_normalizers():
+    scores = np.array([1.0, 3.0])
+    assert jc.divide_by_mean(scores).tolist() == [0.5, 1.5]
+    assert jc.divide_by_max(scores).tolist() == [1 / 3, 1]
+    assert jc.unnormalized(scores) is scores
+    assert jc.divide_by_mean(np.zeros(2)).tolist() == [0, 0]
+
+
+def test_random_units_are_seeded_and_ignore_the_weights():
+    groups, params = chain(2, 40, 30, 2)
+    keeps = [
+        jc.choose_units(groups, p, 0.5, score=jc.random_unit_score(jax.random.key(seed)))
+        for p, seed in ((params, 0), (jax.tree.map(np.zeros_like, params), 0), (params, 1))
+    ]
+    np.testing.assert_array_equal(keeps[0]["a"], keeps[1]["a"])
+    assert not np.array_equal(keeps[0]["a"], keeps[2]["a"])
+    assert not np.array_equal(keeps[0]["a"][:30], keeps[0]["b"])
+
+
+def test_taylor_is_the_first_order_change_of_the_loss():
+    groups, params = chain(3, 4, 2)
+    x = np.ones((5, 3))
+
+    def loss(p):
+        return jnp.mean((x @ p["a"] @ p["b"]) ** 2)
+
+    gradients = jax.grad(loss)(params)
+    scores = jc.taylor_score(gradients)(groups, params)["a"]
+    by_hand = (gradients["a"] * params["a"]).sum(0) + (gradients["b"] * params["b"]).sum(1)
+    assert scores == pytest.approx(np.abs(by_hand), rel=1e-5)
+    with pytest.raises(ValueError, match="b: gradients must have a leaf for each of the 2"):
+        jc.taylor_score({"a": params["a"]})(groups, params)
+
+
+def test_geometric_median_removes_what_others_can_stand_in_for():
+    groups, _ = chain(1, 4, 1)
+    params = {"a": np.array([[0.0, 5.0, 5.1, 11.0]]), "b": np.zeros((4, 1))}
+    scores = jc.geometric_median_score(groups, params)["a"]
+    assert scores == pytest.approx([21.1, 11.1, 11.1, 22.9], rel=1e-4)
+
+
+def scaled():
+    params = {
+        "a": np.ones((2, 3)),
+        "n": {"scale": np.array([3.0, -1.0, 2.0])},
+        "b": np.ones((3, 2)),
+    }
+
+    def apply(p, x):
+        return x @ p["a"] * p["n"]["scale"] @ p["b"]
+
+    return jc.unit_groups(apply, params, np.ones((1, 2))), params
+
+
+def test_norm_scales():
+    groups, params = scaled()
+    assert jc.norm_scale_score()(groups.groups, params)["a"].tolist() == [3, 1, 2]
+    with pytest.raises(ValueError, match="a: no scale of a norm goes with its units"):
+        jc.norm_scale_score("gamma$")(groups.groups, params)
+
+
+def test_vectors_do_not_count_beside_kernels():
+    groups, params = scaled()
+    assert jc.l1_score(groups.groups, params)["a"].tolist() == [4, 4, 4]
+
+
+def test_a_score_of_weights_is_summed():
+    groups, params = scaled()
+    score = jc.summed(jc.random_score(jax.random.key(0)), scope=jc.everything)
+    assert score(groups.groups, params)["a"].shape == (3,)
+
+
+@pytest.mark.parametrize("share", [1.0, 1.2, 90, -0.1, float("nan")])
+def test_a_share_is_a_fraction(share):
+    groups, params = chain(2, 4, 2)
+    with pytest.raises(ValueError, match=r"a: share must be in \[0, 1\), got .*percentage"):
+        jc.choose_units(groups, params, share)
+
+
+def test_bad_input():
+    groups, params = chain(2, 4, 2)
+    with pytest.raises(TypeError, match="a: share must be a number"):
+        jc.choose_units(groups, params, "half")  # pyright: ignore
+    with pytest.raises(ValueError, match="z: no group of that name; groups: a"):
+        jc.choose_units(groups, params, {"z": 0.5})
+    with pytest.raises(TypeError, match="round_to: must be an integer above 0, got 0"):
+        jc.choose_units(groups, params, 0.5, round_to=0)
+    with pytest.raises(ValueError, match=r"a: score must give one number for each of the 4 units"):
+        jc.choose_units(groups, params, 0.5, score=lambda g, p: {"a": np.ones(3)})
+    with pytest.raises(ValueError, match=r"a: weights must be finite, got 1 NaN .* at \(1,\)"):
+        bad = {**params, "a": np.where(np.arange(4) == 1, np.nan, params["a"])}
+        jc.choose_units(groups, bad, 0.5)
+    with pytest.raises(ValueError, match="b: the tree must have this leaf of group a"):
+        jc.choose_units(groups, {"a": params["a"]}, 0.5)
+    groups, params = chain(2, 4, 4, 2)
+    with pytest.raises(ValueError, match="share: must be one number across groups"):
+        jc.choose_units(groups, params, {"a": 0.5, "b": 0.2}, spread=jc.across_groups)
