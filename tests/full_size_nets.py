@@ -51,7 +51,7 @@ def resnet50():
         return x.mean((1, 2)) @ p["fc"]
 
     # The stem, two in each of 16 blocks, one residual stream in each of 4 stages.
-    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * 16 + 4, 2.0
+    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * 16 + 4
 
 
 def vit_b16():
@@ -86,7 +86,7 @@ def vit_b16():
         return layer_norm(x, p["ln"])[:, 0] @ p["head"]
 
     # The embedding width; heads and hidden width of each block.
-    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * depth, 2.0
+    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * depth
 
 
 def mobilenet_v2():
@@ -117,7 +117,7 @@ def mobilenet_v2():
         return jax.nn.relu6(batch_norm(conv(x, p["last"]), p["bl"])).mean((1, 2)) @ p["fc"]
 
     # The stem goes with the first depthwise convolution; 16 expansions, 7 widths, the last.
-    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 16 + 7 + 1, 3.0
+    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 16 + 7 + 1
 
 
 def densenet121():
@@ -152,7 +152,7 @@ def densenet121():
         return jax.nn.relu(batch_norm(x, p["bn"])).mean((1, 2)) @ p["fc"]
 
     # The stem, two in each of 58 layers, three transitions.
-    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * 58 + 3, 3.0
+    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * 58 + 3
 
 
 FULL_SIZE = {build.__name__: build for build in (resnet50, vit_b16, mobilenet_v2, densenet121)}

@@ -1,7 +1,5 @@
 """Groups found by tracing are those that a person finds by hand."""
 
-import time
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -208,11 +206,9 @@ def test_fruits_fusion_net_across_the_fusion():
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)
-def test_tracing_at_full_size_is_fast(name):
-    apply, params, x, groups, limit_s = FULL_SIZE[name]()
-    start = time.process_time()
+def test_groups_at_full_size(name):
+    apply, params, x, groups = FULL_SIZE[name]()
     found = jc.unit_groups(apply, params, x)
-    assert time.process_time() - start < limit_s
     assert len(found) == groups and not found.note
 
 
