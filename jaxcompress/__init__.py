@@ -13,6 +13,8 @@ from jaxcompress.cluster import (
     uniform,
 )
 from jaxcompress.codec import inspect, load, load_compressed, load_into, save
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
 from jaxcompress.leaves import Clustered, Sparse, dense, sparse, update_codebooks
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
 from jaxcompress.oneshot import compress
@@ -59,7 +61,9 @@ __version__ = "0.1.0"
 __all__ = [
     "ArtifactError",
     "Clustered",
+    "Flops",
     "FrozenAxis",
+    "Latency",
     "Slice",
     "Sparse",
     "UnitGroup",
@@ -81,16 +85,19 @@ __all__ = [
     "entropy_constrained",
     "erk_sparsities",
     "everything",
+    "flops",
     "geometric_median_score",
     "global_mask",
     "gradual_pruning",
     "high_rate_weight",
     "hold_mask",
     "inspect",
+    "jit_for_inference",
     "kernels",
     "kmeans",
     "l1_score",
     "l2_score",
+    "latency_ms",
     "layerwise_mask",
     "load",
     "load_compressed",
@@ -101,6 +108,7 @@ __all__ = [
     "measure_sparsity",
     "nm_mask",
     "norm_scale_score",
+    "peak_bytes",
     "random_mask",
     "random_score",
     "random_unit_score",

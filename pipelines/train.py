@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxcompress.compiled import jit_for_inference as jit
 from nets.functional import Net, Params, Stats
-from pipelines.compiled import jit
 from pipelines.data.augment import Augment, unchanged
 from pipelines.examples import Examples
 from pipelines.models import Inputs

@@ -11,10 +11,10 @@ ROOT = Path(__file__).parent.parent
 
 # Lowest first. A module may import from the rows above its own, and inside its own folder.
 LAYERS = [
-    ("trees",),
+    ("trees", "compiled"),
     ("checks",),
     ("leaves", "trace"),
-    ("prune", "cluster", "schedules"),
+    ("prune", "cluster", "schedules", "costs"),
     ("optim",),
     ("packing", "outline"),
     ("artifact", "metrics"),

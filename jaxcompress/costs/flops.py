@@ -1,0 +1,194 @@
+"""Floating-point operations, counted from a traced function."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jaxcompress.trace.program import Constant, Equation, Operand, Program, trace
+from jaxcompress.trees import PyTree, named_leaves
+
+Origin = str | None
+"""Path of the parameter that a value was computed from, and from no input; else None."""
+
+ELSEWHERE = ""
+"""Path of what no parameter takes part in, such as the scores of attention."""
+
+
+class Flops(NamedTuple):
+    """Floating-point operations of one call.
+
+    Attributes:
+        total: of everything.
+        by_primitive: by name of the primitive, the largest first.
+        by_path: by path of the parameter that takes part, the largest first; "" for none.
+        unknown_loops: `while` loops, whose bodies are counted once: their lengths depend on data.
+    """
+
+    total: int
+    by_primitive: dict[str, int]
+    by_path: dict[str, int]
+    unknown_loops: int
+
+
+def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flops:
+    """Count the floating-point operations of `apply(params, *inputs)` by tracing it.
+
+    A multiplication and an addition are two: a product of `[m, k]` and `[k, n]` is `2 m k n`, a
+    convolution `2 * entries of the result * entries of the kernel for one output channel`. What
+    works entry by entry counts one for each entry of its result (an exponential too), a reduction
+    one for each entry it reads; moving, comparing and converting numbers is free. Scans count
+    their bodies as often as they run, conditions their dearest branch.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        params: any pytree of arrays, or of shapes and dtypes.
+        *inputs: any pytrees of arrays, or of shapes and dtypes; the batch they hold is counted.
+
+    Raises:
+        TypeError: leaves or results that are no arrays.
+
+    Example:
+        >>> import numpy as np
+        >>> apply = lambda p, x: x @ p["kernel"] + p["bias"]
+        >>> flops(apply, {"kernel": np.ones((3, 4)), "bias": np.ones(4)}, np.ones((5, 3)))[:3]
+        (140, {'dot_general': 120, 'add': 20}, {'kernel': 120, 'bias': 20})
+    """
+    paths = named_leaves(params).paths
+    program = trace(apply, params, *inputs)
+    origins: list[Origin] = [*paths, *[None] * (len(program.inputs) - len(paths))]
+    sizes = {
+        path: math.prod(program.shapes[value])
+        for path, value in zip(paths, program.inputs, strict=False)
+    }
+    counts = _Counts(Counter(), 0)
+    counts = _count(program, origins, sizes, counts)
+    by_primitive: Counter[str] = Counter()
+    by_path: Counter[str] = Counter()
+    for (primitive, path), count in counts.operations.items():
+        by_primitive[primitive] += count
+        by_path[path] += count
+    return Flops(
+        total=sum(counts.operations.values()),
+        by_primitive=dict(by_primitive.most_common()),
+        by_path=dict(by_path.most_common()),
+        unknown_loops=counts.unknown_loops,
+    )
+
+
+class _Counts(NamedTuple):
+    """Operations by primitive and path."""
+
+    operations: Counter[tuple[str, str]]
+    unknown_loops: int
+
+    def plus(self, other: "_Counts", times: int = 1) -> "_Counts":
+        more = Counter({key: times * count for key, count in other.operations.items()})
+        return _Counts(self.operations + more, self.unknown_loops + other.unknown_loops)
+
+
+_NOTHING = _Counts(Counter(), 0)
+
+
+def _count(
+    program: Program, origins: Sequence[Origin], sizes: Mapping[str, int], counts: _Counts
+) -> _Counts:
+    known: dict[int, Origin] = dict(zip(program.inputs, origins, strict=True))
+    for equation in program.equations:
+        given = [_origin(operand, known) for operand in equation.operands]
+        alone = _largest(given, sizes)
+        depends = any(
+            not isinstance(operand, Constant) and known[operand] is None
+            for operand in equation.operands
+        )
+        for result in equation.results:
+            known[result] = None if depends or alone is None else alone
+        if equation.bodies:
+            counts = counts.plus(*_loop(equation, given, sizes))
+            continue
+        count = OPERATIONS.get(equation.name, _free)(program, equation)
+        if count:
+            key = (equation.name, alone or ELSEWHERE)
+            counts = counts.plus(_Counts(Counter({key: count}), 0))
+    return counts
+
+
+def _origin(operand: Operand, known: Mapping[int, Origin]) -> Origin:
+    return None if isinstance(operand, Constant) else known[operand]
+
+
+def _largest(origins: Sequence[Origin], sizes: Mapping[str, int]) -> Origin:
+    """Return the path of most entries among those that take part."""
+    return max(filter(None, origins), key=lambda path: sizes[path], default=None)
+
+
+def _loop(
+    equation: Equation, given: Sequence[Origin], sizes: Mapping[str, int]
+) -> tuple[_Counts, int]:
+    """Return the operations of a loop's body or of the dearest branch, and how often they run."""
+    name, params = equation.name, equation.params
+    if name == "scan":
+        return _count(equation.bodies[0], given, sizes, _NOTHING), params["length"]
+    if name == "cond":
+        branches = [_count(body, given[1:], sizes, _NOTHING) for body in equation.bodies]
+        return max(branches, key=lambda counts: sum(counts.operations.values())), 1
+    first, second = params["cond_nconsts"], params["body_nconsts"]
+    carried = list(given[first + second :])
+    cond = _count(equation.bodies[0], [*given[:first], *carried], sizes, _NOTHING)
+    consts = given[first : first + second]
+    body = _count(equation.bodies[1], [*consts, *carried], sizes, _NOTHING)
+    return cond.plus(body)._replace(unknown_loops=1), 1
+
+
+Operations = Callable[[Program, Equation], int]
+"""How many operations an equation takes."""
+
+
+def _entries(program: Program, equation: Equation) -> int:
+    return math.prod(program.shapes[equation.results[0]])
+
+
+def _read(program: Program, equation: Equation) -> int:
+    return math.prod(program.shape(equation.operands[0]))
+
+
+def _free(program: Program, equation: Equation) -> int:
+    del program, equation
+    return 0
+
+
+def _product(program: Program, equation: Equation) -> int:
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    left = program.shape(equation.operands[0])
+    return 2 * _entries(program, equation) * math.prod(left[axis] for axis in contracted)
+
+
+def _convolution(program: Program, equation: Equation) -> int:
+    numbers: Any = equation.params["dimension_numbers"]
+    kernel = program.shape(equation.operands[1])
+    return 2 * _entries(program, equation) * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+
+
+def _windows(program: Program, equation: Equation) -> int:
+    return _entries(program, equation) * math.prod(equation.params["window_dimensions"])
+
+
+_EACH_ENTRY = (
+    "abs acos acosh add add_any asin asinh atan atan2 atanh cbrt ceil clamp cos cosh digamma div "
+    "erf erf_inv erfc exp exp2 expm1 floor integer_pow lgamma log log1p logistic max min mul neg "
+    "nextafter pow rem round rsqrt sign sin sinh sqrt square sub tan tanh"
+).split()
+_EACH_READ = (
+    "argmax argmin cumlogsumexp cummax cummin cumprod cumsum reduce_max reduce_min reduce_prod "
+    "reduce_sum"
+).split()
+_EACH_WINDOW = "reduce_window_max reduce_window_min reduce_window_sum".split()
+
+OPERATIONS: dict[str, Operations] = {
+    **dict.fromkeys(_EACH_ENTRY, _entries),
+    **dict.fromkeys(_EACH_READ, _read),
+    **dict.fromkeys(_EACH_WINDOW, _windows),
+    "dot_general": _product,
+    "conv_general_dilated": _convolution,
+}
+"""Of each primitive that is not free."""

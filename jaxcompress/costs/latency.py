@@ -1,0 +1,87 @@
+"""Milliseconds of one call."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.trees import PyTree
+
+
+class Latency(NamedTuple):
+    """How long a call takes.
+
+    Attributes:
+        median: milliseconds.
+        quartiles: the first and the third, milliseconds.
+        calls: how many were measured.
+        batch_size: first axis of the first input; 0 without inputs.
+        threads: cores that the process may use.
+        device: kind of the device.
+    """
+
+    median: float
+    quartiles: tuple[float, float]
+    calls: int
+    batch_size: int
+    threads: int
+    device: str
+
+
+def latency_ms(
+    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree, calls: int = 30, warm_up: int = 3
+) -> Latency:
+    """Measure `apply(params, *inputs)`, compiled by `jit_for_inference`.
+
+    Parameters and inputs are put on the device and a few calls are made before anything is
+    measured; each call ends when its results are there. Times of other machines, or of a busy one,
+    are not comparable: quote ratios of measurements that were taken in turn.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        params: arrays.
+        *inputs: arrays.
+        calls: how many to measure, at least 2.
+        warm_up: how many to make before, the first of which compiles; at least 1.
+
+    Raises:
+        ValueError: too few calls.
+    """
+    if calls < 2 or warm_up < 1:
+        raise ValueError(
+            f"calls: must be at least 2 after a warm_up of at least 1, got {calls} after {warm_up}."
+        )
+    compiled, given = jit_for_inference(apply), jax.device_put((params, *inputs))
+    for _ in range(warm_up):
+        jax.block_until_ready(compiled(*given))
+    times = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        jax.block_until_ready(compiled(*given))
+        times.append(1000 * (time.perf_counter() - started))
+    first, median, third = statistics.quantiles(times, n=4, method="inclusive")
+    return Latency(
+        median=median,
+        quartiles=(first, third),
+        calls=calls,
+        batch_size=_batch_size(inputs),
+        threads=_threads(),
+        device=jax.devices()[0].device_kind,
+    )
+
+
+def _batch_size(inputs: Any) -> int:
+    leaves = jax.tree.leaves(inputs)
+    shape = getattr(leaves[0], "shape", ()) if leaves else ()
+    return int(shape[0]) if shape else 0
+
+
+def _threads() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
