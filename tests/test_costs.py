@@ -40,6 +40,15 @@ def test_convolutions_by_hand(groups, stride, size):
     assert found.total == 2 * (2 * size * size * 12) * (3 * 3 * 4 // groups)
 
 
+def test_zeros_between_the_entries_are_not_multiplied():
+    def apply(kernel, x):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=numbers)
+
+    found = jc.flops(apply, zeros(4, 4, 8, 16), zeros(2, 16, 16, 8))
+    assert found.total == 2 * 2 * 16 * 16 * 8 * 16 * 16
+
+
 def test_products_with_a_batch_belong_to_no_parameter():
     def attend(p, x):
         q, k = x @ p["q"], x @ p["k"]

@@ -254,8 +254,7 @@ class Recurrent(nnx.Module):
         (
             Attending,
             np.ones((2, 4, 5), np.float32),
-            {"first": 12, "attention/query/kernel:1": 3, "attention/query/kernel:2": 8,
-             "attention/value": 8},
+            {"first": 12, "attention/query": 3},  # the widths of keys and values must be equal
         ),
         (Grouping, np.ones((1, 4, 4, 2), np.float32), {"first": 4, "grouped": 6, "up": 6}),
         (Recurrent, np.ones((2, 5), np.int32), {"embed": 6, "cell/cell/hf": 8}),
@@ -266,3 +265,69 @@ def test_nnx_layers_with_sizes_of_their_own_follow_their_arrays(build, x, sizes)
     params, stats = jax.eval_shape(net.init, jax.random.key(0))
     groups = jc.unit_groups(net.apply, params, stats, x)
     assert {group.name: group.size for group in groups} == sizes and not groups.note
+
+
+def shapes_of(**shapes):
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+
+def roll(p, x):
+    return jnp.roll(x @ p["a"], 2, -1) @ p["b"]
+
+
+def halves(p, x):
+    left, right = jnp.split(x @ p["a"], 2, -1)
+    return left @ p["u"] + right @ p["v"]
+
+
+def every_other(p, x):
+    y = x @ p["a"]
+    return y[:, ::2] @ p["u"] + y[:, 1::2] @ p["v"]
+
+
+def option_a(p, x):
+    y = x @ p["a"]
+    more = p["b"].shape[-1] - y.shape[-1]
+    y = jnp.pad(y, ((0, 0), (more // 2, more - more // 2))) + y @ p["b"]
+    return y @ p["c"]
+
+
+def counted(p, x):
+    y = x @ p["a"]
+    return (y * jnp.cumsum(jnp.ones_like(y), -1)) @ p["b"]
+
+
+def half_masked(p, x):
+    y = x @ p["a"]
+    half = y.shape[-1] // 2
+    mask = jnp.concatenate([jnp.ones(half), jnp.zeros(y.shape[-1] - half)])
+    return (y * mask) @ p["b"]
+
+
+def written_down(p, x):
+    return (x @ p["a"]).reshape(2, 4, 8).reshape(2, 32) @ p["b"]
+
+
+POSITIONS = {
+    "roll": (roll, shapes_of(a=(3, 6), b=(6, 2))),
+    "halves": (halves, shapes_of(a=(3, 8), u=(4, 2), v=(4, 2))),
+    "every other": (every_other, shapes_of(a=(3, 8), u=(4, 2), v=(4, 2))),
+    "option A": (option_a, shapes_of(a=(3, 4), b=(4, 9), c=(9, 2))),
+    "counted": (counted, shapes_of(a=(3, 6), b=(6, 2))),
+    "half masked": (half_masked, shapes_of(a=(3, 6), b=(6, 2))),
+    "written down": (written_down, shapes_of(a=(3, 32), b=(32, 2))),
+}
+
+
+@pytest.mark.parametrize("name", POSITIONS)
+def test_where_the_place_of_a_unit_matters_nothing_is_cut(name):
+    apply, params = POSITIONS[name]
+    groups = jc.unit_groups(apply, params, np.ones((2, 3), np.float32))
+    assert not groups.note
+    for group in groups:  # of option A, what is in the middle
+        assert name == "option A" and group.name == "a"
+
+
+@pytest.mark.parametrize("leaf", [np.float32(1), np.arange(3)])
+def test_parameters_without_units(leaf):
+    assert not jc.unit_groups(lambda p, x: x * p, leaf, np.ones((2, 3), np.float32)).names

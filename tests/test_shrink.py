@@ -274,3 +274,31 @@ def test_random_networks(network, convolutional):
     assert len(groups) and not groups.note
     with jax.disable_jit():
         assert jc.check_shrink(apply, params, groups, random_keep(groups, seed), x) <= 1e-4
+
+
+def test_layered_and_plain_units_side_by_side():
+    """Heads that are merged, joined with units of another kind, as in parallel blocks."""
+
+    def apply(p, x):
+        heads = (x @ p["q"]).reshape(2, 2, -1).reshape(2, -1)
+        return jnp.concatenate([heads, x @ p["c"]], -1) @ p["o"]
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    shapes = {"q": (3, 8), "c": (3, 4), "o": (12, 2)}
+    params = {n: jax.random.normal(k, s) for k, (n, s) in zip(keys, shapes.items(), strict=False)}
+    x = jax.random.normal(keys[3], (2, 3))
+    groups = jc.unit_groups(apply, params, x)
+    keep = {"c": np.array([False, True, True, True])}
+    assert jc.check_shrink(apply, params, groups, keep, x) < 1e-5
+
+
+def test_infinite_results_that_agree_are_no_difference():
+    def apply(p, x):
+        y = x @ p["a"] @ p["b"]
+        return jnp.where(jnp.arange(2) > 0, -jnp.inf, y)
+
+    params = {"a": np.ones((3, 4), "f"), "b": np.ones((4, 2), "f")}
+    x = np.ones((1, 3), "f")
+    groups = jc.unit_groups(apply, params, x)
+    keep = {"a": np.array([True, False, True, True])}
+    assert jc.check_shrink(apply, params, groups, keep, x) < 1e-6

@@ -35,7 +35,8 @@ def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flop
     """Count the floating-point operations of `apply(params, *inputs)` by tracing it.
 
     A multiplication and an addition are two: a product of `[m, k]` and `[k, n]` is `2 m k n`, a
-    convolution `2 * entries of the result * entries of the kernel for one output channel`. What
+    convolution `2 * entries of the result * entries of the kernel for one output channel` (padding
+    counts; the zeros that a transposed one puts in between do not). What
     works entry by entry counts one for each entry of its result (an exponential too), a reduction
     one for each entry it reads; moving, comparing and converting numbers is free. Scans count
     their bodies as often as they run, conditions their dearest branch.
@@ -166,7 +167,9 @@ def _product(program: Program, equation: Equation) -> int:
 def _convolution(program: Program, equation: Equation) -> int:
     numbers: Any = equation.params["dimension_numbers"]
     kernel = program.shape(equation.operands[1])
-    return 2 * _entries(program, equation) * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+    taps = math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+    # Of a transposed convolution's taps, all but one in as many meet the zeros put in between.
+    return 2 * _entries(program, equation) * taps // math.prod(equation.params["lhs_dilation"])
 
 
 def _windows(program: Program, equation: Equation) -> int:

@@ -29,9 +29,10 @@ def unit_groups(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
     channel, the norm's scale and offset behind it, the input channel of what reads it. Units that
     reach an input or an output stay, and so does what a primitive without a rule touches.
 
-    The function is traced again with one unit less of each group. Groups that its code does not
-    follow, because it has their size written down, stay too; where it follows none (Linen checks
-    shapes against its configuration), the table says so and holds what tracing alone has found.
+    The function is traced again with fewer units of the groups. Groups that its code does not
+    follow, because it has their size written down or has two lose equally many, stay too. Flax
+    Linen checks shapes against its configuration and follows nothing: then the table says so, and
+    holds what tracing alone has found.
 
     Args:
         apply: `apply(params, *inputs)` that returns arrays.
@@ -91,7 +92,7 @@ def _group(apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree
     trial = _Trial(apply, params, inputs, units, named.paths)
     good, complaint = trial.run(found)
     note = ""
-    if found and not good:
+    if found and not good and complaint.startswith(_CHECKED_BY_CONFIGURATION):
         units = trace_units(apply, params, inputs, part=False)
         found, alone = read_groups(units, named.paths)
         good = found
@@ -115,8 +116,11 @@ def _group(apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree
     )
 
 
+_CHECKED_BY_CONFIGURATION = "ScopeParamShapeError"  # Flax Linen's: modules are built anew
+
+
 class _Trial(NamedTuple):
-    """Traces a function with one unit less of some groups."""
+    """Traces a function with fewer units of some groups."""
 
     apply: Callable[..., PyTree]
     params: PyTree
@@ -157,10 +161,31 @@ class _Trial(NamedTuple):
         return more
 
     def complaint(self, groups: Sequence[Found]) -> str | None:
-        """Return what goes wrong with one unit less of each group, or None."""
+        """Return what goes wrong when units of each group go, or None.
+
+        The first unit of all groups, the last, and a half: where a unit stands must not matter.
+        Then a half of some groups and none of the others, so that for any two there is a trial
+        that cuts one alone: groups that must lose equally many are found out.
+        """
+        rng = np.random.default_rng(0)
+        halves = [rng.permutation(g.components)[: len(g.components) // 2] for g in groups]
+        every = range(len(groups))
+        trials = [
+            [groups[k].components[:1] for k in every],
+            [groups[k].components[-1:] for k in every],
+            halves,
+        ]
+        for bit in range(len(groups).bit_length() if len(groups) > 1 else 0):
+            trials.append([halves[k] for k in every if k >> bit & 1])
+        for trial in trials:
+            if trial and (found := self._trial(np.concatenate(trial))):
+                return found
+        return None
+
+    def _trial(self, components: np.ndarray) -> str | None:
         units = self.units
         out = np.zeros(units.solution.components, bool)
-        out[[group.components[0] for group in groups]] = True
+        out[components] = True
         removed = out[units.solution.component]
         shapes = {
             path: shape_left(units.walk.values[units.program.inputs[k]], removed)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.prune.find import trace_units
-from jaxcompress.prune.groups import UnitGroups
+from jaxcompress.prune.groups import Slice, UnitGroup, UnitGroups
+from jaxcompress.prune.patterns import read_groups
 from jaxcompress.trace.program import trace
 from jaxcompress.trace.silence import mismatch, run_silenced
 from jaxcompress.trace.walk import Units
@@ -182,8 +183,8 @@ def check_shrink(
 
     Returns:
         About 1e-6 for float32 if the cut is right; a deep net without training may lose digits,
-        which float64 parameters under `jax_enable_x64` give back. Infinity if anything is not
-        finite.
+        which float64 parameters under `jax_enable_x64` give back. Infinity if
+        a result has no finite number, or one that is finite on one side only.
 
     Raises:
         ValueError: the function does not run on the cut parameters, or does something else there.
@@ -230,21 +231,39 @@ def check_shrink(
 
 def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:
     """Return by node whether it goes."""
-    slot = {
-        (paths[leaf], axis): ids for (leaf, axis), ids in zip(units.slots, units.axes, strict=True)
-    }
+    found, _ = read_groups(units, paths)
+    components = {_places(group.slices): group.components for group in found}
     out = np.zeros(units.solution.components, bool)
     for name, chosen in keep.items():
         flags = _check_keep(groups, name, chosen)
-        for part in groups[name].slices:
-            ids = slot[part.path, part.axis]
-            for layer in ids:
-                nodes = np.where(layer >= 0, units.solution.component[layer], -1)
-                members = nodes[part.indices]
-                own = (members == members[:, :1]).all(axis=1) & (members[:, 0] >= 0)
-                if own.all():
-                    out[members[~flags, 0]] = True
+        known = components.get(_places(groups[name].slices))
+        if known is None:  # not what goes together here; what of it does is silenced
+            known = _members(units, groups[name], paths)
+        out[known[~flags].ravel()] = True
     return out[units.solution.component]
+
+
+def _members(units: Units, group: UnitGroup, paths: list[str]) -> np.ndarray:
+    """Return `[units, slices]` components that the slices of a group belong to, where there is one.
+
+    Those of other units stand in where a slice has none of its own.
+    """
+    slot = {
+        (paths[leaf], axis): ids for (leaf, axis), ids in zip(units.slots, units.axes, strict=True)
+    }
+    columns = []
+    for part in group.slices:
+        for layer in slot[part.path, part.axis]:
+            members = np.where(layer >= 0, units.solution.component[np.maximum(layer, 0)], -1)[
+                part.indices
+            ]
+            if (members == members[:, :1]).all() and (members[:, 0] >= 0).all():
+                columns.append(members[:, 0])
+    return np.stack(columns, axis=1) if columns else np.zeros((group.size, 0), int)
+
+
+def _places(slices: tuple[Slice, ...]) -> frozenset[tuple[str, int, bytes]]:
+    return frozenset((s.path, s.axis, np.asarray(s.indices, np.int64).tobytes()) for s in slices)
 
 
 def _relative(given: list[Any], wanted: list[Any]) -> float:
@@ -252,8 +271,11 @@ def _relative(given: list[Any], wanted: list[Any]) -> float:
     for a, b in zip(given, wanted, strict=True):
         wide = np.complex128 if jnp.issubdtype(b.dtype, jnp.complexfloating) else np.float64
         a, b = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
-        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        if not np.isfinite(b).any() and b.size:
             return float("inf")
-        difference = max(difference, float(np.abs(a - b).max(initial=0)))
-        largest = max(largest, float(np.abs(b).max(initial=0)))
+        same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinite masks of logits, for one
+        if not (np.isfinite(a[~same]).all() and np.isfinite(b[~same]).all()):
+            return float("inf")
+        difference = max(difference, float(np.abs(a[~same] - b[~same]).max(initial=0)))
+        largest = max(largest, float(np.abs(b[np.isfinite(b)]).max(initial=0)))
     return difference / largest if largest else (float("inf") if difference else 0.0)

@@ -24,9 +24,14 @@ def concatenate(step: Step) -> list[Value]:
 
 
 def join(ledger: Ledger, axes: Sequence[Axis]) -> Axis:
-    """Return axes end to end, each filled up to as many layers as the deepest."""
+    """Return axes end to end, each filled up to as many layers as the deepest.
+
+    Two that are the same all along, ones and zeros, are not the same when joined: they stay.
+    """
     deepest = max(map(len, axes))
     filler = ledger.code("concatenate")
+    if sum(bool((axis == UNIFORM).any()) for axis in axes) > 1:
+        axes = [np.where(axis == UNIFORM, filler, axis) for axis in axes]
     return np.concatenate(
         [np.pad(a, ((0, deepest - len(a)), (0, 0)), constant_values=filler) for a in axes], axis=1
     )

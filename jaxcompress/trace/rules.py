@@ -5,6 +5,7 @@ from functools import reduce
 from typing import NamedTuple
 
 from jaxcompress.trace.ledger import (
+    UNIFORM,
     Axis,
     Ledger,
     merge,
@@ -168,8 +169,14 @@ def cumulative(step: Step) -> list[Value]:
 
 
 def cumsum(step: Step) -> list[Value]:
-    """Hand all axes on: a removed entry adds nothing to those behind it."""
-    step.ledger.mark_reduced(step.operands[0][step.equation.params["axis"]])
+    """Hand all axes on: a removed entry adds nothing to those behind it.
+
+    What was the same all along the axis counts its entries afterwards, and must stay.
+    """
+    axis = step.operands[0][step.equation.params["axis"]]
+    if (axis == UNIFORM).any():
+        return cumulative(step)
+    step.ledger.mark_reduced(axis)
     return passing(step)
 
 

@@ -18,7 +18,9 @@ _NEUTRAL = {"reduce_prod": 1, "reduce_and": True}
 
 def gone(axis: Axis, removed: np.ndarray) -> np.ndarray:
     """Return `[n]` booleans: the entries that go when the nodes `removed` do."""
-    return np.any((axis >= 0) & removed[axis], axis=0)
+    if not removed.size:
+        return np.zeros(axis.shape[1], bool)
+    return np.any((axis >= 0) & removed[np.maximum(axis, 0)], axis=0)
 
 
 def shape_left(value: Value, removed: np.ndarray) -> tuple[int, ...]:
@@ -45,7 +47,7 @@ def mismatch(program: Program, walk: Walk, small: Program, removed: np.ndarray) 
                     f"{_text(shape_left(walk.values[before], removed))} are left of "
                     f"{_text(program.shapes[before])}"
                 )
-        found = _misplaced(full, cut, walk, removed)
+        found = _misplaced(full, cut, walk, small, removed)
         for own, body, other in zip(
             walk.bodies.get(number, []), full.bodies, cut.bodies, strict=False
         ):
@@ -64,26 +66,34 @@ def _fits(shape: tuple[int, ...], value: Value, removed: np.ndarray) -> bool:
     )
 
 
-def _misplaced(full: Equation, cut: Equation, walk: Walk, removed: np.ndarray) -> str | None:
-    """Check where slices begin and how much is padded in front."""
+def _misplaced(
+    full: Equation, cut: Equation, walk: Walk, small: Program, removed: np.ndarray
+) -> str | None:
+    """Check which entries slices take, and how much is padded in front."""
     if full.name not in ("slice", "pad") or isinstance(full.operands[0], Constant):
         return None
-    source, (result,) = walk.values[full.operands[0]], full.results
-    for k, axis in enumerate(source):
+    for k, axis in enumerate(walk.values[full.operands[0]]):
         if full.name == "slice":
-            (before, after), ids = (
-                (e.params["start_indices"][k] for e in (full, cut)),
-                axis,
-            )
-        else:
-            (before, after), ids = (
-                (e.params["padding_config"][k][0] for e in (full, cut)),
-                walk.values[result][k],
-            )
-        predicted = int(np.count_nonzero(~gone(ids[:, : max(before, 0)], removed)))
+            left = np.flatnonzero(~gone(axis, removed))
+            if len(left) != small.shape(cut.operands[0])[k]:
+                continue  # uniform entries, which follow
+            wanted = np.arange(axis.shape[1])[_taken(full, k)]
+            given = left[_taken(cut, k)]
+            if not np.array_equal(given, wanted[np.isin(wanted, left)]):
+                return "slice takes other entries than those that are left"
+            continue
+        before, after = (e.params["padding_config"][k][0] for e in (full, cut))
+        ids = walk.values[full.results[0]][k][:, : max(before, 0)]
+        predicted = int(np.count_nonzero(~gone(ids, removed)))
         if before > 0 and predicted != after:
-            return f"{full.name} starts at {after} where {predicted} are left before"
+            return f"pad starts at {after} where {predicted} are left before"
     return None
+
+
+def _taken(equation: Equation, axis: int) -> slice:
+    params = equation.params
+    stride = params["strides"][axis] if params["strides"] else 1
+    return slice(params["start_indices"][axis], params["limit_indices"][axis], stride)
 
 
 def _text(shape: tuple[int, ...]) -> str:
