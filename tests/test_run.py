@@ -142,7 +142,7 @@ def test_resuming_with_other_settings_is_refused(finished, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("stop_after", [3, 9])
+@pytest.mark.parametrize("stop_after", [pytest.param(3, marks=pytest.mark.slow), 9])
 def test_stopped_by_ctrl_c_it_goes_on_to_the_same_bytes(
     tmp_path, finished, monkeypatch, capsys, stop_after
 ):
@@ -213,6 +213,7 @@ def test_every_recipe_runs(tmp_path, recipe):
         assert rows["reloaded"]["distinct_weights"] <= 3 * 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["uniform", "entropy"])
 def test_other_quantizers_keep_their_promises(tmp_path, quantizer):
     assert tiny(tmp_path / "run", "--quantizer", quantizer, "--step", "0.4") == 0
@@ -226,6 +227,7 @@ def test_other_quantizers_keep_their_promises(tmp_path, quantizer):
     assert rows["shared + tuned"]["distinct_weights"] <= rows["shared"]["distinct_weights"]
 
 
+@pytest.mark.slow
 def test_a_step_that_leaves_nothing_still_ends_in_a_table(tmp_path):
     assert tiny(tmp_path / "run", "--quantizer", "entropy", "--step", "4") == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
