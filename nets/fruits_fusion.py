@@ -15,7 +15,7 @@ BRANCHES = ("picture", "texture", "edges", "shape", "colour")
 
 @dataclass(frozen=True, kw_only=True)
 class FruitsFusionConfig:
-    """Sizes of a FruitsFusionNet; the defaults make 2.2 million parameters.
+    """Sizes of a FruitsFusionNet; the defaults make 2.1 million parameters for 131 classes.
 
     Attributes:
         classes: number of logits.

@@ -120,7 +120,7 @@ MODELS: dict[str, Model] = {
         _fusion,
         _features,
         _maps_centred,
-        "FruitsFusionNet: picture, texture, edges, shape and colour; 2.2M parameters",
+        "FruitsFusionNet: picture, texture, edges, shape and colour; 2.14M parameters",
         data="fruits360",
         image_sizes=(48, *range(16, 48, 8), *range(56, 104, 8)),
         branches=BRANCHES,

@@ -39,10 +39,6 @@ class Prediction(NamedTuple):
     fault: str = ""
 
 
-def _dtype(leaf: Any) -> np.dtype:
-    return leaf.dtype
-
-
 class Predictor:
     """The network of a compressed file, ready for pictures.
 
@@ -102,3 +98,7 @@ class Predictor:
             return np.empty((0, len(self.classifier.classes)))
         inputs = self.classifier.inputs(np.stack(pictures))
         return softmax(self._logits(self._params, self._stats, inputs).astype(np.float64), axis=1)
+
+
+def _dtype(leaf: Any) -> np.dtype:
+    return leaf.dtype

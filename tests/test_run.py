@@ -497,15 +497,19 @@ def test_without_fruits360_there_is_rendered_fruit(isolated, monkeypatch, tmp_pa
     assert (metadata["data"], metadata["notice"]) == ("rendered_fruits", rendered.NOTICE)
 
 
-def test_ctrl_c_while_pictures_are_read(fruits, isolated, monkeypatch, tmp_path, capsys):
-    read = folders.read_picture
+def interrupt_first_call(monkeypatch, module, name):
+    function = getattr(module, name)
 
-    def interrupted(path, side):
+    def interrupted(*args):
         os.kill(os.getpid(), signal.SIGINT)
-        monkeypatch.setattr(folders, "read_picture", read)
-        return read(path, side)
+        monkeypatch.setattr(module, name, function)
+        return function(*args)
 
-    monkeypatch.setattr(folders, "read_picture", interrupted)
+    monkeypatch.setattr(module, name, interrupted)
+
+
+def test_ctrl_c_while_pictures_are_read(fruits, isolated, monkeypatch, tmp_path, capsys):
+    interrupt_first_call(monkeypatch, folders, "read_picture")
     out = tmp_path / "run"
     assert run.main([*fruits.words, "--out", str(out)]) == 130
     error = capsys.readouterr().err.splitlines()[-1]
@@ -516,14 +520,7 @@ def test_ctrl_c_while_pictures_are_read(fruits, isolated, monkeypatch, tmp_path,
 def test_ctrl_c_while_inputs_are_computed(fruits, isolated, monkeypatch, tmp_path, capsys):
     from pipelines import models
 
-    extract = models.extract
-
-    def interrupted(pictures, side):
-        os.kill(os.getpid(), signal.SIGINT)
-        monkeypatch.setattr(models, "extract", extract)
-        return extract(pictures, side)
-
-    monkeypatch.setattr(models, "extract", interrupted)
+    interrupt_first_call(monkeypatch, models, "extract")
     out = tmp_path / "run"
     words = [*fruits.words, "--out", str(out)]
     assert run.main(words) == 130

@@ -62,8 +62,7 @@ def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flop
         path: math.prod(program.shapes[value])
         for path, value in zip(paths, program.inputs, strict=False)
     }
-    counts = _Counts(Counter(), 0)
-    counts = _count(program, origins, sizes, counts)
+    counts = _count(program, origins, sizes)
     by_primitive: Counter[str] = Counter()
     by_path: Counter[str] = Counter()
     for (primitive, path), count in counts.operations.items():
@@ -88,12 +87,8 @@ class _Counts(NamedTuple):
         return _Counts(self.operations + more, self.unknown_loops + other.unknown_loops)
 
 
-_NOTHING = _Counts(Counter(), 0)
-
-
-def _count(
-    program: Program, origins: Sequence[Origin], sizes: Mapping[str, int], counts: _Counts
-) -> _Counts:
+def _count(program: Program, origins: Sequence[Origin], sizes: Mapping[str, int]) -> _Counts:
+    counts = _Counts(Counter(), 0)
     known: dict[int, Origin] = dict(zip(program.inputs, origins, strict=True))
     for equation in program.equations:
         given = [_origin(operand, known) for operand in equation.operands]
@@ -129,15 +124,15 @@ def _loop(
     """Return the operations of a loop's body or of the dearest branch, and how often they run."""
     name, params = equation.name, equation.params
     if name == "scan":
-        return _count(equation.bodies[0], given, sizes, _NOTHING), params["length"]
+        return _count(equation.bodies[0], given, sizes), params["length"]
     if name == "cond":
-        branches = [_count(body, given[1:], sizes, _NOTHING) for body in equation.bodies]
+        branches = [_count(body, given[1:], sizes) for body in equation.bodies]
         return max(branches, key=lambda counts: sum(counts.operations.values())), 1
     first, second = params["cond_nconsts"], params["body_nconsts"]
     carried = list(given[first + second :])
-    cond = _count(equation.bodies[0], [*given[:first], *carried], sizes, _NOTHING)
+    cond = _count(equation.bodies[0], [*given[:first], *carried], sizes)
     consts = given[first : first + second]
-    body = _count(equation.bodies[1], [*consts, *carried], sizes, _NOTHING)
+    body = _count(equation.bodies[1], [*consts, *carried], sizes)
     return cond.plus(body)._replace(unknown_loops=1), 1
 
 

@@ -140,7 +140,7 @@ class _Trial(NamedTuple):
         plain = [group for group in found if not group.layered]
         good = plain if plain and self.complaint(plain) is None else []
         kinds: dict[Any, list[Found]] = {}
-        for group in found[:] if not good else [g for g in found if g.layered]:
+        for group in [g for g in found if g.layered] if good else found:
             kinds.setdefault(group.kind, []).append(group)
         for _, groups in sorted(kinds.items()):
             good = good + self._followed(good, groups)

@@ -21,16 +21,12 @@ def _cut(loader: Callable[[Path | None, Progress | None], Dataset]) -> Loader:
 
     def load(data_dir: Path | None, progress: Progress | None, limit: int | None) -> Dataset:
         dataset = loader(data_dir, progress)
-        return dataset if limit is None else _limited(dataset, limit)
+        train = dataset.train
+        check_limit(limit, len(train), name=dataset.name)
+        kept = Split(images=train.images[:limit], labels=train.labels[:limit])
+        return dataclasses.replace(dataset, train=kept)
 
     return load
-
-
-def _limited(dataset: Dataset, limit: int) -> Dataset:
-    train = dataset.train
-    check_limit(limit, len(train), name=dataset.name)
-    kept = Split(images=train.images[:limit], labels=train.labels[:limit])
-    return dataclasses.replace(dataset, train=kept)
 
 
 DATASETS: dict[str, Loader] = {

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +45,12 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Create], None]) ->
             with FileLock(folder.with_suffix(".lock")):
                 arrays = _read(folder)  # another process may have been quicker
                 if arrays is None:
-                    _write(folder, identity, make)
-                    arrays = _read(folder)
+                    arrays = _mapped(folder, _write(folder, identity, make))
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be used as a cache ({error}); point the environment variable"
             " JAXCOMPRESS_DATA to a folder that can be written, with room for it"
         ) from error
-    if arrays is None:
-        raise DataError(f"{folder}: was damaged while it was written; try again")
     return arrays
 
 
@@ -65,13 +62,21 @@ def _read(folder: Path) -> dict[str, np.ndarray] | None:
         files = json.loads((folder / _INDEX).read_text())["files"]
         if any(_digest(folder / f"{name}.npy") != digest for name, digest in files.items()):
             return None
-        return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in files}
+        return _mapped(folder, files)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _write(folder: Path, key: Any, make: Callable[[Create], None]) -> None:
-    """Make the arrays in a folder beside, and rename it; under the lock."""
+def _mapped(folder: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
+
+
+def _write(folder: Path, key: Any, make: Callable[[Create], None]) -> dict[str, str]:
+    """Make the arrays in a folder beside, and rename it; under the lock.
+
+    Returns:
+        Their names and digests.
+    """
     partial = folder.with_suffix(".part")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     partial.mkdir()
@@ -89,6 +94,7 @@ def _write(folder: Path, key: Any, make: Callable[[Create], None]) -> None:
         (partial / _INDEX).write_text(json.dumps({"key": key, "files": files}, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+        return files
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
