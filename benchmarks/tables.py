@@ -4,48 +4,27 @@ python -m benchmarks.tables           # rewrite README.md
 python -m benchmarks.tables --check   # exit 1 if it would change
 """
 
-import json
 import re
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import RESULTS
+from benchmarks.markdown import footnote, markdown, recorded, spread
+from benchmarks.structured_tables import (
+    structured_accuracy,
+    structured_latency,
+    structured_tracing,
+)
 
 README = Path(__file__).parent.parent / "README.md"
 
 
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Return mean and range of several seeds."""
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    three = (statistics.mean(values), min(values), max(values))
-    mean, low, high = (f"{value:.{digits}f}" for value in three)
-    return f"{mean} ({low} to {high})"
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table, the first column to the left and the others to the right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
-
-
-def footnote(record: dict[str, Any], more: str = "") -> list[str]:
-    """Return what a reader needs to repeat the figures."""
-    seeds = ", ".join(map(str, record["seeds"]))
-    return [
-        "",
-        f"`{record['command']}`: {record['hardware']}; jax {record['versions']['jax']}, "
-        f"numpy {record['versions']['numpy']}; seeds {seeds}.{more}",
-    ]
-
-
 def pipeline(name: str) -> list[str]:
     """Return one row for each sparsity and quantizer: accuracy, control, bytes."""
-    record = json.loads((RESULTS / f"{name}.json").read_text())
+    record = recorded(name)
 
     def setting(run: dict[str, Any]) -> tuple[float, str]:
         fineness = f"step {run['step']}" if run["step"] else f"k = {run['clusters']}"
@@ -83,7 +62,7 @@ def pipeline(name: str) -> list[str]:
 
 def sizes(name: str) -> list[str]:
     """Return how far each layout is from the bound, and its speed where that was measured."""
-    record = json.loads((RESULTS / f"{name}.json").read_text())
+    record = recorded(name)
     speeds = {(row["net"], row["sparsity"]): row for row in record["figures"]["speed"]}
     rows = []
     for row in record["figures"]["sizes"]:
@@ -105,7 +84,7 @@ def sizes(name: str) -> list[str]:
 
 def transformer(name: str) -> list[str]:
     """Return one row for each setting of `jaxcompress pack`."""
-    record = json.loads((RESULTS / f"{name}.json").read_text())
+    record = recorded(name)
     rows = [
         [
             f"`{row['options']}`",
@@ -124,7 +103,7 @@ def transformer(name: str) -> list[str]:
 
 def core(name: str) -> list[str]:
     """Return the ratios of the core to its peers."""
-    record = json.loads((RESULTS / f"{name}.json").read_text())
+    record = recorded(name)
     figures = record["figures"]
     rows = [
         [
@@ -166,7 +145,7 @@ def core(name: str) -> list[str]:
 
 def quantizers(name: str) -> list[str]:
     """Return the size of each quantizer against K-Means, and what that does to test accuracy."""
-    record = json.loads((RESULTS / f"{name}.json").read_text())
+    record = recorded(name)
 
     def network(row: dict[str, Any]) -> tuple[str, float]:
         return row["net"], row["sparsity"]
@@ -194,7 +173,7 @@ def quantizers(name: str) -> list[str]:
 
 def ablation(name: str) -> list[str]:
     """Return one row for each choice of branches, against all of them."""
-    record = json.loads((RESULTS / f"{name}.json").read_text())
+    record = recorded(name)
 
     def percent(rows: list[dict[str, Any]]) -> list[float]:
         return [100 * row["accuracy"] for row in rows]
@@ -216,7 +195,7 @@ def ablation(name: str) -> list[str]:
 
 def features(name: str) -> list[str]:
     """Return how many pictures of 100x100 pixels a core does in a second."""
-    record = json.loads((RESULTS / f"{name}.json").read_text())
+    record = recorded(name)
     speeds = record["figures"]["pictures_per_cpu_second"]
     rows = [[kind, f"{speed:,}"] for kind, speed in speeds.items()]
     return markdown(["feature", "pictures a CPU-second"], rows) + footnote(record)
@@ -226,6 +205,9 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "pipeline_fashion_mnist": pipeline,
     "pipeline_digits": pipeline,
     "pipeline_rendered_fruits": pipeline,
+    "structured_accuracy": structured_accuracy,
+    "structured_latency": structured_latency,
+    "structured_tracing": structured_tracing,
     "ablation": ablation,
     "features": features,
     "sizes": sizes,

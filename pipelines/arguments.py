@@ -11,11 +11,13 @@ from pipelines.models import MODELS
 from pipelines.quantizers import QUANTIZERS
 from pipelines.recipes import RECIPES
 from pipelines.settings import (
+    DEFAULT_CHANNELS,
     DEFAULT_CLUSTERS,
     DEFAULT_EPOCHS,
     DEFAULT_QUANTIZER,
     DEFAULT_SPARSITY,
     DEFAULT_STEP,
+    LARGEST_CUT,
     Settings,
 )
 
@@ -26,7 +28,7 @@ models:
 {chr(10).join(f"  {name:14} {model.summary}" for name, model in MODELS.items())}
 
 recipes:
-{chr(10).join(f"  {name:14} {recipe.summary}" for name, recipe in RECIPES.items())}
+{chr(10).join(f"  {name:17} {recipe.summary}" for name, recipe in RECIPES.items())}
 
 quantizers:
 {chr(10).join(f"  {name:14} {quantizer.summary}" for name, quantizer in QUANTIZERS.items())}
@@ -92,6 +94,32 @@ def parser() -> argparse.ArgumentParser:
         f"weights but zeros ({DEFAULT_STEP})",
     )
     what.add_argument(
+        "--channels",
+        type=float,
+        metavar="S",
+        help="fraction of the channels of every layer (units of every group) to cut out, in [0, 1) "
+        f"({DEFAULT_CHANNELS})",
+    )
+    what.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="rounds of cutting and fine-tuning; 1 cuts all at once (as many as cut at most "
+        f"{LARGEST_CUT:.0%} of the channels each)",
+    )
+    what.add_argument(
+        "--round-to",
+        type=int,
+        metavar="N",
+        help="leave multiples of N channels, where a layer has as many; 16 suits processors (1)",
+    )
+    what.add_argument(
+        "--group-lasso",
+        type=float,
+        metavar="L",
+        help="before the cuts, train with a penalty on the norms of channels that grows to L",
+    )
+    what.add_argument(
         "--control",
         action="store_true",
         help="also train the dense network for as many extra steps, and report it",
@@ -133,7 +161,8 @@ def parser() -> argparse.ArgumentParser:
         "--finetune-epochs",
         type=int,
         metavar="N",
-        help="passes of fine-tuning after pruning; after sharing a third of that",
+        help="passes of fine-tuning after pruning, shared out among rounds of cutting; after "
+        "sharing a third of that",
     )
     training.add_argument(
         "--batch-size",

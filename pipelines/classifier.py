@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcompress.checks import check_fits
+from jaxcompress.trees import named_leaves
 from nets.functional import Net, Params, Stats
 from pipelines.models import MODELS, Inputs, Model, Shape
 
@@ -54,6 +56,35 @@ class Classifier:
     def view(self, inputs: Inputs) -> Any:
         """Return inputs as the floats that the network takes, on the device."""
         return self._model.view(inputs)
+
+    def check(self, params: Params, stats: Stats) -> None:
+        """Refuse arrays that this network does not run on; units may be cut out of them.
+
+        Raises:
+            ValueError: other leaves, other dtypes, or sizes that no cut could have left.
+        """
+        given, like = named_leaves((params, stats)), named_leaves(self.blank())
+        if given.paths != like.paths:
+            check_fits("file", (params, stats), "the network", self.blank())
+        if jax.tree.structure((params, stats)) != jax.tree.structure(self.blank()):
+            raise ValueError("other containers than the network's")
+        for path, mine, full in zip(like.paths, given.leaves, like.leaves, strict=True):
+            fits = len(mine.shape) == len(full.shape) and all(
+                0 < size <= most for size, most in zip(mine.shape, full.shape, strict=True)
+            )
+            if not fits or mine.dtype != full.dtype:
+                raise ValueError(
+                    f"{path}: must be {full.dtype} of at most {full.shape}, got {mine.dtype} of "
+                    f"{mine.shape}"
+                )
+        picture = np.zeros((1, self.picture_size, self.picture_size, 3), np.uint8)
+        found = jax.eval_shape(self.apply, params, stats, self.inputs(picture))
+        if found.shape != (1, len(self.classes)):
+            raise ValueError(f"gives {found.shape[1:]} logits for {len(self.classes)} classes")
+
+    def apply(self, params: Params, stats: Stats, inputs: Inputs) -> jax.Array:
+        """Return logits, as JAX can trace it."""
+        return self.net.apply(params, stats, self.view(inputs))
 
     @property
     def _model(self) -> Model:

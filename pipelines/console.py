@@ -20,7 +20,7 @@ from rich.table import Table
 Update = Callable[[int, Callable[[], str]], None]
 """`update(steps done, note)`; `note()` is called only when it will be shown."""
 
-_PLAIN_WIDTH = 100
+_PLAIN_WIDTH = 120
 _BAR_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 

@@ -14,27 +14,32 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
+from nets.functional import Params
 from pipelines.checkpoints import Checkpoints
 from pipelines.classifier import Classifier
 from pipelines.console import Console
 from pipelines.data import Dataset
 from pipelines.data.augment import unchanged
 from pipelines.examples import Prepared, prepare
-from pipelines.recipes import RECIPES, with_control
+from pipelines.models import Inputs
+from pipelines.recipes import stages_of
 from pipelines.settings import Plan
 from pipelines.stages import Facts, Stage, Work
 from pipelines.train import (
     Position,
     Tick,
     TrainState,
+    batches_of,
     batches_per_epoch,
     fit,
     make_logits,
     make_step,
+    make_update,
     score,
 )
 
 _SAVE_INTERVAL_S = 5.0
+_CALIBRATION = 4096  # images that running statistics are estimated on
 
 
 class Interrupted(Exception):
@@ -56,6 +61,9 @@ class Row:
     sparsity: float
     distinct_weights: int
     size_bytes: int
+    flops: int
+    latency_ms: float
+    peak_bytes: int | None
     seconds: float
     facts: Facts = dataclasses.field(default_factory=dict)
 
@@ -85,7 +93,7 @@ class Job:
         self.plan = plan
         self.folder = folder
         self.console = console
-        self.stages = _stages(plan)
+        self.stages = stages_of(plan)
         self.classifier = Classifier(
             model=plan.model,
             classes=dataset.classes,
@@ -102,6 +110,7 @@ class Job:
         self._logits = make_logits(self._net, self.classifier.view)
         self._dataset = dataset
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
+        self._measured: dict[tuple[tuple[int, ...], ...], dict[str, Any]] = {}
         # Where the run stands: what the stage in progress started from, and how far its fit is.
         self._index = 0
         self.rows: list[Row] = []
@@ -135,6 +144,25 @@ class Job:
     def logits(self, work: Work) -> np.ndarray:
         """Return the logits on the validation images."""
         return self._logits(work.params, work.stats, self._data.validation.inputs)
+
+    def sample(self, count: int) -> Inputs:
+        """Return inputs of the first so many training images."""
+        return jax.tree.map(lambda rows: rows[:count], self._data.train.inputs)
+
+    def apply(self, tree: Params, inputs: Inputs) -> jax.Array:
+        """Return the logits of `{"params": ..., "stats": ...}`, traceable by JAX."""
+        return self.classifier.apply(tree["params"], tree.get("stats", {}), inputs)
+
+    def recalibrated(self, work: Work) -> Work:
+        """Return `work` with running statistics estimated anew on training images."""
+        if not work.stats:
+            return work
+        update = make_update(self._net, self.classifier.view)
+        batches = batches_of(self._data.train, self.plan.batch_size, _CALIBRATION)
+        stats = work.stats
+        for batch in batches:
+            stats = update(work.params, stats, batch)
+        return work._replace(stats=stats)
 
     def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> Work:
         """Return `work` after training.
@@ -226,9 +254,23 @@ class Job:
             sparsity=jc.measure_sparsity(work.params),
             distinct_weights=jc.count_distinct(work.params),
             size_bytes=stage.write(self, self.folder / stage.file, work),
+            **self._costs(work),
             seconds=time.monotonic() - self._began,
             facts=facts,
         )
+
+    def _costs(self, work: Work) -> dict[str, Any]:
+        """Return what one picture costs; measured once for each architecture."""
+        tree = {"params": work.params, "stats": work.stats}
+        sizes = tuple(leaf.shape for leaf in jax.tree.leaves(tree))
+        if sizes not in self._measured:
+            apply, picture = self.apply, self.sample(1)  # one function, compiled once
+            self._measured[sizes] = {
+                "flops": jc.flops(apply, tree, picture).total,
+                "latency_ms": jc.latency_ms(apply, tree, picture).median,
+                "peak_bytes": jc.peak_bytes(apply, tree, picture),
+            }
+        return self._measured[sizes]
 
     def _save_is_due(self) -> bool:
         """Return whether more would be lost to a kill than a checkpoint costs."""
@@ -265,11 +307,6 @@ class Job:
 
 def _note(tick: Tick) -> str:
     return f"loss {float(tick.loss):.3f} accuracy {float(tick.accuracy):.1%}"
-
-
-def _stages(plan: Plan) -> tuple[Stage, ...]:
-    recipe = RECIPES[plan.recipe]
-    return with_control(recipe) if plan.control else recipe.stages
 
 
 def _copied(tree: Any) -> Any:

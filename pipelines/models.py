@@ -11,6 +11,7 @@ import numpy as np
 from nets.fruits_fusion import BRANCHES, FruitsFusionConfig, FruitsFusionNet
 from nets.functional import Net, functional
 from nets.lenet import LeNet5, LeNet300
+from nets.resnet import ResNet, ResNetConfig
 from nets.small_cifar import WIDE, SmallCifarConfig, SmallCIFARNet
 from pipelines.features import VECTOR_SIZES, extract
 from pipelines.resize import resized
@@ -99,6 +100,10 @@ def _small_cifar(config: Callable[[int], SmallCifarConfig]) -> Callable[[Shape],
     return build
 
 
+def _resnet(shape: Shape) -> Net:
+    return functional(lambda rngs: ResNet(ResNetConfig(classes=shape.classes), rngs=rngs))
+
+
 def _lenet(module: Callable[..., Any]) -> Callable[[Shape], Net]:
     return lambda shape: functional(lambda rngs: module(shape.classes, rngs=rngs))
 
@@ -125,6 +130,7 @@ MODELS: dict[str, Model] = {
         image_sizes=(48, *range(16, 48, 8), *range(56, 104, 8)),
         branches=BRANCHES,
     ),
+    "resnet20": Model(_resnet, resized, centred, "ResNet-20, 272k parameters"),
     "lenet-300-100": Model(_lenet(LeNet300), resized, grey_28, "267k parameters, dense"),
     "lenet-5": Model(_lenet(LeNet5), resized, grey_28, "431k parameters"),
 }

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from scipy.special import softmax
 
 import jaxcompress as jc
-from jaxcompress.checks import check_fits
 from pipelines.classifier import Classifier
 from pipelines.data.dataset import DataError
 from pipelines.data.pictures import Unreadable, read_picture
@@ -55,12 +54,9 @@ class Predictor:
         tree = jc.load(weights)
         try:
             self.classifier = Classifier.from_metadata(jc.inspect(weights)["metadata"])
-            blank = self.classifier.blank()
             self._params, self._stats = tree["params"], tree.get("stats", {})
+            self.classifier.check(self._params, self._stats)
             found = self._params, self._stats
-            check_fits("file", found, "the network", blank)
-            if jax.tree.map(_dtype, found) != jax.tree.map(_dtype, blank):
-                raise ValueError("other containers or dtypes than the network's")
             if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
                 raise ValueError("numbers that are not finite")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -98,7 +94,3 @@ class Predictor:
             return np.empty((0, len(self.classifier.classes)))
         inputs = self.classifier.inputs(np.stack(pictures))
         return softmax(self._logits(self._params, self._stats, inputs).astype(np.float64), axis=1)
-
-
-def _dtype(leaf: Any) -> np.dtype:
-    return leaf.dtype

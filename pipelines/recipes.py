@@ -1,11 +1,12 @@
 """Recipes: which stages, in which order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
-from pipelines import stages
+from pipelines import cutting, stages
 from pipelines.models import MODELS
-from pipelines.settings import Plan, Uses
+from pipelines.settings import CUTTING, PRUNING, SHARING, Plan, Uses
 from pipelines.stages import BASELINE, COMPRESSED, Run, Stage, pruned_epochs, shared_epochs
 
 
@@ -14,21 +15,13 @@ class Recipe(NamedTuple):
 
     Attributes:
         summary: one line for `--help`.
-        stages: from training to the compressed file and back.
+        flags: the settings that it has a use for, of those that not every recipe has.
+        stages: from the plan to the stages, from training to the compressed file and back.
     """
 
     summary: str
-    stages: tuple[Stage, ...]
-
-    @property
-    def prunes(self) -> bool:
-        """Whether any stage removes weights."""
-        return any(stage in self.stages for stage in _PRUNINGS)
-
-    @property
-    def shares(self) -> bool:
-        """Whether any stage shares weights."""
-        return _SHARE in self.stages
+    flags: tuple[str, ...]
+    stages: Callable[[Plan], tuple[Stage, ...]]
 
 
 def _packed(name: str, run: Run, file: str, **more: Callable[[Plan], int]) -> Stage:
@@ -42,7 +35,6 @@ _PRUNE_RANDOMLY = _packed("pruned at random", stages.prune_randomly, "pruned")
 _PRUNE_GRADUALLY = _packed(
     "pruned gradually", stages.prune_gradually, "pruned", extra_epochs=pruned_epochs
 )
-_PRUNINGS = (_PRUNE, _PRUNE_RANDOMLY, _PRUNE_GRADUALLY)
 _TUNE_PRUNED = _packed(
     "pruned + tuned", stages.tune_pruned, "pruned_tuned", extra_epochs=pruned_epochs
 )
@@ -51,26 +43,56 @@ _TUNE_SHARED = _packed(
     "shared + tuned", stages.tune_shared, "shared_tuned", extra_epochs=shared_epochs
 )
 
+_PRUNED = (_PRUNE, _TUNE_PRUNED)
+_SHARED = (_SHARE, _TUNE_SHARED)
+_CUT = cutting.rounds(cutting.by_magnitude)
+_CUT_RANDOMLY = cutting.rounds(cutting.at_random)
+
+
+def _between(*parts: Stage | Callable[[Plan], Sequence[Stage]]) -> Callable[..., tuple[Stage, ...]]:
+    """Return the stages between training and reloading; some depend on the plan."""
+
+    def stages(plan: Plan) -> tuple[Stage, ...]:
+        between = [[part] if isinstance(part, Stage) else part(plan) for part in parts]
+        return (_TRAIN, *chain(*between), _RELOAD)
+
+    return stages
+
+
 RECIPES: dict[str, Recipe] = {
     "prune+share": Recipe(
         "prune by magnitude, fine-tune, share weights, fine-tune",
-        (_TRAIN, _PRUNE, _TUNE_PRUNED, _SHARE, _TUNE_SHARED, _RELOAD),
+        PRUNING + SHARING,
+        _between(*_PRUNED, *_SHARED),
     ),
     "gradual+share": Recipe(
         "prune gradually while training, share weights, fine-tune",
-        (_TRAIN, _PRUNE_GRADUALLY, _SHARE, _TUNE_SHARED, _RELOAD),
+        PRUNING + SHARING,
+        _between(_PRUNE_GRADUALLY, *_SHARED),
     ),
     "random+share": Recipe(
         "prune+share with a random mask: the control of pruning",
-        (_TRAIN, _PRUNE_RANDOMLY, _TUNE_PRUNED, _SHARE, _TUNE_SHARED, _RELOAD),
+        PRUNING + SHARING,
+        _between(_PRUNE_RANDOMLY, _TUNE_PRUNED, *_SHARED),
     ),
     "prune": Recipe(
-        "prune by magnitude, fine-tune; float values stay",
-        (_TRAIN, _PRUNE, _TUNE_PRUNED, _RELOAD),
+        "prune by magnitude, fine-tune; float values stay", PRUNING, _between(*_PRUNED)
     ),
-    "share": Recipe(
-        "share weights, fine-tune; no weight is removed",
-        (_TRAIN, _SHARE, _TUNE_SHARED, _RELOAD),
+    "share": Recipe("share weights, fine-tune; no weight is removed", SHARING, _between(*_SHARED)),
+    "structured": Recipe(
+        "cut channels out by L1 norm and fine-tune, in rounds: smaller and faster",
+        CUTTING,
+        _between(_CUT),
+    ),
+    "structured+shared": Recipe(
+        "structured, then prune+share on what is left",
+        CUTTING + PRUNING + SHARING,
+        _between(_CUT, *_PRUNED, *_SHARED),
+    ),
+    "structured-random": Recipe(
+        "structured with channels chosen at random: the control of pruning",
+        CUTTING,
+        _between(_CUT_RANDOMLY),
     ),
 }
 
@@ -78,16 +100,26 @@ RECIPES: dict[str, Recipe] = {
 def uses(recipe: str, model: str) -> Uses:
     """Return what a recipe and a model have a use for."""
     way, network = RECIPES[recipe], MODELS[model]
-    return Uses(way.prunes, way.shares, network.image_sizes, network.branches)
+    return Uses(way.flags, network.image_sizes, network.branches)
 
 
-def with_control(recipe: Recipe) -> tuple[Stage, ...]:
-    """Return the stages, and the dense network trained for as many extra steps."""
+def stages_of(plan: Plan) -> tuple[Stage, ...]:
+    """Return the stages of a plan, and its controls if it asks for them.
 
-    def extra_epochs(plan: Plan) -> int:
-        return sum(stage.extra_epochs(plan) for stage in recipe.stages)
+    They are the dense network, trained on for as many extra epochs, and where units are cut out a
+    network of the sizes that are left, trained from scratch for all epochs.
+    """
+    between = RECIPES[plan.recipe].stages(plan)
+    if not plan.control:
+        return between
 
-    control = Stage(
-        "control", stages.train_on(extra_epochs), stages.write_plain, "stages/control.npz"
-    )
-    return (*recipe.stages, control)
+    def extra(plan: Plan) -> int:
+        return sum(stage.extra_epochs(plan) for stage in between)
+
+    dense = stages.train_on(extra)
+    control = [Stage("control", dense, stages.write_plain, "stages/control.npz")]
+    if plan.steps:
+        small = cutting.from_scratch(lambda plan: plan.epochs + extra(plan))
+        file = "stages/from_scratch.npz"
+        control.append(Stage("small from scratch", small, stages.write_plain, file))
+    return (*between, *control)

@@ -8,11 +8,13 @@ from typing import Any
 import jax
 from rich.table import Table
 
+from jaxcompress.costs.latency import threads
 from pipelines.data import Dataset
 from pipelines.job import Row
 from pipelines.settings import Plan
 
 SCHEMA_VERSION = 1
+_COLUMNS = ("accuracy", "sparsity", "distinct", "bytes", "ratio", "MFLOP", "ms", "MB", "seconds")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax-checkpoint")
 
 
@@ -45,19 +47,24 @@ def results(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
         "seconds": sum(row.seconds for row in rows),
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in _PACKAGES},
-        "device": {"kind": jax.devices()[0].device_kind, "platform": jax.default_backend()},
+        "device": {"kind": jax.devices()[0].device_kind, "platform": jax.default_backend()}
+        | {"threads": threads()},
     }
 
 
 def table(plan: Plan, dataset: Dataset, rows: list[Row]) -> Table:
     """Return the table that a run ends with, one row a stage."""
     title = f"{plan.model} on {dataset.name}, seed {plan.seed}, recipe {plan.recipe}"
-    caption = "Accuracy on the test images; sparsity and distinct weights over the kernels."
+    caption = (
+        "Accuracy on the test images; sparsity and distinct weights over the kernels. Of one "
+        f"picture: operations, milliseconds (median, {threads()} threads) and memory of a dense "
+        "network of these sizes."
+    )
     if dataset.notice:
         caption = f"{dataset.notice}\n{caption}"
     shown = Table(title=title, caption=caption)
     shown.add_column("stage", no_wrap=True)
-    for heading in ("accuracy", "sparsity", "distinct", "bytes", "ratio", "seconds"):
+    for heading in _COLUMNS:
         shown.add_column(heading, justify="right", no_wrap=True)
     baseline = rows[0].size_bytes
     for row in rows:
@@ -68,6 +75,9 @@ def table(plan: Plan, dataset: Dataset, rows: list[Row]) -> Table:
             f"{row.distinct_weights:,}",
             f"{row.size_bytes:,}",
             f"{baseline / row.size_bytes:.2f}x",
+            f"{row.flops / 1e6:,.1f}",
+            f"{row.latency_ms:.2f}",
+            "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.2f}",
             f"{row.seconds:.1f}",
         )
     return shown

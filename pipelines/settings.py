@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxcompress.checks import check_sparsity
 from jaxcompress.cluster import check_clusters
+from jaxcompress.prune.units import check_share
 from pipelines.quantizers import QUANTIZERS
 
 
@@ -27,6 +28,7 @@ DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS = 0.9, "entropy", 16
 # On Fashion-MNIST's validation images at sparsities of 50 and 90 %, fine-tuned (one seed, 20 000
 # training images), entropy stayed within 0.2 points of 16 clusters up to 0.7, uniform within 0.35.
 DEFAULT_STEP = 0.6
+DEFAULT_CHANNELS, LARGEST_CUT = 0.5, 0.2
 DEFAULT_LAYOUT = "entropy"
 FINEST_STEP, COARSEST_STEP = 0.01, 4.0
 DEFAULT_EPOCHS = {
@@ -40,18 +42,22 @@ DEFAULT_EPOCHS = {
 }
 
 
+PRUNING = ("sparsity",)
+SHARING = ("quantizer", "clusters", "step")
+CUTTING = ("channels", "steps", "round_to", "group_lasso")
+"""Settings that only some recipes have a use for."""
+
+
 class Uses(NamedTuple):
     """What the chosen recipe and model have a use for.
 
     Attributes:
-        prunes: whether the recipe removes weights.
-        shares: whether it shares them.
+        flags: those of `PRUNING`, `SHARING` and `CUTTING` that the recipe has a use for.
         image_sizes: of images the model can be built for, the default first.
         branches: the inputs it can fuse; empty for a model that sees the picture alone.
     """
 
-    prunes: bool
-    shares: bool
+    flags: tuple[str, ...]
     image_sizes: tuple[int, ...]
     branches: tuple[str, ...]
 
@@ -73,6 +79,13 @@ class Settings:
             has a use for it.
         step: distance of shared values in the largest layer, in root mean squares of all non-zero
             weights; None takes the default where the quantizer has a use for it.
+        channels: fraction of the units of each group to cut out, in [0, 1); None takes the
+            default where the recipe cuts.
+        steps: rounds of cutting and fine-tuning; None takes as many as cut at most a fifth each.
+        round_to: what stays of a group is a multiple of this, where it has as many units; None
+            rounds nothing.
+        group_lasso: strength of the penalty on the norms of units in a training before the cuts;
+            None trains none.
         image_size: height and width of the images the network is fed, in pixels; None takes the
             model's default.
         branches: the inputs the network fuses; None for all.
@@ -95,6 +108,10 @@ class Settings:
     quantizer: str | None = None
     clusters: int | None = None
     step: float | None = None
+    channels: float | None = None
+    steps: int | None = None
+    round_to: int | None = None
+    group_lasso: float | None = None
     image_size: int | None = None
     branches: tuple[str, ...] | None = None
     epochs: int | None = None
@@ -116,6 +133,7 @@ class Settings:
         self._check_sizes(uses)
         try:
             check_sparsity("--sparsity", self.sparsity or 0.0)
+            check_share("--channels", self.channels or 0.0)
             check_clusters(DEFAULT_CLUSTERS if self.clusters is None else self.clusters)
         except (TypeError, ValueError) as error:
             raise SettingsError(str(error).replace("clusters: k", "--clusters:")) from None
@@ -126,6 +144,8 @@ class Settings:
                 f"{DEFAULT_STEP} is usual."
             )
         for flag, value in (
+            ("--steps", self.steps),
+            ("--round-to", self.round_to),
             ("--epochs", self.epochs),
             ("--finetune-epochs", self.finetune_epochs),
             ("--batch-size", self.batch_size),
@@ -133,8 +153,12 @@ class Settings:
         ):
             if value is not None and value < 1:
                 raise SettingsError(f"{flag}: must be at least 1, got {value}.")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise SettingsError(f"--lr: must be above 0, got {self.lr}; 0.001 is usual.")
+        for flag, value, usual in (
+            ("--lr", self.lr, "0.001"),
+            ("--group-lasso", self.group_lasso, "0.0001"),
+        ):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise SettingsError(f"{flag}: must be above 0, got {value}; {usual} is usual.")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"--seed: must be in 0 to {2**32 - 1}, got {self.seed}.")
 
@@ -160,14 +184,13 @@ class Settings:
         name = self.chosen_quantizer()
         parameters = sorted({quantizer.parameter for quantizer in QUANTIZERS.values()})
         for flag, used, user in (
-            ("sparsity", uses.prunes, "recipe"),
-            ("quantizer", uses.shares, "recipe"),
-            *((flag, uses.shares, "recipe") for flag in parameters),
+            *((flag, flag in uses.flags, "recipe") for flag in PRUNING + SHARING + CUTTING),
             ("branches", bool(uses.branches), f"model {self.model}"),
             *((f, f == QUANTIZERS[name].parameter, f"quantizer {name}") for f in parameters),
         ):
             if getattr(self, flag) is not None and not used:
-                raise SettingsError(f"--{flag}: the {user} has no use for it; leave it out.")
+                written = flag.replace("_", "-")
+                raise SettingsError(f"--{written}: the {user} has no use for it; leave it out.")
 
     def plan(self, uses: Uses, *, data: str, train_size: int) -> "Plan":
         """Return the settings with the defaults of recipe, model and dataset filled in.
@@ -182,18 +205,25 @@ class Settings:
             )
         default = DEFAULT_EPOCHS[data]
         sparsity = DEFAULT_SPARSITY if self.sparsity is None else self.sparsity
-        quantizer = self.chosen_quantizer() if uses.shares else None
+        quantizer = self.chosen_quantizer() if "quantizer" in uses.flags else None
         parameter = QUANTIZERS[quantizer].parameter if quantizer else None
         clusters = DEFAULT_CLUSTERS if self.clusters is None else self.clusters
         step = DEFAULT_STEP if self.step is None else self.step
+        cuts = "channels" in uses.flags
+        channels = DEFAULT_CHANNELS if self.channels is None else self.channels
+        enough = max(math.ceil(round(channels / LARGEST_CUT, 9)), 1)
         return Plan(
             model=self.model,
             data=data,
             recipe=self.recipe,
-            sparsity=sparsity if uses.prunes else 0.0,
+            sparsity=sparsity if "sparsity" in uses.flags else 0.0,
             quantizer=quantizer,
             clusters=clusters if parameter == "clusters" else 0,
             step=step if parameter == "step" else 0.0,
+            channels=channels if cuts else 0.0,
+            steps=(self.steps or enough) if cuts else 0,
+            round_to=self.round_to or 1,
+            group_lasso=self.group_lasso or 0.0,
             image_size=self.image_size or uses.image_sizes[0],
             branches=tuple(b for b in uses.branches if b in (self.branches or uses.branches)),
             epochs=self.epochs or default.train,
@@ -220,6 +250,10 @@ class Plan:
         clusters: values a layer may use beside zero; 0 where nothing has a use for it.
         step: distance of shared values in the largest layer, in root mean squares of all non-zero
             weights; 0 where nothing has a use for it.
+        channels: fraction of the units of each group to cut out; 0 where the recipe cuts nothing.
+        steps: rounds of cutting and fine-tuning; 0 where the recipe cuts nothing.
+        round_to: what stays of a group is a multiple of this, where it has as many units.
+        group_lasso: strength of the penalty before the cuts; 0 for none.
         image_size: height and width of the images the network is fed, in pixels.
         branches: the inputs it fuses; empty for a network that sees the picture alone.
         epochs: passes of the first training.
@@ -239,6 +273,10 @@ class Plan:
     quantizer: str | None
     clusters: int
     step: float
+    channels: float
+    steps: int
+    round_to: int
+    group_lasso: float
     image_size: int
     branches: tuple[str, ...]
     epochs: int

@@ -12,11 +12,11 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.artifact.atomic import write_atomically
-from jaxcompress.checks import check_fits
 from jaxcompress.trees import named_leaves
 from nets.functional import Params, Stats
 from pipelines.classifier import Classifier
 from pipelines.folder import FolderError
+from pipelines.models import Inputs
 from pipelines.nested import nested
 from pipelines.quantizers import QUANTIZERS
 from pipelines.settings import DEFAULT_QUANTIZER, Plan
@@ -65,6 +65,18 @@ class Trainer(Protocol):
         """Return the logits on the validation images."""
         ...
 
+    def sample(self, count: int) -> Inputs:
+        """Return inputs of the first so many training images."""
+        ...
+
+    def apply(self, tree: Params, inputs: Inputs) -> Any:
+        """Return the logits of `{"params": ..., "stats": ...}`, traceable by JAX."""
+        ...
+
+    def recalibrated(self, work: Work) -> Work:
+        """Return `work` with running statistics estimated anew on training images."""
+        ...
+
 
 def _none(plan: Plan) -> int:
     del plan
@@ -105,7 +117,7 @@ def train(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train the dense network from scratch."""
     del work
     epochs = job.plan.epochs
-    return job.fit(job.fresh(), _adamw(job, epochs), epochs=epochs), {}
+    return job.fit(job.fresh(), adamw(job, epochs), epochs=epochs), {}
 
 
 def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -124,7 +136,7 @@ def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:
     epochs = pruned_epochs(job.plan)
     steps = job.steps(epochs)
     tx = optax.chain(
-        _adamw(job, epochs),
+        adamw(job, epochs),
         jc.gradual_pruning(
             job.plan.sparsity,
             begin=0,
@@ -148,7 +160,7 @@ def share(job: Trainer, work: Work) -> tuple[Work, Facts]:
 def tune_pruned(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train on with the mask held."""
     epochs = pruned_epochs(job.plan)
-    tx = optax.chain(_adamw(job, epochs), jc.hold_mask(work.mask))
+    tx = optax.chain(adamw(job, epochs), jc.hold_mask(work.mask))
     return job.fit(work, tx, epochs=epochs), {}
 
 
@@ -166,7 +178,7 @@ def train_on(extra_epochs: Callable[[Plan], int]) -> Run:
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         epochs = extra_epochs(job.plan)
         work = read_plain(job.folder / BASELINE)
-        return job.fit(work, _adamw(job, epochs), epochs=epochs), {}
+        return job.fit(work, adamw(job, epochs), epochs=epochs), {}
 
     return run
 
@@ -181,7 +193,7 @@ def shared_epochs(plan: Plan) -> int:
     return max(plan.finetune_epochs // 3, 1)
 
 
-def _adamw(job: Trainer, epochs: int) -> optax.GradientTransformation:
+def adamw(job: Trainer, epochs: int) -> optax.GradientTransformation:
     """Return the optimizer of everything that is not shared, at one peak rate for all stages.
 
     On Fashion-MNIST's validation images (one seed) a half of the rate for the pruned net, and a
@@ -192,24 +204,15 @@ def _adamw(job: Trainer, epochs: int) -> optax.GradientTransformation:
 
 
 def reload(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Write the compressed file, load it into a blank network and compare the logits."""
+    """Write the compressed file, run the network on it and compare the logits."""
     before = job.logits(work)
     write_compressed(job, job.folder / COMPRESSED, work)
     tree = jc.load(job.folder / COMPRESSED)
-    blank = job.fresh()
-    loaded = Work(into(blank.params, tree["params"]), into(blank.stats, tree.get("stats", {})))
+    params, stats = tree["params"], tree.get("stats", {})
+    job.classifier.check(params, stats)
+    loaded = Work(params, stats)
     exact = job.logits(loaded).tobytes() == before.tobytes()
     return loaded._replace(mask=work.mask, shared=work.shared), {"exact": exact}
-
-
-def into(blank: Params, loaded: Params) -> Params:
-    """Return `loaded` in the place of `blank`.
-
-    Raises:
-        ValueError: it does not fit, naming the leaf.
-    """
-    check_fits("file", loaded, "the network", blank)
-    return jax.tree.map(lambda old, new: new.astype(old.dtype), blank, loaded)
 
 
 def _masked(work: Work, mask: Params) -> Work:

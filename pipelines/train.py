@@ -86,6 +86,17 @@ def make_step(
     return jit(step, donate_argnums=0)
 
 
+def make_update(net: Net, view: View) -> Callable[[Params, Stats, Inputs], Stats]:
+    """Return the compiled `(params, stats, inputs) -> stats` that a training step does too."""
+    return jit(lambda params, stats, inputs: net.apply_training(params, stats, view(inputs))[1])
+
+
+def batches_of(data: Examples, batch_size: int, most: int) -> Iterator[Inputs]:
+    """Yield the inputs of the first full batches, of at most so many images, at least one."""
+    for start in range(0, max(min(len(data), most) // batch_size, 1) * batch_size, batch_size):
+        yield jax.tree.map(lambda rows: rows[start : start + batch_size], data.inputs)  # noqa: B023
+
+
 def batches_per_epoch(size: int, batch_size: int) -> int:
     """Return how many full batches an epoch has; what is left over waits for the next shuffle."""
     return size // batch_size

@@ -50,6 +50,7 @@ def test_results_have_the_documented_fields(finished):
     for row in results["stages"]:
         assert 0 < row["accuracy"] <= 1 and row["loss"] > 0 and row["seconds"] > 0
         assert row["size_bytes"] > 0 and 0 <= row["sparsity"] < 1
+        assert row["flops"] > 2 * 266_000 and row["latency_ms"] > 0 and row["peak_bytes"] > 266_000
     assert results["reload_exact"] is True
     assert results["ratio"] == results["baseline_bytes"] / results["compressed_bytes"] > 20
     assert results["train_images"] == 256 and results["test_images"] == 540
@@ -387,6 +388,7 @@ def test_help_is_a_page(capsys):
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     flags = "model data data-dir sparsity quantizer clusters step epochs finetune-epochs batch-size"
+    flags += " channels steps round-to group-lasso"
     for flag in [
         *flags.split(),
         "lr",

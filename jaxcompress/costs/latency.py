@@ -69,7 +69,7 @@ def latency_ms(
         quartiles=(first, third),
         calls=calls,
         batch_size=_batch_size(inputs),
-        threads=_threads(),
+        threads=threads(),
         device=jax.devices()[0].device_kind,
     )
 
@@ -80,7 +80,8 @@ def _batch_size(inputs: Any) -> int:
     return int(shape[0]) if shape else 0
 
 
-def _threads() -> int:
+def threads() -> int:
+    """Return how many cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux

@@ -1,0 +1,231 @@
+"""Structured pruning: how fast it traces, how fast the result runs, and what accuracy that costs.
+
+    python -m benchmarks.structured accuracy --seeds 0 1     # Fashion-MNIST, ResNet-20
+    taskset -c 0 python -m benchmarks.structured latency tracing
+
+Accuracy: every row is what `python run.py --model resnet20 --data fashion_mnist --recipe R
+--channels C --steps N` gives with the epochs and images below. Runs of a seed share their baseline.
+Rows are written after each run, beside those that are there.
+"""
+
+import argparse
+import importlib
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import jaxcompress as jc
+from benchmarks.pipeline import run
+from benchmarks.record import merge, write
+from benchmarks.timing import interleaved, ratio
+from jaxcompress.compiled import jit_for_inference
+from pipelines.data import load
+from pipelines.data.dataset import Dataset
+from pipelines.models import MODELS, Shape
+from pipelines.recipes import stages_of, uses
+from pipelines.settings import Plan, Settings
+
+MODEL, DATA = "resnet20", "fashion_mnist"
+IMAGES, EPOCHS, FINETUNE_EPOCHS = 12_000, 6, 4
+REDUCTIONS = (2.1, 5.0)
+METHODS = {
+    "L1, in rounds": ("structured", None),
+    "L1, at once": ("structured", 1),
+    "random, at once": ("structured-random", 1),
+}
+CONTROLLED = "L1, in rounds"
+"""The run of each reduction that has the controls, which are the same for all."""
+
+
+class Subject(NamedTuple):
+    """A network to cut.
+
+    Attributes:
+        apply: `apply(tree, images)`.
+        tree: its parameters and statistics, newly initialised.
+        groups: its units.
+    """
+
+    apply: Callable[[Any, Any], Any]
+    tree: dict[str, Any]
+    groups: jc.UnitGroups
+
+    def cut(self, share: float) -> dict[str, Any]:
+        """Return the tree without that share of the units of each group."""
+        keep = jc.choose_units(self.groups, self.tree, share)
+        return jc.shrink(self.tree, self.groups, keep)
+
+    def flops(self, tree: dict[str, Any]) -> int:
+        """Return the operations of one image."""
+        return jc.flops(self.apply, tree, images(1)).total
+
+
+def subject(model: str) -> Subject:
+    """Return a network of `run.py`, untrained: values change neither operations nor speed."""
+    net = MODELS[model].build(Shape(classes=10, image_size=32))
+    params, stats = net.init(jax.random.key(0))
+    view = MODELS[model].view
+    tree = {"params": params, "stats": stats}
+
+    def apply(tree: dict[str, Any], x: Any) -> Any:
+        return net.apply(tree["params"], tree["stats"], view(x))
+
+    return Subject(apply, tree, jc.unit_groups(apply, tree, images(1)))
+
+
+def images(count: int) -> np.ndarray:
+    """Return noise of the shape of images."""
+    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
+
+
+def share_for(reduction: float) -> float:
+    """Return the smallest share, in hundredths, that divides the operations by `reduction`."""
+    net = subject(MODEL)
+    full = net.flops(net.tree)
+    shares = (k / 100 for k in range(1, 100))
+    return next(share for share in shares if full >= reduction * net.flops(net.cut(share)))
+
+
+def accuracy(seeds: list[int]) -> None:
+    """Train, cut and fine-tune, for each seed, reduction and method."""
+    dataset = load(DATA, limit=IMAGES)
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as temporary:
+            _one_seed(dataset, seed, Path(temporary))
+
+
+def _one_seed(dataset: Dataset, seed: int, folder: Path) -> None:
+    trained = folder / "trained"
+    for reduction in REDUCTIONS:
+        share = share_for(reduction)
+        for method, (recipe, steps) in METHODS.items():
+            settings = Settings(
+                model=MODEL,
+                data=DATA,
+                recipe=recipe,
+                channels=share,
+                steps=steps,
+                epochs=EPOCHS,
+                finetune_epochs=FINETUNE_EPOCHS,
+                limit=IMAGES,
+                seed=seed,
+                control=method == CONTROLLED,
+            )
+            used = uses(recipe, MODEL)
+            settings.check(used)
+            plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
+            if not trained.exists():
+                run(plan, dataset, trained, stop_before=stages_of(plan)[1].name)
+            of_run = Path(shutil.copytree(trained, folder / f"{reduction}-{method}"))
+            rows = {row.name: row for row in run(plan, dataset, of_run)}
+            merge(
+                "structured_accuracy",
+                _figure(plan, method, reduction, rows),
+                key=lambda row: (row["reduction"], list(METHODS).index(row["method"]), row["seed"]),
+                command=_command,
+            )
+
+
+def _figure(plan: Plan, method: str, reduction: float, rows: dict[str, Any]) -> dict[str, Any]:
+    after_cut = [row for name, row in rows.items() if name.startswith("cut") and "+" not in name]
+    return {
+        "reduction": reduction,
+        "method": method,
+        "seed": plan.seed,
+        "channels": plan.channels,
+        "rounds": plan.steps,
+        "images": plan.limit,
+        "epochs": plan.epochs,
+        "finetune_epochs": plan.finetune_epochs,
+        "times_fewer_flops": round(rows["baseline"].flops / rows["reloaded"].flops, 3),
+        "ratio_bytes": round(rows["baseline"].size_bytes / rows["reloaded"].size_bytes, 3),
+        "silenced_difference": max(row.facts["silenced_difference"] for row in after_cut),
+        "accuracy": {name: row.accuracy for name, row in rows.items()},
+        "validation": {name: row.validation_accuracy for name, row in rows.items()},
+        "seconds": round(sum(row.seconds for row in rows.values()), 1),
+    }
+
+
+def _command(figures: list[dict[str, Any]]) -> str:
+    seeds = " ".join(map(str, sorted({row["seed"] for row in figures})))
+    return f"python -m benchmarks.structured accuracy --seeds {seeds}"
+
+
+def latency(seeds: list[int]) -> None:
+    """Time networks with all, half and a quarter of the channels in turn."""
+    del seeds
+    figures = []
+    for model in ("cifar-wide", "resnet20"):
+        net = subject(model)
+        trees = {"full": net.tree, "half": net.cut(0.5), "quarter": net.cut(0.75)}
+        for batch in (1, 64):
+            compiled, x = jit_for_inference(net.apply), jax.device_put(images(batch))
+            peers = {
+                name: lambda tree=tree: jax.block_until_ready(compiled(tree, x))  # noqa: B023
+                for name, tree in jax.device_put(trees).items()
+            }
+            seconds = interleaved(peers, 200 if batch == 1 else 30)
+            figures.append(
+                {
+                    "model": model,
+                    "batch": batch,
+                    **{f"times_full_{n}": ratio(seconds, n, "full") for n in ("half", "quarter")},
+                    "flops_full": net.flops(trees["full"]),
+                    "flops_half": net.flops(trees["half"]),
+                    "flops_quarter": net.flops(trees["quarter"]),
+                }
+            )
+    write("structured_latency", seeds=[0], figures=figures)
+
+
+def tracing(seeds: list[int]) -> None:
+    """Time how long groups are looked for in well-known networks at full size."""
+    del seeds
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    known = importlib.import_module("full_size_nets").FULL_SIZE
+    figures = []
+    for name, build in known.items():
+        apply, params, inputs, groups = build()
+        peers = {
+            "groups": lambda: jc.unit_groups(apply, params, inputs),  # noqa: B023
+            "jaxpr": lambda: jax.make_jaxpr(lambda p, x: apply(p, x))(params, inputs),  # noqa: B023
+        }
+        seconds = interleaved(peers, 5, time.process_time)
+        figures.append(
+            {
+                "network": name,
+                "groups": groups,
+                "cpu_seconds": round(statistics.median(seconds["groups"]), 3),
+                "times_make_jaxpr": ratio(seconds, "groups", "jaxpr"),
+            }
+        )
+    write("structured_tracing", seeds=[0], figures=figures)
+
+
+PARTS: dict[str, Callable[[list[int]], None]] = {
+    "accuracy": accuracy,
+    "latency": latency,
+    "tracing": tracing,
+}
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    arguments = parser.parse_args()
+    for part in arguments.parts:
+        PARTS[part](arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The stages of structured pruning: rounds of cutting units out and fine-tuning what is left."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+import jaxcompress as jc
+from jaxcompress.prune.unit_scores import UnitScore
+from pipelines.settings import Plan
+from pipelines.stages import Facts, Run, Stage, Trainer, Work, adamw, write_compressed
+
+TRACED = 2  # pictures; how many does not change which units go together
+PROVED = 8
+
+ChooseScore = Callable[[Plan, int], UnitScore]
+"""From the plan and the number of a round to how units are scored."""
+
+
+def by_magnitude(plan: Plan, number: int) -> UnitScore:
+    """Return the score of the classic recipe: the sum of what a unit's weights amount to."""
+    del plan, number
+    return jc.l1_score
+
+
+def at_random(plan: Plan, number: int) -> UnitScore:
+    """Return a score that ignores the weights: the control of pruning."""
+    return jc.random_unit_score(jax.random.fold_in(jax.random.key(plan.seed), number))
+
+
+def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
+    """Return the stages of all rounds, `plan.steps` of them, as a function of the plan."""
+
+    def stages(plan: Plan) -> Sequence[Stage]:
+        result = []
+        if plan.group_lasso:
+            result.append(_stage("regularized", regularize, lambda plan: plan.finetune_epochs))
+        for number in range(1, plan.steps + 1):
+            name = f"cut {number}/{plan.steps}" if plan.steps > 1 else "cut"
+            epochs = _epochs(number)
+            result.append(_stage(name, cut(number, score)))
+            result.append(_stage(f"{name} + tuned", tune(epochs), epochs))
+        return result
+
+    return stages
+
+
+def _stage(name: str, run: Run, epochs: Callable[[Plan], int] = lambda plan: 0) -> Stage:
+    file = name.replace(" + ", "_").replace(" ", "_").replace("/", "_of_")
+    return Stage(name, run, write_compressed, f"stages/{file}.npz", epochs)
+
+
+def _epochs(number: int) -> Callable[[Plan], int]:
+    """Return how long a round is fine-tuned: all share what there is, at least one epoch each."""
+
+    def epochs(plan: Plan) -> int:
+        total, steps = plan.finetune_epochs, plan.steps
+        return max(total * number // steps - total * (number - 1) // steps, 1)
+
+    return epochs
+
+
+def cut(number: int, score: ChooseScore) -> Run:
+    """Return the stage that cuts units until `channels * number / steps` of the first are gone."""
+
+    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
+        plan, x = job.plan, job.sample(TRACED)
+        whole = _sizes(jc.unit_groups(job.apply, _tree(*job.classifier.blank()), x))
+        tree = _tree(work.params, work.stats)
+        groups = jc.unit_groups(job.apply, tree, x)
+        gone = plan.channels * number / plan.steps
+        share = {
+            name: max(1 - max(round((1 - gone) * whole[name]), 1) / size, 0.0)
+            for name, size in _sizes(groups).items()
+        }
+        chosen = score(plan, number)
+        keep = jc.choose_units(groups, tree, share, score=chosen, round_to=plan.round_to)
+        small = jc.shrink(tree, groups, keep)
+        difference = jc.check_shrink(job.apply, tree, groups, keep, job.sample(PROVED))
+        result = work._replace(params=small["params"], stats=small.get("stats", {}))
+        left = {name: [whole[name], int(np.sum(stay))] for name, stay in keep.items()}
+        facts = {"units": left, "silenced_difference": difference}
+        return job.recalibrated(result), facts
+
+    return run
+
+
+def from_scratch(epochs: Callable[[Plan], int]) -> Run:
+    """Return the control of all cutting: a network of the sizes that are left, trained anew."""
+
+    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
+        del work
+        small, facts = cut(job.plan.steps, at_random)(job, job.fresh())
+        count = epochs(job.plan)
+        return job.fit(small, adamw(job, count), epochs=count), facts
+
+    return run
+
+
+def tune(epochs: Callable[[Plan], int]) -> Run:
+    """Return the stage that trains what is left, all of it."""
+
+    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
+        count = epochs(job.plan)
+        return job.fit(work, adamw(job, count), epochs=count), {}
+
+    return run
+
+
+def regularize(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Train on with a penalty on the norms of units that grows from nothing."""
+    epochs, plan = job.plan.finetune_epochs, job.plan
+    groups = jc.unit_groups(job.apply, _tree(work.params, work.stats), job.sample(TRACED))
+
+    def penalty(params: Any) -> jax.Array:
+        return jc.group_lasso(_tree(params, work.stats), groups)
+
+    growing = optax.linear_schedule(0.0, plan.group_lasso, job.steps(epochs))
+    tx = optax.chain(jc.add_penalty(penalty, growing), adamw(job, epochs))
+    return job.fit(work, tx, epochs=epochs), {}
+
+
+def _tree(params: Any, stats: Any) -> dict[str, Any]:
+    return {"params": params} | ({"stats": stats} if stats else {})
+
+
+def _sizes(groups: jc.UnitGroups) -> dict[str, int]:
+    return {group.name: group.size for group in groups}
