@@ -28,6 +28,7 @@ from jaxcompress.prune.unit_scores import (
 )
 from jaxcompress.prune.units import (
     across_groups,
+    by_flops,
     by_parameters,
     by_units,
     choose_units,
@@ -42,6 +43,7 @@ __all__ = [
     "UnitGroups",
     "across_groups",
     "apply_mask",
+    "by_flops",
     "by_parameters",
     "by_units",
     "check_shrink",
