@@ -18,7 +18,7 @@ from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
 from jaxcompress.leaves import Clustered, Sparse, dense, sparse, update_codebooks
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
 from jaxcompress.oneshot import compress
-from jaxcompress.optim import current_mask, gradual_pruning, hold_mask, share_centroids
+from jaxcompress.optim import add_penalty, current_mask, gradual_pruning, hold_mask, share_centroids
 from jaxcompress.prune import (
     FrozenAxis,
     Slice,
@@ -36,6 +36,7 @@ from jaxcompress.prune import (
     erk_sparsities,
     geometric_median_score,
     global_mask,
+    group_lasso,
     l1_score,
     l2_score,
     layerwise_mask,
@@ -70,6 +71,7 @@ __all__ = [
     "UnitGroup",
     "UnitGroups",
     "across_groups",
+    "add_penalty",
     "apply_mask",
     "by_flops",
     "by_parameters",
@@ -90,6 +92,7 @@ __all__ = [
     "flops",
     "geometric_median_score",
     "global_mask",
+    "group_lasso",
     "gradual_pruning",
     "high_rate_weight",
     "hold_mask",

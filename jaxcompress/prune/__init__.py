@@ -11,6 +11,7 @@ from jaxcompress.prune.masks import (
     nm_mask,
     random_mask,
 )
+from jaxcompress.prune.penalties import group_lasso
 from jaxcompress.prune.scores import Score, magnitude, random_score
 from jaxcompress.prune.shrink import check_shrink, shrink
 from jaxcompress.prune.unit_scores import (
@@ -53,6 +54,7 @@ __all__ = [
     "erk_sparsities",
     "geometric_median_score",
     "global_mask",
+    "group_lasso",
     "l1_score",
     "l2_score",
     "layerwise_mask",
