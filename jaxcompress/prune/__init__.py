@@ -12,6 +12,7 @@ from jaxcompress.prune.masks import (
     random_mask,
 )
 from jaxcompress.prune.penalties import group_lasso
+from jaxcompress.prune.recalibrate import recalibrate
 from jaxcompress.prune.scores import Score, magnitude, random_score
 from jaxcompress.prune.shrink import check_shrink, shrink
 from jaxcompress.prune.unit_scores import (
@@ -65,6 +66,7 @@ __all__ = [
     "random_mask",
     "random_score",
     "random_unit_score",
+    "recalibrate",
     "shrink",
     "summed",
     "taylor_score",
