@@ -1,5 +1,6 @@
 """What goes: weights by masks from scores; whole units by groups, found by tracing, cut out."""
 
+from jaxcompress.prune.activations import activation_score, mean_magnitude, nonzero_share
 from jaxcompress.prune.find import unit_groups
 from jaxcompress.prune.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
 from jaxcompress.prune.masks import (
@@ -43,6 +44,7 @@ __all__ = [
     "Slice",
     "UnitGroup",
     "UnitGroups",
+    "activation_score",
     "across_groups",
     "apply_mask",
     "by_flops",
@@ -61,7 +63,9 @@ __all__ = [
     "layerwise_mask",
     "magnitude",
     "magnitude_mask",
+    "mean_magnitude",
     "nm_mask",
+    "nonzero_share",
     "norm_scale_score",
     "random_mask",
     "random_score",

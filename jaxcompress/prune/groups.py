@@ -30,6 +30,11 @@ class Slice(NamedTuple):
     indices: np.ndarray
 
 
+def places(slices: Sequence[Slice]) -> frozenset[tuple[str, int, bytes]]:
+    """Return what tells groups apart: where their units lie, in any order of the slices."""
+    return frozenset((s.path, s.axis, np.asarray(s.indices, np.int64).tobytes()) for s in slices)
+
+
 @dataclass(frozen=True, kw_only=True)
 class UnitGroup:
     """Units that look alike: each has the same number of indices in the same axes.

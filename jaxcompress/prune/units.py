@@ -121,7 +121,8 @@ def choose_units(
         params: the parameters that they were found for.
         share: of the units to remove, in [0, 1); or one for each group by name, the others stay.
         score: `l1_score`, `l2_score`, `taylor_score(gradients)`, `norm_scale_score()`,
-            `geometric_median_score`, `random_unit_score(key)`, or `summed` of a score of weights.
+            `geometric_median_score`, `activation_score(apply, x)`, `random_unit_score(key)`, or
+            `summed` of a score of weights.
         normalize: `divide_by_mean`, `divide_by_max` or `unnormalized`; matters across groups only.
         spread: `within_groups` or `across_groups`.
         measure: what the share is of, across groups: `by_units`, `by_parameters`, `by_flops`.
