@@ -85,6 +85,19 @@ def test_the_dearest_branch_counts_and_loops_of_unknown_length_are_named():
     assert found.by_primitive["mul"] == 4
 
 
+def test_loops_in_loops_multiply():
+    def apply(p, x):
+        def turn(h, _):
+            h = lax.cond(h[0, 0] > 0, lambda h: h @ p["w"], lambda h: h, h)
+            return lax.while_loop(lambda h: h[0, 0] < 1, lambda h: h @ p["w"], h), None
+
+        return lax.scan(turn, x, None, length=3)[0]
+
+    found = jc.flops(apply, {"w": zeros(4, 4)}, zeros(1, 4))
+    assert found.by_path["w"] == 3 * 2 * (2 * 4 * 4)
+    assert found.unknown_loops == 1
+
+
 def test_a_max_pool_and_a_reduction():
     def apply(p, x):
         pooled = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")

@@ -6,8 +6,10 @@ from pathlib import Path
 PAGE = (Path(__file__).parent.parent / "docs" / "groups.md").read_text()
 
 
-def test_the_worked_example_prints_what_the_page_shows(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    (shown,) = re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL)
-    exec(code, {})
-    assert capsys.readouterr().out == shown
+def test_the_examples_print_what_the_page_shows(capsys):
+    names = {}
+    examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert len(examples) == PAGE.count("```python") == 2
+    for code, shown in examples:
+        exec(code, names)
+        assert capsys.readouterr().out == shown

@@ -44,12 +44,12 @@ def test_values_do_not_matter_only_shapes():
 def test_the_table():
     apply, params, inputs = make("mlp")
     assert str(jc.unit_groups(apply, params, *inputs)).splitlines() == [
-        "group  units  parameters a unit  goes with a unit: path:axis x indices",
-        "a          6                 10  a/w:1, a/b:0, b/w:0",
-        "b          5                 10  b/w:1, b/b:0, c/w:0",
+        "group  units  parameters a unit  FLOPs a unit  goes with a unit: path:axis x indices",
+        "a          6                 10            38  a/w:1, a/b:0, b/w:0",
+        "b          5                 10            38  b/w:1, b/b:0, c/w:0",
         "",
-        "stays                            a/w:0  [an input]",
-        "stays                            c/b:0, c/w:1  [an output]",
+        "stays                                          a/w:0  [an input]",
+        "stays                                          c/b:0, c/w:1  [an output]",
     ]
 
 

@@ -114,6 +114,40 @@ def test_by_parameters_counts_what_a_unit_carries():
     assert removed(keep) == {"a": 2, "b": 0}  # 22 of 94, nearer to a quarter than 33
 
 
+def test_the_operations_of_a_unit_by_hand():
+    def apply(p, x):
+        x = jax.nn.relu(x @ p["in"] + p["bias"])
+        return (x + x @ p["square"]) @ p["out"]
+
+    shapes = {"in": (3, 8), "bias": (8,), "square": (8, 8), "out": (8, 2)}
+    params = {path: np.ones(shape, "f") for path, shape in shapes.items()}
+    (group,) = jc.unit_groups(apply, params, np.ones((5, 3), "f"))
+    # 15 of the 64 entries of the square go with a unit: its row and column, their crossing once.
+    assert group.flops == 2 * 5 * 3 + 5 + 2 * 5 * 15 + 2 * 5 * 2
+    assert group.parameters == 3 + 1 + 15 + 2
+
+
+def test_by_flops_counts_where_the_pictures_are_large():
+    def apply(p, x):
+        y = jnp.einsum("nsi,ij->nsj", x, p["a"])
+        return jnp.einsum("nsj,jk->nsk", y, p["b"]).mean(1) @ p["c"]
+
+    params = {"a": np.ones((1, 4)), "b": np.ones((4, 4)), "c": np.ones((4, 35))}
+    groups = jc.unit_groups(apply, params, np.ones((1, 10, 1)))
+    assert [group.flops for group in groups] == [100, 150]
+    assert [group.parameters for group in groups] == [5, 39]
+    scores = {"a": np.arange(4.0), "b": np.arange(4.0) + 10}
+    keep = {
+        measure: jc.choose_units(
+            groups, params, 0.3, score=lambda g, p: scores, normalize=jc.unnormalized,
+            spread=jc.across_groups, measure=measure,
+        )
+        for measure in (jc.by_flops, jc.by_parameters)
+    }  # fmt: skip
+    assert removed(keep[jc.by_flops]) == {"a": 3, "b": 0}  # 300 of 1000
+    assert removed(keep[jc.by_parameters]) == {"a": 3, "b": 1}  # 54 of 176, the nearest to 52.8
+
+
 def test_a_cap_holds_within_groups():
     groups, params = chain(2, 10, 2)
     assert removed(jc.choose_units(groups, params, 0.8, most=0.3)) == {"a": 3}

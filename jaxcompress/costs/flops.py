@@ -55,40 +55,55 @@ def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flop
         >>> flops(apply, {"kernel": np.ones((3, 4)), "bias": np.ones(4)}, np.ones((5, 3)))[:3]
         (140, {'dot_general': 120, 'add': 20}, {'kernel': 120, 'bias': 20})
     """
-    paths = named_leaves(params).paths
-    program = trace(apply, params, *inputs)
+    return count_flops(trace(apply, params, *inputs), named_leaves(params).paths)
+
+
+def count_flops(program: Program, paths: Sequence[str]) -> Flops:
+    """Count the floating-point operations of a function that is traced already, as `flops` does.
+
+    Args:
+        program: from `trace`.
+        paths: of its first inputs, the parameters.
+    """
     origins: list[Origin] = [*paths, *[None] * (len(program.inputs) - len(paths))]
     sizes = {
         path: math.prod(program.shapes[value])
         for path, value in zip(paths, program.inputs, strict=False)
     }
-    counts = _count(program, origins, sizes)
+    counts = _Counts(Counter(), Counter())
+    _count(counts, 1, program, origins, sizes)
     by_primitive: Counter[str] = Counter()
     by_path: Counter[str] = Counter()
     for (primitive, path), count in counts.operations.items():
         by_primitive[primitive] += count
         by_path[path] += count
     return Flops(
-        total=sum(counts.operations.values()),
+        total=counts.total,
         by_primitive=dict(by_primitive.most_common()),
         by_path=dict(by_path.most_common()),
-        unknown_loops=counts.unknown_loops,
+        unknown_loops=counts.unknown_loops.total(),
     )
 
 
 class _Counts(NamedTuple):
-    """Operations by primitive and path."""
+    """Operations by primitive and path, added up while walking; loops of unknown length."""
 
     operations: Counter[tuple[str, str]]
-    unknown_loops: int
+    unknown_loops: Counter[str]
 
-    def plus(self, other: "_Counts", times: int = 1) -> "_Counts":
-        more = Counter({key: times * count for key, count in other.operations.items()})
-        return _Counts(self.operations + more, self.unknown_loops + other.unknown_loops)
+    @property
+    def total(self) -> int:
+        return sum(self.operations.values())
 
 
-def _count(program: Program, origins: Sequence[Origin], sizes: Mapping[str, int]) -> _Counts:
-    counts = _Counts(Counter(), 0)
+def _count(
+    counts: _Counts,
+    times: int,
+    program: Program,
+    origins: Sequence[Origin],
+    sizes: Mapping[str, int],
+) -> None:
+    """Add the operations of a program that runs so many times."""
     known: dict[int, Origin] = dict(zip(program.inputs, origins, strict=True))
     for equation in program.equations:
         given = [_origin(operand, known) for operand in equation.operands]
@@ -100,13 +115,11 @@ def _count(program: Program, origins: Sequence[Origin], sizes: Mapping[str, int]
         for result in equation.results:
             known[result] = None if depends or alone is None else alone
         if equation.bodies:
-            counts = counts.plus(*_loop(equation, given, sizes))
+            _count_bodies(counts, times, equation, given, sizes)
             continue
         count = OPERATIONS.get(equation.name, _free)(program, equation)
         if count:
-            key = (equation.name, alone or ELSEWHERE)
-            counts = counts.plus(_Counts(Counter({key: count}), 0))
-    return counts
+            counts.operations[equation.name, alone or ELSEWHERE] += times * count
 
 
 def _origin(operand: Operand, known: Mapping[int, Origin]) -> Origin:
@@ -118,22 +131,31 @@ def _largest(origins: Sequence[Origin], sizes: Mapping[str, int]) -> Origin:
     return max(filter(None, origins), key=lambda path: sizes[path], default=None)
 
 
-def _loop(
-    equation: Equation, given: Sequence[Origin], sizes: Mapping[str, int]
-) -> tuple[_Counts, int]:
-    """Return the operations of a loop's body or of the dearest branch, and how often they run."""
+def _count_bodies(
+    counts: _Counts,
+    times: int,
+    equation: Equation,
+    given: Sequence[Origin],
+    sizes: Mapping[str, int],
+) -> None:
+    """Add the operations of a loop's body or of the dearest branch, as often as they run."""
     name, params = equation.name, equation.params
     if name == "scan":
-        return _count(equation.bodies[0], given, sizes), params["length"]
-    if name == "cond":
-        branches = [_count(body, given[1:], sizes) for body in equation.bodies]
-        return max(branches, key=lambda counts: sum(counts.operations.values())), 1
-    first, second = params["cond_nconsts"], params["body_nconsts"]
-    carried = list(given[first + second :])
-    cond = _count(equation.bodies[0], [*given[:first], *carried], sizes)
-    consts = given[first : first + second]
-    body = _count(equation.bodies[1], [*consts, *carried], sizes)
-    return cond.plus(body)._replace(unknown_loops=1), 1
+        _count(counts, times * params["length"], equation.bodies[0], given, sizes)
+    elif name == "cond":
+        branches = [_Counts(Counter(), Counter()) for _ in equation.bodies]
+        for branch, body in zip(branches, equation.bodies, strict=True):
+            _count(branch, times, body, given[1:], sizes)
+        dearest = max(branches, key=lambda branch: branch.total)
+        counts.operations.update(dearest.operations)
+        counts.unknown_loops.update(dearest.unknown_loops)
+    else:
+        first, second = params["cond_nconsts"], params["body_nconsts"]
+        carried = list(given[first + second :])
+        consts = given[first : first + second]
+        _count(counts, times, equation.bodies[0], [*given[:first], *carried], sizes)
+        _count(counts, times, equation.bodies[1], [*consts, *carried], sizes)
+        counts.unknown_loops[name] += 1
 
 
 Operations = Callable[[Program, Equation], int]

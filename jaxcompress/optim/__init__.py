@@ -1,9 +1,10 @@
-"""Optax transforms that keep an invariant while training.
+"""Optax transforms that keep an invariant while training, or add a penalty to the loss.
 
 Their state lives in `opt_state`: checkpoints and sharding come free.
 """
 
 from jaxcompress.optim.masking import current_mask, gradual_pruning, hold_mask
+from jaxcompress.optim.penalty import add_penalty
 from jaxcompress.optim.sharing import share_centroids
 
-__all__ = ["current_mask", "gradual_pruning", "hold_mask", "share_centroids"]
+__all__ = ["add_penalty", "current_mask", "gradual_pruning", "hold_mask", "share_centroids"]

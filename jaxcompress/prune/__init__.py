@@ -1,5 +1,6 @@
 """What goes: weights by masks from scores; whole units by groups, found by tracing, cut out."""
 
+from jaxcompress.prune.activations import activation_score, mean_magnitude, nonzero_share
 from jaxcompress.prune.find import unit_groups
 from jaxcompress.prune.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
 from jaxcompress.prune.masks import (
@@ -11,6 +12,8 @@ from jaxcompress.prune.masks import (
     nm_mask,
     random_mask,
 )
+from jaxcompress.prune.penalties import group_lasso
+from jaxcompress.prune.recalibrate import recalibrate
 from jaxcompress.prune.scores import Score, magnitude, random_score
 from jaxcompress.prune.shrink import check_shrink, shrink
 from jaxcompress.prune.unit_scores import (
@@ -28,6 +31,7 @@ from jaxcompress.prune.unit_scores import (
 )
 from jaxcompress.prune.units import (
     across_groups,
+    by_flops,
     by_parameters,
     by_units,
     choose_units,
@@ -40,8 +44,10 @@ __all__ = [
     "Slice",
     "UnitGroup",
     "UnitGroups",
+    "activation_score",
     "across_groups",
     "apply_mask",
+    "by_flops",
     "by_parameters",
     "by_units",
     "check_shrink",
@@ -51,16 +57,20 @@ __all__ = [
     "erk_sparsities",
     "geometric_median_score",
     "global_mask",
+    "group_lasso",
     "l1_score",
     "l2_score",
     "layerwise_mask",
     "magnitude",
     "magnitude_mask",
+    "mean_magnitude",
     "nm_mask",
+    "nonzero_share",
     "norm_scale_score",
     "random_mask",
     "random_score",
     "random_unit_score",
+    "recalibrate",
     "shrink",
     "summed",
     "taylor_score",

@@ -1,14 +1,16 @@
 """Finding the units of a function by tracing it, and trying out whether its code follows a cut."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from textwrap import shorten
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.prune.groups import UnitGroups
+from jaxcompress.costs.flops import count_flops
+from jaxcompress.prune.groups import UnitGroup, UnitGroups
 from jaxcompress.prune.patterns import (
     Found,
     frozen_axes,
@@ -50,11 +52,11 @@ def unit_groups(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
         >>> params = {"in": np.ones((3, 8)), "out": np.ones((8, 2))}
         >>> apply = lambda p, x: np.tanh(1) * (x @ p["in"]) @ p["out"]
         >>> print(unit_groups(apply, params, np.ones((1, 3))))
-        group  units  parameters a unit  goes with a unit: path:axis x indices
-        in         8                  5  in:1, out:0
+        group  units  parameters a unit  FLOPs a unit  goes with a unit: path:axis x indices
+        in         8                  5            10  in:1, out:0
         <BLANKLINE>
-        stays                            in:0  [an input]
-        stays                            out:1  [an output]
+        stays                                          in:0  [an input]
+        stays                                          out:1  [an output]
 
     Source: Fang et al. 2023 (DepGraph), arXiv:2301.12900, has the idea of coupled layers; here
     equations are walked instead of modules.
@@ -106,14 +108,27 @@ def _group(apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree
     if stuck:
         more[f"the code does not follow: {complaint}"] = np.concatenate(stuck)
     shapes = {path: tuple(leaf.shape) for path, leaf in zip(named.paths, named.leaves, strict=True)}
+    by_path = count_flops(units.program, named.paths).by_path
     return UnitGroups(
-        groups=named_groups(good, shapes),
+        groups=tuple(_with_flops(g, by_path, shapes) for g in named_groups(good, shapes)),
         frozen=frozen_axes(units, named.paths, good, more),
         unknown=unknown_primitives(units, named.paths),
         shapes=shapes,
         parted=not note,
         note=note,
     )
+
+
+def _with_flops(
+    group: UnitGroup, by_path: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
+) -> UnitGroup:
+    """Fill in the operations that go with one unit: of each leaf the share that its entries are."""
+    left: dict[str, float] = {}
+    for part in group.slices:
+        share = part.indices.shape[1] / shapes[part.path][part.axis]
+        left[part.path] = left.get(part.path, 1.0) * (1 - share)
+    carried = sum(by_path.get(path, 0) * (1 - rest) for path, rest in left.items())
+    return replace(group, flops=round(carried))
 
 
 _CHECKED_BY_CONFIGURATION = "ScopeParamShapeError"  # Flax Linen's: modules are built anew

@@ -7,6 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 _MOST_PARTS = 8
+_HEAD = (
+    "group",
+    "units",
+    "parameters a unit",
+    "FLOPs a unit",
+    "goes with a unit: path:axis x indices",
+)
 
 
 class Slice(NamedTuple):
@@ -23,6 +30,11 @@ class Slice(NamedTuple):
     indices: np.ndarray
 
 
+def places(slices: Sequence[Slice]) -> frozenset[tuple[str, int, bytes]]:
+    """Return what tells groups apart: where their units lie, in any order of the slices."""
+    return frozenset((s.path, s.axis, np.asarray(s.indices, np.int64).tobytes()) for s in slices)
+
+
 @dataclass(frozen=True, kw_only=True)
 class UnitGroup:
     """Units that look alike: each has the same number of indices in the same axes.
@@ -34,6 +46,9 @@ class UnitGroup:
         changes_function: a norm, a softmax or a sum runs over the units themselves, so that
             cutting some differs from silencing them.
         parameters: entries of all leaves that one unit carries.
+        flops: operations of one call that go with one unit: of those that each leaf takes part in,
+            the share that the unit is of its entries; entries on two axes count once. What no
+            parameter takes part in (activations, the scores of attention) is not counted.
     """
 
     name: str
@@ -41,6 +56,7 @@ class UnitGroup:
     slices: tuple[Slice, ...]
     changes_function: bool
     parameters: int
+    flops: int = 0
 
 
 class FrozenAxis(NamedTuple):
@@ -97,24 +113,25 @@ class UnitGroups:
         return [group.name for group in self.groups]
 
     def __str__(self) -> str:
-        rows = [("group", "units", "parameters a unit", "goes with a unit: path:axis x indices")]
+        rows: list[tuple[str, str, str, str, str]] = [_HEAD]
         for group in self.groups:
             parts = [
                 f"{s.path}:{s.axis}" + (f" x{s.indices.shape[1]}" if s.indices.shape[1] > 1 else "")
                 for s in group.slices
             ]
             mark = "  [cutting changes the function]" if group.changes_function else ""
-            rows.append((group.name, str(group.size), f"{group.parameters:,}", _few(parts) + mark))
-        rows += [("", "", "", "")] if self.frozen else []
+            counts = (str(group.size), f"{group.parameters:,}", f"{group.flops:,}")
+            rows.append((group.name, *counts, _few(parts) + mark))
+        rows += [("", "", "", "", "")] if self.frozen else []
         by_reason: dict[str, list[str]] = {}
         for axis in self.frozen:
             why = "; ".join(axis.reasons)
             by_reason.setdefault(why, []).append(f"{axis.path}:{axis.axis}")
-        rows += [("stays", "", "", f"{_few(axes)}  [{why}]") for why, axes in by_reason.items()]
-        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        rows += [("stays", "", "", "", f"{_few(axes)}  [{why}]") for why, axes in by_reason.items()]
+        widths = [max(len(row[k]) for row in rows) for k in range(4)]
         lines = [
-            f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip()
-            for a, b, c, d in rows
+            f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}  {e}".rstrip()
+            for a, b, c, d, e in rows
         ]
         lines += [
             f"no rule for {name}: it froze {_few(paths) or 'no parameter'}"

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.prune.find import trace_units
-from jaxcompress.prune.groups import Slice, UnitGroup, UnitGroups
+from jaxcompress.prune.groups import UnitGroup, UnitGroups, places
 from jaxcompress.prune.patterns import read_groups
 from jaxcompress.trace.program import trace
 from jaxcompress.trace.silence import mismatch, run_silenced
@@ -232,11 +232,11 @@ def check_shrink(
 def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:
     """Return by node whether it goes."""
     found, _ = read_groups(units, paths)
-    components = {_places(group.slices): group.components for group in found}
+    components = {places(group.slices): group.components for group in found}
     out = np.zeros(units.solution.components, bool)
     for name, chosen in keep.items():
         flags = _check_keep(groups, name, chosen)
-        known = components.get(_places(groups[name].slices))
+        known = components.get(places(groups[name].slices))
         if known is None:  # not what goes together here; what of it does is silenced
             known = _members(units, groups[name], paths)
         out[known[~flags].ravel()] = True
@@ -260,10 +260,6 @@ def _members(units: Units, group: UnitGroup, paths: list[str]) -> np.ndarray:
             if (members == members[:, :1]).all() and (members[:, 0] >= 0).all():
                 columns.append(members[:, 0])
     return np.stack(columns, axis=1) if columns else np.zeros((group.size, 0), int)
-
-
-def _places(slices: tuple[Slice, ...]) -> frozenset[tuple[str, int, bytes]]:
-    return frozenset((s.path, s.axis, np.asarray(s.indices, np.int64).tobytes()) for s in slices)
 
 
 def _relative(given: list[Any], wanted: list[Any]) -> float:

@@ -1,13 +1,13 @@
 """How much a unit matters: one number a unit, from all the slices that go with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxcompress.checks import check_fits
-from jaxcompress.prune.groups import UnitGroup
+from jaxcompress.prune.groups import Slice, UnitGroup
 from jaxcompress.prune.scores import Score, magnitude
 from jaxcompress.trees import PyTree, Scope, everything, kernels, matching, named_leaves
 
@@ -32,7 +32,7 @@ def unit_slices(
         scope: which leaves; a group without any in it gives all its floating-point leaves.
 
     Raises:
-        ValueError: a leaf is missing.
+        ValueError: a leaf is missing, or has fewer entries than the group.
 
     Example:
         >>> from jaxcompress.prune import Slice
@@ -43,22 +43,42 @@ def unit_slices(
         [array([[1., 3.],
                [2., 4.]])]
     """
+    return {
+        group.name: [_by_unit(leaf, part.axis, part.indices) for part, leaf in chosen]
+        for group, chosen in scored_slices(groups, tree, scope=scope)
+    }
+
+
+def scored_slices(
+    groups: Sequence[UnitGroup], tree: PyTree, *, scope: Scope
+) -> Iterator[tuple[UnitGroup, list[tuple[Slice, Any]]]]:
+    """Return for each group its slices in the scope with their leaves, as `unit_slices` does.
+
+    Raises:
+        ValueError: a leaf is missing, or has fewer entries than the group.
+    """
     named = named_leaves(tree)
     leaves = dict(zip(named.paths, named.leaves, strict=True))
-    result = {}
     for group in groups:
         for part in group.slices:
-            if part.path not in leaves:
-                raise ValueError(
-                    f"{part.path}: the tree must have this leaf of group {group.name}, got "
-                    f"{', '.join(named.paths[:5])}; pass the tree whose groups these are."
-                )
-        chosen = [part for part in group.slices if scope(part.path, leaves[part.path])]
-        chosen = chosen or [part for part in group.slices if everything("", leaves[part.path])]
-        result[group.name] = [
-            _by_unit(leaves[part.path], part.axis, part.indices) for part in chosen
-        ]
-    return result
+            _check_leaf(group, part, leaves)
+        pairs = [(part, leaves[part.path]) for part in group.slices]
+        chosen = [(part, leaf) for part, leaf in pairs if scope(part.path, leaf)]
+        yield group, chosen or [(part, leaf) for part, leaf in pairs if everything("", leaf)]
+
+
+def _check_leaf(group: UnitGroup, part: Slice, leaves: Mapping[str, Any]) -> None:
+    if part.path not in leaves:
+        raise ValueError(
+            f"{part.path}: the tree must have this leaf of group {group.name}, got "
+            f"{', '.join(list(leaves)[:5])}; pass the tree whose groups these are."
+        )
+    shape, least = tuple(leaves[part.path].shape), int(part.indices.max()) + 1
+    if part.axis >= len(shape) or shape[part.axis] < least:
+        raise ValueError(
+            f"{part.path}: axis {part.axis} must have at least the {least} entries of group "
+            f"{group.name}, got shape {shape}; find the groups of a cut tree again."
+        )
 
 
 def _by_unit(leaf: Any, axis: int, indices: np.ndarray) -> np.ndarray:

@@ -47,6 +47,15 @@ def by_parameters(group: UnitGroup) -> float:
     return float(group.parameters)
 
 
+def by_flops(group: UnitGroup) -> float:
+    """Count a unit by the operations that go with it alone.
+
+    A share of FLOPs is one to first order: a kernel between two groups counts for both, of which
+    removing a share `p` each leaves `(1 - p)^2`; what goes with no unit stays.
+    """
+    return float(group.flops)
+
+
 def within_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int]:
     """Take the same share from each group."""
     del measure
@@ -112,10 +121,11 @@ def choose_units(
         params: the parameters that they were found for.
         share: of the units to remove, in [0, 1); or one for each group by name, the others stay.
         score: `l1_score`, `l2_score`, `taylor_score(gradients)`, `norm_scale_score()`,
-            `geometric_median_score`, `random_unit_score(key)`, or `summed` of a score of weights.
+            `geometric_median_score`, `activation_score(apply, x)`, `random_unit_score(key)`, or
+            `summed` of a score of weights.
         normalize: `divide_by_mean`, `divide_by_max` or `unnormalized`; matters across groups only.
         spread: `within_groups` or `across_groups`.
-        measure: what the share is of, across groups: `by_units` or `by_parameters`.
+        measure: what the share is of, across groups: `by_units`, `by_parameters`, `by_flops`.
         round_to: what stays is rounded to the nearest multiple, where a group has as many: 97
             channels run no faster than 112, and 96 do.
         most: the largest share that any group may lose, in [0, 1).

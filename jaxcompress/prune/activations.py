@@ -1,0 +1,181 @@
+"""How much a unit matters, from what it does on data."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.prune.find import trace_units
+from jaxcompress.prune.groups import UnitGroup, places
+from jaxcompress.prune.patterns import read_groups
+from jaxcompress.prune.unit_scores import UnitScore, UnitScores
+from jaxcompress.trace.ledger import Axis
+from jaxcompress.trace.observe import run_observed
+from jaxcompress.trace.walk import Units
+from jaxcompress.trees import PyTree, named_leaves
+
+Statistic = Callable[[jax.Array], jax.Array]
+"""From `[entries, samples]` activations, in float32 or wider, to a number for each entry."""
+
+
+def mean_magnitude(activations: jax.Array) -> jax.Array:
+    """Return the mean of `|a|` over the samples, `[entries]`.
+
+    Example:
+        >>> mean_magnitude(jnp.array([[1.0, -3.0], [0.0, 1.0]])).tolist()
+        [2.0, 0.5]
+
+    Source: Molchanov et al. 2017 compare it, arXiv:1611.06440.
+    """
+    return jnp.mean(jnp.abs(activations), axis=1)
+
+
+def nonzero_share(activations: jax.Array) -> jax.Array:
+    """Return the share of the samples that are not zero, `[entries]`: 1 - APoZ.
+
+    Example:
+        >>> nonzero_share(jnp.array([[1.0, -3.0], [0.0, 1.0]])).tolist()
+        [1.0, 0.5]
+
+    Source: Hu et al. 2016 (network trimming), arXiv:1607.03250.
+    """
+    return jnp.mean(activations != 0, axis=1)
+
+
+def activation_score(
+    apply: Callable[..., PyTree], *inputs: PyTree, statistic: Statistic = mean_magnitude
+) -> UnitScore:
+    """Return a score of units by what they put out on data.
+
+    The activations of a unit are the entries along its axis of what the next layers read: operands
+    of products (`dot_general`, convolutions) that are summed over units and depend on the inputs.
+    The statistic is taken over all other axes, then averaged over the places that a unit has along
+    the axis (those of a flattened image), over the turns of a scan, and over all readers. Readers
+    inside `while` loops and branches are not seen.
+
+    Args:
+        apply: the function that the groups were found for.
+        *inputs: of the function, one batch of training data; a larger one is a better estimate.
+        statistic: `mean_magnitude`, `nonzero_share`, or any function like these.
+
+    Returns:
+        A score for `choose_units`, which raises ValueError where no product reads a unit or the
+        groups are not those of the function.
+
+    Example:
+        >>> from jaxcompress.prune import unit_groups
+        >>> params = {"in": np.array([[1.0, -1.0, 3.0]]), "out": np.ones((3, 1))}
+        >>> apply = lambda p, x: jax.nn.relu(x @ p["in"]) @ p["out"]
+        >>> x = np.array([[1.0], [2.0]])
+        >>> groups = unit_groups(apply, params, x)
+        >>> activation_score(apply, x)(groups.groups, params)["in"].tolist()
+        [1.5, 0.0, 4.5]
+    """
+
+    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+        groups = list(groups)
+        units, members = _traced(apply, params, inputs, groups)
+        look = _Look(units, groups, members, statistic)
+        leaves = len(jax.tree.leaves(params))
+
+        def observed(*given: Any) -> Any:
+            flat = jax.tree.leaves(given)
+            from_data = [k >= leaves for k in range(len(flat))]
+            return run_observed(units.program, units.walk, flat, from_data, look)[1]
+
+        readings = jax.device_get(jit_for_inference(observed)(params, *inputs))
+        return {group.name: _averaged(group, readings) for group in groups}
+
+    return unit_score
+
+
+def _traced(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    groups: Sequence[UnitGroup],
+) -> tuple[Units, list[np.ndarray]]:
+    """Return the traced function and the components of each group, `[units]`."""
+    paths, missing = named_leaves(params).paths, ""
+    for part in (True, False):
+        units = trace_units(apply, params, inputs, part=part)
+        found = {places(g.slices): g.components for g in read_groups(units, paths)[0]}
+        absent = [group.name for group in groups if places(group.slices) not in found]
+        if not absent:
+            return units, [found[places(group.slices)] for group in groups]
+        missing = missing or absent[0]
+    raise ValueError(
+        f"{missing}: must be a group of this function, got one that it does not have; use the "
+        "groups that unit_groups gives for it and these parameters."
+    )
+
+
+class Reading(NamedTuple):
+    """What one product reads of one group, `[units]` each.
+
+    Attributes:
+        value: of each unit, 0 where it is not read.
+        weight: 1 where it is read, else 0.
+    """
+
+    value: Any
+    weight: Any
+
+
+class _Look:
+    """Takes the statistic of all units along an axis."""
+
+    def __init__(
+        self,
+        units: Units,
+        groups: Sequence[UnitGroup],
+        members: Sequence[np.ndarray],
+        statistic: Statistic,
+    ) -> None:
+        self.component, self.groups, self.statistic = units.solution.component, groups, statistic
+        # The last is of what has no component.
+        self.owner = np.full(units.solution.components + 1, -1)
+        self.unit = np.zeros(units.solution.components + 1, int)
+        for number, components in enumerate(members):
+            self.owner[components] = number
+            self.unit[components] = np.arange(len(components))
+
+    def __call__(self, value: Any, axis: int, ids: Axis) -> dict[str, Reading]:
+        component = np.where(ids >= 0, self.component[np.maximum(ids, 0)], -1)
+        owner = self.owner[component]
+        if (owner < 0).all():
+            return {}
+        rows = jnp.moveaxis(jnp.asarray(value), axis, 0).reshape(ids.shape[1], -1)
+        rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
+        entries = self.statistic(rows)
+        if entries.shape != (ids.shape[1],):
+            raise ValueError(
+                f"statistic: must give one number for each of the {ids.shape[1]} entries, got "
+                f"shape {entries.shape}; average over the second axis."
+            )
+        result = {}
+        for number in np.unique(owner[owner >= 0]):
+            layer, index = np.nonzero(owner == number)
+            group, unit = self.groups[number], self.unit[component[layer, index]]
+            times = np.bincount(unit, minlength=group.size)
+            sums = jnp.zeros(group.size, entries.dtype).at[unit].add(entries[index])
+            result[group.name] = Reading(
+                sums / np.maximum(times, 1).astype(entries.dtype), jnp.asarray(times > 0, "f")
+            )
+        return result
+
+
+def _averaged(group: UnitGroup, readings: Sequence[dict[str, Reading]]) -> np.ndarray:
+    mine = [reading[group.name] for reading in readings if group.name in reading]
+    value = np.sum([np.asarray(r.value, np.float64) for r in mine], axis=0) + np.zeros(group.size)
+    weight = np.sum([r.weight for r in mine], axis=0) + np.zeros(group.size)
+    if not weight.all():
+        raise ValueError(
+            f"{group.name}: each unit must be read by a product outside of branches and while "
+            f"loops, got none for unit {int(np.argmin(weight))}; give shares by name without this "
+            "group, or score by weights, as l1_score does."
+        )
+    return value / weight
