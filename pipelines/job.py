@@ -157,11 +157,9 @@ class Job:
         """Return `work` with running statistics estimated anew on training images."""
         if not work.stats:
             return work
-        update = make_update(self._net, self.classifier.view)
+        update = make_update(self._net, self.classifier.view, work.params)
         batches = batches_of(self._data.train, self.plan.batch_size, _CALIBRATION)
-        stats = work.stats
-        for batch in batches:
-            stats = update(work.params, stats, batch)
+        stats = jc.recalibrate(update, work.stats, batches)
         return work._replace(stats=stats)
 
     def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> Work:

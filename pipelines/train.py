@@ -86,9 +86,10 @@ def make_step(
     return jit(step, donate_argnums=0)
 
 
-def make_update(net: Net, view: View) -> Callable[[Params, Stats, Inputs], Stats]:
-    """Return the compiled `(params, stats, inputs) -> stats` that a training step does too."""
-    return jit(lambda params, stats, inputs: net.apply_training(params, stats, view(inputs))[1])
+def make_update(net: Net, view: View, params: Params) -> Callable[[Stats, Inputs], Stats]:
+    """Return the compiled `(stats, inputs) -> stats` that a training step does beside its own."""
+    update = jit(lambda params, stats, inputs: net.apply_training(params, stats, view(inputs))[1])
+    return lambda stats, inputs: update(params, stats, inputs)
 
 
 def batches_of(data: Examples, batch_size: int, most: int) -> Iterator[Inputs]:
