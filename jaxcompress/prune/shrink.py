@@ -10,8 +10,9 @@ import numpy as np
 from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import Slice, UnitGroup, UnitGroups
 from jaxcompress.prune.patterns import read_groups
+from jaxcompress.trace.cut import Cut, mismatch
 from jaxcompress.trace.program import trace
-from jaxcompress.trace.silence import mismatch, run_silenced
+from jaxcompress.trace.silence import run_silenced
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -199,7 +200,7 @@ def check_shrink(
         True
     """
     units = trace_units(apply, params, inputs, part=groups.parted)
-    removed = _removed(units, groups, keep, named_leaves(params).paths)
+    cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))
     small_params = shrink(params, groups, keep)
     cut_apply = small_apply or apply
     remedy = (
@@ -213,7 +214,7 @@ def check_shrink(
         raise ValueError(
             f"apply: must run on the cut parameters, got {type(error).__name__}: {error}; {remedy}"
         ) from error
-    difference = mismatch(units.program, units.walk, small, removed)
+    difference = mismatch(units.program, units.walk, small, cut)
     if difference:
         raise ValueError(
             f"apply: must do the same on the cut parameters, but {difference}; {remedy}"
@@ -222,7 +223,7 @@ def check_shrink(
     @jax.jit
     def silenced(params: PyTree, *inputs: PyTree) -> list[Any]:
         leaves = jax.tree.leaves((params, *inputs))
-        return run_silenced(units.program, units.walk, small, removed, leaves)
+        return run_silenced(units.program, units.walk, small, cut, leaves)
 
     wanted = silenced(params, *inputs)
     given = jax.tree.leaves(jax.jit(cut_apply)(small_params, *inputs))
