@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 from full_size_nets import FULL_SIZE
-from traced_nets import ALL, EXPECTED, fruits_net, make
+from known_nets import ALL
+from traced_nets import EXPECTED, fruits_net, make
 
 import jaxcompress as jc
 from nets.functional import functional
