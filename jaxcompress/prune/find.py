@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.prune.coupling import couple
 from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.patterns import (
     frozen_axes,
@@ -97,11 +98,18 @@ def _group(apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree
             f"The function does not run at smaller sizes ({complaint}), so that its groups are not "
             "tried out: rebuild it with the new sizes after the cut."
         )
-    kept = {id(group) for group in good}
-    stuck = [group.components for group in found if id(group) not in kept]
+    elif len(good) < len(found):
+        trial, good = couple(trial, found, good)
+        units = trial.units
+        found, alone = read_groups(units, named.paths)
+    kept = {group.components[0] for group in good}
+    stuck = [group for group in found if group.components[0] not in kept]
     more = {"alone of its kind": alone}
     if stuck:
-        more[f"the code does not follow: {complaint}"] = np.concatenate(stuck)
+        complaint = trial.complaint(stuck[:1]) or complaint
+        more[f"the code does not follow: {complaint}"] = np.concatenate(
+            [group.components for group in stuck]
+        )
     shapes = {path: tuple(leaf.shape) for path, leaf in zip(named.paths, named.leaves, strict=True)}
     return UnitGroups(
         groups=named_groups(good, shapes),

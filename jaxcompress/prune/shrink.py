@@ -245,22 +245,23 @@ def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> 
 
 
 def _members(units: Units, group: UnitGroup, paths: list[str]) -> np.ndarray:
-    """Return `[units, slices]` components that the slices of a group belong to, where there is one.
+    """Return `[units, n]` components that go with each unit of a group, and with no other.
 
-    Those of other units stand in where a slice has none of its own.
+    There are several where the code lets groups go together only, such as the halves of a split.
     """
     slot = {
         (paths[leaf], axis): ids for (leaf, axis), ids in zip(units.slots, units.axes, strict=True)
     }
-    columns = []
+    columns = [np.zeros((group.size, 0), int)]
     for part in group.slices:
         for layer in slot[part.path, part.axis]:
-            members = np.where(layer >= 0, units.solution.component[np.maximum(layer, 0)], -1)[
-                part.indices
-            ]
-            if (members == members[:, :1]).all() and (members[:, 0] >= 0).all():
-                columns.append(members[:, 0])
-    return np.stack(columns, axis=1) if columns else np.zeros((group.size, 0), int)
+            ids = layer[part.indices]
+            members = units.solution.component[np.maximum(ids, 0)]
+            unit = np.broadcast_to(np.arange(group.size)[:, None], members.shape)
+            owned = np.unique(np.stack([members.ravel(), unit.ravel()]), axis=1)
+            if (ids >= 0).all() and owned.shape[1] == len(np.unique(owned[0])):
+                columns.append(members)
+    return np.concatenate(columns, axis=1)
 
 
 def _places(slices: tuple[Slice, ...]) -> frozenset[tuple[str, int, bytes]]:

@@ -1,6 +1,6 @@
 """Trying out whether the code of a function follows when units go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from textwrap import shorten
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ class Trial(NamedTuple):
     paths: list[str]
 
     def run(self, found: list[Found]) -> tuple[list[Found], str]:
-        """Return the groups that the code follows, and what went wrong with the first other.
+        """Return the groups that the code follows, and what went wrong with all at once.
 
         Plain groups first, all at once, then kind by kind; of a kind that fails, one by one,
         unless the first fails alone.
@@ -49,9 +49,7 @@ class Trial(NamedTuple):
         for _, groups in sorted(kinds.items()):
             good = good + self._followed(good, groups)
         followed = {id(group) for group in good}
-        order = [group for group in found if id(group) in followed]
-        first = next((group for group in found if id(group) not in followed), None)
-        return order, (self.complaint([first]) or complaint) if first else complaint
+        return [group for group in found if id(group) in followed], complaint
 
     def _followed(self, good: list[Found], groups: list[Found]) -> list[Found]:
         if self.complaint([*good, *groups]) is None:
@@ -71,20 +69,18 @@ class Trial(NamedTuple):
         of them, another number and another share of each group: groups that must lose equally
         many, or equally much, are found out.
         """
-        rng = np.random.default_rng(0)
-        trials = [[group.components[:1] for group in groups]]
-        trials.append([group.components[-1:] for group in groups])
-        for counts in counts_apart([len(group.components) for group in groups], rng):
-            trials.append(
-                [
-                    rng.permutation(group.components)[:count]
-                    for group, count in zip(groups, counts, strict=True)
-                ]
-            )
-        for trial in trials if groups else []:
-            if found := self._trial(np.concatenate(trial)):
+        for components in self._removals(groups) if groups else ():
+            if found := self._trial(components):
                 return found
         return None
+
+    def _removals(self, groups: Sequence[Found]) -> Iterator[np.ndarray]:
+        yield np.concatenate([group.components[:1] for group in groups])
+        yield np.concatenate([group.components[-1:] for group in groups])
+        rng = np.random.default_rng(0)
+        for counts in counts_apart([len(group.components) for group in groups], rng):
+            pairs = zip(groups, counts, strict=True)
+            yield np.concatenate([rng.permutation(g.components)[:count] for g, count in pairs])
 
     def _trial(self, components: np.ndarray) -> str | None:
         units = self.units
