@@ -41,8 +41,9 @@ def unit_groups(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
         The groups; shapes decide them, values do not matter.
 
     Raises:
-        ValueError: two leaves of one path.
-        TypeError: leaves or results that are no arrays.
+        ValueError: two leaves of one path, a function that does not run on these arrays, or whose
+            shapes depend on their values.
+        TypeError: leaves, inputs or results that are no arrays.
 
     Example:
         >>> params = {"in": np.ones((3, 8)), "out": np.ones((8, 2))}

@@ -11,7 +11,7 @@ from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import Slice, UnitGroup, UnitGroups
 from jaxcompress.prune.patterns import read_groups
 from jaxcompress.trace.cut import Cut, mismatch
-from jaxcompress.trace.program import trace
+from jaxcompress.trace.program import retrace
 from jaxcompress.trace.silence import run_silenced
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree, named_leaves
@@ -189,6 +189,7 @@ def check_shrink(
 
     Raises:
         ValueError: the function does not run on the cut parameters, or does something else there.
+        TypeError: inputs or results that are no arrays.
 
     Example:
         >>> from jaxcompress.prune import unit_groups
@@ -209,7 +210,7 @@ def check_shrink(
         else "small_apply must be the same code at the new sizes."
     )
     try:
-        small = trace(cut_apply, small_params, *inputs)
+        small = retrace(cut_apply, small_params, *inputs)
     except Exception as error:
         raise ValueError(
             f"apply: must run on the cut parameters, got {type(error).__name__}: {error}; {remedy}"

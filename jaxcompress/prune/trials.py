@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcompress.prune.patterns import Found
 from jaxcompress.trace.cut import Cut, mismatch
-from jaxcompress.trace.program import abstract, trace
+from jaxcompress.trace.program import abstract, retrace
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree
 
@@ -92,7 +92,7 @@ class Trial(NamedTuple):
             for k, path in enumerate(self.paths)
         }
         try:
-            small = trace(self.apply, abstract(self.params, shapes), *self.inputs)
+            small = retrace(self.apply, abstract(self.params, shapes), *self.inputs)
         except Exception as error:  # whatever the code raises, it does not follow
             lines = str(error).strip().splitlines() or [""]
             return f"{type(error).__name__}: {shorten(lines[0], 100)}"
