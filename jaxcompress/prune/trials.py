@@ -42,14 +42,20 @@ class Trial(NamedTuple):
         if complaint is None:
             return found, ""
         plain = [group for group in found if not group.layered]
-        good = plain if plain and self.complaint(plain) is None else []
+        if plain and self._trial(next(self._removals(plain))) is None:
+            good = self._kind_by_kind(plain, [group for group in found if group.layered])
+            # What was tried out with more has been tried out itself.
+            if len(good) > len(plain) or self.complaint(plain) is None:
+                return _in_order(good, found), complaint
+        return _in_order(self._kind_by_kind([], found), found), complaint
+
+    def _kind_by_kind(self, good: list[Found], groups: Sequence[Found]) -> list[Found]:
         kinds: dict[Any, list[Found]] = {}
-        for group in [g for g in found if g.layered] if good else found:
+        for group in groups:
             kinds.setdefault(group.kind, []).append(group)
-        for _, groups in sorted(kinds.items()):
-            good = good + self._followed(good, groups)
-        followed = {id(group) for group in good}
-        return [group for group in found if id(group) in followed], complaint
+        for _, alike in sorted(kinds.items()):
+            good = good + self._followed(good, alike)
+        return good
 
     def _followed(self, good: list[Found], groups: list[Found]) -> list[Found]:
         if self.complaint([*good, *groups]) is None:
@@ -97,6 +103,11 @@ class Trial(NamedTuple):
             lines = str(error).strip().splitlines() or [""]
             return f"{type(error).__name__}: {shorten(lines[0], 100)}"
         return mismatch(units.program, units.walk, small, cut)
+
+
+def _in_order(groups: Sequence[Found], order: Sequence[Found]) -> list[Found]:
+    chosen = {id(group) for group in groups}
+    return [group for group in order if id(group) in chosen]
 
 
 def counts_apart(sizes: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
