@@ -1,4 +1,7 @@
-"""Well-known networks at full size, as shapes only: functions, parameters, inputs."""
+"""Well-known networks, as shapes only: functions, parameters, inputs, the number of their groups.
+
+The defaults are the published sizes; `known_nets.py` has tiny ones.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +23,15 @@ def max_pool(x, window, stride):
     )
 
 
-def resnet50():
-    shapes = {"stem": (7, 7, 3, 64), "bn": bn_shapes(64)}
-    blocks, c = {}, 64
-    for stage, (repeats, width) in enumerate(zip((3, 4, 6, 3), (64, 128, 256, 512), strict=True)):
-        for i in range(repeats):
+def picture(size):
+    return shells((1, size, size, 3))
+
+
+def resnet50(*, stem=64, repeats=(3, 4, 6, 3), widths=(64, 128, 256, 512), classes=1000, size=224):
+    shapes = {"stem": (7, 7, 3, stem), "bn": bn_shapes(stem)}
+    blocks, c = {}, stem
+    for stage, (depth, width) in enumerate(zip(repeats, widths, strict=True)):
+        for i in range(depth):
             block = {
                 "c1": (1, 1, c, width),
                 "b1": bn_shapes(width),
@@ -38,7 +45,7 @@ def resnet50():
             c = 4 * width
             shapes[f"s{stage}b{i}"] = block
             blocks[f"s{stage}b{i}"] = 2 if i == 0 and stage else 1
-    shapes["fc"] = (c, 1000)
+    shapes["fc"] = (c, classes)
 
     def apply(p, x):
         x = max_pool(jax.nn.relu(batch_norm(conv(x, p["stem"], 2), p["bn"])), 3, 2)
@@ -50,14 +57,14 @@ def resnet50():
             x = jax.nn.relu(y + (batch_norm(conv(x, b["sc"], stride), b["bs"]) if "sc" in b else x))
         return x.mean((1, 2)) @ p["fc"]
 
-    # The stem, two in each of 16 blocks, one residual stream in each of 4 stages.
-    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * 16 + 4
+    # The stem, two in each block, one residual stream in each stage.
+    return apply, shells(shapes), picture(size), 1 + 2 * sum(repeats) + len(widths)
 
 
-def vit_b16():
-    c, width, hidden, depth = 768, 64, 3072, 12
-    shapes = {"patch": (16, 16, 3, c), "cls": (1, 1, c), "pos": (1, 197, c), "ln": ln(c)}
-    shapes["head"] = (c, 1000)
+def vit_b16(*, c=768, width=64, hidden=3072, depth=12, patch=16, classes=1000, size=224):
+    tokens = (size // patch) ** 2 + 1
+    shapes = {"patch": (patch, patch, 3, c), "cls": (1, 1, c), "pos": (1, tokens, c), "ln": ln(c)}
+    shapes["head"] = (c, classes)
     for i in range(depth):
         shapes[f"l{i}"] = {
             **{name: {"w": (c, c), "b": (c,)} for name in "qkvo"},
@@ -70,7 +77,7 @@ def vit_b16():
 
     def apply(p, x):
         numbers = ("NHWC", "HWIO", "NHWC")
-        x = lax.conv_general_dilated(x, p["patch"], (16, 16), "VALID", dimension_numbers=numbers)
+        x = lax.conv_general_dilated(x, p["patch"], [patch] * 2, "VALID", dimension_numbers=numbers)
         n = x.shape[0]
         x = x.reshape(n, -1, x.shape[-1])
         first = jnp.broadcast_to(p["cls"], (n, 1, x.shape[-1]))
@@ -86,13 +93,18 @@ def vit_b16():
         return layer_norm(x, p["ln"])[:, 0] @ p["head"]
 
     # The embedding width; heads and hidden width of each block.
-    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * depth
+    return apply, shells(shapes), picture(size), 1 + 2 * depth
 
 
-def mobilenet_v2():
-    shapes, blocks, c = {"stem": (3, 3, 3, 32), "bn": bn_shapes(32)}, {}, 32
-    plan = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1)]
-    for factor, width, repeats, stride in [*plan, (6, 160, 3, 2), (6, 320, 1, 1)]:
+MOBILENET_V2 = (
+    *((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)),
+    *((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)),
+)
+
+
+def mobilenet_v2(*, stem=32, plan=MOBILENET_V2, last=1280, classes=1000, size=224):
+    shapes, blocks, c = {"stem": (3, 3, 3, stem), "bn": bn_shapes(stem)}, {}, stem
+    for factor, width, repeats, stride in plan:
         for i in range(repeats):
             name, hidden = f"b{len(blocks)}", c * factor
             block = {"depth": (3, 3, 1, hidden), "bd": bn_shapes(hidden)}
@@ -102,7 +114,7 @@ def mobilenet_v2():
             shapes[name] = block
             blocks[name] = (stride if i == 0 else 1, i > 0)
             c = width
-    shapes |= {"last": (1, 1, c, 1280), "bl": bn_shapes(1280), "fc": (1280, 1000)}
+    shapes |= {"last": (1, 1, c, last), "bl": bn_shapes(last), "fc": (last, classes)}
 
     def apply(p, x):
         x = jax.nn.relu6(batch_norm(conv(x, p["stem"], 2), p["bn"]))
@@ -116,14 +128,14 @@ def mobilenet_v2():
             x = x + y if skip else y
         return jax.nn.relu6(batch_norm(conv(x, p["last"]), p["bl"])).mean((1, 2)) @ p["fc"]
 
-    # The stem goes with the first depthwise convolution; 16 expansions, 7 widths, the last.
-    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 16 + 7 + 1
+    # The stem goes with the first depthwise convolution; expansions, widths, the last.
+    return apply, shells(shapes), picture(size), 1 + len(blocks) - 1 + len(plan) + 1
 
 
-def densenet121():
-    growth, shapes, c = 32, {"stem": (7, 7, 3, 64)}, 64
-    for stage, layers in enumerate((6, 12, 24, 16)):
-        for i in range(layers):
+def densenet121(*, stem=64, growth=32, layers=(6, 12, 24, 16), classes=1000, size=224):
+    shapes, c = {"stem": (7, 7, 3, stem)}, stem
+    for stage, depth in enumerate(layers):
+        for i in range(depth):
             shapes[f"d{stage}_{i}"] = {
                 "b1": bn_shapes(c),
                 "c1": (1, 1, c, 4 * growth),
@@ -131,11 +143,11 @@ def densenet121():
                 "c2": (3, 3, 4 * growth, growth),
             }
             c += growth
-        if stage < 3:
+        if stage < len(layers) - 1:
             shapes[f"t{stage}"] = {"b": bn_shapes(c), "c": (1, 1, c, c // 2)}
             c //= 2
     order = [name for name in shapes if name != "stem"]
-    shapes |= {"bn": bn_shapes(c), "fc": (c, 1000)}
+    shapes |= {"bn": bn_shapes(c), "fc": (c, classes)}
 
     def apply(p, x):
         x = max_pool(conv(x, p["stem"], 2), 3, 2)
@@ -151,8 +163,42 @@ def densenet121():
                 x = x.reshape(n, h // 2, 2, w // 2, 2, width).mean((2, 4))
         return jax.nn.relu(batch_norm(x, p["bn"])).mean((1, 2)) @ p["fc"]
 
-    # The stem, two in each of 58 layers, three transitions.
-    return apply, shells(shapes), shells((1, 224, 224, 3)), 1 + 2 * 58 + 3
+    # The stem, two in each layer, the transitions.
+    return apply, shells(shapes), picture(size), 1 + 2 * sum(layers) + len(layers) - 1
 
 
-FULL_SIZE = {build.__name__: build for build in (resnet50, vit_b16, mobilenet_v2, densenet121)}
+def unet(*, widths=(64, 128, 256, 512, 1024), classes=2, size=256):
+    shapes, c = {}, 3
+    for level, width in enumerate(widths):
+        shapes[f"down{level}"] = double = {"c1": (3, 3, c, width), "c2": (3, 3, width, width)}
+        double |= {"b1": (width,), "b2": (width,)}
+        c = width
+    skips = list(enumerate(widths[:-1]))
+    for level, width in reversed(skips):
+        shapes[f"up{level}"] = double = {"c1": (3, 3, 2 * width, width), "b1": (width,)}
+        double |= {"c2": (3, 3, width, width), "b2": (width,)}
+        double |= {"up": (2, 2, c, width), "b0": (width,)}
+        c = width
+    shapes |= {"out": (1, 1, c, classes), "bias": (classes,)}
+
+    def twice(x, p):
+        return jax.nn.relu(conv(jax.nn.relu(conv(x, p["c1"]) + p["b1"]), p["c2"]) + p["b2"])
+
+    def apply(p, x):
+        kept = []
+        for level in range(len(widths)):
+            x = twice(max_pool(x, 2, 2) if level else x, p[f"down{level}"])
+            kept.append(x)
+        for level, _ in reversed(skips):
+            b = p[f"up{level}"]
+            x = lax.conv_transpose(x, b["up"], (2, 2), "SAME") + b["b0"]
+            x = twice(jnp.concatenate([kept[level], x], -1), b)
+        return conv(x, p["out"]) + p["bias"]
+
+    # Two in each level going down, three in each going up.
+    return apply, shells(shapes), picture(size), 2 * len(widths) + 3 * len(skips)
+
+
+FULL_SIZE = {
+    build.__name__: build for build in (resnet50, vit_b16, mobilenet_v2, densenet121, unet)
+}

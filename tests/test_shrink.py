@@ -8,9 +8,18 @@ import pytest
 from flax import linen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from traced_nets import ALL, conv, fruits_net, make
+from known_nets import ALL
+from traced_nets import conv, fruits_net, make
 
 import jaxcompress as jc
+
+
+@pytest.fixture(autouse=True)
+def _compile_quickly():
+    """What is compiled here runs once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def random_keep(groups, seed, share=0.5):

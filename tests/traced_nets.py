@@ -617,9 +617,6 @@ def pixel_shuffle(p, x):
     return conv(x, p["b"])
 
 
-ALL = sorted(NETS)
-
-
 def fruits_net():
     config = FruitsFusionConfig(
         classes=3, image_size=8, channels={"picture": 3, "edges": 1},

@@ -134,7 +134,8 @@ def named_groups(
     forms = []
     for group in found:
         path, axis = group.slices[0].path, group.slices[0].axis
-        forms.append((path.rpartition("/")[0] or path, path, f"{path}:{axis}"))
+        layer = path.removesuffix("/value").rpartition("/")[0]  # NNX puts a box around arrays
+        forms.append((layer or path, path, f"{path}:{axis}"))
     often = [Counter(column) for column in zip(*forms, strict=True)]
     seen: Counter[str] = Counter()
     result = []

@@ -10,8 +10,9 @@ import numpy as np
 from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import UnitGroup, UnitGroups, places
 from jaxcompress.prune.patterns import read_groups
-from jaxcompress.trace.program import trace
-from jaxcompress.trace.silence import mismatch, run_silenced
+from jaxcompress.trace.cut import Cut, mismatch
+from jaxcompress.trace.program import retrace
+from jaxcompress.trace.silence import run_silenced
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -188,6 +189,7 @@ def check_shrink(
 
     Raises:
         ValueError: the function does not run on the cut parameters, or does something else there.
+        TypeError: inputs or results that are no arrays.
 
     Example:
         >>> from jaxcompress.prune import unit_groups
@@ -199,7 +201,7 @@ def check_shrink(
         True
     """
     units = trace_units(apply, params, inputs, part=groups.parted)
-    removed = _removed(units, groups, keep, named_leaves(params).paths)
+    cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))
     small_params = shrink(params, groups, keep)
     cut_apply = small_apply or apply
     remedy = (
@@ -208,12 +210,12 @@ def check_shrink(
         else "small_apply must be the same code at the new sizes."
     )
     try:
-        small = trace(cut_apply, small_params, *inputs)
+        small = retrace(cut_apply, small_params, *inputs)
     except Exception as error:
         raise ValueError(
             f"apply: must run on the cut parameters, got {type(error).__name__}: {error}; {remedy}"
         ) from error
-    difference = mismatch(units.program, units.walk, small, removed)
+    difference = mismatch(units.program, units.walk, small, cut)
     if difference:
         raise ValueError(
             f"apply: must do the same on the cut parameters, but {difference}; {remedy}"
@@ -222,7 +224,7 @@ def check_shrink(
     @jax.jit
     def silenced(params: PyTree, *inputs: PyTree) -> list[Any]:
         leaves = jax.tree.leaves((params, *inputs))
-        return run_silenced(units.program, units.walk, small, removed, leaves)
+        return run_silenced(units.program, units.walk, small, cut, leaves)
 
     wanted = silenced(params, *inputs)
     given = jax.tree.leaves(jax.jit(cut_apply)(small_params, *inputs))
@@ -244,22 +246,23 @@ def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> 
 
 
 def _members(units: Units, group: UnitGroup, paths: list[str]) -> np.ndarray:
-    """Return `[units, slices]` components that the slices of a group belong to, where there is one.
+    """Return `[units, n]` components that go with each unit of a group, and with no other.
 
-    Those of other units stand in where a slice has none of its own.
+    There are several where the code lets groups go together only, such as the halves of a split.
     """
     slot = {
         (paths[leaf], axis): ids for (leaf, axis), ids in zip(units.slots, units.axes, strict=True)
     }
-    columns = []
+    columns = [np.zeros((group.size, 0), int)]
     for part in group.slices:
         for layer in slot[part.path, part.axis]:
-            members = np.where(layer >= 0, units.solution.component[np.maximum(layer, 0)], -1)[
-                part.indices
-            ]
-            if (members == members[:, :1]).all() and (members[:, 0] >= 0).all():
-                columns.append(members[:, 0])
-    return np.stack(columns, axis=1) if columns else np.zeros((group.size, 0), int)
+            ids = layer[part.indices]
+            members = units.solution.component[np.maximum(ids, 0)]
+            unit = np.broadcast_to(np.arange(group.size)[:, None], members.shape)
+            owned = np.unique(np.stack([members.ravel(), unit.ravel()]), axis=1)
+            if (ids >= 0).all() and owned.shape[1] == len(np.unique(owned[0])):
+                columns.append(members)
+    return np.concatenate(columns, axis=1)
 
 
 def _relative(given: list[Any], wanted: list[Any]) -> float:

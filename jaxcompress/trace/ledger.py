@@ -104,7 +104,9 @@ class Ledger:
         if one is other:
             return one
         if len(one) == len(other) == 1:
-            return self._tie_layers(one[0], other[0])[None]
+            layer = one[0]
+            tied = self._tie_layers(layer, other[0])
+            return one if tied is layer else tied[None]  # the same array, to be looked at once
         if not (has_units(one) and has_units(other)):
             plain, layered = (one, other) if has_units(other) else (other, one)
             fixed = plain[0] < UNIFORM
@@ -141,14 +143,18 @@ class Ledger:
         differs = a != b
         if not differs.any():
             return a
-        both = differs & (a >= 0) & (b >= 0)
+        units_a, units_b = a >= 0, b >= 0
+        both = differs & units_a & units_b
         if both.any():
             self._edges.append(np.stack([a[both], b[both]]))
-        for mine, theirs in ((a, b), (b, a)):
-            held = (mine >= 0) & (theirs < UNIFORM)
-            for code in np.unique(theirs[held]):
-                self._freeze(mine[held & (theirs == code)], int(code))
-        return np.where(a >= 0, a, np.where(b >= 0, b, np.minimum(a, b)))
+        for mine, theirs, units in ((a, b, units_a), (b, a, units_b)):
+            held = units & (theirs < UNIFORM)
+            if held.any():
+                for code in np.unique(theirs[held]):
+                    self._freeze(mine[held & (theirs == code)], int(code))
+        if units_a.all():
+            return a
+        return np.where(units_a, a, np.where(units_b, b, np.minimum(a, b)))
 
     def tie_rows(self, block: np.ndarray) -> np.ndarray:
         """Tie all of each row of `[a, b]` ids; return `[a]` ids of the rows."""

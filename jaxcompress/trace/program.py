@@ -7,6 +7,7 @@ branches keep theirs, as programs of their own.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any
 
 import jax
@@ -169,15 +170,83 @@ def trace(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Prog
     Nothing is computed: only shapes and dtypes are looked at.
 
     Raises:
-        TypeError: leaves or results that are no arrays.
+        TypeError: leaves, inputs or results that are no arrays.
+        ValueError: the function does not run on arrays of these shapes, or depends on their values.
 
     Example:
         >>> program = trace(lambda params, x: x @ params, np.ones((2, 3)), np.ones((1, 2)))
         >>> [equation.name for equation in program.equations]
         ['dot_general']
     """
+    named_leaves(params)
+    shapes = _check_inputs(inputs)
+    try:
+        return retrace(apply, params, *inputs)
+    except _NoArrayError:
+        raise
+    except _NEEDS_VALUES as error:
+        raise ValueError(
+            f"apply: must be traceable with abstract values, got {_first_line(error)}; shapes and "
+            "branches must not depend on data: use jnp.where, lax.cond and sizes taken from shapes."
+        ) from error
+    except Exception as error:  # whatever the code raises
+        raise ValueError(
+            f"apply: must run on the parameters and inputs given, got {_first_line(error)}; "
+            f"check the shapes of the inputs ({', '.join(shapes) or 'none'})."
+        ) from error
+
+
+def retrace(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Program:
+    """Return what `trace` does, of inputs that it took before; errors are those of the code."""
     shells = [jax.tree.map(_shell, part) for part in inputs]
     return flatten(jax.make_jaxpr(_checked(apply))(abstract(params), *shells))
+
+
+_NEEDS_VALUES = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerBoolConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+class _NoArrayError(TypeError):
+    """A result that is no array."""
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {shorten(lines[0], 200).rstrip('.')}"
+
+
+def _check_inputs(inputs: Sequence[PyTree]) -> list[str]:
+    """Return dtypes and shapes of all inputs; each must be an array or a number of Python."""
+    texts = []
+    for number, part in enumerate(inputs):
+        for keys, leaf in jax.tree_util.tree_flatten_with_path(part)[0]:
+            path = f"inputs[{number}]" + "".join(f"/{_key(key)}" for key in keys)
+            if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
+                if not isinstance(leaf, _NUMBERS):
+                    raise TypeError(
+                        f"{path}: must be an array, got {type(leaf).__name__}; pass what the "
+                        "function computes with, and close over everything else."
+                    )
+                texts.append(f"{path}: {type(leaf).__name__}")
+                continue
+            if getattr(leaf.dtype, "kind", "V") in "OSUMm":
+                raise TypeError(
+                    f"{path}: must be an array of numbers, got dtype {leaf.dtype}; encode it first."
+                )
+            texts.append(f"{path}: {leaf.dtype}[{','.join(map(str, leaf.shape))}]")
+    return texts
+
+
+_NUMBERS = (bool, int, float, complex)
+
+
+def _key(key: Any) -> str:
+    return jax.tree_util.keystr((key,), simple=True)
 
 
 def _checked(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
@@ -185,12 +254,16 @@ def _checked(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
     def checked(*args: Any) -> PyTree:
         results = apply(*args)
-        for leaf in jax.tree.leaves(results):
-            if not hasattr(leaf, "shape") and not isinstance(leaf, bool | int | float | complex):
-                raise TypeError(
-                    f"apply: must return arrays, got {type(leaf).__name__}; return what the "
-                    "network computes and nothing else."
-                )
+        leaves = jax.tree.leaves(results)
+        wrong = [
+            leaf for leaf in leaves if not hasattr(leaf, "shape") and not isinstance(leaf, _NUMBERS)
+        ]
+        if wrong or not leaves:
+            got = "None" if results is None else type(wrong[0] if wrong else results).__name__
+            raise _NoArrayError(
+                f"apply: must return arrays, got {got}; return what the network computes and "
+                "nothing else."
+            )
         return results
 
     return checked

@@ -1,6 +1,6 @@
 """One rule a primitive: from the ids of its operands' axes to those of its results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -201,6 +201,38 @@ def windows(step: Step) -> list[Value]:
     ]
 
 
+def sort(step: Step) -> list[Value]:
+    """Freeze the axis that is sorted along; what is sorted alike goes together elsewhere."""
+    own = step.equation.params["dimension"]
+    tied = [reduce(step.ledger.tie, axes) for axes in zip(*step.operands, strict=True)]
+    return _without_rule(step, [tied] * len(step.shapes), {own})
+
+
+def fft(step: Step) -> list[Value]:
+    """Freeze the axes that are transformed."""
+    rank = len(step.shapes[0])
+    own = set(range(rank - len(step.equation.params["fft_lengths"]), rank))
+    return _without_rule(step, step.operands[:1], own)
+
+
+def top_k(step: Step) -> list[Value]:
+    """Freeze the axis that is searched."""
+    rank = len(step.shapes[0])
+    own = {step.equation.params.get("axis", -1) % rank}
+    return _without_rule(step, [step.operands[0]] * len(step.shapes), own)
+
+
+def _without_rule(step: Step, values: Sequence[Value], own: set[int]) -> list[Value]:
+    """Freeze the axes of the primitive's own, for which there is no rule; hand on the others."""
+    reason = f"no rule for {step.equation.name}"
+    for axis in (value[k] for value in values for k in own):
+        step.ledger.freeze(axis, reason)
+    return [
+        [step.ledger.fixed(n, reason) if k in own else value[k] for k, n in enumerate(shape)]
+        for value, shape in zip(values, step.shapes, strict=True)
+    ]
+
+
 def iota(step: Step) -> list[Value]:
     """Fix the axis that is counted along."""
     counted = step.equation.params["dimension"]
@@ -228,10 +260,13 @@ SHAPES: dict[str, Rule] = {
     "bitcast_convert_type": bitcast,
     "broadcast_in_dim": broadcast_in_dim,
     "cumsum": cumsum,
+    "fft": fft,
     "iota": iota,
     "reshape": reshape,
+    "sort": sort,
     "squeeze": squeeze,
     "tile": tile,
+    "top_k": top_k,
     "transpose": transpose,
 }
 """Rules of primitives that take each number by itself, and of those that give axes a new form."""

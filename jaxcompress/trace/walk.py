@@ -83,8 +83,29 @@ def find_units(program: Program, whole: Sequence[bool], *, part: bool = True) ->
         ]
         walk = _walk_all(ledger, program, dict(zip(slots, axes, strict=True)))
         if not ledger.hints:
-            return Units(program, walk, slots, axes, ledger.solve())
+            solution = _with_unused(ledger.solve(), program, slots, axes)
+            return Units(program, walk, slots, axes, solution)
         labels = _part(labels, ledger.hints)
+
+
+def _with_unused(
+    solution: Solution, program: Program, slots: list[tuple[int, int]], axes: list[Axis]
+) -> Solution:
+    """Let all stay that only parameters have of which no result is made."""
+    needed = {output for output in program.outputs if not isinstance(output, Constant)}
+    for equation in reversed(program.equations):
+        if not needed.isdisjoint(equation.results):
+            needed.update(o for o in equation.operands if not isinstance(o, Constant))
+    alive = np.zeros(solution.components, bool)
+    here = alive.copy()
+    for (leaf, _), axis in zip(slots, axes, strict=True):
+        units = solution.component[axis[axis >= 0]]
+        here[units] = True
+        if program.inputs[leaf] in needed:
+            alive[units] = True
+    unused = np.flatnonzero(here & ~alive)
+    more = [("unused", unused)] if unused.size else []
+    return solution._replace(frozen=[*solution.frozen, *more])
 
 
 def _renumber(ledger: Ledger, labels: np.ndarray) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""Joining groups that the code lets go together only, unit by unit."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from jaxcompress.prune.patterns import Found, read_groups
+from jaxcompress.prune.trials import Trial
+from jaxcompress.trace.walk import Units
+
+_MOST_MATES = 3
+
+
+def couple(trial: Trial, found: Sequence[Found], good: list[Found]) -> tuple[Trial, list[Found]]:
+    """Join groups that must lose equally many units, such as the halves of `split(x, 2)`.
+
+    Groups of one size that fail alone are tried out as one, whose unit `i` is unit `i` of each:
+    pairs first, then all that share an axis of a parameter. What works for one block is tried in
+    all of them at once.
+
+    Args:
+        trial: has tried out the groups one without the other.
+        found: all groups.
+        good: those that the code follows.
+
+    Returns:
+        The trial with the groups joined, and all groups that the code follows now.
+    """
+    kept = {id(group) for group in good}
+    stuck = [group for group in found if id(group) not in kept]
+    hopeless = set()
+    before = len(good)
+    while lead := next((group for group in stuck if group.kind not in hopeless), None):
+        for mates in _candidates(lead, stuck):
+            sets = _everywhere(mates, stuck)
+            joined = _tried(trial, good, sets)
+            if joined is None and len(sets) > 1:
+                sets = [mates]
+                joined = _tried(trial, good, sets)
+            if joined is not None:
+                trial, good = joined, [*good, *(groups[0] for groups in sets)]
+                used = {id(group) for groups in sets for group in groups}
+                stuck = [group for group in stuck if id(group) not in used]
+                break
+        else:
+            hopeless.add(lead.kind)
+    if len(good) == before:
+        return trial, good
+    free = np.zeros(trial.units.solution.components, bool)
+    free[np.concatenate([group.components for group in good])] = True
+    again, _ = read_groups(trial.units, trial.paths)
+    return trial, [group for group in again if free[group.components].all()]
+
+
+def _candidates(lead: Found, stuck: Sequence[Found]) -> Iterator[list[Found]]:
+    """Yield what may have to go with a group: those that share an axis with it are the first."""
+    alike = [g for g in stuck if g is not lead and len(g.components) == len(lead.components)]
+    mine = {(part.path, part.axis) for part in lead.slices}
+    near = [g for g in alike if mine & {(part.path, part.axis) for part in g.slices}]
+    by_kind = {group.kind: group for group in reversed([*near, *alike]) if group.kind != lead.kind}
+    others = [group for group in by_kind.values() if not any(group is other for other in near)]
+    for mate in [*near, *reversed(others)][:_MOST_MATES]:
+        yield [lead, mate]
+    if len(near) > 1:
+        yield [lead, *near]
+
+
+def _everywhere(mates: list[Found], stuck: Sequence[Found]) -> list[list[Found]]:
+    """Return the mates of every block, those given alone if blocks differ."""
+    kinds = [group.kind for group in mates]
+    columns = [[group for group in stuck if group.kind == kind] for kind in kinds]
+    if len(set(kinds)) < len(kinds) or len({len(column) for column in columns}) > 1:
+        return [mates]
+    sets = [list(groups) for groups in zip(*columns, strict=True)]
+    same = all(len({len(group.components) for group in groups}) == 1 for groups in sets)
+    return sets if same else [mates]
+
+
+def _tried(trial: Trial, good: Sequence[Found], sets: Sequence[Sequence[Found]]) -> Trial | None:
+    """Return the trial with each set joined, if the code follows."""
+    joined = trial._replace(units=_joined(trial.units, sets))
+    failed = joined.complaint([*good, *(groups[0] for groups in sets)])
+    return None if failed else joined
+
+
+def _joined(units: Units, sets: Sequence[Sequence[Found]]) -> Units:
+    """Return the units in which unit `i` of each group of a set is unit `i` of its first."""
+    solution = units.solution
+    name = np.arange(solution.components)
+    for first, *others in sets:
+        for group in others:
+            name[group.components] = first.components
+    return units._replace(
+        solution=solution._replace(
+            component=name[solution.component],
+            frozen=[(why, np.unique(name[stays])) for why, stays in solution.frozen],
+            reduced=np.unique(name[solution.reduced]),
+        )
+    )

@@ -1,0 +1,131 @@
+"""Groups are tried out in few traces, and units that must go together are found."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from test_groups import described
+from test_shrink import random_keep
+
+import jaxcompress as jc
+from jaxcompress.prune.trials import counts_apart
+from nets.functional import functional
+
+
+@pytest.mark.parametrize(
+    "sizes", [[4], [2, 2], [2] * 9 + [3, 4, 8], [32] * 58 + [128] * 58, [6, 12, 24]]
+)
+def test_any_two_groups_lose_different_numbers_and_different_shares_in_some_trial(sizes):
+    lost = np.array(counts_apart(sizes, np.random.default_rng(0)))
+    shares = lost / np.array(sizes)
+    assert len(lost) <= max(2, len(sizes).bit_length())
+    for one in range(len(sizes)):
+        for other in range(one):
+            assert (lost[:, one] != lost[:, other]).any()
+            assert (shares[:, one] != shares[:, other]).any()
+    assert (lost >= 0).all() and (2 * lost <= sizes).all()
+
+
+def halves(p, x):
+    left, right = jnp.split(x @ p["a"], 2, -1)
+    return left @ p["u"] + right @ p["v"]
+
+
+def every_other(p, x):
+    y = x @ p["a"]
+    return y[:, ::2] @ p["u"] + y[:, 1::2] @ p["v"]
+
+
+def thirds(p, x):
+    one, two, three = jnp.split(x @ p["a"], 3, -1)
+    return one @ p["u"] + jnp.tanh(two) @ p["v"] + three @ p["w"]
+
+
+def reversible(p, x):
+    left, right = jnp.split(x @ p["a"], 2, -1)
+    left = left + jnp.tanh(right @ p["f"]) @ p["g"]
+    right = right + jnp.tanh(left @ p["h"]) @ p["i"]
+    return jnp.concatenate([left, right], -1) @ p["b"]
+
+
+COUPLED = {
+    "halves": (halves, {"a": (3, 8), "u": (4, 2), "v": (4, 2)}, {"a": (4, "a:1x2 u:0 v:0")}),
+    "every other": (
+        every_other,
+        {"a": (3, 8), "u": (4, 2), "v": (4, 2)},
+        {"a": (4, "a:1x2 u:0 v:0")},
+    ),
+    "thirds": (
+        thirds,
+        {"a": (3, 12), "u": (4, 2), "v": (4, 2), "w": (4, 2)},
+        {"a": (4, "a:1x3 u:0 v:0 w:0")},
+    ),
+    "reversible": (
+        reversible,
+        {"a": (3, 8), "f": (4, 5), "g": (5, 4), "h": (4, 6), "i": (6, 4), "b": (8, 2)},
+        {"a": (4, "a:1x2 f:0 g:1 h:0 i:1 b:0x2"), "f": (5, "f:1 g:0"), "h": (6, "h:1 i:0")},
+    ),
+}
+
+
+def normal(rng, shape):
+    return rng.normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", COUPLED)
+def test_groups_that_must_lose_equally_many_go_together(name):
+    apply, shapes, expected = COUPLED[name]
+    rng = np.random.default_rng(0)
+    params = {key: normal(rng, shape) for key, shape in shapes.items()}
+    x = normal(rng, (2, 3))
+    groups = jc.unit_groups(apply, params, x)
+    assert {group.name: described(group) for group in groups} == {
+        key: (size, sorted(parts.split())) for key, (size, parts) in expected.items()
+    }
+    assert not groups.unknown and not groups.note
+    assert jc.check_shrink(apply, params, groups, random_keep(groups, 0), x) <= 1e-5
+
+
+def test_the_first_unit_of_one_half_goes_with_the_first_of_the_other():
+    params = {"a": np.ones((3, 8)), "u": np.ones((4, 2)), "v": np.ones((4, 2))}
+    half = jc.unit_groups(halves, params, np.ones((2, 3)))["a"].slices[0]
+    np.testing.assert_array_equal(half.indices, [[0, 4], [1, 5], [2, 6], [3, 7]])
+    other = jc.unit_groups(every_other, params, np.ones((2, 3)))["a"].slices[0]
+    np.testing.assert_array_equal(other.indices, [[0, 1], [2, 3], [4, 5], [6, 7]])
+
+
+class TwoBlocks(nnx.Module):
+    def __init__(self, rngs):
+        self.first = nnx.Linear(3, 4, rngs=rngs)
+        self.blocks = nnx.List(
+            nnx.MultiHeadAttention(2, 4, qkv_features=6, decode=False, rngs=rngs) for _ in range(2)
+        )
+        self.last = nnx.Linear(4, 2, rngs=rngs)
+
+    def __call__(self, x):
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.last(x)
+
+
+def test_the_widths_of_queries_keys_and_values_go_together_in_each_block():
+    net = functional(lambda rngs: TwoBlocks(rngs))
+    rng = np.random.default_rng(0)
+    shells = jax.eval_shape(net.init, jax.random.key(0))
+    params, stats = jax.tree.map(lambda leaf: normal(rng, leaf.shape), shells)
+    x = normal(rng, (2, 3, 3))
+    groups = jc.unit_groups(net.apply, params, stats, x)
+    for k in range(2):
+        width = groups[f"blocks/{k}/query/kernel:2"]
+        assert width.size == 3
+        assert {f"{part.path}:{part.axis}" for part in width.slices} == {
+            f"blocks/{k}/{part}"
+            for part in (
+                *("query/kernel:2", "key/kernel:2", "value/kernel:2", "out/kernel:1"),
+                *("query/bias:1", "key/bias:1", "value/bias:1"),
+            )
+        }
+    keep = random_keep(groups, 0)
+    assert jc.check_shrink(net.apply, params, groups, keep, stats, x) <= 1e-4
