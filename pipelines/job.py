@@ -23,8 +23,9 @@ from pipelines.data.augment import unchanged
 from pipelines.examples import Prepared, prepare
 from pipelines.models import Inputs
 from pipelines.recipes import stages_of
+from pipelines.row import Row
 from pipelines.settings import Plan
-from pipelines.stages import Facts, Stage, Work
+from pipelines.stages import Stage, Work
 from pipelines.train import (
     Position,
     Tick,
@@ -48,24 +49,6 @@ class Interrupted(Exception):
 
 class Diverged(Exception):
     """Training left the finite numbers; one line, with the remedy."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
-    """One stage in the results; see the README for the meaning of each field."""
-
-    name: str
-    accuracy: float
-    loss: float
-    validation_accuracy: float
-    sparsity: float
-    distinct_weights: int
-    size_bytes: int
-    flops: int
-    latency_ms: float
-    peak_bytes: int | None
-    seconds: float
-    facts: Facts = dataclasses.field(default_factory=dict)
 
 
 class Job:
@@ -229,7 +212,7 @@ class Job:
             self.rows.append(self._row(stage, work, facts))
             self._index, self._start = self._index + 1, work
             self._save(None, Position())
-            self.console.line(_sentence(self.rows[-1]))
+            self.console.line(self.rows[-1].sentence())
             if self._should_stop():
                 raise Interrupted(stage.name)
         return self.rows
@@ -310,10 +293,3 @@ def _note(tick: Tick) -> str:
 def _copied(tree: Any) -> Any:
     """Return the tree in new buffers, so that a training step may take them over."""
     return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)
-
-
-def _sentence(row: Row) -> str:
-    return (
-        f"{row.name}: accuracy {row.accuracy:.2%}, sparsity {row.sparsity:.1%}, "
-        f"{row.size_bytes:,} bytes, {row.seconds:.1f} s"
-    )

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from jaxcompress.costs.latency import threads
 from pipelines.data import Dataset
-from pipelines.job import Row
+from pipelines.row import Row
 from pipelines.settings import Plan
 
 SCHEMA_VERSION = 1

@@ -16,7 +16,8 @@ from pipelines.classifier import Classifier
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-EXAMPLE, CLASSIFY, READER = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+EXAMPLE, SHRINK, CLASSIFY, READER = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+PRINTED = re.findall(r"```text\n(.*?)```", README, flags=re.DOTALL)[0]
 
 
 def test_the_example_runs_and_does_what_it_says(tmp_path, monkeypatch, capsys):
@@ -33,9 +34,16 @@ def test_the_example_runs_and_does_what_it_says(tmp_path, monkeypatch, capsys):
     assert names["loss"](loaded, jax.numpy.ones((4, 256))) < before
 
 
-def test_the_example_is_short():
-    for code in (EXAMPLE, CLASSIFY, READER):
-        assert sum(bool(line) for line in code.splitlines()) == 12
+def test_an_nnx_model_is_shrunk_as_shown(capsys):
+    names = {}
+    exec(SHRINK, names)
+    assert capsys.readouterr().out == PRINTED
+    assert names["small"].layers[0].kernel.shape == (3, 3, 3, 32)
+
+
+def test_the_examples_are_short():
+    for code in (EXAMPLE, SHRINK, CLASSIFY, READER):
+        assert sum(bool(line) for line in code.splitlines()) <= 13
 
 
 def test_the_file_classifies_pictures_in_twelve_lines(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,30 @@
+"""What is known of a stage that is done."""
+
+import dataclasses
+
+from pipelines.stages import Facts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One stage in the results; see the README for the meaning of each field."""
+
+    name: str
+    accuracy: float
+    loss: float
+    validation_accuracy: float
+    sparsity: float
+    distinct_weights: int
+    size_bytes: int
+    flops: int
+    latency_ms: float
+    peak_bytes: int | None
+    seconds: float
+    facts: Facts = dataclasses.field(default_factory=dict)
+
+    def sentence(self) -> str:
+        """Return what to say when the stage is done."""
+        return (
+            f"{self.name}: accuracy {self.accuracy:.2%}, sparsity {self.sparsity:.1%}, "
+            f"{self.size_bytes:,} bytes, {self.flops / 1e6:,.1f} MFLOP, {self.seconds:.1f} s"
+        )
