@@ -25,7 +25,7 @@ from pipelines.models import Inputs
 from pipelines.recipes import stages_of
 from pipelines.row import Row
 from pipelines.settings import Plan
-from pipelines.stages import Stage, Work
+from pipelines.stages import Facts, Stage, Work
 from pipelines.train import (
     Position,
     Tick,

@@ -31,8 +31,8 @@ def unit_groups(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
 
     The function is traced again with fewer units of the groups. Groups that must lose equally many
     are joined, and those that its code does not follow, because it has their size written down,
-    stay too. Flax Linen checks shapes against its configuration and follows nothing: then the table says so, and
-    holds what tracing alone has found.
+    stay too. Flax Linen checks shapes against its configuration and follows nothing: then the table
+    says so, and holds what tracing alone has found.
 
     Args:
         apply: `apply(params, *inputs)` that returns arrays.
