@@ -78,7 +78,11 @@ class Classifier:
                     f"{mine.shape}"
                 )
         picture = np.zeros((1, self.picture_size, self.picture_size, 3), np.uint8)
-        found = jax.eval_shape(self.apply, params, stats, self.inputs(picture))
+        try:
+            found = jax.eval_shape(self.apply, params, stats, self.inputs(picture))
+        except Exception as error:  # whatever JAX and Flax raise at sizes that do not fit
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(f"sizes at which the network does not run: {reason}") from error
         if found.shape != (1, len(self.classes)):
             raise ValueError(f"gives {found.shape[1:]} logits for {len(self.classes)} classes")
 

@@ -193,9 +193,9 @@ REFUSALS = {
     "--recipe share --steps 2": "--steps: the recipe has no use for it",
     "--recipe structured --sparsity 0.5": "--sparsity: the recipe has no use for it",
     "--recipe structured --quantizer kmeans": "--quantizer: the recipe has no use for it",
-    "--recipe structured --channels 50": "--channels: share must be in [0, 1), got 50.0; pass the",
+    "--recipe structured --channels 50": "--channels: must be in [0, 1), got 50.0; pass the",
     "--recipe structured --channels 1": "leave at least one",
-    "--recipe structured --channels nan": "--channels: share must be in [0, 1), got nan",
+    "--recipe structured --channels nan": "--channels: must be in [0, 1), got nan",
     "--recipe structured --steps 0": "--steps: must be at least 1, got 0",
     "--recipe structured --round-to 0": "--round-to: must be at least 1, got 0",
     "--recipe structured --group-lasso -1": "--group-lasso: must be above 0, got -1.0; 0.0001",
@@ -241,7 +241,7 @@ def test_a_cut_network_is_accepted_and_others_are_not(lenet):
     narrow["conv1"]["bias"] = np.zeros(7, "f")
     lenet.check(narrow, {})
     for wrong, reason in (
-        (changed("conv1/kernel", (5, 5, 1, 7)), "conv1|shapes|axes|dimension"),
+        (changed("conv1/kernel", (5, 5, 1, 7)), "sizes at which the network does not run"),
         (changed("conv1/kernel", (5, 5, 1, 21)), "at most"),
         (changed("conv1/kernel", (5, 5, 1, 0)), "at most"),
         (changed("conv1/kernel", (5, 5, 20)), "at most"),
@@ -253,7 +253,7 @@ def test_a_cut_network_is_accepted_and_others_are_not(lenet):
             r"gives \(9,\) logits for 10 classes",
         ),
     ):
-        with pytest.raises((ValueError, TypeError), match=reason):
+        with pytest.raises(ValueError, match=reason):
             lenet.check(wrong, {})
 
 

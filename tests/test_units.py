@@ -152,6 +152,11 @@ def test_a_cap_holds_within_groups():
     groups, params = chain(2, 10, 2)
     assert removed(jc.choose_units(groups, params, 0.8, most=0.3)) == {"a": 3}
     assert removed(jc.choose_units(groups, params, 0.8, most=0.3, round_to=4)) == {"a": 2}
+    groups, params = chain(2, 10, 10, 2)
+    assert removed(jc.choose_units(groups, params, 0.8, most={"b": 0.3})) == {"a": 8, "b": 3}
+    for most, reason in ((3, "most: must be in"), ({"c": 0.3}, "c: no group of that name")):
+        with pytest.raises(ValueError, match=reason):
+            jc.choose_units(groups, params, 0.8, most=most)
 
 
 def test_normalizers():
@@ -229,13 +234,13 @@ def test_a_score_of_weights_is_summed():
 @pytest.mark.parametrize("share", [1.0, 1.2, 90, -0.1, float("nan")])
 def test_a_share_is_a_fraction(share):
     groups, params = chain(2, 4, 2)
-    with pytest.raises(ValueError, match=r"a: share must be in \[0, 1\), got .*percentage"):
+    with pytest.raises(ValueError, match=r"share: must be in \[0, 1\), got .*percentage"):
         jc.choose_units(groups, params, share)
 
 
 def test_bad_input():
     groups, params = chain(2, 4, 2)
-    with pytest.raises(TypeError, match="a: share must be a number"):
+    with pytest.raises(TypeError, match="share: must be a number"):
         jc.choose_units(groups, params, "half")  # pyright: ignore
     with pytest.raises(ValueError, match="z: no group of that name; groups: a"):
         jc.choose_units(groups, params, {"z": 0.5})

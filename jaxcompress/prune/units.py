@@ -108,7 +108,7 @@ def choose_units(
     spread: Spread = within_groups,
     measure: Measure = by_units,
     round_to: int = 1,
-    most: float | None = None,
+    most: float | Mapping[str, float] | None = None,
 ) -> dict[str, np.ndarray]:
     """Choose the units that stay: those of the highest scores.
 
@@ -128,7 +128,8 @@ def choose_units(
         measure: what the share is of, across groups: `by_units`, `by_parameters`, `by_flops`.
         round_to: what stays is rounded to the nearest multiple, where a group has as many: 97
             channels run no faster than 112, and 96 do.
-        most: the largest share that any group may lose, in [0, 1).
+        most: the largest share that a group may lose, in [0, 1); one number for all groups, or
+            one for each by name.
 
     Returns:
         By name of the group `[units]` booleans, True where a unit stays.
@@ -148,12 +149,8 @@ def choose_units(
         raise TypeError(
             f"round_to: must be an integer above 0, got {round_to!r}; 16 suits most hardware."
         )
-    shares = dict(share) if isinstance(share, Mapping) else dict.fromkeys(groups.names, share)
-    unknown = sorted(set(shares) - set(groups.names))
-    if unknown:
-        raise ValueError(f"{unknown[0]}: no group of that name; groups: {', '.join(groups.names)}.")
-    shares = {name: check_share(name, value) for name, value in shares.items()}
-    cap = 1.0 if most is None else check_share("most", most)
+    shares = _by_name(groups, "share", share)
+    caps = {} if most is None else _by_name(groups, "most", most)
     chosen = [group for group in groups if group.name in shares]
     scores = _checked(score(chosen, params), chosen)
     candidates = [
@@ -161,7 +158,7 @@ def choose_units(
             group,
             shares[group.name],
             normalize(scores[group.name]),
-            min(int(cap * group.size + 1e-9), group.size - 1),
+            min(int(caps.get(group.name, 1.0) * group.size + 1e-9), group.size - 1),
         )
         for group in chosen
     ]
@@ -170,6 +167,18 @@ def choose_units(
         c.group.name: _keep(c, _rounded(c, count, round_to))
         for c, count in zip(candidates, removed, strict=True)
     }
+
+
+def _by_name(
+    groups: UnitGroups, label: str, share: float | Mapping[str, float]
+) -> dict[str, float]:
+    """Return a share for each group from one number, called `label`, or from some by name."""
+    if not isinstance(share, Mapping):
+        return dict.fromkeys(groups.names, check_share(label, share))
+    unknown = [name for name in share if name not in groups.names]
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no group of that name; groups: {', '.join(groups.names)}.")
+    return {name: check_share(name, value) for name, value in share.items()}
 
 
 def check_share(name: str, share: float) -> float:
@@ -183,12 +192,12 @@ def check_share(name: str, share: float) -> float:
         return check_sparsity(name, share)
     except ValueError:
         raise ValueError(
-            f"{name}: share must be in [0, 1), got {share}; pass the fraction of units to remove, "
+            f"{name}: must be in [0, 1), got {share}; pass the fraction of units to remove, "
             "not a percentage, and leave at least one."
         ) from None
     except TypeError:
         raise TypeError(
-            f"{name}: share must be a number in [0, 1), got {share!r}; pass a fraction."
+            f"{name}: must be a number in [0, 1), got {share!r}; pass a fraction."
         ) from None
 
 
