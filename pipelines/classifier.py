@@ -81,7 +81,7 @@ class Classifier:
         try:
             found = jax.eval_shape(self.apply, params, stats, self.inputs(picture))
         except Exception as error:  # whatever JAX and Flax raise at sizes that do not fit
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ValueError(f"sizes at which the network does not run: {reason}") from error
         if found.shape != (1, len(self.classes)):
             raise ValueError(f"gives {found.shape[1:]} logits for {len(self.classes)} classes")
