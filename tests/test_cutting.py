@@ -119,17 +119,21 @@ def test_a_run_stopped_between_rounds_goes_on_to_the_same_bytes(tmp_path):
     assert whole == parts
 
 
-class Bench:
-    """Stands in for a run: what a stage may ask, without training."""
-
-    classifier = Classifier(
-        model="lenet-300-100",
+def digits_by(model):
+    return Classifier(
+        model=model,
         classes=tuple("0123456789"),
         image_size=32,
         branches=(),
         picture_size=32,
         data="digits",
     )
+
+
+class Bench:
+    """Stands in for a run: what a stage may ask, without training."""
+
+    classifier = digits_by("lenet-300-100")
 
     def __init__(self, plan):
         self.plan = plan
@@ -214,19 +218,8 @@ def test_what_cannot_work_is_refused_before_training(words, tmp_path, capsys):
 # What a file may hold
 
 
-@pytest.fixture(scope="module")
-def lenet():
-    return Classifier(
-        model="lenet-5",
-        classes=tuple("0123456789"),
-        image_size=32,
-        branches=(),
-        picture_size=32,
-        data="digits",
-    )
-
-
-def test_a_cut_network_is_accepted_and_others_are_not(lenet):
+def test_a_cut_network_is_accepted_and_others_are_not():
+    lenet = digits_by("lenet-5")
     params, stats = lenet.blank()
     tree = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
     lenet.check(tree, stats)
