@@ -168,7 +168,7 @@ def test_what_nobody_reads_is_named():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"statistic: must give one number for each of the 3"):
         scores(dense, dense_params(), X, statistic=jnp.mean)
-    params = {"a": np.ones((2, 3), "f"), "b": np.ones((3, 1), "f")}
+    params = {"a": np.ones((2, 9), "f"), "b": np.ones((9, 1), "f")}
     others = jc.unit_groups(lambda p, x: x @ p["a"] @ p["b"], params, X)
     with pytest.raises(ValueError, match="^a: must be a group of this function"):
         jc.activation_score(dense, X)(others.groups, dense_params())

@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.prune.find import trace_units
-from jaxcompress.prune.groups import UnitGroup, places
-from jaxcompress.prune.patterns import read_groups
+from jaxcompress.prune.groups import UnitGroup
+from jaxcompress.prune.members import members_of
 from jaxcompress.prune.unit_scores import UnitScore, UnitScores
 from jaxcompress.trace.ledger import Axis
 from jaxcompress.trace.observe import run_observed
@@ -98,14 +98,14 @@ def _traced(
     inputs: Sequence[PyTree],
     groups: Sequence[UnitGroup],
 ) -> tuple[Units, list[np.ndarray]]:
-    """Return the traced function and the components of each group, `[units]`."""
+    """Return the traced function and the components of each group, `[units, n]`."""
     paths, missing = named_leaves(params).paths, ""
     for part in (True, False):
         units = trace_units(apply, params, inputs, part=part)
-        found = {places(g.slices): g.components for g in read_groups(units, paths)[0]}
-        absent = [group.name for group in groups if places(group.slices) not in found]
+        members = members_of(units, groups, paths)
+        absent = [g.name for g, found in zip(groups, members, strict=True) if not found.size]
         if not absent:
-            return units, [found[places(group.slices)] for group in groups]
+            return units, members
         missing = missing or absent[0]
     raise ValueError(
         f"{missing}: must be a group of this function, got one that it does not have; use the "
@@ -141,7 +141,7 @@ class _Look:
         self.unit = np.zeros(units.solution.components + 1, int)
         for number, components in enumerate(members):
             self.owner[components] = number
-            self.unit[components] = np.arange(len(components))
+            self.unit[components] = np.arange(len(components))[:, None]
 
     def __call__(self, value: Any, axis: int, ids: Axis) -> dict[str, Reading]:
         component = np.where(ids >= 0, self.component[np.maximum(ids, 0)], -1)

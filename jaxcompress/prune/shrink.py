@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.prune.find import trace_units
-from jaxcompress.prune.groups import UnitGroup, UnitGroups, places
-from jaxcompress.prune.patterns import read_groups
+from jaxcompress.prune.groups import UnitGroups
+from jaxcompress.prune.members import members_of
 from jaxcompress.trace.cut import Cut, mismatch
 from jaxcompress.trace.program import retrace
 from jaxcompress.trace.silence import run_silenced
@@ -233,36 +233,12 @@ def check_shrink(
 
 def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:
     """Return by node whether it goes."""
-    found, _ = read_groups(units, paths)
-    components = {places(group.slices): group.components for group in found}
     out = np.zeros(units.solution.components, bool)
-    for name, chosen in keep.items():
-        flags = _check_keep(groups, name, chosen)
-        known = components.get(places(groups[name].slices))
-        if known is None:  # not what goes together here; what of it does is silenced
-            known = _members(units, groups[name], paths)
-        out[known[~flags].ravel()] = True
+    flags = [_check_keep(groups, name, chosen) for name, chosen in keep.items()]
+    members = members_of(units, [groups[name] for name in keep], paths)
+    for chosen, components in zip(flags, members, strict=True):
+        out[components[~chosen].ravel()] = True
     return out[units.solution.component]
-
-
-def _members(units: Units, group: UnitGroup, paths: list[str]) -> np.ndarray:
-    """Return `[units, n]` components that go with each unit of a group, and with no other.
-
-    There are several where the code lets groups go together only, such as the halves of a split.
-    """
-    slot = {
-        (paths[leaf], axis): ids for (leaf, axis), ids in zip(units.slots, units.axes, strict=True)
-    }
-    columns = [np.zeros((group.size, 0), int)]
-    for part in group.slices:
-        for layer in slot[part.path, part.axis]:
-            ids = layer[part.indices]
-            members = units.solution.component[np.maximum(ids, 0)]
-            unit = np.broadcast_to(np.arange(group.size)[:, None], members.shape)
-            owned = np.unique(np.stack([members.ravel(), unit.ravel()]), axis=1)
-            if (ids >= 0).all() and owned.shape[1] == len(np.unique(owned[0])):
-                columns.append(members)
-    return np.concatenate(columns, axis=1)
 
 
 def _relative(given: list[Any], wanted: list[Any]) -> float:
