@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         help="rounds of cutting and fine-tuning; 1 cuts all at once (as many as cut at most "
-        f"{LARGEST_CUT:.0%} of the channels each)",
+        f"{LARGEST_CUT} of the channels each)",
     )
     what.add_argument(
         "--round-to",
