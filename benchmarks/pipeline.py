@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import shutil
 import tempfile
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,30 @@ from pipelines.row import Row
 from pipelines.settings import Plan, Settings
 
 
-def run(plan: Plan, dataset: Dataset, folder: Path, *, stop_before: str | None = None) -> list[Row]:
-    """Go on with the run in a folder, to its end or to a stage; returns the rows so far."""
+def run(
+    plan: Plan,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    stop_before: str | None = None,
+    without: Collection[str] = (),
+) -> list[Row]:
+    """Go on with the run in a folder, to its end or to a stage; returns the rows so far.
+
+    Args:
+        plan: what to do.
+        dataset: pictures and labels.
+        folder: of the run.
+        stop_before: name of the stage to stop before.
+        without: names of stages to leave out, controls that are known from another run.
+    """
     with locked(folder):
         settings = folder / "settings.json"
         if settings.exists():  # a copy of another run, which goes its own way from here
             write_json(settings, _asked(plan, dataset))
         claim(folder, _asked(plan, dataset), resume=settings.exists())
         job = Job(plan, dataset, folder, Console(), lambda: job.stage == stop_before)
+        job.stages = tuple(stage for stage in job.stages if stage.name not in without)
         try:
             return job.run()
         except Interrupted:

@@ -5,11 +5,12 @@
 
 Accuracy: every row is what `python run.py --model resnet20 --data fashion_mnist --recipe R
 --channels C --steps N` gives with the epochs and images below. Runs of a seed share their baseline.
-Rows are written after each run, beside those that are there.
+Rows are written after each run; those that are there are not made again.
 """
 
 import argparse
 import importlib
+import json
 import shutil
 import statistics
 import sys
@@ -24,7 +25,7 @@ import numpy as np
 
 import jaxcompress as jc
 from benchmarks.pipeline import run
-from benchmarks.record import merge, write
+from benchmarks.record import RESULTS, merge, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.compiled import jit_for_inference
 from pipelines.data import load
@@ -34,15 +35,41 @@ from pipelines.recipes import stages_of, uses
 from pipelines.settings import Plan, Settings
 
 MODEL, DATA = "resnet20", "fashion_mnist"
-IMAGES, EPOCHS, FINETUNE_EPOCHS = 12_000, 6, 4
-REDUCTIONS = (2.1, 5.0)
-METHODS = {
-    "L1, in rounds": ("structured", None),
-    "L1, at once": ("structured", 1),
-    "random, at once": ("structured-random", 1),
-}
-CONTROLLED = "L1, in rounds"
-"""The run of each reduction that has the controls, which are the same for all."""
+IMAGES, EPOCHS = 12_000, 6
+ACCURACY = "structured_accuracy"
+DENSE, SMALL = "control", "small from scratch"
+
+
+class Method(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        name: what is cut, and when.
+        recipe: of `run.py`.
+        steps: rounds of cutting; None for as many as cut at most a fifth each.
+        finetune_epochs: shared out among the rounds.
+        reduction: times fewer FLOPs.
+        controls: that are trained beside it; others with as many epochs share the dense one.
+    """
+
+    name: str
+    recipe: str
+    steps: int | None
+    finetune_epochs: int
+    reduction: float
+    controls: tuple[str, ...] = ()
+
+
+_ROUNDS, _ONCE, _RANDOM = "L1, in rounds", "L1, at once", "random, at once"
+METHODS = (
+    Method(_ROUNDS, "structured", None, 4, 2.1, (DENSE, SMALL)),
+    Method(_ONCE, "structured", 1, 4, 2.1),
+    Method(_RANDOM, "structured-random", 1, 4, 2.1),
+    Method(_ROUNDS, "structured", None, 8, 2.1, (DENSE,)),
+    Method(_ROUNDS, "structured", None, 4, 5.0, (SMALL,)),
+    Method(_ONCE, "structured", 1, 4, 5.0),
+    Method(_RANDOM, "structured-random", 1, 4, 5.0),
+)
 
 
 class Subject(NamedTuple):
@@ -103,42 +130,51 @@ def accuracy(seeds: list[int]) -> None:
 
 
 def _one_seed(dataset: Dataset, seed: int, folder: Path) -> None:
+    done = {(row["order"], row["seed"]) for row in _recorded()}
     trained = folder / "trained"
-    for reduction in REDUCTIONS:
-        share = share_for(reduction)
-        for method, (recipe, steps) in METHODS.items():
-            settings = Settings(
-                model=MODEL,
-                data=DATA,
-                recipe=recipe,
-                channels=share,
-                steps=steps,
-                epochs=EPOCHS,
-                finetune_epochs=FINETUNE_EPOCHS,
-                limit=IMAGES,
-                seed=seed,
-                control=method == CONTROLLED,
-            )
-            used = uses(recipe, MODEL)
-            settings.check(used)
-            plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
-            if not trained.exists():
-                run(plan, dataset, trained, stop_before=stages_of(plan)[1].name)
-            of_run = Path(shutil.copytree(trained, folder / f"{reduction}-{method}"))
-            rows = {row.name: row for row in run(plan, dataset, of_run)}
-            merge(
-                "structured_accuracy",
-                _figure(plan, method, reduction, rows),
-                key=lambda row: (row["reduction"], list(METHODS).index(row["method"]), row["seed"]),
-                command=_command,
-            )
+    shares = {reduction: share_for(reduction) for reduction in {m.reduction for m in METHODS}}
+    for number, method in enumerate(METHODS):
+        if (number, seed) in done:
+            continue
+        settings = Settings(
+            model=MODEL,
+            data=DATA,
+            recipe=method.recipe,
+            channels=shares[method.reduction],
+            steps=method.steps,
+            epochs=EPOCHS,
+            finetune_epochs=method.finetune_epochs,
+            limit=IMAGES,
+            seed=seed,
+            control=bool(method.controls),
+        )
+        used = uses(method.recipe, MODEL)
+        settings.check(used)
+        plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
+        if not trained.exists():
+            run(plan, dataset, trained, stop_before=stages_of(plan)[1].name)
+        of_run = Path(shutil.copytree(trained, folder / str(number)))
+        without = {DENSE, SMALL} - set(method.controls)
+        rows = {row.name: row for row in run(plan, dataset, of_run, without=without)}
+        merge(
+            ACCURACY,
+            _figure(plan, method, rows),
+            key=lambda row: (row["order"], row["seed"]),
+            command=_command,
+        )
 
 
-def _figure(plan: Plan, method: str, reduction: float, rows: dict[str, Any]) -> dict[str, Any]:
+def _recorded() -> list[dict[str, Any]]:
+    path = RESULTS / f"{ACCURACY}.json"
+    return json.loads(path.read_text())["figures"] if path.exists() else []
+
+
+def _figure(plan: Plan, method: Method, rows: dict[str, Any]) -> dict[str, Any]:
     after_cut = [row for name, row in rows.items() if name.startswith("cut") and "+" not in name]
     return {
-        "reduction": reduction,
-        "method": method,
+        "order": METHODS.index(method),
+        "reduction": method.reduction,
+        "method": method.name,
         "seed": plan.seed,
         "channels": plan.channels,
         "rounds": plan.steps,

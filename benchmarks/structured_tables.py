@@ -9,41 +9,39 @@ from benchmarks.markdown import footnote, markdown, recorded, spread
 def structured_accuracy(name: str) -> list[str]:
     """Return one row for each reduction and method: accuracy before and after fine-tuning."""
     record = recorded(name)
-    controlled = {
-        (run["reduction"], run["seed"]): run["accuracy"]
+    dense = {
+        (run["finetune_epochs"], run["seed"]): 100 * run["accuracy"]["control"]
         for run in record["figures"]
         if "control" in run["accuracy"]
     }
+
+    def row(label: str, runs: list[dict[str, Any]], stage: str, cut: str = "") -> list[str]:
+        controls = [dense[run["finetune_epochs"], run["seed"]] for run in runs]
+        found = [100 * run["accuracy"][stage] for run in runs]
+        return [
+            label,
+            f"{runs[0]['times_fewer_flops']:.1f}x",
+            f"{runs[0]['finetune_epochs']}",
+            spread(controls),
+            spread([100 * run["accuracy"][cut] for run in runs]) if cut else "",
+            spread(found),
+            spread([a - b for a, b in zip(found, controls, strict=True)]),
+        ]
+
     rows = []
-
-    def row(label: str, runs: list[dict[str, Any]], stage: str, cut: str = "") -> None:
-        pairs = [(run["accuracy"], controlled[run["reduction"], run["seed"]]) for run in runs]
-        rows.append(
-            [
-                label,
-                spread([run["times_fewer_flops"] for run in runs[:1]], 1) + "x",
-                spread([100 * control["control"] for _, control in pairs]),
-                spread([100 * found[cut] for found, _ in pairs]) if cut else "",
-                spread([100 * found[stage] for found, _ in pairs]),
-                spread([100 * (found[stage] - control["control"]) for found, control in pairs]),
-            ]
-        )
-
-    for reduction, group in groupby(record["figures"], lambda run: run["reduction"]):
-        of_reduction = list(group)
-        for method, same in groupby(of_reduction, lambda run: run["method"]):
-            runs = list(same)
-            last = [stage for stage in runs[0]["accuracy"] if stage.startswith("cut")][-2]
-            row(f"{method} ({runs[0]['rounds']})", runs, "reloaded", last)
-        whole = [run for run in of_reduction if "control" in run["accuracy"]]
-        row("that size from scratch", whole, "small from scratch")
-        del reduction
+    for _, group in groupby(record["figures"], lambda run: run["order"]):
+        runs = list(group)
+        last = [stage for stage in runs[0]["accuracy"] if stage.startswith("cut")][-2]
+        many = f" ({runs[0]['rounds']})" if runs[0]["rounds"] > 1 else ""
+        rows.append(row(runs[0]["method"] + many, runs, "reloaded", last))
+        if "small from scratch" in runs[0]["accuracy"]:
+            rows.append(row("that size from scratch", runs, "small from scratch"))
     first = record["figures"][0]
-    header = ["units that go, rounds", "fewer FLOPs", "control %", "after the last cut %"]
-    header += ["fine-tuned %", "against control, points"]
+    header = ["units that go (rounds)", "fewer FLOPs", "epochs after", "control %"]
+    header += ["after the last cut %", "in the end %", "against control, points"]
     more = (
-        f" Mean (range) over the seeds. {first['images']:,} images, {first['epochs']} epochs, and "
-        f"{first['finetune_epochs']} of fine-tuning or of the control; from scratch, all of them."
+        f" Mean (range) over the seeds. {first['images']:,} images, {first['epochs']} epochs, then "
+        "those of fine-tuning or of the control; from scratch, all of them."
     )
     return markdown(header, rows) + footnote(record, more)
 

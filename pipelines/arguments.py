@@ -67,7 +67,9 @@ def parser() -> argparse.ArgumentParser:
     default = Settings()
     what = result.add_argument_group("what to do")
     what.add_argument("--model", required=True, choices=MODELS, help="network, see below")
-    what.add_argument("--recipe", default=default.recipe, choices=RECIPES, help="see below")
+    what.add_argument(
+        "--recipe", default=default.recipe, choices=RECIPES, metavar="R", help="see below"
+    )
     what.add_argument(
         "--sparsity",
         type=float,
