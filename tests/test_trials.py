@@ -14,17 +14,21 @@ from nets.functional import functional
 
 
 @pytest.mark.parametrize(
-    "sizes", [[4], [2, 2], [2] * 9 + [3, 4, 8], [32] * 58 + [128] * 58, [6, 12, 24]]
+    "sizes",
+    [[2], [9], [2, 2], [2] * 9 + [3, 4, 8], [32] * 58 + [128] * 58, [6, 12, 24], [2, 3, 4, 1000]],
 )
-def test_any_two_groups_lose_different_numbers_and_different_shares_in_some_trial(sizes):
-    lost = np.array(counts_apart(sizes, np.random.default_rng(0)))
-    shares = lost / np.array(sizes)
-    assert len(lost) <= max(2, len(sizes).bit_length())
+def test_of_any_two_groups_each_loses_more_in_some_trial(sizes):
+    trials = np.array(counts_apart(sizes, np.random.default_rng(0)))
+    assert len(trials) <= 2 + 2 * len(sizes).bit_length()
+    shares = trials / np.array(sizes)
     for one in range(len(sizes)):
+        assert trials[:, one].max() == max(sizes[one] - 2, 1)
         for other in range(one):
-            assert (lost[:, one] != lost[:, other]).any()
             assert (shares[:, one] != shares[:, other]).any()
-    assert (lost >= 0).all() and (2 * lost <= sizes).all()
+            if sizes[one] == sizes[other]:
+                assert (trials[:, one] > trials[:, other]).any()
+                assert (trials[:, one] < trials[:, other]).any()
+    assert (trials >= 0).all() and (trials < sizes).all()
 
 
 def halves(p, x):
@@ -35,6 +39,33 @@ def halves(p, x):
 def every_other(p, x):
     y = x @ p["a"]
     return y[:, ::2] @ p["u"] + y[:, 1::2] @ p["v"]
+
+
+def rounded_halves(p, x):
+    y = x @ p["a"]
+    half = y.shape[-1] // 2
+    return y[:, :half] @ p["u"] + y[:, half:] @ p["v"]
+
+
+def rounded_thirds(p, x):
+    y = x @ p["a"]
+    third = y.shape[-1] // 3
+    q, k, v = y[:, :third], y[:, third : 2 * third], y[:, 2 * third :]
+    return (q * k) @ p["u"] + v @ p["v"]
+
+
+@pytest.mark.parametrize("size", [4, 5, 8])
+@pytest.mark.parametrize(("apply", "parts"), [(rounded_halves, 2), (rounded_thirds, 3)])
+def test_parts_that_code_rounds_go_together(apply, parts, size):
+    params = {"a": normal(rng := np.random.default_rng(0), (3, parts * size))}
+    params |= {"u": normal(rng, (size, 2)), "v": normal(rng, (size, 2))}
+    groups = jc.unit_groups(apply, params, np.ones((2, 3), "f"))
+    (group,) = groups
+    a, u, v = group.slices
+    assert group.size == size and a.indices.shape == (size, parts)
+    assert (u.path, v.path) == ("u", "v")
+    keep = {group.name: np.arange(size) == 1}
+    assert jc.check_shrink(apply, params, groups, keep, np.ones((2, 3), "f")) <= 1e-5
 
 
 def thirds(p, x):

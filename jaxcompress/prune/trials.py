@@ -1,6 +1,7 @@
 """Trying out whether the code of a function follows when units go."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
 from textwrap import shorten
 from typing import Any, NamedTuple
 
@@ -8,11 +9,11 @@ import numpy as np
 
 from jaxcompress.prune.patterns import Found
 from jaxcompress.trace.cut import Cut, mismatch
-from jaxcompress.trace.program import abstract, retrace
+from jaxcompress.trace.program import Program, abstract, retrace
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree
 
-_MOST_COUNTS = 64
+_FEW = 4  # units of which all but one are tried out too
 
 
 class Trial(NamedTuple):
@@ -71,38 +72,57 @@ class Trial(NamedTuple):
     def complaint(self, groups: Sequence[Found]) -> str | None:
         """Return what goes wrong when units of each group go, or None.
 
-        The first unit of all groups, then the last: where a unit stands must not matter. Then any
-        of them, another number and another share of each group: groups that must lose equally
-        many, or equally much, are found out.
+        Units at the end of all groups, then at the beginning, then any: where a unit stands must
+        not matter. Of two groups of one size now the one and now the other loses more: those that
+        must lose equally many are found out.
         """
         for components in self._removals(groups) if groups else ():
             if found := self._trial(components):
                 return found
+        few = [group.components[1:] for group in groups if 2 < len(group.components) <= _FEW]
+        if few and isinstance(found := self._trace(np.concatenate(few)), str):
+            return found  # that equations differ is no complaint: an axis of one may be dropped
         return None
 
     def _removals(self, groups: Sequence[Found]) -> Iterator[np.ndarray]:
-        yield np.concatenate([group.components[:1] for group in groups])
-        yield np.concatenate([group.components[-1:] for group in groups])
         rng = np.random.default_rng(0)
+        orders = chain([_last, _first], repeat(rng.permutation))
         for counts in counts_apart([len(group.components) for group in groups], rng):
+            order = next(orders)
             pairs = zip(groups, counts, strict=True)
-            yield np.concatenate([rng.permutation(g.components)[:count] for g, count in pairs])
+            yield np.concatenate([order(g.components)[:count] for g, count in pairs])
 
     def _trial(self, components: np.ndarray) -> str | None:
-        units = self.units
-        out = np.zeros(units.solution.components, bool)
-        out[components] = True
-        cut = Cut(out[units.solution.component])
+        small = self._trace(components)
+        if isinstance(small, str):
+            return small
+        return mismatch(self.units.program, self.units.walk, small, self._cut(components))
+
+    def _trace(self, components: np.ndarray) -> Program | str:
+        """Return the function without these components, or what its code raises."""
+        cut, units = self._cut(components), self.units
         shapes = {
             path: cut.shape(units.walk.values[units.program.inputs[k]])
             for k, path in enumerate(self.paths)
         }
         try:
-            small = retrace(self.apply, abstract(self.params, shapes), *self.inputs)
+            return retrace(self.apply, abstract(self.params, shapes), *self.inputs)
         except Exception as error:  # whatever the code raises, it does not follow
             lines = str(error).strip().splitlines() or [""]
             return f"{type(error).__name__}: {shorten(lines[0], 100)}"
-        return mismatch(units.program, units.walk, small, cut)
+
+    def _cut(self, components: np.ndarray) -> Cut:
+        out = np.zeros(self.units.solution.components, bool)
+        out[components] = True
+        return Cut(out[self.units.solution.component])
+
+
+def _first(components: np.ndarray) -> np.ndarray:
+    return components
+
+
+def _last(components: np.ndarray) -> np.ndarray:
+    return components[::-1]
 
 
 def _in_order(groups: Sequence[Found], order: Sequence[Found]) -> list[Found]:
@@ -111,29 +131,30 @@ def _in_order(groups: Sequence[Found], order: Sequence[Found]) -> list[Found]:
 
 
 def counts_apart(sizes: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
-    """Return for a few trials how many units each group loses, half at the most.
+    """Return for a few trials how many units each group loses; two stay where there are three.
 
-    For any two groups there is a trial in which they lose different numbers, and one in which they
-    lose different shares: as few trials as sizes allow, as each takes a trace of the function.
+    In the first trial each group loses as many as it can. Of any two groups of one size each loses
+    more than the other in some trial: code that divides widths and rounds (`width // 3`) hides a
+    difference to one side. Groups of two sizes lose different shares in some trial. As few trials
+    as that takes, since each is a trace.
 
     Args:
-        sizes: of the groups, two at least.
-        rng: draws the counts.
+        sizes: of the groups.
+        rng: draws what tells groups of two sizes apart where nothing else does.
     """
     units = np.array(sizes, np.int64)
-    same_count = ~np.eye(len(units), dtype=bool)
-    same_share = same_count.copy()
-    trials: list[list[int]] = []
-    while not trials or same_count.any() or same_share.any():
-        lost = np.full(len(units), -1)
-        for k in sorted(range(len(sizes)), key=sizes.__getitem__):  # who has least choice, first
-            size, chosen = sizes[k], lost >= 0
-            some = np.arange(int(size > 3), size // 2 + 1)
-            choice = rng.permutation(some)[:_MOST_COUNTS, None]
-            clashes = (choice == lost) & chosen & same_count[k]
-            clashes = clashes + ((choice * units == lost * size) & chosen & same_share[k])
-            lost[k] = choice[np.argmin(clashes.sum(axis=1)), 0]
-        same_count &= lost[:, None] == lost
-        same_share &= lost[:, None] * units == lost * units[:, None]
-        trials.append(lost.tolist())
-    return trials
+    most = np.maximum(units - 2, 1)
+    trials = [most]
+    # Numbers of groups among those of their size, digit by digit, up and down.
+    number = np.array([sizes[:k].count(size) for k, size in enumerate(sizes)])
+    while len(trials) == 1 or number.any():
+        digit, number = number % (most + 1), number // (most + 1)
+        trials += [digit, most - digit]
+    shares = np.array(trials) / units
+    alike = units[:, None] != units
+    alike &= (shares[:, :, None] == shares[:, None]).all(axis=0)
+    while alike.any():
+        lost = rng.integers(0, most + 1)
+        alike &= lost[:, None] * units == lost * units[:, None]
+        trials.append(lost)
+    return [lost.tolist() for lost in trials if lost.any()]
