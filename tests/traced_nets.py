@@ -617,6 +617,30 @@ def pixel_shuffle(p, x):
     return conv(x, p["b"])
 
 
+@net(
+    {"a": (3, 6), "b": (3, 6), "out": (6, 2)},
+    (2, 3),
+    {"a": (6, "a:1 b:1 out:0 *")},
+)
+def stacked(p, x):
+    both = jnp.stack([x @ p["a"], x @ p["b"]], axis=-1)
+    one, other = jnp.unstack(jax.nn.softmax(both, axis=-2), axis=-1)
+    return (one * other) @ p["out"]
+
+
+@net(
+    {"a": (3, 8), "out": (8, 2)},
+    (2, 3),
+    {"a": (4, "a:1x2 out:0x2")},
+)
+def turned_in_pairs(p, x):  # as rotary positions are
+    y = x @ p["a"]
+    y = y.reshape(*y.shape[:-1], -1, 2)
+    one, other = y[..., 0], y[..., 1]
+    y = jnp.stack([one - other, one + other], axis=-1)
+    return y.reshape(*y.shape[:-2], -1) @ p["out"]
+
+
 def fruits_net():
     config = FruitsFusionConfig(
         classes=3, image_size=8, channels={"picture": 3, "edges": 1},

@@ -153,6 +153,8 @@ def scatter(step: Step) -> list[Value]:
     return [result]
 
 
+_SCATTERS = "scatter scatter-add scatter-max scatter-min scatter-mul scatter-sub".split()
+
 PARTS: dict[str, Rule] = {
     "concatenate": concatenate,
     "dynamic_slice": dynamic_slice,
@@ -161,7 +163,7 @@ PARTS: dict[str, Rule] = {
     "pad": pad,
     "rev": reverse,
     "slice": slicing,
-    **dict.fromkeys(["scatter", "scatter-add", "scatter_add"], scatter),
+    **dict.fromkeys(_SCATTERS, scatter),
     "split": split_rule,
 }
 """Rules of primitives that put arrays together and take parts of them."""

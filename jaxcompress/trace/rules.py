@@ -106,6 +106,21 @@ def squeeze(step: Step) -> list[Value]:
     return [[axis for k, axis in enumerate(step.operands[0]) if k not in gone]]
 
 
+def stack(step: Step) -> list[Value]:
+    """Tie axes of the same place; what tells the operands apart stays."""
+    place = step.equation.params["axis"]
+    (tied,) = elementwise(step._replace(shapes=[tuple(axis.shape[1] for axis in step.operands[0])]))
+    return [[*tied[:place], step.fixed(len(step.operands)), *tied[place:]]]
+
+
+def unstack(step: Step) -> list[Value]:
+    """Take an axis apart, which then stays."""
+    place = step.equation.params["axis"]
+    step.fix(step.operands[0][place])
+    rest = [axis for k, axis in enumerate(step.operands[0]) if k != place]
+    return [rest for _ in step.shapes]
+
+
 def reshape(step: Step) -> list[Value]:
     """Merge and split axes, block by block of as many entries."""
     (shape,) = step.shapes
@@ -159,7 +174,7 @@ def arg_reduction(step: Step) -> list[Value]:
     """Drop the reduced axes, which stay: results count their entries."""
     for k in step.equation.params["axes"]:
         step.fix(step.operands[0][k])
-    return [a for a in reduction(step)]
+    return reduction(step)
 
 
 def cumulative(step: Step) -> list[Value]:
@@ -265,8 +280,10 @@ SHAPES: dict[str, Rule] = {
     "reshape": reshape,
     "sort": sort,
     "squeeze": squeeze,
+    "stack": stack,
     "tile": tile,
     "top_k": top_k,
     "transpose": transpose,
+    "unstack": unstack,
 }
 """Rules of primitives that take each number by itself, and of those that give axes a new form."""
