@@ -159,7 +159,29 @@ def test_a_cap_holds_within_groups():
             jc.choose_units(groups, params, 0.8, most=most)
 
 
+def recurrent(p, x):
+    def turn(h, t):
+        return jnp.tanh(t @ p["i"] + h @ p["r"]), None
+
+    h = jnp.ones((len(x), p["r"].shape[0]))
+    return jax.lax.scan(turn, h, jnp.broadcast_to(x, (3, *x.shape)))[0] @ p["o"]
+
+
+def test_a_weight_on_two_axes_of_a_unit_counts_once():
+    params = {"i": np.zeros((3, 2), "f"), "r": np.array([[3.0, 1], [0, 2]], "f")}
+    params["o"] = np.array([[0.0, 0], [0.5, 0.5]], "f")
+    groups = jc.unit_groups(recurrent, params, np.ones((5, 3), "f"))
+    (group,) = groups
+    assert jc.l1_score([group], params)[group.name].tolist() == [3 + 1, 2 + 1 + 1]
+    assert jc.l2_score([group], params)[group.name] == pytest.approx([10**0.5, 5.5**0.5])
+    weights = 3 + 3 + 2  # of a unit: rows and columns, the corner once
+    expected = weights**0.5 * (10**0.5 + 5.5**0.5)
+    assert float(jc.group_lasso(params, groups)) == pytest.approx(expected)
+
+
 def test_normalizers():
+    for normalize in (jc.divide_by_mean, jc.divide_by_max):
+        assert np.argsort(normalize(np.array([-3.0, -1, -2]))).tolist() == [0, 2, 1]
     scores = np.array([1.0, 3.0])
     assert jc.divide_by_mean(scores).tolist() == [0.5, 1.5]
     assert jc.divide_by_max(scores).tolist() == [1 / 3, 1]

@@ -1,14 +1,13 @@
 """Penalties that drive whole units towards zero while training."""
 
-import math
 from collections.abc import Iterable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcompress.prune.groups import UnitGroup
-from jaxcompress.prune.unit_scores import scored_slices
+from jaxcompress.prune.unit_scores import by_unit, scored_slices
 from jaxcompress.trees import PyTree, Scope, kernels
 
 
@@ -45,19 +44,14 @@ def group_lasso(
     """
     total = jnp.zeros(())
     for group, chosen in scored_slices(list(groups), params, scope=scope):
-        square, count = jnp.zeros(group.size), 0
-        for part, leaf in chosen:
-            sums = _squares(leaf, part.axis)
-            square = square + sums[part.indices].sum(axis=1)
-            count += part.indices.shape[1] * math.prod(leaf.shape) // leaf.shape[part.axis]
-        total = total + math.sqrt(count) * _roots(square).sum()
+        square, count = jnp.zeros(group.size), np.zeros(group.size)
+        for number, (part, leaf) in enumerate(chosen):
+            wide = jnp.asarray(leaf).astype(jnp.promote_types(leaf.dtype, jnp.float32))
+            before = chosen[:number]
+            square = square + jnp.square(by_unit(wide, part, before, jnp)).sum(axis=1)
+            count += by_unit(np.ones(leaf.shape, bool), part, before, np).sum(axis=1)
+        total = total + (np.sqrt(count) * _roots(square)).sum()
     return total
-
-
-def _squares(leaf: Any, axis: int) -> jax.Array:
-    """Return the sum of squares at each index of an axis."""
-    wide = jnp.asarray(leaf).astype(jnp.promote_types(leaf.dtype, jnp.float32))
-    return jnp.sum(jnp.square(wide), axis=[k for k in range(wide.ndim) if k != axis])
 
 
 def _roots(square: jax.Array) -> jax.Array:

@@ -26,6 +26,9 @@ def unit_slices(
 ) -> dict[str, list[np.ndarray]]:
     """Return by name of the group what its units carry, one `[units, m]` array a slice.
 
+    Where several slices lie in one leaf, as in a recurrent kernel, entries that an earlier one has
+    are zeros in the later ones: each weight of a unit counts once.
+
     Args:
         groups: what to look at.
         tree: the parameters, or a tree with their leaves at the same paths, such as gradients.
@@ -44,7 +47,10 @@ def unit_slices(
                [2., 4.]])]
     """
     return {
-        group.name: [_by_unit(leaf, part.axis, part.indices) for part, leaf in chosen]
+        group.name: [
+            by_unit(np.asarray(leaf), part, chosen[:number], np)
+            for number, (part, leaf) in enumerate(chosen)
+        ]
         for group, chosen in scored_slices(groups, tree, scope=scope)
     }
 
@@ -81,9 +87,26 @@ def _check_leaf(group: UnitGroup, part: Slice, leaves: Mapping[str, Any]) -> Non
         )
 
 
-def _by_unit(leaf: Any, axis: int, indices: np.ndarray) -> np.ndarray:
-    rows = np.moveaxis(np.asarray(leaf), axis, 0)
-    return rows[indices].reshape(len(indices), -1)
+def by_unit(leaf: Any, part: Slice, before: Sequence[tuple[Slice, Any]], xp: Any) -> Any:
+    """Return `[units, m]`: the entries of each unit, zeros for those that a slice before has.
+
+    Args:
+        leaf: the array.
+        part: where the units lie in it.
+        before: slices that have been looked at, with their leaves.
+        xp: `numpy`, or `jax.numpy` for arrays that are traced.
+    """
+    units = len(part.indices)
+    rows = xp.moveaxis(leaf, part.axis, 0)[part.indices]
+    for other, _ in before:
+        if other.path == part.path:
+            taken = np.zeros((units, leaf.shape[other.axis]), bool)
+            np.put_along_axis(taken, other.indices, values=True, axis=1)
+            place = 2 + other.axis - (other.axis > part.axis)
+            shape = [units, *[1] * (rows.ndim - 1)]
+            shape[place] = taken.shape[1]
+            rows = xp.where(taken.reshape(shape), 0, rows)
+    return rows.reshape(units, -1)
 
 
 def summed(score: Score, *, scope: Scope = kernels) -> UnitScore:
@@ -209,13 +232,13 @@ def geometric_median_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitS
 
 
 def divide_by_mean(scores: np.ndarray) -> np.ndarray:
-    """Return scores in units of their group's mean."""
-    return _divided(scores, float(np.mean(scores)))
+    """Return scores in units of the mean of their group's magnitudes."""
+    return _divided(scores, float(np.mean(np.abs(scores))))
 
 
 def divide_by_max(scores: np.ndarray) -> np.ndarray:
-    """Return scores in units of their group's largest."""
-    return _divided(scores, float(np.max(scores)))
+    """Return scores in units of their group's largest magnitude."""
+    return _divided(scores, float(np.max(np.abs(scores))))
 
 
 def unnormalized(scores: np.ndarray) -> np.ndarray:
