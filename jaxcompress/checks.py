@@ -63,7 +63,7 @@ def check_finite(path: str, array: np.ndarray) -> None:
     if len(bad):
         first = tuple(int(i) for i in bad[0])
         raise ValueError(
-            f"{path}: weights must be finite, got {len(bad)} NaN or infinite of {array.size}, the "
+            f"{path}: must be finite, got {len(bad)} NaN or infinite of {array.size}, the "
             f"first at {first}; look for a diverged training run."
         )
 

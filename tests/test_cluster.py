@@ -141,7 +141,7 @@ def test_clusters_of_another_kind(k):
 
 
 def test_nan_is_named():
-    with pytest.raises(ValueError, match=r"w: weights must be finite, got 1 .* \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"w: must be finite, got 1 .* \(0, 1\)"):
         share([1.0, np.nan], 2)
 
 
@@ -178,5 +178,5 @@ def test_codes_of_another_shape_or_nan_are_refused_after_tuning():
     shared = {"w": share([1.0, 2.0], 2)}
     with pytest.raises(ValueError, match="w: the shape must be"):
         jc.update_codebooks(shared, {"w": jnp.ones((2, 1))})
-    with pytest.raises(ValueError, match="w: weights must be finite"):
+    with pytest.raises(ValueError, match="w: must be finite"):
         jc.update_codebooks(shared, {"w": jnp.full((1, 2), jnp.nan)})

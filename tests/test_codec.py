@@ -422,7 +422,7 @@ def test_what_save_writes_load_takes(tmp_path):
         ([[1, 3]], [1.0, 2.0], "w: codes must be at most 2"),
         ([[1, -1]], [1.0, 2.0], "w: codes must be integers from 0"),
         ([[1.0, 1.0]], [1.0], "w: codes must be integers from 0"),
-        ([[1, 1]], [np.inf], "w: weights must be finite"),
+        ([[1, 1]], [np.inf], "w: must be finite"),
     ],
 )
 def test_what_load_would_refuse_save_refuses(tmp_path, codes, codebook, message):

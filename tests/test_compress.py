@@ -156,7 +156,7 @@ def test_bad_values_are_refused(arguments, kind, message):
 def test_nan_weights_are_refused_by_name(sparsity):
     params = tree()
     params["a"][0][1, 2, 3] = np.nan
-    with pytest.raises(ValueError, match=r"a/0: weights must be finite, got 1 .*\(1, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"a/0: must be finite, got 1 .*\(1, 2, 3\)"):
         jc.compress(params, sparsity=sparsity)
 
 

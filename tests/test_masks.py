@@ -129,7 +129,7 @@ def test_sparsity_is_a_number():
 
 def test_nan_names_tensor_count_and_first_index():
     params = {"w": jnp.ones((3, 3)).at[1, 2].set(jnp.nan).at[2, 0].set(jnp.nan)}
-    with pytest.raises(ValueError, match=r"w: weights must be finite, got 2 .* at \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"w: must be finite, got 2 .* at \(1, 2\)"):
         jc.magnitude_mask(params, 0.5)
 
 

@@ -321,7 +321,7 @@ def test_parameters_of_another_kind(quantize, value):
 
 
 def test_hostile_trees(quantize):
-    with pytest.raises(ValueError, match=r"w: weights must be finite, got 1 .* \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"w: must be finite, got 1 .* \(0, 1\)"):
         quantize({"w": np.array([[1.0, np.nan]])}, 0.1)
     with pytest.raises(ValueError, match="scope: no leaf is chosen"):
         quantize({"b": np.ones(3)}, 0.1)

@@ -270,9 +270,12 @@ def test_bad_input():
         jc.choose_units(groups, params, 0.5, round_to=0)
     with pytest.raises(ValueError, match=r"a: score must give one number for each of the 4 units"):
         jc.choose_units(groups, params, 0.5, score=lambda g, p: {"a": np.ones(3)})
-    with pytest.raises(ValueError, match=r"a: weights must be finite, got 1 NaN .* at \(1,\)"):
-        bad = {**params, "a": np.where(np.arange(4) == 1, np.nan, params["a"])}
-        jc.choose_units(groups, bad, 0.5)
+    with pytest.raises(ValueError, match=r"b: must be finite, got 1 NaN .* at \(1, 0\)"):
+        corner = np.zeros_like(params["b"])
+        corner[1, 0] = np.nan
+        jc.choose_units(groups, {**params, "b": params["b"] + corner}, 0.5)
+    with pytest.raises(ValueError, match="measure: must be finite, at least 0, and above 0 for"):
+        jc.choose_units(groups, params, 0.5, spread=jc.across_groups, measure=lambda group: 0.0)
     with pytest.raises(ValueError, match="b: the tree must have this leaf of group a"):
         jc.choose_units(groups, {"a": params["a"]}, 0.5)
     groups, params = chain(2, 4, 4, 2)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.checks import check_fits
+from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.prune.groups import Slice, UnitGroup
 from jaxcompress.prune.scores import Score, magnitude
 from jaxcompress.trees import PyTree, Scope, everything, kernels, matching, named_leaves
@@ -35,7 +35,7 @@ def unit_slices(
         scope: which leaves; a group without any in it gives all its floating-point leaves.
 
     Raises:
-        ValueError: a leaf is missing, or has fewer entries than the group.
+        ValueError: a leaf is missing, not finite, or has fewer entries than the group.
 
     Example:
         >>> from jaxcompress.prune import Slice
@@ -46,13 +46,16 @@ def unit_slices(
         [array([[1., 3.],
                [2., 4.]])]
     """
-    return {
-        group.name: [
-            by_unit(np.asarray(leaf), part, chosen[:number], np)
-            for number, (part, leaf) in enumerate(chosen)
-        ]
-        for group, chosen in scored_slices(groups, tree, scope=scope)
-    }
+    result, checked = {}, set()
+    for group, chosen in scored_slices(groups, tree, scope=scope):
+        result[group.name] = []
+        for number, (part, leaf) in enumerate(chosen):
+            array = np.asarray(leaf)
+            if part.path not in checked:
+                check_finite(part.path, array)
+                checked.add(part.path)
+            result[group.name].append(by_unit(array, part, chosen[:number], np))
+    return result
 
 
 def scored_slices(

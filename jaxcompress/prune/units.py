@@ -1,6 +1,7 @@
 """Which units go: shares, spread over groups, by score."""
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,11 @@ def across_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int
             f"share: must be one number across groups, got {sorted(shares)}; use within_groups."
         )
     cost = np.concatenate([np.full(c.group.size, measure(c.group)) for c in candidates])
+    if not (np.isfinite(cost).all() and (cost >= 0).all() and cost.any()):
+        raise ValueError(
+            "measure: must be finite, at least 0, and above 0 for some group, got "
+            f"{', '.join(f'{measure(c.group)} for {c.group.name}' for c in candidates[:3])}."
+        )
     owner = np.repeat(np.arange(len(candidates)), [c.group.size for c in candidates])
     scores = np.concatenate([c.scores for c in candidates])
     rank = np.concatenate([_rank(c.scores) for c in candidates])
@@ -145,7 +151,7 @@ def choose_units(
         >>> choose_units(groups, params, 0.5)["in"].tolist()
         [False, True, True, False]
     """
-    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
+    if isinstance(round_to, bool) or not isinstance(round_to, Integral) or round_to < 1:
         raise TypeError(
             f"round_to: must be an integer above 0, got {round_to!r}; 16 suits most hardware."
         )
