@@ -1,0 +1,59 @@
+"""What the proof of a cut says of code that few networks have."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import lax
+
+import jaxcompress as jc
+
+HALF = np.array([True, False] * 4)
+
+
+def weights(*shape):
+    return jnp.asarray(np.random.default_rng(sum(shape)).normal(size=shape).astype("f"))
+
+
+def difference(hidden, *inputs, a=HALF):
+    """Return what the check says of `hidden` between two products, with half of the units."""
+
+    def apply(p, x, *more):
+        return hidden(x @ p["a"], *more) @ p["b"]
+
+    params, inputs = {"a": weights(3, 8), "b": weights(8, 2)}, (weights(5, 3), *inputs)
+    groups = jc.unit_groups(apply, params, *inputs)
+    return jc.check_shrink(apply, params, groups, {"a": a}, *inputs)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda h: h / jnp.ones_like(h).sum(-1, keepdims=True),
+        lambda h: h / (jnp.ones(h.shape[-1]) @ jnp.ones(h.shape[-1])),
+        lambda h: h / jnp.sum(np.ones(h.shape[-1])),
+        lambda h: h * (0.5 * jnp.ones(h.shape[-1])).prod(),
+        lambda h: h - jnp.average(h, -1, weights=jnp.ones(h.shape), keepdims=True),
+        lambda h: h / jnp.concatenate([h, jnp.ones_like(h)], -1).sum(-1, keepdims=True),
+        lambda h: h * lax.scan(lambda c, _: (c * 1.5, None), 1.0, None, h.shape[-1])[0],
+        lambda h: h * lax.scan(lambda c, x: (c + x, None), 0.0, jnp.ones(h.shape[-1]))[0],
+    ],
+)
+def test_ones_are_counted_as_the_cut_function_does(hidden):
+    assert difference(hidden) < 1e-5
+
+
+def test_masks_are_counted_as_the_cut_function_does():
+    mask = jnp.ones((5, 1), bool)
+
+    def mean(h, mask):
+        return h - jnp.mean(h, -1, where=mask, keepdims=True)
+
+    def norm(h, mask):
+        return nnx.LayerNorm(h.shape[-1], rngs=nnx.Rngs(0), use_scale=False, use_bias=False)(
+            h, mask=mask
+        )
+
+    assert difference(mean, mask) < 1e-5
+    assert difference(norm, mask) < 1e-5
