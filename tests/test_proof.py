@@ -57,3 +57,18 @@ def test_masks_are_counted_as_the_cut_function_does():
 
     assert difference(mean, mask) < 1e-5
     assert difference(norm, mask) < 1e-5
+
+
+def test_loops_end_row_by_row():
+    def halve(row):
+        return lax.while_loop(lambda c: abs(c).sum() > 1, lambda c: c * 0.5, row)
+
+    assert difference(jax.vmap(halve)) < 1e-5
+    assert difference(lambda h: jax.vmap(jax.vmap(halve))(h[None])[0]) < 1e-5
+
+
+def test_loops_of_removed_units_end():
+    def double(entry):
+        return lax.while_loop(lambda c: abs(c) < 1, lambda c: c * 2, entry)
+
+    assert difference(lambda h: jax.vmap(jax.vmap(double))(h)) < 1e-5

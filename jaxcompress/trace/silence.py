@@ -1,6 +1,6 @@
 """Running a program at full size with some of its units silenced."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -145,7 +145,7 @@ def _run_bodies(
     if equation.name == "while":
         first, second = params["cond_nconsts"], params["body_nconsts"]
         for_test, for_body = operands[:first], operands[first : first + second]
-        return jax.lax.while_loop(
+        return _while(
             lambda state: body(0, [*for_test, *state])[0],
             lambda state: body(1, [*for_body, *state]),
             list(map(jnp.asarray, operands[first + second :])),
@@ -153,3 +153,20 @@ def _run_bodies(
     index, *rest = operands
     branches = [lambda *given, k=k: body(k, given) for k in range(len(equation.bodies))]
     return jax.lax.switch(jnp.asarray(index, jnp.int32), branches, *rest)
+
+
+def _while(
+    test: Callable[[list[Any]], Any], body: Callable[[list[Any]], list[Any]], state: list[Any]
+) -> list[Any]:
+    """Loop as long as the test holds; under `vmap` it is one for each lane, which end apart."""
+
+    def step(state: list[Any]) -> list[Any]:
+        goes_on = test(state)
+        if not goes_on.ndim:
+            return body(state)
+        return [
+            jnp.where(jnp.expand_dims(goes_on, tuple(range(goes_on.ndim, old.ndim))), new, old)
+            for new, old in zip(body(state), state, strict=True)
+        ]
+
+    return jax.lax.while_loop(lambda state: test(state).any(), step, state)
