@@ -72,3 +72,34 @@ def test_loops_of_removed_units_end():
         return lax.while_loop(lambda c: abs(c) < 1, lambda c: c * 2, entry)
 
     assert difference(lambda h: jax.vmap(jax.vmap(double))(h)) < 1e-5
+
+
+def turned(axis):
+    """Return a function of two results, the first of them large, that turns a kernel round."""
+    return lambda p, x: (1e9 * jnp.abs(x).sum(), x @ p["a"] @ lax.rev(p["b"], (axis,)))
+
+
+def test_a_large_result_hides_no_other():
+    x = weights(5, 3)
+    groups = jc.unit_groups(turned(1), MLP, x)
+    assert jc.check_shrink(turned(1), MLP, groups, {"a": HALF}, x) < 1e-6
+    wrong = turned(0)
+    assert jc.check_shrink(turned(1), MLP, groups, {"a": HALF}, x, small_apply=wrong) > 0.1
+
+
+def test_results_that_are_zero_are_no_difference():
+    assert proof(lambda p, x: (mlp(p, x), 0 * mlp(p, x)), MLP) < 1e-6
+
+
+def proof(apply, params, other=None, keep=None, **changes):
+    """Return what is said of half of the units of `a`, with other parameters or code."""
+    x = weights(5, 3)
+    groups = jc.unit_groups(apply, params, x)
+    return jc.check_shrink(other or apply, {**params, **changes}, groups, keep or {"a": HALF}, x)
+
+
+MLP = {"a": weights(3, 8), "b": weights(8, 2)}
+
+
+def mlp(p, x):
+    return x @ p["a"] @ p["b"]

@@ -168,11 +168,12 @@ def check_shrink(
 ) -> float:
     """Return the largest relative difference between the cut function and the silenced one.
 
-    `max |small - silenced| / max |silenced|` over all results. Silenced means that the full
-    function runs with zeros in place of the removed units in every value between its primitives,
-    biases and the offsets of norms included. Where a norm averages over the units themselves,
-    its statistics are those of the units that stay, as in the cut function; numbers that follow
-    from sizes, such as the `n` of a mean, are taken from there.
+    `max |small - silenced| / max |silenced|` of each result, and of these the largest: a large
+    result hides no other. Silenced means that the full function runs with zeros in place of the
+    removed units in every value between its primitives, biases and the offsets of norms included.
+    Where a norm averages over the units themselves, its statistics are those of the units that
+    stay, as in the cut function; numbers that follow from sizes, such as the `n` of a mean, are
+    taken from there.
 
     Args:
         apply: the function that `groups` were found for.
@@ -228,7 +229,7 @@ def check_shrink(
 
     wanted = silenced(params, *inputs)
     given = jax.tree.leaves(jax.jit(cut_apply)(small_params, *inputs))
-    return _relative(given, wanted)
+    return max(map(_relative, given, wanted), default=0.0)
 
 
 def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:
@@ -241,16 +242,16 @@ def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> 
     return out[units.solution.component]
 
 
-def _relative(given: list[Any], wanted: list[Any]) -> float:
-    largest = difference = 0.0
-    for a, b in zip(given, wanted, strict=True):
-        wide = np.complex128 if jnp.issubdtype(b.dtype, jnp.complexfloating) else np.float64
-        a, b = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
-        if not np.isfinite(b).any() and b.size:
-            return float("inf")
-        same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinite masks of logits, for one
-        if not (np.isfinite(a[~same]).all() and np.isfinite(b[~same]).all()):
-            return float("inf")
-        difference = max(difference, float(np.abs(a[~same] - b[~same]).max(initial=0)))
-        largest = max(largest, float(np.abs(b[np.isfinite(b)]).max(initial=0)))
-    return difference / largest if largest else (float("inf") if difference else 0.0)
+def _relative(a: Any, b: Any) -> float:
+    wide = np.complex128 if jnp.issubdtype(b.dtype, jnp.complexfloating) else np.float64
+    a, b = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
+    if not np.isfinite(b).any() and b.size:
+        return float("inf")
+    same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinite masks of logits, for one
+    if same.all():
+        return 0.0
+    if not (np.isfinite(a[~same]).all() and np.isfinite(b[~same]).all()):
+        return float("inf")
+    difference = float(np.abs(a[~same] - b[~same]).max())
+    largest = float(np.abs(b[np.isfinite(b)]).max())
+    return difference / largest if largest else float("inf")
