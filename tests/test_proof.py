@@ -103,3 +103,27 @@ MLP = {"a": weights(3, 8), "b": weights(8, 2)}
 
 def mlp(p, x):
     return x @ p["a"] @ p["b"]
+
+
+def test_parameters_of_other_shapes_are_an_error():
+    with pytest.raises(ValueError, match=r"^b: must have the shape .* \(8, 2\), got \(8, 3\)"):
+        proof(mlp, MLP, b=weights(8, 3))
+    with pytest.raises(ValueError, match="^c: must be among the parameters that groups"):
+        proof(mlp, MLP, c=weights(2))
+    x = weights(5, 3)
+    groups = jc.unit_groups(mlp, MLP, x)
+    with pytest.raises(ValueError, match=r"^b: .* \(8, 2\), and is missing; find the groups again"):
+        jc.check_shrink(lambda p, x: x @ p["a"], {"a": MLP["a"]}, groups, {"a": HALF}, x)
+
+
+def test_another_function_is_an_error():
+    with pytest.raises(ValueError, match="results of 5x8 became 5x4; find the groups"):
+        proof(mlp, MLP, other=lambda p, x: x @ p["a"] * p["b"].sum())
+
+
+def test_other_results_are_an_error():
+    x = weights(5, 3)
+    groups = jc.unit_groups(mlp, MLP, x)
+    for other in (lambda p, x: (mlp(p, x), x), lambda p, x: mlp(p, x[:1])):
+        with pytest.raises(ValueError, match="must do the same on the cut parameters"):
+            jc.check_shrink(mlp, MLP, groups, {"a": HALF}, x, small_apply=other)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.members import members_of
-from jaxcompress.trace.cut import Cut, mismatch
+from jaxcompress.trace.cut import Cut, mismatch, other_results
 from jaxcompress.trace.program import retrace
 from jaxcompress.trace.silence import run_silenced
 from jaxcompress.trace.walk import Units
@@ -189,7 +189,8 @@ def check_shrink(
         a result has no finite number, or one that is finite on one side only.
 
     Raises:
-        ValueError: the function does not run on the cut parameters, or does something else there.
+        ValueError: the function does not run on the cut parameters, or does something else there;
+            parameters of other paths or shapes than those that `groups` were found for.
         TypeError: inputs or results that are no arrays.
 
     Example:
@@ -201,6 +202,7 @@ def check_shrink(
         >>> check_shrink(apply, params, groups, keep, np.ones((1, 4))) < 1e-6
         True
     """
+    _check_shapes(params, groups)
     units = trace_units(apply, params, inputs, part=groups.parted)
     cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))
     small_params = shrink(params, groups, keep)
@@ -217,6 +219,7 @@ def check_shrink(
             f"apply: must run on the cut parameters, got {type(error).__name__}: {error}; {remedy}"
         ) from error
     difference = mismatch(units.program, units.walk, small, cut)
+    difference = difference or other_results(units.program, small)
     if difference:
         raise ValueError(
             f"apply: must do the same on the cut parameters, but {difference}; {remedy}"
@@ -230,6 +233,23 @@ def check_shrink(
     wanted = silenced(params, *inputs)
     given = jax.tree.leaves(jax.jit(cut_apply)(small_params, *inputs))
     return max(map(_relative, given, wanted), default=0.0)
+
+
+def _check_shapes(params: PyTree, groups: UnitGroups) -> None:
+    named = named_leaves(params)
+    shapes = {p: tuple(leaf.shape) for p, leaf in zip(named.paths, named.leaves, strict=True)}
+    for path in {**groups.shapes, **shapes}:
+        wanted, got = groups.shapes.get(path), shapes.get(path)
+        if wanted is None:
+            raise ValueError(
+                f"{path}: must be among the parameters that groups were found for "
+                f"({', '.join(list(groups.shapes)[:3])}, ...), and is not; find the groups again."
+            )
+        if wanted != got:
+            raise ValueError(
+                f"{path}: must have the shape that groups were found for, {wanted}, "
+                f"{'and is missing' if got is None else f'got {got}'}; find the groups again."
+            )
 
 
 def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:
