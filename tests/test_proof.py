@@ -127,3 +127,44 @@ def test_other_results_are_an_error():
     for other in (lambda p, x: (mlp(p, x), x), lambda p, x: mlp(p, x[:1])):
         with pytest.raises(ValueError, match="must do the same on the cut parameters"):
             jc.check_shrink(mlp, MLP, groups, {"a": HALF}, x, small_apply=other)
+
+
+def attention(p, x):
+    """Four heads of two places, with products that `jnp.matmul` writes otherwise for one head."""
+    q, k, v = (jnp.einsum("btd,dhe->bhte", x, p[name]) for name in "qkv")
+    y = jax.nn.softmax(q @ k.swapaxes(-1, -2)) @ v
+    return jnp.einsum("bhte,heo->bto", y, p["o"])
+
+
+HEADS = {**dict(zip("qkv", weights(3, 3, 4, 2), strict=True)), "o": weights(4, 2, 3)}
+
+
+@pytest.mark.parametrize("head", [0, 3])
+def test_one_head_may_stay(head):
+    x = weights(2, 5, 3)
+    groups = jc.unit_groups(attention, HEADS, x)
+    keep = {group.name: np.arange(4) == head for group in groups if group.size == 4}
+    assert keep and jc.check_shrink(attention, HEADS, groups, keep, x) < 1e-5
+    wrong = jc.check_shrink(
+        attention, HEADS, groups, keep, x,
+        small_apply=lambda p, x: attention({**p, "q": p["k"], "k": p["q"]}, x),
+    )  # fmt: skip
+    assert wrong > 1e-2
+
+
+def test_code_that_does_something_else_with_one_unit_is_an_error():
+    def apply(p, x):
+        h = x @ p["a"]
+        return (h if h.shape[1] > 1 else jnp.tanh(h)) @ p["b"]
+
+    one = {"a": np.arange(8) == 2}
+    assert proof(apply, MLP, keep=one) > 1e-2
+
+    def rebuilt(p, x):
+        assert p["a"].shape[1] == 1
+        return apply(p, x)
+
+    x = weights(5, 3)
+    groups = jc.unit_groups(apply, MLP, x)
+    with pytest.raises(ValueError, match="2 equations became 3; leave at least two units of a, "):
+        jc.check_shrink(apply, MLP, groups, one, x, small_apply=rebuilt)

@@ -1,6 +1,6 @@
 """Cutting units out of arrays, and proving that nothing else has changed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,8 +11,8 @@ from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.members import members_of
 from jaxcompress.trace.cut import Cut, mismatch, other_results
-from jaxcompress.trace.program import retrace
-from jaxcompress.trace.silence import run_silenced
+from jaxcompress.trace.program import Program, abstract, retrace
+from jaxcompress.trace.silence import relative_difference, run_silenced
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -173,7 +173,8 @@ def check_shrink(
     removed units in every value between its primitives, biases and the offsets of norms included.
     Where a norm averages over the units themselves, its statistics are those of the units that
     stay, as in the cut function; numbers that follow from sizes, such as the `n` of a mean, are
-    taken from there.
+    taken from there. Code that is traced otherwise for one unit than for several, as the products
+    of attention for one head, is compared with what it does for two, with the numbers of two.
 
     Args:
         apply: the function that `groups` were found for.
@@ -218,8 +219,13 @@ def check_shrink(
         raise ValueError(
             f"apply: must run on the cut parameters, got {type(error).__name__}: {error}; {remedy}"
         ) from error
-    difference = mismatch(units.program, units.walk, small, cut)
-    difference = difference or other_results(units.program, small)
+    difference = other_results(units.program, small)
+    if not difference and (difference := mismatch(units.program, units.walk, small, cut)):
+        alone = [name for name, stays in keep.items() if np.count_nonzero(stays) == 1]
+        if twins := _at_two(cut_apply, params, inputs, units, groups, keep, alone):
+            small, difference = twins, None
+        elif alone:
+            remedy = f"leave at least two units of {', '.join(alone)}, or {remedy}"
     if difference:
         raise ValueError(
             f"apply: must do the same on the cut parameters, but {difference}; {remedy}"
@@ -232,7 +238,38 @@ def check_shrink(
 
     wanted = silenced(params, *inputs)
     given = jax.tree.leaves(jax.jit(cut_apply)(small_params, *inputs))
-    return max(map(_relative, given, wanted), default=0.0)
+    return max(map(relative_difference, given, wanted), default=0.0)
+
+
+def _at_two(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    units: Units,
+    groups: UnitGroups,
+    keep: Keep,
+    alone: Sequence[str],
+) -> Program | None:
+    """Return the program with two units where one is left, in as few groups as it takes."""
+    paths = named_leaves(params).paths
+    found, several = None, list(alone)
+    for spared in ("", *alone):
+        names = [name for name in several if name != spared]
+        more = {**keep, **{name: _one_more(keep[name]) for name in names}}
+        try:
+            small = retrace(apply, shrink(abstract(params), groups, more), *inputs)
+        except Exception:  # whatever the code raises
+            continue
+        cut = Cut(_removed(units, groups, more, paths))
+        if not mismatch(units.program, units.walk, small, cut):
+            found, several = small, names
+    return found
+
+
+def _one_more(stays: Any) -> np.ndarray:
+    flags = np.array(stays)
+    flags[np.argmin(flags)] = True
+    return flags
 
 
 def _check_shapes(params: PyTree, groups: UnitGroups) -> None:
@@ -260,18 +297,3 @@ def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> 
     for chosen, components in zip(flags, members, strict=True):
         out[components[~chosen].ravel()] = True
     return out[units.solution.component]
-
-
-def _relative(a: Any, b: Any) -> float:
-    wide = np.complex128 if jnp.issubdtype(b.dtype, jnp.complexfloating) else np.float64
-    a, b = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
-    if not np.isfinite(b).any() and b.size:
-        return float("inf")
-    same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinite masks of logits, for one
-    if same.all():
-        return 0.0
-    if not (np.isfinite(a[~same]).all() and np.isfinite(b[~same]).all()):
-        return float("inf")
-    difference = float(np.abs(a[~same] - b[~same]).max())
-    largest = float(np.abs(b[np.isfinite(b)]).max())
-    return difference / largest if largest else float("inf")

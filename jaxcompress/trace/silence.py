@@ -170,3 +170,22 @@ def _while(
         ]
 
     return jax.lax.while_loop(lambda state: test(state).any(), step, state)
+
+
+def relative_difference(a: Any, b: Any) -> float:
+    """Return `max |a - b| / max |b|` over finite numbers; what is infinite must agree.
+
+    Infinity if `b` has no finite number, or is zero where `a` is not.
+    """
+    wide = np.complex128 if jnp.issubdtype(b.dtype, jnp.complexfloating) else np.float64
+    a, b = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
+    if not np.isfinite(b).any() and b.size:
+        return float("inf")
+    same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinite masks of logits, for one
+    if same.all():
+        return 0.0
+    if not (np.isfinite(a[~same]).all() and np.isfinite(b[~same]).all()):
+        return float("inf")
+    difference = float(np.abs(a[~same] - b[~same]).max())
+    largest = float(np.abs(b[np.isfinite(b)]).max())
+    return difference / largest if largest else float("inf")
