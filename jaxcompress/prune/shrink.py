@@ -1,6 +1,6 @@
 """Cutting units out of arrays, and proving that nothing else has changed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,9 +10,9 @@ import numpy as np
 from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.members import members_of
-from jaxcompress.trace.cut import Cut, mismatch
-from jaxcompress.trace.program import retrace
-from jaxcompress.trace.silence import run_silenced
+from jaxcompress.trace.cut import Cut, mismatch, other_results
+from jaxcompress.trace.program import Program, abstract, retrace
+from jaxcompress.trace.silence import relative_difference, run_silenced
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -168,11 +168,13 @@ def check_shrink(
 ) -> float:
     """Return the largest relative difference between the cut function and the silenced one.
 
-    `max |small - silenced| / max |silenced|` over all results. Silenced means that the full
-    function runs with zeros in place of the removed units in every value between its primitives,
-    biases and the offsets of norms included. Where a norm averages over the units themselves,
-    its statistics are those of the units that stay, as in the cut function; numbers that follow
-    from sizes, such as the `n` of a mean, are taken from there.
+    `max |small - silenced| / max |silenced|` of each result, and of these the largest: a large
+    result hides no other. Silenced means that the full function runs with zeros in place of the
+    removed units in every value between its primitives, biases and the offsets of norms included.
+    Where a norm averages over the units themselves, its statistics are those of the units that
+    stay, as in the cut function; numbers that follow from sizes, such as the `n` of a mean, are
+    taken from there. Code that is traced otherwise for one unit than for several, as the products
+    of attention for one head, is compared with what it does for two, with the numbers of two.
 
     Args:
         apply: the function that `groups` were found for.
@@ -188,7 +190,8 @@ def check_shrink(
         a result has no finite number, or one that is finite on one side only.
 
     Raises:
-        ValueError: the function does not run on the cut parameters, or does something else there.
+        ValueError: the function does not run on the cut parameters, or does something else there;
+            parameters of other paths or shapes than those that `groups` were found for.
         TypeError: inputs or results that are no arrays.
 
     Example:
@@ -200,6 +203,7 @@ def check_shrink(
         >>> check_shrink(apply, params, groups, keep, np.ones((1, 4))) < 1e-6
         True
     """
+    _check_shapes(params, groups)
     units = trace_units(apply, params, inputs, part=groups.parted)
     cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))
     small_params = shrink(params, groups, keep)
@@ -215,7 +219,13 @@ def check_shrink(
         raise ValueError(
             f"apply: must run on the cut parameters, got {type(error).__name__}: {error}; {remedy}"
         ) from error
-    difference = mismatch(units.program, units.walk, small, cut)
+    difference = other_results(units.program, small)
+    if not difference and (difference := mismatch(units.program, units.walk, small, cut)):
+        alone = [name for name, stays in keep.items() if np.count_nonzero(stays) == 1]
+        if twins := _at_two(cut_apply, params, inputs, units, groups, keep, alone):
+            small, difference = twins, None
+        elif alone:
+            remedy = f"leave at least two units of {', '.join(alone)}, or {remedy}"
     if difference:
         raise ValueError(
             f"apply: must do the same on the cut parameters, but {difference}; {remedy}"
@@ -228,7 +238,55 @@ def check_shrink(
 
     wanted = silenced(params, *inputs)
     given = jax.tree.leaves(jax.jit(cut_apply)(small_params, *inputs))
-    return _relative(given, wanted)
+    return max(map(relative_difference, given, wanted), default=0.0)
+
+
+def _at_two(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    units: Units,
+    groups: UnitGroups,
+    keep: Keep,
+    alone: Sequence[str],
+) -> Program | None:
+    """Return the program with two units where one is left, in as few groups as it takes."""
+    paths = named_leaves(params).paths
+    found, several = None, list(alone)
+    for spared in ("", *alone):
+        names = [name for name in several if name != spared]
+        more = {**keep, **{name: _one_more(keep[name]) for name in names}}
+        try:
+            small = retrace(apply, shrink(abstract(params), groups, more), *inputs)
+        except Exception:  # whatever the code raises
+            continue
+        cut = Cut(_removed(units, groups, more, paths))
+        if not mismatch(units.program, units.walk, small, cut):
+            found, several = small, names
+    return found
+
+
+def _one_more(stays: Any) -> np.ndarray:
+    flags = np.array(stays)
+    flags[np.argmin(flags)] = True
+    return flags
+
+
+def _check_shapes(params: PyTree, groups: UnitGroups) -> None:
+    named = named_leaves(params)
+    shapes = {p: tuple(leaf.shape) for p, leaf in zip(named.paths, named.leaves, strict=True)}
+    for path in {**groups.shapes, **shapes}:
+        wanted, got = groups.shapes.get(path), shapes.get(path)
+        if wanted is None:
+            raise ValueError(
+                f"{path}: must be among the parameters that groups were found for "
+                f"({', '.join(list(groups.shapes)[:3])}, ...), and is not; find the groups again."
+            )
+        if wanted != got:
+            raise ValueError(
+                f"{path}: must have the shape that groups were found for, {wanted}, "
+                f"{'and is missing' if got is None else f'got {got}'}; find the groups again."
+            )
 
 
 def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:
@@ -239,18 +297,3 @@ def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> 
     for chosen, components in zip(flags, members, strict=True):
         out[components[~chosen].ravel()] = True
     return out[units.solution.component]
-
-
-def _relative(given: list[Any], wanted: list[Any]) -> float:
-    largest = difference = 0.0
-    for a, b in zip(given, wanted, strict=True):
-        wide = np.complex128 if jnp.issubdtype(b.dtype, jnp.complexfloating) else np.float64
-        a, b = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
-        if not np.isfinite(b).any() and b.size:
-            return float("inf")
-        same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinite masks of logits, for one
-        if not (np.isfinite(a[~same]).all() and np.isfinite(b[~same]).all()):
-            return float("inf")
-        difference = max(difference, float(np.abs(a[~same] - b[~same]).max(initial=0)))
-        largest = max(largest, float(np.abs(b[np.isfinite(b)]).max(initial=0)))
-    return difference / largest if largest else (float("inf") if difference else 0.0)

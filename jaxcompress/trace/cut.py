@@ -81,6 +81,14 @@ def mismatch(program: Program, walk: Walk, small: Program, cut: Cut) -> str | No
     return None
 
 
+def other_results(program: Program, small: Program) -> str | None:
+    """Say whether results, of which nothing can go, are others; `mismatch` sees equations only."""
+    before, after = ([_text(p.shape(o)) for o in p.outputs] for p in (program, small))
+    if before == after:
+        return None
+    return f"results of {', '.join(before)} became {', '.join(after)}"
+
+
 def _misplaced(full: Equation, other: Equation, walk: Walk, small: Program, cut: Cut) -> str | None:
     """Check which entries slices take, and how much is padded in front."""
     if full.name not in ("slice", "pad") or isinstance(full.operands[0], Constant):

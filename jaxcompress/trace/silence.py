@@ -1,6 +1,6 @@
 """Running a program at full size with some of its units silenced."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.trace.cut import Cut
+from jaxcompress.trace.ledger import UNIFORM, Axis
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 from jaxcompress.trace.rules import Value
 from jaxcompress.trace.walk import Walk
 
-_LOWEST = {"reduce_max": -1, "reduce_min": 1}
-_NEUTRAL = {"reduce_prod": 1, "reduce_and": True}
+_REDUCTIONS = {f"reduce_{kind}" for kind in ("sum", "max", "min", "prod", "and", "or", "xor")}
 
 
 def run_silenced(
@@ -21,17 +21,17 @@ def run_silenced(
 ) -> list[Any]:
     """Run a program with zeros in every removed entry of every value.
 
-    Maxima, minima and products over an axis skip the removed entries. Numbers that the code wrote
-    down, such as the `n` of a mean, are those of `small`, the same program traced at the smaller
-    size: so statistics over an axis of units are those of the units that stay.
+    Reductions and products over an axis skip the removed entries, and of entries that are all
+    alike, such as ones that are counted, take as many as `small` has, the same program traced at
+    the smaller size. Numbers that the code wrote down, such as the `n` of a mean, and constants are
+    those of `small`: so statistics over an axis of units are those of the units that stay.
     """
     known: dict[int, Any] = {}
 
     def read(operand: Operand, other: Operand) -> Any:
         if not isinstance(operand, Constant):
             return known[operand]
-        same = isinstance(other, Constant) and other.shape == operand.shape
-        return other.value if same and isinstance(other, Constant) else operand.value
+        return other.value if isinstance(other, Constant) else operand.value
 
     for number, value in zip(program.inputs, inputs, strict=True):
         known[number] = _silence(value, walk.values[number], cut)
@@ -43,10 +43,8 @@ def run_silenced(
             walks = walk.bodies[number]
             results = _run_bodies(equation, smaller, walks, cut, operands)
         else:
-            first = equation.operands[0] if equation.operands else Constant(0)
-            if not isinstance(first, Constant) and equation.name in {**_LOWEST, **_NEUTRAL}:
-                fill = _neutral(equation.name, operands[0])
-                operands[0] = _silence(operands[0], walk.values[first], cut, fill)
+            shapes = list(map(small.shape, smaller.operands))
+            operands = _skip_removed(equation, walk, shapes, cut, operands)
             results = equation.primitive.bind(*operands, **equation.params)
             if not equation.primitive.multiple_results:
                 results = [results]
@@ -55,23 +53,65 @@ def run_silenced(
     return list(map(read, program.outputs, small.outputs))
 
 
-def _neutral(name: str, operand: Any) -> Any:
-    if name in _NEUTRAL:
-        return _NEUTRAL[name]
-    if jnp.issubdtype(operand.dtype, jnp.floating):
-        return _LOWEST[name] * np.inf
-    if operand.dtype == bool:
-        return _LOWEST[name] > 0
-    limits = jnp.iinfo(operand.dtype)
-    return limits.min if _LOWEST[name] < 0 else limits.max
+def _skip_removed(
+    equation: Equation,
+    walk: Walk,
+    shapes: list[tuple[int, ...]],
+    cut: Cut,
+    operands: list[Any],
+) -> list[Any]:
+    """Take what stays along the axes that are summed over, of operands that `shapes` are left of.
+
+    Constants are those of the smaller program, and have nothing that goes.
+    """
+    operands = list(operands)
+    for places in _summed(equation):
+        axes = {
+            (which, k): walk.values[operand][k]
+            for which, k in places
+            if not isinstance(operand := equation.operands[which], Constant)
+        }
+        if not axes:
+            continue
+        which, k = places[0]
+        stay = _stay(list(axes.values()), cut, shapes[which][k])
+        if not stay.all():
+            for which, k in axes:
+                operands[which] = jnp.take(operands[which], np.flatnonzero(stay), axis=k)
+    return operands
 
 
-def _silence(value: Any, axes: Value, cut: Cut, fill: Any = 0) -> Any:
+def _summed(equation: Equation) -> list[list[tuple[int, int]]]:
+    """Return the axes that a primitive sums over, `(operand, axis)` of all that run together."""
+    params = equation.params
+    if equation.name in _REDUCTIONS:
+        return [[(0, k)] for k in params["axes"]]
+    if equation.name == "dot_general":
+        return [[(0, a), (1, b)] for a, b in zip(*params["dimension_numbers"][0], strict=True)]
+    if equation.name == "conv_general_dilated" and params["feature_group_count"] == 1:
+        numbers = params["dimension_numbers"]
+        return [[(0, numbers.lhs_spec[1]), (1, numbers.rhs_spec[1])]]
+    return []
+
+
+def _stay(axes: Sequence[Axis], cut: Cut, size: int) -> np.ndarray:
+    """Return by entry of axes that run together whether it is among the `size` that are left.
+
+    What goes with no unit but is alike all along the axes follows their size.
+    """
+    stay = ~np.any([cut.gone(axis) for axis in axes], axis=0)
+    alike = stay & np.all([(axis == UNIFORM).all(axis=0) for axis in axes], axis=0)
+    surplus = max(int(np.count_nonzero(stay)) - size, 0)
+    stay[np.flatnonzero(alike)[:surplus]] = False
+    return stay
+
+
+def _silence(value: Any, axes: Value, cut: Cut) -> Any:
     for k, axis in enumerate(axes):
         out = cut.gone(axis)
         if out.any():
             mask = out.reshape([-1 if j == k else 1 for j in range(len(axes))])
-            value = jnp.where(mask, jnp.asarray(fill, value.dtype), value)
+            value = jnp.where(mask, jnp.zeros((), value.dtype), value)
     return value
 
 
@@ -87,6 +127,7 @@ def _run_bodies(
     params = equation.params
     if equation.name == "scan":
         fixed, carried = params["num_consts"], params["num_carry"]
+        length = smaller.params["length"]  # a count of units, where it is another
         consts = operands[:fixed]
 
         def step(carry: list[Any], slices: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -96,15 +137,15 @@ def _run_bodies(
         carry, stacked = jax.lax.scan(
             step,
             list(map(jnp.asarray, operands[fixed : fixed + carried])),
-            list(map(jnp.asarray, operands[fixed + carried :])),
-            length=params["length"],
+            [jnp.asarray(value)[:length] for value in operands[fixed + carried :]],
+            length=length,
             reverse=params["reverse"],
         )
         return [*carry, *stacked]
     if equation.name == "while":
         first, second = params["cond_nconsts"], params["body_nconsts"]
         for_test, for_body = operands[:first], operands[first : first + second]
-        return jax.lax.while_loop(
+        return _while(
             lambda state: body(0, [*for_test, *state])[0],
             lambda state: body(1, [*for_body, *state]),
             list(map(jnp.asarray, operands[first + second :])),
@@ -112,3 +153,39 @@ def _run_bodies(
     index, *rest = operands
     branches = [lambda *given, k=k: body(k, given) for k in range(len(equation.bodies))]
     return jax.lax.switch(jnp.asarray(index, jnp.int32), branches, *rest)
+
+
+def _while(
+    test: Callable[[list[Any]], Any], body: Callable[[list[Any]], list[Any]], state: list[Any]
+) -> list[Any]:
+    """Loop as long as the test holds; under `vmap` it is one for each lane, which end apart."""
+
+    def step(state: list[Any]) -> list[Any]:
+        goes_on = test(state)
+        if not goes_on.ndim:
+            return body(state)
+        return [
+            jnp.where(jnp.expand_dims(goes_on, tuple(range(goes_on.ndim, old.ndim))), new, old)
+            for new, old in zip(body(state), state, strict=True)
+        ]
+
+    return jax.lax.while_loop(lambda state: test(state).any(), step, state)
+
+
+def relative_difference(a: Any, b: Any) -> float:
+    """Return `max |a - b| / max |b|` over finite numbers; what is infinite must agree.
+
+    Infinity if `b` has no finite number, or is zero where `a` is not.
+    """
+    wide = np.complex128 if jnp.issubdtype(b.dtype, jnp.complexfloating) else np.float64
+    a, b = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
+    if not np.isfinite(b).any() and b.size:
+        return float("inf")
+    same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinite masks of logits, for one
+    if same.all():
+        return 0.0
+    if not (np.isfinite(a[~same]).all() and np.isfinite(b[~same]).all()):
+        return float("inf")
+    difference = float(np.abs(a[~same] - b[~same]).max())
+    largest = float(np.abs(b[np.isfinite(b)]).max())
+    return difference / largest if largest else float("inf")
