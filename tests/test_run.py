@@ -235,6 +235,7 @@ def test_a_step_that_leaves_nothing_still_ends_in_a_table(tmp_path):
     assert results["stages"][3]["sparsity"] > 0.99
 
 
+@pytest.mark.slow
 def test_kmeans_keeps_its_promises(tmp_path):
     assert tiny(tmp_path / "run", "--clusters", "5") == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -330,7 +331,10 @@ def test_out_of_memory_names_stage_batch_size_and_remedy(tmp_path, monkeypatch, 
     )
 
 
-@pytest.mark.parametrize("more", ["--lr 1e38", "--lr 1e20 --batch-size 256 --epochs 1"])
+@pytest.mark.parametrize(
+    "more",
+    ["--lr 1e38", pytest.param("--lr 1e20 --batch-size 256 --epochs 1", marks=pytest.mark.slow)],
+)
 def test_divergence_is_named(tmp_path, capsys, more):
     assert tiny(tmp_path / "run", *more.split()) == 1
     assert "baseline: the loss is nan; pass a --lr below 1e+" in capsys.readouterr().out
