@@ -28,6 +28,8 @@ from benchmarks.pipeline import run
 from benchmarks.record import RESULTS, merge, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.compiled import jit_for_inference
+from nets.functional import Net, functional
+from nets.resnet import ResNet, ResNetConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS, Shape
@@ -95,17 +97,27 @@ class Subject(NamedTuple):
         return jc.flops(self.apply, tree, images(1)).total
 
 
-def subject(model: str) -> Subject:
-    """Return a network of `run.py`, untrained: values change neither operations nor speed."""
-    net = MODELS[model].build(Shape(classes=10, image_size=32))
+def subject(net: Net) -> Subject:
+    """Return an untrained network: values change neither operations nor speed."""
     params, stats = net.init(jax.random.key(0))
-    view = MODELS[model].view
+    view = MODELS[MODEL].view
     tree = {"params": params, "stats": stats}
 
     def apply(tree: dict[str, Any], x: Any) -> Any:
         return net.apply(tree["params"], tree["stats"], view(x))
 
     return Subject(apply, tree, jc.unit_groups(apply, tree, images(1)))
+
+
+def of_run(model: str) -> Net:
+    """Return a network of `run.py`."""
+    return MODELS[model].build(Shape(classes=10, image_size=32))
+
+
+def wide_resnet() -> Net:
+    """Return ResNet-20 with four times the channels: a quarter of them are those of ResNet-20."""
+    config = ResNetConfig(widths=(64, 128, 256))
+    return functional(lambda rngs: ResNet(config, rngs=rngs))
 
 
 def images(count: int) -> np.ndarray:
@@ -115,7 +127,7 @@ def images(count: int) -> np.ndarray:
 
 def share_for(reduction: float) -> float:
     """Return the smallest share, in hundredths, that divides the operations by `reduction`."""
-    net = subject(MODEL)
+    net = subject(of_run(MODEL))
     full = net.flops(net.tree)
     shares = (k / 100 for k in range(1, 100))
     return next(share for share in shares if full >= reduction * net.flops(net.cut(share)))
@@ -199,8 +211,12 @@ def latency(seeds: list[int]) -> None:
     """Time networks with all, half and a quarter of the channels in turn."""
     del seeds
     figures = []
-    for model in ("cifar-wide", "resnet20"):
-        net = subject(model)
+    for model, build in (
+        ("cifar-wide", lambda: of_run("cifar-wide")),
+        ("resnet20", lambda: of_run("resnet20")),
+        ("resnet20, 4 times as wide", wide_resnet),
+    ):
+        net = subject(build())
         trees = {"full": net.tree, "half": net.cut(0.5), "quarter": net.cut(0.75)}
         for batch in (1, 64):
             compiled, x = jit_for_inference(net.apply), jax.device_put(images(batch))
@@ -208,7 +224,7 @@ def latency(seeds: list[int]) -> None:
                 name: lambda tree=tree: jax.block_until_ready(compiled(tree, x))  # noqa: B023
                 for name, tree in jax.device_put(trees).items()
             }
-            seconds = interleaved(peers, 200 if batch == 1 else 30)
+            seconds = interleaved(peers, 200 if batch == 1 else 20)
             figures.append(
                 {
                     "model": model,
