@@ -71,6 +71,7 @@ METHODS = (
     Method(_ROUNDS, "structured", None, 4, 5.0, (SMALL,)),
     Method(_ONCE, "structured", 1, 4, 5.0),
     Method(_RANDOM, "structured-random", 1, 4, 5.0),
+    Method(_ROUNDS, "structured", None, 8, 5.0),
 )
 
 

@@ -22,6 +22,7 @@ def structured_accuracy(name: str) -> list[str]:
             label,
             f"{runs[0]['times_fewer_flops']:.1f}x",
             f"{runs[0]['finetune_epochs']}",
+            ", ".join(str(run["seed"]) for run in runs),
             spread(controls),
             spread([100 * run["accuracy"][cut] for run in runs]) if cut else "",
             spread(found),
@@ -37,7 +38,7 @@ def structured_accuracy(name: str) -> list[str]:
         if "small from scratch" in runs[0]["accuracy"]:
             rows.append(row("that size from scratch", runs, "small from scratch"))
     first = record["figures"][0]
-    header = ["units that go (rounds)", "fewer FLOPs", "epochs after", "control %"]
+    header = ["units that go (rounds)", "fewer FLOPs", "epochs after", "seeds", "control %"]
     header += ["after the last cut %", "in the end %", "against control, points"]
     more = (
         f" Mean (range) over the seeds. {first['images']:,} images, {first['epochs']} epochs, then "
