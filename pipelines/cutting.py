@@ -67,9 +67,11 @@ def cut(number: int, score: ChooseScore) -> Run:
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         plan, x = job.plan, job.sample(TRACED)
-        whole = _sizes(jc.unit_groups(job.apply, _tree(*job.classifier.blank()), x))
         tree = _tree(work.params, work.stats)
         groups = jc.unit_groups(job.apply, tree, x)
+        first = jc.unit_groups(job.apply, _tree(*job.classifier.blank()), x)
+        # A group may have another name when others are down to one unit: then it starts anew.
+        whole = _sizes(groups) | _sizes(first)
         gone = plan.channels * number / plan.steps
         share = {
             name: max(1 - max(round((1 - gone) * whole[name]), 1) / size, 0.0)

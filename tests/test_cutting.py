@@ -43,12 +43,14 @@ def finished(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_rounds_come_before_pruning_and_sharing(finished):
     names = [row["name"] for row in results_of(finished)["stages"]]
     after = ["pruned", "pruned + tuned", "shared", "shared + tuned", "reloaded"]
     assert names == ["baseline", *ROUNDS, *after, "control", "small from scratch"]
 
 
+@pytest.mark.slow
 def test_each_round_cuts_its_part_of_the_first_size(finished):
     rows = {row["name"]: row for row in results_of(finished)["stages"]}
     for name, sizes in {
@@ -61,6 +63,7 @@ def test_each_round_cuts_its_part_of_the_first_size(finished):
         assert rows[name]["facts"]["silenced_difference"] < 1e-5
 
 
+@pytest.mark.slow
 def test_the_file_alone_has_the_sizes(finished):
     params = jc.load(finished / "compressed.npz")["params"]
     shapes = [params[name]["kernel"].shape for name in ("dense1", "dense2", "dense3")]
@@ -75,6 +78,7 @@ def test_the_file_alone_has_the_sizes(finished):
     assert found == pytest.approx(results["reloaded_accuracy"])
 
 
+@pytest.mark.slow
 def test_costs_of_every_stage(finished):
     rows = {row["name"]: row for row in results_of(finished)["stages"]}
     for row in rows.values():
@@ -89,6 +93,7 @@ def test_costs_of_every_stage(finished):
     assert rows["control"]["flops"] == dense + view
 
 
+@pytest.mark.slow
 def test_a_cut_network_names_pictures(finished, tmp_path, capsys):
     picture = tmp_path / "a.png"
     picture.write_bytes(archives.png(load("digits").test.images[0]))

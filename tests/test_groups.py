@@ -206,6 +206,7 @@ def test_fruits_fusion_net_across_the_fusion():
     np.testing.assert_array_equal(last[-1].indices[0], [6 + 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FULL_SIZE)
 def test_groups_at_full_size(name):
     apply, params, x, groups = FULL_SIZE[name]()

@@ -143,7 +143,8 @@ def test_resuming_with_other_settings_is_refused(finished, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("stop_after", [pytest.param(3, marks=pytest.mark.slow), 9])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [3, 9])
 def test_stopped_by_ctrl_c_it_goes_on_to_the_same_bytes(
     tmp_path, finished, monkeypatch, capsys, stop_after
 ):
@@ -369,6 +370,7 @@ def test_a_baseline_that_vanished_is_named(tmp_path, finished, capsys):
     assert "baseline.npz: is missing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
     def full(*_, **__):
         raise OSError(28, "No space left on device")

@@ -240,6 +240,7 @@ def networks(draw):
     return draw(st.lists(kinds, min_size=1, max_size=4)), draw(st.integers(0, 10**6))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(networks(), st.booleans())
 def test_random_networks(network, convolutional):
