@@ -465,6 +465,8 @@ import os, signal, sys, time
 from jaxcompress.cli import sources
 from jaxcompress.cli.command import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+
 def load(*_):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(30)  # another thread may be the one to take the signal, a moment later
