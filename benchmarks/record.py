@@ -1,7 +1,6 @@
 """Writing figures down with everything that is needed to repeat them."""
 
 import json
-import os
 import platform
 import shlex
 import sys
@@ -9,6 +8,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from jaxcompress.costs.latency import threads
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,7 +24,7 @@ def hardware() -> str:
         flags = fields.get("flags", "").split()
         features = [name for name in ("avx2", "avx512f", "amx_tile") if name in flags]
         model = " ".join([fields.get("model name", model), *features])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = threads()
     return f"{model}, {cores} core{'s' if cores != 1 else ''}"
 
 
@@ -51,6 +52,12 @@ def write(name: str, *, seeds: list[int], figures: Any, command: str = "") -> Pa
     return path
 
 
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """Return the rows that are written down under a name, none if nothing is."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["figures"] if path.exists() else []
+
+
 def merge(
     name: str,
     row: dict[str, Any],
@@ -66,8 +73,6 @@ def merge(
         key: what rows are told apart and sorted by.
         command: from all rows to what repeats them.
     """
-    path = RESULTS / f"{name}.json"
-    figures = json.loads(path.read_text())["figures"] if path.exists() else []
-    figures = sorted([*(old for old in figures if key(old) != key(row)), row], key=key)
+    figures = sorted([*(old for old in rows_of(name) if key(old) != key(row)), row], key=key)
     seeds = sorted({row["seed"] for row in figures})
     return write(name, seeds=seeds, figures=figures, command=command(figures))

@@ -10,7 +10,6 @@ Rows are written after each run; those that are there are not made again.
 
 import argparse
 import importlib
-import json
 import shutil
 import statistics
 import sys
@@ -25,7 +24,7 @@ import numpy as np
 
 import jaxcompress as jc
 from benchmarks.pipeline import run
-from benchmarks.record import RESULTS, merge, write
+from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.compiled import jit_for_inference
 from nets.functional import Net, functional
@@ -143,7 +142,7 @@ def accuracy(seeds: list[int]) -> None:
 
 
 def _one_seed(dataset: Dataset, seed: int, folder: Path) -> None:
-    done = {(row["order"], row["seed"]) for row in _recorded()}
+    done = {(row["order"], row["seed"]) for row in rows_of(ACCURACY)}
     trained = folder / "trained"
     shares = {reduction: share_for(reduction) for reduction in {m.reduction for m in METHODS}}
     for number, method in enumerate(METHODS):
@@ -175,11 +174,6 @@ def _one_seed(dataset: Dataset, seed: int, folder: Path) -> None:
             key=lambda row: (row["order"], row["seed"]),
             command=_command,
         )
-
-
-def _recorded() -> list[dict[str, Any]]:
-    path = RESULTS / f"{ACCURACY}.json"
-    return json.loads(path.read_text())["figures"] if path.exists() else []
 
 
 def _figure(plan: Plan, method: Method, rows: dict[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def cut(number: int, score: ChooseScore) -> Run:
         keep = jc.choose_units(groups, tree, share, score=chosen, round_to=plan.round_to)
         small = jc.shrink(tree, groups, keep)
         difference = jc.check_shrink(job.apply, tree, groups, keep, job.sample(PROVED))
-        result = work._replace(params=small["params"], stats=small.get("stats", {}))
+        result = work._replace(params=small["params"], stats=small["stats"])
         left = {name: [whole[name], int(np.sum(stay))] for name, stay in keep.items()}
         facts = {"units": left, "silenced_difference": difference}
         return job.recalibrated(result), facts
@@ -125,7 +125,7 @@ def regularize(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 
 def _tree(params: Any, stats: Any) -> dict[str, Any]:
-    return {"params": params} | ({"stats": stats} if stats else {})
+    return {"params": params, "stats": stats}
 
 
 def _sizes(groups: jc.UnitGroups) -> dict[str, int]:

@@ -134,7 +134,7 @@ class Job:
 
     def apply(self, tree: Params, inputs: Inputs) -> jax.Array:
         """Return the logits of `{"params": ..., "stats": ...}`, traceable by JAX."""
-        return self.classifier.apply(tree["params"], tree.get("stats", {}), inputs)
+        return self.classifier.apply(tree["params"], tree["stats"], inputs)
 
     def recalibrated(self, work: Work) -> Work:
         """Return `work` with running statistics estimated anew on training images."""

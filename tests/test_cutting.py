@@ -147,7 +147,7 @@ class Bench:
         return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
 
     def apply(self, tree, inputs):
-        return self.classifier.apply(tree["params"], tree.get("stats", {}), inputs)
+        return self.classifier.apply(tree["params"], tree["stats"], inputs)
 
     def recalibrated(self, work):
         return work

@@ -105,7 +105,19 @@ class UnitGroups:
         for group in self.groups:
             if group.name == name:
                 return group
-        raise KeyError(f"{name}: no group of that name; groups: {', '.join(self.names)}.")
+        raise KeyError(self._unknown(name))
+
+    def check_name(self, name: str) -> None:
+        """Refuse a name that no group has.
+
+        Raises:
+            ValueError: with the names that there are.
+        """
+        if name not in self.names:
+            raise ValueError(self._unknown(name))
+
+    def _unknown(self, name: str) -> str:
+        return f"{name}: no group of that name; groups: {', '.join(self.names)}."
 
     @property
     def names(self) -> list[str]:

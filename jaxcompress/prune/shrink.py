@@ -91,8 +91,7 @@ def kept_indices(groups: UnitGroups, keep: Keep) -> dict[str, dict[int, np.ndarr
 
 
 def _check_keep(groups: UnitGroups, name: str, chosen: Any) -> np.ndarray:
-    if name not in groups.names:
-        raise ValueError(f"{name}: no group of that name; groups: {', '.join(groups.names)}.")
+    groups.check_name(name)
     flags = np.asarray(chosen)
     if flags.dtype != bool:
         raise TypeError(

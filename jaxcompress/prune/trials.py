@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
-from textwrap import shorten
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxcompress.prune.patterns import Found
 from jaxcompress.trace.cut import Cut, mismatch
-from jaxcompress.trace.program import Program, abstract, retrace
+from jaxcompress.trace.program import Program, abstract, first_line, retrace
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree
 
@@ -108,8 +107,7 @@ class Trial(NamedTuple):
         try:
             return retrace(self.apply, abstract(self.params, shapes), *self.inputs)
         except Exception as error:  # whatever the code raises, it does not follow
-            lines = str(error).strip().splitlines() or [""]
-            return f"{type(error).__name__}: {shorten(lines[0], 100)}"
+            return first_line(error, 100)
 
     def _cut(self, components: np.ndarray) -> Cut:
         out = np.zeros(self.units.solution.components, bool)

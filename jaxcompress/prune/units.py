@@ -181,9 +181,8 @@ def _by_name(
     """Return a share for each group from one number, called `label`, or from some by name."""
     if not isinstance(share, Mapping):
         return dict.fromkeys(groups.names, check_share(label, share))
-    unknown = [name for name in share if name not in groups.names]
-    if unknown:
-        raise ValueError(f"{unknown[0]}: no group of that name; groups: {', '.join(groups.names)}.")
+    for name in share:
+        groups.check_name(name)
     return {name: check_share(name, value) for name, value in share.items()}
 
 

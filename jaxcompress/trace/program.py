@@ -186,13 +186,15 @@ def trace(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Prog
         raise
     except _NEEDS_VALUES as error:
         raise ValueError(
-            f"apply: must be traceable with abstract values, got {_first_line(error)}; shapes and "
-            "branches must not depend on data: use jnp.where, lax.cond and sizes taken from shapes."
+            "apply: must be traceable with abstract values, got "
+            f"{first_line(error).rstrip('.')}; shapes and branches must not depend on data: use "
+            "jnp.where, lax.cond and sizes taken from shapes."
         ) from error
     except Exception as error:  # whatever the code raises
         raise ValueError(
-            f"apply: must run on the parameters and inputs given, got {_first_line(error)}; "
-            f"check the shapes of the inputs ({', '.join(shapes) or 'none'})."
+            "apply: must run on the parameters and inputs given, got "
+            f"{first_line(error).rstrip('.')}; check the shapes of the inputs "
+            f"({', '.join(shapes) or 'none'})."
         ) from error
 
 
@@ -215,9 +217,10 @@ class _NoArrayError(TypeError):
     """A result that is no array."""
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception, width: int = 200) -> str:
+    """Return the kind of an error and the first line of what it says."""
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {shorten(lines[0], 200).rstrip('.')}"
+    return f"{type(error).__name__}: {shorten(lines[0], width)}"
 
 
 def _check_inputs(inputs: Sequence[PyTree]) -> list[str]:
