@@ -1,0 +1,88 @@
+"""Tensors whose weights share a few values."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.leaves.namespace import namespace
+from jaxcompress.trees import Array
+
+MOST_CODES = 65_535
+"""Entries that a codebook may have: codes fit two bytes, beside zero."""
+
+_BLOCK = 1 << 20
+
+
+def codes_dtype(k: int) -> type[np.unsignedinteger]:
+    """Return the smallest dtype of codes from 0 to `k`."""
+    return np.uint8 if k < 256 else np.uint16
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Clustered:
+    """A tensor whose weights share a few values.
+
+    `dense = [0, codebook][codes]`; code 0 is reserved for exact zero (pruned), code c >= 1
+    stands for `codebook[c - 1]`.
+
+    Attributes:
+        codes: unsigned integers, the shape of the tensor; `codes.max() <= len(codebook)`.
+        codebook: `[k]` values in the dtype of the tensor; quantizers give them in ascending order.
+    """
+
+    codes: Array
+    codebook: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the dense tensor."""
+        return self.codes.shape
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the dense tensor."""
+        return self.codebook.dtype
+
+    def dense(self) -> Array:
+        """Return the tensor itself; a numpy array if both parts are."""
+        if namespace(self.codes, self.codebook) is np:
+            return _dense_by_blocks(np.asarray(self.codes), np.asarray(self.codebook))
+        table = jnp.concatenate([jnp.zeros((1,), self.dtype), self.codebook])
+        return jnp.take(table, self.codes, axis=0, mode="clip")
+
+    def with_values(self, tensor: Array) -> Self:
+        """Return the same codes with the codebook read off `tensor`.
+
+        Raises:
+            ValueError: members of one code have different values in `tensor`, or its shape differs.
+        """
+        if tuple(tensor.shape) != self.shape:
+            raise ValueError(f"the shape must be {self.shape}, got {tuple(tensor.shape)}.")
+        codes, values = np.asarray(self.codes).ravel(), np.asarray(tensor).ravel()
+        used, first = np.unique(codes, return_index=True)
+        table = np.zeros(len(self.codebook) + 1, values.dtype)
+        table[1:] = np.asarray(self.codebook)
+        table[used] = values[first]
+        table[0] = 0
+        different = np.count_nonzero(table[codes] != values)
+        if different:
+            raise ValueError(
+                f"the values must be shared as the codes say, got {different} of {values.size} "
+                "that differ from their cluster; train with share_centroids."
+            )
+        return type(self)(codes=self.codes, codebook=table[1:])
+
+
+def _dense_by_blocks(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
+    """Look codes up a block at a time: numpy widens all that it is given at once to 64 bits."""
+    table = np.concatenate([np.zeros(1, codebook.dtype), codebook])
+    result = np.empty(codes.shape, codebook.dtype)
+    flat, out = codes.reshape(-1), result.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        np.take(table, flat[block], mode="clip", out=out[block])
+    return result

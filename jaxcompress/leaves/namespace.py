@@ -1,0 +1,13 @@
+"""Which of numpy and JAX computes."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.trees import Array
+
+
+def namespace(*arrays: Array) -> Any:
+    """Return numpy for numpy arrays, which may hold 64 bits that JAX would narrow."""
+    return np if all(isinstance(array, np.ndarray) for array in arrays) else jnp

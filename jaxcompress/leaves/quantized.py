@@ -1,0 +1,75 @@
+"""Tensors on a grid: integers and the distance of two neighbours."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.leaves.namespace import namespace
+from jaxcompress.trees import Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Quantized:
+    """A tensor whose entries lie on a grid of equal steps, one grid for each block of entries.
+
+    `dense = scale * (values - zero_point)`, where each entry has the scale and the zero point of
+    its block: an axis of `n` entries with `m` scales is cut into `m` blocks of `ceil(n / m)`
+    entries, of which the last may be shorter. Of shape `[3, 3, 16, 32]`, scales `[1, 1, 1, 1]` are
+    those of a grid for the tensor, `[1, 1, 1, 32]` for each channel, `[1, 1, 2, 32]` for each
+    block of 8 inputs of a channel.
+
+    Attributes:
+        values: int8 integers, the shape of the tensor.
+        scale: `[m, ...]` finite numbers above 0 in the dtype of the tensor; as many axes as it has.
+        zero_point: int8 integers of the shape of `scale`, the value that stands for 0.0; None for
+            a symmetric grid, where it is 0.
+        bits: of a value, 1 to 8.
+    """
+
+    values: Array
+    scale: Array
+    zero_point: Array | None = None
+    bits: int = field(metadata={"static": True})
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the dense tensor."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the dense tensor."""
+        return self.scale.dtype
+
+    def dense(self) -> Array:
+        """Return the tensor itself; a numpy array if all parts are."""
+        parts = [self.values, self.scale]
+        values = self.values
+        if self.zero_point is not None:
+            parts.append(self.zero_point)
+            values = values.astype(np.int16) - spread(self.zero_point, self.shape).astype(np.int16)
+        if namespace(*parts) is not np:
+            return values.astype(self.dtype) * spread(self.scale, self.shape)
+        return np.asarray(values).astype(self.dtype) * spread(self.scale, self.shape)
+
+
+def spread(blocks: Array, shape: tuple[int, ...]) -> Array:
+    """Return what stands for blocks of entries, repeated so that it broadcasts to `shape`.
+
+    Args:
+        blocks: as many axes as `shape`; an axis of 1 stays as it is.
+        shape: of the tensor.
+
+    Example:
+        >>> spread(np.array([[1.0, 2.0]]), (4, 3)).tolist()
+        [[1.0, 1.0, 2.0]]
+    """
+    xp = namespace(blocks)
+    for axis, (count, size) in enumerate(zip(blocks.shape, shape, strict=True)):
+        if 1 < count < size:
+            index = [slice(None)] * axis + [slice(size)]
+            blocks = xp.repeat(blocks, -(-size // count), axis=axis)[tuple(index)]
+    return blocks

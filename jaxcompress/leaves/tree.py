@@ -1,0 +1,65 @@
+"""What holds for all leaf types."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.checks import check_finite
+from jaxcompress.leaves.clustered import Clustered
+from jaxcompress.leaves.half import Half
+from jaxcompress.leaves.quantized import Quantized
+from jaxcompress.leaves.sparse import Sparse
+from jaxcompress.trees import Array, PyTree, named_leaves
+
+COMPRESSED = (Clustered, Half, Quantized, Sparse)
+"""The leaf types that stand for one array each."""
+
+
+def is_compressed(leaf: Any) -> bool:
+    """Return whether `leaf` is one of the compressed leaf types."""
+    return isinstance(leaf, COMPRESSED)
+
+
+def dense(tree: PyTree) -> PyTree:
+    """Return `tree` with every compressed leaf made an ordinary array.
+
+    Example:
+        >>> leaf = Clustered(codes=np.array([0, 2, 1], np.uint8), codebook=np.array([-1.0, 3.0]))
+        >>> dense({"kernel": leaf})["kernel"].tolist()
+        [0.0, 3.0, -1.0]
+    """
+    return jax.tree.map(
+        lambda leaf: leaf.dense() if is_compressed(leaf) else leaf, tree, is_leaf=is_compressed
+    )
+
+
+def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
+    """Return `shared` with the values that its weights have in `params` after fine-tuning.
+
+    Args:
+        shared: tree with `Clustered` leaves, as `kmeans` and its like gave it.
+        params: the dense tree after training with `share_centroids`.
+
+    Raises:
+        ValueError: members of one cluster have different values, NaN, or the trees do not match.
+    """
+    named = named_leaves(shared, is_leaf=is_compressed)
+    tensors = named_leaves(params)
+    if named.paths != tensors.paths:
+        raise ValueError(
+            "shared and params must be the same tree, got leaves "
+            f"{sorted(set(named.paths) ^ set(tensors.paths))[:5]} in one only; "
+            "pass the params that were trained from dense(shared)."
+        )
+
+    def update(path: str, leaf: Any, tensor: Array) -> Any:
+        if not isinstance(leaf, Clustered):
+            return tensor
+        check_finite(path, np.asarray(tensor))
+        try:
+            return leaf.with_values(tensor)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    return named.rebuild(list(map(update, named.paths, named.leaves, tensors.leaves)))

@@ -1,0 +1,1 @@
+"""Numbers of few bits: grids, ranges, calibration by tracing, simulation, training, rounding."""

@@ -1,0 +1,123 @@
+"""Grids of integers, and rounding to them: the arithmetic that everything here shares."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.trees import Array
+
+MOST_BITS = 8
+
+
+class Grid(NamedTuple):
+    """The integers that numbers are rounded to.
+
+    Attributes:
+        bits: of an integer.
+        lowest: smallest integer.
+        highest: largest integer.
+        symmetric: whether 0.0 is always the integer 0; else a zero point says which it is.
+    """
+
+    bits: int
+    lowest: int
+    highest: int
+    symmetric: bool
+
+
+def make_grid(bits: int, *, symmetric: bool = True) -> Grid:
+    """Return the grid of so many bits.
+
+    Symmetric: `-(2^(bits-1) - 1)` to `2^(bits-1) - 1`, so [-127, 127] of 8 bits; 2 bits are
+    ternary, 1 bit is binary, -1 and 1 (and 0, for weights that are exactly zero). Affine:
+    `-2^(bits-1)` to `2^(bits-1) - 1` with a zero point.
+
+    Raises:
+        TypeError: `bits` is not an integer.
+        ValueError: it is not in 1 to 8, or 1 and affine.
+
+    Example:
+        >>> make_grid(8), make_grid(4, symmetric=False)[:3]
+        (Grid(bits=8, lowest=-127, highest=127, symmetric=True), (4, -8, 7))
+    """
+    if isinstance(bits, bool) or not isinstance(bits, int | np.integer):
+        raise TypeError(f"bits: must be an integer from 1 to {MOST_BITS}, got {bits!r}.")
+    fewest = 1 if symmetric else 2
+    if not fewest <= bits <= MOST_BITS:
+        kind = "symmetric" if symmetric else "affine"
+        raise ValueError(
+            f"bits: must be {fewest} to {MOST_BITS} for a {kind} grid, got {bits}; use half for 16."
+        )
+    half = 1 << (int(bits) - 1)
+    if symmetric:
+        return Grid(int(bits), -max(half - 1, 1), max(half - 1, 1), True)
+    return Grid(int(bits), -half, half - 1, False)
+
+
+class Steps(NamedTuple):
+    """How a grid lies on the numbers: `number = scale * (integer - zero_point)`.
+
+    Attributes:
+        scale: finite numbers above 0.
+        zero_point: integers of the same shape, in the range of the grid; None if symmetric.
+    """
+
+    scale: Any
+    zero_point: Any = None
+
+
+def steps_for(low: Array, high: Array, grid: Grid) -> Steps:
+    """Return the finest steps with which a grid covers ranges.
+
+    Symmetric: `scale = max(|low|, |high|) / highest`. Affine: the range is widened to hold 0, then
+    `scale = (high - low) / (2^bits - 1)` and `zero_point = round(lowest - low / scale)`, so that
+    0.0 is exactly an integer. Where the range is the point 0 the scale is 1.
+
+    Args:
+        low: smallest numbers, of any shape.
+        high: largest numbers, of the same shape.
+        grid: the integers.
+    """
+    xp = np if isinstance(low, np.ndarray) and isinstance(high, np.ndarray) else jnp
+    low, high = xp.minimum(low, 0), xp.maximum(high, 0)
+    width = xp.maximum(-low, high) if grid.symmetric else high - low
+    scale = width / (grid.highest if grid.symmetric else grid.highest - grid.lowest)
+    # What is too small to be divided by counts as nothing.
+    scale = xp.where(scale >= xp.finfo(scale.dtype).tiny, scale, xp.ones_like(scale))
+    if grid.symmetric:
+        return Steps(scale)
+    zero_point = xp.clip(xp.round(grid.lowest - low / scale), grid.lowest, grid.highest)
+    return Steps(scale, zero_point.astype(np.int8))
+
+
+def to_integers(values: Array, steps: Steps, grid: Grid) -> Array:
+    """Return `clip(round(values / scale) + zero_point, lowest, highest)` as int8.
+
+    Halves go to the even integer. On a binary grid it is the sign, 0 for exact zeros.
+
+    Args:
+        values: numbers.
+        steps: of a shape that broadcasts to theirs.
+        grid: the integers.
+    """
+    xp = np if isinstance(values, np.ndarray) and isinstance(steps.scale, np.ndarray) else jnp
+    if grid.bits == 1:
+        return xp.sign(values).astype(np.int8)
+    rounded = xp.round(values / steps.scale)
+    if steps.zero_point is not None:
+        rounded = rounded + steps.zero_point.astype(rounded.dtype)
+    return xp.clip(rounded, grid.lowest, grid.highest).astype(np.int8)
+
+
+def from_integers(integers: Array, steps: Steps) -> Array:
+    """Return `scale * (integers - zero_point)` in the dtype of the scale."""
+    shifted = integers.astype(np.int16)
+    if steps.zero_point is not None:
+        shifted = shifted - steps.zero_point.astype(np.int16)
+    return shifted.astype(steps.scale.dtype) * steps.scale
+
+
+def on_grid(values: Array, steps: Steps, grid: Grid) -> Array:
+    """Return `values` rounded to the grid, as numbers: simulated quantization."""
+    return from_integers(to_integers(values, steps, grid), steps)
