@@ -51,8 +51,8 @@ def make_grid(bits: int, *, symmetric: bool = True) -> Grid:
         )
     half = 1 << (int(bits) - 1)
     if symmetric:
-        return Grid(int(bits), -max(half - 1, 1), max(half - 1, 1), True)
-    return Grid(int(bits), -half, half - 1, False)
+        return Grid(int(bits), -max(half - 1, 1), max(half - 1, 1), symmetric)
+    return Grid(int(bits), -half, half - 1, symmetric)
 
 
 class Steps(NamedTuple):
