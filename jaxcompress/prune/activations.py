@@ -79,12 +79,11 @@ def activation_score(
         groups = list(groups)
         units, members = _traced(apply, params, inputs, groups)
         look = _Look(units, groups, members, statistic)
-        leaves = len(jax.tree.leaves(params))
+        paths = named_leaves(params).paths
 
         def observed(*given: Any) -> Any:
             flat = jax.tree.leaves(given)
-            from_data = [k >= leaves for k in range(len(flat))]
-            return run_observed(units.program, units.walk, flat, from_data, look)[1]
+            return run_observed(units.program, units.walk, paths, flat, look)
 
         readings = jax.device_get(jit_for_inference(observed)(params, *inputs))
         return {group.name: _averaged(group, readings) for group in groups}

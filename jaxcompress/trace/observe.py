@@ -1,13 +1,14 @@
 """Running a program and looking at what its products read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxcompress.trace.ledger import Axis
-from jaxcompress.trace.program import Constant, Equation, Operand, Program
+from jaxcompress.trace.products import Product, find_products
+from jaxcompress.trace.program import Constant, Equation, Program, bind
+from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trace.walk import Walk
 from jaxcompress.trees import PyTree
 
@@ -15,102 +16,57 @@ Look = Callable[[Any, int, Axis], PyTree]
 """From a value, the axis along which a product sums it, and the axis's ids, to arrays."""
 
 
-def _dot_general(equation: Equation) -> list[tuple[int, int]]:
-    (left, right), _ = equation.params["dimension_numbers"]
-    return [*((0, axis) for axis in left), *((1, axis) for axis in right)]
-
-
-def _convolution(equation: Equation) -> list[tuple[int, int]]:
-    return [(0, equation.params["dimension_numbers"].lhs_spec[1])]
-
-
-READS: dict[str, Callable[[Equation], list[tuple[int, int]]]] = {
-    "dot_general": _dot_general,
-    "conv_general_dilated": _convolution,
-}
-"""Of each product the operands that it sums, and along which axes."""
-
-
 def run_observed(
-    program: Program, walk: Walk, inputs: Sequence[Any], given: Sequence[bool], look: Look
-) -> tuple[list[Any], list[PyTree]]:
-    """Run a program and look at each operand of a product that depends on some inputs.
+    program: Program, walk: Walk, paths: Sequence[str], inputs: Sequence[Any], look: Look
+) -> list[PyTree]:
+    """Run a program and look at each operand of a product that depends on its inputs.
 
-    What the body of a scan sees is the mean over its turns; other loops and branches are run
-    without looking.
+    What the body of a scan sees is the mean over its turns; what other loops and branches see is
+    not looked at.
 
     Args:
         program: what to run.
         walk: ids of its values.
-        inputs: arrays.
-        given: by input whether what depends on it is looked at.
+        paths: of its first inputs, the parameters.
+        inputs: arrays, parameters first.
         look: what to take down.
 
     Returns:
-        What the program returns, and what was seen, one entry a look.
+        What was seen, one entry a look.
     """
-    known: dict[int, Any] = dict(zip(program.inputs, inputs, strict=True))
-    depends: dict[int, bool] = dict(zip(program.inputs, given, strict=True))
-    seen: list[PyTree] = []
-    for number, equation in enumerate(program.equations):
-        operands = [_read(operand, known) for operand in equation.operands]
-        flags = [_depends(operand, depends) for operand in equation.operands]
-        for place, axis in READS.get(equation.name, lambda _: [])(equation):
+    products = {p.key: p for p in find_products(program, paths) if p.observable}
+
+    def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
+        if key not in products:
+            return None
+        ids = _at(walk, key)
+        looks = []
+        for place, axis in _reads(products[key]):
             operand = equation.operands[place]
-            if flags[place] and not isinstance(operand, Constant):
-                seen.append(look(operands[place], axis, walk.values[operand][axis]))
-        if equation.name == "scan" and equation.params["length"]:
-            results, more = _scan(equation, walk.bodies[number][0], operands, flags, look)
-            seen += more
-        else:
-            results = equation.primitive.bind(*operands, **equation.params)
-            results = results if equation.primitive.multiple_results else [results]
-        known.update(zip(equation.results, results, strict=True))
-        depends.update(dict.fromkeys(equation.results, any(flags)))
-    return [_read(output, known) for output in program.outputs], seen
+            if not isinstance(operand, Constant):
+                looks.append(look(operands[place], axis, ids.values[operand][axis]))
+        return Outcome(bind(equation, operands), looks)
+
+    seen = []
+    for key, looks in run(program, inputs, visit)[1].items():
+        turns = tuple(range(len(key) // 2))
+        seen += jax.tree.map(lambda stacked, turns=turns: stacked.mean(axis=turns), looks)
+    return seen
 
 
-def _read(operand: Operand, known: Mapping[int, Any]) -> Any:
-    return operand.value if isinstance(operand, Constant) else known[operand]
+def _reads(product: Product) -> list[tuple[int, int]]:
+    """Return the operands that depend on inputs, and the axes of units along which they are summed.
+
+    The windows of a kernel are none.
+    """
+    places = product.activations
+    if product.equation.name == "conv_general_dilated":
+        places = tuple(place for place in places if place == 0)
+    return [(place, axis) for place in places for axis in product.summed(place)]
 
 
-def _depends(operand: Operand, depends: Mapping[int, bool]) -> bool:
-    return not isinstance(operand, Constant) and depends[operand]
-
-
-def _scan(
-    equation: Equation, walk: Walk, operands: Sequence[Any], flags: Sequence[bool], look: Look
-) -> tuple[list[Any], list[PyTree]]:
-    params, (body,) = equation.params, equation.bodies
-    fixed, carried = params["num_consts"], params["num_carry"]
-    # What is carried over depends on what any turn before gave.
-    flags = list(flags)
-    for _ in range(carried):
-        after = _flags_after(body, flags)[:carried]
-        flags[fixed : fixed + carried] = [
-            a or b for a, b in zip(flags[fixed : fixed + carried], after, strict=True)
-        ]
-
-    def step(carry: list[Any], slices: list[Any]) -> tuple[list[Any], Any]:
-        inputs = [*operands[:fixed], *carry, *slices]
-        results, seen = run_observed(body, walk, inputs, flags, look)
-        results = list(map(jnp.asarray, results))
-        return results[:carried], (results[carried:], seen)
-
-    carry, (stacked, seen) = jax.lax.scan(
-        step,
-        list(map(jnp.asarray, operands[fixed : fixed + carried])),
-        list(map(jnp.asarray, operands[fixed + carried :])),
-        length=params["length"],
-        reverse=params["reverse"],
-    )
-    return [*carry, *stacked], jax.tree.map(lambda turns: turns.mean(axis=0), seen)
-
-
-def _flags_after(program: Program, given: Sequence[bool]) -> list[bool]:
-    """Return for each output whether it depends on inputs that were given."""
-    depends = dict(zip(program.inputs, given, strict=True))
-    for equation in program.equations:
-        flag = any(_depends(operand, depends) for operand in equation.operands)
-        depends.update(dict.fromkeys(equation.results, flag))
-    return [_depends(output, depends) for output in program.outputs]
+def _at(walk: Walk, key: Key) -> Walk:
+    """Return the ids of the body in which an equation stands."""
+    for number, which in zip(key[:-1:2], key[1::2], strict=True):
+        walk = walk.bodies[number][which]
+    return walk

@@ -6,14 +6,14 @@ branches keep theirs, as programs of their own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from textwrap import shorten
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import numpy as np
 from jax.extend import core
 
+from jaxcompress.trace.inputs import NoArrayError, arrays_only, check_inputs, first_line, shell
 from jaxcompress.trees import PyTree, named_leaves
 
 INLINED = {
@@ -90,20 +90,35 @@ class Program:
         outputs: what is returned.
         equations: between them.
         shapes: of every value, by number.
+        structure: of what the function returns; None for bodies of loops.
     """
 
     inputs: tuple[int, ...]
     outputs: tuple[Operand, ...]
     equations: tuple[Equation, ...]
     shapes: tuple[tuple[int, ...], ...]
+    structure: Any = None
 
     def shape(self, operand: Operand) -> tuple[int, ...]:
         """Return the shape of a value or constant."""
         return operand.shape if isinstance(operand, Constant) else self.shapes[operand]
 
 
+def bind(equation: Equation, operands: Sequence[Any]) -> list[Any]:
+    """Return the results of one equation."""
+    params = equation.primitive.get_bind_params(equation.params)
+    functions, params = params if isinstance(params, tuple) else ((), params)  # as older JAX has it
+    results = equation.primitive.bind(*functions, *operands, **params)
+    return list(results) if equation.primitive.multiple_results else [results]
+
+
+Keep = Callable[[Any], bool]
+"""Whether a call, an equation of JAX, stays one equation instead of being replaced."""
+
+
 @dataclass
 class _Flattening:
+    keep: Keep
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
 
@@ -124,14 +139,16 @@ class _Flattening:
             given = [look_up(atom) for atom in eqn.invars]
             name = eqn.primitive.name
             inner = eqn.params.get(INLINED.get(name, ""))
-            if inner is not None:
+            if inner is not None and not self.keep(eqn):
                 closed = isinstance(inner, core.ClosedJaxpr)
                 body = inner.jaxpr if closed else inner
                 inner_consts = [Constant(value) for value in inner.consts] if closed else []
                 known.update(zip(eqn.outvars, self.run(body, inner_consts, given), strict=True))
                 continue
             results = tuple(self.number(var) for var in eqn.outvars)
-            bodies = tuple(map(flatten, BODIES[name](eqn.params))) if name in BODIES else ()
+            bodies = ()
+            if name in BODIES:
+                bodies = tuple(flatten(body, self.keep) for body in BODIES[name](eqn.params))
             self.equations.append(
                 Equation(eqn.primitive, eqn.params, tuple(given), results, bodies)
             )
@@ -139,9 +156,9 @@ class _Flattening:
         return [look_up(atom) for atom in jaxpr.outvars]
 
 
-def flatten(closed: Any) -> Program:
+def flatten(closed: Any, keep: Keep = lambda call: False) -> Program:
     """Return a closed jaxpr as a program."""
-    flat = _Flattening()
+    flat = _Flattening(keep)
     inputs = tuple(flat.number(var) for var in closed.jaxpr.invars)
     outputs = flat.run(closed.jaxpr, [Constant(value) for value in closed.consts], inputs)
     return Program(inputs, tuple(outputs), tuple(flat.equations), tuple(flat.shapes))
@@ -164,10 +181,21 @@ def abstract(tree: PyTree, shapes: Mapping[str, tuple[int, ...]] | None = None) 
     )
 
 
-def trace(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Program:
+def trace(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    *inputs: PyTree,
+    keep: Keep = lambda call: False,
+) -> Program:
     """Return `apply(params, *inputs)` as a program; its first inputs are the leaves of `params`.
 
     Nothing is computed: only shapes and dtypes are looked at.
+
+    Args:
+        apply: any function of JAX.
+        params: any pytree of arrays.
+        *inputs: any pytrees of arrays.
+        keep: calls that stay equations.
 
     Raises:
         TypeError: leaves, inputs or results that are no arrays.
@@ -179,10 +207,10 @@ def trace(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Prog
         ['dot_general']
     """
     named_leaves(params)
-    shapes = _check_inputs(inputs)
+    shapes = check_inputs(inputs)
     try:
-        return retrace(apply, params, *inputs)
-    except _NoArrayError:
+        return retrace(apply, params, *inputs, keep=keep)
+    except NoArrayError:
         raise
     except _NEEDS_VALUES as error:
         raise ValueError(
@@ -198,10 +226,16 @@ def trace(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Prog
         ) from error
 
 
-def retrace(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Program:
+def retrace(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    *inputs: PyTree,
+    keep: Keep = lambda call: False,
+) -> Program:
     """Return what `trace` does, of inputs that it took before; errors are those of the code."""
-    shells = [jax.tree.map(_shell, part) for part in inputs]
-    return flatten(jax.make_jaxpr(_checked(apply))(abstract(params), *shells))
+    shells = [jax.tree.map(shell, part) for part in inputs]
+    closed, shape = jax.make_jaxpr(arrays_only(apply), return_shape=True)(abstract(params), *shells)
+    return replace(flatten(closed, keep), structure=jax.tree.structure(shape))
 
 
 _NEEDS_VALUES = (
@@ -211,69 +245,3 @@ _NEEDS_VALUES = (
     jax.errors.TracerBoolConversionError,
     jax.errors.TracerIntegerConversionError,
 )
-
-
-class _NoArrayError(TypeError):
-    """A result that is no array."""
-
-
-def first_line(error: Exception, width: int = 200) -> str:
-    """Return the kind of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {shorten(lines[0], width)}"
-
-
-def _check_inputs(inputs: Sequence[PyTree]) -> list[str]:
-    """Return dtypes and shapes of all inputs; each must be an array or a number of Python."""
-    texts = []
-    for number, part in enumerate(inputs):
-        for keys, leaf in jax.tree_util.tree_flatten_with_path(part)[0]:
-            path = f"inputs[{number}]" + "".join(f"/{_key(key)}" for key in keys)
-            if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
-                if not isinstance(leaf, _NUMBERS):
-                    raise TypeError(
-                        f"{path}: must be an array, got {type(leaf).__name__}; pass what the "
-                        "function computes with, and close over everything else."
-                    )
-                texts.append(f"{path}: {type(leaf).__name__}")
-                continue
-            if getattr(leaf.dtype, "kind", "V") in "OSUMm":
-                raise TypeError(
-                    f"{path}: must be an array of numbers, got dtype {leaf.dtype}; encode it first."
-                )
-            texts.append(f"{path}: {leaf.dtype}[{','.join(map(str, leaf.shape))}]")
-    return texts
-
-
-_NUMBERS = (bool, int, float, complex)
-
-
-def _key(key: Any) -> str:
-    return jax.tree_util.keystr((key,), simple=True)
-
-
-def _checked(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """Return `apply` with an error for results that are no arrays."""
-
-    def checked(*args: Any) -> PyTree:
-        results = apply(*args)
-        leaves = jax.tree.leaves(results)
-        wrong = [
-            leaf for leaf in leaves if not hasattr(leaf, "shape") and not isinstance(leaf, _NUMBERS)
-        ]
-        if wrong or not leaves:
-            got = "None" if results is None else type(wrong[0] if wrong else results).__name__
-            raise _NoArrayError(
-                f"apply: must return arrays, got {got}; return what the network computes and "
-                "nothing else."
-            )
-        return results
-
-    return checked
-
-
-def _shell(leaf: Any) -> Any:
-    """Return the shape and dtype of an input; numbers of Python keep their weak type."""
-    if isinstance(leaf, jax.ShapeDtypeStruct) or not hasattr(leaf, "shape"):
-        return leaf
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)

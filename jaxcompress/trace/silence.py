@@ -1,16 +1,16 @@
 """Running a program at full size with some of its units silenced."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.trace.cut import Cut
 from jaxcompress.trace.ledger import UNIFORM, Axis
-from jaxcompress.trace.program import Constant, Equation, Operand, Program
+from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trace.rules import Value
+from jaxcompress.trace.run import run_bodies
 from jaxcompress.trace.walk import Walk
 
 _REDUCTIONS = {f"reduce_{kind}" for kind in ("sum", "max", "min", "prod", "and", "or", "xor")}
@@ -45,9 +45,7 @@ def run_silenced(
         else:
             shapes = list(map(small.shape, smaller.operands))
             operands = _skip_removed(equation, walk, shapes, cut, operands)
-            results = equation.primitive.bind(*operands, **equation.params)
-            if not equation.primitive.multiple_results:
-                results = [results]
+            results = bind(equation, operands)
         for result, value in zip(equation.results, results, strict=True):
             known[result] = _silence(value, walk.values[result], cut)
     return list(map(read, program.outputs, small.outputs))
@@ -118,58 +116,14 @@ def _silence(value: Any, axes: Value, cut: Cut) -> Any:
 def _run_bodies(
     equation: Equation, smaller: Equation, walks: list[Walk], cut: Cut, operands: list[Any]
 ) -> list[Any]:
-    def body(which: int, given: Sequence[Any]) -> list[Any]:
+    def body(which: int, given: Sequence[Any]) -> tuple[list[Any], None]:
         results = run_silenced(
             equation.bodies[which], walks[which], smaller.bodies[which], cut, given
         )
-        return list(map(jnp.asarray, results))
+        return list(map(jnp.asarray, results)), None
 
-    params = equation.params
-    if equation.name == "scan":
-        fixed, carried = params["num_consts"], params["num_carry"]
-        length = smaller.params["length"]  # a count of units, where it is another
-        consts = operands[:fixed]
-
-        def step(carry: list[Any], slices: list[Any]) -> tuple[list[Any], list[Any]]:
-            results = body(0, [*consts, *carry, *slices])
-            return results[:carried], results[carried:]
-
-        carry, stacked = jax.lax.scan(
-            step,
-            list(map(jnp.asarray, operands[fixed : fixed + carried])),
-            [jnp.asarray(value)[:length] for value in operands[fixed + carried :]],
-            length=length,
-            reverse=params["reverse"],
-        )
-        return [*carry, *stacked]
-    if equation.name == "while":
-        first, second = params["cond_nconsts"], params["body_nconsts"]
-        for_test, for_body = operands[:first], operands[first : first + second]
-        return _while(
-            lambda state: body(0, [*for_test, *state])[0],
-            lambda state: body(1, [*for_body, *state]),
-            list(map(jnp.asarray, operands[first + second :])),
-        )
-    index, *rest = operands
-    branches = [lambda *given, k=k: body(k, given) for k in range(len(equation.bodies))]
-    return jax.lax.switch(jnp.asarray(index, jnp.int32), branches, *rest)
-
-
-def _while(
-    test: Callable[[list[Any]], Any], body: Callable[[list[Any]], list[Any]], state: list[Any]
-) -> list[Any]:
-    """Loop as long as the test holds; under `vmap` it is one for each lane, which end apart."""
-
-    def step(state: list[Any]) -> list[Any]:
-        goes_on = test(state)
-        if not goes_on.ndim:
-            return body(state)
-        return [
-            jnp.where(jnp.expand_dims(goes_on, tuple(range(goes_on.ndim, old.ndim))), new, old)
-            for new, old in zip(body(state), state, strict=True)
-        ]
-
-    return jax.lax.while_loop(lambda state: test(state).any(), step, state)
+    # A length may be a count of units: then it is another.
+    return run_bodies(equation, body, operands, smaller.params.get("length"))[0]
 
 
 def relative_difference(a: Any, b: Any) -> float:

@@ -1,0 +1,75 @@
+"""What a function may be given and may return: arrays, and errors that say what else it was."""
+
+from collections.abc import Callable, Sequence
+from textwrap import shorten
+from typing import Any
+
+import jax
+
+from jaxcompress.trees import PyTree
+
+
+class NoArrayError(TypeError):
+    """A result that is no array."""
+
+
+def first_line(error: Exception, width: int = 200) -> str:
+    """Return the kind of an error and the first line of what it says."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {shorten(lines[0], width)}"
+
+
+def check_inputs(inputs: Sequence[PyTree]) -> list[str]:
+    """Return dtypes and shapes of all inputs; each must be an array or a number of Python."""
+    texts = []
+    for number, part in enumerate(inputs):
+        for keys, leaf in jax.tree_util.tree_flatten_with_path(part)[0]:
+            path = f"inputs[{number}]" + "".join(f"/{_key(key)}" for key in keys)
+            if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
+                if not isinstance(leaf, _NUMBERS):
+                    raise TypeError(
+                        f"{path}: must be an array, got {type(leaf).__name__}; pass what the "
+                        "function computes with, and close over everything else."
+                    )
+                texts.append(f"{path}: {type(leaf).__name__}")
+                continue
+            if getattr(leaf.dtype, "kind", "V") in "OSUMm":
+                raise TypeError(
+                    f"{path}: must be an array of numbers, got dtype {leaf.dtype}; encode it first."
+                )
+            texts.append(f"{path}: {leaf.dtype}[{','.join(map(str, leaf.shape))}]")
+    return texts
+
+
+_NUMBERS = (bool, int, float, complex)
+
+
+def _key(key: Any) -> str:
+    return jax.tree_util.keystr((key,), simple=True)
+
+
+def arrays_only(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """Return `apply` with an error for results that are no arrays."""
+
+    def checked(*args: Any) -> PyTree:
+        results = apply(*args)
+        leaves = jax.tree.leaves(results)
+        wrong = [
+            leaf for leaf in leaves if not hasattr(leaf, "shape") and not isinstance(leaf, _NUMBERS)
+        ]
+        if wrong or not leaves:
+            got = "None" if results is None else type(wrong[0] if wrong else results).__name__
+            raise NoArrayError(
+                f"apply: must return arrays, got {got}; return what the network computes and "
+                "nothing else."
+            )
+        return results
+
+    return checked
+
+
+def shell(leaf: Any) -> Any:
+    """Return the shape and dtype of an input; numbers of Python keep their weak type."""
+    if isinstance(leaf, jax.ShapeDtypeStruct) or not hasattr(leaf, "shape"):
+        return leaf
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)

@@ -1,0 +1,157 @@
+"""Running a program equation by equation, with something else done at some of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
+from jaxcompress.trees import PyTree
+
+Key = tuple[int, ...]
+"""Where an equation stands: its number; before it, for bodies, number of the loop and of the body.
+
+`(3,)` is an equation of the function itself, `(3, 0, 5)` one of the first body of its equation 3.
+"""
+
+
+class Outcome(NamedTuple):
+    """What took the place of an equation.
+
+    Attributes:
+        results: of the equation.
+        seen: what was taken down, any arrays.
+    """
+
+    results: list[Any]
+    seen: PyTree = None
+
+
+Visit = Callable[[Key, Equation, list[Any]], Outcome | None]
+"""From an equation and its operands to what is done in its place; None to let it be."""
+
+Seen = dict[Key, PyTree]
+
+
+def run(
+    program: Program, inputs: Sequence[Any], visit: Visit, *, at: Key = ()
+) -> tuple[list[Any], Seen]:
+    """Run a program, visiting every equation, those of loops and branches too.
+
+    Args:
+        program: what to run.
+        inputs: arrays, one for each input.
+        visit: called before each equation that has no body.
+        at: where the program itself stands.
+
+    Returns:
+        What the program returns, and what was seen, by equation: of the body of a scan stacked over
+        its turns. What is seen in `while` loops and in branches is lost.
+    """
+    known: dict[int, Any] = dict(zip(program.inputs, inputs, strict=True))
+
+    def read(operand: Operand) -> Any:
+        return operand.value if isinstance(operand, Constant) else known[operand]
+
+    seen: Seen = {}
+    for number, equation in enumerate(program.equations):
+        key, operands = (*at, number), list(map(read, equation.operands))
+        if equation.bodies:
+
+            def body(which: int, given: Sequence[Any], key: Key = key) -> tuple[list[Any], Seen]:
+                inner = program.equations[key[-1]].bodies[which]
+                results, inside = run(inner, given, visit, at=(*key, which))
+                return list(map(jnp.asarray, results)), inside
+
+            results, inside = run_bodies(equation, body, operands)
+            seen |= inside
+        else:
+            outcome = visit(key, equation, operands) or Outcome(bind(equation, operands))
+            results = outcome.results
+            if outcome.seen is not None:
+                seen[key] = outcome.seen
+        known.update(zip(equation.results, results, strict=True))
+    return list(map(read, program.outputs)), seen
+
+
+Body = Callable[[int, Sequence[Any]], tuple[list[Any], Any]]
+"""`body(which, inputs) -> (results, seen)` runs a body of a loop or a branch, on and to arrays."""
+
+
+def run_bodies(
+    equation: Equation, body: Body, operands: Sequence[Any], length: int | None = None
+) -> tuple[list[Any], Any]:
+    """Run a loop or branches whose bodies are run by a function.
+
+    Args:
+        equation: a scan, a while loop or a condition.
+        body: runs one of its bodies.
+        operands: of the equation.
+        length: turns of a scan, if other than its own.
+
+    Returns:
+        The results, and what was seen: of a scan stacked over its turns, of others nothing.
+    """
+    return BODIES[equation.name](equation.params, body, operands, length)
+
+
+def _scan(
+    params: Mapping[str, Any], body: Body, operands: Sequence[Any], length: int | None
+) -> tuple[list[Any], Any]:
+    fixed, carried = params["num_consts"], params["num_carry"]
+    length = params["length"] if length is None else length
+    consts = operands[:fixed]
+
+    def step(carry: list[Any], slices: list[Any]) -> tuple[list[Any], Any]:
+        results, seen = body(0, [*consts, *carry, *slices])
+        return results[:carried], (results[carried:], seen)
+
+    carry, (stacked, seen) = jax.lax.scan(
+        step,
+        list(map(jnp.asarray, operands[fixed : fixed + carried])),
+        [jnp.asarray(value)[:length] for value in operands[fixed + carried :]],
+        length=length,
+        reverse=params["reverse"],
+    )
+    return [*carry, *stacked], seen
+
+
+def _while(
+    params: Mapping[str, Any], body: Body, operands: Sequence[Any], length: int | None
+) -> tuple[list[Any], Any]:
+    del length
+    first, second = params["cond_nconsts"], params["body_nconsts"]
+    for_test, for_body = operands[:first], operands[first : first + second]
+
+    def test(state: list[Any]) -> Any:
+        return body(0, [*for_test, *state])[0][0]
+
+    def step(state: list[Any]) -> list[Any]:
+        goes_on, after = test(state), body(1, [*for_body, *state])[0]
+        if not goes_on.ndim:
+            return after
+        # Under `vmap` it is one loop for each lane, which end apart.
+        return [
+            jnp.where(jnp.expand_dims(goes_on, tuple(range(goes_on.ndim, old.ndim))), new, old)
+            for new, old in zip(after, state, strict=True)
+        ]
+
+    state = list(map(jnp.asarray, operands[first + second :]))
+    return jax.lax.while_loop(lambda state: test(state).any(), step, state), {}
+
+
+def _cond(
+    params: Mapping[str, Any], body: Body, operands: Sequence[Any], length: int | None
+) -> tuple[list[Any], Any]:
+    del length
+    index, *rest = operands
+    branches = [lambda *given, k=k: body(k, given)[0] for k in range(len(params["branches"]))]
+    return jax.lax.switch(jnp.asarray(index, jnp.int32), branches, *rest), {}
+
+
+BODIES: dict[str, Callable[..., tuple[list[Any], Any]]] = {
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+}
