@@ -348,8 +348,8 @@ HOSTILE = {
     ),
     # The manifest.
     "newer version": (
-        changed(manifest(version=3)),
-        "upgrade jaxcompress: expected 1 to 2, found 3",
+        changed(manifest(version=4)),
+        "upgrade jaxcompress: expected 1 to 3, found 4",
     ),
     "version of truth": (changed(manifest(version=True)), "version is not one"),
     "version in text": (changed(manifest(version="2")), "version is not one"),

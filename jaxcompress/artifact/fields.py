@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,47 @@ def is_codebook_size(value: Any) -> bool:
     return is_count(value) and value <= MOST_CODES
 
 
+def is_float(value: Any) -> bool:
+    """Return whether `value` names a dtype of the numbers that a grid or sixteen bits stand for."""
+    return value in ("float16", "bfloat16", "float32", "float64")
+
+
+def is_half(value: Any) -> bool:
+    """Return whether `value` names a dtype of sixteen bits."""
+    return value in ("float16", "bfloat16")
+
+
+def is_bits(value: Any) -> bool:
+    """Return whether `value` may be the bits of an integer."""
+    return type(value) is int and 1 <= value <= 8
+
+
+def is_flag(value: Any) -> bool:
+    """Return whether `value` is true or false."""
+    return type(value) is bool
+
+
+def is_level(value: Any) -> bool:
+    """Return whether `value` may be the difference of two integers of 8 bits."""
+    return type(value) is int and -255 <= value <= 255
+
+
 def decoded_bytes(entry: dict[str, Any]) -> int:
     """Return how many bytes a checked entry may take in memory: leaf and dense tensor."""
-    size = math.prod(entry["shape"])
-    dense = size * np.dtype(entry["dtype"]).itemsize
-    if entry["form"] == "dense":
-        return dense
-    return dense + size * np.dtype(codes_dtype(entry.get("k", 1))).itemsize
+    size, itemsize = math.prod(entry["shape"]), np.dtype(entry["dtype"]).itemsize
+    return size * itemsize + _LEAF_BYTES[entry["form"]](entry, size, itemsize)
+
+
+def _quantized_bytes(entry: dict[str, Any], size: int, itemsize: int) -> int:
+    """Return the bytes of levels, on the way, and of scales, once repeated for their entries."""
+    scales = math.prod(entry["scales"])
+    return 3 * size + scales * (itemsize + 1) + (size * itemsize if scales > 1 else 0)
+
+
+_LEAF_BYTES: dict[str, Callable[[dict[str, Any], int, int], int]] = {
+    "dense": lambda entry, size, itemsize: 0,
+    "clustered": lambda entry, size, itemsize: size * np.dtype(codes_dtype(entry["k"])).itemsize,
+    "sparse": lambda entry, size, itemsize: size,
+    "quantized": _quantized_bytes,
+    "half": lambda entry, size, itemsize: 2 * size,
+}

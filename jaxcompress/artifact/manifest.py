@@ -10,11 +10,13 @@ import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.fields import decoded_bytes
-from jaxcompress.artifact.forms import check_entry
+from jaxcompress.artifact.forms import check_entry, oldest_version
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.outline import Outline, from_paths, paths
 
-VERSION = 2
+VERSION = 3
+"""The newest version of the format; a file has the oldest one that knows its forms."""
+
 DIGEST_SIZES = (64, 0)
 """How long the digest of the manifest is; version 1 had none."""
 
@@ -43,7 +45,7 @@ def encode(
         ) from None
     manifest = {
         "format": "jaxcompress",
-        "version": VERSION,
+        "version": oldest_version(tensors),
         "metadata": json.loads(text),
         "tree": _BY_PATHS if _is_by_paths(structure, tensors) else structure,
         "tensors": tensors,

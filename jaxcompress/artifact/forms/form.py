@@ -1,0 +1,59 @@
+"""What a form is, and what all of them need."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from jaxcompress.artifact.coding import Fields
+from jaxcompress.artifact.streams import NIBBLES, Reader, Writer
+
+_BLOCK = 1 << 20
+
+
+class Form(NamedTuple):
+    """One kind of leaf.
+
+    Attributes:
+        leaf: its type; None for ordinary arrays.
+        prepare: returns the leaf in the one form that is stored, checked.
+        numbers: its arrays in the order in which they are digested.
+        write: adds it to the streams and returns the fields of its own.
+        fields: by the version of the format that brought them: their names, and what each may be.
+        read: makes it from an entry and the streams.
+    """
+
+    leaf: type | None
+    prepare: Callable[[str, Any], Any]
+    numbers: Callable[[Any], Iterable[np.ndarray]]
+    write: Callable[[Any, str, str, Writer], Fields]
+    fields: Mapping[int, Mapping[str, Callable[[Any], bool]]]
+    read: Callable[[dict[str, Any], tuple[int, ...], str, Reader], Any]
+
+
+def native(path: str, array: Any) -> np.ndarray:
+    """Return the numbers in the one form in which they are stored and digested.
+
+    Raises:
+        TypeError: they are not concrete numbers.
+    """
+    if isinstance(array, Tracer | jax.ShapeDtypeStruct):
+        raise TypeError(
+            f"{path}: leaves must be concrete arrays, got {type(array).__name__}; save outside of "
+            "jit, and values instead of shapes."
+        )
+    plain = np.asarray(array)
+    if plain.dtype == bool:
+        return plain.view(np.uint8) != 0
+    if plain.dtype.name in NIBBLES:  # their upper bits may be anything
+        return plain.astype(np.int8).astype(plain.dtype)
+    return plain if plain.dtype.isnative else plain.astype(plain.dtype.newbyteorder("="))
+
+
+def blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the numbers of an array, about a million at a time."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        yield flat[start : start + _BLOCK]
