@@ -1,0 +1,272 @@
+"""Which range of numbers a grid shall cover: estimators, as functions of samples.
+
+A wide range clips nothing and has coarse steps, a narrow one the other way round. Exact zeros lie
+on every grid, so that they never count.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcompress.checks import check_positive
+from jaxcompress.quantization.grids import Grid, on_grid, steps_for, to_integers
+
+_BLOCK = 1 << 16  # numbers rounded at a time: they stay in the cache
+_SHRINK = 2.0 ** (-np.arange(64) / 8)  # of a range: to 1 / 235; the first is the whole of it
+_ADJUST = 2.0 ** (np.arange(-16, 17) / 16)
+_FITS = 4  # after which the scale of the best range moves no more
+_BINS, _THRESHOLDS = 2048, 128
+
+
+class Samples(NamedTuple):
+    """Numbers that shall be rounded, one row for each grid.
+
+    Attributes:
+        values: `[rows, n]` finite numbers.
+        counts: `[rows, n]` how often each occurred (the counts of a histogram, say, with the
+            middles of its bins for values); None for once.
+        low: `[rows]` smallest number, if it is known better than from `values`.
+        high: `[rows]` largest number, likewise.
+    """
+
+    values: np.ndarray
+    counts: np.ndarray | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
+class Range(NamedTuple):
+    """What grids shall cover; all further numbers are clipped to it.
+
+    Attributes:
+        low: `[rows]` smallest numbers, at most 0.
+        high: `[rows]` largest numbers, at least 0.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+
+Estimator = Callable[[Samples, Grid], Range]
+"""Decides from samples which range a grid shall cover."""
+
+
+def min_max(samples: Samples, grid: Grid) -> Range:
+    """Cover everything: from the smallest number to the largest, and 0.
+
+    Example:
+        >>> from jaxcompress.quantization.grids import make_grid
+        >>> low, high = min_max(Samples(np.array([[0.5, 2.0], [-3.0, 1.0]])), make_grid(8))
+        >>> low.tolist(), high.tolist()
+        ([0.0, -3.0], [2.0, 1.0])
+    """
+    del grid
+    values = samples.values
+    low = values.min(axis=1, initial=0) if samples.low is None else samples.low
+    high = values.max(axis=1, initial=0) if samples.high is None else samples.high
+    return Range(
+        np.minimum(np.asarray(low, np.float64), 0), np.maximum(np.asarray(high, np.float64), 0)
+    )
+
+
+def percentile(share: float) -> Estimator:
+    """Cover a share of the numbers that are not zero.
+
+    On a symmetric grid those of the smallest magnitude; on an affine one all but `(1 - share) / 2`
+    at either end.
+
+    Args:
+        share: above 0 and at most 1.
+
+    Raises:
+        ValueError: `share` is out of range.
+        TypeError: it is no number.
+
+    Example:
+        >>> from jaxcompress.quantization.grids import make_grid
+        >>> percentile(0.75)(Samples(np.array([[1.0, -2.0, 3.0, -90.0, 0.0]])), make_grid(8))
+        Range(low=array([-3.]), high=array([3.]))
+    """
+    fraction = check_positive("share", share, "pass 0.999, say")
+    if fraction > 1:
+        raise ValueError(f"share: must be at most 1, got {share}; pass a fraction, 0.999 say.")
+
+    def estimate(samples: Samples, grid: Grid) -> Range:
+        if grid.symmetric:
+            high = _quantile(np.abs(samples.values), samples, fraction)
+            return Range(-high, high)
+        low = -_quantile(-samples.values, samples, (1 + fraction) / 2)
+        high = _quantile(samples.values, samples, (1 + fraction) / 2)
+        return Range(np.minimum(low, 0), np.maximum(high, 0))
+
+    return estimate
+
+
+def mse_optimal(samples: Samples, grid: Grid) -> Range:
+    """Search the range of least squared error, `sum(count * (value - rounded)^2)`.
+
+    Numbers are clipped to `2^(-i/8)` of the largest magnitude, down to 1/235 of it. On an affine
+    grid either end then moves by itself, by factors of `2^(i/16)`. On a symmetric grid the scale is
+    fitted to the integers found, `sum(value * integer) / sum(integer^2)`, as long as that helps: on
+    one bit it becomes the mean magnitude, which is the optimum, on two bits (ternary) nearly so.
+    The whole range is tried first, so that the error is never above that of `min_max`, and numbers
+    that lie on such a grid already keep it.
+
+    Example:
+        >>> from jaxcompress.quantization.grids import make_grid
+        >>> mse_optimal(Samples(np.array([[1.0, -2.0, 6.0, 0.0]])), make_grid(1)).high.tolist()
+        [3.0]
+
+    Source: Rastegari et al. 2016 (XNOR-Net), arXiv:1603.05279, for one bit; Li et al. 2016
+    (ternary weight networks), arXiv:1605.04711, for two.
+    """
+    whole = min_max(samples, grid)
+    low, high = np.empty_like(whole.low), np.empty_like(whole.high)
+    rows, n = samples.values.shape
+    step = max(_BLOCK // max(n, 1), 1)
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        counts = None if samples.counts is None else samples.counts[part]
+        few = Samples(np.ascontiguousarray(samples.values[part]), counts)
+        search = _fitted if grid.symmetric else _adjusted
+        low[part], high[part] = search(few, Range(whole.low[part], whole.high[part]), grid)
+    return Range(low, high)
+
+
+def entropy(samples: Samples, grid: Grid) -> Range:
+    """Search the clipping that keeps most of the information, by divergence of histograms.
+
+    Magnitudes make a histogram of 2048 bins. For each of up to 128 thresholds, P is the histogram
+    below it, its last bin with all that is clipped; Q is the same histogram without the clipped,
+    averaged over the bins of each level that are not empty. The threshold of least `KL(P || Q)` is
+    taken, for both signs. Made for activations; `mse_optimal` suits weights better.
+
+    Example:
+        >>> from jaxcompress.quantization.grids import make_grid
+        >>> values = np.append(np.linspace(0.01, 1, 10_000), 100.0)[None]
+        >>> bool(entropy(Samples(values), make_grid(8)).high[0] < 10)
+        True
+
+    Source: Migacz 2017, 8-bit inference with TensorRT, GPU Technology Conference.
+    """
+    whole = min_max(samples, grid)
+    most = np.maximum(-whole.low, whole.high)
+    one_sided = not grid.symmetric and not whole.low.any()
+    levels = grid.highest - grid.lowest if one_sided else grid.highest
+    counts = _histograms(samples, most)
+    best, least = np.full(len(counts), _BINS), np.full(len(counts), np.inf)
+    # From the widest to the narrowest: of equal ones the widest stays.
+    for bins in np.unique(np.linspace(_BINS, levels + 1, _THRESHOLDS).astype(int))[::-1]:
+        divergence = _divergence(counts, int(bins), levels)
+        better = divergence < least
+        best[better], least[better] = bins, divergence[better]
+    threshold = most * best / _BINS
+    return Range(np.maximum(whole.low, -threshold), np.minimum(whole.high, threshold))
+
+
+def _quantile(values: np.ndarray, samples: Samples, share: float) -> np.ndarray:
+    """Return for each row the smallest value that `share` of the non-zero ones do not exceed."""
+    order = np.argsort(values, axis=1)
+    kept = samples.values != 0
+    counts = kept.astype(np.float64) if samples.counts is None else kept * samples.counts
+    below = np.cumsum(np.take_along_axis(counts, order, axis=1), axis=1)
+    # Sums are rounded: what misses the share by that much has reached it.
+    place = np.argmax(below >= share * below[:, -1:] * (1 - 1e-12), axis=1)
+    found = np.take_along_axis(order, place[:, None], axis=1)
+    chosen = np.take_along_axis(values, found, axis=1)[:, 0].astype(np.float64)
+    return np.where(below[:, -1] > 0, chosen, 0.0)
+
+
+def _blocks(samples: Samples) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield values and counts, some columns at a time where rows are long."""
+    rows, n = samples.values.shape
+    step = max(_BLOCK // max(rows, 1), 1)
+    for start in range(0, n, step):
+        part = (slice(None), slice(start, start + step))
+        yield samples.values[part], None if samples.counts is None else samples.counts[part]
+
+
+def _errors(samples: Samples, ranges: list[Range], grid: Grid) -> np.ndarray:
+    """Return the squared error of each row, `[len(ranges), rows]`."""
+    dtype = samples.values.dtype
+    errors = np.zeros((len(ranges), len(samples.values)))
+    all_steps = [steps_for(r.low[:, None], r.high[:, None], grid) for r in ranges]
+    for values, counts in _blocks(samples):
+        for index, steps in enumerate(all_steps):
+            steps = steps._replace(scale=np.asarray(steps.scale, dtype))
+            squares = np.square(values - on_grid(values, steps, grid))
+            if counts is not None:
+                squares = squares * counts
+            errors[index] += squares.sum(axis=1, dtype=np.float64)
+    return errors
+
+
+def _best(samples: Samples, ranges: list[Range], grid: Grid) -> Range:
+    """Return for each row the range of least error, of equal ones the first."""
+    chosen = np.argmin(_errors(samples, ranges, grid), axis=0), np.arange(len(samples.values))
+    return Range(
+        np.array([r.low for r in ranges])[chosen], np.array([r.high for r in ranges])[chosen]
+    )
+
+
+def _fitted(samples: Samples, whole: Range, grid: Grid) -> Range:
+    """Return the best symmetric range."""
+    widest = np.maximum(-whole.low, whole.high)
+    found = _best(samples, [Range(-f * widest, f * widest) for f in _SHRINK], grid)
+    for _ in range(_FITS):
+        # Not above the whole range: the highest integer shall occur, and say where the grid ends.
+        high = np.minimum(_least_squares(samples, found, grid) * grid.highest, widest)
+        found = _best(samples, [found, Range(-high, high)], grid)
+    return found
+
+
+def _least_squares(samples: Samples, found: Range, grid: Grid) -> np.ndarray:
+    """Return the scale of each row that suits its integers best."""
+    steps = steps_for(found.low[:, None], found.high[:, None], grid)
+    products, squares = np.zeros(len(found.low)), np.zeros(len(found.low))
+    for values, counts in _blocks(samples):
+        integers = to_integers(values, steps, grid).astype(np.float64)
+        weighted = integers if counts is None else integers * counts
+        products += np.einsum("rn,rn->r", weighted, values)
+        squares += np.einsum("rn,rn->r", weighted, integers)
+    return products / np.maximum(squares, 1e-300)
+
+
+def _adjusted(samples: Samples, whole: Range, grid: Grid) -> Range:
+    """Return the best affine range."""
+    limits = [f * np.maximum(-whole.low, whole.high) for f in _SHRINK]
+    clipped = [Range(np.maximum(whole.low, -t), np.minimum(whole.high, t)) for t in limits]
+    found = _best(samples, clipped, grid)
+    lows = [found, *(found._replace(low=np.maximum(f * found.low, whole.low)) for f in _ADJUST)]
+    found = _best(samples, lows, grid)
+    highs = [found, *(found._replace(high=np.minimum(f * found.high, whole.high)) for f in _ADJUST)]
+    return _best(samples, highs, grid)
+
+
+def _histograms(samples: Samples, most: np.ndarray) -> np.ndarray:
+    """Return how many magnitudes lie in each of the bins from 0 to `most`, but for exact zeros."""
+    unit = np.where(most > 0, most, 1.0)[:, None]
+    places = np.minimum((np.abs(samples.values) / unit * _BINS).astype(np.int64), _BINS - 1)
+    kept = samples.values != 0
+    weights = kept.astype(np.float64) if samples.counts is None else kept * samples.counts
+    places += _BINS * np.arange(len(places))[:, None]
+    flat = np.bincount(places.ravel(), weights.ravel(), minlength=_BINS * len(places))
+    return flat.reshape(-1, _BINS)
+
+
+def _divergence(counts: np.ndarray, bins: int, levels: int) -> np.ndarray:
+    """Return KL(P || Q) of each row for the range of its first `bins`."""
+    inside = counts[:, :bins]
+    total = counts.sum(axis=1, keepdims=True)
+    p = inside.copy()
+    p[:, -1] += total[:, 0] - inside.sum(axis=1)
+    starts = np.arange(levels) * bins // levels
+    lengths = np.diff(starts, append=bins)
+    sums = np.add.reduceat(inside, starts, axis=1)
+    filled = np.add.reduceat((inside > 0).astype(np.float64), starts, axis=1)
+    q = np.repeat(sums / np.maximum(filled, 1), lengths, axis=1) * (inside > 0)
+    # A last bin that only clipped numbers fill has no part in Q: least of all is that likely.
+    p, q = p / np.maximum(total, 1e-300), q / np.maximum(q.sum(axis=1, keepdims=True), 1e-300)
+    terms = p * np.log(np.maximum(p, 1e-300) / np.maximum(q, 1e-12))
+    return np.where(p > 0, terms, 0).sum(axis=1)
