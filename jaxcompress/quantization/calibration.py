@@ -1,0 +1,197 @@
+"""Calibration: which numbers enter the products of a function, on data."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.leaves import dense
+from jaxcompress.quantization.grids import Grid, Steps
+from jaxcompress.quantization.histogram import NOTHING, Histogram, Reading, histogram, read
+from jaxcompress.quantization.ranges import Estimator, min_max
+from jaxcompress.trace.inputs import check_inputs
+from jaxcompress.trace.products import Product, find_products, keeps_derivatives
+from jaxcompress.trace.program import Equation, Program, bind, trace
+from jaxcompress.trace.run import Key, Outcome, run
+from jaxcompress.trees import PyTree, is_floating, is_traced, named_leaves
+
+
+@dataclass(frozen=True, eq=False)
+class Ranges(Mapping[str, Histogram]):
+    """What entered each product: histograms by name.
+
+    What enters a product has the name of its weight, that of an operand of a product of two
+    activations is `dot_general:0` or `dot_general:1`. Printed, it is a table.
+
+    Attributes:
+        histograms: by name.
+        left_float: of what enters a product and is not here, the reason.
+    """
+
+    histograms: Mapping[str, Histogram]
+    left_float: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> Histogram:
+        return self.histograms[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.histograms)
+
+    def __len__(self) -> int:
+        return len(self.histograms)
+
+    def steps(self, grid: Grid, estimate: Estimator = min_max) -> dict[str, Steps]:
+        """Return how a grid lies on each range: one float32 scale, and one zero point if affine.
+
+        Args:
+            grid: the integers.
+            estimate: which range a grid covers.
+        """
+        return {name: found.steps(grid, estimate) for name, found in self.items()}
+
+    def __str__(self) -> str:
+        width = max(map(len, (*self, *self.left_float, "name")))
+        rows = [f"{'name':{width}} {'low':>10} {'high':>10} {'zeros':>7} {'numbers':>12}"]
+        rows += [
+            f"{name:{width}} {found.low:10.4g} {found.high:10.4g} "
+            f"{found.zeros / found.count:7.1%} {found.count:12,}"
+            for name, found in self.items()
+        ]
+        rows += [f"{name:{width}} left float: {why}" for name, why in self.left_float.items()]
+        return "\n".join(rows)
+
+
+def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[Any]) -> Ranges:
+    """Return histograms of what enters each product of a function, taken on data in one pass.
+
+    Products are `dot_general` and convolutions; what enters are their operands that depend on the
+    inputs. The result is the same however the data are cut into batches, as long as the function
+    computes each sample by itself. Memory does not grow with the data.
+
+    Args:
+        apply: `apply(params, *inputs)`, in inference mode.
+        params: any pytree of arrays; compressed leaves are made dense.
+        batches: of training data: what follows `params`, in a tuple if there are several inputs.
+            A few hundred samples are enough. The last may be smaller, which compiles once more.
+
+    Raises:
+        ValueError: no batches, batches that differ in more than the number of samples, NaN or
+            infinite activations, a function without products.
+        TypeError: called under `jit`; what `trace` refuses.
+
+    Example:
+        >>> apply = lambda params, x: jax.nn.relu(x @ params["in"]) @ params["out"]
+        >>> params = {"in": np.array([[1.0, -1.0]], "f"), "out": np.ones((2, 1), "f")}
+        >>> print(calibrate(apply, params, [np.array([[1.0], [-2.0]], "f")]))
+        name        low       high   zeros      numbers
+        in           -2          1    0.0%            2
+        out           0          2   50.0%            4
+    """
+    if is_traced(params):
+        raise TypeError("calibrate: params must be concrete, got tracers; call it outside of jit.")
+    params = dense(params)
+    observers: dict[Any, _Observer] = {}
+    first: tuple[Any, ...] = ()
+    found: dict[str, Histogram] = {}
+    left: dict[str, str] = {}
+    for number, batch in enumerate(batches):
+        inputs = batch if isinstance(batch, tuple) else (batch,)
+        shapes = tuple(check_inputs(inputs))
+        if not number:
+            first = inputs
+        _check_like(number, inputs, first)
+        if shapes not in observers:
+            observers[shapes] = _Observer(apply, params, inputs)
+        readings = observers[shapes](params, inputs)
+        left = left or observers[shapes].left_float(readings)
+        for name, reading in readings.items():
+            _check_finite(name, reading, number)
+            found[name] = found.get(name, NOTHING) + histogram(reading)
+    if not first:
+        raise ValueError("batches: must hold at least one batch, got none; pass training data.")
+    empty = {name: "it has no entries" for name in found if not found[name].count}
+    return Ranges({n: h for n, h in found.items() if n not in empty}, left | empty)
+
+
+class _Observer:
+    """A function compiled for inputs of one shape that takes down what enters its products."""
+
+    def __init__(
+        self, apply: Callable[..., PyTree], params: PyTree, inputs: tuple[Any, ...]
+    ) -> None:
+        self.program = trace(apply, params, *inputs, keep=keeps_derivatives)
+        self.products = find_products(self.program, named_leaves(params).paths)
+        if not self.products:
+            raise ValueError(
+                "apply: must have products (dot_general, convolutions) of what depends on its "
+                "inputs, got none; there is nothing to calibrate."
+            )
+        self.names = [p.operand_name(place) for p in self.products for place in p.activations]
+        self.observe = jit_for_inference(
+            lambda *given: _observe(self.program, self.products, jax.tree.leaves(given))
+        )
+
+    def __call__(self, params: PyTree, inputs: tuple[Any, ...]) -> dict[str, Reading]:
+        readings = jax.device_get(self.observe(params, *inputs))
+        return {name: readings[name] for name in self.names if name in readings}
+
+    def left_float(self, readings: Mapping[str, Reading]) -> dict[str, str]:
+        """Return the operands without a reading, and why."""
+        return {
+            product.operand_name(place): "it holds no floating-point numbers"
+            if product.observable
+            else "it lies in a branch or a while loop"
+            for product in self.products
+            for place in product.activations
+            if product.operand_name(place) not in readings
+        }
+
+
+def _observe(program: Program, products: list[Product], inputs: list[Any]) -> dict[str, Reading]:
+    by_key = {product.key: product for product in products if product.observable}
+
+    def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
+        if key not in by_key:
+            return None
+        readings = {
+            by_key[key].operand_name(place): read(operands[place])
+            for place in by_key[key].activations
+            if is_floating(operands[place])
+        }
+        return Outcome(bind(equation, operands), readings)
+
+    _, seen = run(program, inputs, visit)
+    return {name: reading for readings in seen.values() for name, reading in readings.items()}
+
+
+def _check_finite(name: str, reading: Reading, number: int) -> None:
+    count = int(np.sum(reading.infinite))
+    if count:
+        raise ValueError(
+            f"{name}: what enters must be finite, got {count} NaN or infinite in batch {number}; "
+            "look for a diverged training run or samples that are not finite."
+        )
+
+
+def _check_like(number: int, inputs: tuple[Any, ...], first: tuple[Any, ...]) -> None:
+    """Refuse a batch that differs from the first in more than the number of its samples."""
+    mine, others = jax.tree.structure(inputs), jax.tree.structure(first)
+    if mine != others:
+        raise ValueError(
+            f"batches[{number}]: must have the structure of the first batch, {others}, got "
+            f"{mine}; pass all inputs of the function, in a tuple if there are several."
+        )
+    named = jax.tree_util.tree_flatten_with_path(inputs)[0]
+    for (path, leaf), other in zip(named, jax.tree.leaves(first), strict=True):
+        got, wanted = (
+            (np.shape(a)[1:], np.ndim(a), jax.dtypes.result_type(a)) for a in (leaf, other)
+        )
+        if got != wanted:
+            raise ValueError(
+                f"batches[{number}]: inputs{jax.tree_util.keystr(path)} must be like that of the "
+                f"first batch, {wanted[2]}{list(np.shape(other))}, but for the number of samples, "
+                f"got {got[2]}{list(np.shape(leaf))}; make batches of one kind."
+            )

@@ -1,0 +1,162 @@
+"""Histograms of activations that come out the same however the data are cut into batches.
+
+Bins are as wide as a power of two and aligned to zero, so that wider ones are made by merging pairs
+of them exactly: `floor(floor(|x| / w) / 2) = floor(|x| / 2w)`. Either sign has bins of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxcompress.quantization.grids import Grid, Steps, steps_for
+from jaxcompress.quantization.ranges import Estimator, Samples, min_max
+
+_LOG_BINS = 11
+BINS = 1 << _LOG_BINS
+"""Bins of either sign."""
+
+_MANTISSA, _BIAS = 23, 127  # of float32
+_LEAST = -100  # exponent below which bins get no narrower, so that all powers here are normal
+
+
+class Reading(NamedTuple):
+    """What is taken down of an array, by the device; stacked over the turns of a loop.
+
+    Attributes:
+        low: smallest number.
+        high: largest number.
+        zeros: how many are exactly zero.
+        infinite: how many are infinite or NaN.
+        exponent: the smallest `e`, from -100 on, with all `|x| < 2^e`.
+        counts: `[2 * BINS]` of the bins, which are `2^e / BINS` wide, without the zeros.
+    """
+
+    low: Any
+    high: Any
+    zeros: Any
+    infinite: Any
+    exponent: Any
+    counts: Any
+
+
+def read(values: jax.Array) -> Reading:
+    """Return the reading of an array, in float32; what is below its normal numbers counts as 0."""
+    x = values.astype(jnp.float32).reshape(-1)
+    magnitude = jnp.abs(x)
+    # XLA takes them for 0 in some places only.
+    x = jnp.where(magnitude < jnp.finfo(jnp.float32).tiny, 0, x)
+    magnitude = jnp.abs(x)
+    largest = lax.bitcast_convert_type(magnitude.max(initial=0), jnp.int32) >> _MANTISSA
+    exponent = jnp.maximum(largest - (_BIAS - 1), _LEAST)
+    per_bin = lax.bitcast_convert_type((_LOG_BINS - exponent + _BIAS) << _MANTISSA, jnp.float32)
+    steps = (magnitude * per_bin).astype(jnp.int32)  # exact, but for what is far below a bin
+    place = jnp.where(x < 0, BINS - 1 - steps, BINS + steps)
+    present = x != 0
+    return Reading(
+        low=x.min(initial=jnp.inf),
+        high=x.max(initial=-jnp.inf),
+        zeros=x.size - present.sum(dtype=jnp.int32),
+        infinite=x.size - jnp.isfinite(x).sum(dtype=jnp.int32),
+        exponent=exponent,
+        counts=jnp.zeros(2 * BINS, jnp.int32).at[place].add(present.astype(jnp.int32)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Histogram:
+    """How often numbers occurred.
+
+    Attributes:
+        low: smallest number.
+        high: largest number.
+        zeros: how many were exactly zero; they are in no bin.
+        exponent: the smallest `e`, from -100 on, with all `|x| < 2^e`.
+        counts: `[2 * BINS]` numbers in each bin; bins are `width` wide, and the middle one of
+            their ends is 0.
+    """
+
+    low: float
+    high: float
+    zeros: int
+    exponent: int
+    counts: np.ndarray
+
+    @property
+    def width(self) -> float:
+        """Width of a bin."""
+        return 2.0 ** (self.exponent - _LOG_BINS)
+
+    @property
+    def count(self) -> int:
+        """How many numbers there were."""
+        return self.zeros + int(self.counts.sum())
+
+    def __add__(self, other: Self) -> Self:
+        """Return the histogram of both."""
+        exponent = max(self.exponent, other.exponent)
+        return type(self)(
+            low=min(self.low, other.low),
+            high=max(self.high, other.high),
+            zeros=self.zeros + other.zeros,
+            exponent=exponent,
+            counts=_widened(self, exponent) + _widened(other, exponent),
+        )
+
+    def samples(self) -> Samples:
+        """Return the middles of the bins that are not empty, and zero, as samples in one row."""
+        (filled,) = np.nonzero(self.counts)
+        middles = np.clip((filled - BINS + 0.5) * self.width, self.low, self.high)
+        return Samples(
+            values=np.append(middles, 0.0)[None],
+            counts=np.append(self.counts[filled], self.zeros)[None],
+            low=np.array([self.low]),
+            high=np.array([self.high]),
+        )
+
+    def steps(self, grid: Grid, estimate: Estimator = min_max) -> Steps:
+        """Return how a grid lies on the range: a float32 scale, and a zero point if it is affine.
+
+        Args:
+            grid: the integers.
+            estimate: which range the grid covers.
+        """
+        low, high = estimate(self.samples(), grid)
+        scale, zero_point = steps_for(low, high, grid)  # in float64, where no width is too large
+        scale = np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32)
+        return Steps(scale[0], None if zero_point is None else zero_point[0])
+
+
+NOTHING = Histogram(
+    low=np.inf, high=-np.inf, zeros=0, exponent=_LEAST, counts=np.zeros(2 * BINS, np.int64)
+)
+"""The histogram of no numbers."""
+
+
+def histogram(reading: Reading) -> Histogram:
+    """Return what a reading says, that of a loop all turns together."""
+    rows = [np.asarray(part).reshape(-1) for part in reading[:-1]]
+    result = NOTHING
+    for low, high, zeros, _, exponent, counts in zip(
+        *rows, np.asarray(reading.counts, np.int64).reshape(-1, 2 * BINS), strict=True
+    ):
+        result += Histogram(
+            low=float(low),
+            high=float(high),
+            zeros=int(zeros),
+            exponent=int(exponent),
+            counts=counts,
+        )
+    return result
+
+
+def _widened(given: Histogram, exponent: int) -> np.ndarray:
+    if exponent == given.exponent:
+        return given.counts
+    counts = np.zeros_like(given.counts)
+    places = (np.arange(-BINS, BINS) >> min(exponent - given.exponent, _LOG_BINS)) + BINS
+    np.add.at(counts, places, given.counts)
+    return counts

@@ -1,0 +1,228 @@
+"""Simulated quantization: what a function computes when its products are given rounded numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.quantization.calibration import Ranges
+from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
+from jaxcompress.quantization.ranges import Estimator, min_max
+from jaxcompress.trace.products import Product, find_products, keeps_derivatives
+from jaxcompress.trace.program import Equation, bind, trace
+from jaxcompress.trace.run import Key, Outcome, run
+from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves
+
+Bits = int | Mapping[str, int]
+"""Of an integer, for all layers or for each by name; layers that are not named stay float."""
+
+
+def fake_quantized(
+    apply: Callable[..., PyTree],
+    ranges: Ranges | None,
+    bits: Bits = 8,
+    *,
+    weight_bits: Bits | None = None,
+    estimate: Estimator = min_max,
+) -> Callable[..., PyTree]:
+    """Return `apply` with what enters its products rounded to grids: simulated integers.
+
+    Activations are rounded to affine grids, one a tensor, on the calibrated ranges. Weights are
+    rounded to symmetric grids, one for each output channel, from the smallest number to the
+    largest. Everything is computed with floating-point numbers and is not faster.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        ranges: from `calibrate`, of this function. A product of which an activation is not among
+            them stays float; None to round weights only.
+        bits: of what enters, 2 to 8; by the names of `ranges` if they differ.
+        weight_bits: of weights, 1 to 8; by path if they differ. Default: `bits`.
+        estimate: the range that a grid of activations covers.
+
+    Returns:
+        `sim(params, *inputs)`, which gives what `apply` does. Weights that are `Quantized` leaves
+        of `params` are taken as they are; other compressed leaves are made dense and rounded.
+
+    Raises:
+        ValueError: bits out of range; of the function: ranges or bits by names that no product
+            has, and what `trace` refuses.
+        TypeError: bits are no integers.
+
+    Example:
+        >>> from jaxcompress.quantization.calibration import calibrate
+        >>> apply = lambda params, x: x @ params["kernel"]
+        >>> params = {"kernel": np.array([[1.0], [0.3]], "f")}
+        >>> x = np.array([[3.0, 0.4]], "f")
+        >>> ranges = calibrate(apply, params, [x])
+        >>> sim = fake_quantized(apply, ranges, bits=2)
+        >>> sim(params, x).tolist()  # [3, 0] times [1, 0]
+        [[3.0]]
+
+    Source: Jacob et al. 2018, arXiv:1712.05877.
+    """
+    grid_of, weight_grid_of = _grids(bits, weight_bits, ranges)
+    known = {} if ranges is None else ranges
+    steps = {
+        name: (found.steps(grid, estimate), grid)
+        for name, found in known.items()
+        if (grid := grid_of(name)) is not None
+    }
+
+    def rounding(product: Product, place: int, leaves: NamedLeaves) -> Rounding:
+        if place in product.activations:
+            name = product.operand_name(place)
+            return _to_steps(*steps[name]) if name in steps else _as_it_is
+        grid = weight_grid_of(_weight_name(product, place, leaves.paths))
+        if grid is None or _on_its_grid(product, place, leaves.leaves):
+            return _as_it_is
+        return _to_own_steps(product.summed(place), grid)
+
+    def simulated(params: PyTree, *inputs: PyTree) -> PyTree:
+        leaves, params = named_leaves(params, is_leaf=is_compressed), dense(params)
+        program = trace(apply, params, *inputs, keep=keeps_derivatives)
+        products = find_products(program, leaves.paths)
+        _check_names(products, leaves.paths, known, bits, weight_bits)
+        roundings = {
+            product.key: [rounding(product, place, leaves) for place in (0, 1)]
+            for product in products
+            if ranges is None or _operand_names(product) <= set(ranges)
+        }
+
+        def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
+            if key not in roundings:
+                return None
+            pairs = zip(roundings[key], operands, strict=True)
+            return Outcome(bind(equation, [_rounded(*pair) for pair in pairs]))
+
+        results, _ = run(program, jax.tree.leaves((params, *inputs)), visit)
+        return jax.tree.unflatten(program.structure, results)
+
+    return simulated
+
+
+Rounding = Callable[[jax.Array], Array]
+
+
+def _as_it_is(value: jax.Array) -> jax.Array:
+    return value
+
+
+def _to_steps(steps: Steps, grid: Grid) -> Rounding:
+    return lambda value: on_grid(value, steps, grid)
+
+
+def _to_own_steps(summed: tuple[int, ...], grid: Grid) -> Rounding:
+    """Return what rounds to the grid that covers all numbers of a channel."""
+
+    def rounding(value: jax.Array) -> Array:
+        low = value.min(summed, keepdims=True, initial=0)
+        high = value.max(summed, keepdims=True, initial=0)
+        return on_grid(value, steps_for(low, high, grid), grid)
+
+    return rounding
+
+
+def _rounded(rounding: Rounding, value: Any) -> Any:
+    """Return a value rounded, in single precision at least, as what it was."""
+    if rounding is _as_it_is or not is_floating(value):
+        return value
+    wide = jnp.asarray(value, jnp.promote_types(value.dtype, jnp.float32))
+    return rounding(wide).astype(value.dtype)
+
+
+GridOf = Callable[[str], Grid | None]
+
+
+def _grids(bits: Bits, weight_bits: Bits | None, ranges: Ranges | None) -> tuple[GridOf, GridOf]:
+    """Return the grids of activations and of weights, by name."""
+    weight_bits = bits if weight_bits is None else weight_bits
+    activations: Bits = {} if ranges is None else bits
+    return _by_name(activations, symmetric=False), _by_name(weight_bits, symmetric=True)
+
+
+def _by_name(bits: Bits, *, symmetric: bool) -> GridOf:
+    if isinstance(bits, Mapping):
+        return {name: make_grid(b, symmetric=symmetric) for name, b in bits.items()}.get
+    grid = make_grid(bits, symmetric=symmetric)
+    return lambda name: grid
+
+
+def _operand_names(product: Product) -> set[str]:
+    return {product.operand_name(place) for place in product.activations}
+
+
+def _weight_name(product: Product, place: int, paths: Sequence[str]) -> str:
+    """Return the path of the parameter; a constant has the name of the product."""
+    found = product.weights.get(place)
+    return product.name if found is None else paths[found.leaf]
+
+
+def _on_its_grid(product: Product, place: int, leaves: Sequence[Any]) -> bool:
+    """Return whether an operand holds entries of a quantized leaf."""
+    found = product.weights.get(place)
+    return (
+        found is not None and found.moves is not None and isinstance(leaves[found.leaf], Quantized)
+    )
+
+
+def _check_names(
+    products: Sequence[Product],
+    paths: Sequence[str],
+    ranges: Mapping[str, Any],
+    *bits: Bits | None,
+) -> None:
+    """Refuse ranges and bits for what the function does not have."""
+    entering = set().union(*map(_operand_names, products))
+    weights = {
+        _weight_name(product, place, paths)
+        for product in products
+        for place in (0, 1)
+        if place not in product.activations
+    }
+    by_name = [set(given) for given in bits if isinstance(given, Mapping)]
+    for what, names, known in (
+        ("ranges", set(ranges), entering),
+        ("bits", set().union(*by_name), entering | weights),
+    ):
+        if names - known:
+            raise ValueError(
+                f"{min(names - known)}: {what} must be for products of this function, got a name "
+                f"that is not among {', '.join(sorted(known)[:5])}"
+                f"{', ...' if len(known) > 5 else ''}; calibrate this function."
+            )
+
+
+def channel_axes(
+    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
+) -> dict[str, tuple[int, ...]]:
+    """Return the axes of each weight along which its output channels lie.
+
+    They are those that no product sums over; of a weight that several products use, those common
+    to all. Weights that something is computed from before it enters a product are left out.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        params: any pytree of arrays or compressed leaves.
+        *inputs: of the function; only shapes and dtypes are looked at.
+
+    Raises:
+        ValueError: what `trace` refuses.
+
+    Example:
+        >>> apply = lambda params, x: x @ params["kernel"] @ params["turned"].T
+        >>> params = {"kernel": np.ones((2, 3)), "turned": np.ones((4, 3))}
+        >>> channel_axes(apply, params, np.ones((1, 2)))
+        {'kernel': (1,), 'turned': (0,)}
+    """
+    leaves, params = named_leaves(params, is_leaf=is_compressed), dense(params)
+    program = trace(apply, params, *inputs)
+    axes: dict[str, tuple[int, ...]] = {}
+    for product in find_products(program, leaves.paths):
+        for found in product.weights.values():
+            path, channels = leaves.paths[found.leaf], found.channels
+            if channels is not None:
+                common = set(axes.get(path, channels)) & set(channels)
+                axes[path] = tuple(sorted(common))
+    return axes

@@ -1,0 +1,183 @@
+"""Simulated integers against ones multiplied by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxcompress.leaves import Clustered, Quantized
+from jaxcompress.quantization.calibration import calibrate
+from jaxcompress.quantization.grids import from_integers, make_grid, steps_for, to_integers
+from jaxcompress.quantization.ranges import percentile
+from jaxcompress.quantization.simulation import channel_axes, fake_quantized
+
+AFFINE, SYMMETRIC = make_grid(8, symmetric=False), make_grid(8)
+X = np.random.default_rng(1).normal(size=(5, 4)).astype("f")
+W = np.random.default_rng(2).normal(size=(4, 3)).astype("f")
+
+
+def integers(values, grid, axis=None):
+    """Integers, zero point and scale of values on the grid of their own range."""
+    steps = steps_for(values.min(axis, keepdims=True), values.max(axis, keepdims=True), grid)
+    zero_point = 0 if steps.zero_point is None else steps.zero_point.astype(int)
+    return to_integers(values, steps, grid).astype(int) - zero_point, steps.scale
+
+
+def dense(params, x):
+    return {"y": x @ params["kernel"] + params["bias"]}
+
+
+PARAMS = {"kernel": W, "bias": np.ones(3, "f")}
+
+
+def test_a_dense_layer_is_a_product_of_integers():
+    sim = fake_quantized(dense, calibrate(dense, PARAMS, [X]))
+    x, x_scale = integers(X, AFFINE)
+    w, w_scale = integers(W, SYMMETRIC, axis=0)
+    assert np.abs(w).max(axis=0).tolist() == [127, 127, 127]
+    wanted = (x @ w) * (x_scale * w_scale) + 1
+    for function in (sim, jax.jit(sim)):
+        np.testing.assert_allclose(function(PARAMS, X)["y"], wanted, rtol=1e-5, atol=1e-5)
+    error = np.abs(wanted - dense(PARAMS, X)["y"]).max()
+    assert 1e-4 < error < 0.1
+
+
+def test_a_dense_layer_by_hand():
+    # 2 bits: x / 1 -> [3, 0], then w / 2 -> [1, 0] and [-1, 1].
+    ranges = calibrate(lambda w, x: x @ w, np.ones((2, 1), "f"), [np.array([[3.0, 0.4]], "f")])
+    sim = fake_quantized(lambda w, x: x @ w, ranges, bits=2)
+    w = np.array([[2.0, -2.0], [0.9, 2.0]], "f")
+    assert sim(w, np.array([[3.4, 1.6]], "f")).tolist() == [[6.0, -2.0]]
+
+
+def test_a_convolution_has_a_scale_for_each_output_channel():
+    def apply(kernel, x):
+        return lax.conv_general_dilated(
+            x, kernel, (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")
+        )
+
+    kernel = np.random.default_rng(3).normal(size=(2, 3, 4)).astype("f") * [1, 10, 100, 1000]
+    kernel = kernel.astype("f")
+    x = np.random.default_rng(4).normal(size=(2, 5, 3)).astype("f")
+    sim = fake_quantized(apply, calibrate(apply, kernel, [x]))
+    k, k_scale = integers(kernel, SYMMETRIC, axis=(0, 1))
+    q, x_scale = integers(x, AFFINE)
+    windows = np.stack([q[:, :-1], q[:, 1:]], axis=2)  # [n, w, 2, i]
+    wanted = np.einsum("nwki,kio->nwo", windows, k) * (x_scale * k_scale)
+    np.testing.assert_allclose(sim(kernel, x), wanted, rtol=1e-4)
+    assert channel_axes(apply, kernel, x) == {"": (2,)}
+
+
+def attention(params, x):
+    h = x @ params["qk"]
+    return jax.nn.softmax(h @ h.T, axis=-1) @ x, h
+
+
+def test_products_of_two_activations_have_both_rounded():
+    params = {"qk": W}
+    ranges = calibrate(attention, params, [X])
+    assert "dot_general:1" in ranges and "dot_general (2):1" in ranges
+    got, h = fake_quantized(attention, ranges)(params, X)
+    steps = ranges.steps(AFFINE)
+
+    def rounded(value, name):
+        return from_integers(to_integers(value, steps[name], AFFINE), steps[name])
+
+    left, right = rounded(h, "dot_general:0"), rounded(h.T, "dot_general:1")
+    weights = rounded(jax.nn.softmax(left @ right, axis=-1), "dot_general (2):0")
+    np.testing.assert_allclose(got, weights @ rounded(X, "dot_general (2):1"), atol=1e-5)
+
+
+def test_turns_of_a_scan_are_those_of_the_loop_written_out():
+    def scanned(w, x):
+        return lax.scan(lambda h, w: (jnp.tanh(h @ w), h.sum()), x, w)
+
+    def written(w, x):
+        for turn in w:
+            x = jnp.tanh(x @ turn)
+        return x
+
+    w = np.random.default_rng(5).normal(size=(2, 4, 4)).astype("f")
+    sim = fake_quantized(scanned, calibrate(scanned, w, [X]), {"": 4}, weight_bits=8)
+    (h, sums), entered = sim(w, X), X
+    steps = calibrate(scanned, w, [X])[""].steps(make_grid(4, symmetric=False))
+    for turn in w:
+        q, scale = integers(turn, SYMMETRIC, axis=0)
+        x = from_integers(to_integers(entered, steps, make_grid(4, symmetric=False)), steps)
+        entered = jnp.tanh(x @ (q * scale))
+    np.testing.assert_allclose(h, entered, atol=1e-5)
+    assert sums.shape == (2,) and np.abs(h - written(w, X)).max() > 1e-3
+
+
+def test_weights_or_activations_alone():
+    ranges = calibrate(dense, PARAMS, [X])
+    x, x_scale = integers(X, AFFINE)
+    w, w_scale = integers(W, SYMMETRIC, axis=0)
+    weights_only = fake_quantized(dense, None)(PARAMS, X)["y"]
+    np.testing.assert_allclose(weights_only, X @ (w * w_scale) + 1, rtol=1e-5, atol=1e-5)
+    activations_only = fake_quantized(dense, ranges, weight_bits={})(PARAMS, X)["y"]
+    np.testing.assert_allclose(activations_only, (x * x_scale) @ W + 1, rtol=1e-5, atol=1e-5)
+    neither = fake_quantized(dense, ranges, bits={})(PARAMS, X)["y"]
+    np.testing.assert_allclose(neither, X @ W + 1, rtol=1e-6)
+
+
+def test_quantized_leaves_are_taken_as_they_are_and_others_rounded():
+    values = np.array([[1, 5], [2, 7]], np.int8)  # on no grid of 2 bits of their own range
+    quantized = Quantized(values=values, scale=np.full((1, 1), 0.5, "f"), bits=8)
+    clustered = Clustered(codes=values.astype(np.uint8), codebook=np.arange(0.5, 4, 0.5, "f"))
+    x = np.eye(2, dtype="f")
+    sim = fake_quantized(lambda p, x: x @ p["k"].T, None, bits=2)
+    assert sim({"k": quantized}, x).tolist() == (values.T * 0.5).tolist()
+    assert sim({"k": clustered}, x).tolist() == [[0.0, 0.0], [2.5, 3.5]]
+    computed = fake_quantized(lambda p, x: x @ jnp.abs(p["k"].T), None, bits=2)
+    assert computed({"k": quantized}, x).tolist() == [[0.0, 0.0], [2.5, 3.5]]
+
+
+def test_what_ranges_do_not_know_stays_float():
+    def apply(w, x):
+        return lax.cond(x.sum() > 9, lambda x: x, lambda x: x @ w, x) + 0 * (x @ w)
+
+    w = np.random.default_rng(6).normal(size=(4, 4)).astype("f")
+    ranges = calibrate(apply, w, [X])
+    assert list(ranges.left_float) == [""] and list(ranges) == [" (2)"]
+    np.testing.assert_allclose(fake_quantized(apply, ranges)(w, X), X @ w, rtol=1e-5)
+
+
+def test_narrow_ranges_clip_and_bfloat16_stays():
+    x = X.astype(jnp.bfloat16)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), PARAMS)
+    ranges = calibrate(dense, params, [x])
+    sim = fake_quantized(dense, ranges, weight_bits={}, estimate=percentile(0.5))
+    assert sim(params, x)["y"].dtype == jnp.bfloat16
+    wide, narrow = sim(params, 100 * x)["y"], sim(params, 200 * x)["y"]
+    assert (wide == narrow).all()
+
+
+def test_under_vmap_and_grad():
+    sim = fake_quantized(dense, calibrate(dense, PARAMS, [X]))
+    rows = jax.vmap(lambda row: sim(PARAMS, row)["y"])(X)
+    np.testing.assert_allclose(rows, sim(PARAMS, X)["y"], rtol=1e-5, atol=1e-6)
+    slopes = jax.grad(lambda p: sim(p, X)["y"].sum())(PARAMS)
+    assert slopes["bias"].tolist() == [5.0, 5.0, 5.0]
+
+
+def test_what_is_refused():
+    ranges = calibrate(dense, PARAMS, [X])
+    for arguments, message in (
+        ((ranges, 9), "bits: must be 2 to 8"),
+        ((ranges, {"kernle": 8}), "kernle: bits must be for products"),
+        ((None, 8, {"bias": 8}), "bias: bits must be for products"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fake_quantized(dense, *arguments[:2], weight_bits=(*arguments, None)[2])(PARAMS, X)
+    with pytest.raises(ValueError, match="kernel: ranges must be for products of this function"):
+        fake_quantized(lambda w, x: x @ w, ranges)(W, X)
+
+
+def test_axes_of_channels_are_those_common_to_all_products():
+    def apply(params, x):
+        return x @ params["tied"] @ params["tied"].T, x @ jnp.abs(params["computed"])
+
+    params = {"tied": np.ones((4, 3), "f"), "computed": np.ones((4, 3), "f")}
+    assert channel_axes(apply, params, X) == {"tied": ()}
