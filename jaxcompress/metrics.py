@@ -5,11 +5,12 @@ be pruned, and not the biases and norms beside them.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
-from jaxcompress.leaves import Clustered, Sparse, dense, is_compressed
+from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, dense, is_compressed, spread
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
 
@@ -56,24 +57,42 @@ def entropy_bound_bytes(tree: PyTree) -> float:
     """Return the size that a memoryless coder of codes cannot go below, in bytes.
 
     `sum over leaves of n * H0 / 8 + codebook`, where `H0` is the entropy in bits of the codes of
-    a `Clustered` leaf, zero included; of the positions for a `Sparse` leaf, plus its values. Other
-    leaves count as they are. No header, no table of frequencies: a bound, not a size.
+    a `Clustered` leaf, zero included; of the positions for a `Sparse` leaf, plus its values; of the
+    values less their zero points for a `Quantized` leaf, plus scales and zero points. Other leaves
+    count as they are. No header, no table of frequencies: a bound, not a size.
 
     Args:
         tree: tree of compressed leaves and arrays.
     """
-    total = 0.0
-    for leaf in named_leaves(tree, is_leaf=is_compressed).leaves:
-        size = math.prod(leaf.shape)
-        if isinstance(leaf, Clustered):
-            counts = np.bincount(np.asarray(leaf.codes).ravel())
-            total += _entropy_bits(counts) / 8 + np.asarray(leaf.codebook).nbytes
-        elif isinstance(leaf, Sparse):
-            kept = np.asarray(leaf.values)
-            total += _entropy_bits(np.array([kept.size, size - kept.size])) / 8 + kept.nbytes
-        else:
-            total += plain_bytes(leaf)
-    return total
+    leaves = named_leaves(tree, is_leaf=is_compressed).leaves
+    return float(sum(_BOUND_BYTES.get(type(leaf), plain_bytes)(leaf) for leaf in leaves))
+
+
+def _clustered_bytes(leaf: Clustered) -> float:
+    counts = np.bincount(np.asarray(leaf.codes).ravel())
+    return _entropy_bits(counts) / 8 + plain_bytes(leaf.codebook)
+
+
+def _sparse_bytes(leaf: Sparse) -> float:
+    kept, size = math.prod(leaf.values.shape), math.prod(leaf.shape)
+    return _entropy_bits(np.array([kept, size - kept])) / 8 + plain_bytes(leaf.values)
+
+
+def _quantized_bytes(leaf: Quantized) -> float:
+    levels, grids = np.asarray(leaf.values), plain_bytes(leaf.scale)
+    if leaf.zero_point is not None:
+        zero_point = np.asarray(leaf.zero_point)
+        levels = levels - spread(zero_point, leaf.shape).astype(np.int16)
+        grids += plain_bytes(zero_point)
+    return _entropy_bits(np.unique(levels, return_counts=True)[1]) / 8 + grids
+
+
+_BOUND_BYTES: dict[type, Callable[[Any], float]] = {
+    Clustered: _clustered_bytes,
+    Sparse: _sparse_bytes,
+    Quantized: _quantized_bytes,
+    Half: lambda leaf: plain_bytes(leaf.values),
+}
 
 
 def root_mean_square(tensors: Iterable[np.ndarray]) -> float:

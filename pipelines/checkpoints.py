@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxcompress.leaves import Clustered, is_compressed
+from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, is_compressed
 from jaxcompress.trees import named_leaves
 from pipelines.folder import write_json
 from pipelines.nested import nested
@@ -36,7 +36,7 @@ class Checkpoints:
         """Write a checkpoint.
 
         Args:
-            arrays: nested dicts and lists of arrays; `Clustered` leaves are allowed.
+            arrays: nested dicts and lists of arrays; compressed leaves are allowed.
             notes: JSON.
         """
         self._folder.mkdir(exist_ok=True)
@@ -103,7 +103,33 @@ def _digest(flat: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-_CODES, _CODEBOOK = "#codes", "#codebook"
+_MARK = "#"
+"""Begins the names of the parts of a leaf."""
+
+
+def _parts(leaf: Any) -> dict[str, Any]:
+    """Return what a compressed leaf consists of, as arrays."""
+    parts = {name: part for name, part in vars(leaf).items() if part is not None}
+    if isinstance(leaf, Half):
+        parts["dtype"] = np.empty(0, leaf.dtype)
+    return parts
+
+
+_LEAVES: dict[frozenset[str], Callable[[dict[str, Any]], Any]] = {
+    frozenset({"codes", "codebook"}): lambda parts: Clustered(**parts),
+    frozenset({"values", "dtype"}): lambda parts: Half(**parts | {"dtype": parts["dtype"].dtype}),
+    frozenset({"values", "indices", "shape"}): lambda parts: Sparse(
+        **parts | {"shape": tuple(np.asarray(parts["shape"]).tolist())}
+    ),
+    **dict.fromkeys(
+        (
+            frozenset({"values", "scale", "bits"}),
+            frozenset({"values", "scale", "bits", "zero_point"}),
+        ),
+        lambda parts: Quantized(**parts | {"bits": int(parts["bits"])}),
+    ),
+}
+"""By the names of its parts, how a leaf is made of them."""
 
 
 def _flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -111,21 +137,22 @@ def _flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     flat: dict[str, np.ndarray] = {}
     named = named_leaves(arrays, is_leaf=is_compressed)
     for name, leaf in zip(named.paths, named.leaves, strict=True):
-        if isinstance(leaf, Clustered):
-            flat[f"{name}/{_CODES}"] = np.asarray(leaf.codes)
-            flat[f"{name}/{_CODEBOOK}"] = np.asarray(leaf.codebook)
+        if is_compressed(leaf):
+            for part, array in _parts(leaf).items():
+                flat[f"{name}/{_MARK}{part}"] = np.asarray(array)
         else:
             flat[name] = np.asarray(leaf)
     return flat
 
 
 def _unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    return _with_clusters(nested(flat))
+    return _with_leaves(nested(flat))
 
 
-def _with_clusters(node: Any) -> Any:
+def _with_leaves(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
-    if node.keys() == {_CODES, _CODEBOOK}:
-        return Clustered(codes=node[_CODES], codebook=node[_CODEBOOK])
-    return {key: _with_clusters(child) for key, child in node.items()}
+    if node and all(key.startswith(_MARK) for key in node):
+        parts = {key.removeprefix(_MARK): part for key, part in node.items()}
+        return _LEAVES[frozenset(parts)](parts)
+    return {key: _with_leaves(child) for key, child in node.items()}

@@ -1,10 +1,13 @@
 """Checkpoints: everything comes back, damage is noticed and the one before is taken."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxcompress as jc
+from jaxcompress.leaves import half
+from jaxcompress.quantization.weights import quantize
 from pipelines.checkpoints import KEPT, Checkpoints
 
 
@@ -40,6 +43,23 @@ def test_everything_comes_back(checkpoints):
     assert loaded["work"]["shared"]["a"].dense().tolist() == [[0, 1]]
     assert loaded["work"]["shared"]["b"].codebook.shape == (0,)
     assert loaded["fit"]["0"] == 3 and loaded["fit"]["1"].dtype == jnp.bfloat16
+
+
+def test_every_kind_of_leaf_comes_back(checkpoints):
+    kernel = {"k": np.array([[1.0, 0.0], [-3.0, 0.5]], np.float32)}
+    leaves = {
+        "affine": quantize(kernel, 4, symmetric=False),
+        "bytes": quantize(kernel),
+        "half": half(kernel),
+        "shared": jc.kmeans(kernel, 2),
+        "sparse": jc.sparse(kernel),
+    }
+    checkpoints.save({"work": leaves}, {})
+    loaded = checkpoints.latest()[0]["work"]
+    assert jax.tree.structure(loaded) == jax.tree.structure(leaves)
+    for found, expected in zip(jax.tree.leaves(loaded), jax.tree.leaves(leaves), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_none_yet(checkpoints):

@@ -20,6 +20,8 @@ from safetensors.numpy import load_file, save_file
 import jaxcompress as jc
 from jaxcompress.cli import cli
 from jaxcompress.cli.sizes import Size
+from jaxcompress.leaves import half
+from jaxcompress.quantization.weights import quantize
 
 RNG = np.random.default_rng(0)
 
@@ -105,6 +107,33 @@ def test_pack_takes_other_quantizers(here, quantizer):
     step = 0.1 * np.sqrt(np.mean(tensors["a"] ** 2))  # of the largest tensor, as finely as asked
     largest = np.abs(jc.load("m.npz")["a"] - tensors["a"]).max()
     assert 0.4 * step < largest < (0.5001 * step if quantizer == "uniform" else 3 * step)
+
+
+def test_pack_rounds_to_grids_and_the_other_commands_read_them(here):
+    tensors = weights()
+    save_file(tensors, "m.safetensors")
+    run("pack", "m.safetensors", "--bits", 8, "--sparsity", 0.5)
+    pruned = jc.apply_mask(tensors, jc.magnitude_mask(tensors, 0.5))
+    expected = jc.dense(quantize(pruned))
+    run("unpack", "m.npz", "-o", "back.safetensors")
+    assert_exact(load_file("back.safetensors"), expected)
+    assert jc.inspect("m.npz")["metadata"]["pack"] == {
+        **{"sparsity": 0.5, "quantizer": "grid", "bits": 8}
+    }
+    report = json.loads(run("inspect", "m.npz", "--json").out)
+    rows = {row["path"]: row for row in report["tensors"]}
+    assert rows["layer.weight"]["form"] == "quantized" and rows["layer.weight"]["bits"] == 8
+    assert rows["layer.bias"]["bits"] is None
+    assert rows["layer.weight"]["nonzero"] == np.count_nonzero(expected["layer.weight"])
+    assert 4 < rows["layer.weight"]["bits_per_weight"] < 12
+    assert rows["layer.weight"]["bound_bytes"] > 30 * 4
+    assert "8-bit quantized" in run("inspect", "m.npz").out
+    run("verify", "m.npz", "--against", "back.safetensors", "--tolerance", 0)
+    run("pack", "m.safetensors", "-o", "less.npz", "--quantizer", "grid", "--bits", 4)
+    rows = json.loads(run("diff", "m.npz", "less.npz", "--json", status=1).out)["changed"]
+    assert {row["path"]: row["bits"] for row in rows}["double"] == [8, 4]
+    jc.save("half.npz", half(tensors))
+    assert "half bfloat16" in run("inspect", "half.npz").out
 
 
 def test_bars_on_a_terminal_leave_stdout_alone(here, monkeypatch):
@@ -385,7 +414,11 @@ def test_outputs_that_would_destroy_something(here):
         (["--quantizer", "magic"], "'magic' is not one of"),
         (["--step", "0.1"], "only the quantizers uniform and entropy take one"),
         (["--quantizer", "uniform"], "the quantizer uniform needs one"),
-        (["--quantizer", "uniform", "--clusters", "3"], "only kmeans takes a number"),
+        (["--quantizer", "uniform", "--clusters", "3"], "only the quantizer kmeans takes one"),
+        (["--bits", "9"], "bits: must be 1 to 8"),
+        (["--bits", "8", "--clusters", "3"], "--clusters: only the quantizer kmeans takes one"),
+        (["--quantizer", "kmeans", "--bits", "8"], "--bits: only the quantizer grid takes one"),
+        (["--target-size", "1MB", "--bits", "8"], "--bits: only the quantizer grid takes one"),
         (["--target-size", "0"], "must be a size above zero, got '0'"),
         (["--target-size", "1 mile"], "must be a size above zero"),
         (["--target-size", "1MB", "--quantizer", "kmeans"], "only the quantizer entropy can aim"),

@@ -20,9 +20,11 @@ from hypothesis.extra import numpy as hnp
 import jaxcompress as jc
 from jaxcompress import codec
 from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact.forms.quantized import are_blocks
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.artifact.writer import ArtifactWriter
+from jaxcompress.leaves import Half, Quantized
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 
@@ -106,7 +108,33 @@ def sparse_leaves(draw):
     )
 
 
-LEAVES = st.one_of(dense_leaves(), clustered_leaves(), sparse_leaves())
+@st.composite
+def quantized_leaves(draw):
+    bits, shape = draw(st.integers(1, 8)), draw(SHAPES)
+    half = 1 << (bits - 1)
+    integers = st.integers(-half, max(half - 1, 1))
+    # An axis of 6 is cut into 1, 2, 3 or 6 blocks; of 5 into 1, 2, 3 or 5.
+    counts = [
+        draw(st.sampled_from([m for m in (1, 2, 3, n) if are_blocks((m,), (n,))])) for n in shape
+    ]
+    dtype = draw(st.sampled_from([np.float32, np.float64, ml_dtypes.bfloat16]))
+    scale = draw(hnp.arrays(np.float64, counts, elements=st.floats(1e-9, 1e9))).astype(dtype)
+    zero_point = draw(st.none() | hnp.arrays(np.int8, counts, elements=integers))
+    values = draw(hnp.arrays(np.int8, shape, elements=integers))
+    return Quantized(values=values, scale=scale, zero_point=zero_point, bits=bits)
+
+
+@st.composite
+def half_leaves(draw):
+    values = draw(hnp.arrays(np.float32, draw(SHAPES), elements=st.floats(-9, 9, width=16)))
+    dtype = np.dtype(draw(st.sampled_from([np.float32, np.float64, ml_dtypes.bfloat16])))
+    stored = draw(st.sampled_from([np.float16, ml_dtypes.bfloat16]))
+    return Half(values=values.astype(stored), dtype=dtype)
+
+
+LEAVES = st.one_of(
+    *(dense_leaves(), clustered_leaves(), sparse_leaves(), quantized_leaves(), half_leaves())
+)
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 TREES = st.recursive(
     LEAVES,
@@ -437,3 +465,68 @@ def test_sparse_positions_are_checked_when_saving(tmp_path, indices):
     leaf = jc.Sparse(values=np.ones(2, np.float32), indices=np.array(indices), shape=(2, 3))
     with pytest.raises(ValueError, match="w: indices must be strictly ascending"):
         jc.save(tmp_path / "m.npz", {"w": leaf})
+
+
+def grid(**changes):
+    parts = {
+        "values": np.array([[1, -2, 0], [3, 0, 0]], np.int8),
+        "scale": np.ones((1, 3), np.float32),
+        "zero_point": None,
+        "bits": 3,
+    }
+    return Quantized(**(parts | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bits": 9}, "bits must be 1 to 8, got 9"),
+        ({"bits": 2}, "values must be int8 from -2 to 1"),
+        ({"values": np.ones((2, 3), np.int32)}, "values must be int8 .* got int32"),
+        ({"scale": np.ones(3, np.float32)}, r"blocks of \(2, 3\), got shape \(3,\)"),
+        ({"scale": np.zeros((1, 3), np.float32)}, "scales must be finite and above 0"),
+        ({"scale": np.ones((1, 3), np.int8)}, "scales must be floating-point numbers, got int8"),
+        ({"zero_point": np.ones((1, 1), np.int8)}, r"the shape of scales \(1, 3\), got \(1, 1\)"),
+        ({"zero_point": np.full((1, 3), 4, np.int8)}, "zero points must be int8 from -4 to 3"),
+    ],
+)
+def test_grids_are_checked_when_saving(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=f"w: .*{message}.*; make the leaf with quantize"):
+        jc.save(tmp_path / "m.npz", {"w": grid(**changes)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_halves_are_checked_when_saving(tmp_path):
+    for values, dtype, message in (
+        (np.ones(2, np.float32), "f4", "values must be float16 or bfloat16"),
+        (np.ones(2, np.float16), "i4", "stand for floating-point numbers, got float16 for int32"),
+        (np.full(2, np.inf, np.float16), "f4", "must be finite"),
+    ):
+        with pytest.raises(ValueError, match=f"w: .*{message}"):
+            jc.save(tmp_path / "m.npz", {"w": Half(values=values, dtype=np.dtype(dtype))})
+
+
+def test_a_file_has_the_oldest_version_that_holds_its_leaves(tmp_path):
+    path = tmp_path / "m.npz"
+    for tree, version in (
+        ({}, 2),
+        (example(), 2),
+        ({"w": grid()}, 3),
+        ({"w": Half(values=np.ones(2, np.float16), dtype=np.dtype("f4"))}, 3),
+    ):
+        jc.save(path, tree)
+        assert jc.inspect(path)["version"] == version
+
+
+def test_grids_take_the_bits_of_the_levels_that_occur(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def size(values, bits):
+        leaf = Quantized(values=values.astype(np.int8), scale=np.ones((1, 1), "f4"), bits=bits)
+        return jc.save(tmp_path / "m.npz", {"w": leaf})
+
+    signs = rng.choice([-1, 1], (400, 200))
+    assert size(signs, 1) < 80_000 / 8 * 1.05 + 600
+    # A sparse ternary tensor, and four values on a grid of 8 bits: two bits each.
+    assert size(signs * (rng.random(signs.shape) < 0.05), 2) < 80_000 * 0.45 / 8 + 600
+    assert size(rng.choice([-127, -3, 40, 101], signs.shape), 8) < 80_000 / 4 * 1.05 + 600

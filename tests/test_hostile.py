@@ -19,6 +19,7 @@ import jaxcompress as jc
 from jaxcompress.artifact import archive
 from jaxcompress.artifact.archive import Deflated
 from jaxcompress.artifact.streams import MANIFEST
+from jaxcompress.leaves import Half, Quantized
 
 
 def example():
@@ -37,6 +38,30 @@ def example():
 
 
 BIAS, FLAGS, FULL, KERNEL, SPARSE = range(5)
+
+
+def grids():
+    """Leaves that came with version 3; scales 0.5 and 1 in blocks of 3 and 2 of 5 rows."""
+    values = np.array([[-8, 7], [3, -4], [0, 1], [2, 2], [5, -6]], np.int8)
+    scale = np.array([[0.5, 0.5], [1, 1]], np.float32)
+    zero_point = np.array([[-1, 2], [0, 3]], np.int8)
+    return {
+        "affine": Quantized(values=values, scale=scale, zero_point=zero_point, bits=4),
+        "half": Half(values=np.array([1.5, -2], np.float16), dtype=np.dtype("f4")),
+    }
+
+
+AFFINE, HALF = range(2)
+
+
+def changed_grids(change, layout="csr"):
+    """As `changed`, of a file of version 3."""
+
+    def build(path):
+        jc.save(path, grids(), layout=layout)
+        rewritten(path, change)
+
+    return build
 
 
 def changed(change, layout="packed"):
@@ -385,6 +410,71 @@ HOSTILE = {
     ),
     "k beyond reason": (changed(entry(KERNEL, k=10**6)), "kernel: k is not valid"),
     "k of more": (changed(entry(KERNEL, k=6)), "kernel: |belong to no tensor"),
+    # Grids.
+    "a scale of zero": (changed_grids(value("float32", 0, 0)), "affine: scales must be finite and"),
+    "a negative scale": (changed_grids(value("float32", 1, -1)), "affine: scales must be finite"),
+    "an endless scale": (changed_grids(value("float32", 2, np.inf)), "affine: scales must be"),
+    "a scale of NaN": (changed_grids(value("float32", 3, np.nan)), "affine: scales must be finite"),
+    "another scale": (changed_grids(value("float32", 3, 2)), "affine: sha256 differs"),
+    "another zero point": (changed_grids(value("int8", 0, -2)), "affine: (sha256|values must)"),
+    "a zero point beyond its bits": (
+        changed_grids(value("int8", 1, 9)),
+        "affine: (values|zero points) must be int8 from -8 to 7",
+    ),
+    "a zero point beyond all bits": (changed_grids(value("int8", 1, 127)), "affine: levels that"),
+    "values beyond their bits": (
+        changed_grids(entry(AFFINE, bits=3)),
+        "affine: values must be int8 from -4 to 3",
+    ),
+    "nine bits": (changed_grids(entry(AFFINE, bits=9)), "affine: bits is not valid: found 9"),
+    "bits of truth": (changed_grids(entry(AFFINE, bits=True)), "affine: bits is not valid"),
+    "other blocks": (changed_grids(entry(AFFINE, scales=[4, 2])), "affine: scales, levels or"),
+    "more blocks than rows": (
+        changed_grids(entry(AFFINE, scales=[6, 2])),
+        "affine: scales, levels",
+    ),
+    "scales of another rank": (changed_grids(entry(AFFINE, scales=[4])), "affine: scales, levels"),
+    "no scales": (changed_grids(entry(AFFINE, scales=[0, 2])), "affine: scales, levels or"),
+    "scales beyond reason": (
+        changed_grids(entry(AFFINE, scales=[2**40, 2**40])),
+        "affine: .* max_bytes",
+    ),
+    "fewer scales": (changed_grids(entry(AFFINE, scales=[1, 2])), "affine: "),
+    "zero points forgotten": (changed_grids(entry(AFFINE, zero_points=False)), "affine: "),
+    "zero points in a number": (
+        changed_grids(entry(AFFINE, zero_points=1)),
+        "affine: zero_points is not valid",
+    ),
+    "levels above zero": (changed_grids(entry(AFFINE, lowest=1)), "affine: scales, levels or"),
+    "levels of other ends": (changed_grids(entry(AFFINE, lowest=-8)), "affine: "),
+    "levels beyond 8 bits": (changed_grids(entry(AFFINE, highest=256)), "highest is not valid"),
+    "a bitmap of other levels": (
+        changed_grids(value("bits", 0, 0)),
+        "affine: the bitmap of levels is not in its one form",
+    ),
+    "bits after the bitmap": (
+        changed_grids(lambda m: m["bits"].__setitem__(-1, m["bits"][-1] | 1)),
+        "affine: the bitmap of levels is not in its one form",
+    ),
+    "a grid of integers": (changed_grids(entry(AFFINE, dtype="int8")), "affine: scales, levels or"),
+    "grids in version 2": (
+        changed_grids(manifest(version=2)),
+        "affine: unknown form: found quantized",
+    ),
+    "halves of another kind": (
+        changed_grids(entry(HALF, stored="float32")),
+        "half: stored is not valid",
+    ),
+    "halves in a list": (changed_grids(entry(HALF, stored=[])), "half: stored is not valid"),
+    "halves of integers": (
+        changed_grids(entry(HALF, dtype="int32")),
+        "half: numbers of sixteen bits stand for floating-point numbers",
+    ),
+    "an endless half": (
+        changed_grids(value("float16", 0, np.inf)),
+        "half: the numbers are not fin",
+    ),
+    "another half": (changed_grids(value("float16", 0, 2)), "half: sha256 differs"),
     # The tree.
     "another path": (changed(entry(BIAS, path="kernel")), "'kernel' is there twice"),
     "paths in another order": (
@@ -459,12 +549,13 @@ def test_hostile_files_are_refused_in_little_memory(tmp_path):
     assert int(done.stdout) < 400 << 10
 
 
-def test_the_example_itself_is_read(tmp_path):
+def test_the_examples_themselves_are_read(tmp_path):
     for layout in ("csr", "packed", "entropy"):
         path = tmp_path / "m.npz"
-        jc.save(path, example(), layout=layout)
-        rewritten(path, lambda members: None)
-        assert sorted(jc.load(path, max_bytes=1 << 27)) == sorted(example())
+        for tree in (example(), grids()):
+            jc.save(path, tree, layout=layout)
+            rewritten(path, lambda members: None)
+            assert sorted(jc.load(path, max_bytes=1 << 27)) == sorted(tree)
 
 
 def test_a_change_with_all_sums_made_anew_is_what_the_author_wrote(tmp_path):

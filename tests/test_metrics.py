@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import jaxcompress as jc
+from jaxcompress.leaves import Quantized, half
 
 
 def params():
@@ -29,6 +30,20 @@ def test_entropy_bound_by_hand():
     bits = 4 * -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
     assert jc.entropy_bound_bytes(jc.sparse(params())) == pytest.approx(bits / 8 + 12 + 16)
     assert jc.entropy_bound_bytes(params()) == 32
+
+
+def test_entropy_bound_of_grids_by_hand():
+    # Levels 0 1 1 2 in both blocks, of which one has its zero at 1: 1.5 bits each.
+    leaf = Quantized(
+        values=np.array([[0, 1, 1, 2], [1, 2, 2, 3]], np.int8),
+        scale=np.ones((2, 1), np.float32),
+        zero_point=np.array([[0], [1]], np.int8),
+        bits=3,
+    )
+    assert jc.entropy_bound_bytes({"k": leaf}) == pytest.approx(8 * 1.5 / 8 + 2 * 4 + 2)
+    plain = Quantized(values=leaf.values[:1], scale=leaf.scale[:1], bits=3)
+    assert jc.entropy_bound_bytes({"k": plain}) == pytest.approx(6 / 8 + 4)
+    assert jc.entropy_bound_bytes(half(params())) == 2 * 4 + 4 * 4
 
 
 def test_no_file_beats_the_bound_for_random_codes(tmp_path):

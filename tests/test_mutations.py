@@ -13,7 +13,7 @@ from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import MANIFEST
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("v2*.npz"))
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("v[23]*.npz"))
 
 
 def read_or_refuse(path):

@@ -21,9 +21,10 @@ class Tensor(NamedTuple):
         path: in the tree.
         shape: of the dense tensor.
         dtype: of the dense tensor.
-        form: dense, clustered or sparse.
-        packing: how its codes are stored; empty if it has none.
+        form: dense, clustered, sparse, quantized or half.
+        packing: how its codes are stored, or as which numbers half ones; empty if it has none.
         k: entries of its codebook; None if it has none.
+        bits: of its grids; None if it has none.
         stored_bytes: its share of the compressed streams.
     """
 
@@ -34,6 +35,7 @@ class Tensor(NamedTuple):
     form: str
     packing: str
     k: int | None
+    bits: int | None
     stored_bytes: float
 
     def dense(self) -> np.ndarray:
@@ -92,8 +94,9 @@ def _tensor(info: reader.TensorInfo) -> Tensor:
         shape=tuple(entry["shape"]),
         dtype=entry["dtype"],
         form=entry["form"],
-        packing=entry.get("packing", ""),
+        packing=entry.get("packing", entry.get("stored", "")),
         k=entry.get("k"),
+        bits=entry.get("bits"),
         stored_bytes=info.stored_bytes,
     )
 

@@ -11,7 +11,7 @@ from jaxcompress.cli.comparison import Total
 from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.status import DIFFERS, SAME
 
-_FIELDS = ("shape", "dtype", "form", "packing", "k")
+_FIELDS = ("shape", "dtype", "form", "packing", "k", "bits")
 
 
 @click.command()

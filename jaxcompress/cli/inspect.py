@@ -55,6 +55,7 @@ def _row(tensor: Tensor, file_bytes: int) -> dict[str, Any]:
         "nonzero": nonzero,
         "sparsity": 1 - nonzero / size if size else 0.0,
         "k": tensor.k,
+        "bits": tensor.bits,
         "bits_per_weight": 8 * tensor.stored_bytes / size if size else 0.0,
         "bytes": tensor.stored_bytes,
         "share": tensor.stored_bytes / file_bytes,
@@ -102,7 +103,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _form(row: dict[str, Any]) -> str:
-    return f"{row['form']} {row['packing']}" if row["packing"] else row["form"]
+    bits = "" if row["bits"] is None else f"{row['bits']}-bit"
+    return " ".join(word for word in (bits, row["form"], row["packing"]) if word)
 
 
 def _over(stored: float, bound: float) -> float | None:

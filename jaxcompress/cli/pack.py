@@ -44,13 +44,16 @@ from jaxcompress.trees import kernels, matching, plain_bytes
     "--quantizer",
     "technique",
     type=click.Choice(QUANTIZERS),
-    help="How they are chosen: K-Means, multiples of --step, or by the price of their bits.  "
-    "[default: kmeans]",
+    help="How values are chosen: K-Means, multiples of --step, by the price of their bits, or a "
+    "grid of --bits for each channel.  [default: kmeans; with --bits grid]",
 )
 @click.option(
     "--step",
     type=float,
     help="For uniform and entropy: distance of values, in root mean squares of the weights.",
+)
+@click.option(
+    "--bits", type=int, help="For grid: bits of a weight, 1 to 8; 1 is binary.  [default: 8]"
 )
 @click.option(
     "--target-size", type=Size(), help="Largest file wanted: 400KB, 1.5MiB; by the price of bits."
@@ -72,22 +75,24 @@ def pack(
     clusters: int | None,
     technique: str | None,
     step: float | None,
+    bits: int | None,
     target_size: int | None,
     layout: str | None,
     scope: str | None,
 ) -> None:
-    """Prune and share the weights of MODEL, without data and without training.
+    """Prune the weights of MODEL, and share or round them, without data and without training.
 
     MODEL is .safetensors, .npz, .msgpack (Flax) or an orbax folder; it is never changed. Tensors
     outside of the scope are kept exactly.
     """
-    _check_options(technique, clusters, step, target_size)
+    name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
+    _check_options(name, {"clusters": clusters, "step": step, "bits": bits}, target_size)
     where = output or default_output(model)
     check_output(where, model, named=output is not None)
-    name = technique or ("entropy" if target_size else "kmeans")
     fineness = {
         "clusters": 16 if clusters is None else clusters,
         "step": step,
+        "bits": 8 if bits is None else bits,
         "target_bytes": target_size,
     }
     parameter = "target_bytes" if target_size else QUANTIZERS[name].parameter
@@ -161,14 +166,17 @@ def default_output(model: Path) -> Path:
     return stem.with_name(f"{stem.name}{'.small' if model.suffix == '.npz' else ''}.npz")
 
 
-def _check_options(
-    technique: str | None, clusters: int | None, step: float | None, target_size: int | None
-) -> None:
-    if clusters is not None and (target_size or technique in ("uniform", "entropy")):
-        raise Refused("--clusters: only kmeans takes a number of values; leave it out.")
-    if step is not None and (target_size or technique in (None, "kmeans")):
-        raise Refused("--step: only the quantizers uniform and entropy take one; leave it out.")
-    if step is None and technique in ("uniform", "entropy") and not target_size:
-        raise Refused(f"--step: the quantizer {technique} needs one; pass 0.5, say.")
-    if target_size and technique not in (None, "entropy"):
+def _check_options(name: str, fineness: dict[str, Any], target_size: int | None) -> None:
+    """Refuse what does not belong to the quantizer, and what it lacks."""
+    if target_size and name != "entropy":
         raise Refused("--target-size: only the quantizer entropy can aim at one; leave it out.")
+    wanted = None if target_size else QUANTIZERS[name].parameter
+    for option, value in fineness.items():
+        if value is not None and option != wanted:
+            takers = [other for other, choice in QUANTIZERS.items() if choice.parameter == option]
+            takes = "quantizer {} takes" if len(takers) == 1 else "quantizers {} take"
+            raise Refused(
+                f"--{option}: only the {takes.format(' and '.join(takers))} one; leave it out."
+            )
+    if wanted == "step" and fineness["step"] is None:
+        raise Refused(f"--step: the quantizer {name} needs one; pass 0.5, say.")

@@ -1,4 +1,4 @@
-"""How the weights of a tensor come to share values: by name, as the command offers it."""
+"""How the weights of a tensor come to take few values: by name, as the command offers it."""
 
 import functools
 from collections.abc import Callable
@@ -16,10 +16,12 @@ from jaxcompress.cluster import (
 from jaxcompress.metrics import root_mean_square
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
+from jaxcompress.quantization.grids import make_grid
+from jaxcompress.quantization.weights import quantize
 
 
 class Choice(NamedTuple):
-    """A way to share weights.
+    """A way to share or to round weights.
 
     Attributes:
         parameter: the option that says how finely.
@@ -48,10 +50,17 @@ def _entropy(pruning: Pruning, step: float, track: Track) -> Quantizer:
     )
 
 
+def _grid(pruning: Pruning, bits: int, track: Track) -> Quantizer:
+    del pruning, track
+    make_grid(bits)
+    return by_technique(functools.partial(quantize, bits=bits))
+
+
 QUANTIZERS: dict[str, Choice] = {
     "kmeans": Choice("clusters", _kmeans),
     "uniform": Choice("step", _uniform),
     "entropy": Choice("step", _entropy),
+    "grid": Choice("bits", _grid),
 }
 
 

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.checks import check_finite
-from jaxcompress.leaves import Clustered
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.thresholds import Threshold, find_threshold, remove_smallest
 from jaxcompress.trees import NamedLeaves, Scope, in_scope, is_floating, kernels
 
-Quantizer = Callable[[str, np.ndarray], Clustered]
-"""Shares the weights of one tensor, given with its path; exact zeros stay zeros."""
+Quantizer = Callable[[str, np.ndarray], Any]
+"""Makes one tensor, given with its path, a compressed leaf; exact zeros stay zeros."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,16 +112,16 @@ def prune(
 
 
 def by_technique(technique: Callable[..., Any]) -> Quantizer:
-    """Return the quantizer that shares one tensor by a technique for trees.
+    """Return the quantizer that compresses one tensor by a technique for trees.
 
     A tensor of fewer distinct weights than clusters keeps them all; no warning says so.
 
     Args:
-        technique: from a tree and a `scope` to the tree with `Clustered` leaves, such as
+        technique: from a tree and a `scope` to the tree with compressed leaves, such as
             `functools.partial(kmeans, k=16)`.
     """
 
-    def quantizer(path: str, tensor: np.ndarray) -> Clustered:
+    def quantizer(path: str, tensor: np.ndarray) -> Any:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*fewer than the .* clusters")
             return technique({path: tensor}, scope=lambda path, leaf: True)[path]
