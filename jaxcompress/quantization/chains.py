@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.quantization.expressions import Expressions
+from jaxcompress.quantization.expressions import Expressions, wide
 from jaxcompress.trace.products import MOVES, Product, find_products
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 
@@ -77,7 +77,7 @@ class Affine(NamedTuple):
     b: np.ndarray
 
 
-def find_chains(values: Expressions, paths: Sequence[str]) -> list[Chain]:
+def find_chains(values: Expressions) -> list[Chain]:
     """Return the chains of a program, in order.
 
     Chains end at the first operation that is not affine, and where a value has a second reader.
@@ -86,7 +86,6 @@ def find_chains(values: Expressions, paths: Sequence[str]) -> list[Chain]:
 
     Args:
         values: of its parameters.
-        paths: of its parameters.
     """
     program = values.program
     reads = Counter(o for o in program.outputs if isinstance(o, int))
@@ -98,7 +97,7 @@ def find_chains(values: Expressions, paths: Sequence[str]) -> list[Chain]:
                 next_reader[operand] = number
     only = {value: number for value, number in next_reader.items() if reads[value] == 1}
     chains = []
-    for product in find_products(program, paths):
+    for product in find_products(program, values.named.paths):
         if (start := _start(values, product)) is not None:
             place, for_weight, for_result = start
             terms = _follow(values, only, product.equation.results[0], for_result)
@@ -115,48 +114,17 @@ def find_chains(values: Expressions, paths: Sequence[str]) -> list[Chain]:
 
 
 def affine(values: Expressions, terms: Sequence[Term], count: int) -> Affine:
-    """Return what terms do together."""
+    """Return what terms do together; NaN where leaves make one vary along other axes too."""
     a, b = np.ones(count), np.zeros(count)
     for term in terms:
         entries = _by_channel(values.value(term.operand), term, count)
-        assert entries is not None
+        entries = np.full(count, np.nan) if entries is None else entries
         if term.multiplies:
             factor = 1 / entries if term.inverse else entries
             a, b = a * factor, b * factor
         else:
             b = b - entries if term.inverse else b + entries
     return Affine(a, b)
-
-
-def entered(terms: Sequence[Term]) -> frozenset[int]:
-    """Return the equations of terms."""
-    return frozenset(term.equation for term in terms)
-
-
-def at_operand(values: Expressions, term: Term, entries: np.ndarray) -> np.ndarray:
-    """Return `[channels]` entries where the operand of a term has these channels."""
-    shape = values.program.shape(term.operand)
-    if not shape:
-        return entries[term.channels.flat[0]]
-    return entries[term.channels[tuple(slice(1) if n == 1 else slice(None) for n in shape)]]
-
-
-def scale_weight(values: Expressions, chain: Chain, factors: np.ndarray) -> bool:
-    """Multiply the weight of a chain by `[channels]` factors.
-
-    Returns:
-        Whether it can be: entries of the leaf that stand for several channels cannot.
-    """
-    leaf = np.asarray(values.leaves[chain.leaf]).astype(np.float64)
-    index = np.arange(leaf.size).reshape(leaf.shape)
-    for move in chain.product.weights[chain.place].moves or ():
-        index = MOVES[move.name](index, move.params)
-    wanted, spread = factors[chain.weight_channels], np.ones(leaf.size)
-    spread[index] = wanted
-    if not np.array_equal(spread[index], wanted):
-        return False
-    values.change(chain.leaf, leaf * spread.reshape(leaf.shape))
-    return True
 
 
 def _start(values: Expressions, product: Product) -> tuple[int, np.ndarray, np.ndarray] | None:
@@ -223,7 +191,7 @@ def _follow(
 def _by_channel(array: Any, term: Term, count: int) -> np.ndarray | None:
     """Return `[channels]` entries of what varies along channels alone; None of other arrays."""
     channels = term.channels
-    spread = np.broadcast_to(np.asarray(array).astype(np.float64), channels.shape)
+    spread = np.broadcast_to(wide(array), channels.shape)
     once = tuple(
         slice(None) if any(strides) else slice(1)  # what is repeated is looked at once
         for strides in zip(channels.strides, spread.strides, strict=True)

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.trace.products import MOVES
-from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
-from jaxcompress.trees import is_floating
+from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
+from jaxcompress.trees import NamedLeaves, PyTree, is_floating, is_traced, named_leaves
 
 _OUTPUT = -1
 """Stands for what a program returns where equations have numbers."""
@@ -20,15 +21,16 @@ def tolerance(dtype: Any) -> float:
 
 
 class Expressions:
-    """The values of a program that depend on no input, for leaves that may change.
+    """The values of a function that depend on no input, for leaves that may change.
 
     Attributes:
-        program: from `trace`.
-        leaves: its first inputs.
+        program: of the function.
+        named: its parameters as they were.
+        leaves: as they are.
     """
 
-    def __init__(self, program: Program, leaves: Sequence[Any]) -> None:
-        self.program, self.leaves = program, list(leaves)
+    def __init__(self, program: Program, named: NamedLeaves) -> None:
+        self.program, self.named, self.leaves = program, named, list(named.leaves)
         self._number = {value: k for k, value in enumerate(program.inputs[: len(self.leaves)])}
         self._makers: dict[int, Equation] = {}
         for equation in program.equations:
@@ -36,6 +38,34 @@ class Expressions:
                 self._makers.update(dict.fromkeys(equation.results, equation))
         self._readers = _readers(program, self._makers)
         self._values: dict[int, Any] = {}
+
+    @classmethod
+    def of(
+        cls, apply: Callable[..., PyTree], tree: PyTree, inputs: Sequence[PyTree]
+    ) -> "Expressions":
+        """Return the values of `apply(tree, *inputs)`.
+
+        Raises:
+            ValueError: as `trace`.
+            TypeError: as `trace`, and leaves that have no values.
+        """
+        named = named_leaves(tree)
+        for path, leaf in zip(named.paths, named.leaves, strict=True):
+            if isinstance(leaf, jax.ShapeDtypeStruct) or is_traced(leaf):
+                raise TypeError(
+                    f"{path}: must be an array with values, got {type(leaf).__name__}; call this "
+                    "outside of jit, on trained parameters."
+                )
+        return cls(trace(apply, tree, *inputs), named)
+
+    def tree(self) -> PyTree:
+        """Return the tree of the leaves, of which each is an array of JAX if it was one."""
+        return self.named.rebuild(
+            [
+                jnp.asarray(new) if isinstance(old, jax.Array) and new is not old else new
+                for new, old in zip(self.leaves, self.named.leaves, strict=True)
+            ]
+        )
 
     def known(self, operand: Operand) -> bool:
         """Return whether an operand depends on no input."""
@@ -85,7 +115,7 @@ class Expressions:
         Returns:
             Whether there is such a leaf; if not, all stay as they were.
         """
-        if np.array_equal(_wide(self.value(operand)), target):
+        if np.array_equal(wide(self.value(operand)), target):
             return True
         for leaf, path in sorted(self._paths(operand), key=lambda found: len(found[1])):
             if not (is_floating(self.leaves[leaf]) and self.readers(leaf) <= among):
@@ -94,7 +124,8 @@ class Expressions:
             if solution is None:
                 continue
             self.change(leaf, solution)
-            if _close(self.value(operand), target, self.leaves[leaf].dtype):
+            found = self.value(operand)
+            if close(found, target, found.dtype, self.leaves[leaf].dtype):
                 return True
             self.restore(before)
         return False
@@ -114,7 +145,7 @@ class Expressions:
 
     def _undo(self, path: Sequence[tuple[Equation, int]], target: np.ndarray) -> np.ndarray | None:
         for equation, place in path:
-            given = [_wide(self.value(operand)) for operand in equation.operands]
+            given = [wide(self.value(operand)) for operand in equation.operands]
             old = given[place]
             with np.errstate(all="ignore"):
                 if equation.name in MOVES:
@@ -164,10 +195,12 @@ def _readers(program: Program, makers: Mapping[int, Equation]) -> dict[int, froz
     return found
 
 
-def _wide(array: Any) -> np.ndarray:
+def wide(array: Any) -> np.ndarray:
+    """Return an array in float64."""
     return np.asarray(array).astype(np.float64)
 
 
-def _close(array: Any, target: np.ndarray, dtype: Any) -> bool:
-    within = max(tolerance(dtype), tolerance(array.dtype)) * np.abs(target).max(initial=0.0)
-    return bool(np.all(np.abs(_wide(array) - target) <= within))
+def close(array: Any, target: np.ndarray, *dtypes: Any) -> bool:
+    """Return whether an array is a target but for the rounding of some dtypes."""
+    within = max(map(tolerance, dtypes)) * np.abs(target).max(initial=0.0)
+    return bool(np.all(np.abs(wide(array) - target) <= within))

@@ -7,19 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.compiled import jit_for_inference
-from jaxcompress.quantization.chains import (
-    Chain,
-    affine,
-    at_operand,
-    entered,
-    find_chains,
+from jaxcompress.quantization.adjustments import (
+    clear_offsets,
     scale_weight,
+    set_factor,
+    set_offset,
 )
-from jaxcompress.quantization.expressions import Expressions, tolerance
-from jaxcompress.trace.program import trace
-from jaxcompress.trace.silence import relative_difference
-from jaxcompress.trees import NamedLeaves, PyTree, is_floating, is_traced, named_leaves
+from jaxcompress.quantization.chains import Chain, affine, find_chains
+from jaxcompress.quantization.expressions import Expressions
+from jaxcompress.quantization.sameness import Sameness
+from jaxcompress.trees import PyTree, is_floating
 
 
 class FoldedLayer(NamedTuple):
@@ -71,11 +68,10 @@ def fold_norms(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> P
 
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
     """
-    named = named_leaves(tree)
-    leaves, layers = _folded(apply, tree, inputs)
+    values, layers = _folded(apply, tree, inputs)
     if not any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(inputs)):
-        _check_same(apply, named, leaves, layers, inputs)
-    return like(named, leaves)
+        _check_same(apply, values, layers, inputs)
+    return values.tree()
 
 
 def folded_layers(
@@ -96,57 +92,13 @@ def folded_layers(
     return tuple(_folded(apply, tree, inputs)[1])
 
 
-def like(named: NamedLeaves, leaves: Sequence[Any]) -> PyTree:
-    """Return a tree of leaves of which each is an array of JAX if the old one was."""
-    return named.rebuild(
-        [
-            jnp.asarray(new) if isinstance(old, jax.Array) and new is not old else new
-            for new, old in zip(leaves, named.leaves, strict=True)
-        ]
-    )
-
-
-def readable(apply: Callable[..., PyTree], tree: PyTree, inputs: Sequence[PyTree]) -> Expressions:
-    """Return the values of a function's parameters.
-
-    Raises:
-        ValueError: as `trace`.
-        TypeError: as `trace`, and leaves that have no values.
-    """
-    named = named_leaves(tree)
-    for path, leaf in zip(named.paths, named.leaves, strict=True):
-        if isinstance(leaf, jax.ShapeDtypeStruct) or is_traced(leaf):
-            raise TypeError(
-                f"{path}: must be an array with values, got {type(leaf).__name__}; call this "
-                "outside of jit, on trained parameters."
-            )
-    return Expressions(trace(apply, tree, *inputs), named.leaves)
-
-
-def set_offset(values: Expressions, chain: Chain, wanted: np.ndarray) -> bool:
-    """Change one leaf so that the terms of a chain add `[channels]` offsets, if there is one."""
-    for number in reversed(range(len(chain.terms))):
-        term = chain.terms[number]
-        if term.multiplies:
-            continue
-        tail = affine(values, chain.terms[number + 1 :], chain.count).a
-        lacking = wanted - affine(values, chain.terms, chain.count).b
-        # Behind a factor of 0 no offset before it matters.
-        more = np.divide(lacking, tail, out=np.zeros_like(lacking), where=tail != 0)
-        step = at_operand(values, term, -more if term.inverse else more)
-        old = np.asarray(values.value(term.operand)).astype(np.float64)
-        if values.solve(term.operand, old + step, entered(chain.offsets)):
-            return True
-    return False
-
-
 def _folded(
     apply: Callable[..., PyTree], tree: PyTree, inputs: Sequence[PyTree]
-) -> tuple[list[Any], list[FoldedLayer]]:
-    """Return the leaves after folding, and what was folded."""
-    values, paths = readable(apply, tree, inputs), named_leaves(tree).paths
-    layers = []
-    for chain in find_chains(values, paths):
+) -> tuple[Expressions, list[FoldedLayer]]:
+    """Return the parameters after folding, and what was folded."""
+    values = Expressions.of(apply, tree, inputs)
+    paths, layers = values.named.paths, []
+    for chain in find_chains(values):
         before = list(values.leaves)
         if not _fold(values, chain):
             values.restore(before)
@@ -162,19 +114,22 @@ def _folded(
             if same[leaf] is not before[leaf] and leaf != chain.leaf
         ]
         layers.append(FoldedLayer(paths[chain.leaf], tuple(changed)))
-    return values.leaves, layers
+    return values, layers
 
 
 def _fold(values: Expressions, chain: Chain) -> bool:
     """Fold what is behind a product; if that fails some leaves may be changed."""
-    weight, old = values.leaves[chain.leaf], affine(values, chain.terms, chain.count)
-    if not is_floating(weight) or not np.isfinite(old).all() or _is_neutral(old.a, weight.dtype):
+    weight, (a, b) = values.leaves[chain.leaf], affine(values, chain.terms, chain.count)
+    if not (is_floating(weight) and np.isfinite(a).all() and np.isfinite(b).all()):
         return False
-    if not _set_factor(values, chain, old.a):
+    if _is_neutral(a, weight.dtype) or not set_factor(values, chain):
         return False
     left = affine(values, chain.terms, chain.count).a
-    factors = np.divide(old.a, left, out=np.zeros_like(left), where=left != 0)
-    return scale_weight(values, chain, factors) and _move_offset(values, chain, old.b)
+    factors = np.divide(a, left, out=np.zeros_like(a), where=left != 0)
+    if not scale_weight(values, chain, factors):
+        return False
+    clear_offsets(values, chain)
+    return set_offset(values, chain, b)
 
 
 def _is_neutral(a: np.ndarray, dtype: Any) -> bool:
@@ -182,59 +137,27 @@ def _is_neutral(a: np.ndarray, dtype: Any) -> bool:
     return bool(np.all((np.abs(a - 1) <= 8 * float(jnp.finfo(dtype).eps)) | (a == 0)))
 
 
-def _set_factor(values: Expressions, chain: Chain, a: np.ndarray) -> bool:
-    """Change one leaf so that the factors of a chain are 1, or stay 0."""
-    for term in reversed(chain.factors):
-        inverse = np.divide(1, a, out=np.ones_like(a), where=a != 0)
-        step = at_operand(values, term, 1 / inverse if term.inverse else inverse)
-        old = np.asarray(values.value(term.operand)).astype(np.float64)
-        if values.solve(term.operand, old * step, entered(chain.terms)):
-            return True
-    return False
-
-
-def _move_offset(values: Expressions, chain: Chain, b: np.ndarray) -> bool:
-    """Let the last leaf that is added hold the whole offset, and make the others 0."""
-    for term in chain.offsets:
-        shape = values.program.shape(term.operand)
-        values.solve(term.operand, np.zeros(shape), entered(chain.offsets))
-    if np.array_equal(affine(values, chain.terms, chain.count).b, b):
-        return True
-    if not set_offset(values, chain, b):
-        return False
-    new = affine(values, chain.terms, chain.count).b
-    within = tolerance(values.leaves[chain.leaf].dtype) * np.abs(b).max(initial=0.0)
-    return bool(np.all(np.abs(new - b) <= within))
-
-
 def _check_same(
     apply: Callable[..., PyTree],
-    named: NamedLeaves,
-    leaves: Sequence[Any],
+    values: Expressions,
     layers: Sequence[FoldedLayer],
     inputs: Sequence[PyTree],
 ) -> None:
     if not layers:
         return
-    compiled = jit_for_inference(apply)
-    wanted = jax.tree.leaves(compiled(named.rebuild(named.leaves), *inputs))
-    dtypes = [x.dtype for x in (*wanted, *leaves) if is_floating(x)]
-    within = max(map(tolerance, dtypes), default=0.0)
+    named, sameness = values.named, Sameness(apply, values.named, inputs)
 
     def difference(changed: Sequence[FoldedLayer]) -> float:
         """Return what folding some layers only changes."""
         paths = {path for layer in changed for path in (layer.weight, *layer.norm)}
-        mixed = [
-            new if path in paths else old
-            for path, new, old in zip(named.paths, leaves, named.leaves, strict=True)
-        ]
-        given = jax.tree.leaves(compiled(named.rebuild(mixed), *inputs))
-        return max(map(relative_difference, given, wanted), default=0.0)
+        both = zip(named.paths, values.leaves, named.leaves, strict=True)
+        return sameness.difference([new if path in paths else old for path, new, old in both])
 
-    if not (found := difference(layers)) <= within:
+    if not (found := difference(layers)) <= sameness.within:
         worst = max(layers, key=lambda layer: difference([layer]))
         raise ValueError(
-            f"{worst.weight}: results must stay the same within {within:.1e} when norms are "
-            f"folded, got {found:.1e} for {len(layers)} layers and {difference([worst]):.1e} for "
-            "this one, the most; fold in float64, or pass shapes and dtypes as inputs to skip this."
+            f"{worst.weight}: results must stay the same within {sameness.within:.1e} when norms "
+            f"are folded, got {found:.1e} for {len(layers)} layers and {difference([worst]):.1e} "
+            "for this one, the most; fold in float64, or pass shapes and dtypes as inputs to skip "
+            "this."
         )
