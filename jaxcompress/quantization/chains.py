@@ -1,0 +1,247 @@
+"""Chains behind products: elementwise operations with parameters that stay affine per channel."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.quantization.expressions import Expressions, wide
+from jaxcompress.trace.products import MOVES, Product, find_products
+from jaxcompress.trace.program import Constant, Equation, Operand, Program
+
+
+class Term(NamedTuple):
+    """What a value is multiplied with, or what is added to it.
+
+    Attributes:
+        multiplies: whether it is a factor.
+        inverse: whether it is a divisor, or is subtracted.
+        operand: computed from parameters alone.
+        channels: channel of each entry of the value, a view that broadcasts.
+        equation: its number.
+    """
+
+    multiplies: bool
+    inverse: bool
+    operand: Operand
+    channels: np.ndarray
+    equation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """A product `z` and the terms that make it `a * z + b`, with `a` and `b` by channel.
+
+    Attributes:
+        product: whose weight is a leaf that it alone reads.
+        place: of the weight.
+        weight_channels: channel of each entry of the weight.
+        count: of channels.
+        terms: in order.
+    """
+
+    product: Product
+    place: int
+    weight_channels: np.ndarray
+    count: int
+    terms: tuple[Term, ...]
+
+    @property
+    def factors(self) -> list[Term]:
+        """Terms that multiply."""
+        return [term for term in self.terms if term.multiplies]
+
+    @property
+    def offsets(self) -> list[Term]:
+        """Terms that are added."""
+        return [term for term in self.terms if not term.multiplies]
+
+    @property
+    def leaf(self) -> int:
+        """Number of the leaf that is the weight."""
+        return self.product.weights[self.place].leaf
+
+
+class Affine(NamedTuple):
+    """`a * z + b`.
+
+    Attributes:
+        a: `[channels]` factors.
+        b: `[channels]` offsets.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+
+
+def find_chains(values: Expressions) -> list[Chain]:
+    """Return the chains of a program, in order.
+
+    Chains end at the first operation that is not affine, and where a value has a second reader.
+    Products within loops and branches have none, and so have products of a weight that something
+    else reads too.
+
+    Args:
+        values: of its parameters.
+    """
+    program = values.program
+    reads = Counter(o for o in program.outputs if isinstance(o, int))
+    next_reader: dict[int, int] = {}
+    for number, equation in enumerate(program.equations):
+        for operand in equation.operands:
+            if isinstance(operand, int):
+                reads[operand] += 1
+                next_reader[operand] = number
+    only = {value: number for value, number in next_reader.items() if reads[value] == 1}
+    chains = []
+    for product in find_products(program, values.named.paths):
+        if (start := _start(values, product)) is not None:
+            place, for_weight, for_result = start
+            terms = _follow(values, only, product.equation.results[0], for_result)
+            chains.append(
+                Chain(
+                    product=product,
+                    place=place,
+                    weight_channels=for_weight,
+                    count=int(for_weight.max(initial=-1)) + 1,
+                    terms=tuple(terms),
+                )
+            )
+    return chains
+
+
+def affine(values: Expressions, terms: Sequence[Term], count: int) -> Affine:
+    """Return what terms do together; NaN where leaves make one vary along other axes too."""
+    a, b = np.ones(count), np.zeros(count)
+    for term in terms:
+        entries = _by_channel(values.value(term.operand), term, count)
+        entries = np.full(count, np.nan) if entries is None else entries
+        if term.multiplies:
+            factor = 1 / entries if term.inverse else entries
+            a, b = a * factor, b * factor
+        else:
+            b = b - entries if term.inverse else b + entries
+    return Affine(a, b)
+
+
+def _start(values: Expressions, product: Product) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """Return the place of the weight, and the channels of its entries and of the result's."""
+    if len(product.key) != 1 or len(product.weights) != 1 or len(product.activations) != 1:
+        return None
+    ((place, weight),) = product.weights.items()
+    if weight.moves is None or values.readers(weight.leaf) != {product.key[0]}:
+        return None
+    carried = CARRIED[product.equation.name](product.equation, place, values.program)
+    weight_shape = values.program.shape(product.equation.operands[place])
+    result_shape = values.program.shapes[product.equation.results[0]]
+    axes = sorted(carried)
+    channels = np.arange(int(np.prod([weight_shape[k] for k in axes], dtype=int)))
+    channels = channels.reshape([weight_shape[k] for k in axes])
+    return (
+        place,
+        _spread(channels, axes, weight_shape),
+        _spread(channels, [carried[k] for k in axes], result_shape),
+    )
+
+
+def _spread(array: np.ndarray, axes: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """Return a view of an array whose axes become those of a shape."""
+    order = np.argsort(axes)
+    sizes = [shape[k] if k in axes else 1 for k in range(len(shape))]
+    return np.broadcast_to(array.transpose(order).reshape(sizes), shape)
+
+
+def _follow(
+    values: Expressions, only: dict[int, int], value: int, channels: np.ndarray
+) -> list[Term]:
+    """Return the terms behind a value."""
+    terms, count = [], int(channels.max(initial=-1)) + 1
+    while value in only:
+        equation = values.program.equations[only[value]]
+        place = equation.operands.index(value)
+        shape = values.program.shapes[equation.results[0]]
+        if equation.name in MOVES and not equation.bodies and _stays_floating(equation):
+            channels = MOVES[equation.name](channels, equation.params)
+        elif (equation.name, place) in TERMS and all(
+            values.known(o) for k, o in enumerate(equation.operands) if k != place
+        ):
+            channels = np.broadcast_to(channels, shape)
+            found = [
+                Term(
+                    multiplies,
+                    inverse,
+                    Constant(-1.0) if negates else equation.operands[1 - place],
+                    channels,
+                    only[value],
+                )
+                for multiplies, inverse, negates in TERMS[equation.name, place]
+            ]
+            if any(_by_channel(values.value(t.operand), t, count) is None for t in found):
+                break
+            terms += found
+        else:
+            break
+        (value,) = equation.results
+    return terms
+
+
+def _by_channel(array: Any, term: Term, count: int) -> np.ndarray | None:
+    """Return `[channels]` entries of what varies along channels alone; None of other arrays."""
+    channels = term.channels
+    spread = np.broadcast_to(wide(array), channels.shape)
+    once = tuple(
+        slice(None) if any(strides) else slice(1)  # what is repeated is looked at once
+        for strides in zip(channels.strides, spread.strides, strict=True)
+    )
+    channels, spread = channels[once], spread[once]
+    entries = np.full(count, float(term.multiplies))
+    entries[channels] = spread
+    return entries if np.array_equal(entries[channels], spread) else None
+
+
+def _stays_floating(equation: Equation) -> bool:
+    dtype = equation.params.get("new_dtype")
+    return dtype is None or bool(jnp.issubdtype(dtype, jnp.floating))
+
+
+_FACTOR, _OFFSET = (True, False, False), (False, False, False)
+_DIVISOR, _LESS = (True, True, False), (False, True, False)
+_NEGATED = (True, False, True)
+
+TERMS: dict[tuple[str, int], tuple[tuple[bool, bool, bool], ...]] = {
+    ("add", 0): (_OFFSET,),
+    ("add", 1): (_OFFSET,),
+    ("sub", 0): (_LESS,),
+    ("sub", 1): (_NEGATED, _OFFSET),
+    ("mul", 0): (_FACTOR,),
+    ("mul", 1): (_FACTOR,),
+    ("div", 0): (_DIVISOR,),
+    ("neg", 0): (_NEGATED,),
+}
+"""Terms of affine primitives, by the place of `z`: what `Term` says, and whether it is just -1."""
+
+
+def _dot(equation: Equation, place: int, program: Program) -> dict[int, int]:
+    summed, batch = equation.params["dimension_numbers"]
+    free = [
+        [k for k in range(len(program.shape(operand))) if k not in (*summed[side], *batch[side])]
+        for side, operand in enumerate(equation.operands)
+    ]
+    first = len(batch[0]) + (len(free[0]) if place else 0)
+    return {
+        **{axis: k for k, axis in enumerate(batch[place])},
+        **{axis: first + k for k, axis in enumerate(free[place])},
+    }
+
+
+def _convolution(equation: Equation, place: int, program: Program) -> dict[int, int]:
+    del program
+    numbers = equation.params["dimension_numbers"]
+    return {numbers.rhs_spec[0]: numbers.out_spec[1]} if place == 1 else {}
+
+
+CARRIED = {"dot_general": _dot, "conv_general_dilated": _convolution}
+"""Of each product the axes of its weight that reach the result, and where they stand there."""

@@ -1,0 +1,163 @@
+"""Norms folded into the weights before them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.quantization.adjustments import (
+    clear_offsets,
+    scale_weight,
+    set_factor,
+    set_offset,
+)
+from jaxcompress.quantization.chains import Chain, affine, find_chains
+from jaxcompress.quantization.expressions import Expressions
+from jaxcompress.quantization.sameness import Sameness
+from jaxcompress.trees import PyTree, is_floating
+
+
+class FoldedLayer(NamedTuple):
+    """A product whose norm is folded.
+
+    Attributes:
+        weight: path of its weight.
+        norm: paths of the other leaves that folding changes, a bias before the norm included.
+    """
+
+    weight: str
+    norm: tuple[str, ...]
+
+
+def fold_norms(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyTree:
+    """Fold norms in evaluation mode into the weights before them; the function stays the same.
+
+    Behind a product `z` the operations with parameters alone make `y = a * z + b`, with `a` and `b`
+    by channel: for a norm `a = scale / sqrt(var + eps)` and `b = bias - a * mean`. Then
+    `weight' = a * weight`, and the norm is left with the factor 1 and the offset `b`: its scale is
+    divided by `a`, its mean and other offsets before the last are 0, the last one is `b`. Where it
+    has no scale the variance is changed, where it has no bias the mean. So the same tree comes
+    back, for the same code and the same files, and grids are estimated for weights as they act.
+
+    All this is found by tracing: any factor by channel counts, whatever it is called. Left alone
+    are norms that do not follow a product (after an activation or a sum), weights and norms that
+    are used twice, and products within loops and branches. Channels whose factor is 0 get the
+    weight 0. In bfloat16 the new weights are rounded as any are.
+
+    Args:
+        apply: `apply(tree, *inputs)` in evaluation mode.
+        tree: parameters and running statistics, any pytree of arrays.
+        *inputs: of the function; if they are arrays its results before and after are compared,
+            if they are shapes and dtypes they are not.
+
+    Returns:
+        A tree of the same structure, shapes and dtypes.
+
+    Raises:
+        ValueError: the results differ by more than rounding explains; a function that does not run
+            on these arrays.
+        TypeError: leaves without values, inputs or results that are no arrays.
+
+    Example:
+        >>> tree = {"w": np.ones((1, 2), "f"), "scale": np.array([2.0, 4.0], "f")}
+        >>> folded = fold_norms(lambda p, x: x @ p["w"] * p["scale"], tree, np.ones((1, 1), "f"))
+        >>> folded["w"].tolist(), folded["scale"].tolist()
+        ([[2.0, 4.0]], [1.0, 1.0])
+
+    Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
+    """
+    values, layers = _folded(apply, tree, inputs)
+    if not any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(inputs)):
+        _check_same(apply, values, layers, inputs)
+    return values.tree()
+
+
+def folded_layers(
+    apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree
+) -> tuple[FoldedLayer, ...]:
+    """Return which layers `fold_norms` folds, and which leaves it changes besides their weights.
+
+    Args:
+        apply: as in `fold_norms`.
+        tree: as in `fold_norms`; of a tree that is folded nothing is left to fold.
+        *inputs: as in `fold_norms`.
+
+    Example:
+        >>> tree = {"w": np.ones((1, 2), "f"), "scale": np.array([2.0, 4.0], "f")}
+        >>> folded_layers(lambda p, x: x @ p["w"] * p["scale"], tree, np.ones((1, 1), "f"))
+        (FoldedLayer(weight='w', norm=('scale',)),)
+    """
+    return tuple(_folded(apply, tree, inputs)[1])
+
+
+def _folded(
+    apply: Callable[..., PyTree], tree: PyTree, inputs: Sequence[PyTree]
+) -> tuple[Expressions, list[FoldedLayer]]:
+    """Return the parameters after folding, and what was folded."""
+    values = Expressions.of(apply, tree, inputs)
+    paths, layers = values.named.paths, []
+    for chain in find_chains(values):
+        before = list(values.leaves)
+        if not _fold(values, chain):
+            values.restore(before)
+            continue
+        same = [
+            old if new is old or np.array_equal(new, old) else new
+            for new, old in zip(values.leaves, before, strict=True)
+        ]
+        values.restore(same)
+        changed = [
+            path
+            for leaf, path in enumerate(paths)
+            if same[leaf] is not before[leaf] and leaf != chain.leaf
+        ]
+        layers.append(FoldedLayer(paths[chain.leaf], tuple(changed)))
+    return values, layers
+
+
+def _fold(values: Expressions, chain: Chain) -> bool:
+    """Fold what is behind a product; if that fails some leaves may be changed."""
+    weight, (a, b) = values.leaves[chain.leaf], affine(values, chain.terms, chain.count)
+    if not (is_floating(weight) and np.isfinite(a).all() and np.isfinite(b).all()):
+        return False
+    if _is_neutral(a, weight.dtype) or not set_factor(values, chain):
+        return False
+    left = affine(values, chain.terms, chain.count).a
+    factors = np.divide(a, left, out=np.zeros_like(a), where=left != 0)
+    if not scale_weight(values, chain, factors):
+        return False
+    clear_offsets(values, chain)
+    return set_offset(values, chain, b)
+
+
+def _is_neutral(a: np.ndarray, dtype: Any) -> bool:
+    """Return whether factors are 1 but for rounding, or 0."""
+    return bool(np.all((np.abs(a - 1) <= 8 * float(jnp.finfo(dtype).eps)) | (a == 0)))
+
+
+def _check_same(
+    apply: Callable[..., PyTree],
+    values: Expressions,
+    layers: Sequence[FoldedLayer],
+    inputs: Sequence[PyTree],
+) -> None:
+    if not layers:
+        return
+    named, sameness = values.named, Sameness(apply, values.named, inputs)
+
+    def difference(changed: Sequence[FoldedLayer]) -> float:
+        """Return what folding some layers only changes."""
+        paths = {path for layer in changed for path in (layer.weight, *layer.norm)}
+        both = zip(named.paths, values.leaves, named.leaves, strict=True)
+        return sameness.difference([new if path in paths else old for path, new, old in both])
+
+    if not (found := difference(layers)) <= sameness.within:
+        worst = max(layers, key=lambda layer: difference([layer]))
+        raise ValueError(
+            f"{worst.weight}: results must stay the same within {sameness.within:.1e} when norms "
+            f"are folded, got {found:.1e} for {len(layers)} layers and {difference([worst]):.1e} "
+            "for this one, the most; fold in float64, or pass shapes and dtypes as inputs to skip "
+            "this."
+        )
