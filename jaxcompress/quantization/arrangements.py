@@ -1,0 +1,89 @@
+"""Operands of products as matrices: what meets the weights of one output channel, side by side."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxcompress.trace.program import Equation
+
+
+class Arrangement(NamedTuple):
+    """How a kind of product is a product of matrices, for each of its groups.
+
+    Attributes:
+        weights: `weights(equation, place, array) -> [groups, n, channels]`, of the operand at that
+            place; its entries are moved only.
+        inputs: `inputs(equation, place, array, kernel) -> [groups, n, samples]` of the operand at
+            the place of the inputs; `kernel` is the shape of the other.
+        why_not: from the equation and the place of its weights to why there are no such matrices.
+    """
+
+    weights: Callable[[Equation, int, np.ndarray], np.ndarray]
+    inputs: Callable[[Equation, int, Any, tuple[int, ...]], Any]
+    why_not: Callable[[Equation, int], str | None]
+
+
+def _dot_weights(equation: Equation, place: int, array: Any) -> Any:
+    summed, batch = equation.params["dimension_numbers"]
+    first = (*batch[place], *summed[place])
+    free = [axis for axis in range(array.ndim) if axis not in first]
+    groups = np.prod([array.shape[axis] for axis in batch[place]], dtype=int)
+    n = np.prod([array.shape[axis] for axis in summed[place]], dtype=int)
+    return array.transpose(*first, *free).reshape(groups, n, -1)
+
+
+def _convolution_weights(equation: Equation, place: int, array: np.ndarray) -> np.ndarray:
+    del place
+    moved = array.transpose(equation.params["dimension_numbers"].rhs_spec)
+    groups = equation.params["feature_group_count"]
+    return moved.reshape(groups, len(moved) // groups, -1).transpose(0, 2, 1)
+
+
+def _patches(equation: Equation, place: int, array: Any, kernel: tuple[int, ...]) -> Any:
+    del place
+    params = equation.params
+    numbers = params["dimension_numbers"]
+    images = jnp.transpose(array, numbers.lhs_spec)
+    edges = [(0, 0, 0), (0, 0, 0)] + [
+        (low, high, dilation - 1)
+        for (low, high), dilation in zip(params["padding"], params["lhs_dilation"], strict=True)
+    ]
+    images = lax.pad(images, jnp.zeros((), images.dtype), edges)
+    windows = [kernel[axis] for axis in numbers.rhs_spec[2:]]
+    slices = [_strided(images, offset, windows, params) for offset in np.ndindex(*windows)]
+    patches = jnp.stack(slices, axis=2)
+    count, channels, window = patches.shape[:3]
+    groups = params["feature_group_count"]
+    split = patches.reshape(count, groups, channels // groups * window, -1)
+    return jnp.moveaxis(split, 0, 2).reshape(groups, split.shape[2], -1)
+
+
+def _strided(images: Any, offset: Sequence[int], windows: Sequence[int], params: Any) -> Any:
+    """Return what one entry of the kernel meets, for each place of the window."""
+    start, limit = [0, 0], list(images.shape[:2])
+    for axis, (place, window) in enumerate(zip(offset, windows, strict=True)):
+        dilation = params["rhs_dilation"][axis]
+        start.append(place * dilation)
+        limit.append(images.shape[axis + 2] - (window - 1 - place) * dilation)
+    return lax.slice(images, start, limit, (1, 1, *params["window_strides"]))
+
+
+def _why_no_patches(equation: Equation, place: int) -> str | None:
+    if place != 1:
+        return "it is the image of a convolution, not its kernel"
+    if equation.params["batch_group_count"] != 1:
+        return "its convolution has groups of the batch"
+    return None
+
+
+ARRANGEMENTS: dict[str, Arrangement] = {
+    "dot_general": Arrangement(
+        _dot_weights,
+        lambda equation, place, array, kernel: _dot_weights(equation, place, array),
+        lambda equation, place: None,
+    ),
+    "conv_general_dilated": Arrangement(_convolution_weights, _patches, _why_no_patches),
+}

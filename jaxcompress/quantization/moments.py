@@ -1,0 +1,238 @@
+"""Second moments of what meets the weights: all that the error of a layer's output depends on."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxcompress.checks import check_finite
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.leaves import dense
+from jaxcompress.quantization.arrangements import ARRANGEMENTS
+from jaxcompress.trace.products import MOVES, Product, Weight, find_products
+from jaxcompress.trace.program import Equation, Program, bind, trace
+from jaxcompress.trace.run import Key, Outcome, run
+from jaxcompress.trees import NamedLeaves, PyTree, kernels, named_leaves
+
+MOST_ENTRIES = 4096**2
+"""Entries that the moments of a layer may have: 64 MB of float32 on the device, 128 MB beside."""
+
+
+class Layer(NamedTuple):
+    """Weights that meet the same inputs, and the moments of these.
+
+    Where `x` is what meets the weights of a channel and `d` is an error of these weights, that of
+    the channel's output has the sum of squares `d^T gram d` over the data.
+
+    Attributes:
+        entries: `[groups, n, channels]` numbers of the weights in their flat (C order) leaf. There
+            are more groups than one in grouped convolutions, batched products and stacked layers.
+        gram: `[groups, n, n]` sum of `x x^T`.
+    """
+
+    entries: np.ndarray
+    gram: np.ndarray
+
+
+class Moments(NamedTuple):
+    """Second moments of what meets the weights of a network.
+
+    Attributes:
+        layers: by path of the weights; most have one.
+        left_out: why there are none, by path.
+    """
+
+    layers: dict[str, list[Layer]]
+    left_out: dict[str, str]
+
+
+def input_moments(
+    apply: Callable[..., PyTree], params: PyTree, batches: Iterable[PyTree]
+) -> Moments:
+    """Return the second moments of what meets the weights of each output channel, `sum(x x^T)`.
+
+    For a dense layer `x` is its input; for a convolution a patch of it, of the size of the kernel.
+    They are summed over all samples and places in one pass. Memory does not depend on the number
+    of batches: 8 bytes for each entry of the `[n, n]` matrices, so 2.7 MB for a 3x3 kernel of 64
+    channels (n = 576) and 79 MB for a dense layer of 3136 inputs; besides, a convolution takes
+    patches of the size of the kernel for all places of one batch. Matrices of more than 4096^2
+    entries together (of all groups, and all turns of a scan) are left out. So are weights in
+    `while` loops and branches, and those that are computed with before they meet inputs.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        params: any pytree of arrays; compressed leaves are made dense.
+        batches: of training data, each an input or a tuple of inputs; some hundred samples suit
+            convolutions, dense layers need several for each of their inputs.
+
+    Raises:
+        TypeError: inputs or results that are no arrays.
+        ValueError: no batches, a function that cannot be traced, NaN or infinity.
+
+    Example:
+        >>> apply = lambda params, x: x @ params["kernel"]
+        >>> batches = [np.array([[1.0, 2.0]]), np.array([[3.0, 0.0]])]
+        >>> (layer,) = input_moments(apply, {"kernel": np.ones((2, 3))}, batches).layers["kernel"]
+        >>> layer.gram.tolist()
+        [[[10.0, 2.0], [2.0, 4.0]]]
+    """
+    params = dense(params)
+    named = named_leaves(params)
+    plans: list[_Plan] = []  # one for each shape of batches: made while it is compiled
+
+    def step(params: PyTree, *inputs: PyTree) -> dict[str, Any]:
+        plans.append(_plan(trace(apply, params, *inputs), named))
+        return _grams(plans[-1], jax.tree.leaves((params, inputs)))
+
+    compiled, sums = jit_for_inference(step), {}
+    for batch in batches:
+        inputs = batch if isinstance(batch, tuple) else (batch,)
+        for name, gram in jax.device_get(compiled(params, *inputs)).items():
+            check_finite(f"{name}: moments of its inputs", gram)
+            sums.setdefault(name, np.zeros(gram.shape))
+            sums[name] += gram
+    if not plans:
+        raise ValueError(
+            "batches: must hold at least one batch, got none; some hundred samples do."
+        )
+    return _gathered(plans[-1], sums, named)
+
+
+class _Seen(NamedTuple):
+    """A product whose inputs are looked at.
+
+    Attributes:
+        product: the product.
+        place: of its weights.
+        loops: the scans it stands in, the outermost first.
+    """
+
+    product: Product
+    place: int
+    loops: list[Equation]
+
+    @property
+    def weight(self) -> Weight:
+        """What is known of its weights."""
+        return self.product.weights[self.place]
+
+    def own(self) -> list[bool]:
+        """Return for each loop whether it has other weights at every turn."""
+        moves = self.weight.moves or ()
+        return [any(move is loop for move in moves) for loop in self.loops]
+
+    def entries(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the `entries` of the layer, all turns among its groups."""
+        loops = [loop for loop, own in zip(self.loops, self.own(), strict=True) if own]
+        arrange = ARRANGEMENTS[self.product.equation.name].weights
+        groups = []
+        for turns in np.ndindex(*(loop.params["length"] for loop in loops)):
+            array = np.arange(np.prod(shape, dtype=int), dtype=np.int32).reshape(shape)
+            left = list(turns)
+            for move in self.weight.moves or ():
+                array = array[left.pop(0)] if move.name == "scan" else _moved(array, move)
+            groups.append(arrange(self.product.equation, self.place, array))
+        return np.concatenate(groups)
+
+    def gram(self, operands: list[Any]) -> Any:
+        """Return the moments of one run of the product."""
+        arrange = ARRANGEMENTS[self.product.equation.name].inputs
+        x = operands[1 - self.place].astype(jnp.float32)
+        rows = arrange(self.product.equation, 1 - self.place, x, operands[self.place].shape)
+        return jnp.einsum("gns,gks->gnk", rows, rows, precision=lax.Precision.HIGHEST)
+
+
+class _Plan(NamedTuple):
+    program: Program
+    seen: dict[Key, _Seen]
+    left_out: dict[str, str]
+
+
+def _plan(program: Program, named: NamedLeaves) -> _Plan:
+    seen, left_out = {}, {}
+    for product in find_products(program, named.paths):
+        for place, weight in product.weights.items():
+            candidate = _Seen(product, place, _loops(program, product.key))
+            why = _why_not(candidate, named.leaves[weight.leaf].shape)
+            if why:
+                left_out[named.paths[weight.leaf]] = why
+            else:
+                seen[product.key] = candidate
+    return _Plan(program, seen, left_out)
+
+
+def _loops(program: Program, key: Key) -> list[Equation]:
+    loops = []
+    for number, which in zip(key[:-1:2], key[1::2], strict=True):
+        loops.append(program.equations[number])
+        program = loops[-1].bodies[which]
+    return loops
+
+
+def _why_not(seen: _Seen, shape: tuple[int, ...]) -> str | None:
+    if not seen.product.observable:
+        return "it stands in a while loop or a branch"
+    if seen.weight.moves is None:
+        return "something is computed with it before it meets inputs"
+    equation = seen.product.equation
+    why = ARRANGEMENTS[equation.name].why_not(equation, seen.place)
+    if why:
+        return why
+    entries = seen.entries(shape)
+    if np.bincount(entries.ravel(), minlength=1).max() > 1:
+        return "its entries are repeated before they meet inputs"
+    others = [
+        loop.params["length"] for loop, own in zip(seen.loops, seen.own(), strict=True) if not own
+    ]
+    size = int(np.prod(others, dtype=int)) * entries.shape[0] * entries.shape[1] ** 2
+    if size > MOST_ENTRIES:
+        return f"its moments would have {size:,} entries, more than {MOST_ENTRIES:,}"
+    return None
+
+
+def _grams(plan: _Plan, inputs: list[Any]) -> dict[str, Any]:
+    def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
+        if key not in plan.seen:
+            return None
+        return Outcome(bind(equation, operands), plan.seen[key].gram(operands))
+
+    found = {}
+    for key, gram in run(plan.program, inputs, visit)[1].items():
+        seen = plan.seen[key]
+        same = tuple(axis for axis, own in enumerate(seen.own()) if not own)
+        found[seen.product.name] = gram.sum(axis=same)
+    return found
+
+
+def _gathered(plan: _Plan, sums: dict[str, np.ndarray], named: NamedLeaves) -> Moments:
+    """Return the moments by path: those of products that share their weights added up."""
+    layers: dict[str, list[Layer]] = {}
+    left_out = dict(plan.left_out)
+    for seen in plan.seen.values():
+        path, leaf = named.paths[seen.weight.leaf], named.leaves[seen.weight.leaf]
+        gram, entries = sums[seen.product.name], seen.entries(leaf.shape)
+        layer = Layer(entries, gram.reshape(-1, *gram.shape[-2:]))
+        layers[path] = _added(layers.get(path, []), layer)
+    for path, mine in list(layers.items()):
+        used = np.concatenate([layer.entries.ravel() for layer in mine])
+        if np.bincount(used).max() > 1:
+            left_out[path] = "it meets inputs in more than one arrangement"
+            del layers[path]
+    for path, leaf in zip(named.paths, named.leaves, strict=True):
+        if kernels(path, leaf) and path not in layers:
+            left_out.setdefault(path, "it is no operand of a product with inputs")
+    return Moments(layers, {path: why for path, why in left_out.items() if path not in layers})
+
+
+def _added(layers: list[Layer], new: Layer) -> list[Layer]:
+    for index, old in enumerate(layers):
+        if np.array_equal(old.entries, new.entries):
+            return [*layers[:index], Layer(old.entries, old.gram + new.gram), *layers[index + 1 :]]
+    return [*layers, new]
+
+
+def _moved(array: np.ndarray, move: Equation) -> np.ndarray:
+    return MOVES[move.name](array, move.params)

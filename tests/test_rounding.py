@@ -1,0 +1,152 @@
+"""Rounding for the output of a layer: never worse than each weight for itself, often far better."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxcompress.leaves import dense
+from jaxcompress.quantization import rounding
+from jaxcompress.quantization.granularity import per_block, per_channel
+from jaxcompress.quantization.moments import Layer, Moments
+from jaxcompress.quantization.rounding import fit_rounding
+from jaxcompress.quantization.weights import quantize
+
+
+def moments_of(x, channels):
+    """Return what `input_moments` gives for `x @ w`."""
+    n = x.shape[1]
+    entries = np.arange(n * channels).reshape(1, n, channels)
+    return Moments({"w": [Layer(entries, (x.T @ x)[None].astype(np.float64))]}, {})
+
+
+def losses(tree, w, x):
+    """Return the sums of squared errors of the outputs, by channel."""
+    rounded = dense(jax.tree.map(np.asarray, tree))["w"].astype(np.float64)
+    return ((x @ (rounded - w)) ** 2).sum(axis=0)
+
+
+def correlated(n, channels, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(400, max(n // 8, 1))) @ rng.normal(size=(max(n // 8, 1), n))
+    x += 0.1 * rng.normal(size=x.shape)
+    return x, rng.normal(size=(n, channels)).astype(np.float32)
+
+
+@st.composite
+def problems(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, channels = draw(st.integers(1, 9)), draw(st.integers(1, 4))
+    x = rng.normal(size=(draw(st.integers(1, 12)), n)) @ rng.normal(size=(n, n))
+    x *= rng.random(n) < 0.8  # some inputs never occur
+    w = (rng.normal(size=(n, channels)) * (rng.random((n, channels)) < 0.8)).astype(np.float32)
+    scale = np.float32(10.0 ** draw(st.integers(-15, 15)))
+    symmetric = draw(st.booleans())
+    bits = draw(st.integers(1 if symmetric else 2, 8))
+    granularity = draw(st.sampled_from([per_channel(), per_channel(0), per_block(3)]))
+    options = {"bits": bits, "symmetric": symmetric, "granularity": granularity}
+    return x * 10.0 ** draw(st.integers(-8, 8)), w * scale, options
+
+
+@settings(deadline=None, max_examples=60)
+@given(problems())
+def test_no_channel_is_worse_than_with_the_rounding_given(problem):
+    x, w, options = problem
+    given_ = quantize({"w": w}, **options)
+    found = fit_rounding(given_, {"w": w}, moments_of(x, w.shape[1]))
+    before, after = given_["w"], found["w"]
+    bound = losses(given_, w, x) * (1 + 1e-6) + 1e-12 * ((np.abs(x) @ np.abs(w)) ** 2).sum(axis=0)
+    assert (losses(found, w, x) <= bound).all()
+    np.testing.assert_array_equal(after.scale, before.scale)
+    assert after.values.dtype == np.int8 and after.bits == before.bits
+    half = 1 << (after.bits - 1)
+    lowest = -half if not options["symmetric"] else -max(half - 1, 1)
+    assert after.values.min() >= lowest and after.values.max() <= max(half - 1, 1)
+    assert not jax.tree.map(np.asarray, after).dense()[w == 0].any()
+    if after.bits == 1:
+        assert np.asarray(after.values)[w != 0].all()
+
+
+@pytest.mark.parametrize(("bits", "at_most"), [(4, 0.12), (3, 0.12), (2, 0.2), (1, 0.5)])
+def test_correlated_inputs_leave_a_fraction_of_the_error(bits, at_most):
+    x, w = correlated(200, 8)  # more rows than a block
+    given_ = quantize({"w": w}, bits=bits)
+    found = fit_rounding(given_, {"w": w}, moments_of(x, 8))
+    assert losses(found, w, x).sum() < at_most * losses(given_, w, x).sum()
+
+
+def test_blocks_only_order_the_computation(monkeypatch):
+    x, w = correlated(40, 5)
+    given_, moments = quantize({"w": w}, bits=3), moments_of(x, 5)
+    whole = fit_rounding(given_, {"w": w}, moments)["w"].values
+    monkeypatch.setattr(rounding, "_BLOCK", 7)
+    np.testing.assert_array_equal(fit_rounding(given_, {"w": w}, moments)["w"].values, whole)
+
+
+def test_no_other_integer_of_one_weight_is_better():
+    x, w = correlated(12, 3)
+    x = np.concatenate([x, 0.3 * np.sqrt(np.mean(x**2) * len(x)) * np.eye(12)])
+    given_ = quantize({"w": w}, bits=4)
+    leaf = fit_rounding(given_, {"w": w}, moments_of(x, 3))["w"]
+    values, scale = np.asarray(leaf.values, int), np.asarray(leaf.scale)
+    damped = x.T @ x
+    damped += 0.01 * np.trace(damped) / 12 * np.eye(12)
+
+    def loss(values):
+        errors = scale * values - w
+        return np.einsum("nc,nm,mc->c", errors, damped, errors)
+
+    best = loss(values)
+    for row in range(12):
+        for step in (-1, 1):
+            other = values.copy()
+            other[row] = np.clip(other[row] + step, -7, 7)
+            assert (loss(other) >= best * (1 - 1e-5)).all()
+
+
+def test_inputs_that_have_nothing_to_do_with_each_other_leave_the_nearest_integers():
+    _, w = correlated(6, 4)
+    given_ = quantize({"w": w}, bits=4)
+    found = fit_rounding(given_, {"w": w}, moments_of(np.diag([1.0, 2, 3, 4, 5, 0]), 4))
+    np.testing.assert_array_equal(found["w"].values, given_["w"].values)
+
+
+def test_groups_are_fitted_each_for_itself_and_other_leaves_stay():
+    x, w = correlated(16, 4)
+    gram = (x.T @ x)[None]
+    entries = np.arange(64).reshape(1, 16, 4)
+    grouped = Layer(np.concatenate([entries, entries + 64]), np.concatenate([gram, 2 * gram]))
+    params = {"w": np.concatenate([w, w]), "other": w, "bias": w[0]}
+    given_ = quantize(params, bits=3, granularity=per_block(16))
+    found = fit_rounding(given_, params, Moments({"w": [grouped]}, {}))
+    values = np.asarray(found["w"].values)
+    np.testing.assert_array_equal(values[:16], values[16:])
+    assert (values != np.asarray(given_["w"].values)).any()
+    assert found["other"] is given_["other"] and found["bias"] is given_["bias"]
+
+
+def test_dtypes_and_kinds_of_arrays_stay():
+    x, w = correlated(16, 4)
+    narrow = {"w": jnp.asarray(w, jnp.bfloat16)}
+    found = fit_rounding(quantize(narrow, bits=4), narrow, moments_of(x, 4))["w"]
+    assert found.dtype == jnp.bfloat16 and found.dense().dtype == jnp.bfloat16
+    wide = {"w": w.astype(np.float64)}
+    found = fit_rounding(quantize(wide, bits=4), wide, moments_of(x, 4))["w"]
+    assert isinstance(found.values, np.ndarray) and found.dense().dtype == np.float64
+
+
+def test_refusals():
+    x, w = correlated(4, 2)
+    moments, given_ = moments_of(x, 2), quantize({"w": w}, bits=4)
+    with pytest.raises(ValueError, match="w: params must have the shape of quantized"):
+        fit_rounding(given_, {"w": w[:3]}, moments)
+    with pytest.raises(ValueError, match="w: must be finite, got 1 NaN"):
+        fit_rounding(given_, {"w": np.where(w == w[0, 0], np.nan, w)}, moments)
+    with pytest.raises(
+        ValueError, match="moments: must be of weights that are quantized, got .* w"
+    ):
+        fit_rounding({"w": w}, {"w": w}, moments)
+    with pytest.raises(ValueError, match="w: moments must be those of its layer, got .* 14 .* 8"):
+        fit_rounding(given_, {"w": w}, moments_of(np.ones((1, 7)), 2))
