@@ -1,0 +1,148 @@
+"""Grids that are learned: rounding with straight-through gradients, for numbers and for grids."""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.leaves import spread
+from jaxcompress.quantization.grids import Grid, Steps, from_integers, to_integers
+from jaxcompress.trees import Array
+
+
+class Learned(NamedTuple):
+    """How a grid lies on the numbers, as an optimizer may move it.
+
+    The scale is `2^floor(e) * (1 + e - floor(e))`: `2^e` at whole numbers and a straight line in
+    between. It is above 0 wherever an optimizer takes `e`, a step of 0.001 changes it by about
+    0.1 %, however small it is, and no rounding error of a logarithm makes it another number under
+    `jit` than outside.
+
+    Attributes:
+        exponent: float32, of the scale.
+        below: float32, the share of the range below 0.0, in [0, 1]: the zero point as a fraction
+            of the integers; None if symmetric.
+    """
+
+    exponent: Any
+    below: Any = None
+
+
+def learn(steps: Steps, grid: Grid) -> Learned:
+    """Return what is learned, where it starts: at given steps."""
+    fraction, exponent = np.frexp(np.asarray(steps.scale, np.float64))
+    start = jnp.asarray(exponent - 2 + 2 * fraction, jnp.float32)
+    if steps.zero_point is None:
+        return Learned(start)
+    place = np.asarray(steps.zero_point, np.float32) - grid.lowest
+    return Learned(start, jnp.asarray(place / (grid.highest - grid.lowest), jnp.float32))
+
+
+def learned_steps(learned: Learned, grid: Grid, dtype: Any = jnp.float32) -> Steps:
+    """Return the steps as learned, with scales that numbers of a dtype can have.
+
+    Example:
+        >>> from jaxcompress.quantization.grids import make_grid
+        >>> grid = make_grid(8, symmetric=False)
+        >>> start = learn(Steps(np.float32(0.375), np.int8(-118)), grid)
+        >>> start.exponent.item(), [number.item() for number in learned_steps(start, grid)]
+        (-1.5, [0.375, -118])
+    """
+    limits = jnp.finfo(dtype)
+    # A factor of 2^9 is left for the integers, and what they are from the zero point.
+    exponent = jnp.clip(learned.exponent, limits.minexp, limits.maxexp - 9)
+    whole = jnp.floor(exponent)
+    power = jax.lax.bitcast_convert_type((whole.astype(jnp.int32) + 127) << 23, jnp.float32)
+    scale = (power * (1 + exponent - whole)).astype(dtype)
+    if learned.below is None:
+        return Steps(scale)
+    return Steps(scale, _zero_point(learned.below, grid))
+
+
+def rounded(values: Array, learned: Learned, grid: Grid) -> Array:
+    """Return `values` on their grid, differentiable by values and grid as if rounding were not.
+
+    With `r = value / scale` and the integer `k`, counted from the zero point, that `r` becomes:
+
+        d result / d value      = 1 inside of the range, 0 outside
+        d result / d scale      = k - r inside, k outside
+        d result / d zero point = 0 inside, -scale outside
+
+    of which the latter two are divided by `sqrt(n * q)` for `n` numbers with the same scale and
+    `q` integers above 0 (all but one if affine), so that grids learn as fast as weights do. The
+    ends belong to the range: zeros behind a ReLU do. NaN stay NaN, that divergence shows.
+
+    Args:
+        values: numbers.
+        learned: their grid; one, or one for each block of entries as `Quantized` explains it.
+        grid: the integers.
+
+    Source: Esser et al. 2020 (LSQ), arXiv:1902.08153, equations 3 and 5; the zero point, Bhalgat
+    et al. 2020 (LSQ+), arXiv:2004.09576.
+    """
+    if not values.size:
+        return values
+    scale = learned_steps(learned, grid, values.dtype).scale
+    share = values.size / scale.size
+    levels = grid.highest if grid.symmetric else grid.highest - grid.lowest
+    scale = spread(scale, values.shape) if scale.ndim else scale
+    return _straight(values, scale, learned.below, grid, 1 / math.sqrt(share * levels))
+
+
+def integers(values: Array, steps: Steps, grid: Grid) -> Array:
+    """Return what numbers are rounded to, found in single precision at least."""
+    wide = jnp.promote_types(values.dtype, jnp.float32)
+    return to_integers(values.astype(wide), steps._replace(scale=steps.scale.astype(wide)), grid)
+
+
+def _zero_point(below: Array, grid: Grid) -> Array:
+    share = jnp.clip(below, 0, 1)
+    return jnp.round(grid.lowest + share * (grid.highest - grid.lowest)).astype(jnp.int8)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _straight(values: Array, scale: Array, below: Any, grid: Grid, factor: float) -> Array:
+    del factor
+    steps = Steps(scale, None if below is None else _zero_point(below, grid))
+    on_grid = from_integers(integers(values, steps, grid), steps)
+    return jnp.where(jnp.isnan(values), values, on_grid)
+
+
+def _forward(
+    values: Array, scale: Array, below: Any, grid: Grid, factor: float
+) -> tuple[Array, tuple[Array, Array, Any]]:
+    return _straight(values, scale, below, grid, factor), (values, scale, below)
+
+
+def _backward(
+    grid: Grid, factor: float, operands: tuple[Array, Array, Any], slope: Array
+) -> tuple[Array, Array, Any]:
+    values, scale, below = operands
+    zero_point = None if below is None else _zero_point(below, grid)
+    zero = 0 if zero_point is None else zero_point.astype(jnp.float32)
+    ratio = values.astype(jnp.float32) / scale.astype(jnp.float32)
+    steps = integers(values, Steps(scale, zero_point), grid).astype(jnp.float32) - zero
+    inside = (ratio >= grid.lowest - zero) & (ratio <= grid.highest - zero)
+    wide = slope.astype(jnp.float32)
+    to_scale = factor * _sum_to(wide * jnp.where(inside, steps - ratio, steps), scale.shape)
+    to_values = jnp.where(inside, slope, 0)
+    if below is None:
+        return to_values, to_scale.astype(scale.dtype), None
+    clipped = _sum_to(jnp.where(inside, 0, wide * scale.astype(jnp.float32)), below.shape)
+    to_below = -factor * (grid.highest - grid.lowest) * clipped
+    # At an end of [0, 1] nothing leads out, or it would take as long to come back.
+    leads_out = ((below <= 0) & (to_below > 0)) | ((below >= 1) & (to_below < 0))
+    return to_values, to_scale.astype(scale.dtype), jnp.where(leads_out, 0, to_below)
+
+
+_straight.defvjp(_forward, _backward)
+
+
+def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
+    """Return the sum over what was broadcast from `shape`."""
+    padded = (1,) * (array.ndim - len(shape)) + shape
+    axes = tuple(axis for axis, size in enumerate(padded) if size != array.shape[axis])
+    return array.sum(axes, keepdims=True).reshape(shape)

@@ -1,0 +1,250 @@
+"""Quantization-aware training: functions whose products see rounded numbers, and learn with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxcompress.leaves import Quantized, spread
+from jaxcompress.quantization.calibration import Ranges
+from jaxcompress.quantization.granularity import Granularity, per_channel
+from jaxcompress.quantization.grids import Grid, Steps, make_grid
+from jaxcompress.quantization.learned import Learned, integers, learn, learned_steps, rounded
+from jaxcompress.quantization.ranges import Estimator, min_max, mse_optimal
+from jaxcompress.quantization.simulation import channel_axes
+from jaxcompress.quantization.weights import quantize
+from jaxcompress.trace.products import Product, find_products, keeps_derivatives
+from jaxcompress.trace.program import Equation, Program, bind, trace
+from jaxcompress.trace.run import Key, Outcome, run
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+
+Trainable = dict[str, Any]
+"""`{"params": ..., "steps": {"activations": {name: Learned}, "weights": {path: Learned}}}`."""
+
+_FEWEST_FOR_MIN_MAX = 5
+
+
+def quantization_aware(
+    apply: Callable[..., PyTree],
+    ranges: Ranges | None,
+    *,
+    bits: int = 8,
+    weight_bits: int | None = None,
+    granularity: Granularity | None = None,
+    estimate: Estimator | None = None,
+    scope: Scope = kernels,
+) -> "QuantizationAware":
+    """Round what enters the products of a function, and train through the rounding.
+
+    Weights lie on symmetric grids, activations on affine ones with 0.0 on the grid. The gradient
+    passes straight through the rounding of what lies in the range of its grid and ends where it is
+    clipped; scales and zero points have gradients of their own and are trained with the weights,
+    by any optimizer, whose state may be checkpointed and sharded as ever. The result of `apply`
+    may be any pytree, that of a function in training mode too: what enters is named by its weight,
+    so that ranges taken in inference mode fit.
+
+    Zeros stay zeros: `hold_mask({"params": mask})` in the chain of `"params"` keeps a network
+    pruned. Equal weights with one scale stay equal: with `granularity=per_tensor`,
+    `share_centroids(inner, {"params": shared})` keeps a network shared.
+
+    Args:
+        apply: any function `apply(params, *inputs)` of JAX.
+        ranges: from `calibrate`; None leaves activations as they are.
+        bits: of activations, 2 to 8.
+        weight_bits: of weights, 1 to 8; default: `bits`.
+        granularity: which weights share a scale; by default all entries that are summed to one
+            number, a channel of the outputs, and in loops those of one turn.
+        estimate: where grids start; by default `min_max` for 5 bits and more, `mse_optimal` for
+            fewer.
+        scope: which weights are rounded, among those that enter products as they are or moved.
+
+    Returns:
+        The function with what makes, uses and stores the tree that is trained.
+
+    Raises:
+        ValueError: bits outside of the table; of `init`, an empty scope, ranges of another
+            function.
+        TypeError: bits that are no integers; of `init`, what `trace` and `quantize` refuse.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, optax
+        >>> aware = quantization_aware(lambda params, x: x @ params["w"], None, bits=2)
+        >>> x = np.eye(2, dtype="f")
+        >>> trainable = aware.init({"w": jnp.array([[1.0, 1.0], [0.25, -1.0]])}, x)
+        >>> tx = optax.partition(
+        ...     {"params": optax.adamw(0.1), "steps": optax.adam(0.1)},
+        ...     {"params": "params", "steps": "steps"},
+        ... )
+        >>> state = tx.init(trainable)
+        >>> gradient = jax.grad(lambda t: jnp.sum((aware.apply(t, x) - 0.8) ** 2))(trainable)
+        >>> updates, state = tx.update(gradient, state, trainable)
+        >>> leaf = aware.quantize(optax.apply_updates(trainable, updates))["w"]
+        >>> leaf.values.tolist(), [round(float(scale), 3) for scale in leaf.scale[0]]
+        ([[1, 1], [0, -1]], [0.95, 1.0])
+
+    Source: Esser et al. 2020 (LSQ), arXiv:1902.08153; Bhalgat et al. 2020 (LSQ+),
+    arXiv:2004.09576; Jacob et al. 2018, arXiv:1712.05877.
+    """
+    return QuantizationAware(
+        function=apply,
+        ranges=ranges,
+        grid=None if ranges is None else make_grid(bits, symmetric=False),
+        weight_grid=make_grid(bits if weight_bits is None else weight_bits),
+        granularity=granularity,
+        estimate=estimate,
+        scope=scope,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QuantizationAware:
+    """A function with simulated integers in its products; `quantization_aware` makes it.
+
+    Attributes:
+        function: `function(params, *inputs)`.
+        ranges: of what enters its products; None leaves that as it is.
+        grid: of what enters; None without ranges.
+        weight_grid: of weights.
+        granularity: which weights share a scale; None for those of a channel.
+        estimate: where grids start; None chooses by the bits.
+        scope: which weights are rounded.
+    """
+
+    function: Callable[..., PyTree]
+    ranges: Ranges | None
+    grid: Grid | None
+    weight_grid: Grid
+    granularity: Granularity | None
+    estimate: Estimator | None
+    scope: Scope
+
+    def init(self, params: PyTree, *inputs: PyTree) -> Trainable:
+        """Return what is trained: params, and grids where `calibrate` and `quantize` lay them.
+
+        Args:
+            params: any pytree of concrete arrays.
+            *inputs: of the function; only shapes count.
+        """
+        _, products = _trace(self.function, params, inputs)
+        channels = self._channels(params, inputs)
+        start = quantize(
+            params,
+            self.weight_grid.bits,
+            granularity=self.granularity or per_channel(channels),
+            estimate=self.estimate,
+            scope=lambda path, leaf: path in channels,
+        )
+        named = named_leaves(start, is_leaf=_is_quantized)
+        weights = {
+            path: learn(Steps(leaf.scale), self.weight_grid)
+            for path, leaf in zip(named.paths, named.leaves, strict=True)
+            if _is_quantized(leaf)
+        }
+        activations = {}
+        if self.ranges is not None and self.grid is not None:
+            _check_names(self.ranges, products)
+            by_bits = min_max if self.grid.bits >= _FEWEST_FOR_MIN_MAX else mse_optimal
+            laid = self.ranges.steps(self.grid, self.estimate or by_bits)
+            activations = {name: learn(steps, self.grid) for name, steps in laid.items()}
+        return {"params": params, "steps": {"activations": activations, "weights": weights}}
+
+    def apply(self, trainable: Trainable, *inputs: PyTree) -> PyTree:
+        """Return what the function returns, with all that has a grid rounded; differentiable."""
+        params = _map_weights(trainable, lambda leaf, grid: rounded(leaf, grid, self.weight_grid))
+        program, products = _trace(self.function, params, inputs)
+        entering = {product.key: product for product in products}
+        learned = trainable["steps"]["activations"]
+
+        def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
+            if key not in entering or self.grid is None:
+                return None
+            for place in entering[key].activations:
+                name = entering[key].operand_name(place)
+                if name in learned:
+                    operands[place] = rounded(operands[place], learned[name], self.grid)
+            return Outcome(bind(equation, operands))
+
+        results, _ = run(program, jax.tree.leaves((params, *inputs)), visit)
+        return jax.tree.unflatten(program.structure, results)
+
+    def quantize(self, trainable: Trainable) -> PyTree:
+        """Return the params with `Quantized` leaves, the weights that `apply` computes with."""
+
+        def convert(leaf: Any, learned: Learned) -> Quantized:
+            grid = self.weight_grid
+            steps = learned_steps(learned, grid, leaf.dtype)
+            values = integers(leaf, Steps(spread(steps.scale, leaf.shape)), grid)
+            return Quantized(values=values, scale=steps.scale, bits=grid.bits)
+
+        return _map_weights(trainable, convert)
+
+    def activation_steps(self, trainable: Trainable) -> dict[str, Steps]:
+        """Return the grids of what enters each product, as learned."""
+        grid, learned = self.grid, trainable["steps"]["activations"]
+        if grid is None:
+            return {}
+        return {name: learned_steps(steps, grid) for name, steps in learned.items()}
+
+    def left_float(self, params: PyTree, *inputs: PyTree) -> dict[str, str]:
+        """Return what enters a product and is not rounded, by name, and why."""
+        _, products = _trace(self.function, params, inputs)
+        chosen = self._channels(params, inputs)
+        paths = named_leaves(params).paths
+        weights = {
+            f"weight of {product.name}": "it is computed" if w.moves is None else "out of the scope"
+            for product in products
+            for w in product.weights.values()
+            if paths[w.leaf] not in chosen
+        }
+        known = {} if self.ranges is None else self.ranges
+        reasons = {} if self.ranges is None else self.ranges.left_float
+        return weights | {
+            name: reasons.get(name, "it has no range")
+            for name in _operand_names(products)
+            if name not in known
+        }
+
+    def _channels(self, params: PyTree, inputs: tuple[PyTree, ...]) -> dict[str, tuple[int, ...]]:
+        """Return the axes of the channels of each weight in the scope."""
+        axes, named = channel_axes(self.function, params, *inputs), named_leaves(params)
+        picked = in_scope(named, lambda path, leaf: path in axes and self.scope(path, leaf))
+        return {path: axes[path] for path, pick in zip(named.paths, picked, strict=True) if pick}
+
+
+def _is_quantized(leaf: Any) -> bool:
+    return isinstance(leaf, Quantized)
+
+
+def _trace(
+    apply: Callable[..., PyTree], params: PyTree, inputs: tuple[PyTree, ...]
+) -> tuple[Program, list[Product]]:
+    # Functions with derivatives of their own keep them.
+    program = trace(apply, params, *inputs, keep=keeps_derivatives)
+    return program, find_products(program, named_leaves(params).paths)
+
+
+def _map_weights(trainable: Trainable, function: Callable[[Any, Learned], Any]) -> PyTree:
+    """Return the params with the weights that have grids replaced."""
+    named, learned = named_leaves(trainable["params"]), trainable["steps"]["weights"]
+    return named.rebuild(
+        [
+            function(leaf, learned[path]) if path in learned else leaf
+            for path, leaf in zip(named.paths, named.leaves, strict=True)
+        ]
+    )
+
+
+def _operand_names(products: list[Product]) -> list[str]:
+    return [p.operand_name(place) for p in products for place in p.activations]
+
+
+def _check_names(ranges: Ranges, products: list[Product]) -> None:
+    known = _operand_names(products)
+    for name in ranges:
+        if name not in known:
+            raise ValueError(
+                f"{name}: ranges must be of what enters the products of apply, "
+                f"{', '.join(known[:5])}{', ...' if len(known) > 5 else ''}, got another name; "
+                "calibrate this function, with the same tree of params."
+            )
