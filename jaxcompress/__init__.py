@@ -15,7 +15,16 @@ from jaxcompress.cluster import (
 from jaxcompress.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
-from jaxcompress.leaves import Clustered, Sparse, dense, sparse, update_codebooks
+from jaxcompress.leaves import (
+    Clustered,
+    Half,
+    Quantized,
+    Sparse,
+    dense,
+    half,
+    sparse,
+    update_codebooks,
+)
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
 from jaxcompress.oneshot import compress
 from jaxcompress.optim import add_penalty, current_mask, gradual_pruning, hold_mask, share_centroids
@@ -59,6 +68,16 @@ from jaxcompress.prune import (
     unnormalized,
     within_groups,
 )
+from jaxcompress.quantization.calibration import Ranges, calibrate
+from jaxcompress.quantization.equalization import equalize
+from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
+from jaxcompress.quantization.moments import input_moments
+from jaxcompress.quantization.norms import fold_norms, folded_layers
+from jaxcompress.quantization.ranges import min_max, mse_optimal, percentile
+from jaxcompress.quantization.rounding import fit_rounding
+from jaxcompress.quantization.simulation import channel_axes, fake_quantized
+from jaxcompress.quantization.training import quantization_aware
+from jaxcompress.quantization.weights import quantize
 from jaxcompress.schedules import cubic_sparsity
 from jaxcompress.trees import everything, kernels, matching
 
@@ -69,18 +88,23 @@ __all__ = [
     "Clustered",
     "Flops",
     "FrozenAxis",
+    "Half",
     "Latency",
+    "Quantized",
+    "Ranges",
     "Slice",
     "Sparse",
     "UnitGroup",
     "UnitGroups",
-    "activation_score",
     "across_groups",
+    "activation_score",
     "add_penalty",
     "apply_mask",
     "by_flops",
     "by_parameters",
     "by_units",
+    "calibrate",
+    "channel_axes",
     "check_shrink",
     "choose_units",
     "compress",
@@ -92,15 +116,22 @@ __all__ = [
     "divide_by_mean",
     "entropy_bound_bytes",
     "entropy_constrained",
+    "equalize",
     "erk_sparsities",
     "everything",
+    "fake_quantized",
+    "fit_rounding",
     "flops",
+    "fold_norms",
+    "folded_layers",
     "geometric_median_score",
     "global_mask",
-    "group_lasso",
     "gradual_pruning",
+    "group_lasso",
+    "half",
     "high_rate_weight",
     "hold_mask",
+    "input_moments",
     "inspect",
     "jit_for_inference",
     "kernels",
@@ -117,10 +148,18 @@ __all__ = [
     "matching",
     "mean_magnitude",
     "measure_sparsity",
+    "min_max",
+    "mse_optimal",
     "nm_mask",
     "nonzero_share",
     "norm_scale_score",
     "peak_bytes",
+    "per_block",
+    "per_channel",
+    "per_tensor",
+    "percentile",
+    "quantization_aware",
+    "quantize",
     "random_mask",
     "random_score",
     "random_unit_score",
