@@ -34,8 +34,8 @@ def save(
 
     Args:
         path: file to write.
-        tree: `Clustered` and `Sparse` leaves are packed, all others stored exactly. Containers
-            other than dicts, lists and tuples come back as dicts of their fields.
+        tree: compressed leaves are packed, all others stored exactly. Containers other than dicts,
+            lists and tuples come back as dicts of their fields.
         layout: `packed` is small and quick; `entropy` smaller, and needs constriction (the extra
             `entropy`) for writing and reading; `csr` is read by ten lines of numpy and scipy.
         metadata: anything that JSON can hold, for `inspect`; as in JSON, keys become strings and

@@ -9,13 +9,14 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, is_compressed
+from jaxcompress.leaves import COMPRESSED, is_compressed
 from jaxcompress.trees import named_leaves
 from pipelines.folder import write_json
 from pipelines.nested import nested
@@ -107,29 +108,33 @@ _MARK = "#"
 """Begins the names of the parts of a leaf."""
 
 
-def _parts(leaf: Any) -> dict[str, Any]:
-    """Return what a compressed leaf consists of, as arrays."""
-    parts = {name: part for name, part in vars(leaf).items() if part is not None}
-    if isinstance(leaf, Half):
-        parts["dtype"] = np.empty(0, leaf.dtype)
-    return parts
+_KINDS = {frozenset(f.name for f in fields(kind)) - {"zero_point"}: kind for kind in COMPRESSED}
+"""Compressed leaves by the names of their parts, but for the one that may be missing."""
 
-
-_LEAVES: dict[frozenset[str], Callable[[dict[str, Any]], Any]] = {
-    frozenset({"codes", "codebook"}): lambda parts: Clustered(**parts),
-    frozenset({"values", "dtype"}): lambda parts: Half(**parts | {"dtype": parts["dtype"].dtype}),
-    frozenset({"values", "indices", "shape"}): lambda parts: Sparse(
-        **parts | {"shape": tuple(np.asarray(parts["shape"]).tolist())}
-    ),
-    **dict.fromkeys(
-        (
-            frozenset({"values", "scale", "bits"}),
-            frozenset({"values", "scale", "bits", "zero_point"}),
-        ),
-        lambda parts: Quantized(**parts | {"bits": int(parts["bits"])}),
-    ),
+_AS_ARRAYS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "bits": (np.asarray, int),
+    "dtype": (lambda dtype: np.empty(0, dtype), lambda array: array.dtype),
+    "shape": (np.asarray, lambda array: tuple(np.asarray(array).tolist())),
 }
-"""By the names of its parts, how a leaf is made of them."""
+"""How parts that are no arrays are made such, and back."""
+
+
+def _parts(leaf: Any) -> dict[str, np.ndarray]:
+    """Return what a compressed leaf consists of, as arrays."""
+    return {
+        name: np.asarray(_AS_ARRAYS[name][0](part) if name in _AS_ARRAYS else part)
+        for name, part in vars(leaf).items()
+        if part is not None
+    }
+
+
+def _made_of(parts: dict[str, Any]) -> Any:
+    """Return the compressed leaf of these parts."""
+    given = {
+        name: _AS_ARRAYS[name][1](part) if name in _AS_ARRAYS else part
+        for name, part in parts.items()
+    }
+    return _KINDS[frozenset(parts) - {"zero_point"}](**given)
 
 
 def _flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -138,8 +143,7 @@ def _flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     named = named_leaves(arrays, is_leaf=is_compressed)
     for name, leaf in zip(named.paths, named.leaves, strict=True):
         if is_compressed(leaf):
-            for part, array in _parts(leaf).items():
-                flat[f"{name}/{_MARK}{part}"] = np.asarray(array)
+            flat |= {f"{name}/{_MARK}{part}": array for part, array in _parts(leaf).items()}
         else:
             flat[name] = np.asarray(leaf)
     return flat
@@ -153,6 +157,5 @@ def _with_leaves(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if node and all(key.startswith(_MARK) for key in node):
-        parts = {key.removeprefix(_MARK): part for key, part in node.items()}
-        return _LEAVES[frozenset(parts)](parts)
+        return _made_of({key.removeprefix(_MARK): part for key, part in node.items()})
     return {key: _with_leaves(child) for key, child in node.items()}

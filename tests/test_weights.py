@@ -238,7 +238,12 @@ BAD = {
     "integers": (
         lambda: quantized([[1]], dtype=np.int32, scope=lambda path, leaf: True),
         TypeError,
-        "k: leaves in the scope must be of floating-point numbers, got int32",
+        "k: leaves in the scope must be of floating-point numbers .* got int32",
+    ),
+    "8 bits": (
+        lambda: quantized([[1]], dtype=ml_dtypes.float8_e5m2),
+        TypeError,
+        "k: .* of 16 bits or more, got float8_e5m2",
     ),
     "tracers": (
         lambda: jax.eval_shape(quantize, {"k": jnp.ones((2, 2))}),

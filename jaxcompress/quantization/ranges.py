@@ -4,6 +4,7 @@ A wide range clips nothing and has coarse steps, a narrow one the other way roun
 on every grid, so that they never count.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -92,15 +93,7 @@ def percentile(share: float) -> Estimator:
     if fraction > 1:
         raise ValueError(f"share: must be at most 1, got {share}; pass a fraction, 0.999 say.")
 
-    def estimate(samples: Samples, grid: Grid) -> Range:
-        if grid.symmetric:
-            high = _quantile(np.abs(samples.values), samples, fraction)
-            return Range(-high, high)
-        low = -_quantile(-samples.values, samples, (1 + fraction) / 2)
-        high = _quantile(samples.values, samples, (1 + fraction) / 2)
-        return Range(np.minimum(low, 0), np.maximum(high, 0))
-
-    return estimate
+    return functools.partial(_in_parts, functools.partial(_inside, fraction))
 
 
 def mse_optimal(samples: Samples, grid: Grid) -> Range:
@@ -121,17 +114,7 @@ def mse_optimal(samples: Samples, grid: Grid) -> Range:
     Source: Rastegari et al. 2016 (XNOR-Net), arXiv:1603.05279, for one bit; Li et al. 2016
     (ternary weight networks), arXiv:1605.04711, for two.
     """
-    whole = min_max(samples, grid)
-    low, high = np.empty_like(whole.low), np.empty_like(whole.high)
-    rows, n = samples.values.shape
-    step = max(_BLOCK // max(n, 1), 1)
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
-        counts = None if samples.counts is None else samples.counts[part]
-        few = Samples(np.ascontiguousarray(samples.values[part]), counts)
-        search = _fitted if grid.symmetric else _adjusted
-        low[part], high[part] = search(few, Range(whole.low[part], whole.high[part]), grid)
-    return Range(low, high)
+    return _in_parts(_fitted if grid.symmetric else _adjusted, samples, grid)
 
 
 def entropy(samples: Samples, grid: Grid) -> Range:
@@ -150,6 +133,35 @@ def entropy(samples: Samples, grid: Grid) -> Range:
 
     Source: Migacz 2017, 8-bit inference with TensorRT, GPU Technology Conference.
     """
+    return _in_parts(_least_divergent, samples, grid)
+
+
+def _in_parts(search: Estimator, samples: Samples, grid: Grid) -> Range:
+    """Return what `search` finds for a few rows at a time, so that it takes little memory."""
+    whole = min_max(samples, grid)
+    low, high = np.empty_like(whole.low), np.empty_like(whole.high)
+    step = max(_BLOCK // max(samples.values.shape[1], 1), 1)
+    for start in range(0, len(low), step):
+        part = slice(start, start + step)
+        counts = None if samples.counts is None else samples.counts[part]
+        values = np.ascontiguousarray(samples.values[part])
+        few = Samples(values, counts, whole.low[part], whole.high[part])
+        low[part], high[part] = search(few, grid)
+    return Range(low, high)
+
+
+def _inside(share: float, samples: Samples, grid: Grid) -> Range:
+    """Return the range that a share of the numbers lies in."""
+    if grid.symmetric:
+        high = _quantile(np.abs(samples.values), samples, share)
+        return Range(-high, high)
+    low = -_quantile(-samples.values, samples, (1 + share) / 2)
+    high = _quantile(samples.values, samples, (1 + share) / 2)
+    return Range(np.minimum(low, 0), np.maximum(high, 0))
+
+
+def _least_divergent(samples: Samples, grid: Grid) -> Range:
+    """Return the range with the least divergence of histograms."""
     whole = min_max(samples, grid)
     most = np.maximum(-whole.low, whole.high)
     one_sided = not grid.symmetric and not whole.low.any()
@@ -192,9 +204,11 @@ def _errors(samples: Samples, ranges: list[Range], grid: Grid) -> np.ndarray:
     dtype = samples.values.dtype
     errors = np.zeros((len(ranges), len(samples.values)))
     all_steps = [steps_for(r.low[:, None], r.high[:, None], grid) for r in ranges]
+    # Numbers so small that their scale is none in this dtype are rounded to zero.
+    scales = [np.maximum(steps.scale, np.finfo(dtype).tiny).astype(dtype) for steps in all_steps]
+    all_steps = [s._replace(scale=scale) for s, scale in zip(all_steps, scales, strict=True)]
     for values, counts in _blocks(samples):
         for index, steps in enumerate(all_steps):
-            steps = steps._replace(scale=np.asarray(steps.scale, dtype))
             squares = np.square(values - on_grid(values, steps, grid))
             if counts is not None:
                 squares = squares * counts
@@ -210,8 +224,9 @@ def _best(samples: Samples, ranges: list[Range], grid: Grid) -> Range:
     )
 
 
-def _fitted(samples: Samples, whole: Range, grid: Grid) -> Range:
+def _fitted(samples: Samples, grid: Grid) -> Range:
     """Return the best symmetric range."""
+    whole = min_max(samples, grid)
     widest = np.maximum(-whole.low, whole.high)
     found = _best(samples, [Range(-f * widest, f * widest) for f in _SHRINK], grid)
     for _ in range(_FITS):
@@ -233,8 +248,9 @@ def _least_squares(samples: Samples, found: Range, grid: Grid) -> np.ndarray:
     return products / np.maximum(squares, 1e-300)
 
 
-def _adjusted(samples: Samples, whole: Range, grid: Grid) -> Range:
+def _adjusted(samples: Samples, grid: Grid) -> Range:
     """Return the best affine range."""
+    whole = min_max(samples, grid)
     limits = [f * np.maximum(-whole.low, whole.high) for f in _SHRINK]
     clipped = [Range(np.maximum(whole.low, -t), np.minimum(whole.high, t)) for t in limits]
     found = _best(samples, clipped, grid)
@@ -247,12 +263,14 @@ def _adjusted(samples: Samples, whole: Range, grid: Grid) -> Range:
 def _histograms(samples: Samples, most: np.ndarray) -> np.ndarray:
     """Return how many magnitudes lie in each of the bins from 0 to `most`, but for exact zeros."""
     unit = np.where(most > 0, most, 1.0)[:, None]
-    places = np.minimum((np.abs(samples.values) / unit * _BINS).astype(np.int64), _BINS - 1)
-    kept = samples.values != 0
-    weights = kept.astype(np.float64) if samples.counts is None else kept * samples.counts
-    places += _BINS * np.arange(len(places))[:, None]
-    flat = np.bincount(places.ravel(), weights.ravel(), minlength=_BINS * len(places))
-    return flat.reshape(-1, _BINS)
+    result = np.zeros((len(most), _BINS))
+    for values, counts in _blocks(samples):
+        places = np.minimum((np.abs(values) / unit * _BINS).astype(np.int64), _BINS - 1)
+        places += _BINS * np.arange(len(most))[:, None]
+        weights = (values != 0) * (1.0 if counts is None else counts)
+        found = np.bincount(places.ravel(), weights.ravel(), minlength=result.size)
+        result += found.reshape(result.shape)
+    return result
 
 
 def _divergence(counts: np.ndarray, bins: int, levels: int) -> np.ndarray:

@@ -155,10 +155,10 @@ def _leaf(values: Any, steps: Steps, grid: Grid) -> Quantized:
 def _floats(path: str, leaf: Any) -> np.ndarray:
     """Return the numbers, in single precision at least."""
     tensor = np.asarray(leaf)
-    if not is_floating(tensor):
+    if not is_floating(tensor) or tensor.dtype.itemsize < 2:
         raise TypeError(
-            f"{path}: leaves in the scope must be of floating-point numbers, got {tensor.dtype}; "
-            "leave it out of the scope."
+            f"{path}: leaves in the scope must be of floating-point numbers of 16 bits or more, "
+            f"got {tensor.dtype}; leave it out of the scope."
         )
     check_finite(path, tensor)
     return tensor if tensor.dtype.itemsize >= 4 else tensor.astype(np.float32)
