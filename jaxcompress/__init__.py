@@ -73,7 +73,7 @@ from jaxcompress.quantization.equalization import equalize
 from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
 from jaxcompress.quantization.moments import input_moments
 from jaxcompress.quantization.norms import fold_norms, folded_layers
-from jaxcompress.quantization.ranges import min_max, mse_optimal, percentile
+from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.simulation import channel_axes, fake_quantized
 from jaxcompress.quantization.training import quantization_aware
@@ -135,6 +135,7 @@ __all__ = [
     "inspect",
     "jit_for_inference",
     "kernels",
+    "kl_optimal",
     "kmeans",
     "l1_score",
     "l2_score",

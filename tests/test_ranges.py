@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from jaxcompress.quantization.grids import make_grid, on_grid, steps_for
 from jaxcompress.quantization.ranges import (
     Samples,
-    entropy,
+    kl_optimal,
     min_max,
     mse_optimal,
     percentile,
@@ -19,7 +19,7 @@ ESTIMATORS = {
     "min_max": min_max,
     "percentile": percentile(0.9),
     "mse_optimal": mse_optimal,
-    "entropy": entropy,
+    "kl": kl_optimal,
 }
 INT8, INT4, TERNARY, BINARY = (make_grid(bits) for bits in (8, 4, 2, 1))
 AFFINE = make_grid(4, symmetric=False)
@@ -117,17 +117,17 @@ def test_many_rows_are_searched_one_by_one():
 def test_entropy_keeps_the_bulk_and_clips_what_is_rare():
     bulk = np.abs(np.random.default_rng(0).standard_normal(50_000))
     row = np.append(bulk, [60.0, 80.0])[None]
-    low, high = entropy(Samples(row), INT8)
+    low, high = kl_optimal(Samples(row), INT8)
     assert 2.5 < high[0] < 10 and low[0] == 0
     # A histogram of the same numbers says the same.
     counts, edges = np.histogram(row, 4096)
     binned = Samples(((edges[1:] + edges[:-1]) / 2)[None], counts[None], high=row.max(axis=1))
-    assert entropy(binned, INT8).high[0] == pytest.approx(high[0], rel=0.05)
+    assert kl_optimal(binned, INT8).high[0] == pytest.approx(high[0], rel=0.05)
 
 
 def test_entropy_of_what_the_grid_can_tell_apart_keeps_all():
     row = np.arange(1, 128, dtype=np.float64)[None]
-    assert entropy(Samples(row), INT8).high[0] == 127
+    assert kl_optimal(Samples(row), INT8).high[0] == 127
 
 
 @pytest.mark.parametrize("bits, symmetric", [(8, True), (1, True), (2, False)])

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 import jaxcompress as jc
 from jaxcompress.leaves import Half, Quantized, half
 from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
-from jaxcompress.quantization.ranges import Range, entropy, min_max, mse_optimal, percentile
+from jaxcompress.quantization.ranges import Range, kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.quantization.weights import quantize
 
 
@@ -202,7 +202,7 @@ def test_rounding_twice_changes_nothing(kernel, bits, granularity, estimate):
     assert (once[kernel == 0] == 0).all()
 
 
-@pytest.mark.parametrize("estimate", [min_max, percentile(0.99), mse_optimal, entropy])
+@pytest.mark.parametrize("estimate", [min_max, percentile(0.99), mse_optimal, kl_optimal])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_more_bits_are_nearer(estimate, symmetric):
     kernel = np.random.default_rng(0).standard_normal((200, 3)).astype(np.float32)

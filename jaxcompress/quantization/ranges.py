@@ -117,7 +117,7 @@ def mse_optimal(samples: Samples, grid: Grid) -> Range:
     return _in_parts(_fitted if grid.symmetric else _adjusted, samples, grid)
 
 
-def entropy(samples: Samples, grid: Grid) -> Range:
+def kl_optimal(samples: Samples, grid: Grid) -> Range:
     """Search the clipping that keeps most of the information, by divergence of histograms.
 
     Magnitudes make a histogram of 2048 bins. For each of up to 128 thresholds, P is the histogram
@@ -128,7 +128,7 @@ def entropy(samples: Samples, grid: Grid) -> Range:
     Example:
         >>> from jaxcompress.quantization.grids import make_grid
         >>> values = np.append(np.linspace(0.01, 1, 10_000), 100.0)[None]
-        >>> bool(entropy(Samples(values), make_grid(8)).high[0] < 10)
+        >>> bool(kl_optimal(Samples(values), make_grid(8)).high[0] < 10)
         True
 
     Source: Migacz 2017, 8-bit inference with TensorRT, GPU Technology Conference.
