@@ -1,6 +1,5 @@
 """Products of activations with integer weights, of which few are made floating point at a time."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -60,13 +59,13 @@ def _scaled(leaf: Quantized, summed: int) -> bool:
 
 def _product(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Array:
     """Return `x @ integers`, which are `[in, out]` or, if `side` is 1, `[out, in]`."""
-    most, few = FEW[side]
-    if len(x) <= most:
+    if len(x) <= FEW[side]:
+        few = (_by_entries, _by_dots)[side]
         return few(x.astype(jnp.promote_types(x.dtype, jnp.float32)), jnp.asarray(integers))
     return _by_outputs(x, integers, side, precision)
 
 
-def _by_inputs(x: jax.Array, integers: jax.Array) -> jax.Array:
+def _by_entries(x: jax.Array, integers: jax.Array) -> jax.Array:
     """Return `x @ integers`, a few inputs at a time, whose products are summed entry by entry."""
     inputs, outputs = integers.shape
     rest = inputs % INPUTS
@@ -85,9 +84,17 @@ def _by_inputs(x: jax.Array, integers: jax.Array) -> jax.Array:
     return lax.fori_loop(0, inputs // INPUTS, turn, first) if inputs >= INPUTS else first
 
 
-def _by_samples(x: jax.Array, integers: jax.Array) -> jax.Array:
-    """Return `x @ integers.T`, a sample at a time: XLA converts inside a sum along rows."""
-    return lax.map(lambda sample: sample @ integers.astype(x.dtype).T, x)
+def _by_dots(x: jax.Array, integers: jax.Array) -> jax.Array:
+    """Return `x @ integers.T` of one sample: XLA converts inside sums along rows."""
+    inputs = x.shape[1]
+    size = max(k for k in range(1, min(ROW, inputs) + 1) if inputs % k == 0)
+
+    def turn(number: Any, result: jax.Array) -> jax.Array:
+        part = lax.dynamic_slice_in_dim(x, number * size, size, 1)
+        rows = lax.dynamic_slice_in_dim(integers, number * size, size, 1)
+        return result + part @ rows.astype(x.dtype).T
+
+    return lax.fori_loop(0, inputs // size, turn, jnp.zeros((1, len(integers)), x.dtype))
 
 
 def _by_outputs(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Array:
@@ -115,10 +122,10 @@ def _by_outputs(x: jax.Array, integers: Array, side: int, precision: Any) -> jax
 INPUTS, OUTPUTS = 16, 128
 """Summed, or computed, at a time. With 8 or 64 inputs, 64 or 512 outputs it takes longer."""
 
-# Measured with 1024x4096 on one core: above these numbers of samples `_by_outputs` is faster. To
-# make all of the weight floating point at once is slower than that for every number up to 1024.
-FEW: tuple[tuple[int, Callable[[jax.Array, jax.Array], jax.Array]], ...] = (
-    (2, _by_inputs),
-    (8, _by_samples),
-)
-"""By the side of the inputs: up to how many samples there is a faster way, and it."""
+ROW = 2048
+"""Entries that are summed at a time along rows: of 4096 and more XLA makes a float copy."""
+
+# Measured with 1024x4096 on one core: beyond, `_by_outputs` is faster. To make all of the weight
+# floating point at once is slower than that for every number of samples up to 1024.
+FEW = (2, 1)
+"""Up to how many samples there is a faster way, by the axis of the inputs."""
