@@ -53,8 +53,8 @@ def fake_quantized(
     Example:
         >>> from jaxcompress.quantization.calibration import calibrate
         >>> apply = lambda params, x: x @ params["kernel"]
-        >>> params = {"kernel": np.array([[1.0], [0.3]], "f")}
-        >>> x = np.array([[3.0, 0.4]], "f")
+        >>> params = {"kernel": jnp.array([[1.0], [0.3]])}
+        >>> x = jnp.array([[3.0, 0.4]])
         >>> ranges = calibrate(apply, params, [x])
         >>> sim = fake_quantized(apply, ranges, bits=2)
         >>> sim(params, x).tolist()  # [3, 0] times [1, 0]
@@ -212,8 +212,8 @@ def channel_axes(
 
     Example:
         >>> apply = lambda params, x: x @ params["kernel"] @ params["turned"].T
-        >>> params = {"kernel": np.ones((2, 3)), "turned": np.ones((4, 3))}
-        >>> channel_axes(apply, params, np.ones((1, 2)))
+        >>> params = {"kernel": jnp.ones((2, 3)), "turned": jnp.ones((4, 3))}
+        >>> channel_axes(apply, params, jnp.ones((1, 2)))
         {'kernel': (1,), 'turned': (0,)}
     """
     leaves, params = named_leaves(params, is_leaf=is_compressed), dense(params)

@@ -1,0 +1,131 @@
+"""Products of activations with integer weights, of which few are made floating point at a time."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcompress.leaves import Quantized
+from jaxcompress.trace.program import Equation
+from jaxcompress.trees import Array
+
+
+def weight_only(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
+    """Return `x @ (scale * integers)` as `scale * (x @ integers)`, with no float copy of these.
+
+    Args:
+        equation: a `dot_general`.
+        operands: one of them `Quantized`.
+        place: which.
+
+    Returns:
+        The result; None where the product is another one: with a zero point, with scales along the
+        axis that is summed over, with several such axes or with one in the middle, or with axes
+        that both operands share. None too where the device is no CPU: there nothing was measured.
+    """
+    leaf: Quantized = operands[place]
+    contracted, batch = equation.params["dimension_numbers"]
+    axis, *others = contracted[place]
+    if others or batch[0] or axis not in (0, len(leaf.shape) - 1) or not _scaled(leaf, axis):
+        return None
+    if jax.default_backend() != "cpu":
+        return None
+    free = tuple(size for k, size in enumerate(leaf.shape) if k != axis)
+    x = jnp.moveaxis(operands[1 - place], contracted[1 - place][0], -1)
+    inputs = x.shape[-1]
+    side = 0 if axis == 0 else 1
+    result = _product(
+        x.reshape(-1, inputs),
+        leaf.values.reshape((inputs, -1) if side == 0 else (-1, inputs)),
+        side,
+        equation.params["precision"],
+    )
+    ones = tuple(1 if k == axis else size for k, size in enumerate(leaf.shape))
+    result = result * jnp.broadcast_to(leaf.scale, ones).reshape(-1)
+    result = result.reshape(*x.shape[:-1], *free)
+    if place == 0:
+        rank = result.ndim
+        result = jnp.moveaxis(result, range(rank - len(free), rank), range(len(free)))
+    dtype = equation.params["preferred_element_type"] or x.dtype
+    return [result.astype(dtype)]
+
+
+def _scaled(leaf: Quantized, summed: int) -> bool:
+    """Return whether a leaf has a scale for the tensor or for each output channel, nothing else."""
+    whole = all(m in (1, n) for m, n in zip(leaf.scale.shape, leaf.shape, strict=True))
+    return leaf.zero_point is None and whole and leaf.scale.shape[summed] == 1
+
+
+def _product(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Array:
+    """Return `x @ integers`, which are `[in, out]` or, if `side` is 1, `[out, in]`."""
+    if len(x) <= FEW[side]:
+        few = (_by_entries, _by_dots)[side]
+        return few(x.astype(jnp.promote_types(x.dtype, jnp.float32)), jnp.asarray(integers))
+    return _by_outputs(x, integers, side, precision)
+
+
+def _by_entries(x: jax.Array, integers: jax.Array) -> jax.Array:
+    """Return `x @ integers`, a few inputs at a time, whose products are summed entry by entry."""
+    inputs, outputs = integers.shape
+    rest = inputs % INPUTS
+
+    def summed(result: jax.Array, part: jax.Array, rows: jax.Array) -> jax.Array:
+        for k in range(len(rows)):
+            result = result + part[:, k : k + 1] * rows[k].astype(x.dtype)
+        return result
+
+    def turn(number: Any, result: jax.Array) -> jax.Array:
+        start = rest + number * INPUTS
+        part = lax.dynamic_slice_in_dim(x, start, INPUTS, 1)
+        return summed(result, part, lax.dynamic_slice_in_dim(integers, start, INPUTS))
+
+    first = summed(jnp.zeros((len(x), outputs), x.dtype), x[:, :rest], integers[:rest])
+    return lax.fori_loop(0, inputs // INPUTS, turn, first) if inputs >= INPUTS else first
+
+
+def _by_dots(x: jax.Array, integers: jax.Array) -> jax.Array:
+    """Return `x @ integers.T` of one sample: XLA converts inside sums along rows."""
+    inputs = x.shape[1]
+    size = max(k for k in range(1, min(ROW, inputs) + 1) if inputs % k == 0)
+
+    def turn(number: Any, result: jax.Array) -> jax.Array:
+        part = lax.dynamic_slice_in_dim(x, number * size, size, 1)
+        rows = lax.dynamic_slice_in_dim(integers, number * size, size, 1)
+        return result + part @ rows.astype(x.dtype).T
+
+    return lax.fori_loop(0, inputs // size, turn, jnp.zeros((1, len(integers)), x.dtype))
+
+
+def _by_outputs(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Array:
+    """Return `x @ integers`, some outputs at a time, for which they are made floating point."""
+    outputs = integers.shape[1 - side]
+    size = min(OUTPUTS, outputs)
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+
+    def turn(number: Any, result: jax.Array) -> jax.Array:
+        start = jnp.minimum(number * size, outputs - size)  # the last overlaps the one before
+        block = lax.dynamic_slice_in_dim(integers, start, size, 1 - side)
+        block = lax.optimization_barrier(block.astype(x.dtype))  # else they are converted often
+        part = lax.dot_general(
+            x,
+            block,
+            (((1,), (side,)), ((), ())),
+            precision=precision,
+            preferred_element_type=dtype,
+        )
+        return lax.dynamic_update_slice_in_dim(result, part, start, 1)
+
+    return lax.fori_loop(0, -(-outputs // size), turn, jnp.zeros((len(x), outputs), dtype))
+
+
+INPUTS, OUTPUTS = 16, 128
+"""Summed, or computed, at a time. With 8 or 64 inputs, 64 or 512 outputs it takes longer."""
+
+ROW = 2048
+"""Entries that are summed at a time along rows: of 4096 and more XLA makes a float copy."""
+
+# Measured with 1024x4096 on one core: beyond, `_by_outputs` is faster. To make all of the weight
+# floating point at once is slower than that for every number of samples up to 1024.
+FEW = (2, 1)
+"""Up to how many samples there is a faster way, by the axis of the inputs."""
