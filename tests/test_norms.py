@@ -217,7 +217,8 @@ def test_a_norm_of_linen():
 
 
 def test_a_norm_of_equinox():
-    conv = eqx.nn.Conv2d(2, 3, 3, key=jax.random.key(0))
+    shapes = eqx.filter_eval_shape(lambda key: eqx.nn.Conv2d(2, 3, 3, key=key), jax.random.key(0))
+    conv = filled(shapes)
     pair = eqx.nn.make_with_state(lambda: (conv, eqx.nn.BatchNorm(3, "batch", mode="ema")))()
     arrays, rest = eqx.partition(eqx.nn.inference_mode(pair), eqx.is_array)
 

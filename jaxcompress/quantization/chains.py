@@ -40,6 +40,7 @@ class Chain:
         place: of the weight.
         weight_channels: channel of each entry of the weight.
         count: of channels.
+        axes: of the product along which its channels lie, those of the weight in order.
         terms: in order.
     """
 
@@ -47,6 +48,7 @@ class Chain:
     place: int
     weight_channels: np.ndarray
     count: int
+    axes: tuple[int, ...]
     terms: tuple[Term, ...]
 
     @property
@@ -99,7 +101,7 @@ def find_chains(values: Expressions) -> list[Chain]:
     chains = []
     for product in find_products(program, values.named.paths):
         if (start := _start(values, product)) is not None:
-            place, for_weight, for_result = start
+            place, axes, for_weight, for_result = start
             terms = _follow(values, only, product.equation.results[0], for_result)
             chains.append(
                 Chain(
@@ -107,6 +109,7 @@ def find_chains(values: Expressions) -> list[Chain]:
                     place=place,
                     weight_channels=for_weight,
                     count=int(for_weight.max(initial=-1)) + 1,
+                    axes=axes,
                     terms=tuple(terms),
                 )
             )
@@ -127,8 +130,16 @@ def affine(values: Expressions, terms: Sequence[Term], count: int) -> Affine:
     return Affine(a, b)
 
 
-def _start(values: Expressions, product: Product) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """Return the place of the weight, and the channels of its entries and of the result's."""
+class _Start(NamedTuple):
+    """The place of a weight, and the channels of its entries and of those of the product."""
+
+    place: int
+    axes: tuple[int, ...]
+    for_weight: np.ndarray
+    for_result: np.ndarray
+
+
+def _start(values: Expressions, product: Product) -> _Start | None:
     if len(product.key) != 1 or len(product.weights) != 1 or len(product.activations) != 1:
         return None
     ((place, weight),) = product.weights.items()
@@ -140,10 +151,12 @@ def _start(values: Expressions, product: Product) -> tuple[int, np.ndarray, np.n
     axes = sorted(carried)
     channels = np.arange(int(np.prod([weight_shape[k] for k in axes], dtype=int)))
     channels = channels.reshape([weight_shape[k] for k in axes])
-    return (
+    result_axes = tuple(carried[k] for k in axes)
+    return _Start(
         place,
+        result_axes,
         _spread(channels, axes, weight_shape),
-        _spread(channels, [carried[k] for k in axes], result_shape),
+        _spread(channels, result_axes, result_shape),
     )
 
 

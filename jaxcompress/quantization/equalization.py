@@ -33,8 +33,9 @@ def equalize(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyT
     Channels are found by tracing: units as in `unit_groups`, those of residual streams with all
     layers that write and read them, those of depthwise layers before and behind these. Offsets
     behind the weights are divided too; fold norms first. Channels between which something else
-    lies (tanh, a norm of the activations, clipping) stay: each set is tried on the inputs with
-    powers of 2 from 16 to 256 and their inverses, and only scaled if the results stay the same.
+    lies (tanh, a norm of the activations, clipping) stay: each set is tried on the inputs, with
+    powers of 2 from 16 to 256 and their inverses and with its own factors, and only scaled if the
+    results stay the same.
 
     Args:
         apply: `apply(tree, *inputs)` in evaluation mode.
@@ -46,8 +47,7 @@ def equalize(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyT
         A tree of the same structure, shapes and dtypes. Channels of range 0 stay as they are.
 
     Raises:
-        ValueError: the results differ by more than rounding explains; a function that does not run
-            on these arrays.
+        ValueError: a function that does not run on these arrays.
         TypeError: leaves or inputs without values.
 
     Example:
@@ -68,38 +68,50 @@ def equalize(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyT
     sameness = Sameness(apply, named, inputs)
     units = trace_units(apply, tree, inputs, part=True)
     groups = [found.slices for found in read_groups(units, named.paths)[0]]
-    good = []
-    for stage in find_stages(values, groups):
-        if all(
-            scaling.scale(stage, tried) and sameness.difference(values.leaves) <= sameness.within
-            for tried in _trials(stage.size, values)
-        ):
-            good.append(stage)
-        values.restore(named.leaves)
-    for stage, factors in zip(good, _converged(good, scaling, named.leaves), strict=True):
-        scaling.scale(stage, factors)
-    difference = sameness.difference(values.leaves)
-    if not difference <= sameness.within:
-        raise ValueError(
-            f"apply: results must stay the same within {sameness.within:.1e} when ranges are made "
-            f"equal, got {difference:.1e}; equalize in float64."
-        )
-    return values.tree()
+    stages = [
+        stage
+        for stage in find_stages(values, groups)
+        if all(_scale(scaling, sameness, [stage], [tried]) for tried in _trials(stage.size))
+    ]
+    while True:
+        kept = _scale(scaling, sameness, stages, _converged(stages, scaling, named.leaves))
+        if len(kept) == len(stages):
+            return values.tree()
+        stages = kept  # without the others the ranges converge elsewhere
 
 
-def _trials(size: int, values: Expressions) -> Iterator[np.ndarray]:
+def _scale(
+    scaling: "_Scaling", sameness: Sameness, stages: Sequence[Stage], factors: Sequence[np.ndarray]
+) -> list[Stage]:
+    """Scale stages of a function as it was, one after the other; return where it stays the same."""
+    values, kept = scaling.values, []
+    values.restore(values.named.leaves)
+    for stage, own in zip(stages, factors, strict=True):
+        before = list(values.leaves)
+        if scaling.scale(stage, own) and sameness.difference(values.leaves) <= sameness.within:
+            kept.append(stage)
+        else:
+            values.restore(before)
+    return kept
+
+
+def _trials(size: int) -> Iterator[np.ndarray]:
     """Yield `[channels]` factors that make channels much smaller, then much larger."""
     factors = 2.0 ** np.random.default_rng(0).integers(*_TRIED, size, endpoint=True)
     yield factors
-    values.restore(values.named.leaves)
     yield 1 / factors
 
 
 class _Scaling:
-    """Moves factors from the weights that make channels to those that read them."""
+    """Moves factors from the weights that make channels to those that read them.
+
+    Attributes:
+        values: of the parameters, which change.
+        leaf: number of a leaf by path.
+    """
 
     def __init__(self, values: Expressions) -> None:
-        self._values = values
+        self.values = values
         self.leaf = {path: leaf for leaf, path in enumerate(values.named.paths)}
         self._chains = {chain.leaf: chain for chain in find_chains(values)}
 
@@ -114,22 +126,22 @@ class _Scaling:
             chain = self._chains.get(self.leaf[piece.path])
             if chain is None:
                 return False
-            b = affine(self._values, chain.terms, chain.count).b
+            b = affine(self.values, chain.terms, chain.count).b
             by_channel = channel_factors(chain, self._multiply(piece, 1 / factors))
-            if by_channel is None or not set_offset(self._values, chain, b * by_channel):
+            if by_channel is None or not set_offset(self.values, chain, b * by_channel):
                 return False
         for piece in stage.consumers:
             self._multiply(piece, factors)
         return all(
-            is_floating(self._values.leaves[self.leaf[piece.path]]) for piece in sum(stage, [])
+            is_floating(self.values.leaves[self.leaf[piece.path]]) for piece in sum(stage, [])
         )
 
     def _multiply(self, piece: Slice, factors: np.ndarray) -> np.ndarray:
         """Multiply a leaf; return by what, in its shape."""
         leaf = self.leaf[piece.path]
-        array = wide(self._values.leaves[leaf])
+        array = wide(self.values.leaves[leaf])
         spread = np.broadcast_to(_along(piece, factors, array.shape), array.shape)
-        self._values.change(leaf, array * spread)
+        self.values.change(leaf, array * spread)
         return spread
 
 

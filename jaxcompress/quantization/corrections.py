@@ -1,0 +1,135 @@
+"""Biases that make up for what the rounding of weights changes on average."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.checks import check_finite, check_fits
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.quantization.adjustments import set_offset
+from jaxcompress.quantization.chains import Chain, affine, find_chains
+from jaxcompress.quantization.expressions import Expressions
+from jaxcompress.trace.products import find_products
+from jaxcompress.trace.program import Equation, bind, trace
+from jaxcompress.trace.run import Key, Outcome, run
+from jaxcompress.trees import PyTree, named_leaves
+
+
+def correct_biases(
+    apply: Callable[..., PyTree], tree: PyTree, quantized: PyTree, batches: Iterable[Any]
+) -> PyTree:
+    """Add to biases what the rounding of weights takes from the mean of each channel.
+
+    A product of `x` with the weight `W`, rounded to `Wq`, is off by `x * (Wq - W)`, and the mean of
+    that over data and positions is not 0: `E[x] (W - Wq)` is added to the bias behind it, times
+    the factor of a norm in between. The means are those of the float network, exact with padding,
+    and the same however data are cut into batches.
+
+    Biases are found by tracing: any leaf that is added behind the product and read nowhere else,
+    the mean of a norm without a bias included. Products without one stay as they are, and so do
+    those within loops and branches, and of weights that are used twice.
+
+    Args:
+        apply: `apply(tree, *inputs)` in evaluation mode.
+        tree: parameters and running statistics before rounding, any pytree of arrays.
+        quantized: the same tree with compressed leaves for some weights.
+        batches: of training data: what follows `tree`, in a tuple if there are several inputs. One
+            pass in constant memory; some hundred samples are enough.
+
+    Returns:
+        `quantized` with other biases. A bias that is compressed itself becomes an array.
+
+    Raises:
+        ValueError: no batches; another tree; NaN or infinity, naming the layer; a function that
+            does not run on these arrays.
+        TypeError: leaves without values, inputs or results that are no arrays.
+
+    Example:
+        >>> tree = {"w": np.array([[0.5], [0.25]], "f"), "b": np.zeros(1, "f")}
+        >>> rounded = {**tree, "w": np.array([[1.0], [0.0]], "f")}
+        >>> apply = lambda p, x: x @ p["w"] + p["b"]
+        >>> correct_biases(apply, tree, rounded, [np.array([[1.0, 4.0]], "f")])["b"].tolist()
+        [0.5]
+
+    Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2; Finkelstein et al. 2019,
+    arXiv:1906.03193.
+    """
+    rounded = dense(quantized)
+    check_fits("quantized", rounded, "tree", tree)
+    values, chains, observe = None, {}, None
+    sums: dict[str, np.ndarray] = {}
+    counts: dict[str, float] = {}
+    for batch in batches:
+        inputs = batch if isinstance(batch, tuple) else (batch,)
+        if values is None or observe is None:
+            values = Expressions.of(apply, rounded, inputs)
+            chains = _rounded_chains(values, tree)
+            observe = jit_for_inference(_errors_of(apply, chains))
+        for name, (total, count) in jax.device_get(observe(tree, rounded, inputs)).items():
+            check_finite(name, total)
+            sums[name] = sums.get(name, 0.0) + total.astype(np.float64)
+            counts[name] = counts.get(name, 0.0) + count
+    if values is None:
+        raise ValueError("batches: must hold at least one batch, got none; pass training data.")
+    for name, chain in chains.items():
+        before, (a, b) = list(values.leaves), affine(values, chain.terms, chain.count)
+        if not set_offset(values, chain, b - a * sums[name] / counts[name]):
+            values.restore(before)
+    named = named_leaves(quantized, is_leaf=is_compressed)
+    pairs = zip(named_leaves(values.tree()).leaves, values.named.leaves, strict=True)
+    changed = [new if new is not old else None for new, old in pairs]
+    return named.rebuild(
+        [leaf if new is None else new for leaf, new in zip(named.leaves, changed, strict=True)]
+    )
+
+
+def _rounded_chains(values: Expressions, tree: PyTree) -> dict[str, Chain]:
+    """Return the chains behind weights that rounding changes, by name."""
+    leaves = jax.tree.leaves(tree)
+    return {
+        chain.product.name: chain
+        for chain in find_chains(values)
+        if chain.offsets
+        and not np.array_equal(np.asarray(leaves[chain.leaf]), values.leaves[chain.leaf])
+    }
+
+
+def _errors_of(apply: Callable[..., PyTree], chains: Mapping[str, Chain]) -> Callable[..., Any]:
+    """Return a function from both trees and inputs to `([channels] sums, number)` by name.
+
+    The sums are those of `x * (Wq - W)` over all entries of a channel, `number` of them.
+    """
+
+    def errors(tree: PyTree, rounded: PyTree, inputs: tuple[PyTree, ...]) -> dict[str, Any]:
+        program, named = trace(apply, tree, *inputs), named_leaves(tree)
+        names = {p.key: p.name for p in find_products(program, named.paths) if p.name in chains}
+        new = jax.tree.leaves(rounded)
+
+        def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
+            if key not in names:
+                return None
+            chain = chains[names[key]]
+            error = new[chain.leaf] - named.leaves[chain.leaf]
+            for move in chain.product.weights[chain.place].moves or ():
+                (error,) = bind(move, [error])
+            given = [error if place == chain.place else x for place, x in enumerate(operands)]
+            (product,) = bind(equation, given)
+            return Outcome(bind(equation, operands), _sum(product, chain))
+
+        seen = run(program, jax.tree.leaves((tree, *inputs)), visit)[1]
+        return {names[key]: sums for key, sums in seen.items()}
+
+    return errors
+
+
+def _sum(product: Any, chain: Chain) -> tuple[Any, float]:
+    """Return the sums over all entries of each channel, `[channels]`, and how many these are."""
+    total = jnp.sum(
+        product, [axis for axis in range(product.ndim) if axis not in chain.axes], jnp.float32
+    )
+    in_order = total.transpose(np.argsort(np.argsort(chain.axes)))  # of the axes of the weight
+    return in_order.ravel(), product.size / chain.count
