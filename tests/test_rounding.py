@@ -1,16 +1,18 @@
 """Rounding for the output of a layer: never worse than each weight for itself, often far better."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxcompress.leaves import dense
 from jaxcompress.quantization import rounding
 from jaxcompress.quantization.granularity import per_block, per_channel
-from jaxcompress.quantization.moments import Layer, Moments
+from jaxcompress.quantization.moments import Layer, Moments, input_moments
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.weights import quantize
 
@@ -50,7 +52,7 @@ def problems(draw):
     return x * 10.0 ** draw(st.integers(-8, 8)), w * scale, options
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(problems())
 def test_no_channel_is_worse_than_with_the_rounding_given(problem):
     x, w, options = problem
@@ -150,3 +152,27 @@ def test_refusals():
         fit_rounding({"w": w}, {"w": w}, moments)
     with pytest.raises(ValueError, match="w: moments must be those of its layer, got .* 14 .* 8"):
         fit_rounding(given_, {"w": w}, moments_of(np.ones((1, 7)), 2))
+
+
+class Module(eqx.Module):
+    weight: jax.Array
+
+    def __call__(self, x):
+        return x @ self.weight.T
+
+
+def test_trees_of_modules():
+    x, w = correlated(16, 4)
+    graph, state = nnx.split(nnx.Dict(weight=nnx.Param(jnp.asarray(w))))
+    nets = [
+        (lambda p, x: p(x), Module(jnp.asarray(w.T)), per_channel(0)),
+        (lambda p, x: x @ nnx.merge(graph, p)["weight"][...], state, per_channel()),
+    ]
+    for apply, params, granularity in nets:
+        given_ = quantize(params, bits=3, granularity=granularity)
+        moments = input_moments(apply, params, [x.astype(np.float32)])
+        found = fit_rounding(given_, params, moments)
+        assert jax.tree.structure(found) == jax.tree.structure(given_)
+        before, after = (np.asarray(jax.tree.leaves(dense(t))[0]) for t in (given_, found))
+        before, after = (t.T if t.shape == (4, 16) else t for t in (before, after))
+        assert ((x @ (after - w)) ** 2).sum() < 0.3 * ((x @ (before - w)) ** 2).sum()

@@ -65,8 +65,8 @@ def input_moments(
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of arrays; compressed leaves are made dense.
-        batches: of training data, each an input or a tuple of inputs; some hundred samples suit
-            convolutions, dense layers need several for each of their inputs.
+        batches: of training data, each an input or a tuple of inputs; a few hundred samples are
+            enough as a rule.
 
     Raises:
         TypeError: inputs or results that are no arrays.
