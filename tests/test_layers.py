@@ -16,10 +16,10 @@ LAYERS = [
     ("leaves", "trace"),
     ("costs", "execution"),
     ("prune", "cluster", "quantization", "schedules"),
-    ("optim", "export"),
+    ("optim",),
     ("packing", "outline"),
     ("artifact", "metrics"),
-    ("codec",),
+    ("codec", "export"),
     ("oneshot",),
     ("cli",),
 ]

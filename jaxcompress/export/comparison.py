@@ -1,7 +1,6 @@
 """How far the results of a file are from those of the function that it came from."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
@@ -13,13 +12,17 @@ class MismatchError(ValueError):
     """A model that does not compute what the function does."""
 
 
-def results_of(function: Any, *inputs: PyTree) -> dict[str, np.ndarray]:
-    """Return what a function gives, by name: `y`, or `y/0` and so on of several.
+Results = dict[str, np.ndarray]
+"""What a function returned, by name."""
+
+
+def results_of(returned: PyTree) -> Results:
+    """Return arrays by name: `y`, or `y/0` and so on of several.
 
     Raises:
-        ValueError: numbers that are not finite, which nothing can be compared with.
+        ValueError: numbers that are not finite, with which nothing can be compared.
     """
-    named = named_leaves(jax.device_get(function(*inputs)))
+    named = named_leaves(jax.device_get(returned))
     results = {}
     for path, leaf in zip(named.paths, named.leaves, strict=True):
         name = f"y/{path}" if path else "y"
@@ -46,34 +49,33 @@ def difference(got: np.ndarray, expected: np.ndarray) -> float:
     if not np.issubdtype(expected.dtype, np.floating):
         return float(np.mean(got != expected)) if expected.size else 0.0
     apart = float(np.linalg.norm(np.subtract(got, expected, dtype=np.float64)))
-    return apart / float(np.linalg.norm(expected.astype(np.float64))) if apart else 0.0
+    size = float(np.linalg.norm(expected.astype(np.float64)))
+    return apart / max(size, np.finfo(np.float32).tiny)
 
 
-def check_close(
-    got: Sequence[np.ndarray],
-    expected: dict[str, np.ndarray],
-    what: str,
-    most: dict[str, float],
-) -> float:
+def largest_difference(got: Iterable[np.ndarray], expected: Results) -> float:
+    """Return the difference of the result for which it is largest."""
+    return max(map(difference, got, expected.values()))
+
+
+def check_close(got: Sequence[np.ndarray], expected: Results, what: str, most: float) -> float:
     """Return the largest difference.
 
     Args:
         got: results of the model.
-        expected: results of a function, by name.
+        expected: results of a function.
         what: the function, for the error.
-        most: allowed difference, by name.
+        most: allowed difference.
 
     Raises:
         MismatchError: naming the result and the difference.
     """
-    worst = 0.0
     for mine, (name, other) in zip(got, expected.items(), strict=True):
         apart = difference(mine, other)
-        if not apart <= most[name]:
+        if not apart <= most:
             raise MismatchError(
-                f"{name}: the ONNX model must compute what {what} does, got a relative difference "
-                f"of {apart:.3g}, above {most[name]:.3g}; nothing was written. Something in the "
-                "function is translated wrongly: write it another way, or report it."
+                f"{name}: the ONNX model must give what {what} gives, got a relative difference of "
+                f"{apart:.3g}, above {most:.3g}; nothing was written. Something in the function is "
+                "translated wrongly: write it with other primitives, or report it."
             )
-        worst = max(worst, apart)
-    return worst
+    return largest_difference(got, expected)

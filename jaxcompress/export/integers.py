@@ -10,6 +10,7 @@ from jaxcompress.export.node import node
 from jaxcompress.leaves import Quantized, spread
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
 from jaxcompress.trace.products import MOVES, Product
+from jaxcompress.trace.program import Equation
 
 ACTIVATIONS = make_grid(8, symmetric=False)
 
@@ -37,7 +38,10 @@ class Integers:
         steps: how the grid lies on what enters a product, by name.
         bits: of weights.
         leaves: parameters, by number; integers of `Quantized` ones are taken as they are.
-        result_steps: of what a product gives, by number of the value, as far as it is known.
+        result_steps: how the grid lies on results, by number of the value, as far as it is known.
+
+    Attributes:
+        reasons: by name of each product written why it is one of floats; empty if it is not.
     """
 
     def __init__(
@@ -49,43 +53,40 @@ class Integers:
     ) -> None:
         self._steps, self._grid, self._leaves = steps, make_grid(bits), leaves
         self._result_steps = result_steps
-        self.quantized: list[str] = []
-        self.left_float: dict[str, str] = {}
-        self._floats = Floats()
+        self.reasons: dict[str, str] = {}
 
     def write(self, linear: Linear, value: int, *, rounded: bool) -> Any:
         """Return the result of a product."""
         product = linear.product
-        (place,) = product.activations
         weight = _integers(linear, self._leaves, self._grid)
-        reason = self._why_not(product)
-        if weight is None:
-            reason = "the grid of its weight is not symmetric with one scale for each channel"
-        if reason or weight is None:
-            self.left_float[product.name] = reason
-            return self._floats.write(linear, value, rounded=rounded)
-        self.quantized.append(product.name)
-        entering = self._steps[product.operand_name(place)]
-        result = _integer_product(linear, entering, *weight)
+        if not self._is_known(product) or weight is None:
+            if weight is None:
+                self.reasons[product.name] = "its weight has more scales than one for each channel"
+            return Floats().write(linear, value, rounded=rounded)
+        (place,) = product.activations
+        result = _integer_product(linear, self._steps[product.operand_name(place)], *weight)
         # A convolution is one of integers only if it gives integers.
         steps = None if rounded or linear.op != "Conv" else self._result_steps.get(value)
         return result if steps is None else on_grid(result, steps)
 
     def enter(self, product: Product, place: int, operand: Any) -> Any:
-        """Return the operand, rounded if it is known what enters at all places."""
-        reason = self._why_not(product)
-        if len(product.activations) == 1:
-            reason = "ONNX has no product of integers like it"
-        if reason:
-            self.left_float[product.name] = reason
+        """Return the operand, rounded if it is known what enters at both places."""
+        if not self._is_known(product):
             return operand
-        if product.name not in self.quantized:
-            self.quantized.append(product.name)
+        if len(product.activations) == 1:
+            self.reasons[product.name] = "no product of integers of ONNX is like it"
+            return operand
         return on_grid(operand, self._steps[product.operand_name(place)])
 
-    def _why_not(self, product: Product) -> str:
-        known = all(product.operand_name(place) in self._steps for place in product.activations)
-        return "" if known else "the ranges do not say what enters it"
+    def _is_known(self, product: Product) -> bool:
+        known = all(name in self._steps for name in entering(product))
+        self.reasons[product.name] = "" if known else "the ranges do not say what enters it"
+        return known
+
+
+def entering(product: Product) -> list[str]:
+    """Return the names of what enters a product."""
+    return [product.operand_name(place) for place in product.activations]
 
 
 def on_grid(x: Any, steps: Steps) -> Any:
@@ -108,26 +109,28 @@ def _integers(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the integers of a weight and a scale for each channel; None if there is no such."""
     others = tuple(axis for axis in range(linear.weight.ndim) if axis != linear.channel_axis)
-    (source,) = linear.product.weights.values() or (None,)
-    leaf = None if source is None or source.moves is None else leaves[source.leaf]
-    if not isinstance(leaf, Quantized):
-        ends = (end(others, keepdims=True) for end in (linear.weight.min, linear.weight.max))
-        steps = steps_for(*ends, grid)
-        return to_integers(linear.weight, steps, grid), np.ravel(steps.scale)
+    for source in linear.product.weights.values():
+        leaf = leaves[source.leaf]
+        if source.moves is not None and isinstance(leaf, Quantized):
+            values, scales = (linear.to_weight(part) for part in _moved(leaf, source.moves))
+            scale = scales.max(others)
+            symmetric = leaf.zero_point is None and (scales == _wide(linear, scale)).all()
+            return (values, scale) if symmetric else None
+    low, high = linear.weight.min(others, keepdims=True), linear.weight.max(others, keepdims=True)
+    steps = steps_for(low, high, grid)
+    return np.asarray(to_integers(linear.weight, steps, grid)), np.ravel(steps.scale)
+
+
+def _moved(leaf: Quantized, moves: Sequence[Equation]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the integers and the scales of all entries where a product reads them."""
     values = np.asarray(leaf.values)
     scales = np.broadcast_to(spread(np.asarray(leaf.scale), leaf.shape), leaf.shape)
-    for move in source.moves:
+    for move in moves:
         values, scales = (MOVES[move.name](part, move.params) for part in (values, scales))
-    values, scales = linear.to_weight(values), linear.to_weight(scales)
-    scale = scales.max(others)
-    if leaf.zero_point is not None or (scales != _wide(linear, scale)).any():
-        return None
-    return values, scale
+    return values, scales
 
 
-def _integer_product(
-    linear: Linear, entering: Steps, values: np.ndarray, scale: np.ndarray
-) -> Any:
+def _integer_product(linear: Linear, entering: Steps, values: np.ndarray, scale: np.ndarray) -> Any:
     # A negative gain turns the integers; where it is 0 there are none.
     values = values * _wide(linear, np.sign(linear.gain).astype(np.int8))
     scale = np.where(linear.gain == 0, 1, np.abs(linear.gain) * scale).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Products with constant weights, in the layout of ONNX, that take in what scales and shifts them."""
+"""Products with constant weights in the layout of ONNX, and what scales and shifts them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,9 @@ Vector = np.ndarray
 Affine = Callable[[int, Vector, Vector | None, Vector], tuple[Vector, Vector | None]]
 
 
-def convolution(product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]) -> Linear | None:
+def convolution(
+    product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]
+) -> Linear | None:
     """Return a convolution of ONNX; None of one that ONNX has not."""
     params = product.equation.params
     left, right, out = params["dimension_numbers"]
@@ -135,8 +137,8 @@ def matrix(product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...])
 CANONICAL: dict[str, Canonical] = {"conv_general_dilated": convolution, "dot_general": matrix}
 
 
-def _transposed(x: Any, order: Sequence[int]) -> Any:
-    order = tuple(map(int, order))
+def _transposed(x: Any, axes: Sequence[int] | np.ndarray) -> Any:
+    order = tuple(map(int, axes))
     return x if order == tuple(range(len(order))) else jax.lax.transpose(x, order)
 
 

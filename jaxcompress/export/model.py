@@ -10,7 +10,8 @@ from jax import export
 
 from jaxcompress.export.libraries import library, quiet
 from jaxcompress.export.lowering import Lowering, Writer
-from jaxcompress.export.node import register
+from jaxcompress.export.node import node, register
+from jaxcompress.trace.inputs import first_line
 from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Program, trace
 from jaxcompress.trees import PyTree, named_leaves
@@ -23,21 +24,41 @@ class Traced(NamedTuple):
         program: with parameters before the inputs.
         products: of the program.
         params: the parameters, dense.
-        inputs: shapes and dtypes; a first size that is symbolic may be any.
-        names: of the inputs.
+        inputs: shapes and dtypes.
+        any_batch: whether the first size of the inputs is a symbol.
+        input_names: of the model.
+        output_names: of the model.
     """
 
     program: Program
     products: list[Product]
     params: list[np.ndarray]
     inputs: list[Any]
-    names: list[str]
+    any_batch: bool
+    input_names: list[str]
+    output_names: list[str]
 
 
 def traced(
-    apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree], *, any_batch: bool
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    *,
+    any_batch: bool,
+    outputs: Sequence[str],
 ) -> Traced:
-    """Return a function to export; `any_batch` replaces the first size of inputs by a symbol."""
+    """Return a function to export.
+
+    Args:
+        apply: the function.
+        params: dense.
+        inputs: arrays.
+        any_batch: whether to put a symbol in place of the first size of the inputs.
+        outputs: names of what the function returns.
+
+    Raises:
+        ValueError: what `trace` refuses.
+    """
     symbol = export.symbolic_shape("batch")
 
     def shell(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -52,11 +73,13 @@ def traced(
         find_products(program, named.paths),
         list(map(np.asarray, named.leaves)),
         jax.tree.leaves(shells),
-        input_names(inputs),
+        any_batch,
+        _input_names(inputs),
+        list(outputs),
     )
 
 
-def input_names(inputs: Sequence[PyTree]) -> list[str]:
+def _input_names(inputs: Sequence[PyTree]) -> list[str]:
     """Return a name for each array: `x`, `x/image` of a dict; with numbers if there are several."""
     prefixes = ["x"] if len(inputs) == 1 else [f"x{number}" for number in range(len(inputs))]
     return [
@@ -67,20 +90,35 @@ def input_names(inputs: Sequence[PyTree]) -> list[str]:
 
 
 def write_model(function: Traced, writer: Writer) -> bytes:
-    """Return a function as a serialized model."""
-    jax2onnx = library("jax2onnx")
+    """Return a function as a serialized model.
+
+    Raises:
+        ValueError: jax2onnx does not translate it.
+    """
     _register()
     lowering = Lowering(function.program, function.products, writer)
-    with quiet():
-        model = jax2onnx.to_onnx(
-            lambda *inputs: lowering([*function.params, *inputs]),
-            function.inputs,
-            model_name="jaxcompress",
-            input_names=function.names,
-        )
+    try:
+        with quiet():
+            model = library("jax2onnx").to_onnx(
+                lambda *inputs: list(map(_named, lowering([*function.params, *inputs]))),
+                function.inputs,
+                model_name="jaxcompress",
+                input_names=function.input_names,
+                output_names=function.output_names,
+            )
+    except Exception as error:  # whatever it raises
+        raise ValueError(
+            f"apply: must be what jax2onnx can translate, got {first_line(error).rstrip('.')}; "
+            "write that part with other primitives."
+        ) from error
     # Shapes of values in between are wrong in places, and not needed.
     del model.graph.value_info[:]
     return model.SerializeToString()
+
+
+def _named(result: Any) -> Any:
+    """Return a node that an output can have its name from, whatever else a value is."""
+    return node("Identity", result, shape=result.shape, dtype=result.dtype)
 
 
 _register = functools.cache(register)

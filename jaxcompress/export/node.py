@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 
 NODE = Primitive("jaxcompress_onnx_node")
@@ -34,7 +34,7 @@ def node(
 @NODE.def_abstract_eval
 def _(*operands: Any, op: str, shape: Any, dtype: Any, attributes: Any) -> Any:
     del operands, op, attributes
-    return jax.core.ShapedArray(shape, dtype)
+    return ShapedArray(shape, dtype)
 
 
 def register() -> None:

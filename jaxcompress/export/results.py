@@ -36,7 +36,10 @@ def result_steps(
         return {}
     look = jit_for_inference(lambda given: _ends(program, given))
     ends = jax.device_get(look(jax.tree.leaves((params, inputs))))
-    return {value: steps_for(*map(np.asarray, pair), grid) for value, pair in ends.items()}
+    return {
+        value: steps_for(np.asarray(low), np.asarray(high), grid)
+        for value, (low, high) in ends.items()
+    }
 
 
 def _ends(program: Program, inputs: Sequence[Any]) -> dict[int, Any]:

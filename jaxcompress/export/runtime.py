@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxcompress.export.libraries import library
+from jaxcompress.trace.inputs import first_line
 from jaxcompress.trees import PyTree
 
 INTEGER_KERNELS = (
@@ -60,6 +61,9 @@ def start(model: bytes, *, threads: int | None = None, optimized: Path | None = 
         model: a serialized model.
         threads: that it may use.
         optimized: where it shall write what it has made of the graph.
+
+    Raises:
+        ValueError: it does not take the model.
     """
     runtime = library("onnxruntime")
     options = runtime.SessionOptions()
@@ -69,7 +73,13 @@ def start(model: bytes, *, threads: int | None = None, optimized: Path | None = 
         options.inter_op_num_threads = 1
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common class
+        raise ValueError(
+            f"model: must be what ONNX Runtime can run, got {first_line(error).rstrip('.')}; "
+            "computing in float32 helps where it has no kernel for another dtype."
+        ) from error
 
 
 def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
