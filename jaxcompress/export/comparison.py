@@ -50,7 +50,7 @@ def difference(got: np.ndarray, expected: np.ndarray) -> float:
         return float(np.mean(got != expected)) if expected.size else 0.0
     apart = float(np.linalg.norm(np.subtract(got, expected, dtype=np.float64)))
     size = float(np.linalg.norm(expected.astype(np.float64)))
-    return apart / max(size, np.finfo(np.float32).tiny)
+    return apart / max(size, float(np.finfo(np.float32).tiny))
 
 
 def largest_difference(got: Iterable[np.ndarray], expected: Results) -> float:

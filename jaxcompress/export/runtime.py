@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,8 @@ INTEGER_KERNELS = (
     "MatMulInteger",
 )
 """Products of integers, as ONNX Runtime calls them in the graphs that it has made its own."""
+
+_FLAGS = Path("/proc/cpuinfo")
 
 
 def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -> Callable:
@@ -105,10 +108,8 @@ def has_integer_dot_product() -> bool:
     Without such an instruction (VNNI) x86 adds pairs of products in 16 bits, which weights of 8
     bits overflow.
     """
-    machine = os.uname().machine if hasattr(os, "uname") else ""
-    if machine.startswith(("arm", "aarch")):
+    if platform.machine().lower().startswith(("arm", "aarch")):
         return True
     with contextlib.suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text().split()
-        return bool({"avx512_vnni", "avx_vnni"} & set(flags))
+        return not {"avx512_vnni", "avx_vnni"}.isdisjoint(_FLAGS.read_text().split())
     return False
