@@ -1,6 +1,5 @@
 """A function of JAX as an ONNX model."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from jax import export
 
 from jaxcompress.export.libraries import library, quiet
 from jaxcompress.export.lowering import Lowering, Writer
-from jaxcompress.export.node import node, register
+from jaxcompress.export.node import node, primitives
 from jaxcompress.trace.inputs import first_line
 from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Program, trace
@@ -95,10 +94,9 @@ def write_model(function: Traced, writer: Writer) -> bytes:
     Raises:
         ValueError: jax2onnx does not translate it.
     """
-    _register()
     lowering = Lowering(function.program, function.products, writer)
     try:
-        with quiet():
+        with quiet(), primitives():
             model = library("jax2onnx").to_onnx(
                 lambda *inputs: list(map(_named, lowering([*function.params, *inputs]))),
                 function.inputs,
@@ -119,6 +117,3 @@ def write_model(function: Traced, writer: Writer) -> bytes:
 def _named(result: Any) -> Any:
     """Return a node that an output can have its name from, whatever else a value is."""
     return node("Identity", result, shape=result.shape, dtype=result.dtype)
-
-
-_register = functools.cache(register)

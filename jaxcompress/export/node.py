@@ -1,11 +1,16 @@
 """A primitive of JAX that stands for one ONNX node, so that a function can say what it exports."""
 
-from collections.abc import Sequence
+import contextlib
+import functools
+import pkgutil
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
+
+from jaxcompress.export.libraries import library
 
 NODE = Primitive("jaxcompress_onnx_node")
 
@@ -37,12 +42,30 @@ def _(*operands: Any, op: str, shape: Any, dtype: Any, attributes: Any) -> Any:
     return ShapedArray(shape, dtype)
 
 
-def register() -> None:
-    """Teach jax2onnx the primitive."""
-    from jax2onnx.plugins.plugin_system import PrimitiveLeafPlugin, register_primitive
+@contextlib.contextmanager
+def primitives() -> Iterator[None]:
+    """Let jax2onnx know the primitives of JAX and this one, and nothing else.
 
-    @register_primitive(jaxpr_primitive=NODE.name)
-    class _Node(PrimitiveLeafPlugin):
+    What it has for layers of other libraries builds networks when it is imported, which takes
+    seven seconds, and replaces functions of these libraries while a function is traced.
+    """
+    package = library("jax2onnx.plugins.jax")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        library(module.name)
+    system = library("jax2onnx.plugins.plugin_system")
+    _register(system)
+    before = system._already_imported_plugins
+    system._already_imported_plugins = True
+    try:
+        yield
+    finally:
+        system._already_imported_plugins = before
+
+
+@functools.cache
+def _register(system: Any) -> None:
+    @system.register_primitive(jaxpr_primitive=NODE.name)
+    class _Node(system.PrimitiveLeafPlugin):
         def lower(self, ctx: Any, eqn: Any) -> None:
             operands = [ctx.get_value_for_var(var) for var in eqn.invars]
             (var,) = eqn.outvars
