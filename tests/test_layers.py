@@ -17,10 +17,10 @@ LAYERS = [
     ("costs", "execution"),
     ("prune", "cluster", "schedules"),
     ("quantization",),
-    ("optim", "export"),
+    ("optim",),
     ("packing", "outline"),
     ("artifact", "metrics"),
-    ("codec",),
+    ("codec", "export"),
     ("oneshot",),
     ("cli",),
 ]

@@ -1,0 +1,81 @@
+"""How far the results of a file are from those of the function that it came from."""
+
+from collections.abc import Iterable, Sequence
+
+import jax
+import numpy as np
+
+from jaxcompress.trees import PyTree, named_leaves
+
+
+class MismatchError(ValueError):
+    """A model that does not compute what the function does."""
+
+
+Results = dict[str, np.ndarray]
+"""What a function returned, by name."""
+
+
+def results_of(returned: PyTree) -> Results:
+    """Return arrays by name: `y`, or `y/0` and so on of several.
+
+    Raises:
+        ValueError: numbers that are not finite, with which nothing can be compared.
+    """
+    named = named_leaves(jax.device_get(returned))
+    results = {}
+    for path, leaf in zip(named.paths, named.leaves, strict=True):
+        name = f"y/{path}" if path else "y"
+        results[name] = np.asarray(leaf)
+        if not np.isfinite(results[name]).all():
+            raise ValueError(
+                f"{name}: must be finite to be compared, got NaN or infinity from the function; "
+                "pass other inputs, or look for a diverged training run."
+            )
+    return results
+
+
+def difference(got: np.ndarray, expected: np.ndarray) -> float:
+    """Return `|got - expected| / |expected|` in the Euclidean norm; of integers, how many differ.
+
+    It is infinite if shapes differ.
+
+    Example:
+        >>> difference(np.array([3.0, 4.5]), np.array([3.0, 4.0]))
+        0.1
+    """
+    if got.shape != expected.shape:
+        return np.inf
+    if not np.issubdtype(expected.dtype, np.floating):
+        return float(np.mean(got != expected)) if expected.size else 0.0
+    apart = float(np.linalg.norm(np.subtract(got, expected, dtype=np.float64)))
+    size = float(np.linalg.norm(expected.astype(np.float64)))
+    return apart / max(size, float(np.finfo(np.float32).tiny))
+
+
+def largest_difference(got: Iterable[np.ndarray], expected: Results) -> float:
+    """Return the difference of the result for which it is largest."""
+    return max(map(difference, got, expected.values()))
+
+
+def check_close(got: Sequence[np.ndarray], expected: Results, what: str, most: float) -> float:
+    """Return the largest difference.
+
+    Args:
+        got: results of the model.
+        expected: results of a function.
+        what: the function, for the error.
+        most: allowed difference.
+
+    Raises:
+        MismatchError: naming the result and the difference.
+    """
+    for mine, (name, other) in zip(got, expected.items(), strict=True):
+        apart = difference(mine, other)
+        if not apart <= most:
+            raise MismatchError(
+                f"{name}: the ONNX model must give what {what} gives, got a relative difference of "
+                f"{apart:.3g}, above {most:.3g}; nothing was written. Something in the function is "
+                "translated wrongly: write it with other primitives, or report it."
+            )
+    return largest_difference(got, expected)

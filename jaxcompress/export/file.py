@@ -1,0 +1,195 @@
+"""Functions of JAX as ONNX files, compared with them before they are written."""
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxcompress.artifact.atomic import write_atomically
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.export.comparison import Results, check_close, largest_difference, results_of
+from jaxcompress.export.integers import ACTIVATIONS, Floats, Integers, entering
+from jaxcompress.export.libraries import library
+from jaxcompress.export.model import Traced, traced, write_model
+from jaxcompress.export.results import result_steps
+from jaxcompress.export.runtime import compute, has_integer_dot_product, integer_kernels, start
+from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.quantization.calibration import Ranges
+from jaxcompress.quantization.grids import Steps
+from jaxcompress.quantization.ranges import Estimator, min_max
+from jaxcompress.quantization.simulation import fake_quantized
+from jaxcompress.trees import PyTree, named_leaves
+
+FLOATS_MAY_DIFFER = 1e-4
+INTEGERS_MAY_DIFFER = 0.1
+
+
+class OnnxFile(NamedTuple):
+    """What `export_onnx` wrote.
+
+    Differences are `|onnx - jax| / |jax|`, of the output for which that is largest.
+
+    Attributes:
+        path: of the file.
+        size_bytes: of the file.
+        any_batch: whether the first size of the inputs may be any; else it is that of the export.
+        difference: from the function.
+        quantized: names of the products of integers.
+        left_float: names of the other products and why, if integers were asked for.
+        weight_bits: of weights, None if no integers were asked for.
+        integer_kernels: how many products of integers ONNX Runtime runs on this machine, by kind.
+        difference_simulated: from the simulation, None if no integers were asked for.
+    """
+
+    path: Path
+    size_bytes: int
+    any_batch: bool
+    difference: float
+    quantized: tuple[str, ...] = ()
+    left_float: Mapping[str, str] = {}
+    weight_bits: int | None = None
+    integer_kernels: Mapping[str, int] = {}
+    difference_simulated: float | None = None
+
+
+def export_onnx(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    *inputs: PyTree,
+    path: str | os.PathLike[str],
+    int8: Ranges | None = None,
+    weight_bits: int | None = None,
+    estimate: Estimator = min_max,
+) -> OnnxFile:
+    """Write a function as an ONNX file, in floats or in integers that run, and check it.
+
+    The parameters become constants of the file. What ONNX Runtime computes on `inputs` is compared
+    with JAX, in integers with `fake_quantized` of the same ranges too; a file that differs is not
+    written. The first size of the inputs is free in the file if the function allows it.
+
+    In integers activations are rounded where they enter a product, as in the simulation, and
+    nowhere else, but for one case: a convolution runs in integers only if its result is rounded
+    too. Where that result goes elsewhere than into a product (it is added to something, say), it
+    is rounded to the range that it has on `inputs`.
+
+    Args:
+        apply: `apply(params, *inputs)`, in inference mode.
+        params: any pytree of float32 arrays. Compressed leaves are made dense; in integers, those
+            of `Quantized` leaves that are symmetric with one scale a channel are in the file.
+        *inputs: some samples, any pytrees of arrays. Take a few dozen of the training data.
+        path: of the file.
+        int8: what `calibrate` says enters the products; those that it does not name stay float.
+            None for a file of floats.
+        weight_bits: of weights, 7 or 8; None for 8 where the CPU at hand sums products of 8-bit
+            integers without clipping (VNNI), else 7. Pass 7 for a file that shall run anywhere.
+        estimate: the range that a grid of activations covers, as for `fake_quantized`.
+
+    Returns:
+        What was written, and how far it is from JAX. `onnx_function` runs it.
+
+    Raises:
+        MismatchError: a result that differs from JAX, named.
+        ValueError: a function that jax2onnx or ONNX Runtime cannot take, ranges of another
+            function, other bits, results that are not finite.
+        MissingOnnxError: the extra `onnx` is not installed.
+
+    Source: Jacob et al. 2018, arXiv:1712.05877.
+    """
+    if weight_bits not in (None, 7, 8):
+        raise ValueError(
+            f"weight_bits: must be 7, or 8 where the CPU has VNNI, got {weight_bits!r}; pass "
+            "Quantized leaves for fewer."
+        )
+    for name in ("onnx", "onnxruntime", "jax2onnx"):
+        library(name)
+    job = _Job(apply, params, jax.tree.map(jnp.asarray, inputs))
+    expected = job.expected(job.inputs)
+    function, model, apart = _in_floats(job, expected)
+    if int8 is None:
+        write_atomically(Path(path), model)
+        return OnnxFile(Path(path), len(model), function.any_batch, apart)
+    bits = weight_bits or (8 if has_integer_dot_product() else 7)
+    model, reasons = _in_integers(job, function, int8.steps(ACTIVATIONS, estimate), bits)
+    integers = [product for product in function.products if not reasons[product.name]]
+    known = {name: int8[name] for product in integers for name in entering(product)}
+    simulate = fake_quantized(apply, Ranges(known, {}), weight_bits=bits, estimate=estimate)
+    simulated = results_of(jit_for_inference(simulate)(params, *job.inputs))
+    got = compute(start(model), job.inputs)
+    # Where the simulation itself is far from the function, small causes have large effects.
+    allowed = max(INTEGERS_MAY_DIFFER, largest_difference(simulated.values(), expected))
+    apart_simulated = check_close(got, simulated, "the simulation", allowed)
+    write_atomically(Path(path), model)
+    return OnnxFile(
+        Path(path),
+        len(model),
+        function.any_batch,
+        largest_difference(got, expected),
+        quantized=tuple(product.name for product in integers),
+        left_float={name: reason for name, reason in reasons.items() if reason},
+        weight_bits=bits,
+        integer_kernels=integer_kernels(model),
+        difference_simulated=apart_simulated,
+    )
+
+
+class _Job(NamedTuple):
+    apply: Callable[..., PyTree]
+    params: PyTree
+    inputs: tuple[PyTree, ...]
+
+    def expected(self, inputs: tuple[PyTree, ...]) -> Results:
+        """Return what the function gives."""
+        return results_of(jit_for_inference(self.apply)(dense(self.params), *inputs))
+
+    def traced(self, outputs: Results, *, any_batch: bool) -> Traced:
+        """Return the function to export."""
+        return traced(
+            self.apply, dense(self.params), self.inputs, any_batch=any_batch, outputs=list(outputs)
+        )
+
+
+def _in_floats(job: _Job, expected: Results) -> tuple[Traced, bytes, float]:
+    """Return a function, its model and how far that is from it."""
+    sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(job.inputs)}
+    if len(sizes) == 1 and () not in sizes:
+        with contextlib.suppress(Exception):  # whatever is raised by what needs this size
+            function = job.traced(expected, any_batch=True)
+            model = write_model(function, Floats())
+            session = start(model)
+            others = jax.tree.map(_other_batch, job.inputs)
+            for inputs, results in ((others, job.expected(others)), (job.inputs, expected)):
+                apart = check_close(compute(session, inputs), results, "JAX", FLOATS_MAY_DIFFER)
+            return function, model, apart
+    function = job.traced(expected, any_batch=False)
+    model = write_model(function, Floats())
+    got = compute(start(model), job.inputs)
+    return function, model, check_close(got, expected, "JAX", FLOATS_MAY_DIFFER)
+
+
+def _other_batch(leaf: jax.Array) -> jax.Array:
+    return leaf[:1] if len(leaf) > 1 else jnp.concatenate([leaf, leaf])
+
+
+def _in_integers(
+    job: _Job, function: Traced, steps: Mapping[str, Steps], bits: int
+) -> tuple[bytes, dict[str, str]]:
+    """Return a model, and by product why it is one of floats, nothing if it is not."""
+    names = {name for product in function.products for name in entering(product)}
+    foreign = sorted(set(steps) - names)
+    if foreign:
+        raise ValueError(
+            f"{foreign[0]}: int8 must be ranges of this function, got a name that is not among "
+            f"{', '.join(sorted(names)[:5])}{', ...' if len(names) > 5 else ''}; calibrate it."
+        )
+    leaves = named_leaves(job.params, is_leaf=is_compressed).leaves
+    results = result_steps(
+        job.apply, dense(job.params), job.inputs, like=function.program, grid=ACTIVATIONS
+    )
+    writer = Integers(steps, bits, leaves, results)
+    model = write_model(function, writer)
+    inside = "it lies in a loop or a branch"
+    return model, {p.name: writer.reasons.get(p.name, inside) for p in function.products}

@@ -1,0 +1,168 @@
+"""Products in integers: nodes that say on which grids their operands lie."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.export.linear import Linear
+from jaxcompress.export.node import node
+from jaxcompress.leaves import Quantized, spread
+from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
+from jaxcompress.trace.products import MOVES, Product
+from jaxcompress.trace.program import Equation
+
+ACTIVATIONS = make_grid(8, symmetric=False)
+
+_MOST_BIAS = 2.0**30
+
+
+class Floats:
+    """Writes products of floats."""
+
+    def write(self, linear: Linear, value: int, *, rounded: bool) -> Any:
+        """Return the result of a product."""
+        del value, rounded
+        return _product(linear, linear.weight * _wide(linear, linear.gain), linear.bias)
+
+    def enter(self, product: Product, place: int, operand: Any) -> Any:
+        """Return the operand."""
+        del product, place
+        return operand
+
+
+class Integers:
+    """Writes products of integers where it is known what enters.
+
+    Args:
+        steps: how the grid lies on what enters a product, by name.
+        bits: of weights.
+        leaves: parameters, by number; integers of `Quantized` ones are taken as they are.
+        result_steps: how the grid lies on results, by number of the value, as far as it is known.
+
+    Attributes:
+        reasons: by name of each product written why it is one of floats; empty if it is not.
+    """
+
+    def __init__(
+        self,
+        steps: Mapping[str, Steps],
+        bits: int,
+        leaves: Sequence[Any],
+        result_steps: Mapping[int, Steps],
+    ) -> None:
+        self._steps, self._grid, self._leaves = steps, make_grid(bits), leaves
+        self._result_steps = result_steps
+        self.reasons: dict[str, str] = {}
+
+    def write(self, linear: Linear, value: int, *, rounded: bool) -> Any:
+        """Return the result of a product."""
+        product = linear.product
+        weight = _integers(linear, self._leaves, self._grid)
+        if not self._is_known(product) or weight is None:
+            if weight is None:
+                self.reasons[product.name] = "its weight has more scales than one for each channel"
+            return Floats().write(linear, value, rounded=rounded)
+        (place,) = product.activations
+        result = _integer_product(linear, self._steps[product.operand_name(place)], *weight)
+        # A convolution is one of integers only if it gives integers.
+        steps = None if rounded or linear.op != "Conv" else self._result_steps.get(value)
+        return result if steps is None else on_grid(result, steps)
+
+    def enter(self, product: Product, place: int, operand: Any) -> Any:
+        """Return the operand, rounded if it is known what enters at both places."""
+        if not self._is_known(product):
+            return operand
+        if len(product.activations) == 1:
+            self.reasons[product.name] = "no product of integers of ONNX is like it"
+            return operand
+        return on_grid(operand, self._steps[product.operand_name(place)])
+
+    def _is_known(self, product: Product) -> bool:
+        known = all(name in self._steps for name in entering(product))
+        self.reasons[product.name] = "" if known else "the ranges do not say what enters it"
+        return known
+
+
+def entering(product: Product) -> list[str]:
+    """Return the names of what enters a product."""
+    return [product.operand_name(place) for place in product.activations]
+
+
+def on_grid(x: Any, steps: Steps) -> Any:
+    """Return nodes that round `x` to the grid of activations and back.
+
+    The integers are those of the grid plus 128, without a sign: kernels for x86 want them so.
+    """
+    scale, zero = np.float32(steps.scale), np.uint8(int(steps.zero_point) - ACTIVATIONS.lowest)
+    values = node("QuantizeLinear", x, scale, zero, shape=x.shape, dtype=np.uint8)
+    return node("DequantizeLinear", values, scale, zero, shape=x.shape)
+
+
+def _from_grid(values: np.ndarray, scale: np.ndarray, axis: int) -> Any:
+    zero = np.zeros(scale.shape, values.dtype)
+    return node("DequantizeLinear", values, scale, zero, shape=values.shape, axis=axis)
+
+
+def _integers(
+    linear: Linear, leaves: Sequence[Any], grid: Grid
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the integers of a weight and a scale for each channel; None if there is no such."""
+    others = tuple(axis for axis in range(linear.weight.ndim) if axis != linear.channel_axis)
+    for source in linear.product.weights.values():
+        leaf = leaves[source.leaf]
+        if source.moves is not None and isinstance(leaf, Quantized):
+            values, scales = (linear.to_weight(part) for part in _moved(leaf, source.moves))
+            scale = scales.max(others)
+            symmetric = leaf.zero_point is None and (scales == _wide(linear, scale)).all()
+            return (values, scale) if symmetric else None
+    low, high = linear.weight.min(others, keepdims=True), linear.weight.max(others, keepdims=True)
+    steps = steps_for(low, high, grid)
+    return np.asarray(to_integers(linear.weight, steps, grid)), np.ravel(steps.scale)
+
+
+def _moved(leaf: Quantized, moves: Sequence[Equation]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the integers and the scales of all entries where a product reads them."""
+    values = np.asarray(leaf.values)
+    scales = np.broadcast_to(spread(np.asarray(leaf.scale), leaf.shape), leaf.shape)
+    for move in moves:
+        values, scales = (MOVES[move.name](part, move.params) for part in (values, scales))
+    return values, scales
+
+
+def _integer_product(linear: Linear, entering: Steps, values: np.ndarray, scale: np.ndarray) -> Any:
+    # A negative gain turns the integers; where it is 0 there are none.
+    values = values * _wide(linear, np.sign(linear.gain).astype(np.int8))
+    scale = np.where(linear.gain == 0, 1, np.abs(linear.gain) * scale).astype(np.float32)
+    step = np.float32(entering.scale) * scale
+    bias = linear.bias
+    if bias is not None and not _is_batched(linear):
+        # A bias beyond 32 bits makes the steps of its channel coarser.
+        coarser = np.maximum(np.abs(bias) / step / _MOST_BIAS, 1)
+        values = np.round(values / _wide(linear, coarser)).astype(np.int8)
+        scale, step = (part * coarser.astype(np.float32) for part in (scale, step))
+        bias = _from_grid(np.round(bias / step).astype(np.int32), step, 0)
+    kernel = _from_grid(values, scale, linear.channel_axis)
+    return _product(linear, kernel, bias, on_grid(linear.x, entering))
+
+
+def _product(linear: Linear, kernel: Any, bias: Any, x: Any = None) -> Any:
+    """Write a product with what stands for its weight, its bias and what enters."""
+    operands = [linear.x if x is None else x, kernel]
+    if _is_batched(linear):
+        result = node("MatMul", *operands, shape=linear.shape)
+        return result if bias is None else node("Add", result, bias, shape=linear.shape)
+    op = "Gemm" if linear.op == "MatMul" else linear.op
+    operands += [] if bias is None else [bias]
+    return node(op, *operands, shape=linear.shape, **linear.attributes)
+
+
+def _is_batched(linear: Linear) -> bool:
+    return linear.op == "MatMul" and linear.x.ndim > 2
+
+
+def _wide(linear: Linear, vector: np.ndarray) -> np.ndarray:
+    """Return `[channels]` in a shape that broadcasts to the weight's."""
+    shape = [1] * linear.weight.ndim
+    shape[linear.channel_axis] = -1
+    return vector.reshape(shape)

@@ -1,0 +1,177 @@
+"""Products with constant weights in the layout of ONNX, and what scales and shifts them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.trace.products import Product
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """A product that is not in the graph yet: `op(x, gain * weight) + bias`.
+
+    Attributes:
+        product: where it comes from.
+        op: "Conv" or "MatMul".
+        x: what enters, in the layout of ONNX.
+        to_weight: from the weight's operand of the product to the layout of ONNX.
+        weight: constant, channels along `channel_axis`.
+        channel_axis: 0 of a convolution, 1 of a matrix.
+        attributes: of the node.
+        shape: of the node's result.
+        channels: the axes of the product's result that hold the channels.
+        to_result: from the node's result to the product's.
+        gain: `[channels]`.
+        bias: `[channels]`, or None.
+    """
+
+    product: Product
+    op: str
+    x: Any
+    to_weight: Callable[[np.ndarray], np.ndarray]
+    weight: np.ndarray
+    channel_axis: int
+    attributes: dict[str, Any]
+    shape: tuple[Any, ...]
+    channels: tuple[int, ...]
+    to_result: Callable[[Any], Any]
+    gain: np.ndarray
+    bias: np.ndarray | None = None
+
+
+Canonical = Callable[[Product, Any, np.ndarray, tuple[Any, ...]], Linear | None]
+"""From a product, its activation, its weight and the shape of its result."""
+
+Vector = np.ndarray
+
+Affine = Callable[[int, Vector, Vector | None, Vector], tuple[Vector, Vector | None]]
+
+
+def convolution(
+    product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]
+) -> Linear | None:
+    """Return a convolution of ONNX; None of one that ONNX has not."""
+    params = product.equation.params
+    left, right, out = params["dimension_numbers"]
+    pads = params["padding"]
+    strange = (
+        product.activations != (0,)
+        or params["batch_group_count"] != 1
+        or any(step != 1 for step in params["lhs_dilation"])
+        or any(pad < 0 for pair in pads for pad in pair)
+        or len(left) < 3
+    )
+    if strange:
+        return None
+
+    def to_weight(array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(array.transpose(right))
+
+    arranged = to_weight(weight)
+    return Linear(
+        product=product,
+        op="Conv",
+        x=_transposed(x, left),
+        to_weight=to_weight,
+        weight=arranged,
+        channel_axis=0,
+        attributes={
+            "strides": tuple(params["window_strides"]),
+            "dilations": tuple(params["rhs_dilation"]),
+            "group": params["feature_group_count"],
+            "pads": (*(pair[0] for pair in pads), *(pair[1] for pair in pads)),
+        },
+        shape=tuple(shape[axis] for axis in out),
+        channels=(out[1],),
+        to_result=lambda value: _transposed(value, np.argsort(out)),
+        gain=np.ones(len(arranged), arranged.dtype),
+    )
+
+
+def matrix(product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]) -> Linear | None:
+    """Return a product of matrices; None where there are batches of them, or of a vector."""
+    contracted, batches = product.equation.params["dimension_numbers"]
+    (place,) = product.activations
+    sums, weight_sums = contracted[place], contracted[1 - place]
+    free = [axis for axis in range(x.ndim) if axis not in sums]
+    if batches[0] or not free or not sums:
+        return None
+    weight_free = [axis for axis in range(weight.ndim) if axis not in weight_sums]
+    inner = int(np.prod([weight.shape[axis] for axis in weight_sums]))
+    free_shape = tuple(x.shape[axis] for axis in free)
+    columns = tuple(weight.shape[axis] for axis in weight_free)
+
+    def to_weight(array: np.ndarray) -> np.ndarray:
+        rows = array.transpose(*weight_sums, *weight_free).reshape(inner, -1)
+        return np.ascontiguousarray(rows)
+
+    def to_result(value: Any) -> Any:
+        if len(columns) != 1:
+            value = jax.lax.reshape(value, (*free_shape, *columns))
+        return value if place == 0 else _transposed(value, np.roll(range(value.ndim), len(columns)))
+
+    x = _transposed(x, (*free, *sums))
+    if len(sums) > 1:
+        x = jax.lax.reshape(x, (*free_shape, inner))
+    arranged = to_weight(weight)
+    first = len(free) if place == 0 else 0
+    return Linear(
+        product=product,
+        op="MatMul",
+        x=x,
+        to_weight=to_weight,
+        weight=arranged,
+        channel_axis=1,
+        attributes={},
+        shape=(*free_shape, arranged.shape[1]),
+        channels=tuple(range(first, first + len(columns))),
+        to_result=to_result,
+        gain=np.ones(arranged.shape[1], arranged.dtype),
+    )
+
+
+CANONICAL: dict[str, Canonical] = {"conv_general_dilated": convolution, "dot_general": matrix}
+
+
+def _transposed(x: Any, axes: Sequence[int] | np.ndarray) -> Any:
+    order = tuple(map(int, axes))
+    return x if order == tuple(range(len(order))) else jax.lax.transpose(x, order)
+
+
+def along(channels: Sequence[int], constant: np.ndarray, shape: Sequence[Any]) -> Vector | None:
+    """Return a constant as `[channels]`, None if it is not the same along all other axes.
+
+    Args:
+        channels: axes.
+        constant: broadcasts to `shape`, with as many axes or none.
+        shape: of which some sizes may be symbolic.
+    """
+    constant = constant.reshape(constant.shape or (1,) * len(shape))
+    if any(size != 1 for axis, size in enumerate(constant.shape) if axis not in channels):
+        return None
+    sizes = [size if axis in channels else 1 for axis, size in enumerate(shape)]
+    return np.broadcast_to(constant, sizes).ravel()
+
+
+def _add(place: int, gain: Vector, bias: Vector | None, c: Vector) -> tuple[Vector, Vector | None]:
+    del place
+    return gain, c if bias is None else bias + c
+
+
+def _sub(place: int, gain: Vector, bias: Vector | None, c: Vector) -> tuple[Vector, Vector | None]:
+    if place == 0:
+        return gain, -c if bias is None else bias - c
+    return -gain, c if bias is None else c - bias
+
+
+def _mul(place: int, gain: Vector, bias: Vector | None, c: Vector) -> tuple[Vector, Vector | None]:
+    del place
+    return gain * c, None if bias is None else bias * c
+
+
+AFFINE: dict[str, Affine] = {"add": _add, "sub": _sub, "mul": _mul}
+"""What an equation makes of gain and bias of the product at a place, given the other operand."""

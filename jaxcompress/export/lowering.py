@@ -1,0 +1,177 @@
+"""A program run again as what ONNX Runtime is fast at; jax2onnx traces the run.
+
+What depends on parameters alone is computed; products with constant weights take in the scales and
+shifts that follow them (biases, batch norm), with channels where ONNX has them; pooling by whatever
+means becomes pooling. All else stays as it is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from jaxcompress.export.linear import AFFINE, CANONICAL, Linear, along
+from jaxcompress.export.node import node
+from jaxcompress.export.pooling import POOLS, pooled_reshape
+from jaxcompress.trace.products import Product
+from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
+from jaxcompress.trees import is_traced
+
+
+class Writer(Protocol):
+    """Writes products."""
+
+    def write(self, linear: Linear, value: int, *, rounded: bool) -> Any:
+        """Return the result of a product with a constant weight, in the layout of ONNX.
+
+        Args:
+            linear: the product.
+            value: number of its result in the program, gain and bias included.
+            rounded: whether the result goes nowhere but into other products.
+        """
+        ...
+
+    def enter(self, product: Product, place: int, operand: Any) -> Any:
+        """Return what is multiplied in place of an operand of any other product."""
+        ...
+
+
+class Lowering:
+    """Runs a program whose first inputs are constants.
+
+    Args:
+        program: what to run.
+        products: of the program.
+        writer: writes the products.
+    """
+
+    def __init__(self, program: Program, products: Sequence[Product], writer: Writer) -> None:
+        self._program, self._writer = program, writer
+        self._products = {product.key[0]: product for product in products if len(product.key) == 1}
+        self._users: dict[Any, list[tuple[int, Equation]]] = {}
+        self._makers: dict[Any, Equation] = {}
+        for number, equation in enumerate(program.equations):
+            self._makers.update(dict.fromkeys(equation.results, equation))
+            for operand in equation.operands:
+                if not isinstance(operand, Constant):
+                    self._users.setdefault(operand, []).append((number, equation))
+        self._known: dict[Any, Any] = {}
+        self._waiting: dict[Any, Linear] = {}
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return what the program returns."""
+        self._known = dict(zip(self._program.inputs, inputs, strict=True))
+        self._waiting = {}
+        for number, equation in enumerate(self._program.equations):
+            linear = self._start(number, equation) or self._go_on(equation)
+            if linear is not None:
+                self._waiting[equation.results[0]] = linear
+            else:
+                results = self._results(number, equation)
+                self._known.update(zip(equation.results, results, strict=True))
+        return list(map(self._read, self._program.outputs))
+
+    def _read(self, operand: Operand) -> Any:
+        if isinstance(operand, Constant):
+            return operand.value
+        if self._is_waiting(operand):
+            linear = self._waiting.pop(operand)
+            result = self._writer.write(linear, operand, rounded=self._is_rounded(operand))
+            self._known[operand] = linear.to_result(result)
+        return self._known[operand]
+
+    def _start(self, number: int, equation: Equation) -> Linear | None:
+        """Return a product that may take in what follows, None if the equation is none."""
+        product = self._products.get(number)
+        if product is None or len(product.activations) != 1:
+            return None
+        (place,) = product.activations
+        x, weight = self._read(equation.operands[place]), self._read(equation.operands[1 - place])
+        if is_traced(weight) or not x.dtype == weight.dtype == np.float32:
+            return None
+        shape = self._program.shapes[equation.results[0]]
+        return CANONICAL[equation.name](product, x, np.asarray(weight), shape)
+
+    def _go_on(self, equation: Equation) -> Linear | None:
+        """Return a waiting product that took in an equation, None if there is none that can."""
+        if equation.name not in AFFINE:
+            return None
+        for place, operand in enumerate(equation.operands):
+            other = equation.operands[1 - place]
+            if not self._is_waiting(operand) or self._is_waiting(other) or not self._once(operand):
+                continue
+            constant = self._read(other)
+            if is_traced(constant):
+                continue
+            linear, shape = self._waiting[operand], self._program.shapes[equation.results[0]]
+            vector = along(linear.channels, np.asarray(constant, np.float32), shape)
+            if vector is not None:
+                del self._waiting[operand]
+                gain, bias = AFFINE[equation.name](place, linear.gain, linear.bias, vector)
+                return replace(linear, gain=gain, bias=bias)
+        return None
+
+    def _results(self, number: int, equation: Equation) -> list[Any]:
+        operands = list(map(self._read, equation.operands))
+        shapes = [self._program.shapes[value] for value in equation.results]
+        if not is_traced(operands) and all(isinstance(n, int) for shape in shapes for n in shape):
+            with jax.ensure_compile_time_eval():
+                return bind(equation, operands)
+        if number in self._products:
+            product = self._products[number]
+            for place in product.activations:
+                operands[place] = self._writer.enter(product, place, operands[place])
+        simpler = SIMPLER.get(equation.name, lambda *_: None)(self, equation, operands, shapes[0])
+        return bind(equation, operands) if simpler is None else [simpler]
+
+    def _is_waiting(self, operand: Operand) -> bool:
+        return not isinstance(operand, Constant) and operand in self._waiting
+
+    def _is_returned(self, value: Operand) -> bool:
+        return any(
+            value == output for output in self._program.outputs if not isinstance(output, Constant)
+        )
+
+    def _once(self, value: Operand) -> bool:
+        return len(self._users.get(value, [])) == 1 and not self._is_returned(value)
+
+    def _is_rounded(self, value: Operand) -> bool:
+        """Return whether a value goes into products only, at most through what keeps numbers."""
+        return not self._is_returned(value) and all(
+            number in self._products
+            or (equation.name in SIMPLER or equation.name in _MOVES)
+            and self._is_rounded(equation.results[0])
+            for number, equation in self._users.get(value, [])
+        )
+
+    def blocks(self, equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
+        """Return the maxima of blocks as pooling, None if they are none."""
+        (operand,) = equation.operands
+        maker = None if isinstance(operand, Constant) else self._makers.get(operand)
+        if maker is None or maker.name != "reshape":
+            return None
+        return pooled_reshape(self._read(maker.operands[0]), equation, operands[0], shape)
+
+
+def _windows(_: Lowering, equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
+    return POOLS[equation.name](operands[0], equation.params, shape)
+
+
+def _relu(_: Lowering, equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
+    del equation
+    for x, other in (operands, operands[::-1]):
+        if x.dtype == np.float32 and not is_traced(other) and not np.any(other):
+            return node("Relu", x, shape=shape)
+    return None
+
+
+SIMPLER: dict[str, Callable[[Lowering, Equation, list[Any], Sequence[Any]], Any]] = {
+    "max": _relu,
+    "reduce_max": Lowering.blocks,
+    **dict.fromkeys(POOLS, _windows),
+}
+"""Primitives that may be one node of ONNX; None where it is not so."""
+
+_MOVES = ("reshape", "transpose", "squeeze")

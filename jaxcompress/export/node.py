@@ -1,0 +1,79 @@
+"""A primitive of JAX that stands for one ONNX node, so that a function can say what it exports."""
+
+import contextlib
+import functools
+import pkgutil
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+
+from jaxcompress.export.libraries import library
+
+NODE = Primitive("jaxcompress_onnx_node")
+
+
+def node(
+    op: str, *operands: Any, shape: Sequence[Any], dtype: Any = np.float32, **attributes: Any
+) -> Any:
+    """Return the result of an ONNX node, inside a function that jax2onnx traces.
+
+    Args:
+        op: its type, such as "Conv".
+        operands: traced values and constants.
+        shape: of the result; sizes may be symbolic.
+        dtype: of the result.
+        **attributes: of the node, numbers and tuples of integers.
+    """
+    return NODE.bind(
+        *operands,
+        op=op,
+        shape=tuple(shape),
+        dtype=np.dtype(dtype),
+        attributes=tuple(sorted(attributes.items())),
+    )
+
+
+@NODE.def_abstract_eval
+def _(*operands: Any, op: str, shape: Any, dtype: Any, attributes: Any) -> Any:
+    del operands, op, attributes
+    return ShapedArray(shape, dtype)
+
+
+@contextlib.contextmanager
+def primitives() -> Iterator[None]:
+    """Let jax2onnx know the primitives of JAX and this one, and nothing else.
+
+    What it has for layers of other libraries builds networks when it is imported, which takes
+    seven seconds, and replaces functions of these libraries while a function is traced.
+    """
+    package = library("jax2onnx.plugins.jax")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        library(module.name)
+    system = library("jax2onnx.plugins.plugin_system")
+    _register(system)
+    before = system._already_imported_plugins
+    system._already_imported_plugins = True
+    try:
+        yield
+    finally:
+        system._already_imported_plugins = before
+
+
+@functools.cache
+def _register(system: Any) -> None:
+    @system.register_primitive(jaxpr_primitive=NODE.name)
+    class _Node(system.PrimitiveLeafPlugin):
+        def lower(self, ctx: Any, eqn: Any) -> None:
+            operands = [ctx.get_value_for_var(var) for var in eqn.invars]
+            (var,) = eqn.outvars
+            known = ctx.get_value_for_var(var)
+            result = getattr(ctx.builder, eqn.params["op"])(
+                *operands,
+                _outputs=[ctx.fresh_name(eqn.params["op"])],
+                **dict(eqn.params["attributes"]),
+            )
+            result.type, result.shape = known.type, known.shape
+            ctx.bind_value_for_var(var, result)

@@ -1,0 +1,54 @@
+"""Ranges of what products give, which ranges of what enters products do not say."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.quantization.grids import Grid, Steps, steps_for
+from jaxcompress.trace.program import Constant, Program, bind, trace
+from jaxcompress.trees import PyTree, is_floating
+
+
+def result_steps(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    *,
+    like: Program,
+    grid: Grid,
+) -> dict[int, Steps]:
+    """Return how a grid lies on each value of a program, from the smallest number to the largest.
+
+    Args:
+        apply: the function.
+        params: dense.
+        inputs: to look at.
+        like: the program in which values have their numbers; of values there that `inputs` do not
+            have nothing is said.
+        grid: the integers.
+    """
+    program = trace(apply, params, *inputs)
+    if [e.name for e in program.equations] != [e.name for e in like.equations]:
+        return {}
+    look = jit_for_inference(lambda given: _ends(program, given))
+    ends = jax.device_get(look(jax.tree.leaves((params, inputs))))
+    return {
+        value: steps_for(np.asarray(low), np.asarray(high), grid)
+        for value, (low, high) in ends.items()
+    }
+
+
+def _ends(program: Program, inputs: Sequence[Any]) -> dict[int, Any]:
+    known: dict[Any, Any] = dict(zip(program.inputs, inputs, strict=True))
+    ends = {}
+    for equation in program.equations:
+        operands = [o.value if isinstance(o, Constant) else known[o] for o in equation.operands]
+        for value, result in zip(equation.results, bind(equation, operands), strict=True):
+            known[value] = result
+            if is_floating(result) and result.size:
+                ends[value] = (jnp.min(result), jnp.max(result))
+    return ends

@@ -1,0 +1,115 @@
+"""Running ONNX files."""
+
+import contextlib
+import os
+import platform
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.export.libraries import library
+from jaxcompress.trace.inputs import first_line
+from jaxcompress.trees import PyTree
+
+INTEGER_KERNELS = (
+    "QLinearConv",
+    "QGemm",
+    "MatMulIntegerToFloat",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+)
+"""Products of integers, as ONNX Runtime calls them in the graphs that it has made its own."""
+
+_FLAGS = Path("/proc/cpuinfo")
+
+
+def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -> Callable:
+    """Return an ONNX file as a function of numpy arrays, run by ONNX Runtime on the CPU.
+
+    Args:
+        path: of the file.
+        threads: that a call may use; None for all cores.
+
+    Returns:
+        `function(*inputs)`, the inputs as `export_onnx` was given them (any pytrees), in the same
+        order. It returns an array, or a list of arrays if the file has several outputs.
+
+    Raises:
+        MissingOnnxError: the extra `onnx` is not installed.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: must be an ONNX file, but there is none.")
+    session = start(path.read_bytes(), threads=threads)
+    several = len(session.get_outputs()) > 1
+
+    def function(*inputs: PyTree) -> Any:
+        results = compute(session, inputs)
+        return results if several else results[0]
+
+    return function
+
+
+def start(model: bytes, *, threads: int | None = None, optimized: Path | None = None) -> Any:
+    """Return a session of ONNX Runtime.
+
+    Args:
+        model: a serialized model.
+        threads: that it may use.
+        optimized: where it shall write what it has made of the graph.
+
+    Raises:
+        ValueError: it does not take the model.
+    """
+    runtime = library("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    options.intra_op_num_threads = threads or 0
+    if threads is not None:
+        options.inter_op_num_threads = 1
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    try:
+        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common class
+        raise ValueError(
+            f"model: must be what ONNX Runtime can run, got {first_line(error).rstrip('.')}; "
+            "computing in float32 helps where it has no kernel for another dtype."
+        ) from error
+
+
+def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
+    """Return what a session computes of inputs."""
+    names = [value.name for value in session.get_inputs()]
+    arrays = map(np.asarray, jax.tree.leaves(inputs))
+    return session.run(None, dict(zip(names, arrays, strict=True)))
+
+
+def integer_kernels(model: bytes) -> dict[str, int]:
+    """Return how many products of integers ONNX Runtime makes of a model, by their kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        start(model, threads=1, optimized=optimized)
+        graph = library("onnx").load_model_from_string(optimized.read_bytes()).graph
+    found = Counter(node.op_type for node in graph.node)
+    return {kind: found[kind] for kind in INTEGER_KERNELS if found[kind]}
+
+
+def has_integer_dot_product() -> bool:
+    """Return whether products of 8-bit integers are summed without clipping on this CPU.
+
+    Without such an instruction (VNNI) x86 adds pairs of products in 16 bits, which weights of 8
+    bits overflow.
+    """
+    if platform.machine().lower().startswith(("arm", "aarch")):
+        return True
+    with contextlib.suppress(OSError):
+        return not {"avx512_vnni", "avx_vnni"}.isdisjoint(_FLAGS.read_text().split())
+    return False
