@@ -67,7 +67,7 @@ def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
     ranges = calibrate(apply, work.params, job.batches(CALIBRATION))
     grid = _grid(plan)
     steps = ranges.steps(grid, min_max if grid.bits > 4 else mse_optimal)
-    return _rounded(work, quantized, steps, grid), {"left_float": dict(ranges.left_float)}
+    return rounded_work(work, quantized, steps, grid), {"left_float": dict(ranges.left_float)}
 
 
 def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -80,7 +80,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
     live, settled = (
         quantization_aware(
-            function, _ranges(ends), bits=job.plan.bits, weight_bits=job.plan.weight_bits
+            function, ranges_of(ends), bits=job.plan.bits, weight_bits=job.plan.weight_bits
         )
         for function in (net.apply_training, frozen)
     )
@@ -96,14 +96,14 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
         nets = {int(LIVE * epochs): net._replace(apply_training=live.apply)} | nets
     trained = job.fit(start._replace(params=trainable), tx, epochs=epochs, nets=nets)
     steps = jax.device_get(settled.activation_steps(trained.params))
-    return _rounded(trained, settled.quantize(trained.params), steps, _grid(job.plan)), {}
+    return rounded_work(trained, settled.quantize(trained.params), steps, _grid(job.plan)), {}
 
 
 def simulate(job: Trainer, work: Work) -> Execution:
     """Return how the network is run with simulated integers."""
     plan = job.plan
     sim = fake_quantized(
-        _with_stats(job, work), _ranges(work.ends), plan.bits, weight_bits=plan.weight_bits
+        _with_stats(job, work), ranges_of(work.ends), plan.bits, weight_bits=plan.weight_bits
     )
     compiled = jit(sim)
     return Execution(
@@ -130,9 +130,13 @@ def export_integers(job: Trainer, work: Work) -> tuple[Work, Facts]:
         work.quantized,
         job.sample(EXPORTED),
         path=path,
-        int8=_ranges(work.ends),
+        int8=ranges_of(work.ends),
     )
-    return work, _facts(written)
+    x = job.sample(CALIBRATION)
+    real, simulated = (
+        how(job, work).logits(x).argmax(axis=1) for how in (run_file(INTEGER_FILE), simulate)
+    )
+    return work, _facts(written) | {"agreement": float(np.mean(real == simulated))}
 
 
 def run_file(file: str) -> Callable[[Trainer, Work], Execution]:
@@ -191,8 +195,8 @@ def _with_stats(job: Trainer, work: Work) -> Callable[[Params, Inputs], Any]:
     return lambda params, inputs: job.apply(_tree(params, work), inputs)
 
 
-def _rounded(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid: Grid) -> Work:
-    """Return `work` with rounded weights, and the ends of grids instead of steps."""
+def rounded_work(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid: Grid) -> Work:
+    """Return `work` with rounded weights, and grids as their ends, which all else is made of."""
     ends = {
         name: np.float32(scale) * (np.array([grid.lowest, grid.highest], np.float32) - zero_point)
         for name, (scale, zero_point) in steps.items()
@@ -200,7 +204,7 @@ def _rounded(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid: Gr
     return work._replace(params=jc.dense(quantized), quantized=quantized, ends=nested(ends))
 
 
-def _ranges(ends: Params | None) -> Ranges:
+def ranges_of(ends: Params | None) -> Ranges:
     """Return ranges that hold two numbers each: grids that cover them are those of before."""
     named = named_leaves(ends)
     readings = jax.device_get([read(jnp.asarray(pair)) for pair in named.leaves])
