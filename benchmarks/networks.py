@@ -97,7 +97,7 @@ def _trained(
     params, stats = net.init(jax.random.key(SEED)) if start is None else start
     state = TrainState(*jax.tree.map(jax.numpy.copy, (params, stats, tx.init(params))))
     ticks = fit(
-        make_step(net, view, tx), state, data, epochs=epochs, batch_size=BATCH_SIZE, seed=(SEED,)
+        {epochs: make_step(net, view, tx)}, state, data, batch_size=BATCH_SIZE, seed=(SEED,)
     )
     for tick in ticks:
         state = tick.state

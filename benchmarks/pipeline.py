@@ -26,11 +26,12 @@ from pipelines.data.dataset import Dataset
 from pipelines.folder import claim, locked, write_json
 from pipelines.job import Interrupted, Job
 from pipelines.models import MODELS
+from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
 from pipelines.recipes import uses
 from pipelines.report import results
 from pipelines.row import Row
-from pipelines.settings import Plan, Settings
+from pipelines.settings import Settings
 
 
 def run(

@@ -32,8 +32,9 @@ from nets.resnet import ResNet, ResNetConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS, Shape
+from pipelines.plan import Plan
 from pipelines.recipes import stages_of, uses
-from pipelines.settings import Plan, Settings
+from pipelines.settings import Settings
 
 MODEL, DATA = "resnet20", "fashion_mnist"
 IMAGES, EPOCHS = 12_000, 6

@@ -11,6 +11,7 @@ from pipelines.models import MODELS
 from pipelines.quantizers import QUANTIZERS
 from pipelines.recipes import RECIPES
 from pipelines.settings import (
+    DEFAULT_BITS,
     DEFAULT_CHANNELS,
     DEFAULT_CLUSTERS,
     DEFAULT_EPOCHS,
@@ -120,6 +121,19 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         metavar="L",
         help="before the cuts, train with a penalty on the norms of channels that grows to L",
+    )
+    what.add_argument(
+        "--bits",
+        type=int,
+        metavar="N",
+        help=f"of the integers that enter layers, 2 to 8; only those of 8 run ({DEFAULT_BITS})",
+    )
+    what.add_argument(
+        "--weight-bits",
+        type=int,
+        metavar="N",
+        help="of the integers that weights are rounded to, 1 to 8; 1 is binary, 2 is ternary "
+        "(as --bits)",
     )
     what.add_argument(
         "--control",

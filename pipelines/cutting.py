@@ -9,8 +9,9 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.prune.unit_scores import UnitScore
-from pipelines.settings import Plan
-from pipelines.stages import Facts, Run, Stage, Trainer, Work, adamw, write_compressed
+from pipelines.plan import Plan
+from pipelines.stage import Facts, Run, Stage, Trainer, Work
+from pipelines.stages import adamw, write_compressed
 
 TRACED = 2  # pictures; how many does not change which units go together
 PROVED = 8

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,19 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from nets.functional import Params
+from nets.functional import Net, Params
 from pipelines.checkpoints import Checkpoints
 from pipelines.classifier import Classifier
 from pipelines.console import Console
 from pipelines.data import Dataset
 from pipelines.data.augment import unchanged
 from pipelines.examples import Prepared, prepare
+from pipelines.meter import Meter
 from pipelines.models import Inputs
+from pipelines.plan import Plan
 from pipelines.recipes import stages_of
 from pipelines.row import Row
-from pipelines.settings import Plan
-from pipelines.stages import Facts, Stage, Work
+from pipelines.stage import Facts, Stage, Work
 from pipelines.train import (
     Position,
     Tick,
@@ -36,7 +37,6 @@ from pipelines.train import (
     make_logits,
     make_step,
     make_update,
-    score,
 )
 
 _SAVE_INTERVAL_S = 5.0
@@ -93,7 +93,7 @@ class Job:
         self._logits = make_logits(self._net, self.classifier.view)
         self._dataset = dataset
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
-        self._measured: dict[tuple[tuple[int, ...], ...], dict[str, Any]] = {}
+        self._meter = Meter(self, self._logits)
         # Where the run stands: what the stage in progress started from, and how far its fit is.
         self._index = 0
         self.rows: list[Row] = []
@@ -132,6 +132,10 @@ class Job:
         """Return inputs of the first so many training images."""
         return jax.tree.map(lambda rows: rows[:count], self._data.train.inputs)
 
+    def batches(self, most: int) -> Iterator[Inputs]:
+        """Return inputs of at most so many training images, in batches."""
+        return batches_of(self._data.train, self.plan.batch_size, most)
+
     def apply(self, tree: Params, inputs: Inputs) -> jax.Array:
         """Return the logits of `{"params": ..., "stats": ...}`, traceable by JAX."""
         return self.classifier.apply(tree["params"], tree["stats"], inputs)
@@ -141,12 +145,25 @@ class Job:
         if not work.stats:
             return work
         update = make_update(self._net, self.classifier.view, work.params)
-        batches = batches_of(self._data.train, self.plan.batch_size, _CALIBRATION)
-        stats = jc.recalibrate(update, work.stats, batches)
+        stats = jc.recalibrate(update, work.stats, self.batches(_CALIBRATION))
         return work._replace(stats=stats)
 
-    def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> Work:
+    def fit(
+        self,
+        work: Work,
+        tx: optax.GradientTransformation,
+        *,
+        epochs: int,
+        nets: Mapping[int, Net] | None = None,
+    ) -> Work:
         """Return `work` after training.
+
+        Args:
+            work: where to start.
+            tx: the optimizer.
+            epochs: how long.
+            nets: which network is trained until the end of which epoch, in order; by default that
+                of the model until the last.
 
         Raises:
             Interrupted: after a checkpoint, when the run was asked to stop.
@@ -159,11 +176,14 @@ class Job:
             leaves = [arrays[str(i)] for i in range(len(arrays))]
             state = _copied(jax.tree.unflatten(jax.tree.structure(state), leaves))
             self._resumed_fit = None
+        steps = {
+            until: make_step(net, self.classifier.view, tx)
+            for until, net in (nets or {epochs: self._net}).items()
+        }
         ticks = fit(
-            make_step(self._net, self.classifier.view, tx),
+            steps,
             state,
             self._data.train,
-            epochs=epochs,
             batch_size=self.plan.batch_size,
             seed=(self.plan.seed, self._index),
             start=start,
@@ -223,35 +243,15 @@ class Job:
         return self.stages[min(self._index, len(self.stages) - 1)].name
 
     def _row(self, stage: Stage, work: Work, facts: Facts) -> Row:
-        test = self._data.test
-        found = score(self._logits(work.params, work.stats, test.inputs), test.labels)
-        validation = score(self.logits(work), self._data.validation.labels)
-        self._check_finite(stage.name, found.loss)
+        measured = self._meter.measure(stage, work, self._data)
+        self._check_finite(stage.name, measured["loss"])
         return Row(
             name=stage.name,
-            accuracy=found.accuracy,
-            loss=found.loss,
-            validation_accuracy=validation.accuracy,
-            sparsity=jc.measure_sparsity(work.params),
-            distinct_weights=jc.count_distinct(work.params),
+            **measured,
             size_bytes=stage.write(self, self.folder / stage.file, work),
-            **self._costs(work),
             seconds=time.monotonic() - self._began,
             facts=facts,
         )
-
-    def _costs(self, work: Work) -> dict[str, Any]:
-        """Return what one picture costs; measured once for each architecture."""
-        tree = {"params": work.params, "stats": work.stats}
-        sizes = tuple(leaf.shape for leaf in jax.tree.leaves(tree))
-        if sizes not in self._measured:
-            apply, picture = self.apply, self.sample(1)  # one function, compiled once
-            self._measured[sizes] = {
-                "flops": jc.flops(apply, tree, picture).total,
-                "latency_ms": jc.latency_ms(apply, tree, picture).median,
-                "peak_bytes": jc.peak_bytes(apply, tree, picture),
-            }
-        return self._measured[sizes]
 
     def _save_is_due(self) -> bool:
         """Return whether more would be lost to a kill than a checkpoint costs."""

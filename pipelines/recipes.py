@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from pipelines import cutting, stages
+from pipelines import cutting, quantizing, stages
 from pipelines.models import MODELS
-from pipelines.settings import CUTTING, PRUNING, SHARING, Plan, Uses
-from pipelines.stages import BASELINE, COMPRESSED, Run, Stage, pruned_epochs, shared_epochs
+from pipelines.plan import Plan
+from pipelines.settings import CUTTING, PRUNING, QUANTIZING, SHARING, Uses
+from pipelines.stage import Run, Stage
+from pipelines.stages import BASELINE, COMPRESSED, pruned_epochs, shared_epochs
 
 
 class Recipe(NamedTuple):
@@ -17,15 +19,19 @@ class Recipe(NamedTuple):
         summary: one line for `--help`.
         flags: the settings that it has a use for, of those that not every recipe has.
         stages: from the plan to the stages, from training to the compressed file and back.
+        modules: that it needs to run integers.
     """
 
     summary: str
     flags: tuple[str, ...]
     stages: Callable[[Plan], tuple[Stage, ...]]
+    modules: tuple[str, ...] = ()
 
 
-def _packed(name: str, run: Run, file: str, **more: Callable[[Plan], int]) -> Stage:
-    return Stage(name, run, stages.write_compressed, f"stages/{file}.npz", **more)
+def _packed(
+    name: str, run: Run, file: str, extra_epochs: Callable[[Plan], int] = lambda plan: 0
+) -> Stage:
+    return Stage(name, run, stages.write_compressed, f"stages/{file}.npz", extra_epochs)
 
 
 _TRAIN = Stage("baseline", stages.train, stages.write_plain, BASELINE)
@@ -94,13 +100,25 @@ RECIPES: dict[str, Recipe] = {
         CUTTING,
         _between(_CUT_RANDOMLY),
     ),
+    "int8": Recipe(
+        "fold norms, calibrate, round to integers, export to ONNX and run that",
+        ("weight_bits",),
+        _between(*quantizing.ROUNDED),
+        quantizing.MODULES,
+    ),
+    "qat": Recipe(
+        "int8, with training that sees the rounding, to any number of bits",
+        QUANTIZING,
+        _between(quantizing.trained),
+        quantizing.MODULES,
+    ),
 }
 
 
 def uses(recipe: str, model: str) -> Uses:
     """Return what a recipe and a model have a use for."""
     way, network = RECIPES[recipe], MODELS[model]
-    return Uses(way.flags, network.image_sizes, network.branches)
+    return Uses(way.flags, network.image_sizes, network.branches, way.modules)
 
 
 def stages_of(plan: Plan) -> tuple[Stage, ...]:

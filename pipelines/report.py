@@ -10,8 +10,8 @@ from rich.table import Table
 
 from jaxcompress.costs.latency import threads
 from pipelines.data import Dataset
+from pipelines.plan import Plan
 from pipelines.row import Row
-from pipelines.settings import Plan
 
 SCHEMA_VERSION = 1
 _COLUMNS = ("accuracy", "sparsity", "distinct", "bytes", "ratio", "MFLOP", "ms", "MB", "seconds")
@@ -56,20 +56,22 @@ def table(plan: Plan, dataset: Dataset, rows: list[Row]) -> Table:
     """Return the table that a run ends with, one row a stage."""
     title = f"{plan.model} on {dataset.name}, seed {plan.seed}, recipe {plan.recipe}"
     caption = (
-        "Accuracy on the test images; sparsity and distinct weights over the kernels. Of one "
-        f"picture: operations, milliseconds (median, {threads()} threads) and memory of a dense "
-        "network of these sizes."
+        "Accuracy on the test images, with the numbers named (integers: really run, by ONNX "
+        "Runtime); sparsity and distinct weights over the kernels. Of one picture: operations, "
+        f"milliseconds (median, {threads()} threads) and memory of a dense network of these sizes."
     )
     if dataset.notice:
         caption = f"{dataset.notice}\n{caption}"
     shown = Table(title=title, caption=caption)
     shown.add_column("stage", no_wrap=True)
+    shown.add_column("numbers", no_wrap=True)
     for heading in _COLUMNS:
         shown.add_column(heading, justify="right", no_wrap=True)
     baseline = rows[0].size_bytes
     for row in rows:
         shown.add_row(
             row.name,
+            row.arithmetic,
             f"{row.accuracy:.2%}",
             f"{row.sparsity:.1%}",
             f"{row.distinct_weights:,}",

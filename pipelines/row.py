@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pipelines.stages import Facts
+from pipelines.stage import Facts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -10,6 +10,7 @@ class Row:
     """One stage in the results; see the README for the meaning of each field."""
 
     name: str
+    arithmetic: str
     accuracy: float
     loss: float
     validation_accuracy: float
@@ -25,6 +26,7 @@ class Row:
     def sentence(self) -> str:
         """Return what to say when the stage is done."""
         return (
-            f"{self.name}: accuracy {self.accuracy:.2%}, sparsity {self.sparsity:.1%}, "
+            f"{self.name}: accuracy {self.accuracy:.2%} ({self.arithmetic}), "
+            f"sparsity {self.sparsity:.1%}, "
             f"{self.size_bytes:,} bytes, {self.flops / 1e6:,.1f} MFLOP, {self.seconds:.1f} s"
         )

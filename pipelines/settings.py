@@ -1,14 +1,16 @@
 """What a run is asked to do, checked before anything is trained."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jaxcompress.checks import check_sparsity
 from jaxcompress.cluster import check_clusters
 from jaxcompress.prune.units import check_share
+from jaxcompress.quantization.grids import MOST_BITS
+from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
 
 
@@ -29,6 +31,7 @@ DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS = 0.9, "entropy", 16
 # training images), entropy stayed within 0.2 points of 16 clusters up to 0.7, uniform within 0.35.
 DEFAULT_STEP = 0.6
 DEFAULT_CHANNELS, LARGEST_CUT = 0.5, 0.2
+DEFAULT_BITS = 8
 DEFAULT_LAYOUT = "entropy"
 FINEST_STEP, COARSEST_STEP = 0.01, 4.0
 DEFAULT_EPOCHS = {
@@ -45,6 +48,8 @@ DEFAULT_EPOCHS = {
 PRUNING = ("sparsity",)
 SHARING = ("quantizer", "clusters", "step")
 CUTTING = ("channels", "steps", "round_to", "group_lasso")
+QUANTIZING = ("bits", "weight_bits")
+_OF_SOME_RECIPES = PRUNING + SHARING + CUTTING + QUANTIZING
 """Settings that only some recipes have a use for."""
 
 
@@ -52,14 +57,17 @@ class Uses(NamedTuple):
     """What the chosen recipe and model have a use for.
 
     Attributes:
-        flags: those of `PRUNING`, `SHARING` and `CUTTING` that the recipe has a use for.
+        flags: those of `PRUNING`, `SHARING`, `CUTTING` and `QUANTIZING` that the recipe has a use
+            for.
         image_sizes: of images the model can be built for, the default first.
         branches: the inputs it can fuse; empty for a model that sees the picture alone.
+        modules: that must be installed to run integers of 8 bits.
     """
 
     flags: tuple[str, ...]
     image_sizes: tuple[int, ...]
     branches: tuple[str, ...]
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +106,8 @@ class Settings:
         limit: training images used; None for all.
         control: also train the dense network for as many extra steps.
         layout: of the compressed files.
+        bits: of the integers that enter layers; None takes the default where the recipe rounds.
+        weight_bits: of those that weights are rounded to; None takes as many as `bits`.
     """
 
     model: str = "cifar"
@@ -122,6 +132,8 @@ class Settings:
     limit: int | None = None
     control: bool = False
     layout: str = DEFAULT_LAYOUT
+    bits: int | None = None
+    weight_bits: int | None = None
 
     def check(self, uses: Uses) -> None:
         """Refuse values that cannot work, or that recipe or model have no use for.
@@ -159,6 +171,12 @@ class Settings:
         ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SettingsError(f"{flag}: must be above 0, got {value}; {usual} is usual.")
+        for flag, value, least in (
+            ("--bits", self.bits, 2),
+            ("--weight-bits", self.weight_bits, 1),
+        ):
+            if value is not None and not least <= value <= MOST_BITS:
+                raise SettingsError(f"{flag}: must be {least} to {MOST_BITS}, got {value}.")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"--seed: must be in 0 to {2**32 - 1}, got {self.seed}.")
 
@@ -184,15 +202,21 @@ class Settings:
         name = self.chosen_quantizer()
         parameters = sorted({quantizer.parameter for quantizer in QUANTIZERS.values()})
         for flag, used, user in (
-            *((flag, flag in uses.flags, "recipe") for flag in PRUNING + SHARING + CUTTING),
+            *((flag, flag in uses.flags, "recipe") for flag in _OF_SOME_RECIPES),
             ("branches", bool(uses.branches), f"model {self.model}"),
             *((f, f == QUANTIZERS[name].parameter, f"quantizer {name}") for f in parameters),
         ):
             if getattr(self, flag) is not None and not used:
                 written = flag.replace("_", "-")
                 raise SettingsError(f"--{written}: the {user} has no use for it; leave it out.")
+        missing = [module for module in uses.modules if find_spec(module) is None]
+        if missing and self.bits in (None, 8):
+            raise SettingsError(
+                f"--recipe: {self.recipe} needs {', '.join(missing)} to run integers of 8 bits, "
+                "which is not installed; pip install -e '.[run,onnx]'."
+            )
 
-    def plan(self, uses: Uses, *, data: str, train_size: int) -> "Plan":
+    def plan(self, uses: Uses, *, data: str, train_size: int) -> Plan:
         """Return the settings with the defaults of recipe, model and dataset filled in.
 
         Raises:
@@ -211,6 +235,8 @@ class Settings:
         step = DEFAULT_STEP if self.step is None else self.step
         cuts = "channels" in uses.flags
         channels = DEFAULT_CHANNELS if self.channels is None else self.channels
+        rounds = "weight_bits" in uses.flags
+        bits = self.bits or DEFAULT_BITS
         enough = max(math.ceil(round(channels / LARGEST_CUT, 9)), 1)
         return Plan(
             model=self.model,
@@ -234,60 +260,6 @@ class Settings:
             limit=self.limit,
             control=self.control,
             layout=self.layout,
+            bits=bits if rounds else 0,
+            weight_bits=(self.weight_bits or bits) if rounds else 0,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Settings of which nothing is left to choose: what decides the result of a run.
-
-    Attributes:
-        model: name of the network.
-        data: name of the dataset.
-        recipe: name of the recipe.
-        sparsity: fraction of the kernels' weights to remove; 0 where the recipe prunes nothing.
-        quantizer: name of the quantizer; None where the recipe shares nothing.
-        clusters: values a layer may use beside zero; 0 where nothing has a use for it.
-        step: distance of shared values in the largest layer, in root mean squares of all non-zero
-            weights; 0 where nothing has a use for it.
-        channels: fraction of the units of each group to cut out; 0 where the recipe cuts nothing.
-        steps: rounds of cutting and fine-tuning; 0 where the recipe cuts nothing.
-        round_to: what stays of a group is a multiple of this, where it has as many units.
-        group_lasso: strength of the penalty before the cuts; 0 for none.
-        image_size: height and width of the images the network is fed, in pixels.
-        branches: the inputs it fuses; empty for a network that sees the picture alone.
-        epochs: passes of the first training.
-        finetune_epochs: passes of fine-tuning after pruning.
-        batch_size: images a step.
-        lr: peak learning rate.
-        seed: of the initial weights and the order of the images.
-        limit: training images used; None for all.
-        control: whether the dense network is trained on too.
-        layout: of the compressed files.
-    """
-
-    model: str
-    data: str
-    recipe: str
-    sparsity: float
-    quantizer: str | None
-    clusters: int
-    step: float
-    channels: float
-    steps: int
-    round_to: int
-    group_lasso: float
-    image_size: int
-    branches: tuple[str, ...]
-    epochs: int
-    finetune_epochs: int
-    batch_size: int
-    lr: float
-    seed: int
-    limit: int | None
-    control: bool
-    layout: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the plan for a file, and for comparing two runs."""
-        return dataclasses.asdict(self) | {"branches": list(self.branches)}

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,97 +12,13 @@ import optax
 import jaxcompress as jc
 from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.trees import named_leaves
-from nets.functional import Params, Stats
-from pipelines.classifier import Classifier
+from nets.functional import Params
 from pipelines.folder import FolderError
-from pipelines.models import Inputs
 from pipelines.nested import nested
+from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
-from pipelines.settings import DEFAULT_QUANTIZER, Plan
-
-
-class Work(NamedTuple):
-    """What a run has in hand.
-
-    Attributes:
-        params: dense parameters, with the mask and the sharing already in them.
-        stats: running statistics.
-        mask: which weights stay; None before pruning.
-        shared: params with `Clustered` leaves; None before sharing.
-    """
-
-    params: Params
-    stats: Stats
-    mask: Params | None = None
-    shared: Params | None = None
-
-
-Facts = dict[str, Any]
-"""What a stage found out, for its row in the results."""
-
-
-class Trainer(Protocol):
-    """What a stage may ask of the run it is part of."""
-
-    plan: Plan
-    folder: Path
-    classifier: Classifier
-
-    def fresh(self) -> Work:
-        """Return newly initialised parameters, the same at every call."""
-        ...
-
-    def fit(self, work: Work, tx: optax.GradientTransformation, *, epochs: int) -> Work:
-        """Return `work` after training."""
-        ...
-
-    def steps(self, epochs: int) -> int:
-        """Return how many optimizer steps that many epochs take."""
-        ...
-
-    def logits(self, work: Work) -> np.ndarray:
-        """Return the logits on the validation images."""
-        ...
-
-    def sample(self, count: int) -> Inputs:
-        """Return inputs of the first so many training images."""
-        ...
-
-    def apply(self, tree: Params, inputs: Inputs) -> Any:
-        """Return the logits of `{"params": ..., "stats": ...}`, traceable by JAX."""
-        ...
-
-    def recalibrated(self, work: Work) -> Work:
-        """Return `work` with running statistics estimated anew on training images."""
-        ...
-
-
-def _none(plan: Plan) -> int:
-    del plan
-    return 0
-
-
-Run = Callable[[Trainer, Work], tuple[Work, Facts]]
-Write = Callable[[Trainer, Path, Work], int]
-
-
-class Stage(NamedTuple):
-    """A stage of a recipe.
-
-    Attributes:
-        name: of its row in the table.
-        run: `run(job, work) -> (work, facts)`.
-        write: `write(job, path, work) -> size in bytes`.
-        file: where to write, in the run's folder.
-        extra_epochs: how long it trains beyond the baseline.
-    """
-
-    name: str
-    run: Run
-    write: Write
-    file: str
-    extra_epochs: Callable[[Plan], int] = _none
-
+from pipelines.settings import DEFAULT_QUANTIZER
+from pipelines.stage import Facts, Run, Trainer, Work
 
 WEIGHT_DECAY = 1e-4
 
@@ -210,9 +125,9 @@ def reload(job: Trainer, work: Work) -> tuple[Work, Facts]:
     tree = jc.load(job.folder / COMPRESSED)
     params, stats = tree["params"], tree.get("stats", {})
     job.classifier.check(params, stats)
-    loaded = Work(params, stats)
+    loaded = work._replace(params=params, stats=stats)
     exact = job.logits(loaded).tobytes() == before.tobytes()
-    return loaded._replace(mask=work.mask, shared=work.shared), {"exact": exact}
+    return loaded, {"exact": exact}
 
 
 def _masked(work: Work, mask: Params) -> Work:
@@ -255,13 +170,16 @@ def size_of(job: Trainer, path: Path, work: Work) -> int:
 
 
 def write_compressed(job: Trainer, path: Path, work: Work) -> int:
-    """Write shared leaves as codes, pruned ones as sparse values; returns the size in bytes.
+    """Write shared leaves as codes, rounded ones as integers, pruned ones as sparse values.
 
     The classifier is in the metadata: the file alone is enough to name what is in a picture.
+    Returns the size in bytes.
     """
     params = work.params
     if work.shared is not None:
         params = work.shared
+    elif work.quantized is not None:
+        params = work.quantized
     elif work.mask is not None:
         params = jc.sparse(work.params)
     stats = {"stats": work.stats} if work.stats else {}

@@ -1,6 +1,6 @@
 """One training step and one fit loop for every network and every stage."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ EVAL_BATCH = 512
 
 View = Callable[[Any], Any]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
+Step = Callable[..., tuple["TrainState", jax.Array, jax.Array]]
 
 
 class TrainState(NamedTuple):
@@ -65,7 +66,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 def make_step(
     net: Net, view: View, tx: optax.GradientTransformation, loss: Loss = cross_entropy
-) -> Callable[[TrainState, Inputs, jax.Array], tuple[TrainState, jax.Array, jax.Array]]:
+) -> Step:
     """Return the compiled step `(state, inputs, labels) -> (state, loss, accuracy)`."""
 
     def step(
@@ -104,11 +105,10 @@ def batches_per_epoch(size: int, batch_size: int) -> int:
 
 
 def fit(
-    step: Callable[..., tuple[TrainState, jax.Array, jax.Array]],
+    steps: Mapping[int, Step],
     state: TrainState,
     data: Examples,
     *,
-    epochs: int,
     batch_size: int,
     seed: tuple[int, ...],
     start: Position = Position(),  # noqa: B008  (immutable)
@@ -121,17 +121,18 @@ def fit(
     batch too, so that a fit resumed at any position goes on as if it had never stopped.
 
     Args:
-        step: as `make_step` gives it.
+        steps: as `make_step` gives them, each with the number of epochs after which it gives way
+            to the next; the last number is how long is trained.
         state: to start from; its arrays are donated to the first step.
         data: to learn from.
-        epochs: passes over the data.
         batch_size: images a step.
         seed: numbers that choose the order of the images.
         start: where to start, to resume.
         augment: how to vary the images of each step.
     """
     total = batches_per_epoch(len(data), batch_size)
-    for epoch in range(start.epoch, epochs):
+    for epoch in range(start.epoch, max(steps)):
+        step = steps[min(until for until in steps if until > epoch)]
         order = np.random.default_rng([*seed, epoch]).permutation(len(data))
         for batch in range(start.batch if epoch == start.epoch else 0, total):
             chosen = order[batch * batch_size : (batch + 1) * batch_size]
@@ -150,14 +151,21 @@ def make_logits(
     apply = jit(lambda params, stats, inputs: net.apply(params, stats, view(inputs)))
 
     def logits(params: Params, stats: Stats, inputs: Inputs) -> np.ndarray:
-        count = len(jax.tree.leaves(inputs)[0])
-        parts = []
-        for start in range(0, count, batch_size):
-            batch = jax.tree.map(lambda rows: _batch(rows, start, batch_size), inputs)  # noqa: B023
-            parts.append(np.asarray(apply(params, stats, batch))[: count - start])
-        return np.concatenate(parts)
+        return by_batches(lambda batch: apply(params, stats, batch), inputs, batch_size)
 
     return logits
+
+
+def by_batches(
+    function: Callable[[Inputs], Any], inputs: Inputs, batch_size: int = EVAL_BATCH
+) -> np.ndarray:
+    """Return what a function gives for any number of rows, given so many at a time."""
+    count = len(jax.tree.leaves(inputs)[0])
+    parts = []
+    for start in range(0, count, batch_size):
+        batch = jax.tree.map(lambda rows: _batch(rows, start, batch_size), inputs)  # noqa: B023
+        parts.append(np.asarray(function(batch))[: count - start])
+    return np.concatenate(parts)
 
 
 def _batch(rows: np.ndarray, start: int, size: int) -> np.ndarray:

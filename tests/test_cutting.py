@@ -18,7 +18,7 @@ from pipelines.job import Interrupted, Job
 from pipelines.models import MODELS
 from pipelines.recipes import RECIPES, uses
 from pipelines.settings import Settings
-from pipelines.stages import Work
+from pipelines.stage import Work
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 ROUNDS = [f"cut {k}/2{more}" for k in (1, 2) for more in ("", " + tuned")]

@@ -262,6 +262,8 @@ NEEDED_TO_TRAIN = [
     "--steps 2",
     "--round-to 8",
     "--group-lasso 0.1",
+    "--bits 8",
+    "--weight-bits 4",
     "--control",
     "--limit 5",
     "--image-size 48",

@@ -43,7 +43,7 @@ def last(ticks):
 def test_it_learns(lenet):
     start, step, logits = lenet
     train, test = quadrants(256), quadrants(600, seed=1)
-    tick = last(fit(step, start(), train, epochs=8, batch_size=32, seed=(0,)))
+    tick = last(fit({8: step}, start(), train, batch_size=32, seed=(0,)))
     found = logits(tick.state.params, tick.state.stats, test.inputs)
     assert found.shape == (600, 10) and EVAL_BATCH < 600
     assert score(found, test.labels).accuracy > 0.9
@@ -53,23 +53,33 @@ def test_it_learns(lenet):
 def test_resumed_anywhere_it_ends_the_same(lenet):
     start, step, _ = lenet
     data = quadrants(100)  # three batches of 32, four images wait for the next shuffle
-    whole = last(fit(step, start(), data, epochs=2, batch_size=32, seed=(5, 1)))
+    whole = last(fit({2: step}, start(), data, batch_size=32, seed=(5, 1)))
     for stop in (1, 3, 4):
-        ticks = fit(step, start(), data, epochs=2, batch_size=32, seed=(5, 1))
+        ticks = fit({2: step}, start(), data, batch_size=32, seed=(5, 1))
         for _ in range(stop):
             tick = next(ticks)
-        rest = fit(
-            step, tick.state, data, epochs=2, batch_size=32, seed=(5, 1), start=tick.position
-        )
+        rest = fit({2: step}, tick.state, data, batch_size=32, seed=(5, 1), start=tick.position)
         resumed = last(rest)
         for a, b in zip(*map(jax.tree.leaves, (whole.state, resumed.state)), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
+def test_steps_take_turns_and_a_resumed_fit_takes_the_one_that_is_due():
+    def step(name):
+        return lambda state, inputs, labels: (state + name, None, None)
+
+    steps, data = {1: step("a"), 3: step("b")}, quadrants(64)
+    ticks = list(fit(steps, "", data, batch_size=32, seed=(0,)))
+    assert [tick.state for tick in ticks[-1:]] == ["aabbbb"]
+    for tick in ticks:
+        rest = fit(steps, tick.state, data, batch_size=32, seed=(0,), start=tick.position)
+        assert ([tick.state, *(later.state for later in rest)])[-1] == "aabbbb"
+
+
 def test_the_seed_chooses_the_order(lenet):
     start, step, _ = lenet
     ends = [
-        last(fit(step, start(), quadrants(64), epochs=1, batch_size=32, seed=(seed,)))
+        last(fit({1: step}, start(), quadrants(64), batch_size=32, seed=(seed,)))
         for seed in (0, 0, 1)
     ]
     kernels = [np.asarray(end.state.params["dense1"]["kernel"]) for end in ends]

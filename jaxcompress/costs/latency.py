@@ -51,18 +51,8 @@ def latency_ms(
     Raises:
         ValueError: too few calls.
     """
-    if calls < 2 or warm_up < 1:
-        raise ValueError(
-            f"calls: must be at least 2 after a warm_up of at least 1, got {calls} after {warm_up}."
-        )
     compiled, given = jit_for_inference(apply), jax.device_put((params, *inputs))
-    for _ in range(warm_up):
-        jax.block_until_ready(compiled(*given))
-    times = []
-    for _ in range(calls):
-        started = time.perf_counter()
-        jax.block_until_ready(compiled(*given))
-        times.append(1000 * (time.perf_counter() - started))
+    times = times_ms(lambda: jax.block_until_ready(compiled(*given)), calls=calls, warm_up=warm_up)
     first, median, third = statistics.quantiles(times, n=4, method="inclusive")
     return Latency(
         median=median,
@@ -72,6 +62,31 @@ def latency_ms(
         threads=threads(),
         device=jax.devices()[0].device_kind,
     )
+
+
+def times_ms(call: Callable[[], Any], *, calls: int = 30, warm_up: int = 3) -> list[float]:
+    """Return how long each call of anything takes, in milliseconds.
+
+    Args:
+        call: does it, and returns when it is done.
+        calls: how many to measure, at least 2.
+        warm_up: how many to make before, at least 1.
+
+    Raises:
+        ValueError: too few calls.
+    """
+    if calls < 2 or warm_up < 1:
+        raise ValueError(
+            f"calls: must be at least 2 after a warm_up of at least 1, got {calls} after {warm_up}."
+        )
+    for _ in range(warm_up):
+        call()
+    times = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        call()
+        times.append(1000 * (time.perf_counter() - started))
+    return times
 
 
 def _batch_size(inputs: Any) -> int:

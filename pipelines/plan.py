@@ -1,0 +1,65 @@
+"""What a run does: settings of which nothing is left to choose."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What decides the result of a run.
+
+    Attributes:
+        model: name of the network.
+        data: name of the dataset.
+        recipe: name of the recipe.
+        sparsity: fraction of the kernels' weights to remove; 0 where the recipe prunes nothing.
+        quantizer: name of the quantizer; None where the recipe shares nothing.
+        clusters: values a layer may use beside zero; 0 where nothing has a use for it.
+        step: distance of shared values in the largest layer, in root mean squares of all non-zero
+            weights; 0 where nothing has a use for it.
+        channels: fraction of the units of each group to cut out; 0 where the recipe cuts nothing.
+        steps: rounds of cutting and fine-tuning; 0 where the recipe cuts nothing.
+        round_to: what stays of a group is a multiple of this, where it has as many units.
+        group_lasso: strength of the penalty before the cuts; 0 for none.
+        image_size: height and width of the images the network is fed, in pixels.
+        branches: the inputs it fuses; empty for a network that sees the picture alone.
+        epochs: passes of the first training.
+        finetune_epochs: passes of fine-tuning after pruning.
+        batch_size: images a step.
+        lr: peak learning rate.
+        seed: of the initial weights and the order of the images.
+        limit: training images used; None for all.
+        control: whether the dense network is trained on too.
+        layout: of the compressed files.
+        bits: of the integers that enter layers; 0 where the recipe rounds nothing.
+        weight_bits: of those that weights are rounded to; 0 where the recipe rounds nothing.
+    """
+
+    model: str
+    data: str
+    recipe: str
+    sparsity: float
+    quantizer: str | None
+    clusters: int
+    step: float
+    channels: float
+    steps: int
+    round_to: int
+    group_lasso: float
+    image_size: int
+    branches: tuple[str, ...]
+    epochs: int
+    finetune_epochs: int
+    batch_size: int
+    lr: float
+    seed: int
+    limit: int | None
+    control: bool
+    layout: str
+    bits: int
+    weight_bits: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan for a file, and for comparing two runs."""
+        return dataclasses.asdict(self) | {"branches": list(self.branches)}

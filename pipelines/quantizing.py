@@ -1,0 +1,224 @@
+"""The stages of quantization: integers in place of floats, simulated, trained and really run."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxcompress as jc
+from jaxcompress.compiled import jit_for_inference as jit
+from jaxcompress.costs.latency import threads, times_ms
+from jaxcompress.export.file import OnnxFile, export_onnx
+from jaxcompress.export.runtime import onnx_function
+from jaxcompress.quantization.calibration import Ranges, calibrate
+from jaxcompress.quantization.granularity import per_channel
+from jaxcompress.quantization.grids import Grid, Steps, make_grid
+from jaxcompress.quantization.histogram import histogram, read
+from jaxcompress.quantization.norms import fold_norms
+from jaxcompress.quantization.ranges import min_max, mse_optimal
+from jaxcompress.quantization.simulation import channel_axes, fake_quantized
+from jaxcompress.quantization.training import quantization_aware
+from jaxcompress.quantization.weights import quantize
+from jaxcompress.trees import PyTree, named_leaves
+from nets.functional import Params
+from pipelines.models import Inputs
+from pipelines.nested import nested
+from pipelines.plan import Plan
+from pipelines.stage import Execution, Facts, Run, Stage, Trainer, Work
+from pipelines.stages import (
+    BASELINE,
+    adamw,
+    pruned_epochs,
+    read_plain,
+    schedule,
+    size_of,
+    write_compressed,
+    write_plain,
+)
+from pipelines.train import by_batches
+
+MODULES = ("jax2onnx", "onnxruntime")
+TRACED = 2  # pictures; how many does not change what is found
+CALIBRATION = 1024  # training images whose activations are looked at
+EXPORTED = 64  # training images on which a file is compared with what it was made from
+LIVE = 2 / 3  # of the epochs, before the statistics of norms are frozen
+
+
+def fold(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Fold norms into the weights before them; without norms nothing changes."""
+    tree = fold_norms(job.apply, _tree(work.params, work), job.sample(EXPORTED))
+    return work._replace(params=tree["params"], stats=tree["stats"]), {}
+
+
+def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Round weights to integers, and lay grids on what enters layers, without training."""
+    apply, plan = _with_stats(job, work), job.plan
+    axes = channel_axes(apply, work.params, job.sample(TRACED))
+    quantized = quantize(
+        work.params,
+        plan.weight_bits,
+        granularity=per_channel(axes),
+        scope=lambda path, leaf: path in axes,
+    )
+    ranges = calibrate(apply, work.params, job.batches(CALIBRATION))
+    grid = _grid(plan)
+    steps = ranges.steps(grid, min_max if grid.bits > 4 else mse_optimal)
+    return rounded_work(work, quantized, steps, grid), {"left_float": dict(ranges.left_float)}
+
+
+def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Train the float weights on with all of it rounded, the statistics frozen at the end."""
+    epochs, ends = pruned_epochs(job.plan), work.ends
+    start, net = read_plain(job.folder / BASELINE), job.classifier.net
+
+    def frozen(params: Params, stats: Params, x: Any) -> tuple[jax.Array, Params]:
+        return net.apply(params, stats, x), stats
+
+    live, settled = (
+        quantization_aware(
+            function, ranges_of(ends), bits=job.plan.bits, weight_bits=job.plan.weight_bits
+        )
+        for function in (net.apply_training, frozen)
+    )
+    x = job.classifier.view(job.sample(TRACED))
+    trainable = settled.init(start.params, start.stats, x)
+    rate = schedule(job.plan.lr, job.steps(epochs))
+    tx = optax.partition(
+        {"params": adamw(job, epochs), "steps": optax.adam(rate)},
+        {"params": "params", "steps": "steps"},
+    )
+    nets = {epochs: net._replace(apply_training=settled.apply)}
+    if start.stats:
+        nets = {int(LIVE * epochs): net._replace(apply_training=live.apply)} | nets
+    trained = job.fit(start._replace(params=trainable), tx, epochs=epochs, nets=nets)
+    steps = jax.device_get(settled.activation_steps(trained.params))
+    return rounded_work(trained, settled.quantize(trained.params), steps, _grid(job.plan)), {}
+
+
+def simulate(job: Trainer, work: Work) -> Execution:
+    """Return how the network is run with simulated integers."""
+    plan = job.plan
+    sim = fake_quantized(
+        _with_stats(job, work), ranges_of(work.ends), plan.bits, weight_bits=plan.weight_bits
+    )
+    compiled = jit(sim)
+    return Execution(
+        "simulated", lambda inputs: by_batches(lambda x: compiled(work.quantized, x), inputs)
+    )
+
+
+FLOAT_FILE, INTEGER_FILE = "float32.onnx", "int8.onnx"
+
+
+def export_floats(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Write the network for ONNX Runtime as it is."""
+    x = job.sample(EXPORTED)
+    return work, _facts(
+        export_onnx(_with_stats(job, work), work.params, x, path=job.folder / FLOAT_FILE)
+    )
+
+
+def export_integers(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Write the network for ONNX Runtime with integers, and see whether it agrees."""
+    path = job.folder / INTEGER_FILE
+    written = export_onnx(
+        _with_stats(job, work),
+        work.quantized,
+        job.sample(EXPORTED),
+        path=path,
+        int8=ranges_of(work.ends),
+    )
+    x = job.sample(CALIBRATION)
+    real, simulated = (
+        how(job, work).logits(x).argmax(axis=1) for how in (run_file(INTEGER_FILE), simulate)
+    )
+    return work, _facts(written) | {"agreement": float(np.mean(real == simulated))}
+
+
+def run_file(file: str) -> Callable[[Trainer, Work], Execution]:
+    """Return how a file is run by ONNX Runtime."""
+
+    def execute(job: Trainer, work: Work) -> Execution:
+        del work
+        function = onnx_function(job.folder / file, threads=threads())
+
+        def latency_ms(inputs: Inputs) -> float:
+            return statistics.median(times_ms(lambda: function(inputs)))
+
+        return Execution(
+            "integers" if file == INTEGER_FILE else "float",
+            lambda inputs: by_batches(function, inputs, EXPORTED),
+            latency_ms,
+        )
+
+    return execute
+
+
+def _exported(name: str, run: Run, file: str) -> Stage:
+    return Stage(name, run, size_of, file, execute=run_file(file))
+
+
+_FOLD = Stage("folded", fold, write_plain, "stages/folded.npz")
+_QUANTIZE = Stage(
+    "quantized", quantize_weights, write_compressed, "stages/quantized.npz", execute=simulate
+)
+_TUNE = Stage(
+    "quantized + tuned",
+    tune_quantized,
+    write_compressed,
+    "stages/quantized_tuned.npz",
+    pruned_epochs,
+    simulate,
+)
+_EXPORT_FLOATS = _exported("onnx float32", export_floats, FLOAT_FILE)
+_EXPORT_INTEGERS = _exported("onnx int8", export_integers, INTEGER_FILE)
+
+ROUNDED = (_FOLD, _EXPORT_FLOATS, _QUANTIZE, _EXPORT_INTEGERS)
+
+
+def trained(plan: Plan) -> Sequence[Stage]:
+    """Return the stages of training with integers; those that are not of 8 bits cannot be run."""
+    rounded = (_QUANTIZE, _TUNE)
+    return (_EXPORT_FLOATS, *rounded, _EXPORT_INTEGERS) if plan.bits == 8 else rounded
+
+
+def _tree(params: Params, work: Work) -> dict[str, Any]:
+    return {"params": params, "stats": work.stats}
+
+
+def _with_stats(job: Trainer, work: Work) -> Callable[[Params, Inputs], Any]:
+    """Return the network as a function of parameters and inputs alone."""
+    return lambda params, inputs: job.apply(_tree(params, work), inputs)
+
+
+def rounded_work(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid: Grid) -> Work:
+    """Return `work` with rounded weights, and grids as their ends, which all else is made of."""
+    ends = {
+        name: np.float32(scale) * (np.array([grid.lowest, grid.highest], np.float32) - zero_point)
+        for name, (scale, zero_point) in steps.items()
+    }
+    return work._replace(params=jc.dense(quantized), quantized=quantized, ends=nested(ends))
+
+
+def ranges_of(ends: Params | None) -> Ranges:
+    """Return ranges that hold two numbers each: grids that cover them are those of before."""
+    named = named_leaves(ends)
+    readings = jax.device_get([read(jnp.asarray(pair)) for pair in named.leaves])
+    return Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})
+
+
+def _grid(plan: Plan) -> Grid:
+    return make_grid(plan.bits, symmetric=False)
+
+
+def _facts(written: OnnxFile) -> Facts:
+    return {
+        "difference": written.difference,
+        "difference_simulated": written.difference_simulated,
+        "integer_kernels": dict(written.integer_kernels),
+        "left_float": dict(written.left_float),
+    }

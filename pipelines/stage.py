@@ -1,0 +1,132 @@
+"""What a stage is: what it is given and what it may ask for, what it gives, how it is measured."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import optax
+
+from nets.functional import Net, Params, Stats
+from pipelines.classifier import Classifier
+from pipelines.models import Inputs
+from pipelines.plan import Plan
+
+
+class Work(NamedTuple):
+    """What a run has in hand.
+
+    Attributes:
+        params: dense parameters, with the mask and the sharing already in them.
+        stats: running statistics.
+        mask: which weights stay; None before pruning.
+        shared: params with `Clustered` leaves; None before sharing.
+        quantized: params with `Quantized` leaves; None before rounding.
+        ends: the smallest and the largest number `[2]` of the grid of what enters each layer, by
+            its name, nested; None before rounding.
+    """
+
+    params: Params
+    stats: Stats
+    mask: Params | None = None
+    shared: Params | None = None
+    quantized: Params | None = None
+    ends: Params | None = None
+
+
+Facts = dict[str, Any]
+"""What a stage found out, for its row in the results."""
+
+
+class Trainer(Protocol):
+    """What a stage may ask of the run it is part of."""
+
+    plan: Plan
+    folder: Path
+    classifier: Classifier
+
+    def fresh(self) -> Work:
+        """Return newly initialised parameters, the same at every call."""
+        ...
+
+    def fit(
+        self,
+        work: Work,
+        tx: optax.GradientTransformation,
+        *,
+        epochs: int,
+        nets: Mapping[int, Net] | None = None,
+    ) -> Work:
+        """Return `work` after training; `nets`: which is trained until the end of which epoch."""
+        ...
+
+    def steps(self, epochs: int) -> int:
+        """Return how many optimizer steps that many epochs take."""
+        ...
+
+    def logits(self, work: Work) -> np.ndarray:
+        """Return the logits on the validation images."""
+        ...
+
+    def sample(self, count: int) -> Inputs:
+        """Return inputs of the first so many training images."""
+        ...
+
+    def batches(self, most: int) -> Iterator[Inputs]:
+        """Return inputs of at most so many training images, in batches."""
+        ...
+
+    def apply(self, tree: Params, inputs: Inputs) -> Any:
+        """Return the logits of `{"params": ..., "stats": ...}`, traceable by JAX."""
+        ...
+
+    def recalibrated(self, work: Work) -> Work:
+        """Return `work` with running statistics estimated anew on training images."""
+        ...
+
+
+def _none(plan: Plan) -> int:
+    del plan
+    return 0
+
+
+Run = Callable[[Trainer, Work], tuple[Work, Facts]]
+Write = Callable[[Trainer, Path, Work], int]
+
+
+class Execution(NamedTuple):
+    """How a network is run when it is measured.
+
+    Attributes:
+        arithmetic: the numbers that it computes with: float, simulated (integers) or integers.
+        logits: from inputs to logits.
+        latency_ms: from inputs to milliseconds of one call; None for what JAX needs to run a dense
+            network of these sizes.
+    """
+
+    arithmetic: str
+    logits: Callable[[Inputs], np.ndarray]
+    latency_ms: Callable[[Inputs], float] | None = None
+
+
+Execute = Callable[[Trainer, Work], Execution]
+
+
+class Stage(NamedTuple):
+    """A stage of a recipe.
+
+    Attributes:
+        name: of its row in the table.
+        run: `run(job, work) -> (work, facts)`.
+        write: `write(job, path, work) -> size in bytes`.
+        file: where to write, in the run's folder.
+        extra_epochs: how long it trains beyond the baseline.
+        execute: how its network is run to measure it; None for JAX and floats.
+    """
+
+    name: str
+    run: Run
+    write: Write
+    file: str
+    extra_epochs: Callable[[Plan], int] = _none
+    execute: Execute | None = None
