@@ -179,3 +179,5 @@ def test_refusals():
         input_moments(apply, params, [np.array([[np.nan, 1]], "f")])
     with pytest.raises(ValueError, match="apply: must run"):
         input_moments(apply, params, [np.ones((1, 3), "f")])
+    with pytest.raises(TypeError, match="input_moments: params must be concrete"):
+        jax.jit(lambda p: input_moments(apply, p, []).layers)(params)

@@ -15,7 +15,7 @@ from jaxcompress.quantization.arrangements import ARRANGEMENTS
 from jaxcompress.trace.products import MOVES, Product, Weight, find_products
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import NamedLeaves, PyTree, kernels, named_leaves
+from jaxcompress.trees import NamedLeaves, PyTree, is_traced, kernels, named_leaves
 
 MOST_ENTRIES = 4096**2
 """Entries that the moments of a layer may have: 64 MB of float32 on the device, 128 MB beside."""
@@ -69,7 +69,7 @@ def input_moments(
             enough as a rule.
 
     Raises:
-        TypeError: inputs or results that are no arrays.
+        TypeError: inputs or results that are no arrays; called under `jit`.
         ValueError: no batches, a function that cannot be traced, NaN or infinity.
 
     Example:
@@ -79,6 +79,8 @@ def input_moments(
         >>> layer.gram.tolist()
         [[[10.0, 2.0], [2.0, 4.0]]]
     """
+    if is_traced(params):
+        raise TypeError("input_moments: params must be concrete, got tracers; call it outside jit.")
     params = dense(params)
     named = named_leaves(params)
     plans: list[_Plan] = []  # one for each shape of batches: made while it is compiled
