@@ -64,8 +64,12 @@ def shapes(params, x):
         "out": jnp.einsum("bhd,hdo->bo", x.reshape(2, 2, 3), params["out"]),
         "batch": jnp.einsum("bi,bio->bo", x, params["batch"]),
         "both": params["left"] @ params["wide"],
+        "outer": lax.dot_general(x, params["row"], (((), ()), ((), ()))),
+        "sum": x @ params["row"],
+        "empty": x[:, :0] @ params["empty"],
         "same": params["left"],
-        "scan": lax.scan(lambda h, w: (jnp.tanh(h @ w), None), x, params["stack"])[0],
+        "constant": jnp.asarray(X),
+        "scan": lax.scan(lambda h, w: (jnp.tanh(h @ w + X), None), x, params["stack"])[0],
     }
 
 
@@ -77,6 +81,8 @@ PARAMS = {
     "heads_middle": quantized((2, 6, 3), (2, 1, 3)),
     "out": quantized((2, 3, 4), (1, 1, 4)),
     "batch": quantized((2, 6, 4), (2, 1, 4)),
+    "row": quantized((6,), (1,)),
+    "empty": quantized((0, 3), (1, 3)),
     "stack": quantized((2, 6, 6), (1, 1, 6)),
 }
 

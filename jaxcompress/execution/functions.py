@@ -7,9 +7,9 @@ import jax
 
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.execution.weight_only import weight_only
-from jaxcompress.leaves import Quantized, is_compressed
+from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.trace.products import keeps_derivatives
-from jaxcompress.trace.program import Equation, Program, bind, trace
+from jaxcompress.trace.program import Constant, Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, is_traced, named_leaves
 
@@ -50,13 +50,10 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
     def evaluate(params: PyTree, *inputs: PyTree) -> PyTree:
         named = named_leaves(params, is_leaf=is_compressed)
-        shapes = named.rebuild(
-            [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in named.leaves]
-        )
-        program = trace(apply, shapes, *inputs, keep=keeps_derivatives)
+        program = trace(apply, jax.eval_shape(dense, params), *inputs, keep=keeps_derivatives)
         kept = _only_in_equations(program)
         leaves = [
-            leaf if value in kept else _dense(leaf)
+            leaf if value in kept else dense(leaf)
             for value, leaf in zip(program.inputs, named.leaves, strict=False)
         ]
         results, _ = run(program, [*leaves, *jax.tree.leaves(inputs)], _visit)
@@ -75,21 +72,17 @@ def _visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
     del key
     for place, leaf in enumerate(operands):
         if is_compressed(leaf):
-            others = [_dense(o) if k != place else o for k, o in enumerate(operands)]
+            others = [dense(o) if k != place else o for k, o in enumerate(operands)]
             product = PRODUCTS.get((equation.name, type(leaf)))
             results = product(equation, others, place) if product else None
-            return Outcome(results or bind(equation, list(map(_dense, others))))
+            return Outcome(results or bind(equation, dense(others)))
     return None
-
-
-def _dense(value: Any) -> Any:
-    return value.dense() if is_compressed(value) else value
 
 
 def _only_in_equations(program: Program) -> set[int]:
     """Return the inputs that are neither handed to a loop or a branch nor returned."""
-    arrays = set(program.outputs)
+    operands = list(program.outputs)
     for equation in program.equations:
         if equation.bodies:
-            arrays.update(equation.operands)
-    return set(program.inputs) - arrays
+            operands += equation.operands
+    return set(program.inputs) - {o for o in operands if not isinstance(o, Constant)}

@@ -21,16 +21,18 @@ def weight_only(equation: Equation, operands: list[Any], place: int) -> list[Any
 
     Returns:
         The result; None where the product is another one: with a zero point, with scales along the
-        axis that is summed over, with several such axes or with one in the middle, or with axes
-        that both operands share. None too where the device is no CPU: there nothing was measured.
+        axis that is summed over, with none or several such axes or with one in the middle, or
+        with axes that both operands share. None too where the device is no CPU: there nothing was
+        measured.
     """
     leaf: Quantized = operands[place]
     contracted, batch = equation.params["dimension_numbers"]
-    axis, *others = contracted[place]
-    if others or batch[0] or axis not in (0, len(leaf.shape) - 1) or not _scaled(leaf, axis):
+    axes, ends = contracted[place], (0, len(leaf.shape) - 1)
+    if len(axes) != 1 or axes[0] not in ends or batch[0] or not _scaled(leaf, axes[0]):
         return None
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or not leaf.values.size:
         return None
+    (axis,) = axes
     free = tuple(size for k, size in enumerate(leaf.shape) if k != axis)
     x = jnp.moveaxis(operands[1 - place], contracted[1 - place][0], -1)
     inputs = x.shape[-1]

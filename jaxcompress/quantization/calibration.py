@@ -19,7 +19,7 @@ from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, is_floating, is_traced, named_leaves
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ranges(Mapping[str, Histogram]):
     """What entered each product: histograms by name.
 
@@ -52,7 +52,7 @@ class Ranges(Mapping[str, Histogram]):
         """
         return {name: found.steps(grid, estimate) for name, found in self.items()}
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         width = max(map(len, (*self, *self.left_float, "name")))
         rows = [f"{'name':{width}} {'low':>10} {'high':>10} {'zeros':>7} {'numbers':>12}"]
         rows += [

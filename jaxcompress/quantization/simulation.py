@@ -216,8 +216,8 @@ def channel_axes(
         >>> channel_axes(apply, params, jnp.ones((1, 2)))
         {'kernel': (1,), 'turned': (0,)}
     """
-    leaves, params = named_leaves(params, is_leaf=is_compressed), dense(params)
-    program = trace(apply, params, *inputs)
+    leaves = named_leaves(params, is_leaf=is_compressed)
+    program = trace(apply, jax.eval_shape(dense, params), *inputs)
     axes: dict[str, tuple[int, ...]] = {}
     for product in find_products(program, leaves.paths):
         for found in product.weights.values():
