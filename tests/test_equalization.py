@@ -57,8 +57,8 @@ def test_three_layers_by_hand():
     equal = equalize(apply, tree, np.array([[1], [-1]], np.float32))
     assert equal["a"][0, 1] == 0 and equal["bias"][1] == 5
     made, read = ranges(equal["a"], 1), ranges(equal["b"], 0)
-    np.testing.assert_allclose(made[[0, 2]], read[[0, 2]], rtol=1e-3)
-    np.testing.assert_allclose(ranges(equal["b"], 1), ranges(equal["c"], 0), rtol=1e-3)
+    np.testing.assert_allclose(made[[0, 2]], read[[0, 2]], rtol=3e-3)
+    np.testing.assert_allclose(ranges(equal["b"], 1), ranges(equal["c"], 0), rtol=3e-3)
     np.testing.assert_allclose(equal["bias"][0] / equal["a"][0, 0], 0.5, rtol=1e-5)
     np.testing.assert_allclose(equal["bias"][2] / equal["a"][0, 2], -6, rtol=1e-5)
 
@@ -80,8 +80,8 @@ def test_the_range_of_a_depthwise_layer():
     x = draw(2, 4, 4, 2)
     equal = equalize(apply, tree, x)
     made, between = ranges(equal["expand"], 3), ranges(equal["depth"], 3)
-    np.testing.assert_allclose(made, between, rtol=1e-3)
-    np.testing.assert_allclose(between, ranges(equal["project"], 2), rtol=1e-3)
+    np.testing.assert_allclose(made, between, rtol=3e-3)
+    np.testing.assert_allclose(between, ranges(equal["project"], 2), rtol=3e-3)
     compiled = jax.jit(apply)
     wanted = compiled(tree, x)
     before, after = (relative_difference(compiled(in_bits(p), x), wanted) for p in (tree, equal))
@@ -99,8 +99,8 @@ def test_layers_that_share_channels_share_their_factors():
     np.testing.assert_allclose(inverse * by[:, None], 1, rtol=1e-5)
     made = np.maximum(ranges(equal["stem"], 3), ranges(equal["conv2"], 3))
     read = np.maximum(ranges(equal["conv1"], 2), ranges(equal["head"], 0))
-    np.testing.assert_allclose(made, read, rtol=1e-3)
-    np.testing.assert_allclose(ranges(equal["conv1"], 3), ranges(equal["conv2"], 2), rtol=1e-3)
+    np.testing.assert_allclose(made, read, rtol=3e-3)
+    np.testing.assert_allclose(ranges(equal["conv1"], 3), ranges(equal["conv2"], 2), rtol=3e-3)
 
 
 MOVED = {
@@ -121,7 +121,7 @@ def test_channels_that_are_moved(name):
     equal = equalize(apply, tree, *inputs)
     assert relative_difference(*(jax.jit(apply)(p, *inputs) for p in (equal, tree))) < 1e-5
     made, read = (ranges(array, array.ndim - 1) for array in (side(equal) for side in MOVED[name]))
-    np.testing.assert_allclose(made, read, rtol=1e-3)
+    np.testing.assert_allclose(made, read, rtol=3e-3)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_clipping_that_only_the_factors_reach_is_noticed():
     equal = equalize(apply, tree, x)
     assert relative_difference(apply(equal, x), apply(tree, x)) < 1e-5
     assert equal["c"] is tree["c"]
-    np.testing.assert_allclose(ranges(equal["a"], 1), ranges(equal["b"], 0), rtol=1e-3)
+    np.testing.assert_allclose(ranges(equal["a"], 1), ranges(equal["b"], 0), rtol=3e-3)
 
 
 def test_weights_and_offsets_that_others_read_stay():

@@ -237,6 +237,18 @@ def test_channels_of_factor_zero_get_no_weight():
     assert folded["bn"]["scale"][1] == 0 and folded["bn"]["bias"][1] == tree["bn"]["bias"][1]
 
 
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 1e-30, -1.0])
+def test_statistics_of_any_value_raise_no_warning(value):
+    def apply(p, x):
+        return (x @ p["w"] - p["mean"]) / jnp.sqrt(p["var"]) * p["scale"] + p["bias"]
+
+    tree = {"w": draw(2, 3), **bn(3)}
+    tree["var"][1] = value
+    shape = jax.ShapeDtypeStruct((1, 2), np.float32)
+    folded = fold_norms(apply, tree, shape)
+    assert (folded["w"] is tree["w"]) == (value not in (np.inf, 1e-30))
+
+
 def through_a_loop(p, x):
     return lax.scan(lambda h, w: (norm(h @ w, p["bn"]), None), x, p["w"][None])[0]
 

@@ -9,6 +9,7 @@ from jaxcompress.quantization.expressions import Expressions, close, wide
 from jaxcompress.trace.products import MOVES
 
 
+@np.errstate(all="ignore")
 def scale_weight(values: Expressions, chain: Chain, factors: np.ndarray) -> bool:
     """Multiply the weight of a chain by `[channels]` factors.
 
@@ -39,6 +40,7 @@ def _moved(chain: Chain, array: np.ndarray) -> np.ndarray:
     return array
 
 
+@np.errstate(all="ignore")
 def set_factor(values: Expressions, chain: Chain) -> bool:
     """Change one leaf so that the factors of a chain are 1, or stay 0, if there is one."""
     a = affine(values, chain.terms, chain.count).a
@@ -57,6 +59,7 @@ def clear_offsets(values: Expressions, chain: Chain) -> None:
         values.solve(term.operand, np.zeros(shape), _of(chain.offsets))
 
 
+@np.errstate(all="ignore")
 def set_offset(values: Expressions, chain: Chain, wanted: np.ndarray) -> bool:
     """Change one leaf so that a chain adds `[channels]` offsets, if there is one: the last."""
     for number, term in reversed(list(enumerate(chain.terms))):

@@ -116,6 +116,7 @@ def find_chains(values: Expressions) -> list[Chain]:
     return chains
 
 
+@np.errstate(all="ignore")  # a leaf may be anything, what is not finite is not used
 def affine(values: Expressions, terms: Sequence[Term], count: int) -> Affine:
     """Return what terms do together; NaN where leaves make one vary along other axes too."""
     a, b = np.ones(count), np.zeros(count)
@@ -204,12 +205,12 @@ def _follow(
 def _by_channel(array: Any, term: Term, count: int) -> np.ndarray | None:
     """Return `[channels]` entries of what varies along channels alone; None of other arrays."""
     channels = term.channels
-    spread = np.broadcast_to(wide(array), channels.shape)
+    spread = np.broadcast_to(np.asarray(array), channels.shape)
     once = tuple(
         slice(None) if any(strides) else slice(1)  # what is repeated is looked at once
         for strides in zip(channels.strides, spread.strides, strict=True)
     )
-    channels, spread = channels[once], spread[once]
+    channels, spread = channels[once], wide(spread[once])
     entries = np.full(count, float(term.multiplies))
     entries[channels] = spread
     return entries if np.array_equal(entries[channels], spread) else None

@@ -1,6 +1,6 @@
 """Ranges of channels made equal across layers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from jaxcompress.quantization.stages import Stage, find_stages
 from jaxcompress.trees import PyTree, is_floating
 
 _MOST_ROUNDS = 100
-_EQUAL = 1e-4  # relative change of a range below which it has converged
+_EQUAL = 1e-3  # relative change of a range below which it has converged
 _TRIED = (4, 8)  # powers of 2 that trials scale with, which lose no digits
 
 
@@ -156,11 +156,11 @@ def _converged(
     stages: Sequence[Stage], scaling: _Scaling, leaves: Sequence[Any]
 ) -> list[np.ndarray]:
     """Return the factors of stages with which the ranges of both sides are equal."""
-    sizes = {
-        piece.path: np.abs(wide(leaves[scaling.leaf[piece.path]]))
-        for stage in stages
-        for piece in sum(stage, [])
-    }
+    axes: dict[str, set[int]] = {}
+    for stage in stages:
+        for piece in sum(stage, []):
+            axes.setdefault(piece.path, set()).add(piece.axis)
+    sizes = {path: _largest(wide(leaves[scaling.leaf[path]]), own) for path, own in axes.items()}
     factors = [np.ones(stage.size) for stage in stages]
     for _ in range(_MOST_ROUNDS):
         largest = 0.0
@@ -170,8 +170,7 @@ def _converged(
             step = np.sqrt(np.divide(made, read, out=np.ones_like(made), where=given))
             for side, more in zip(stage, (1 / step, step), strict=True):
                 for piece in side:
-                    array = sizes[piece.path]
-                    sizes[piece.path] = array * _along(piece, more, array.shape)
+                    sizes[piece.path] *= _along(piece, more, sizes[piece.path].shape)
             factors[number] = factors[number] * step
             largest = max(largest, float(np.abs(np.log(step)).max(initial=0.0)))
         if largest < _EQUAL:
@@ -179,10 +178,15 @@ def _converged(
     return factors
 
 
+def _largest(array: np.ndarray, axes: Collection[int]) -> np.ndarray:
+    """Return the largest magnitudes along some axes, of size 1 along the others."""
+    others = tuple(axis for axis in range(array.ndim) if axis not in axes)
+    return np.abs(array).max(axis=others, keepdims=True)
+
+
 def _range(pieces: Sequence[tuple[np.ndarray, Slice]]) -> np.ndarray:
-    """Return `[channels]`, the largest entry of all slices."""
+    """Return `[channels]`, the largest magnitude in all slices."""
     largest = [
-        np.moveaxis(array, piece.axis, 0)[piece.indices].reshape(len(piece.indices), -1).max(axis=1)
-        for array, piece in pieces
+        _largest(array, {piece.axis}).ravel()[piece.indices].max(axis=1) for array, piece in pieces
     ]
     return np.max(largest, axis=0)

@@ -71,6 +71,7 @@ class Expressions:
         """Return whether an operand depends on no input."""
         return isinstance(operand, Constant) or operand in self._number or operand in self._makers
 
+    @np.errstate(over="ignore")
     def change(self, leaf: int, array: Any) -> None:
         """Give a leaf other entries, in the dtype that it has."""
         self.leaves[leaf] = np.asarray(array).astype(self.leaves[leaf].dtype)
