@@ -64,6 +64,22 @@ def constants(path, dtype):
     return [array for array in initializers(path) if array.dtype == dtype and array.ndim > 1]
 
 
+def dense(params, x):
+    return x @ params["w"]
+
+
+@pytest.fixture(scope="module")
+def calibrated_cnn():
+    params, x = cnn_params(), numbers(8, 6, 6, 2)
+    return params, x, calibrate(cnn, params, [x])
+
+
+@pytest.fixture(scope="module")
+def calibrated_dense():
+    params, x = {"w": numbers(6, 4)}, numbers(5, 6)
+    return params, x, calibrate(dense, params, [x])
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "net.onnx"
@@ -123,6 +139,10 @@ FUNCTIONS = {
         lambda params, x: (2 - numbers(5, 3) @ x.T).T * numbers(5, seed=1),
         (4, 3),
     ),
+    "maxima with a row of zeros": (
+        lambda params, x: jnp.maximum(x[:, :1], np.zeros((1, 4), np.float32)),
+        (2, 3),
+    ),
     "a product used twice": (lambda params, x: (lambda y: (y + 1) * y)(x @ numbers(3, 4)), (2, 3)),
     "a product returned": (lambda params, x: (lambda y: (y, y + 1))(x @ numbers(3, 4)), (2, 3)),
     "nothing": (lambda params, x: x, (2, 3)),
@@ -148,6 +168,9 @@ def test_trees_of_inputs_and_outputs_have_names(path):
     doubled, same, _ = onnx_function(path)(x, more)
     np.testing.assert_array_equal(doubled, more["a"] * 2)
     np.testing.assert_array_equal(same, x)
+    np.testing.assert_array_equal(onnx_function(path)(x.astype(float), more)[1], x)
+    with pytest.raises(ValueError, match=r"^inputs: must be 3 arrays \(x0, x1/a, x1/b\), got 1;"):
+        onnx_function(path)(x)
 
 
 @pytest.mark.parametrize("apply", [lambda p, x: x.reshape(2, 2, 3), lambda p, x: x - x.mean()])
@@ -157,9 +180,8 @@ def test_a_function_that_needs_its_batch_keeps_it(apply, path):
     assert onnx_function(path)(numbers(4, 3)).shape == apply({}, numbers(4, 3)).shape
 
 
-def test_integers_are_those_of_the_simulation(path):
-    params, x = cnn_params(), numbers(8, 6, 6, 2)
-    ranges = calibrate(cnn, params, [x])
+def test_integers_are_those_of_the_simulation(path, calibrated_cnn):
+    params, x, ranges = calibrated_cnn
     written = export_onnx(cnn, params, x, path=path, int8=ranges, weight_bits=8)
     assert written.quantized == ("conv/kernel", "dense/kernel") and not written.left_float
     assert written.integer_kernels == {"QLinearConv": 1, "QGemm": 1}
@@ -169,13 +191,10 @@ def test_integers_are_those_of_the_simulation(path):
 
 
 def test_a_product_of_integers_by_hand(path):
-    def apply(params, x):
-        return x @ params["w"]
-
     params = {"w": np.array([[1.27, 0.5], [-0.3, 0.25]], np.float32)}
     x = np.array([[2.55, 0.013], [1.0, 0.004]], np.float32)  # steps of 0.01, rounded to 0.01 and 0
-    ranges = calibrate(apply, params, [x])
-    export_onnx(apply, params, x, path=path, int8=ranges, weight_bits=8)
+    ranges = calibrate(dense, params, [x])
+    export_onnx(dense, params, x, path=path, int8=ranges, weight_bits=8)
     (values,) = constants(path, np.int8)
     np.testing.assert_array_equal(values, [[127, 127], [-30, 64]])
     scale = np.array([0.01, 0.5 / 127])
@@ -197,9 +216,8 @@ def test_a_convolution_whose_result_is_added_runs_in_integers(path):
     assert written.difference_simulated < 0.02
 
 
-def test_integers_of_quantized_leaves_are_kept(path):
-    params, x = cnn_params(), numbers(8, 6, 6, 2)
-    ranges = calibrate(cnn, params, [x])
+def test_integers_of_quantized_leaves_are_kept(path, calibrated_cnn):
+    params, x, ranges = calibrated_cnn
     kept = quantize(params, bits=4)
     assert isinstance(kept["conv"]["kernel"], Quantized)
     # Other integers than rounding gives, as learned rounding has them.
@@ -221,14 +239,12 @@ def test_integers_of_quantized_leaves_are_kept(path):
     ("granularity", "symmetric", "integers_run"),
     [(per_tensor, True, True), (per_tensor, False, False), (per_block(2), True, False)],
 )
-def test_grids_that_are_not_one_a_channel(granularity, symmetric, integers_run, path):
-    def apply(params, x):
-        return x @ params["w"]
-
-    params, x = {"w": numbers(6, 4)}, numbers(5, 6)
-    ranges = calibrate(apply, params, [x])
+def test_grids_that_are_not_one_a_channel(
+    granularity, symmetric, integers_run, path, calibrated_dense
+):
+    params, x, ranges = calibrated_dense
     kept = quantize(params, granularity=granularity, symmetric=symmetric)
-    written = export_onnx(apply, kept, x, path=path, int8=ranges)
+    written = export_onnx(dense, kept, x, path=path, int8=ranges)
     assert bool(written.quantized) == integers_run
     assert list(written.left_float) == ([] if integers_run else ["w"])
 
@@ -283,17 +299,13 @@ def test_a_bias_beyond_32_bits_makes_steps_coarser(path):
     assert written.quantized == ("w",) and written.difference < 0.01
 
 
-def test_weights_have_seven_bits_where_eight_would_clip(path, monkeypatch):
-    def apply(params, x):
-        return x @ params["w"]
-
-    params, x = {"w": numbers(6, 4)}, numbers(5, 6)
-    ranges = calibrate(apply, params, [x])
+def test_weights_have_seven_bits_where_eight_would_clip(path, monkeypatch, calibrated_dense):
+    params, x, ranges = calibrated_dense
     monkeypatch.setattr(file, "has_integer_dot_product", lambda: False)
-    assert export_onnx(apply, params, x, path=path, int8=ranges).weight_bits == 7
+    assert export_onnx(dense, params, x, path=path, int8=ranges).weight_bits == 7
     assert np.abs(constants(path, np.int8)[0]).max() == 63
     with pytest.raises(ValueError, match=r"weight_bits: must be 7, or 8 .* got 4"):
-        export_onnx(apply, params, x, path=path, int8=ranges, weight_bits=4)
+        export_onnx(dense, params, x, path=path, int8=ranges, weight_bits=4)
 
 
 def test_flags_of_the_processor_decide(monkeypatch, tmp_path):
@@ -336,9 +348,8 @@ def test_a_wrong_model_is_refused(what, path, monkeypatch):
     assert path.read_bytes() == b"before" and list(path.parent.iterdir()) == [path]
 
 
-def test_wrong_integers_are_refused(path, monkeypatch):
-    params, x = cnn_params(), numbers(8, 6, 6, 2)
-    ranges = calibrate(cnn, params, [x])
+def test_wrong_integers_are_refused(path, monkeypatch, calibrated_cnn):
+    params, x, ranges = calibrated_cnn
     on_grid = integers.on_grid
     monkeypatch.setattr(
         integers, "on_grid", lambda x, steps: on_grid(x, steps._replace(scale=steps.scale / 2))
@@ -349,15 +360,14 @@ def test_wrong_integers_are_refused(path, monkeypatch):
 
 
 def test_bad_input_is_refused(path):
-    def apply(params, x):
-        return x @ params["w"]
-
     params, x = {"w": numbers(6, 4)}, numbers(5, 6)
     other = calibrate(lambda params, x: x @ params["v"], {"v": params["w"]}, [x])
     with pytest.raises(ValueError, match=r"^v: int8 must be ranges of this function, .* among w;"):
-        export_onnx(apply, params, x, path=path, int8=other)
+        export_onnx(dense, params, x, path=path, int8=other)
+    with pytest.raises(TypeError, match=r"^int8: must be what calibrate returns, got dict"):
+        export_onnx(dense, params, x, path=path, int8={"w": (0, 1)})
     with pytest.raises(ValueError, match=r"^y: must be finite to be compared"):
-        export_onnx(apply, params, x * np.nan, path=path)
+        export_onnx(dense, params, x * np.nan, path=path)
     with pytest.raises(ValueError, match=r"^apply: must be what jax2onnx can translate, got"):
         export_onnx(
             lambda p, x: jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct(x.shape, x.dtype), x),

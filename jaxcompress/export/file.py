@@ -22,7 +22,7 @@ from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Steps
 from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.quantization.simulation import fake_quantized
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree, is_traced, named_leaves
 
 FLOATS_MAY_DIFFER = 1e-4
 INTEGERS_MAY_DIFFER = 0.1
@@ -95,7 +95,22 @@ def export_onnx(
         MismatchError: a result that differs from JAX, named.
         ValueError: a function that jax2onnx or ONNX Runtime cannot take, ranges of another
             function, other bits, results that are not finite.
+        TypeError: `int8` is not what `calibrate` returns; called under `jit`.
         MissingOnnxError: the extra `onnx` is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from jaxcompress.export.runtime import onnx_function
+        >>> from jaxcompress.quantization.calibration import calibrate
+        >>> apply = lambda params, x: jax.nn.relu(x @ params["in"]) @ params["out"]
+        >>> params = {"in": jnp.eye(2), "out": jnp.ones((2, 1))}
+        >>> x = jnp.array([[1.0, -1.0], [0.5, 2.0]])
+        >>> ranges = calibrate(apply, params, [x])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "net.onnx"
+        ...     written = export_onnx(apply, params, x, path=path, int8=ranges)
+        ...     written.quantized, onnx_function(path)(x).round(1).tolist()
+        (('in', 'out'), [[1.0], [2.5]])
 
     Source: Jacob et al. 2018, arXiv:1712.05877.
     """
@@ -103,6 +118,12 @@ def export_onnx(
         raise ValueError(
             f"weight_bits: must be 7, or 8 where the CPU has VNNI, got {weight_bits!r}; pass "
             "Quantized leaves for fewer."
+        )
+    if int8 is not None and not isinstance(int8, Ranges):
+        raise TypeError(f"int8: must be what calibrate returns, got {type(int8).__name__}.")
+    if is_traced((params, inputs)):
+        raise TypeError(
+            "export_onnx: params must be concrete, got tracers; call it outside of jit."
         )
     for name in ("onnx", "onnxruntime", "jax2onnx"):
         library(name)

@@ -141,8 +141,7 @@ class Lowering:
         """Return whether a value goes into products only, at most through what keeps numbers."""
         return not self._is_returned(value) and all(
             number in self._products
-            or (equation.name in SIMPLER or equation.name in _MOVES)
-            and self._is_rounded(equation.results[0])
+            or (equation.name in _KEEP_NUMBERS and self._is_rounded(equation.results[0]))
             for number, equation in self._users.get(value, [])
         )
 
@@ -162,7 +161,8 @@ def _windows(_: Lowering, equation: Equation, operands: list[Any], shape: Sequen
 def _relu(_: Lowering, equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
     del equation
     for x, other in (operands, operands[::-1]):
-        if x.dtype == np.float32 and not is_traced(other) and not np.any(other):
+        whole = x.dtype == np.float32 and tuple(x.shape) == tuple(shape)
+        if whole and not is_traced(other) and not np.any(other):
             return node("Relu", x, shape=shape)
     return None
 
@@ -174,4 +174,5 @@ SIMPLER: dict[str, Callable[[Lowering, Equation, list[Any], Sequence[Any]], Any]
 }
 """Primitives that may be one node of ONNX; None where it is not so."""
 
-_MOVES = ("reshape", "transpose", "squeeze")
+_KEEP_NUMBERS = ("max", "reduce_max", "reduce_window_max", "reshape", "transpose", "squeeze")
+"""Before these numbers may be rounded as well as after them, which ONNX Runtime makes use of."""

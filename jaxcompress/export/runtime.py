@@ -28,6 +28,14 @@ INTEGER_KERNELS = (
 
 _FLAGS = Path("/proc/cpuinfo")
 
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+"""Of the types of ONNX that JAX has where numpy may have wider ones."""
+
 
 def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -> Callable:
     """Return an ONNX file as a function of numpy arrays, run by ONNX Runtime on the CPU.
@@ -38,7 +46,8 @@ def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -
 
     Returns:
         `function(*inputs)`, the inputs as `export_onnx` was given them (any pytrees), in the same
-        order. It returns an array, or a list of arrays if the file has several outputs.
+        order; their first size may differ if the file says any. It returns an array, or a list of
+        arrays if the file has several outputs.
 
     Raises:
         MissingOnnxError: the extra `onnx` is not installed.
@@ -86,10 +95,23 @@ def start(model: bytes, *, threads: int | None = None, optimized: Path | None = 
 
 
 def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
-    """Return what a session computes of inputs."""
-    names = [value.name for value in session.get_inputs()]
-    arrays = map(np.asarray, jax.tree.leaves(inputs))
-    return session.run(None, dict(zip(names, arrays, strict=True)))
+    """Return what a session computes of inputs.
+
+    Raises:
+        ValueError: another number of inputs than it takes.
+    """
+    wanted, leaves = session.get_inputs(), jax.tree.leaves(inputs)
+    if len(wanted) != len(leaves):
+        names = ", ".join(value.name for value in wanted)
+        raise ValueError(
+            f"inputs: must be {len(wanted)} arrays ({names}), got {len(leaves)}; pass those that "
+            "the file was exported with."
+        )
+    arrays = {
+        value.name: np.asarray(leaf, _DTYPES.get(value.type))
+        for value, leaf in zip(wanted, leaves, strict=True)
+    }
+    return session.run(None, arrays)
 
 
 def integer_kernels(model: bytes) -> dict[str, int]:
