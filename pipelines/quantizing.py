@@ -14,15 +14,8 @@ from jaxcompress.compiled import jit_for_inference as jit
 from jaxcompress.costs.latency import threads, times_ms
 from jaxcompress.export.file import OnnxFile, export_onnx
 from jaxcompress.export.runtime import onnx_function
-from jaxcompress.quantization.calibration import Ranges, calibrate
-from jaxcompress.quantization.granularity import per_channel
 from jaxcompress.quantization.grids import Grid, Steps, make_grid
 from jaxcompress.quantization.histogram import histogram, read
-from jaxcompress.quantization.norms import fold_norms
-from jaxcompress.quantization.ranges import min_max, mse_optimal
-from jaxcompress.quantization.simulation import channel_axes, fake_quantized
-from jaxcompress.quantization.training import quantization_aware
-from jaxcompress.quantization.weights import quantize
 from jaxcompress.trees import PyTree, named_leaves
 from nets.functional import Params
 from pipelines.models import Inputs
@@ -50,23 +43,23 @@ LIVE = 2 / 3  # of the epochs, before the statistics of norms are frozen
 
 def fold(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Fold norms into the weights before them; without norms nothing changes."""
-    tree = fold_norms(job.apply, _tree(work.params, work), job.sample(EXPORTED))
+    tree = jc.fold_norms(job.apply, _tree(work.params, work), job.sample(EXPORTED))
     return work._replace(params=tree["params"], stats=tree["stats"]), {}
 
 
 def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Round weights to integers, and lay grids on what enters layers, without training."""
     apply, plan = _with_stats(job, work), job.plan
-    axes = channel_axes(apply, work.params, job.sample(TRACED))
-    quantized = quantize(
+    axes = jc.channel_axes(apply, work.params, job.sample(TRACED))
+    quantized = jc.quantize(
         work.params,
         plan.weight_bits,
-        granularity=per_channel(axes),
+        granularity=jc.per_channel(axes),
         scope=lambda path, leaf: path in axes,
     )
-    ranges = calibrate(apply, work.params, job.batches(CALIBRATION))
+    ranges = jc.calibrate(apply, work.params, job.batches(CALIBRATION))
     grid = _grid(plan)
-    steps = ranges.steps(grid, min_max if grid.bits > 4 else mse_optimal)
+    steps = ranges.steps(grid, jc.min_max if grid.bits > 4 else jc.mse_optimal)
     return rounded_work(work, quantized, steps, grid), {"left_float": dict(ranges.left_float)}
 
 
@@ -79,7 +72,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
         return net.apply(params, stats, x), stats
 
     live, settled = (
-        quantization_aware(
+        jc.quantization_aware(
             function, ranges_of(ends), bits=job.plan.bits, weight_bits=job.plan.weight_bits
         )
         for function in (net.apply_training, frozen)
@@ -102,7 +95,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
 def simulate(job: Trainer, work: Work) -> Execution:
     """Return how the network is run with simulated integers."""
     plan = job.plan
-    sim = fake_quantized(
+    sim = jc.fake_quantized(
         _with_stats(job, work), ranges_of(work.ends), plan.bits, weight_bits=plan.weight_bits
     )
     compiled = jit(sim)
@@ -204,11 +197,11 @@ def rounded_work(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid
     return work._replace(params=jc.dense(quantized), quantized=quantized, ends=nested(ends))
 
 
-def ranges_of(ends: Params | None) -> Ranges:
+def ranges_of(ends: Params | None) -> jc.Ranges:
     """Return ranges that hold two numbers each: grids that cover them are those of before."""
     named = named_leaves(ends)
     readings = jax.device_get([read(jnp.asarray(pair)) for pair in named.leaves])
-    return Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})
+    return jc.Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})
 
 
 def _grid(plan: Plan) -> Grid:
