@@ -13,7 +13,7 @@ import jaxcompress as jc
 from jaxcompress.compiled import jit_for_inference as jit
 from jaxcompress.costs.latency import threads, times_ms
 from jaxcompress.export.file import OnnxFile, export_onnx
-from jaxcompress.export.runtime import onnx_function
+from jaxcompress.export.runtime import has_integer_dot_product, onnx_function
 from jaxcompress.quantization.grids import Grid, Steps, make_grid
 from jaxcompress.quantization.histogram import histogram, read
 from jaxcompress.trees import PyTree, named_leaves
@@ -38,7 +38,6 @@ MODULES = ("jax2onnx", "onnxruntime")
 TRACED = 2  # pictures; how many does not change what is found
 CALIBRATION = 1024  # training images whose activations are looked at
 EXPORTED = 64  # training images on which a file is compared with what it was made from
-LIVE = 2 / 3  # of the epochs, before the statistics of norms are frozen
 
 
 def fold(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -86,7 +85,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
     )
     nets = {epochs: net._replace(apply_training=settled.apply)}
     if start.stats:
-        nets = {int(LIVE * epochs): net._replace(apply_training=live.apply)} | nets
+        nets = {epochs * 2 // 3: net._replace(apply_training=live.apply)} | nets
     trained = job.fit(start._replace(params=trainable), tx, epochs=epochs, nets=nets)
     steps = jax.device_get(settled.activation_steps(trained.params))
     return rounded_work(trained, settled.quantize(trained.params), steps, _grid(job.plan)), {}
@@ -117,12 +116,13 @@ def export_floats(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 def export_integers(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Write the network for ONNX Runtime with integers, and see whether it agrees."""
-    path = job.folder / INTEGER_FILE
+    # Without that instruction sums of 8-bit products overflow: weights are then rounded anew, to 7.
+    fits = job.plan.weight_bits < 8 or has_integer_dot_product()
     written = export_onnx(
         _with_stats(job, work),
-        work.quantized,
+        work.quantized if fits else work.params,
         job.sample(EXPORTED),
-        path=path,
+        path=job.folder / INTEGER_FILE,
         int8=ranges_of(work.ends),
     )
     x = job.sample(CALIBRATION)
