@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.cli.status import BROKEN_PIPE, INTERRUPTED, mute_stdout, printable
+from jaxcompress.export.comparison import MismatchError
 from jaxcompress.packing.ans import MissingLibraryError
 from pipelines import device
 from pipelines.arguments import DEFAULT_TOP, parser
@@ -163,6 +164,9 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
         return stop.exit_status
     except Diverged as error:
         console.loud(str(error))
+        return FAILED
+    except MismatchError as error:
+        console.loud(f"{job.stage}: {error}")
         return FAILED
     except (MemoryError, RuntimeError, ValueError) as error:
         if "No space left" in str(error):  # as orbax says it

@@ -13,16 +13,9 @@ import jaxcompress as jc
 from jaxcompress.compiled import jit_for_inference as jit
 from jaxcompress.costs.latency import threads, times_ms
 from jaxcompress.export.file import OnnxFile, export_onnx
-from jaxcompress.export.runtime import onnx_function
-from jaxcompress.quantization.calibration import Ranges, calibrate
-from jaxcompress.quantization.granularity import per_channel
+from jaxcompress.export.runtime import has_integer_dot_product, onnx_function
 from jaxcompress.quantization.grids import Grid, Steps, make_grid
 from jaxcompress.quantization.histogram import histogram, read
-from jaxcompress.quantization.norms import fold_norms
-from jaxcompress.quantization.ranges import min_max, mse_optimal
-from jaxcompress.quantization.simulation import channel_axes, fake_quantized
-from jaxcompress.quantization.training import quantization_aware
-from jaxcompress.quantization.weights import quantize
 from jaxcompress.trees import PyTree, named_leaves
 from nets.functional import Params
 from pipelines.models import Inputs
@@ -45,28 +38,27 @@ MODULES = ("jax2onnx", "onnxruntime")
 TRACED = 2  # pictures; how many does not change what is found
 CALIBRATION = 1024  # training images whose activations are looked at
 EXPORTED = 64  # training images on which a file is compared with what it was made from
-LIVE = 2 / 3  # of the epochs, before the statistics of norms are frozen
 
 
 def fold(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Fold norms into the weights before them; without norms nothing changes."""
-    tree = fold_norms(job.apply, _tree(work.params, work), job.sample(EXPORTED))
+    tree = jc.fold_norms(job.apply, _tree(work.params, work), job.sample(EXPORTED))
     return work._replace(params=tree["params"], stats=tree["stats"]), {}
 
 
 def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Round weights to integers, and lay grids on what enters layers, without training."""
     apply, plan = _with_stats(job, work), job.plan
-    axes = channel_axes(apply, work.params, job.sample(TRACED))
-    quantized = quantize(
+    axes = jc.channel_axes(apply, work.params, job.sample(TRACED))
+    quantized = jc.quantize(
         work.params,
         plan.weight_bits,
-        granularity=per_channel(axes),
+        granularity=jc.per_channel(axes),
         scope=lambda path, leaf: path in axes,
     )
-    ranges = calibrate(apply, work.params, job.batches(CALIBRATION))
+    ranges = jc.calibrate(apply, work.params, job.batches(CALIBRATION))
     grid = _grid(plan)
-    steps = ranges.steps(grid, min_max if grid.bits > 4 else mse_optimal)
+    steps = ranges.steps(grid, jc.min_max if grid.bits > 4 else jc.mse_optimal)
     return rounded_work(work, quantized, steps, grid), {"left_float": dict(ranges.left_float)}
 
 
@@ -79,7 +71,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
         return net.apply(params, stats, x), stats
 
     live, settled = (
-        quantization_aware(
+        jc.quantization_aware(
             function, ranges_of(ends), bits=job.plan.bits, weight_bits=job.plan.weight_bits
         )
         for function in (net.apply_training, frozen)
@@ -93,7 +85,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
     )
     nets = {epochs: net._replace(apply_training=settled.apply)}
     if start.stats:
-        nets = {int(LIVE * epochs): net._replace(apply_training=live.apply)} | nets
+        nets = {epochs * 2 // 3: net._replace(apply_training=live.apply)} | nets
     trained = job.fit(start._replace(params=trainable), tx, epochs=epochs, nets=nets)
     steps = jax.device_get(settled.activation_steps(trained.params))
     return rounded_work(trained, settled.quantize(trained.params), steps, _grid(job.plan)), {}
@@ -102,7 +94,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
 def simulate(job: Trainer, work: Work) -> Execution:
     """Return how the network is run with simulated integers."""
     plan = job.plan
-    sim = fake_quantized(
+    sim = jc.fake_quantized(
         _with_stats(job, work), ranges_of(work.ends), plan.bits, weight_bits=plan.weight_bits
     )
     compiled = jit(sim)
@@ -124,12 +116,13 @@ def export_floats(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 def export_integers(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Write the network for ONNX Runtime with integers, and see whether it agrees."""
-    path = job.folder / INTEGER_FILE
+    # Without that instruction sums of 8-bit products overflow: weights are then rounded anew, to 7.
+    fits = job.plan.weight_bits < 8 or has_integer_dot_product()
     written = export_onnx(
         _with_stats(job, work),
-        work.quantized,
+        work.quantized if fits else work.params,
         job.sample(EXPORTED),
-        path=path,
+        path=job.folder / INTEGER_FILE,
         int8=ranges_of(work.ends),
     )
     x = job.sample(CALIBRATION)
@@ -204,11 +197,11 @@ def rounded_work(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid
     return work._replace(params=jc.dense(quantized), quantized=quantized, ends=nested(ends))
 
 
-def ranges_of(ends: Params | None) -> Ranges:
+def ranges_of(ends: Params | None) -> jc.Ranges:
     """Return ranges that hold two numbers each: grids that cover them are those of before."""
     named = named_leaves(ends)
     readings = jax.device_get([read(jnp.asarray(pair)) for pair in named.leaves])
-    return Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})
+    return jc.Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})
 
 
 def _grid(plan: Plan) -> Grid:

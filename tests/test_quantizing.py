@@ -14,6 +14,7 @@ from flax import nnx
 
 import jaxcompress as jc
 import run
+from jaxcompress.export.comparison import MismatchError
 from jaxcompress.quantization.grids import Steps, make_grid
 from nets.functional import functional
 from pipelines import job as job_module
@@ -154,6 +155,18 @@ def test_without_the_library_integers_are_refused_before_training(tmp_path, monk
         )
     assert not list(tmp_path.iterdir())
     Settings(recipe="qat", bits=4).check(uses("qat", "cifar"))
+
+
+def test_a_file_that_computes_something_else_ends_the_run_in_one_line(
+    tmp_path, monkeypatch, capsys
+):
+    def differing(self):
+        raise MismatchError("y: must be that of apply, got something else.")
+
+    monkeypatch.setattr(job_module.Job, "run", differing)
+    assert tiny(tmp_path / "run") == 1
+    said = capsys.readouterr().out
+    assert "baseline: y: must be that of apply" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize(
