@@ -15,6 +15,9 @@ from jaxcompress.cluster import (
 from jaxcompress.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
+from jaxcompress.execution.functions import execute
+from jaxcompress.export.file import OnnxFile, export_onnx
+from jaxcompress.export.runtime import onnx_function
 from jaxcompress.leaves import (
     Clustered,
     Half,
@@ -68,13 +71,16 @@ from jaxcompress.prune import (
     unnormalized,
     within_groups,
 )
+from jaxcompress.quantization.budget import mixed_bits
 from jaxcompress.quantization.calibration import Ranges, calibrate
+from jaxcompress.quantization.corrections import correct_biases
 from jaxcompress.quantization.equalization import equalize
 from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
 from jaxcompress.quantization.moments import input_moments
 from jaxcompress.quantization.norms import fold_norms, folded_layers
 from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.quantization.rounding import fit_rounding
+from jaxcompress.quantization.sensitivity import sensitivity
 from jaxcompress.quantization.simulation import channel_axes, fake_quantized
 from jaxcompress.quantization.training import quantization_aware
 from jaxcompress.quantization.weights import quantize
@@ -90,6 +96,7 @@ __all__ = [
     "FrozenAxis",
     "Half",
     "Latency",
+    "OnnxFile",
     "Quantized",
     "Ranges",
     "Slice",
@@ -108,6 +115,7 @@ __all__ = [
     "check_shrink",
     "choose_units",
     "compress",
+    "correct_biases",
     "count_distinct",
     "cubic_sparsity",
     "current_mask",
@@ -119,6 +127,8 @@ __all__ = [
     "equalize",
     "erk_sparsities",
     "everything",
+    "execute",
+    "export_onnx",
     "fake_quantized",
     "fit_rounding",
     "flops",
@@ -150,10 +160,12 @@ __all__ = [
     "mean_magnitude",
     "measure_sparsity",
     "min_max",
+    "mixed_bits",
     "mse_optimal",
     "nm_mask",
     "nonzero_share",
     "norm_scale_score",
+    "onnx_function",
     "peak_bytes",
     "per_block",
     "per_channel",
@@ -167,6 +179,7 @@ __all__ = [
     "rate_weight_for",
     "recalibrate",
     "save",
+    "sensitivity",
     "share_centroids",
     "shrink",
     "size_importance",

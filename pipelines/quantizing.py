@@ -110,7 +110,7 @@ def export_floats(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Write the network for ONNX Runtime as it is."""
     x = job.sample(EXPORTED)
     return work, _facts(
-        export_onnx(_with_stats(job, work), work.params, x, path=job.folder / FLOAT_FILE)
+        export_onnx(_with_stats(job, work), work.params, x, job.folder / FLOAT_FILE)
     )
 
 

@@ -157,3 +157,10 @@ def test_the_search_is_never_worse_than_covering_everything(values, bits, symmet
         searched = squared_error(some, mse_optimal(some, grid), grid)
         covered = squared_error(some, min_max(some, grid), grid)
         assert (searched <= covered * (1 + 1e-9) + 1e-300).all()
+
+
+def test_large_numbers_do_not_overflow():
+    values = np.array([[1.0, -3.0, 2.0, 5.0]], "f") * np.float32(1e19)
+    grid = make_grid(2)
+    wide, plain = (mse_optimal(Samples(v), grid).high for v in (values, values / values.max()))
+    np.testing.assert_allclose(wide / values.max(), plain, rtol=1e-5)

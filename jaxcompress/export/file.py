@@ -59,8 +59,9 @@ class OnnxFile(NamedTuple):
 def export_onnx(
     apply: Callable[..., PyTree],
     params: PyTree,
-    *inputs: PyTree,
+    inputs: PyTree,
     path: str | os.PathLike[str],
+    *,
     int8: Ranges | None = None,
     weight_bits: int | None = None,
     estimate: Estimator = min_max,
@@ -80,7 +81,8 @@ def export_onnx(
         apply: `apply(params, *inputs)`, in inference mode.
         params: any pytree of float32 arrays. Compressed leaves are made dense; in integers, those
             of `Quantized` leaves that are symmetric with one scale a channel are in the file.
-        *inputs: some samples, any pytrees of arrays. Take a few dozen of the training data.
+        inputs: what follows `params`, any pytree of arrays, in a tuple if there are several inputs.
+            Take a few dozen samples of the training data.
         path: of the file.
         int8: what `calibrate` says enters the products; those that it does not name stay float.
             None for a file of floats.
@@ -108,7 +110,7 @@ def export_onnx(
         >>> ranges = calibrate(apply, params, [x])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "net.onnx"
-        ...     written = export_onnx(apply, params, x, path=path, int8=ranges)
+        ...     written = export_onnx(apply, params, x, path, int8=ranges)
         ...     written.quantized, onnx_function(path)(x).round(1).tolist()
         (('in', 'out'), [[1.0], [2.5]])
 
@@ -127,7 +129,8 @@ def export_onnx(
         )
     for name in ("onnx", "onnxruntime", "jax2onnx"):
         library(name)
-    job = _Job(apply, params, jax.tree.map(jnp.asarray, inputs))
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    job = _Job(apply, params, jax.tree.map(jnp.asarray, given))
     expected = job.expected(job.inputs)
     function, model, apart = _in_floats(job, expected)
     if int8 is None:

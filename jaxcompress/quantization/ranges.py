@@ -209,7 +209,7 @@ def _errors(samples: Samples, ranges: list[Range], grid: Grid) -> np.ndarray:
     all_steps = [s._replace(scale=scale) for s, scale in zip(all_steps, scales, strict=True)]
     for values, counts in _blocks(samples):
         for index, steps in enumerate(all_steps):
-            squares = np.square(values - on_grid(values, steps, grid))
+            squares = np.square(values - on_grid(values, steps, grid), dtype=np.float64)
             if counts is not None:
                 squares = squares * counts
             errors[index] += squares.sum(axis=1, dtype=np.float64)
@@ -243,7 +243,7 @@ def _least_squares(samples: Samples, found: Range, grid: Grid) -> np.ndarray:
     for values, counts in _blocks(samples):
         integers = to_integers(values, steps, grid).astype(np.float64)
         weighted = integers if counts is None else integers * counts
-        products += np.einsum("rn,rn->r", weighted, values)
+        products += np.einsum("rn,rn->r", weighted, values, dtype=np.float64)
         squares += np.einsum("rn,rn->r", weighted, integers)
     return products / np.maximum(squares, 1e-300)
 
