@@ -37,6 +37,7 @@ from pipelines.train import by_batches
 MODULES = ("jax2onnx", "onnxruntime")
 TRACED = 2  # pictures; how many does not change what is found
 CALIBRATION = 1024  # training images whose activations are looked at
+FITTED = 256  # training images that rounding to fewer than 8 bits is fitted to
 EXPORTED = 64  # training images on which a file is compared with what it was made from
 
 
@@ -56,6 +57,9 @@ def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
         granularity=jc.per_channel(axes),
         scope=lambda path, leaf: path in axes,
     )
+    if plan.weight_bits < 8:
+        moments = jc.input_moments(apply, work.params, job.batches(FITTED))
+        quantized = jc.fit_rounding(quantized, work.params, moments)
     ranges = jc.calibrate(apply, work.params, job.batches(CALIBRATION))
     grid = _grid(plan)
     steps = ranges.steps(grid, jc.min_max if grid.bits > 4 else jc.mse_optimal)
