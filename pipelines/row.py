@@ -10,7 +10,7 @@ class Row:
     """One stage in the results; see the README for the meaning of each field."""
 
     name: str
-    arithmetic: str
+    arithmetic: str = "float"
     accuracy: float
     loss: float
     validation_accuracy: float
