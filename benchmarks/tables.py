@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import footnote, markdown, recorded, spread
+from benchmarks.quantization_tables import (
+    execution,
+    quantization_accuracy,
+    quantization_latency,
+    quantization_sizes,
+)
 from benchmarks.structured_tables import (
     structured_accuracy,
     structured_latency,
@@ -208,6 +214,10 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "structured_accuracy": structured_accuracy,
     "structured_latency": structured_latency,
     "structured_tracing": structured_tracing,
+    "quantization_accuracy": quantization_accuracy,
+    "quantization_sizes": quantization_sizes,
+    "quantization_latency": quantization_latency,
+    "execution": execution,
     "ablation": ablation,
     "features": features,
     "sizes": sizes,
@@ -217,11 +227,15 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
 }
 
 
+RECORDS = {"quantization_sizes": "quantization_accuracy"}
+"""Of tables that are made of the record of another."""
+
+
 def rendered(text: str) -> str:
     """Return the README with every table between its markers made anew."""
     for name, make in TABLES.items():
         pattern = rf"(<!-- table {name} -->\n).*?(<!-- end -->)"
-        table = "\n".join(make(name)) + "\n"
+        table = "\n".join(make(RECORDS.get(name, name))) + "\n"
         text, found = re.subn(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.DOTALL)
         if found != 1:
             raise ValueError(f"{README}: expected one place for table {name}, found {found}")

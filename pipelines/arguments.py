@@ -172,6 +172,12 @@ def parser() -> argparse.ArgumentParser:
         help=f"fuse only these inputs (fruits: {' '.join(MODELS['fruits'].branches)}; all)",
     )
     training = result.add_argument_group("training")
+    training.add_argument(
+        "--start",
+        type=Path,
+        metavar="FILE",
+        help="a compressed.npz, whose network takes the place of the first training",
+    )
     training.add_argument("--epochs", type=int, metavar="N", help="passes of the first training")
     training.add_argument(
         "--finetune-epochs",

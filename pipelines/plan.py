@@ -34,6 +34,7 @@ class Plan:
         layout: of the compressed files.
         bits: of the integers that enter layers; 0 where the recipe rounds nothing.
         weight_bits: of those that weights are rounded to; 0 where the recipe rounds nothing.
+        start: a file of a run, whose network takes the place of the first training, or None.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Plan:
     layout: str
     bits: int
     weight_bits: int
+    start: str | None
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan for a file, and for comparing two runs."""

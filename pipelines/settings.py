@@ -108,6 +108,7 @@ class Settings:
         layout: of the compressed files.
         bits: of the integers that enter layers; None takes the default where the recipe rounds.
         weight_bits: of those that weights are rounded to; None takes as many as `bits`.
+        start: a file of a run, whose network takes the place of the first training.
     """
 
     model: str = "cifar"
@@ -134,6 +135,7 @@ class Settings:
     layout: str = DEFAULT_LAYOUT
     bits: int | None = None
     weight_bits: int | None = None
+    start: Path | None = None
 
     def check(self, uses: Uses) -> None:
         """Refuse values that cannot work, or that recipe or model have no use for.
@@ -143,6 +145,7 @@ class Settings:
         """
         self._check_uses(uses)
         self._check_sizes(uses)
+        self._check_start()
         try:
             check_sparsity("--sparsity", self.sparsity or 0.0)
             check_share("--channels", self.channels or 0.0)
@@ -196,6 +199,15 @@ class Settings:
             raise SettingsError(
                 f"--branches: must be of {', '.join(uses.branches)}, got {unknown[0]!r}."
             )
+
+    def _check_start(self) -> None:
+        """Refuse a start that is not there, and a training that it takes the place of."""
+        if self.start is None:
+            return
+        if not self.start.is_file():
+            raise SettingsError(f"--start: {self.start} is no file; pass a compressed.npz.")
+        if self.epochs is not None:
+            raise SettingsError("--epochs: with --start nothing is trained at first; leave it out.")
 
     def _check_uses(self, uses: Uses) -> None:
         """Refuse what recipe, quantizer or model has no use for."""
@@ -260,6 +272,7 @@ class Settings:
             limit=self.limit,
             control=self.control,
             layout=self.layout,
+            start=None if self.start is None else str(self.start),
             bits=bits if rounds else 0,
             weight_bits=(self.weight_bits or bits) if rounds else 0,
         )

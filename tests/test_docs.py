@@ -3,13 +3,21 @@
 import re
 from pathlib import Path
 
-PAGE = (Path(__file__).parent.parent / "docs" / "groups.md").read_text()
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+EXAMPLES = {"groups.md": 2, "quantization.md": 4}
 
 
-def test_the_examples_print_what_the_page_shows(capsys):
-    names = {}
-    examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(examples) == PAGE.count("```python") == 2
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_print_what_the_page_shows(name, capsys):
+    page, names = (DOCS / name).read_text(), {}
+    examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, flags=re.DOTALL)
+    assert len(examples) == page.count("```python") == EXAMPLES[name]
     for code, shown in examples:
         exec(code, names)
         assert capsys.readouterr().out == shown
+
+
+def test_every_page_is_tested():
+    assert {path.name for path in DOCS.glob("*.md")} == set(EXAMPLES)

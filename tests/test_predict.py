@@ -268,6 +268,7 @@ NEEDED_TO_TRAIN = [
     "--limit 5",
     "--image-size 48",
     "--branches shape",
+    "--start x.npz",
     "--epochs 3",
     "--finetune-epochs 3",
     "--batch-size 8",
