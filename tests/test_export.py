@@ -381,6 +381,8 @@ def test_bad_input_is_refused(path):
         export_onnx(dense, params, x, path, int8={"w": (0, 1)})
     with pytest.raises(ValueError, match=r"^y: must be finite to be compared"):
         export_onnx(dense, params, x * np.nan, path)
+    with pytest.raises(ValueError, match=r"^y: must have numbers to be compared, got .*\(0, 4\)"):
+        export_onnx(dense, params, x[:0], path)
     with pytest.raises(ValueError, match=r"^apply: must be what jax2onnx can translate, got"):
         export_onnx(
             lambda p, x: jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct(x.shape, x.dtype), x),
