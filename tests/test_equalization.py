@@ -147,6 +147,15 @@ def test_clipping_that_only_the_factors_reach_is_noticed():
     np.testing.assert_allclose(ranges(equal["a"], 1), ranges(equal["b"], 0), rtol=3e-3)
 
 
+def test_products_of_bfloat16_with_weights_of_float32():
+    def apply(p, x):
+        p = jax.tree.map(lambda a: a.astype(jnp.bfloat16), p)
+        return (jax.nn.relu(x.astype(jnp.bfloat16) @ p["a"]) @ p["b"]).astype(jnp.float32)
+
+    equal = equalize(apply, uneven({"a": draw(4, 5), "b": draw(5, 3)}), draw(8, 4))
+    np.testing.assert_allclose(ranges(equal["a"], 1), ranges(equal["b"], 0), rtol=3e-3)
+
+
 def test_weights_and_offsets_that_others_read_stay():
     def apply(p, x):
         return jax.nn.relu(jax.nn.relu(x @ p["a"] + p["c"]) @ p["b"] + p["c"]) @ p["b"]

@@ -299,6 +299,19 @@ def test_a_bias_beyond_32_bits_makes_steps_coarser(path):
     assert written.quantized == ("w",) and written.difference < 0.01
 
 
+def test_channels_without_weights_keep_their_biases(path):
+    """Channels of zeros, and those that weight decay has left next to nothing of."""
+
+    def apply(params, x):
+        return x @ params["w"] + params["b"]
+
+    weights = np.array([[1, 0, 3e-36, 1e-42]], np.float32)
+    params = {"w": weights, "b": np.array([0, 0.3, 2, -0.5], np.float32)}
+    x = 1000 * numbers(4, 1)
+    export_onnx(apply, params, x, path, int8=calibrate(apply, params, [x]))
+    np.testing.assert_allclose(onnx_function(path)(x)[:, 1:], [[0.3, 2, -0.5]] * 4, rtol=1e-6)
+
+
 def test_weights_have_seven_bits_where_eight_would_clip(path, monkeypatch, calibrated_dense):
     params, x, ranges = calibrated_dense
     monkeypatch.setattr(file, "has_integer_dot_product", lambda: False)
@@ -368,6 +381,8 @@ def test_bad_input_is_refused(path):
         export_onnx(dense, params, x, path, int8={"w": (0, 1)})
     with pytest.raises(ValueError, match=r"^y: must be finite to be compared"):
         export_onnx(dense, params, x * np.nan, path)
+    with pytest.raises(ValueError, match=r"^y: must have numbers to be compared, got .*\(0, 4\)"):
+        export_onnx(dense, params, x[:0], path)
     with pytest.raises(ValueError, match=r"^apply: must be what jax2onnx can translate, got"):
         export_onnx(
             lambda p, x: jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct(x.shape, x.dtype), x),

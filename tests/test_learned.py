@@ -102,6 +102,12 @@ def test_scales_stay_above_0_wherever_an_optimizer_takes_them(dtype):
     assert (scales > 0).all() and np.isfinite(255 * scales).all()
 
 
+def test_scales_of_double_precision_stay_above_0_too():
+    with jax.enable_x64(True):
+        scales = learned_steps(Learned(np.float32([-200.5, 200])), SYMMETRIC, np.float64).scale
+        assert scales.dtype == np.float64 and (scales > 0).all()
+
+
 @pytest.mark.parametrize("below", [-5.0, 2.0])
 def test_zero_points_stay_on_the_grid(below):
     """And nothing pulls them further out, which would have to be undone first."""

@@ -168,6 +168,11 @@ def test_images_that_are_weights_and_groups_of_the_batch_are_left_out():
     }
 
 
+def test_a_layer_without_channels_has_moments_too():
+    moments = input_moments(lambda w, x: x @ w, np.ones((2, 0), "f"), [np.ones((1, 2), "f")])
+    assert moments.layers[""][0].entries.shape == (1, 2, 0)
+
+
 def test_refusals():
     def apply(p, x):
         return x @ p["w"]

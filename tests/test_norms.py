@@ -310,6 +310,19 @@ def test_narrow_numbers_and_leaves_of_other_kinds():
     assert folded["w"] is not tree["w"] and isinstance(folded["w"], jax.Array)
 
 
+def test_norms_of_float32_behind_products_of_bfloat16():
+    """Mixed precision: what is computed in 8 bits of mantissa is compared as such."""
+    tree = {"w": draw(8, 4), "bn": bn(4)}
+
+    def apply(p, x):
+        y = x.astype(jnp.bfloat16) @ p["w"].astype(jnp.bfloat16)
+        return norm(y.astype(jnp.float32), p["bn"])
+
+    folded = fold_norms(apply, tree, draw(5, 8))
+    factors = tree["bn"]["scale"] / np.sqrt(tree["bn"]["var"] + 1e-3)
+    np.testing.assert_allclose(folded["w"], tree["w"] * factors, rtol=1e-5)
+
+
 def test_a_function_that_rounding_changes_is_refused():
     def apply(p, x):
         return jnp.sin(1e7 * norm(norm(x @ p["w"], p["bn"]) @ p["v"], p["bn2"]))

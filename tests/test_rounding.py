@@ -115,6 +115,15 @@ def test_inputs_that_have_nothing_to_do_with_each_other_leave_the_nearest_intege
     np.testing.assert_array_equal(found["w"].values, given_["w"].values)
 
 
+def test_channels_are_fitted_each_for_itself_however_far_apart():
+    x, w = correlated(6, 2)
+    apart = w * np.float32([1e-30, 1e20])
+    together, far = (
+        fit_rounding(quantize({"w": k}, 4), {"w": k}, moments_of(x, 2))["w"] for k in (w, apart)
+    )
+    np.testing.assert_array_equal(together.values, far.values)
+
+
 def test_groups_are_fitted_each_for_itself_and_other_leaves_stay():
     x, w = correlated(16, 4)
     gram = (x.T @ x)[None]

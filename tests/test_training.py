@@ -12,6 +12,7 @@ import jaxcompress as jc
 from jaxcompress.leaves import Quantized
 from jaxcompress.quantization.calibration import calibrate
 from jaxcompress.quantization.granularity import per_tensor
+from jaxcompress.quantization.grids import make_grid, on_grid
 from jaxcompress.quantization.training import quantization_aware
 from jaxcompress.quantization.weights import quantize
 from jaxcompress.trees import named_leaves
@@ -85,6 +86,28 @@ def test_what_is_stored_is_what_was_trained(name):
     assert {path: leaf.scale.shape for path, leaf in kept.items()} == shapes
     assert all(leaf.dtype == params[path].dtype and leaf.bits == 4 for path, leaf in kept.items())
     assert same(jax.jit(aware.apply)(trainable, x), jax.jit(apply)(jc.dense(stored), x))
+
+
+def test_arrays_of_numpy_in_double_precision():
+    aware = quantization_aware(mlp, None, bits=4)
+    wide = jax.tree.map(np.float64, PARAMS)
+    trainable, other = aware.init(wide, X), aware.init(PARAMS, X)
+    np.testing.assert_allclose(aware.apply(trainable, X), aware.apply(other, X), rtol=1e-4)
+    assert aware.quantize(trainable)["out"].dtype == np.float32
+
+
+def test_steps_of_activations_are_those_of_single_precision():
+    """As they are simulated, in half precision too, which would round the steps themselves."""
+    params, x = {"w": jnp.eye(4, dtype=jnp.bfloat16)}, jnp.asarray(X, jnp.bfloat16)
+
+    def apply(params, x):
+        return x @ params["w"]
+
+    aware = quantization_aware(apply, calibrate(apply, params, [x]))
+    trainable = aware.init(params, x)
+    steps = aware.activation_steps(trainable)["w"]
+    wanted = on_grid(x.astype(jnp.float32), steps, make_grid(8, symmetric=False))
+    assert same(aware.apply(trainable, x), wanted.astype(jnp.bfloat16))
 
 
 def test_training_starts_where_quantize_and_calibrate_end():

@@ -20,13 +20,19 @@ def results_of(returned: PyTree) -> Results:
     """Return arrays by name: `y`, or `y/0` and so on of several.
 
     Raises:
-        ValueError: numbers that are not finite, with which nothing can be compared.
+        ValueError: numbers that are not finite or no numbers at all, with which nothing can be
+            compared.
     """
     named = named_leaves(jax.device_get(returned))
     results = {}
     for path, leaf in zip(named.paths, named.leaves, strict=True):
         name = f"y/{path}" if path else "y"
         results[name] = np.asarray(leaf)
+        if not results[name].size:
+            raise ValueError(
+                f"{name}: must have numbers to be compared, got shape {results[name].shape} from "
+                "the function; pass a sample at least, and return nothing that is empty."
+            )
         if not np.isfinite(results[name]).all():
             raise ValueError(
                 f"{name}: must be finite to be compared, got NaN or infinity from the function; "

@@ -101,6 +101,7 @@ def on_grid(x: Any, steps: Steps) -> Any:
 
 def _from_grid(values: np.ndarray, scale: np.ndarray, axis: int) -> Any:
     zero = np.zeros(scale.shape, values.dtype)
+    scale = scale.astype(np.float32)
     return node("DequantizeLinear", values, scale, zero, shape=values.shape, axis=axis)
 
 
@@ -131,16 +132,19 @@ def _moved(leaf: Quantized, moves: Sequence[Equation]) -> tuple[np.ndarray, np.n
 
 
 def _integer_product(linear: Linear, entering: Steps, values: np.ndarray, scale: np.ndarray) -> Any:
-    # A negative gain turns the integers; where it is 0 there are none.
+    # A negative gain turns the integers; where there are none the steps are those of the bias.
     values = values * _wide(linear, np.sign(linear.gain).astype(np.int8))
-    scale = np.where(linear.gain == 0, 1, np.abs(linear.gain) * scale).astype(np.float32)
-    step = np.float32(entering.scale) * scale
+    others = tuple(axis for axis in range(values.ndim) if axis != linear.channel_axis)
+    # In double precision: a channel that has died may have steps that single precision has not.
+    scale = np.abs(linear.gain.astype(np.float64)) * scale * values.any(others)
+    scale = np.maximum(scale, np.finfo(np.float32).tiny)
+    step = float(entering.scale) * scale
     bias = linear.bias
     if bias is not None and not _is_batched(linear):
         # A bias beyond 32 bits makes the steps of its channel coarser.
         coarser = np.maximum(np.abs(bias) / step / _MOST_BIAS, 1)
         values = np.round(values / _wide(linear, coarser)).astype(np.int8)
-        scale, step = (part * coarser.astype(np.float32) for part in (scale, step))
+        scale, step = scale * coarser, step * coarser
         bias = _from_grid(np.round(bias / step).astype(np.int32), step, 0)
     kernel = _from_grid(values, scale, linear.channel_axis)
     return _product(linear, kernel, bias, on_grid(linear.x, entering))

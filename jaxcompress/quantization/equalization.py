@@ -65,7 +65,7 @@ def equalize(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyT
         )
     values = Expressions.of(apply, tree, inputs)
     named, scaling = values.named, _Scaling(values)
-    sameness = Sameness(apply, named, inputs)
+    sameness = Sameness(apply, values, inputs)
     units = trace_units(apply, tree, inputs, part=True)
     groups = [found.slices for found in read_groups(units, named.paths)[0]]
     stages = [

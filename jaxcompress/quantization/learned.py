@@ -51,7 +51,9 @@ def learned_steps(learned: Learned, grid: Grid, dtype: Any = jnp.float32) -> Ste
         >>> start.exponent.item(), [number.item() for number in learned_steps(start, grid)]
         (-1.5, [0.375, -118])
     """
-    limits = jnp.finfo(dtype)
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    # The scale is put together in single precision, of however many bits the numbers are.
+    limits = min(jnp.finfo(dtype), jnp.finfo(jnp.float32), key=lambda info: info.maxexp)
     # A factor of 2^9 is left for the integers, and what they are from the zero point.
     exponent = jnp.clip(learned.exponent, limits.minexp, limits.maxexp - 9)
     whole = jnp.floor(exponent)
@@ -94,7 +96,7 @@ def rounded(values: Array, learned: Learned, grid: Grid) -> Array:
 
 def integers(values: Array, steps: Steps, grid: Grid) -> Array:
     """Return what numbers are rounded to, found in single precision at least."""
-    wide = jnp.promote_types(values.dtype, jnp.float32)
+    wide = jax.dtypes.canonicalize_dtype(jnp.promote_types(values.dtype, jnp.float32))
     return to_integers(values.astype(wide), steps._replace(scale=steps.scale.astype(wide)), grid)
 
 

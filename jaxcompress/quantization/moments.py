@@ -220,7 +220,7 @@ def _gathered(plan: _Plan, sums: dict[str, np.ndarray], named: NamedLeaves) -> M
         layers[path] = _added(layers.get(path, []), layer)
     for path, mine in list(layers.items()):
         used = np.concatenate([layer.entries.ravel() for layer in mine])
-        if np.bincount(used).max() > 1:
+        if np.bincount(used, minlength=1).max() > 1:
             left_out[path] = "it meets inputs in more than one arrangement"
             del layers[path]
     for path, leaf in zip(named.paths, named.leaves, strict=True):

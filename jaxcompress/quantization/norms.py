@@ -145,7 +145,7 @@ def _check_same(
 ) -> None:
     if not layers:
         return
-    named, sameness = values.named, Sameness(apply, values.named, inputs)
+    named, sameness = values.named, Sameness(apply, values, inputs)
 
     def difference(changed: Sequence[FoldedLayer]) -> float:
         """Return what folding some layers only changes."""

@@ -138,8 +138,8 @@ def _best_levels(channels: _Channels, levels: np.ndarray, gram: np.ndarray) -> n
     gram = gram / mean
     order = np.argsort(np.diag(gram), kind="stable")
     damped = (gram + _DAMPING * np.eye(len(gram)))[np.ix_(order, order)]
-    # In units of the coarsest grid, and in single precision, which is twice as fast.
-    unit = np.max(channels.scale, initial=0)
+    # In units of the coarsest grid of each channel, and in single precision: twice as fast.
+    unit = channels.scale.max(axis=0)
     sorted_ = _Channels(
         weights=(channels.weights / unit)[order].astype(np.float32),
         scale=(channels.scale / unit)[order].astype(np.float32),

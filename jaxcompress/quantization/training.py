@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxcompress.leaves import Quantized, spread
 from jaxcompress.quantization.calibration import Ranges
@@ -162,7 +163,10 @@ class QuantizationAware:
             for place in entering[key].activations:
                 name = entering[key].operand_name(place)
                 if name in learned:
-                    operands[place] = rounded(operands[place], learned[name], self.grid)
+                    # In single precision, as it is simulated: the steps of bfloat16 are others.
+                    dtype = jnp.promote_types(operands[place].dtype, jnp.float32)
+                    wide = rounded(operands[place].astype(dtype), learned[name], self.grid)
+                    operands[place] = wide.astype(operands[place].dtype)
             return Outcome(bind(equation, operands))
 
         results, _ = run(program, jax.tree.leaves((params, *inputs)), visit)
