@@ -100,6 +100,15 @@ def test_in_bfloat16():
     np.testing.assert_allclose(got.astype("f"), wanted, rtol=0.01)
 
 
+def test_weak_types_stay_weak():
+    def apply(params, x):
+        return x @ params["w"] * params["s"]
+
+    leaf = quantized((6, 5), (1, 5), dtype=jnp.bfloat16)
+    got = jax.eval_shape(execute(apply), {"w": leaf, "s": jnp.asarray(2.0)}, jnp.full((2, 6), 1.0))
+    assert got.dtype == jnp.bfloat16
+
+
 def test_gradients_of_arrays_and_inputs():
     def loss(params, x):
         return jnp.sum(jax.nn.relu(x @ params["w"] + params["b"]) ** 2) / 1e4
