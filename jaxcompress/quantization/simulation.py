@@ -128,7 +128,8 @@ def _rounded(rounding: Rounding, value: Any) -> Any:
     """Return a value rounded, in single precision at least, as what it was."""
     if rounding is _as_it_is or not is_floating(value):
         return value
-    wide = jnp.asarray(value, jnp.promote_types(value.dtype, jnp.float32))
+    value = jnp.asarray(value)  # numpy may hold 64 bits that JAX narrows
+    wide = value.astype(jnp.promote_types(value.dtype, jnp.float32))
     return rounding(wide).astype(value.dtype)
 
 
