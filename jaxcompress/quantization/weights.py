@@ -47,7 +47,7 @@ def quantize(
     Zeros stay exactly zero, on a binary grid too, so that a pruned network stays pruned. Nothing
     is trained, and what is computed with these weights is not yet faster.
 
-    Rounding twice changes nothing with `min_max` and `mse_optimal` on symmetric grids.
+    Rounding float32 twice changes nothing with `min_max` and `mse_optimal` on symmetric grids.
 
     Args:
         params: any pytree of concrete arrays. `Clustered` leaves have the entries of their
