@@ -20,11 +20,10 @@ from hypothesis.extra import numpy as hnp
 import jaxcompress as jc
 from jaxcompress import codec
 from jaxcompress.artifact.coding import LAYOUTS
-from jaxcompress.artifact.forms.quantized import are_blocks
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.artifact.writer import ArtifactWriter
-from jaxcompress.leaves import Half, Quantized
+from jaxcompress.leaves import Half, Quantized, are_blocks
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 

@@ -100,6 +100,15 @@ def test_in_bfloat16():
     np.testing.assert_allclose(got.astype("f"), wanted, rtol=0.01)
 
 
+def test_weak_types_stay_weak():
+    def apply(params, x):
+        return x @ params["w"] * params["s"]
+
+    leaf = quantized((6, 5), (1, 5), dtype=jnp.bfloat16)
+    got = jax.eval_shape(execute(apply), {"w": leaf, "s": jnp.asarray(2.0)}, jnp.full((2, 6), 1.0))
+    assert got.dtype == jnp.bfloat16
+
+
 def test_gradients_of_arrays_and_inputs():
     def loss(params, x):
         return jnp.sum(jax.nn.relu(x @ params["w"] + params["b"]) ** 2) / 1e4
@@ -118,13 +127,30 @@ def test_under_vmap():
     np.testing.assert_allclose(rows, X @ leaf.dense(), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("samples", [1, 3, 9])
+@pytest.mark.parametrize("samples", [0, 1, 3, 9])
 def test_any_number_of_samples_and_inputs(samples):
     def apply(params, x):
-        return x @ params["right"], params["left"] @ x.T
+        return x @ params["right"], jnp.einsum("oi,bi->ob", params["left"], x)
 
     params = {"right": quantized((21, 130), (1, 130)), "left": quantized((130, 21), (130, 1))}
     close(execute(apply), jax.jit(apply), params, RNG.normal(size=(samples, 21)).astype("f"))
+
+
+def test_a_prime_number_of_inputs_is_summed_in_few_turns():
+    def apply(w, x):
+        return jnp.einsum("bi,oi->bo", x, w)
+
+    leaf, x = quantized((3, 4099), (3, 1)), RNG.normal(size=(1, 4099)).astype("f")
+    fast = execute(apply)
+    close(fast, jax.jit(apply), leaf, x)
+    assert "length=3" in str(jax.make_jaxpr(fast)(leaf, x))
+
+
+def test_operands_of_two_dtypes():
+    def apply(w, x):
+        return lax.dot_general(x, w, (((1,), (0,)), ((), ())))
+
+    close(execute(apply), jax.jit(apply), quantized((6, 5), (1, 5)), jnp.ones((2, 6), jnp.bfloat16))
 
 
 @pytest.mark.parametrize("compile", [jax.jit, jit_for_inference])

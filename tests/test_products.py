@@ -63,6 +63,19 @@ def test_stacked_weights_have_channels_for_each_turn():
     assert found.weights[1].channels == (0, 2) and found.observable
 
 
+def test_what_a_loop_computes_from_stacked_weights_has_no_channels():
+    def apply(p, x):
+        return x @ lax.map(lambda w: w @ w, p["w"])[1]
+
+    (found,) = products(apply, {"w": np.ones((3, 4, 4), "f")}, np.ones((2, 4), "f"))
+    assert found.weights[1].moves is None and found.weights[1].channels is None
+
+
+def test_weights_without_entries():
+    x = np.ones((2, 0), "f")
+    assert channels(lambda p, x: x @ p["w"], {"w": np.ones((0, 3), "f")}, x) == {"w": (0, 1)}
+
+
 def test_names_tell_products_of_one_weight_and_of_none_apart():
     def apply(p, x):
         h = x @ p["w"] @ p["w"]

@@ -150,6 +150,12 @@ def test_narrow_ranges_clip_and_bfloat16_stays():
     assert (wide == narrow).all()
 
 
+def test_numbers_of_64_bits_are_narrowed_in_silence():
+    sim = fake_quantized(dense, calibrate(dense, PARAMS, [X]))
+    wide = [jax.tree.map(lambda a: a.astype(np.float64), tree) for tree in (PARAMS, X)]
+    np.testing.assert_allclose(sim(*wide)["y"], sim(PARAMS, X)["y"], rtol=1e-5)
+
+
 def test_under_vmap_and_grad():
     sim = fake_quantized(dense, calibrate(dense, PARAMS, [X]))
     rows = jax.jit(jax.vmap(lambda row: sim(PARAMS, row)["y"]))(X)

@@ -178,6 +178,9 @@ def test_numbers_beyond_reason():
     assert wide.values.tolist() == [[127, 0, 127]]
     with pytest.raises(ValueError, match="k: the ends of the grid must be finite in float32, got"):
         quantized([[3e38, -3e38]], 2, granularity=per_tensor, symmetric=False, estimate=min_max)
+    options = {"granularity": per_tensor, "symmetric": False, "estimate": mse_optimal}
+    ends = quantized([[3.4e38, -3.4e38]], **options)
+    np.testing.assert_allclose(in_numpy(ends), [[3.4e38, -3.4e38]], rtol=0.1)
 
 
 PLACES = (per_tensor, per_channel(), per_block(3))
@@ -262,6 +265,16 @@ BAD = {
         lambda: quantized([[1.0]], granularity=per_block(4, axis=-3)),
         ValueError,
         "k: axis must be one of the 2",
+    ),
+    "blocks that are none": (
+        lambda: quantized(np.ones((5, 1)), granularity=lambda path, leaf: (4, 1)),
+        ValueError,
+        r"k: granularity must give .* of \(5, 1\) .* got \(4, 1\)",
+    ),
+    "blocks of another rank": (
+        lambda: quantized([[1.0]], granularity=lambda path, leaf: (1,)),
+        ValueError,
+        r"k: granularity must give .* got \(1,\)",
     ),
     "no axes": (
         lambda: quantized([[1.0]], granularity=per_channel({"x": (0,)})),

@@ -34,8 +34,9 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
     Returns:
         `fast(params, *inputs)`, which is compiled for each shape. Under `jit`, `grad` and `vmap` it
-        becomes part of what they make. Pass the leaves to `jit` as arguments: what a compiled
-        function closes over, XLA may turn back into a float32 constant.
+        becomes part of what they make, if any of its arguments is traced. Pass the leaves to `jit`
+        as arguments: what a compiled function closes over, XLA may turn back into a float32
+        constant. A `custom_vjp` that calls products has the derivative of what it calls.
 
     Raises:
         ValueError: of the function: what `trace` refuses.

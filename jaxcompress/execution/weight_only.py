@@ -49,7 +49,7 @@ def weight_only(equation: Equation, operands: list[Any], place: int) -> list[Any
     if place == 0:
         rank = result.ndim
         result = jnp.moveaxis(result, range(rank - len(free), rank), range(len(free)))
-    dtype = equation.params["preferred_element_type"] or x.dtype
+    dtype = equation.params["preferred_element_type"] or jnp.promote_types(x.dtype, leaf.dtype)
     return [result.astype(dtype)]
 
 
@@ -87,16 +87,20 @@ def _by_entries(x: jax.Array, integers: jax.Array) -> jax.Array:
 
 
 def _by_dots(x: jax.Array, integers: jax.Array) -> jax.Array:
-    """Return `x @ integers.T` of one sample: XLA converts inside sums along rows."""
-    inputs = x.shape[1]
-    size = max(k for k in range(1, min(ROW, inputs) + 1) if inputs % k == 0)
+    """Return `x @ integers.T` of at most one sample: XLA converts inside sums along rows."""
+    turns = -(-x.shape[1] // ROW)
+    size, rest = divmod(x.shape[1], turns)
 
-    def turn(number: Any, result: jax.Array) -> jax.Array:
-        part = lax.dynamic_slice_in_dim(x, number * size, size, 1)
-        rows = lax.dynamic_slice_in_dim(integers, number * size, size, 1)
+    def summed(result: jax.Array, part: jax.Array, rows: jax.Array) -> jax.Array:
         return result + part @ rows.astype(x.dtype).T
 
-    return lax.fori_loop(0, inputs // size, turn, jnp.zeros((1, len(integers)), x.dtype))
+    def turn(number: Any, result: jax.Array) -> jax.Array:
+        start = rest + number * size
+        part = lax.dynamic_slice_in_dim(x, start, size, 1)
+        return summed(result, part, lax.dynamic_slice_in_dim(integers, start, size, 1))
+
+    first = summed(jnp.zeros((len(x), len(integers)), x.dtype), x[:, :rest], integers[:, :rest])
+    return lax.fori_loop(0, turns, turn, first)
 
 
 def _by_outputs(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Array:

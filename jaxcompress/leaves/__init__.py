@@ -4,9 +4,10 @@ Techniques decide, leaves represent: packing, files and metrics see these types 
 """
 
 from jaxcompress.leaves.clustered import MOST_CODES, Clustered, codes_dtype
-from jaxcompress.leaves.half import Half, half
-from jaxcompress.leaves.quantized import Quantized, spread
-from jaxcompress.leaves.sparse import Sparse, sparse
+from jaxcompress.leaves.conversions import half, sparse
+from jaxcompress.leaves.half import Half
+from jaxcompress.leaves.quantized import Quantized, are_blocks, spread
+from jaxcompress.leaves.sparse import Sparse
 from jaxcompress.leaves.tree import COMPRESSED, dense, is_compressed, update_codebooks
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Half",
     "Quantized",
     "Sparse",
+    "are_blocks",
     "codes_dtype",
     "dense",
     "half",

@@ -73,3 +73,16 @@ def spread(blocks: Array, shape: tuple[int, ...]) -> Array:
             index = [slice(None)] * axis + [slice(size)]
             blocks = xp.repeat(blocks, -(-size // count), axis=axis)[tuple(index)]
     return blocks
+
+
+def are_blocks(counts: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Return whether axes of these sizes are cut into so many blocks, none of them empty.
+
+    Example:
+        >>> are_blocks((1, 3), (4, 5)), are_blocks((1, 4), (4, 5))
+        (True, False)
+    """
+    return len(counts) == len(shape) and all(
+        m == 1 or (1 < m <= n and -(-n // -(-n // m)) == m)
+        for m, n in zip(counts, shape, strict=True)
+    )

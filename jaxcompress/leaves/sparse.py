@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.leaves.namespace import namespace
-from jaxcompress.trees import Array, PyTree, Scope, in_scope, kernels, named_leaves
+from jaxcompress.trees import Array
 
 
 @jax.tree_util.register_dataclass
@@ -42,24 +42,3 @@ class Sparse:
             flat[self.indices] = self.values
             return flat.reshape(self.shape)
         return jnp.zeros(size, self.dtype).at[self.indices].set(self.values).reshape(self.shape)
-
-
-def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
-    """Return `params` with the non-zero entries of the leaves in `scope` as `Sparse` leaves.
-
-    `dense(sparse(params))` equals `params`, but for the sign of zeros.
-
-    Raises:
-        ValueError: `scope` chooses no leaf.
-    """
-    named = named_leaves(params)
-
-    def convert(leaf: Array) -> Sparse:
-        flat = np.asarray(leaf).ravel()
-        indices = np.flatnonzero(flat).astype(np.int32 if flat.size < 2**31 else np.int64)
-        return Sparse(values=flat[indices], indices=indices, shape=tuple(leaf.shape))
-
-    chosen = in_scope(named, scope)
-    return named.rebuild(
-        [convert(leaf) if pick else leaf for leaf, pick in zip(named.leaves, chosen, strict=True)]
-    )

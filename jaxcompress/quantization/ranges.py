@@ -209,7 +209,8 @@ def _errors(samples: Samples, ranges: list[Range], grid: Grid) -> np.ndarray:
     all_steps = [s._replace(scale=scale) for s, scale in zip(all_steps, scales, strict=True)]
     for values, counts in _blocks(samples):
         for index, steps in enumerate(all_steps):
-            squares = np.square(values - on_grid(values, steps, grid), dtype=np.float64)
+            with np.errstate(over="ignore"):  # a grid may end beyond the dtype: not the best one
+                squares = np.square(values - on_grid(values, steps, grid), dtype=np.float64)
             if counts is not None:
                 squares = squares * counts
             errors[index] += squares.sum(axis=1, dtype=np.float64)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite
-from jaxcompress.leaves import Clustered, Quantized, is_compressed, spread
+from jaxcompress.leaves import Clustered, Quantized, are_blocks, is_compressed, spread
 from jaxcompress.quantization.granularity import Granularity, per_channel
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
 from jaxcompress.quantization.ranges import Estimator, Range, Samples, min_max, mse_optimal
@@ -47,7 +47,7 @@ def quantize(
     Zeros stay exactly zero, on a binary grid too, so that a pruned network stays pruned. Nothing
     is trained, and what is computed with these weights is not yet faster.
 
-    Rounding twice changes nothing with `min_max` and `mse_optimal` on symmetric grids.
+    Rounding float32 twice changes nothing with `min_max` and `mse_optimal` on symmetric grids.
 
     Args:
         params: any pytree of concrete arrays. `Clustered` leaves have the entries of their
@@ -65,7 +65,8 @@ def quantize(
 
     Raises:
         ValueError: bits outside of 1 to 8 (2 to 8 if affine), a path that is not in the scope,
-            NaN or infinite weights, or such that the grid ends beyond their dtype; an empty scope.
+            NaN or infinite weights, or such that the grid ends beyond their dtype; an empty scope,
+            a granularity of other blocks than those of `Quantized`.
         TypeError: `bits` are not integers, leaves in the scope not of floating-point numbers;
             called under `jit`.
 
@@ -89,7 +90,7 @@ def quantize(
         estimator = estimate or (min_max if grid.bits >= _FEWEST_FOR_MIN_MAX else mse_optimal)
         if isinstance(leaf, Clustered):
             return _rounded_codebook(path, leaf, grid, estimator)
-        return _rounded(path, leaf, shape_of(path, leaf), grid, estimator)
+        return _rounded(path, leaf, _blocks_of(path, leaf, shape_of), grid, estimator)
 
     return named.rebuild(list(map(convert, named.paths, named.leaves, grids)))
 
@@ -111,6 +112,17 @@ def _grids(
                 "or widen the scope."
             )
     return [by_path.get(p) if pick else None for p, pick in zip(named.paths, chosen, strict=True)]
+
+
+def _blocks_of(path: str, leaf: Any, granularity: Granularity) -> tuple[int, ...]:
+    """Return the shape of the scales."""
+    shape = tuple(granularity(path, leaf))
+    if not are_blocks(shape, leaf.shape):
+        raise ValueError(
+            f"{path}: granularity must give how many blocks of equal size the axes of "
+            f"{tuple(leaf.shape)} are cut into, got {shape}; use per_channel or per_block."
+        )
+    return shape
 
 
 def _rounded(
@@ -213,12 +225,13 @@ def _in_dtype(steps: Steps, dtype: Any) -> Steps:
     return steps._replace(scale=scale)
 
 
-def _slabs(shape: tuple[int, ...]) -> list[slice]:
-    """Return parts of the first axis of about a million entries."""
-    per_row = math.prod(shape[1:])
-    step = max(_BLOCK // max(per_row, 1), 1)
+def _slabs(shape: tuple[int, ...]) -> list[Any]:
+    """Return indices of parts of about a million entries: slices of the first axis if any."""
+    if not shape:
+        return [...]
+    step = max(_BLOCK // max(math.prod(shape[1:]), 1), 1)
     return [slice(start, start + step) for start in range(0, shape[0], step)]
 
 
-def _part_of(steps: Steps, part: slice) -> Steps:
-    return Steps(*(s if s is None or len(s) == 1 else s[part] for s in steps))
+def _part_of(steps: Steps, part: Any) -> Steps:
+    return Steps(*(s if s is None or s.shape[:1] == (1,) else s[part] for s in steps))

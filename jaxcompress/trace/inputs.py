@@ -68,8 +68,12 @@ def arrays_only(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     return checked
 
 
-def shell(leaf: Any) -> Any:
-    """Return the shape and dtype of an input; numbers of Python keep their weak type."""
-    if isinstance(leaf, jax.ShapeDtypeStruct) or not hasattr(leaf, "shape"):
+def shell(leaf: Any, shape: tuple[int, ...] | None = None) -> Any:
+    """Return the shape, or another one, and the dtype of an input, weak ones as weak ones.
+
+    Numbers of Python stay as they are: all of them are weak.
+    """
+    if not hasattr(leaf, "shape"):
         return leaf
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    weak = getattr(leaf, "weak_type", False)
+    return jax.ShapeDtypeStruct(leaf.shape if shape is None else shape, leaf.dtype, weak_type=weak)

@@ -178,7 +178,8 @@ def _together(
     sources = [source for source in given if source is not None and source.leaf >= 0]
     if not sources:
         return _NOTHING
-    if equation.name in MOVES and len(sources) == len(given) == 1:
+    # A body may compute anything: a scan moves entries only into its turns.
+    if equation.name in MOVES and not equation.bodies and len(sources) == len(given) == 1:
         (source,) = sources
         if source.moves is not None:
             return source._replace(moves=(*source.moves, equation))
@@ -220,9 +221,14 @@ def _weight(equation: Equation, place: int, source: _Parameter) -> Weight:
         place_along = np.broadcast_to(steps, source.shape)
         for move in source.moves:
             place_along = MOVES[move.name](place_along, move.params)
-        if all((place_along == place_along.take([0], k)).all() for k in summed):
+        if all((place_along == _first(place_along, k)).all() for k in summed):
             channels.append(axis)
     return Weight(source.leaf, source.moves, tuple(channels))
+
+
+def _first(array: np.ndarray, axis: int) -> np.ndarray:
+    """Return the first entries along an axis, which may have none."""
+    return array[(slice(None),) * axis + (slice(1),)]
 
 
 def _broadcast(array: np.ndarray, params: dict[str, Any]) -> np.ndarray:

@@ -174,10 +174,7 @@ def abstract(tree: PyTree, shapes: Mapping[str, tuple[int, ...]] | None = None) 
     named = named_leaves(tree)
     other = shapes or {}
     return named.rebuild(
-        [
-            jax.ShapeDtypeStruct(other.get(path, leaf.shape), leaf.dtype)
-            for path, leaf in zip(named.paths, named.leaves, strict=True)
-        ]
+        [shell(leaf, other.get(path)) for path, leaf in zip(named.paths, named.leaves, strict=True)]
     )
 
 

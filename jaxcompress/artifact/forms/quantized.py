@@ -15,7 +15,7 @@ from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.fields import is_bits, is_flag, is_float, is_level, is_name, is_shape
 from jaxcompress.artifact.forms.form import Form, blocks, native
 from jaxcompress.artifact.streams import Reader, Writer
-from jaxcompress.leaves import Quantized, codes_dtype, spread
+from jaxcompress.leaves import Quantized, are_blocks, codes_dtype, spread
 
 
 def _prepare(path: str, leaf: Quantized) -> Quantized:
@@ -60,19 +60,6 @@ def _limits(bits: int) -> tuple[int, int]:
     """Return the smallest and the largest integer; one bit is a sign, 0 for exact zeros."""
     half = 1 << (bits - 1)
     return -half, max(half - 1, 1)
-
-
-def are_blocks(counts: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Return whether axes of these sizes are cut into so many blocks, none of them empty.
-
-    Example:
-        >>> are_blocks((1, 3), (4, 5)), are_blocks((1, 4), (4, 5))
-        (True, False)
-    """
-    return len(counts) == len(shape) and all(
-        m == 1 or (1 < m <= n and -(-n // -(-n // m)) == m)
-        for m, n in zip(counts, shape, strict=True)
-    )
 
 
 def _numbers(leaf: Quantized) -> tuple[Any, ...]:

@@ -1,0 +1,82 @@
+"""From arrays to leaves that no search precedes: sixteen bits a number, and entries but zeros."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.leaves.half import Half
+from jaxcompress.leaves.sparse import Sparse
+from jaxcompress.leaves.tree import is_compressed
+from jaxcompress.trees import Array, PyTree, Scope, in_scope, kernels, named_leaves
+
+
+def half(params: PyTree, dtype: Any = jnp.bfloat16, *, scope: Scope = kernels) -> PyTree:
+    """Return `params` with the leaves in `scope` rounded to sixteen bits, as `Half` leaves.
+
+    Zeros stay zeros. bfloat16 has the range of float32 and 8 bits of precision, float16 has 11
+    and ends at 65504.
+
+    Args:
+        params: any pytree of arrays; compressed leaves stay as they are.
+        dtype: float16 or bfloat16.
+        scope: which arrays are rounded.
+
+    Raises:
+        ValueError: another dtype, weights that are not finite in it, an empty scope.
+
+    Example:
+        >>> leaf = half({"kernel": np.array([[1.0, 0.1]], np.float32)})["kernel"]
+        >>> leaf.dense().dtype, leaf.dense().tolist()
+        (dtype('float32'), [[1.0, 0.10009765625]])
+    """
+    kind = jnp.dtype(dtype)
+    if kind not in (jnp.dtype(jnp.float16), jnp.dtype(jnp.bfloat16)):
+        raise ValueError(f"dtype: must be float16 or bfloat16, got {kind}; use quantize for less.")
+
+    def convert(path: str, leaf: Array) -> Half:
+        with np.errstate(over="ignore"):
+            values = leaf.astype(kind)
+        bad = np.argwhere(~np.isfinite(np.asarray(values, np.float32)))
+        if len(bad):
+            first = tuple(int(i) for i in bad[0])
+            raise ValueError(
+                f"{path}: must be finite in {kind}, got {len(bad)} entries that are not, the first "
+                f"at {first}; take bfloat16, or look for a diverged training run."
+            )
+        return Half(values=values, dtype=np.dtype(leaf.dtype))
+
+    return _converted(params, scope, convert)
+
+
+def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
+    """Return `params` with the non-zero entries of the leaves in `scope` as `Sparse` leaves.
+
+    Compressed leaves stay as they are. `dense(sparse(params))` equals `params`, but for the sign of
+    zeros.
+
+    Raises:
+        ValueError: `scope` chooses no leaf.
+    """
+
+    def convert(path: str, leaf: Array) -> Sparse:
+        del path
+        flat = np.asarray(leaf).ravel()
+        indices = np.flatnonzero(flat).astype(np.int32 if flat.size < 2**31 else np.int64)
+        return Sparse(values=flat[indices], indices=indices, shape=tuple(leaf.shape))
+
+    return _converted(params, scope, convert)
+
+
+def _converted(params: PyTree, scope: Scope, convert: Callable[[str, Array], Any]) -> PyTree:
+    """Return `params` with the arrays in the scope converted."""
+    named = named_leaves(params, is_leaf=is_compressed)
+    return named.rebuild(
+        [
+            convert(path, leaf) if pick and not is_compressed(leaf) else leaf
+            for path, leaf, pick in zip(
+                named.paths, named.leaves, in_scope(named, scope), strict=True
+            )
+        ]
+    )
