@@ -59,6 +59,7 @@ class Subject(NamedTuple):
 SUBJECTS = {
     "cifar": Subject(20_000, 5, 2, (4, 2, 1)),
     "resnet20": Subject(12_000, 6, 2, (4,)),
+    "cifar-wide": Subject(20_000, 3, 0, ()),
 }
 
 
@@ -124,7 +125,7 @@ def _one(dataset: Dataset, model: str, seed: int, trained: Path, folder: Path) -
             data=DATA,
             recipe=recipe,
             epochs=subject.epochs,
-            finetune_epochs=subject.finetune,
+            finetune_epochs=subject.finetune or None,
             limit=subject.images,
             seed=seed,
             **more,

@@ -39,10 +39,13 @@ def quantization_accuracy(name: str) -> list[str]:
 def _trained(figures: list[dict[str, Any]]) -> str:
     parts = [" Mean (range) over the seeds. Activations always have 8 bits."]
     for model, group in groupby(figures, lambda row: row["model"]):
-        row = next(group)
+        runs = list(group)
+        row, seeds = runs[0], ", ".join(str(run["seed"]) for run in runs)
+        agreement = spread([100 * run["agreement"] for run in runs])
         parts.append(
-            f"{model}: {row['images']:,} images, {row['epochs']} epochs; trained rows: "
-            f"{row['finetune']} more, as has the float network that they stand against."
+            f"{model}: seeds {seeds}; {row['images']:,} images, {row['epochs']} epochs"
+            + (f", {row['finetune']} more for trained rows" if row["finetune"] else "")
+            + f"; integers predict what their simulation does for {agreement} % of 1024 images."
         )
     return " ".join(parts)
 

@@ -289,3 +289,11 @@ def test_what_cannot_be_rounded_is_named(name):
     call, error, message = BAD[name]
     with pytest.raises(error, match=message):
         call()
+
+
+def test_ranges_do_not_drift_where_scales_are_coarse():
+    weights = np.random.default_rng(0).normal(size=(64, 8)).astype(jnp.bfloat16)
+    leaf = quantize({"w": weights}, symmetric=False)["w"]
+    off = np.abs(np.asarray(leaf.dense(), "f") - weights.astype("f"))
+    steps = off / np.asarray(leaf.scale, "f")
+    assert steps.max() <= 1.1  # half of one by rounding, as much by the scale's own eight bits

@@ -189,7 +189,7 @@ def _rows(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _settled(path: str, ranges: Range, grid: Grid, dtype: Any) -> Steps:
-    """Return steps in the dtype of the tensor that the ends of their own grid give once more.
+    """Return steps in the dtype of the tensor that the ends of a symmetric grid give once more.
 
     Else a tensor that is rounded twice might have scales that differ in their last bit.
     """
@@ -202,9 +202,11 @@ def _settled(path: str, ranges: Range, grid: Grid, dtype: Any) -> Steps:
                 f"{path}: the ends of the grid must be finite in {np.dtype(dtype)}, got weights up "
                 f"to {max(-ranges.low.min(), ranges.high.max()):.3g}; scale them down."
             )
-        before, steps = steps, _in_dtype(steps_for(*ends, grid), dtype)
-        if np.array_equal(steps.scale, before.scale):
+        again = _in_dtype(steps_for(*ends, grid), dtype)
+        # A zero point is rounded anew each time, and the range would drift away with it.
+        if not grid.symmetric or np.array_equal(again.scale, steps.scale):
             break
+        steps = again
     return steps
 
 
