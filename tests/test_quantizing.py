@@ -102,6 +102,7 @@ class Rehearsal:
         return work
 
 
+@pytest.mark.slow
 def test_statistics_are_frozen_at_the_end_and_what_is_trained_is_what_is_measured(tmp_path):
     job = Rehearsal(tmp_path, finetune_epochs=3, weight_bits=4)
     start = Work(*job.net.init(jax.random.key(0)))

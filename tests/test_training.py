@@ -166,6 +166,7 @@ def test_training_beats_rounding_after_training():
     assert all(learned.exponent for learned in scales)  # the zero points of ReLUs may well stay
 
 
+@pytest.mark.slow
 def test_what_is_pruned_stays_pruned_and_what_is_shared_shared():
     pruned = {**PARAMS, "out": PARAMS["out"] * (abs(PARAMS["out"]) > 0.5)}
     shared = jc.kmeans(pruned, 4)
@@ -209,6 +210,7 @@ class Normed(nnx.Module):
         return self.dense(nnx.relu(self.norm(self.conv(x))).mean((1, 2)))
 
 
+@pytest.mark.slow
 def test_ranges_of_inference_fit_the_function_in_training_mode():
     net = functional(Normed)
     params, stats = net.init(jax.random.key(0))

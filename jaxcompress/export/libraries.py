@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 
 class MissingOnnxError(ImportError):
     """Exporting needs a library that is not installed."""
@@ -19,13 +21,28 @@ def library(name: str) -> Any:
         MissingOnnxError: it is not installed.
     """
     try:
-        with quiet():
+        with quiet(), _unpatched():
             return importlib.import_module(name)
     except ImportError:
         raise MissingOnnxError(
             f"onnx: needs {name.partition('.')[0]}, which is not installed; "
             "pip install 'jaxcompress[onnx]'."
         ) from None
+
+
+@contextlib.contextmanager
+def _unpatched() -> Iterator[None]:
+    """Put functions of JAX back that a library replaces when it is imported, for the whole process.
+
+    A plugin of jax2onnx puts a `jnp.cumsum` there that takes fewer arguments.
+    """
+    spaces = [vars(module) for module in (jax.numpy, jax.lax, jax.nn)]
+    before = [dict(space) for space in spaces]
+    try:
+        yield
+    finally:
+        for space, functions in zip(spaces, before, strict=True):
+            space.update(functions)
 
 
 @contextlib.contextmanager
