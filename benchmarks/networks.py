@@ -59,10 +59,20 @@ class Network(NamedTuple):
     stats: dict[float, Any]
 
 
+def of_run(model: str) -> Net:
+    """Return a network of `run.py`, for ten classes."""
+    return MODELS[model].build(Shape(classes=10, image_size=32))
+
+
+def images(count: int) -> np.ndarray:
+    """Return noise of the shape of images."""
+    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
+
+
 def networks(name: str, sparsities: list[float], folder: Path) -> Network:
     """Return a network at each sparsity, trained on Fashion-MNIST unless `folder` holds it."""
     model, training = MODELS[name], TRAININGS[name]
-    net = model.build(Shape(classes=10, image_size=32))
+    net = of_run(name)
     pruned, stats = {}, {}
     data: Dataset | None = None
     dense: tuple[Params, Any] | None = None

@@ -20,20 +20,22 @@ import jax
 import numpy as np
 
 import jaxcompress as jc
+from benchmarks.networks import images, of_run
 from benchmarks.pipeline import run
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.quantization.granularity import Granularity
 from jaxcompress.quantization.ranges import Estimator
 from jaxcompress.trees import PyTree
-from nets.functional import Net
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
-from pipelines.models import MODELS, Shape
+from pipelines.models import MODELS
 from pipelines.plan import Plan
 from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings
+from pipelines.stage import Work
 from pipelines.stages import BASELINE, read_plain
+from pipelines.train import by_batches, score
 
 DATA, ACCURACY = "fashion_mnist", "quantization_accuracy"
 CALIBRATED, FITTED, BATCH = 1024, 256, 128  # training images
@@ -178,7 +180,7 @@ def _figure(bits: int, how: str, accuracy: float, arithmetic: str = "simulated")
 class Untrained:
     """A network that is rounded with the library, without training, and with int8 activations."""
 
-    def __init__(self, dataset: Dataset, model: str, work: Any) -> None:
+    def __init__(self, dataset: Dataset, model: str, work: Work) -> None:
         net, view = of_run(model), MODELS[model].view
         inputs = np.asarray(MODELS[model].inputs(dataset.train.images[:CALIBRATED], 32))
 
@@ -188,8 +190,7 @@ class Untrained:
         def batches(count: int) -> list[np.ndarray]:
             return [inputs[start : start + BATCH] for start in range(0, count, BATCH)]
 
-        tree = {"params": work.params, "stats": work.stats}
-        self._tree = jc.fold_norms(apply, tree, inputs[:2])
+        self._tree = jc.fold_norms(apply, work.tree, inputs[:2])
         self._moments = jc.input_moments(apply, self._tree, batches(FITTED))
         ranges = jc.calibrate(apply, self._tree, batches(CALIBRATED))
         self._measure = _measure(jc.fake_quantized(apply, ranges), dataset.test, model)
@@ -227,21 +228,10 @@ def _measure(
     inputs = np.asarray(MODELS[model].inputs(split.images, 32))
 
     def measure(tree: PyTree) -> float:
-        parts = np.split(inputs, range(500, len(inputs), 500))
-        found = np.concatenate([np.asarray(compiled(tree, part)).argmax(axis=1) for part in parts])
-        return float(np.mean(found == split.labels))
+        logits = by_batches(lambda part: compiled(tree, part), inputs)
+        return score(logits, split.labels).accuracy
 
     return measure
-
-
-def of_run(model: str) -> Net:
-    """Return a network of `run.py`."""
-    return MODELS[model].build(Shape(classes=10, image_size=32))
-
-
-def images(count: int) -> np.ndarray:
-    """Return noise of the shape of images."""
-    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
 
 
 def latency(seeds: list[int], models: list[str], folder: Path | None) -> None:

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 import jaxcompress as jc
+from benchmarks.networks import images, of_run
 from benchmarks.pipeline import run
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
@@ -31,7 +31,7 @@ from nets.functional import Net, functional
 from nets.resnet import ResNet, ResNetConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
-from pipelines.models import MODELS, Shape
+from pipelines.models import MODELS
 from pipelines.plan import Plan
 from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings
@@ -110,20 +110,10 @@ def subject(net: Net) -> Subject:
     return Subject(apply, tree, jc.unit_groups(apply, tree, images(1)))
 
 
-def of_run(model: str) -> Net:
-    """Return a network of `run.py`."""
-    return MODELS[model].build(Shape(classes=10, image_size=32))
-
-
 def wide_resnet() -> Net:
     """Return ResNet-20 with four times the channels: a quarter of them are those of ResNet-20."""
     config = ResNetConfig(widths=(64, 128, 256))
     return functional(lambda rngs: ResNet(config, rngs=rngs))
-
-
-def images(count: int) -> np.ndarray:
-    """Return noise of the shape of images."""
-    return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
 
 
 def share_for(reduction: float) -> float:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -113,11 +113,21 @@ def in_scope(named: NamedLeaves, scope: Scope) -> list[bool]:
     if not any(chosen):
         raise ValueError(
             f"scope: no leaf is chosen out of {len(named.paths)} "
-            f"({', '.join(named.paths[:5])}{', ...' if len(named.paths) > 5 else ''}); "
+            f"({some_of(named.paths)}); "
             "choose by path and shape among these, the default takes floating-point leaves of "
             "rank 2 and up."
         )
     return chosen
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first five names, for an error.
+
+    Example:
+        >>> some_of("abcdef")
+        'a, b, c, d, e, ...'
+    """
+    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
 
 
 def is_traced(tree: PyTree) -> bool:

@@ -68,9 +68,9 @@ def cut(number: int, score: ChooseScore) -> Run:
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         plan, x = job.plan, job.sample(TRACED)
-        tree = _tree(work.params, work.stats)
+        tree = work.tree
         groups = jc.unit_groups(job.apply, tree, x)
-        first = jc.unit_groups(job.apply, _tree(*job.classifier.blank()), x)
+        first = jc.unit_groups(job.apply, Work(*job.classifier.blank()).tree, x)
         # A group may have another name when others are down to one unit: then it starts anew.
         whole = _sizes(groups) | _sizes(first)
         gone = plan.channels * number / plan.steps
@@ -115,18 +115,14 @@ def tune(epochs: Callable[[Plan], int]) -> Run:
 def regularize(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train on with a penalty on the norms of units that grows from nothing."""
     epochs, plan = job.plan.finetune_epochs, job.plan
-    groups = jc.unit_groups(job.apply, _tree(work.params, work.stats), job.sample(TRACED))
+    groups = jc.unit_groups(job.apply, work.tree, job.sample(TRACED))
 
     def penalty(params: Any) -> jax.Array:
-        return jc.group_lasso(_tree(params, work.stats), groups)
+        return jc.group_lasso(work._replace(params=params).tree, groups)
 
     growing = optax.linear_schedule(0.0, plan.group_lasso, job.steps(epochs))
     tx = optax.chain(jc.add_penalty(penalty, growing), adamw(job, epochs))
     return job.fit(work, tx, epochs=epochs), {}
-
-
-def _tree(params: Any, stats: Any) -> dict[str, Any]:
-    return {"params": params, "stats": stats}
 
 
 def _sizes(groups: jc.UnitGroups) -> dict[str, int]:

@@ -52,7 +52,7 @@ class Meter:
 
     def _costs(self, work: Work) -> dict[str, Any]:
         """Return what one picture costs a dense network; measured once for each architecture."""
-        tree = {"params": work.params, "stats": work.stats}
+        tree = work.tree
         sizes = tuple(leaf.shape for leaf in jax.tree.leaves(tree))
         if sizes not in self._known:
             apply, picture = self._job.apply, self._job.sample(1)  # one function, compiled once

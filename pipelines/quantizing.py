@@ -14,6 +14,7 @@ from jaxcompress.compiled import jit_for_inference as jit
 from jaxcompress.costs.latency import threads, times_ms
 from jaxcompress.export.file import OnnxFile, export_onnx
 from jaxcompress.export.runtime import has_integer_dot_product, onnx_function
+from jaxcompress.quantization.calibration import usual_estimator
 from jaxcompress.quantization.grids import Grid, Steps, make_grid
 from jaxcompress.quantization.histogram import histogram, read
 from jaxcompress.trees import PyTree, named_leaves
@@ -43,7 +44,7 @@ EXPORTED = 64  # training images on which a file is compared with what it was ma
 
 def fold(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Fold norms into the weights before them; without norms nothing changes."""
-    tree = jc.fold_norms(job.apply, _tree(work.params, work), job.sample(EXPORTED))
+    tree = jc.fold_norms(job.apply, work.tree, job.sample(EXPORTED))
     return work._replace(params=tree["params"], stats=tree["stats"]), {}
 
 
@@ -62,7 +63,7 @@ def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
         quantized = jc.fit_rounding(quantized, work.params, moments)
     ranges = jc.calibrate(apply, work.params, job.batches(CALIBRATION))
     grid = _grid(plan)
-    steps = ranges.steps(grid, jc.min_max if grid.bits > 4 else jc.mse_optimal)
+    steps = ranges.steps(grid, usual_estimator(grid))
     return rounded_work(work, quantized, steps, grid), {"left_float": dict(ranges.left_float)}
 
 
@@ -183,13 +184,9 @@ def trained(plan: Plan) -> Sequence[Stage]:
     return (_EXPORT_FLOATS, *rounded, _EXPORT_INTEGERS) if plan.bits == 8 else rounded
 
 
-def _tree(params: Params, work: Work) -> dict[str, Any]:
-    return {"params": params, "stats": work.stats}
-
-
 def _with_stats(job: Trainer, work: Work) -> Callable[[Params, Inputs], Any]:
     """Return the network as a function of parameters and inputs alone."""
-    return lambda params, inputs: job.apply(_tree(params, work), inputs)
+    return lambda params, inputs: job.apply(work._replace(params=params).tree, inputs)
 
 
 def rounded_work(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid: Grid) -> Work:

@@ -33,6 +33,11 @@ class Work(NamedTuple):
     quantized: Params | None = None
     ends: Params | None = None
 
+    @property
+    def tree(self) -> dict[str, Any]:
+        """Parameters and statistics in one tree, the first argument of `Trainer.apply`."""
+        return {"params": self.params, "stats": self.stats}
+
 
 Facts = dict[str, Any]
 """What a stage found out, for its row in the results."""

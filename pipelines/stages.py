@@ -149,7 +149,7 @@ BASELINE, COMPRESSED = "baseline.npz", "compressed.npz"
 def write_plain(job: Trainer, path: Path, work: Work) -> int:
     """Write every array as it is, uncompressed, under its path; returns the size in bytes."""
     del job
-    named = named_leaves({"params": work.params, "stats": work.stats})
+    named = named_leaves(work.tree)
     arrays = dict(zip(named.paths, map(np.asarray, named.leaves), strict=True))
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **arrays)

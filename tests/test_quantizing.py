@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from small_nets import Normed
 
 import jaxcompress as jc
 import run
@@ -61,16 +61,6 @@ def test_grids_are_those_of_their_ends(bits):
     for name, (scale, zero_point) in steps.items():
         assert again[name].zero_point == zero_point
         np.testing.assert_allclose(again[name].scale, scale, rtol=1e-6)
-
-
-class Normed(nnx.Module):
-    def __init__(self, rngs):
-        self.conv = nnx.Conv(2, 4, (3, 3), rngs=rngs)
-        self.norm = nnx.BatchNorm(4, rngs=rngs)
-        self.dense = nnx.Linear(4, 3, rngs=rngs)
-
-    def __call__(self, x):
-        return self.dense(nnx.relu(self.norm(self.conv(x))).mean((1, 2)))
 
 
 class Rehearsal:

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
 from jax import lax
+from small_nets import Normed
 
 import jaxcompress as jc
 from jaxcompress.leaves import Quantized
@@ -198,16 +198,6 @@ def test_a_mask_is_held_on_grids_of_every_channel():
     stored = jc.dense(aware.quantize(trained))
     for path in ("hidden", "out"):
         assert (np.asarray(stored[path])[~mask[path]] == 0).all()
-
-
-class Normed(nnx.Module):
-    def __init__(self, rngs):
-        self.conv = nnx.Conv(2, 4, (3, 3), rngs=rngs)
-        self.norm = nnx.BatchNorm(4, rngs=rngs)
-        self.dense = nnx.Linear(4, 3, rngs=rngs)
-
-    def __call__(self, x):
-        return self.dense(nnx.relu(self.norm(self.conv(x))).mean((1, 2)))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.export.comparison import Results, check_close, largest_difference, results_of
-from jaxcompress.export.integers import ACTIVATIONS, Floats, Integers, entering
+from jaxcompress.export.integers import ACTIVATIONS, Floats, Integers
 from jaxcompress.export.libraries import library
 from jaxcompress.export.model import Traced, traced, write_model
 from jaxcompress.export.results import result_steps
@@ -22,7 +22,8 @@ from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Steps
 from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.quantization.simulation import fake_quantized
-from jaxcompress.trees import PyTree, is_traced, named_leaves
+from jaxcompress.trace.inputs import as_inputs
+from jaxcompress.trees import PyTree, is_traced, named_leaves, some_of
 
 FLOATS_MAY_DIFFER = 1e-4
 INTEGERS_MAY_DIFFER = 0.1
@@ -129,8 +130,7 @@ def export_onnx(
         )
     for name in ("onnx", "onnxruntime", "jax2onnx"):
         library(name)
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
-    job = _Job(apply, params, jax.tree.map(jnp.asarray, given))
+    job = _Job(apply, params, jax.tree.map(jnp.asarray, as_inputs(inputs)))
     expected = job.expected(job.inputs)
     function, model, apart = _in_floats(job, expected)
     if int8 is None:
@@ -139,7 +139,7 @@ def export_onnx(
     bits = weight_bits or (8 if has_integer_dot_product() else 7)
     model, reasons = _in_integers(job, function, int8.steps(ACTIVATIONS, estimate), bits)
     integers = [product for product in function.products if not reasons[product.name]]
-    known = {name: int8[name] for product in integers for name in entering(product)}
+    known = {name: int8[name] for product in integers for name in product.entering}
     simulate = fake_quantized(apply, Ranges(known, {}), weight_bits=bits, estimate=estimate)
     simulated = results_of(jit_for_inference(simulate)(params, *job.inputs))
     got = compute(start(model), job.inputs)
@@ -202,12 +202,12 @@ def _in_integers(
     job: _Job, function: Traced, steps: Mapping[str, Steps], bits: int
 ) -> tuple[bytes, dict[str, str]]:
     """Return a model, and by product why it is one of floats, nothing if it is not."""
-    names = {name for product in function.products for name in entering(product)}
+    names = {name for product in function.products for name in product.entering}
     foreign = sorted(set(steps) - names)
     if foreign:
         raise ValueError(
             f"{foreign[0]}: int8 must be ranges of this function, got a name that is not among "
-            f"{', '.join(sorted(names)[:5])}{', ...' if len(names) > 5 else ''}; calibrate it."
+            f"{some_of(sorted(names))}; calibrate it."
         )
     leaves = named_leaves(job.params, is_leaf=is_compressed).leaves
     results = result_steps(

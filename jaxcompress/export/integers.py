@@ -9,8 +9,7 @@ from jaxcompress.export.linear import Linear
 from jaxcompress.export.node import node
 from jaxcompress.leaves import Quantized, spread
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
-from jaxcompress.trace.products import MOVES, Product
-from jaxcompress.trace.program import Equation
+from jaxcompress.trace.products import Product, moved
 
 ACTIVATIONS = make_grid(8, symmetric=False)
 
@@ -79,14 +78,9 @@ class Integers:
         return on_grid(operand, self._steps[product.operand_name(place)])
 
     def _is_known(self, product: Product) -> bool:
-        known = all(name in self._steps for name in entering(product))
+        known = all(name in self._steps for name in product.entering)
         self.reasons[product.name] = "" if known else "the ranges do not say what enters it"
         return known
-
-
-def entering(product: Product) -> list[str]:
-    """Return the names of what enters a product."""
-    return [product.operand_name(place) for place in product.activations]
 
 
 def on_grid(x: Any, steps: Steps) -> Any:
@@ -113,22 +107,17 @@ def _integers(
     for source in linear.product.weights.values():
         leaf = leaves[source.leaf]
         if source.moves is not None and isinstance(leaf, Quantized):
-            values, scales = (linear.to_weight(part) for part in _moved(leaf, source.moves))
+            scales = np.broadcast_to(spread(np.asarray(leaf.scale), leaf.shape), leaf.shape)
+            values, scales = (
+                linear.to_weight(moved(part, source.moves))
+                for part in (np.asarray(leaf.values), scales)
+            )
             scale = scales.max(others)
             symmetric = leaf.zero_point is None and (scales == _wide(linear, scale)).all()
             return (values, scale) if symmetric else None
     low, high = linear.weight.min(others, keepdims=True), linear.weight.max(others, keepdims=True)
     steps = steps_for(low, high, grid)
     return np.asarray(to_integers(linear.weight, steps, grid)), np.ravel(steps.scale)
-
-
-def _moved(leaf: Quantized, moves: Sequence[Equation]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the integers and the scales of all entries where a product reads them."""
-    values = np.asarray(leaf.values)
-    scales = np.broadcast_to(spread(np.asarray(leaf.scale), leaf.shape), leaf.shape)
-    for move in moves:
-        values, scales = (MOVES[move.name](part, move.params) for part in (values, scales))
-    return values, scales
 
 
 def _integer_product(linear: Linear, entering: Steps, values: np.ndarray, scale: np.ndarray) -> Any:

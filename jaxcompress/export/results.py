@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.quantization.grids import Grid, Steps, steps_for
-from jaxcompress.trace.program import Constant, Program, bind, trace
+from jaxcompress.trace.program import Equation, Program, bind, trace
+from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, is_floating
 
 
@@ -43,12 +44,18 @@ def result_steps(
 
 
 def _ends(program: Program, inputs: Sequence[Any]) -> dict[int, Any]:
-    known: dict[Any, Any] = dict(zip(program.inputs, inputs, strict=True))
-    ends = {}
-    for equation in program.equations:
-        operands = [o.value if isinstance(o, Constant) else known[o] for o in equation.operands]
-        for value, result in zip(equation.results, bind(equation, operands), strict=True):
-            known[value] = result
-            if is_floating(result) and result.size:
-                ends[value] = (jnp.min(result), jnp.max(result))
-    return ends
+    """Return the ends of each value, but those that loops and branches give."""
+
+    def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
+        if len(key) > 1:
+            return None
+        results = bind(equation, operands)
+        ends = {
+            value: (jnp.min(result), jnp.max(result))
+            for value, result in zip(equation.results, results, strict=True)
+            if is_floating(result) and result.size
+        }
+        return Outcome(results, ends)
+
+    seen = run(program, inputs, visit)[1]
+    return {value: pair for ends in seen.values() for value, pair in ends.items()}

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxcompress.quantization.chains import Chain, Term, affine
 from jaxcompress.quantization.expressions import Expressions, close, wide
-from jaxcompress.trace.products import MOVES
+from jaxcompress.trace.products import moved
 
 
 @np.errstate(all="ignore")
@@ -17,7 +17,7 @@ def scale_weight(values: Expressions, chain: Chain, factors: np.ndarray) -> bool
         Whether it can be: entries of the leaf that stand for several channels cannot.
     """
     leaf = wide(values.leaves[chain.leaf])
-    index = _moved(chain, np.arange(leaf.size).reshape(leaf.shape))
+    index = _at_product(chain, np.arange(leaf.size).reshape(leaf.shape))
     wanted, spread = factors[chain.weight_channels], np.ones(leaf.size)
     spread[index] = wanted
     if not np.array_equal(spread[index], wanted):
@@ -28,16 +28,14 @@ def scale_weight(values: Expressions, chain: Chain, factors: np.ndarray) -> bool
 
 def channel_factors(chain: Chain, factors: np.ndarray) -> np.ndarray | None:
     """Return `[channels]` factors from those of each entry of a weight; None where they differ."""
-    moved, entries = _moved(chain, factors), np.ones(chain.count)
-    entries[chain.weight_channels] = moved
-    return entries if np.array_equal(entries[chain.weight_channels], moved) else None
+    wanted, entries = _at_product(chain, factors), np.ones(chain.count)
+    entries[chain.weight_channels] = wanted
+    return entries if np.array_equal(entries[chain.weight_channels], wanted) else None
 
 
-def _moved(chain: Chain, array: np.ndarray) -> np.ndarray:
+def _at_product(chain: Chain, array: np.ndarray) -> np.ndarray:
     """Move entries as those of the leaf move to the product."""
-    for move in chain.product.weights[chain.place].moves or ():
-        array = MOVES[move.name](array, move.params)
-    return array
+    return moved(array, chain.product.weights[chain.place].moves or ())
 
 
 @np.errstate(all="ignore")

@@ -11,12 +11,12 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.quantization.grids import Grid, Steps
 from jaxcompress.quantization.histogram import NOTHING, Histogram, Reading, histogram, read
-from jaxcompress.quantization.ranges import Estimator, min_max
-from jaxcompress.trace.inputs import check_inputs
-from jaxcompress.trace.products import Product, find_products, keeps_derivatives
-from jaxcompress.trace.program import Equation, Program, bind, trace
+from jaxcompress.quantization.ranges import Estimator, min_max, mse_optimal
+from jaxcompress.trace.inputs import as_inputs, check_inputs
+from jaxcompress.trace.products import Product, trace_products
+from jaxcompress.trace.program import Equation, Program, bind
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import PyTree, is_floating, is_traced, named_leaves
+from jaxcompress.trees import PyTree, is_floating, is_traced
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,6 +64,11 @@ class Ranges(Mapping[str, Histogram]):
         return "\n".join(rows)
 
 
+def usual_estimator(grid: Grid) -> Estimator:
+    """Return what chooses the range of activations by default: all of it, of 5 bits and more."""
+    return min_max if grid.bits > 4 else mse_optimal
+
+
 def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[Any]) -> Ranges:
     """Return histograms of what enters each product of a function, taken on data in one pass.
 
@@ -98,7 +103,7 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
     found: dict[str, Histogram] = {}
     left: dict[str, str] = {}
     for number, batch in enumerate(batches):
-        inputs = batch if isinstance(batch, tuple) else (batch,)
+        inputs = as_inputs(batch)
         shapes = tuple(check_inputs(inputs))
         if not number:
             first = inputs
@@ -122,14 +127,13 @@ class _Observer:
     def __init__(
         self, apply: Callable[..., PyTree], params: PyTree, inputs: tuple[Any, ...]
     ) -> None:
-        self.program = trace(apply, params, *inputs, keep=keeps_derivatives)
-        self.products = find_products(self.program, named_leaves(params).paths)
+        self.program, self.products = trace_products(apply, params, *inputs)
         if not self.products:
             raise ValueError(
                 "apply: must have products (dot_general, convolutions) of what depends on its "
                 "inputs, got none; there is nothing to calibrate."
             )
-        self.names = [p.operand_name(place) for p in self.products for place in p.activations]
+        self.names = [name for product in self.products for name in product.entering]
         self.observe = jit_for_inference(
             lambda *given: _observe(self.program, self.products, jax.tree.leaves(given))
         )

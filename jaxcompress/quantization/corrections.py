@@ -13,6 +13,7 @@ from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.quantization.adjustments import set_offset
 from jaxcompress.quantization.chains import Chain, affine, find_chains
 from jaxcompress.quantization.expressions import Expressions
+from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trace.products import find_products
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
@@ -64,7 +65,7 @@ def correct_biases(
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, float] = {}
     for batch in batches:
-        inputs = batch if isinstance(batch, tuple) else (batch,)
+        inputs = as_inputs(batch)
         if values is None or observe is None:
             values = Expressions.of(apply, rounded, inputs)
             chains = _rounded_chains(values, tree)

@@ -12,7 +12,8 @@ from jaxcompress.checks import check_finite
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.quantization.arrangements import ARRANGEMENTS
-from jaxcompress.trace.products import MOVES, Product, Weight, find_products
+from jaxcompress.trace.inputs import as_inputs
+from jaxcompress.trace.products import Product, Weight, find_products, moved
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import NamedLeaves, PyTree, is_traced, kernels, named_leaves
@@ -91,7 +92,7 @@ def input_moments(
 
     compiled, sums = jit_for_inference(step), {}
     for batch in batches:
-        inputs = batch if isinstance(batch, tuple) else (batch,)
+        inputs = as_inputs(batch)
         for name, gram in jax.device_get(compiled(params, *inputs)).items():
             check_finite(f"{name}: moments of its inputs", gram)
             sums.setdefault(name, np.zeros(gram.shape))
@@ -135,7 +136,7 @@ class _Seen(NamedTuple):
             array = np.arange(np.prod(shape, dtype=int), dtype=np.int32).reshape(shape)
             left = list(turns)
             for move in self.weight.moves or ():
-                array = array[left.pop(0)] if move.name == "scan" else _moved(array, move)
+                array = array[left.pop(0)] if move.name == "scan" else moved(array, [move])
             groups.append(arrange(self.product.equation, self.place, array))
         return np.concatenate(groups)
 
@@ -234,7 +235,3 @@ def _added(layers: list[Layer], new: Layer) -> list[Layer]:
         if np.array_equal(old.entries, new.entries):
             return [*layers[:index], Layer(old.entries, old.gram + new.gram), *layers[index + 1 :]]
     return [*layers, new]
-
-
-def _moved(array: np.ndarray, move: Equation) -> np.ndarray:
-    return MOVES[move.name](array, move.params)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.quantization.weights import quantize
+from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trees import PyTree, named_leaves
 
 Damage = Callable[[PyTree, PyTree], Any]
@@ -124,7 +125,7 @@ def sensitivity(
     outputs, compiled = jit_for_inference(apply), jit_for_inference(compare)
     sums, count = np.zeros(len(tries)), 0
     for batch in batches:
-        inputs = batch if isinstance(batch, tuple) else (batch,)
+        inputs = as_inputs(batch)
         exact = outputs(params, *inputs)
         for index, (place, leaf) in enumerate(tries):
             leaves = list(named.leaves)

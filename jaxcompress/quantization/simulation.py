@@ -10,10 +10,10 @@ from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
 from jaxcompress.quantization.ranges import Estimator, min_max
-from jaxcompress.trace.products import Product, find_products, keeps_derivatives
+from jaxcompress.trace.products import Product, find_products, trace_products
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves
+from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves, some_of
 
 Bits = int | Mapping[str, int]
 """Of an integer, for all layers or for each by name; layers that are not named stay float."""
@@ -82,13 +82,12 @@ def fake_quantized(
 
     def simulated(params: PyTree, *inputs: PyTree) -> PyTree:
         leaves, params = named_leaves(params, is_leaf=is_compressed), dense(params)
-        program = trace(apply, params, *inputs, keep=keeps_derivatives)
-        products = find_products(program, leaves.paths)
+        program, products = trace_products(apply, params, *inputs)
         _check_names(products, leaves.paths, known, bits, weight_bits)
         roundings = {
             product.key: [rounding(product, place, leaves) for place in (0, 1)]
             for product in products
-            if ranges is None or _operand_names(product) <= set(ranges)
+            if ranges is None or set(product.entering) <= set(ranges)
         }
 
         def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
@@ -151,10 +150,6 @@ def _by_name(bits: Bits, *, symmetric: bool) -> GridOf:
     return lambda name: grid
 
 
-def _operand_names(product: Product) -> set[str]:
-    return {product.operand_name(place) for place in product.activations}
-
-
 def _weight_name(product: Product, place: int, paths: Sequence[str]) -> str:
     """Return the path of the parameter; a constant has the name of the product."""
     found = product.weights.get(place)
@@ -176,7 +171,7 @@ def _check_names(
     *bits: Bits | None,
 ) -> None:
     """Refuse ranges and bits for what the function does not have."""
-    entering = set().union(*map(_operand_names, products))
+    entering = {name for product in products for name in product.entering}
     weights = {
         _weight_name(product, place, paths)
         for product in products
@@ -191,8 +186,7 @@ def _check_names(
         if names - known:
             raise ValueError(
                 f"{min(names - known)}: {what} must be for products of this function, got a name "
-                f"that is not among {', '.join(sorted(known)[:5])}"
-                f"{', ...' if len(known) > 5 else ''}; calibrate this function."
+                f"that is not among {some_of(sorted(known))}; calibrate this function."
             )
 
 

@@ -8,22 +8,20 @@ import jax
 import jax.numpy as jnp
 
 from jaxcompress.leaves import Quantized, spread
-from jaxcompress.quantization.calibration import Ranges
+from jaxcompress.quantization.calibration import Ranges, usual_estimator
 from jaxcompress.quantization.granularity import Granularity, per_channel
 from jaxcompress.quantization.grids import Grid, Steps, make_grid
 from jaxcompress.quantization.learned import Learned, integers, learn, learned_steps, rounded
-from jaxcompress.quantization.ranges import Estimator, min_max, mse_optimal
+from jaxcompress.quantization.ranges import Estimator
 from jaxcompress.quantization.simulation import channel_axes
 from jaxcompress.quantization.weights import quantize
-from jaxcompress.trace.products import Product, find_products, keeps_derivatives
-from jaxcompress.trace.program import Equation, Program, bind, trace
+from jaxcompress.trace.products import Product, trace_products
+from jaxcompress.trace.program import Equation, bind
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, some_of
 
 Trainable = dict[str, Any]
 """`{"params": ..., "steps": {"activations": {name: Learned}, "weights": {path: Learned}}}`."""
-
-_FEWEST_FOR_MIN_MAX = 5
 
 
 def quantization_aware(
@@ -127,7 +125,7 @@ class QuantizationAware:
             params: any pytree of concrete arrays.
             *inputs: of the function; only shapes count.
         """
-        _, products = _trace(self.function, params, inputs)
+        _, products = trace_products(self.function, params, *inputs)
         channels = self._channels(params, inputs)
         start = quantize(
             params,
@@ -145,15 +143,14 @@ class QuantizationAware:
         activations = {}
         if self.ranges is not None and self.grid is not None:
             _check_names(self.ranges, products)
-            by_bits = min_max if self.grid.bits >= _FEWEST_FOR_MIN_MAX else mse_optimal
-            laid = self.ranges.steps(self.grid, self.estimate or by_bits)
+            laid = self.ranges.steps(self.grid, self.estimate or usual_estimator(self.grid))
             activations = {name: learn(steps, self.grid) for name, steps in laid.items()}
         return {"params": params, "steps": {"activations": activations, "weights": weights}}
 
     def apply(self, trainable: Trainable, *inputs: PyTree) -> PyTree:
         """Return what the function returns, with all that has a grid rounded; differentiable."""
         params = _map_weights(trainable, lambda leaf, grid: rounded(leaf, grid, self.weight_grid))
-        program, products = _trace(self.function, params, inputs)
+        program, products = trace_products(self.function, params, *inputs)
         entering = {product.key: product for product in products}
         learned = trainable["steps"]["activations"]
 
@@ -192,7 +189,7 @@ class QuantizationAware:
 
     def left_float(self, params: PyTree, *inputs: PyTree) -> dict[str, str]:
         """Return what enters a product and is not rounded, by name, and why."""
-        _, products = _trace(self.function, params, inputs)
+        _, products = trace_products(self.function, params, *inputs)
         chosen = self._channels(params, inputs)
         paths = named_leaves(params).paths
         weights = {
@@ -220,14 +217,6 @@ def _is_quantized(leaf: Any) -> bool:
     return isinstance(leaf, Quantized)
 
 
-def _trace(
-    apply: Callable[..., PyTree], params: PyTree, inputs: tuple[PyTree, ...]
-) -> tuple[Program, list[Product]]:
-    # Functions with derivatives of their own keep them.
-    program = trace(apply, params, *inputs, keep=keeps_derivatives)
-    return program, find_products(program, named_leaves(params).paths)
-
-
 def _map_weights(trainable: Trainable, function: Callable[[Any, Learned], Any]) -> PyTree:
     """Return the params with the weights that have grids replaced."""
     named, learned = named_leaves(trainable["params"]), trainable["steps"]["weights"]
@@ -240,7 +229,7 @@ def _map_weights(trainable: Trainable, function: Callable[[Any, Learned], Any]) 
 
 
 def _operand_names(products: list[Product]) -> list[str]:
-    return [p.operand_name(place) for p in products for place in p.activations]
+    return [name for product in products for name in product.entering]
 
 
 def _check_names(ranges: Ranges, products: list[Product]) -> None:
@@ -249,6 +238,6 @@ def _check_names(ranges: Ranges, products: list[Product]) -> None:
         if name not in known:
             raise ValueError(
                 f"{name}: ranges must be of what enters the products of apply, "
-                f"{', '.join(known[:5])}{', ...' if len(known) > 5 else ''}, got another name; "
+                f"{some_of(known)}, got another name; "
                 "calibrate this function, with the same tree of params."
             )

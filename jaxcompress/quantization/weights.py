@@ -22,6 +22,7 @@ from jaxcompress.trees import (
     is_traced,
     kernels,
     named_leaves,
+    some_of,
 )
 
 _FEWEST_FOR_MIN_MAX = 6
@@ -108,7 +109,7 @@ def _grids(
         if path not in known:
             raise ValueError(
                 f"{path}: bits must be for tensors in the scope, got a path that is not among "
-                f"{', '.join(sorted(known)[:5])}{', ...' if len(known) > 5 else ''}; correct it, "
+                f"{some_of(sorted(known))}; correct it, "
                 "or widen the scope."
             )
     return [by_path.get(p) if pick else None for p, pick in zip(named.paths, chosen, strict=True)]

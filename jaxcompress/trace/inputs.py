@@ -13,6 +13,11 @@ class NoArrayError(TypeError):
     """A result that is no array."""
 
 
+def as_inputs(given: PyTree) -> tuple[PyTree, ...]:
+    """Return what follows the parameters: a tuple is several inputs, all else is one."""
+    return given if isinstance(given, tuple) else (given,)
+
+
 def first_line(error: Exception, width: int = 200) -> str:
     """Return the kind of an error and the first line of what it says."""
     lines = str(error).strip().splitlines() or [""]

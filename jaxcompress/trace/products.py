@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.trace.program import INLINED, Constant, Equation, Operand, Program
+from jaxcompress.trace.program import INLINED, Constant, Equation, Operand, Program, trace
 from jaxcompress.trace.run import Key
+from jaxcompress.trees import PyTree, named_leaves
 
 
 def _dot_axes(equation: Equation) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -62,6 +63,11 @@ class Product:
     activations: tuple[int, ...]
     observable: bool
 
+    @property
+    def entering(self) -> list[str]:
+        """Names of the operands that depend on inputs."""
+        return [self.operand_name(place) for place in self.activations]
+
     def operand_name(self, place: int) -> str:
         """Return the name of what enters as an operand: the product's own where it is alone."""
         return self.name if len(self.activations) == 1 else f"{self.name}:{place}"
@@ -69,6 +75,20 @@ class Product:
     def summed(self, place: int) -> tuple[int, ...]:
         """Return the axes of an operand that are summed over."""
         return SUMMED[self.equation.name](self.equation)[place]
+
+
+def trace_products(
+    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
+) -> tuple[Program, list[Product]]:
+    """Return a function as a program in which derivatives of its own are kept, and its products.
+
+    Args:
+        apply: as for `trace`.
+        params: as for `trace`, dense.
+        *inputs: as for `trace`.
+    """
+    program = trace(apply, params, *inputs, keep=keeps_derivatives)
+    return program, find_products(program, named_leaves(params).paths)
 
 
 def find_products(program: Program, paths: Sequence[str]) -> list[Product]:
@@ -92,15 +112,11 @@ def find_products(program: Program, paths: Sequence[str]) -> list[Product]:
     return products
 
 
-def has_products(call: Any) -> bool:
-    """Return whether an equation of JAX calls a product."""
-    inner = call.params.get(INLINED.get(call.primitive.name, ""))
-    return any(map(_multiplies, getattr(inner, "eqns", ())))
-
-
 def keeps_derivatives(call: Any) -> bool:
     """Return whether an equation of JAX has a derivative of its own, and calls no product."""
-    return call.primitive.name.startswith("custom_") and not has_products(call)
+    inner = call.params.get(INLINED.get(call.primitive.name, ""))
+    multiplies = any(map(_multiplies, getattr(inner, "eqns", ())))
+    return call.primitive.name.startswith("custom_") and not multiplies
 
 
 def _multiplies(equation: Any) -> bool:
@@ -218,9 +234,7 @@ def _weight(equation: Equation, place: int, source: _Parameter) -> Weight:
         steps = np.arange(source.shape[axis]).reshape(
             [-1 if k == axis else 1 for k in range(len(source.shape))]
         )
-        place_along = np.broadcast_to(steps, source.shape)
-        for move in source.moves:
-            place_along = MOVES[move.name](place_along, move.params)
+        place_along = moved(np.broadcast_to(steps, source.shape), source.moves)
         if all((place_along == _first(place_along, k)).all() for k in summed):
             channels.append(axis)
     return Weight(source.leaf, source.moves, tuple(channels))
@@ -229,6 +243,13 @@ def _weight(equation: Equation, place: int, source: _Parameter) -> Weight:
 def _first(array: np.ndarray, axis: int) -> np.ndarray:
     """Return the first entries along an axis, which may have none."""
     return array[(slice(None),) * axis + (slice(1),)]
+
+
+def moved(array: np.ndarray, moves: Sequence[Equation]) -> np.ndarray:
+    """Return an array after equations that move entries, which `MOVES` names."""
+    for move in moves:
+        array = MOVES[move.name](array, move.params)
+    return array
 
 
 def _broadcast(array: np.ndarray, params: dict[str, Any]) -> np.ndarray:
