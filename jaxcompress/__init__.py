@@ -15,6 +15,10 @@ from jaxcompress.cluster import (
 from jaxcompress.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
+from jaxcompress.distill.cache import cached_logits
+from jaxcompress.distill.features import attention_transfer_loss, feature_matching_loss
+from jaxcompress.distill.logits import distillation_loss
+from jaxcompress.distill.relations import relational_angle_loss, relational_distance_loss
 from jaxcompress.execution.functions import execute
 from jaxcompress.export.file import OnnxFile, export_onnx
 from jaxcompress.export.runtime import onnx_function
@@ -107,9 +111,11 @@ __all__ = [
     "activation_score",
     "add_penalty",
     "apply_mask",
+    "attention_transfer_loss",
     "by_flops",
     "by_parameters",
     "by_units",
+    "cached_logits",
     "calibrate",
     "channel_axes",
     "check_shrink",
@@ -120,6 +126,7 @@ __all__ = [
     "cubic_sparsity",
     "current_mask",
     "dense",
+    "distillation_loss",
     "divide_by_max",
     "divide_by_mean",
     "entropy_bound_bytes",
@@ -131,6 +138,7 @@ __all__ = [
     "export_onnx",
     "fake_quantized",
     "fit_rounding",
+    "feature_matching_loss",
     "flops",
     "fold_norms",
     "folded_layers",
@@ -178,6 +186,8 @@ __all__ = [
     "random_unit_score",
     "rate_weight_for",
     "recalibrate",
+    "relational_angle_loss",
+    "relational_distance_loss",
     "save",
     "sensitivity",
     "share_centroids",

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from pipelines import cutting, quantizing, stages
+from pipelines import cutting, distilling, quantizing, stages
 from pipelines.models import MODELS
 from pipelines.plan import Plan
-from pipelines.settings import CUTTING, PRUNING, QUANTIZING, SHARING, Uses
+from pipelines.settings import CUTTING, DISTILLING, PRUNING, QUANTIZING, SHARING, Uses
 from pipelines.stage import Run, Stage
 from pipelines.stages import BASELINE, COMPRESSED, pruned_epochs, shared_epochs
 
@@ -100,6 +100,16 @@ RECIPES: dict[str, Recipe] = {
         CUTTING,
         _between(_CUT_RANDOMLY),
     ),
+    "distill": Recipe(
+        "teach smaller networks, each by the one before; fine-tune on labels",
+        DISTILLING,
+        _between(distilling.students),
+    ),
+    "distill+shared": Recipe(
+        "distill, then prune+share on the student",
+        DISTILLING + PRUNING + SHARING,
+        _between(distilling.students, *_PRUNED, *_SHARED),
+    ),
     "int8": Recipe(
         "fold norms, calibrate, round to integers, export to ONNX and run that",
         ("weight_bits",),
@@ -125,11 +135,14 @@ def stages_of(plan: Plan) -> tuple[Stage, ...]:
     """Return the stages of a plan, and its controls if it asks for them.
 
     They are the dense network, trained on for as many extra epochs, and where units are cut out a
-    network of the sizes that are left, trained from scratch for all epochs.
+    network of the sizes that are left, trained from scratch for all epochs. Students have their
+    own.
     """
     between = RECIPES[plan.recipe].stages(plan)
     if not plan.control:
         return between
+    if plan.students:
+        return (*between, *distilling.controls(plan))
 
     def extra(plan: Plan) -> int:
         return sum(stage.extra_epochs(plan) for stage in between)
