@@ -18,10 +18,14 @@ from pipelines.models import Inputs
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examples:
-    """Inputs, an array or a dict of arrays with a row for each picture, and their labels `[n]`."""
+    """Inputs, an array or a dict of arrays with a row for each picture, and their labels `[n]`.
+
+    `answers`, if there are any, are what a teacher gives for the inputs as they are.
+    """
 
     inputs: Inputs
     labels: np.ndarray
+    answers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -32,6 +32,7 @@ from pipelines.train import (
     Lesson,
     Position,
     TrainState,
+    answered,
     batches_of,
     batches_per_epoch,
     copied,
@@ -185,7 +186,7 @@ class Job:
         ticks = fit(
             steps,
             state,
-            self._data.train,
+            answered(self._data.train, lesson, self._augment),
             batch_size=self.plan.batch_size,
             seed=(self.plan.seed, self._index),
             start=start,

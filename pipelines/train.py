@@ -1,5 +1,6 @@
 """One training step and one fit loop for every network and every stage."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -90,7 +91,10 @@ FROM_LABELS = Lesson(cross_entropy)
 def make_step(
     net: Net, view: View, tx: optax.GradientTransformation, lesson: Lesson = FROM_LABELS
 ) -> Step:
-    """Return the compiled step `(state, inputs, labels) -> (state, loss, accuracy)`."""
+    """Return the compiled step `(state, inputs, labels) -> (state, loss, accuracy)`.
+
+    A fourth argument takes the place of what the lesson's teacher would give for the inputs.
+    """
 
     def step(
         state: TrainState, inputs: Inputs, labels: jax.Array, *taught: Any
@@ -110,7 +114,9 @@ def make_step(
     compiled, teacher = jit(step, donate_argnums=0), lesson.teacher
     if teacher is None:
         return compiled
-    return lambda state, inputs, labels: compiled(state, inputs, labels, teacher(inputs))
+    return lambda state, inputs, labels, *known: compiled(
+        state, inputs, labels, *(known or [teacher(inputs)])
+    )
 
 
 def make_update(net: Net, view: View, params: Params) -> Callable[[Stats, Inputs], Stats]:
@@ -150,7 +156,7 @@ def fit(
         steps: as `make_step` gives them, each with the number of epochs after which it gives way
             to the next; the last number is how long is trained.
         state: to start from; its arrays are donated to the first step.
-        data: to learn from.
+        data: to learn from; with answers only where inputs are not varied.
         batch_size: images a step.
         seed: numbers that choose the order of the images.
         start: where to start, to resume.
@@ -164,10 +170,18 @@ def fit(
             chosen = order[batch * batch_size : (batch + 1) * batch_size]
             inputs = jax.tree.map(lambda rows: rows[chosen], data.inputs)  # noqa: B023
             inputs = augment(np.random.default_rng([*seed, epoch, batch]), inputs)
-            state, loss, accuracy = step(state, inputs, data.labels[chosen])
+            known = [] if data.answers is None else [data.answers[chosen]]
+            state, loss, accuracy = step(state, inputs, data.labels[chosen], *known)
             last = batch + 1 == total
             position = Position(epoch + 1, 0) if last else Position(epoch, batch + 1)
             yield Tick(state, position, loss, accuracy)
+
+
+def answered(data: Examples, lesson: Lesson, augment: Augment) -> Examples:
+    """Return the data with a teacher's answers, where it would be asked the same at each epoch."""
+    if lesson.teacher is None or augment is not unchanged:
+        return data
+    return dataclasses.replace(data, answers=by_batches(lesson.teacher, data.inputs))
 
 
 def make_logits(

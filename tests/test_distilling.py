@@ -26,11 +26,13 @@ from pipelines.capacity import (
 )
 from pipelines.classifier import Classifier
 from pipelines.data import load
+from pipelines.data.augment import shifted, unchanged
 from pipelines.distilling import controls, students
+from pipelines.examples import Examples
 from pipelines.models import MODELS
 from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
-from pipelines.train import Lesson, TrainState, make_step
+from pipelines.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 WORDS = "--recipe distill --target-ratio 20 --control --temperature 2 --soft-weight 0.9".split()
@@ -185,6 +187,29 @@ def test_a_step_asks_the_teacher_about_the_very_inputs():
     assert asked[0] is inputs and value == 0
     expected = -(inputs + 1).T @ (10 * inputs)
     np.testing.assert_allclose(state.params["w"], expected)
+
+
+def test_what_is_not_varied_is_asked_once():
+    asked = []
+
+    def teacher(inputs):
+        asked.append(len(inputs))
+        return 10 * inputs
+
+    data = Examples(inputs=np.arange(6.0)[:, None], labels=np.zeros(6, int))
+    lesson = Lesson(lambda logits, labels, taught: taught, teacher)
+    assert answered(data, lesson, shifted) is data
+    assert answered(data, FROM_LABELS, unchanged) is data
+    known, given = answered(data, lesson, unchanged), []
+    assert len(asked) == 1
+
+    def step(state, inputs, labels, answers):
+        np.testing.assert_array_equal(answers, 10 * inputs)
+        given.append(answers)
+        return state, 0.0, 1.0
+
+    assert len(list(fit({2: step}, None, known, batch_size=2, seed=(0,)))) == len(given) == 6
+    assert len(asked) == 1
 
 
 @pytest.fixture(scope="module")
