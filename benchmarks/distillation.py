@@ -1,0 +1,136 @@
+"""Distillation: a student beside the same student from scratch, and stages beside none.
+
+    python -m benchmarks.distillation --folder runs --seeds 0 1 2
+
+Fashion-MNIST, ResNet-20. Every row is what `python run.py --model resnet20 --data fashion_mnist
+--recipe distill --control --start TEACHER` gives with the settings below; TEACHER is the
+`baseline.npz` of a run of the seed, of which only the first stage is made, once for a folder. Rows
+are written after each run; those that are there are not made again.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.pipeline import run
+from benchmarks.record import merge, rows_of
+from pipelines.capacity import with_students
+from pipelines.data import load
+from pipelines.plan import Plan
+from pipelines.recipes import stages_of, uses
+from pipelines.row import Row
+from pipelines.settings import Settings
+from pipelines.stages import BASELINE
+
+MODEL, DATA, NAME = "resnet20", "fashion_mnist", "distillation"
+TEACHER_IMAGES, TEACHER_EPOCHS = 12_000, 6
+TEMPERATURE, SOFT_WEIGHT = 4.0, 0.9
+
+
+class Task(NamedTuple):
+    """What students are asked.
+
+    Attributes:
+        ratio: how many times fewer parameters than the teacher.
+        images: that students see, the first so many of the teacher's.
+        epochs: that each student is taught.
+        finetune_epochs: on labels alone, after that.
+        seeds: for which it is made.
+    """
+
+    ratio: float
+    images: int
+    epochs: int
+    finetune_epochs: int
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+TASKS = (
+    Task(8.0, 3_000, 24, 1),
+    Task(20.0, 3_000, 24, 1),
+    Task(8.0, TEACHER_IMAGES, 6, 1, (0,)),
+)
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--folder", type=Path, help="where teachers are kept")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        teachers = arguments.folder or Path(temporary)
+        for order, task in enumerate(TASKS):
+            for seed in arguments.seeds:
+                known = {(row["order"], row["seed"]) for row in rows_of(NAME)}
+                if seed in task.seeds and (order, seed) not in known:
+                    folder = Path(temporary) / f"{order}-{seed}"
+                    rows = _distilled(task, seed, teacher(teachers, seed), folder)
+                    row = {"order": order, "seed": seed} | task._asdict() | _figures(rows)
+                    merge(NAME, row, key=_key, command=_command)
+
+
+def teacher(folder: Path, seed: int) -> Path:
+    """Return the file of a trained network, which is made if it is not there."""
+    made = folder / f"{MODEL}-{seed}"
+    if not (made / BASELINE).is_file():
+        plan = _plan(
+            Settings(model=MODEL, data=DATA, limit=TEACHER_IMAGES, epochs=TEACHER_EPOCHS, seed=seed)
+        )
+        run(plan, load(DATA, limit=TEACHER_IMAGES), made, stop_before=stages_of(plan)[1].name)
+    return made / BASELINE
+
+
+def _distilled(task: Task, seed: int, start: Path, folder: Path) -> list[Row]:
+    settings = Settings(
+        model=MODEL,
+        data=DATA,
+        recipe="distill",
+        start=start,
+        target_ratio=task.ratio,
+        temperature=TEMPERATURE,
+        soft_weight=SOFT_WEIGHT,
+        limit=task.images,
+        epochs=task.epochs,
+        finetune_epochs=task.finetune_epochs,
+        seed=seed,
+        control=True,
+    )
+    return run(_plan(settings), load(DATA, limit=task.images), folder)
+
+
+def _plan(settings: Settings) -> Plan:
+    used = uses(settings.recipe, settings.model)
+    settings.check(used)
+    plan = settings.plan(used, data=DATA, train_size=settings.limit or 0)
+    return with_students(plan, settings.stages, classes=10)
+
+
+def _figures(rows: list[Row]) -> dict[str, Any]:
+    """Return what the table needs of a run."""
+    by_name = {row.name: row for row in rows}
+    student = by_name["student from scratch"].facts
+    return {
+        "stages": sum(name.startswith("distilled ") and "+" not in name for name in by_name),
+        "sizes": student["sizes"],
+        "parameters": student["parameters"],
+        "parameter_ratio": round(student["parameter_ratio"], 3),
+        "accuracy": {row.name: row.accuracy for row in rows},
+        "validation": {row.name: row.validation_accuracy for row in rows},
+        "latency_ms": {row.name: row.latency_ms for row in rows},
+        "seconds": round(sum(row.seconds for row in rows), 1),
+    }
+
+
+def _key(row: dict[str, Any]) -> tuple[int, int]:
+    return row["order"], row["seed"]
+
+
+def _command(figures: list[dict[str, Any]]) -> str:
+    seeds = " ".join(map(str, sorted({row["seed"] for row in figures})))
+    return f"python -m benchmarks.distillation --seeds {seeds}"
+
+
+if __name__ == "__main__":
+    main()
