@@ -3,9 +3,9 @@
     python -m benchmarks.distillation --folder runs --seeds 0 1 2
 
 Fashion-MNIST, ResNet-20. Every row is what `python run.py --model resnet20 --data fashion_mnist
---recipe distill --control --start TEACHER` gives with the settings below; TEACHER is the
-`baseline.npz` of a run of the seed, of which only the first stage is made, once for a folder. Rows
-are written after each run; those that are there are not made again.
+--recipe distill --control --start TEACHER` gives with the settings below; TEACHER holds the network
+that the first stage of a run trains, once for a seed and a folder. Rows are written after each run;
+those that are there are not made again.
 """
 
 import argparse
@@ -13,15 +13,17 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jaxcompress as jc
 from benchmarks.pipeline import run
 from benchmarks.record import merge, rows_of
 from pipelines.capacity import with_students
 from pipelines.data import load
+from pipelines.networks import networks_of
 from pipelines.plan import Plan
 from pipelines.recipes import stages_of, uses
 from pipelines.row import Row
 from pipelines.settings import Settings
-from pipelines.stages import BASELINE
+from pipelines.stages import BASELINE, read_plain
 
 MODEL, DATA, NAME = "resnet20", "fashion_mnist", "distillation"
 TEACHER_IMAGES, TEACHER_EPOCHS = 12_000, 6
@@ -74,12 +76,18 @@ def main() -> None:
 def teacher(folder: Path, seed: int) -> Path:
     """Return the file of a trained network, which is made if it is not there."""
     made = folder / f"{MODEL}-{seed}"
-    if not (made / BASELINE).is_file():
+    path = made / "teacher.npz"
+    if not path.is_file():
         plan = _plan(
             Settings(model=MODEL, data=DATA, limit=TEACHER_IMAGES, epochs=TEACHER_EPOCHS, seed=seed)
         )
-        run(plan, load(DATA, limit=TEACHER_IMAGES), made, stop_before=stages_of(plan)[1].name)
-    return made / BASELINE
+        dataset = load(DATA, limit=TEACHER_IMAGES)
+        if not (made / BASELINE).is_file():
+            run(plan, dataset, made, stop_before=stages_of(plan)[1].name)
+        (whole, *_) = networks_of(plan, dataset)
+        metadata = whole.classifier.as_metadata()
+        jc.save(path, read_plain(made / BASELINE).tree, metadata=metadata)
+    return path
 
 
 def _distilled(task: Task, seed: int, start: Path, folder: Path) -> list[Row]:
