@@ -28,7 +28,7 @@ from pipelines.stages import BASELINE, read_plain
 MODEL, DATA, NAME = "resnet20", "fashion_mnist", "distillation"
 TEACHER_IMAGES, TEACHER_EPOCHS = 12_000, 6
 TEMPERATURE, SOFT_WEIGHT, BATCH_SIZE, LR = 4.0, 0.9, 32, 0.003
-"""Chosen by the accuracy on validation images: with 64 images a step and a rate of 0.001, some 1 100
+"""Chosen by the accuracy on validation images: with 64 images a step and a rate of 0.001, 1 100
 steps are too few for a student to come near its teacher."""
 
 
