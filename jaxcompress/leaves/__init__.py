@@ -6,7 +6,7 @@ Techniques decide, leaves represent: packing, files and metrics see these types 
 from jaxcompress.leaves.clustered import MOST_CODES, Clustered, codes_dtype
 from jaxcompress.leaves.conversions import half, sparse
 from jaxcompress.leaves.half import Half
-from jaxcompress.leaves.lowrank import MOST_FACTORS, LowRank, broken_rule
+from jaxcompress.leaves.lowrank import MOST_FACTORS, LowRank, broken_rule, largest_product
 from jaxcompress.leaves.quantized import Quantized, are_blocks, spread
 from jaxcompress.leaves.sparse import Sparse
 from jaxcompress.leaves.tree import (
@@ -35,6 +35,7 @@ __all__ = [
     "half",
     "is_coded",
     "is_compressed",
+    "largest_product",
     "sparse",
     "spread",
     "update_codebooks",

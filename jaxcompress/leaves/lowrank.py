@@ -86,7 +86,7 @@ class LowRank:
         """Return the tensor itself; a numpy array if all factors are."""
         factors = self.arrays()
         if namespace(*factors) is np:
-            return _dense(factors, self.equation, len(self.stack))
+            return _dense(factors, self.equation, self.stack, self.shape)
         wide = jnp.promote_types(self.dtype, jnp.float32)
         product = jnp.einsum(
             "..." + self.equation.replace(",", ",...").replace("->", "->..."),
@@ -97,20 +97,40 @@ class LowRank:
         return product.astype(self.dtype)
 
 
-def _dense(factors: list[Any], equation: str, stacked: int) -> np.ndarray:
-    """Return the product, one layer of a stack after the other: numpy is slow with all at once."""
+def largest_product(equation: str, sizes: dict[str, int]) -> int:
+    """Return the entries of the largest array on the way from the factors to one tensor.
+
+    Example:
+        >>> largest_product("hr,wr,ir,or->hwio", {"h": 3, "w": 3, "i": 2, "o": 4, "r": 8})
+        144
+    """
+    return max(math.prod(sizes[name] for name in result) for _, result in _steps(equation))
+
+
+def _steps(equation: str) -> list[tuple[str, str]]:
+    """Return what multiplies two factors, the result and the third, ...: and the axes it leaves."""
+    terms, axes = equation.split("->")[0].split(","), equation.split("->")[1]
+    left, steps = terms[0], []
+    for k, term in enumerate(terms[1:], 2):
+        later = axes + "".join(terms[k:])
+        result = "".join(sorted({*left, *term} & {*later}, key=later.index))
+        steps.append((f"{left},{term}->{result}", result))
+        left = result
+    return steps
+
+
+def _dense(factors: list[Any], equation: str, stack: tuple[int, ...], shape: Any) -> np.ndarray:
+    """Return the product, one layer of a stack after the other."""
     dtype = factors[0].dtype
     wide = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
-    stack = factors[0].shape[:stacked]
-    flat = [np.asarray(f, wide).reshape(-1, *f.shape[stacked:]) for f in factors]
-    parts = [
-        np.einsum(equation, *(f[k] for f in flat), optimize=True) for k in range(math.prod(stack))
-    ]
-    if not parts:
-        parts = [np.einsum(equation, *(np.zeros(f.shape[1:], wide) for f in flat))]
-        return np.empty((*stack, *parts[0].shape), dtype)
-    with np.errstate(over="ignore"):
-        return np.stack(parts).reshape(*stack, *parts[0].shape).astype(dtype, copy=False)
+    result = np.empty(shape, dtype)
+    for layer in np.ndindex(stack):
+        product, *others = (np.asarray(factor[layer], wide) for factor in factors)
+        for (step, _), factor in zip(_steps(equation), others, strict=True):
+            product = np.einsum(step, product, factor, optimize=True)
+        with np.errstate(over="ignore"):
+            result[layer] = product
+    return result
 
 
 def broken_rule(equation: Any, shapes: list[tuple[int, ...]]) -> str | None:
