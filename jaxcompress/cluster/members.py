@@ -69,9 +69,7 @@ def share_leaves(
     chosen = in_scope(named, scope)
     return named.rebuild(
         [
-            share(_members(path, np.asarray(leaf), kept))
-            if pick and not is_coded(leaf)
-            else leaf
+            share(_members(path, np.asarray(leaf), kept)) if pick and not is_coded(leaf) else leaf
             for path, leaf, kept, pick in zip(named.paths, named.leaves, masks, chosen, strict=True)
         ]
     )

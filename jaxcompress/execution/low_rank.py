@@ -26,7 +26,10 @@ def thin_product(equation: Equation, operands: list[Any], place: int) -> list[An
     contracted, batch = equation.params["dimension_numbers"]
     tensor, terms = _letters(leaf)
     inputs = list(ascii_uppercase[: x.ndim])
-    for mine, others in ((contracted[place], contracted[1 - place]), (batch[place], batch[1 - place])):
+    for mine, others in (
+        (contracted[place], contracted[1 - place]),
+        (batch[place], batch[1 - place]),
+    ):
         for axis, other in zip(mine, others, strict=True):
             inputs[other] = tensor[axis]
     sides = [tensor, inputs] if place == 0 else [inputs, tensor]
@@ -87,7 +90,11 @@ def thin_convolution(equation: Equation, operands: list[Any], place: int) -> lis
         order = [term.index(name) for name in (goes, comes, *windows) if name]
         sizes = dict(zip(term, factor.shape, strict=True))
         channels = (sizes[goes], sizes[comes]) if goes else (sizes[comes], 1)
-        kernel = factor.transpose(order).reshape(*channels, *(sizes.get(n, 1) for n in space))
+        kernel = (
+            jnp.asarray(factor)
+            .transpose(order)
+            .reshape(*channels, *(sizes.get(n, 1) for n in space))
+        )
         x = lax.conv_general_dilated(
             x,
             kernel,
@@ -145,7 +152,9 @@ def gathered(equation: Equation, operands: list[Any], place: int) -> list[Any] |
     leaf, params = operands[place], equation.params
     numbers = params["dimension_numbers"]
     axes = numbers.start_index_map
-    fills = params["mode"] == lax.GatherScatterMode.FILL_OR_DROP and params["fill_value"] is not None
+    fills = (
+        params["mode"] == lax.GatherScatterMode.FILL_OR_DROP and params["fill_value"] is not None
+    )
     whole = tuple(1 if axis in axes else size for axis, size in enumerate(leaf.shape))
     if (
         place != 0

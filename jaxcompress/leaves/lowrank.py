@@ -155,7 +155,11 @@ def broken_rule(equation: Any, shapes: list[tuple[int, ...]]) -> str | None:
     stacked = len(shapes[0]) - len(terms[0])
     sizes: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
-        if stacked < 0 or len(shape) != stacked + len(term) or shape[:stacked] != shapes[0][:stacked]:
+        if (
+            stacked < 0
+            or len(shape) != stacked + len(term)
+            or shape[:stacked] != shapes[0][:stacked]
+        ):
             return f"factors must have the axes of {equation} after shared ones, got {shapes}"
         for name, size in zip(term, shape[stacked:], strict=True):
             if sizes.setdefault(name, size) != size:
