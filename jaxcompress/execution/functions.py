@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.execution.low_rank import (
+from jaxcompress.execution.thin import (
     converted,
     gathered,
     thin_convolution,
