@@ -48,12 +48,12 @@ class LowRank:
     @property
     def terms(self) -> list[str]:
         """Letters of the axes of each factor."""
-        return self.equation.split("->")[0].split(",")
+        return self.equation.partition("->")[0].split(",")
 
     @property
     def axes(self) -> str:
         """Letters of the axes of the tensor, but for the first ones, which all factors share."""
-        return self.equation.split("->")[1]
+        return self.equation.partition("->")[2]
 
     @property
     def stack(self) -> tuple[int, ...]:
@@ -64,14 +64,14 @@ class LowRank:
     @property
     def sizes(self) -> dict[str, int]:
         """Size of each axis by its letter."""
-        pairs = zip(self.terms, self.factors, strict=True)
-        return {n: s for t, f in pairs for n, s in zip(t, f.shape[len(self.stack) :], strict=True)}
+        pairs = zip(self.terms, self.factors, strict=False)  # `save` refuses a leaf that is none
+        return {n: s for t, f in pairs for n, s in zip(t, f.shape[len(self.stack) :], strict=False)}
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the dense tensor."""
         sizes = self.sizes
-        return (*self.stack, *(sizes[name] for name in self.axes))
+        return (*self.stack, *(sizes.get(name, 0) for name in self.axes))
 
     @property
     def dtype(self) -> Any:
