@@ -1,6 +1,7 @@
 """Weights as products: the best ones, where they are smaller, of the rank that was asked for."""
 
 import itertools
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -377,6 +378,56 @@ def test_the_decomposition_is_a_function():
 
     jc.low_rank({"w": normal(10, 12), "s": normal(2, 2)}, ratio=0.5, svd=svd)
     assert asked == [((10, 12), 2)]
+
+
+# More factors.
+
+
+def test_tucker_and_cp_find_the_factors_a_kernel_is_made_of():
+    pytest.importorskip("tensorly")
+    core = normal(3, 3, 3, 4)
+    tucker = np.einsum("ir,hwrs,so->hwio", normal(12, 3), core, normal(4, 16))
+    parallel = np.einsum(
+        "hr,wr,ir,or->hwio", normal(3, 2), normal(3, 2), normal(8, 2), normal(9, 2)
+    )
+    params = {"tucker": tucker, "parallel": parallel, "dense": normal(5, 5)}
+    thin = jc.low_rank_convolutions(params, 0.2, jc.tucker2)
+    assert [f.shape for f in thin["tucker"].factors] == [(12, 4), (3, 3, 4, 5), (5, 16)]
+    assert relative(thin["tucker"].dense(), tucker) < 1e-4
+    thin = jc.low_rank_convolutions(params, 0.15, jc.cp)
+    assert [f.shape for f in thin["parallel"].factors] == [(3, 4), (3, 4), (8, 4), (9, 4)]
+    assert relative(thin["parallel"].dense(), parallel) < 1e-2
+    assert thin["dense"] is params["dense"]
+    for method in (jc.tucker2, jc.cp):
+        small = {"k": normal(1, 1, 3, 3)}
+        assert jc.low_rank_convolutions(small, 0.5, method)["k"] is small["k"]
+
+
+@pytest.mark.parametrize("method", [jc.tucker2, jc.cp])
+def test_without_tensorly_it_is_named(monkeypatch, method):
+    monkeypatch.setitem(sys.modules, "tensorly", None)
+    with pytest.raises(ImportError, match=r"^lowrank: needs tensorly.*jaxcompress\[lowrank\]"):
+        jc.low_rank_convolutions({"k": normal(3, 3, 8, 8)}, 0.5, method)
+
+
+def test_convolutions_refuse_what_they_cannot_do():
+    def never(kernel, ratio):
+        raise AssertionError
+
+    bad = normal(3, 3, 2, 2)
+    bad[0, 0, 1, 1] = np.inf
+    for params, options, message in (
+        ({"k": bad}, {}, "k: must be finite, got 1"),
+        ({"k": normal(3, 3)}, {"scope": lambda *_: True}, "k: kernels must have four axes"),
+        ({"k": normal(3, 3)}, {}, "scope: no leaf is chosen"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            jc.low_rank_convolutions(params, 0.5, never, **options)
+    with pytest.raises(ValueError, match="^ratio: must be in"):
+        jc.low_rank_convolutions({"k": bad}, 2, never)
+    larger = LowRank(factors=(np.ones((3, 3, 2, 9)), np.ones((9, 2))), equation="hwir,ro->hwio")
+    kept = {"k": normal(3, 3, 2, 2)}
+    assert jc.low_rank_convolutions(kept, 0.5, lambda *_: larger)["k"] is kept["k"]
 
 
 # What is refused, and what goes with what.
