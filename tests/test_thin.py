@@ -128,12 +128,8 @@ def convolutions(kernel, x):
     many = {"padding": ((1, 2), (0, 1)), "rhs_dilation": (1, 2), "lhs_dilation": (1, 2)}
     nchw = {"numbers": ("NCHW", "OIHW", "NCHW")}
     return {
-        "same": convolved(x, kernel),
         "many": convolved(x, kernel, (2, 1), **many),
         "NCHW": convolved(x.transpose(0, 3, 1, 2), kernel.transpose(3, 2, 0, 1), **nchw),
-        "groups": convolved(jnp.concatenate([x, x], 3), kernel, feature_group_count=2),
-        "turned": convolved(x, kernel, numbers=("NHWC", "HWIO", "HWNC")),
-        "operand": convolved(kernel.transpose(3, 0, 1, 2), jnp.ones((1, 1, 4, 2))),
     }
 
 
@@ -141,6 +137,17 @@ def convolutions(kernel, x):
 def test_convolutions_of_any_factors(name):
     kernel = leaf(KERNELS[name], h=3, w=2, i=4, o=6, r=2, s=3)
     close(convolutions, kernel, array(2, 5, 6, 4))
+
+
+def test_convolutions_that_are_made_dense_or_give_another_order():
+    def apply(kernel, x):
+        return {
+            "groups": convolved(jnp.concatenate([x, x], 3), kernel, feature_group_count=2),
+            "turned": convolved(x, kernel, numbers=("NHWC", "HWIO", "HWNC")),
+            "operand": convolved(kernel.transpose(3, 0, 1, 2), jnp.ones((1, 1, 4, 2))),
+        }
+
+    close(apply, leaf("hwir,ro->hwio", h=3, w=2, i=4, o=6, r=2), array(2, 5, 6, 4))
 
 
 def test_one_dimensional_and_dilated_convolutions():

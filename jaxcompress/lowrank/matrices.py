@@ -71,8 +71,9 @@ class Matrix:
         m, n = int(np.prod(self.rows)), int(np.prod(self.columns))
         return wide.transpose(order).reshape(-1, m, n)
 
+    @functools.cached_property
     def seen(self) -> np.ndarray:
-        """Return `[layers, m, n]` matrices `S W`, where `S^T S` are the moments, or `W` itself.
+        """`[layers, m, n]` matrices `S W`, where `S^T S` are the moments, or `W` itself.
 
         The squares of `S (W - W')` add up to the squared error of the outputs `x^T W`.
         """
@@ -88,7 +89,7 @@ class Matrix:
     @functools.cached_property
     def squares(self) -> np.ndarray:
         """The squares of the singular values of `seen`, each summed over a stack, descending."""
-        values = np.linalg.svd(self.seen(), compute_uv=False).astype(np.float64)
+        values = np.linalg.svd(self.seen, compute_uv=False).astype(np.float64)
         return np.sum(values**2, axis=0)
 
     def factors(self, rank: int, svd: Decomposition) -> LowRank:
@@ -98,7 +99,7 @@ class Matrix:
         both sides are scaled so that their columns and rows have equal norms.
         """
         pairs = []
-        for matrix, seen in zip(self.layers(), self.seen(), strict=True):
+        for matrix, seen in zip(self.layers(), self.seen, strict=True):
             right = svd(seen, rank).right
             left = matrix @ right.T
             norms = np.sqrt(np.linalg.norm(left, axis=0))

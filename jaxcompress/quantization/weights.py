@@ -52,7 +52,8 @@ def quantize(
 
     Args:
         params: any pytree of concrete arrays. `Clustered` leaves have the entries of their
-            codebook rounded, to one grid a tensor; other compressed leaves are made dense first.
+            codebook rounded, to one grid a tensor; the factors of `LowRank` leaves are rounded each
+            by itself; other compressed leaves are made dense first.
         bits: of an integer, 1 to 8: 2 are ternary, 1 is binary. Or those of each tensor by its
             path; the tensors that it does not name stay as they are.
         symmetric: whether grids have no zero point; see `make_grid`.
