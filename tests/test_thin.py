@@ -182,6 +182,20 @@ def test_stacked_layers_are_sliced_by_loops():
     close(apply, params, X)
 
 
+def test_stacked_layers_are_taken_one_by_one():
+    stacked = LowRank(factors=(array(3, 20, 2), array(3, 2, 20)), equation="ir,ro->io")
+
+    def apply(w, x):
+        for k in range(3):
+            x = jnp.tanh(x @ w[k])
+        return lax.scan(lambda h, layer: (h @ layer.T, None), x, w[::2])[0]
+
+    x = array(2, 20)
+    close(apply, stacked, x)
+    assert max(sizes_made(apply, stacked, x)) < 20 * 20
+    close(lambda w, x: (x @ w[1:, :5, :5], w[:1]), stacked, x[:, :5])
+
+
 def test_a_loop_over_rows_of_a_leaf_that_is_no_stack():
     close(lambda w, x: lax.scan(lambda h, row: (h + row, None), x, w)[0], DENSE["kernel"], array(5))
 

@@ -11,6 +11,8 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.execution.thin import (
     converted,
     gathered,
+    sliced,
+    squeezed,
     thin_convolution,
     thin_product,
     transposed,
@@ -29,11 +31,13 @@ PRODUCTS: dict[tuple[str, type], Callable[[Equation, list[Any], int], list[Any] 
     ("gather", LowRank): gathered,
     ("transpose", LowRank): transposed,
     ("convert_element_type", LowRank): converted,
+    ("slice", LowRank): sliced,
+    ("squeeze", LowRank): squeezed,
 }
 """What leaf types bring along: from the equation, its operands and the place of the leaf
 to the results, or None where the leaf has to be made dense."""
 
-GIVE_LEAVES = ("transpose", "convert_element_type")
+GIVE_LEAVES = ("transpose", "convert_element_type", "slice", "squeeze")
 """Primitives of which the result is a leaf again."""
 
 
@@ -43,7 +47,8 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     Where a `Quantized` weight enters a dense layer on a CPU, it stays integers, a quarter of the
     bytes. A large layer takes about 0.7 of the time for one sample, and up to 1.3 times as long for
     several. `LowRank` weights of dense layers, convolutions and tables are multiplied factor by
-    factor, transposed or converted before or not, and in loops over stacked layers. Everything
+    factor, transposed or converted before or not, and in loops over stacked layers, written out
+    or not. Everything
     else (grouped convolutions, zero points, scales of blocks of inputs, other weights of loops, and
     all other leaf types) is made dense where it is used, which saves memory between calls, not
     time.
@@ -135,7 +140,8 @@ def _cut(program: Program) -> defaultdict[int, float]:
             for operand in equation.operands:
                 need(operand, math.inf)
         elif equation.name in GIVE_LEAVES:
-            need(equation.operands[0], found[equation.results[0]])
+            after, gone = found[equation.results[0]], len(equation.params.get("dimensions", ()))
+            need(equation.operands[0], after and after + gone)
     return found
 
 

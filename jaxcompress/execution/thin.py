@@ -204,3 +204,24 @@ def converted(equation: Equation, operands: list[Any], place: int) -> list[Any] 
         return None
     factors = tuple(jnp.asarray(factor).astype(dtype) for factor in leaf.arrays())
     return [LowRank(factors=factors, equation=leaf.equation)]
+
+
+def sliced(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
+    """Return some layers of a stack as a leaf; None where axes of the layers are cut."""
+    leaf, params = operands[place], equation.params
+    shared = len(leaf.stack)
+    steps = params["strides"] or (1,) * len(leaf.shape)
+    cuts = list(zip(params["start_indices"], params["limit_indices"], steps, strict=True))
+    if not shared or cuts[shared:] != [(0, size, 1) for size in leaf.shape[shared:]]:
+        return None
+    index = tuple(slice(*cut) for cut in cuts[:shared])
+    return [LowRank(factors=tuple(f[index] for f in leaf.arrays()), equation=leaf.equation)]
+
+
+def squeezed(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
+    """Return one layer of a stack of one as a leaf; None where it is an axis of the layer."""
+    leaf, axes = operands[place], equation.params["dimensions"]
+    if any(axis >= len(leaf.stack) for axis in axes):
+        return None
+    factors = tuple(factor.squeeze(tuple(axes)) for factor in leaf.arrays())
+    return [LowRank(factors=factors, equation=leaf.equation)]

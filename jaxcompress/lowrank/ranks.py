@@ -37,6 +37,11 @@ def by_ratio(ratio: float) -> Rule:
     Raises:
         TypeError: it is no number.
         ValueError: it is out of range.
+
+    Example:
+        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> plan_ranks({"w": np.eye(100)}, ranks=by_ratio(0.5)).ranks
+        {'w': 25}
     """
     share = check_share("ratio", ratio)
 
@@ -62,7 +67,10 @@ def by_energy(share: float) -> Rule:
         TypeError: it is no number.
         ValueError: it is out of range.
 
-    Source: arXiv:1412.6553 and others choose ranks by it.
+    Example:
+        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> plan_ranks({"w": np.diag([3.0, 1.0, 1.0, 1.0, 0.0])}, ranks=by_energy(0.8)).ranks
+        {'w': 2}
     """
     share = check_share("energy", share)
 
@@ -87,6 +95,12 @@ def by_budget(parameters: int) -> Rule:
     Raises:
         TypeError: it is no number.
         ValueError: it is not above 0; of the rule: below what rank 1 takes everywhere.
+
+    Example:
+        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> flat, steep = np.eye(10), np.diag(0.5 ** np.arange(10))
+        >>> plan_ranks({"flat": flat, "steep": steep}, ranks=by_budget(100)).ranks
+        {'flat': 2, 'steep': 3}
     """
     budget = check_positive("parameters", parameters, "pass how many the weights may have")
 
