@@ -1,6 +1,7 @@
 """Which rank each matrix gets: rules that see all of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+import heapq
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -86,8 +87,9 @@ def by_budget(parameters: int) -> Rule:
 
     The error of a matrix is its share of squared singular values that is left out, so that layers
     of large weights or inputs count no more than others. Ranks are taken in the order of what they
-    lower the error by, divided by their parameters, until nothing more fits; a matrix that would
-    have as many parameters in factors becomes dense, at the size of itself.
+    lower the error by, divided by their parameters, until nothing more fits; to become dense, at
+    the size of itself, is the last step of a matrix. That is the best use of a budget as long as
+    the best step fits; the last few parameters may be spent less well.
 
     Args:
         parameters: that all matrices in the scope may have together.
@@ -100,7 +102,7 @@ def by_budget(parameters: int) -> Rule:
         >>> from jaxcompress.lowrank.weights import plan_ranks
         >>> flat, steep = np.eye(10), np.diag(0.5 ** np.arange(10))
         >>> plan_ranks({"flat": flat, "steep": steep}, ranks=by_budget(100)).ranks
-        {'flat': 2, 'steep': 3}
+        {'flat': 3, 'steep': 2}
     """
     budget = check_positive("parameters", parameters, "pass how many the weights may have")
 
@@ -113,16 +115,26 @@ def by_budget(parameters: int) -> Rule:
                 f"{len(matrices)} tensors, got {parameters}; raise it, or narrow the scope."
             )
         places = [0] * len(matrices)
-        steps = ((s, k) for k, ladder in enumerate(ladders) for s in _steps(*ladder))
-        for (_, place), k in sorted(steps, key=lambda step: -step[0][0]):
-            costs, _ = ladders[k]
-            more = costs[place] - costs[places[k]]
+        queue: list[tuple[float, int, int]] = []
+
+        def offer(k: int) -> None:
+            """Put the best step of a matrix into the queue, of those that fit what is left."""
+            (costs, kept), here = ladders[k], places[k]
+            more = costs[here + 1 :] - costs[here]
+            more = more[more <= left]
+            slopes = (kept[here + 1 :][: len(more)] - kept[here]) / more
+            if slopes.max(initial=0) > 0:
+                best = int(np.argmax(slopes))
+                heapq.heappush(queue, (-float(slopes[best]), k, here + 1 + best))
+
+        for k in range(len(matrices)):
+            offer(k)
+        while queue:
+            _, k, place = heapq.heappop(queue)
+            more = ladders[k][0][place] - ladders[k][0][places[k]]
             if more <= left:
                 left, places[k] = left - more, place
-        for k, (costs, _) in enumerate(ladders):  # what is between two corners of the hull
-            while places[k] + 1 < len(costs) and costs[places[k] + 1] - costs[places[k]] <= left:
-                left -= costs[places[k] + 1] - costs[places[k]]
-                places[k] += 1
+            offer(k)
         return [
             "the budget has room for all of it" if place == matrix.highest else place + 1
             for place, matrix in zip(places, matrices, strict=True)
@@ -133,24 +145,7 @@ def by_budget(parameters: int) -> Rule:
 
 def _ladder(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """Return parameters and the share of squares kept, for each rank that pays and for dense."""
-    squares = matrix.squares
-    kept = np.cumsum(squares)[: matrix.highest] / (squares.sum() or 1)
+    kept = np.cumsum(matrix.squares)
+    kept = kept[: matrix.highest] / kept[-1] if kept[-1] else np.ones(matrix.highest)
     costs = matrix.parameters(1) * np.arange(1, matrix.highest + 1)
     return np.append(costs, matrix.tensor.size), np.append(kept, 1.0)
-
-
-def _steps(costs: np.ndarray, kept: np.ndarray) -> Iterable[tuple[float, int]]:
-    """Return the corners of the upper hull: what leads there gains for a parameter, and where."""
-    corners = [0]
-    for place in range(1, len(costs)):
-        while len(corners) > 1 and _slope(costs, kept, corners[-1], place) >= _slope(
-            costs, kept, corners[-2], corners[-1]
-        ):
-            corners.pop()
-        corners.append(place)
-    pairs = zip(corners, corners[1:], strict=False)
-    return [(_slope(costs, kept, a, b), b) for a, b in pairs]
-
-
-def _slope(costs: np.ndarray, kept: np.ndarray, a: int, b: int) -> float:
-    return float((kept[b] - kept[a]) / (costs[b] - costs[a]))
