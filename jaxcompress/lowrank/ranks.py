@@ -1,0 +1,151 @@
+"""Which rank each matrix gets: rules that see all of them."""
+
+import heapq
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jaxcompress.checks import check_positive
+from jaxcompress.lowrank.matrices import Matrix
+
+Rule = Callable[[Sequence[Matrix]], list[int | str]]
+"""From the matrices to the rank of each, or why it stays dense."""
+
+
+def check_share(name: str, share: float) -> float:
+    """Return a share as a float.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not in (0, 1].
+    """
+    remedy = "pass the share to keep, not a percentage"
+    number = check_positive(name, share, remedy)
+    if number > 1:
+        raise ValueError(f"{name}: must be in (0, 1], got {share}; {remedy}.")
+    return number
+
+
+def by_ratio(ratio: float) -> Rule:
+    """Keep at most a share of the parameters of each matrix.
+
+    `rank = floor(ratio * m * n / (m + n))`. A square matrix of half as many parameters has a
+    quarter of the full rank; half of the full rank saves nothing.
+
+    Args:
+        ratio: share of the parameters, in (0, 1].
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is out of range.
+
+    Example:
+        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> plan_ranks({"w": np.eye(100)}, ranks=by_ratio(0.5)).ranks
+        {'w': 25}
+    """
+    share = check_share("ratio", ratio)
+
+    def rank(matrix: Matrix) -> int | str:
+        one, size = matrix.parameters(1), matrix.tensor.size
+        if share * size < one:
+            return f"rank 1 has {one:,} parameters, more than {share:g} of its {size:,}"
+        return min(int(share * size / one), max(matrix.highest, 1))
+
+    return lambda matrices: list(map(rank, matrices))
+
+
+def by_energy(share: float) -> Rule:
+    """Keep the lowest rank of each matrix that has a share of its squared singular values.
+
+    `sum(values[:rank]^2) >= share * sum(values^2)`. The relative error of the product, in the norm
+    that the moments define, is `sqrt(1 - share)` at most.
+
+    Args:
+        share: of the sum of the squares, in (0, 1].
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is out of range.
+
+    Example:
+        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> plan_ranks({"w": np.diag([3.0, 1.0, 1.0, 1.0, 0.0])}, ranks=by_energy(0.8)).ranks
+        {'w': 2}
+    """
+    share = check_share("energy", share)
+
+    def rank(matrix: Matrix) -> int:
+        kept = np.cumsum(matrix.squares)
+        return int(np.searchsorted(kept, share * kept[-1] * (1 - 1e-12))) + 1
+
+    return lambda matrices: list(map(rank, matrices))
+
+
+def by_budget(parameters: int) -> Rule:
+    """Spend a number of parameters where the error falls most for each of them.
+
+    The error of a matrix is its share of squared singular values that is left out, so that layers
+    of large weights or inputs count no more than others. Ranks are taken in the order of what they
+    lower the error by, divided by their parameters, until nothing more fits; to become dense, at
+    the size of itself, is the last step of a matrix. That is the best use of a budget as long as
+    the best step fits; the last few parameters may be spent less well.
+
+    Args:
+        parameters: that all matrices in the scope may have together.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not above 0; of the rule: below what rank 1 takes everywhere.
+
+    Example:
+        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> flat, steep = np.eye(10), np.diag(0.5 ** np.arange(10))
+        >>> plan_ranks({"flat": flat, "steep": steep}, ranks=by_budget(100)).ranks
+        {'flat': 3, 'steep': 2}
+    """
+    budget = check_positive("parameters", parameters, "pass how many the weights may have")
+
+    def rule(matrices: Sequence[Matrix]) -> list[int | str]:
+        ladders = [_ladder(matrix) for matrix in matrices]
+        left = budget - sum(costs[0] for costs, _ in ladders)
+        if left < 0:
+            raise ValueError(
+                f"parameters: must be at least {budget - left:,.0f}, what rank 1 takes of these "
+                f"{len(matrices)} tensors, got {parameters}; raise it, or narrow the scope."
+            )
+        places = [0] * len(matrices)
+        queue: list[tuple[float, int, int]] = []
+
+        def offer(k: int) -> None:
+            """Put the best step of a matrix into the queue, of those that fit what is left."""
+            (costs, kept), here = ladders[k], places[k]
+            more = costs[here + 1 :] - costs[here]
+            more = more[more <= left]
+            slopes = (kept[here + 1 :][: len(more)] - kept[here]) / more
+            if slopes.max(initial=0) > 0:
+                best = int(np.argmax(slopes))
+                heapq.heappush(queue, (-float(slopes[best]), k, here + 1 + best))
+
+        for k in range(len(matrices)):
+            offer(k)
+        while queue:
+            _, k, place = heapq.heappop(queue)
+            more = ladders[k][0][place] - ladders[k][0][places[k]]
+            if more <= left:
+                left, places[k] = left - more, place
+            offer(k)
+        return [
+            "the budget has room for all of it" if place == matrix.highest else place + 1
+            for place, matrix in zip(places, matrices, strict=True)
+        ]
+
+    return rule
+
+
+def _ladder(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Return parameters and the share of squares kept, for each rank that pays and for dense."""
+    kept = np.cumsum(matrix.squares)
+    kept = kept[: matrix.highest] / kept[-1] if kept[-1] else np.ones(matrix.highest)
+    costs = matrix.parameters(1) * np.arange(1, matrix.highest + 1)
+    return np.append(costs, matrix.tensor.size), np.append(kept, 1.0)
