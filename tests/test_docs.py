@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-EXAMPLES = {"groups.md": 2, "lowrank.md": 5, "quantization.md": 4}
+EXAMPLES = {"distillation.md": 3, "groups.md": 2, "lowrank.md": 5, "quantization.md": 4}
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("lowrank.md", "quantization.md")]
 
 
-@pytest.mark.parametrize("name", ["groups.md", *SLOW])
+@pytest.mark.parametrize("name", ["groups.md", "distillation.md", *SLOW])
 def test_the_examples_print_what_the_page_shows(name, capsys):
     page, names = (DOCS / name).read_text(), {}
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, flags=re.DOTALL)
