@@ -1,7 +1,7 @@
 """A network with all that is needed to use it on pictures; it travels in the compressed file."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcompress.checks import check_fits
 from jaxcompress.trees import named_leaves
+from nets.families import with_sizes
 from nets.functional import Net, Params, Stats
 from pipelines.models import MODELS, Inputs, Model, Shape
 
@@ -29,6 +30,8 @@ class Classifier:
             images are made.
         data: name of the dataset it learnt from.
         notice: what must be said of that dataset with every answer, or empty.
+        sizes: of the network, by field of its configuration, as JSON; those that are not named are
+            the model's own.
     """
 
     model: str
@@ -38,12 +41,17 @@ class Classifier:
     picture_size: int
     data: str
     notice: str = ""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> Shape:
+        """What the sizes of the model depend on."""
+        return Shape(len(self.classes), self.image_size, self.branches)
 
     @cached_property
     def net(self) -> Net:
         """The network."""
-        shape = Shape(len(self.classes), self.image_size, self.branches)
-        return self._model.build(shape)
+        return self._model.build(self.shape, self.sizes)
 
     def blank(self) -> tuple[Params, Stats]:
         """Return shapes and dtypes of its parameters and statistics; nothing is computed."""
@@ -96,7 +104,10 @@ class Classifier:
 
     def as_metadata(self) -> dict[str, Any]:
         """Return what `from_metadata` needs, as JSON can hold it."""
-        return asdict(self) | {"classes": list(self.classes), "branches": list(self.branches)}
+        fields = asdict(self) | {"classes": list(self.classes), "branches": list(self.branches)}
+        if not fields["sizes"]:
+            del fields["sizes"]  # which files older than this field do not have
+        return fields
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> "Classifier":
@@ -105,7 +116,7 @@ class Classifier:
         Raises:
             ValueError: The metadata are not of a file that `run.py` wrote.
         """
-        fields = dict(metadata)
+        fields: dict[str, Any] = {"sizes": {}} | dict(metadata)
         model = MODELS.get(str(fields.get("model")))
         for name in ("classes", "branches"):
             fields[name] = _names(fields.get(name))
@@ -118,9 +129,13 @@ class Classifier:
             or not fields["classes"]
             or not _suits(fields["branches"], model.branches)
             or not all(isinstance(fields[name], str) for name in ("data", "notice"))
+            or not isinstance(fields["sizes"], dict)
+            or metadata.get("sizes") == {}
         ):
             raise ValueError("its metadata describe no classifier")
-        return cls(**fields)
+        found = cls(**fields)
+        with_sizes(model.config(found.shape), found.sizes)  # before anything is built of them
+        return found
 
 
 def _suits(branches: tuple[str, ...] | None, available: tuple[str, ...]) -> bool:

@@ -1,18 +1,19 @@
 """The networks that `run.py` can train, by name, and how each wants its pictures."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nets.fruits_fusion import BRANCHES, FruitsFusionConfig, FruitsFusionNet
-from nets.functional import Net, functional
-from nets.lenet import LeNet5, LeNet300
-from nets.resnet import ResNet, ResNetConfig
-from nets.small_cifar import WIDE, SmallCifarConfig, SmallCIFARNet
+from nets.families import build, with_sizes
+from nets.fruits_fusion import BRANCHES, FruitsFusionConfig
+from nets.functional import Net
+from nets.lenet import LeNet5Config, LeNet300Config
+from nets.resnet import ResNetConfig
+from nets.small_cifar import WIDE, SmallCifarConfig
 from pipelines.features import VECTOR_SIZES, extract
 from pipelines.resize import resized
 
@@ -38,7 +39,7 @@ class Model(NamedTuple):
     """A network, and what it makes of pictures.
 
     Attributes:
-        build: makes the network.
+        config: the configuration of the network, at its full size.
         inputs: `inputs(pictures, image_size)`: on the host, once for each picture; from uint8
             `[n, h, w, 3]` of any size.
         view: from inputs to the floats that the network takes, on the device, at every step.
@@ -48,13 +49,21 @@ class Model(NamedTuple):
         branches: the inputs it can fuse; empty for a network that sees the picture alone.
     """
 
-    build: Callable[[Shape], Net]
+    config: Callable[[Shape], Any]
     inputs: Callable[[np.ndarray, int], Inputs]
     view: Callable[[Any], Any]
     summary: str
     data: str = "cifar10"
     image_sizes: tuple[int, ...] = (32,)
     branches: tuple[str, ...] = ()
+
+    def build(self, shape: Shape, sizes: Mapping[str, Any] | None = None) -> Net:
+        """Return the network, with other sizes than its own where they are given, as JSON.
+
+        Raises:
+            ValueError: the network cannot have these sizes.
+        """
+        return build(with_sizes(self.config(shape), sizes or {}))
 
 
 def centred(images: jax.Array) -> jax.Array:
@@ -71,17 +80,16 @@ _FEATURES_SIZE = 100  # of the pictures that features are computed from, as Frui
 _MAP_CHANNELS = {"picture": 3, "texture": 1, "edges": 1}
 
 
-def _fusion(shape: Shape) -> Net:
+def _fusion(shape: Shape) -> FruitsFusionConfig:
     def chosen(sizes: dict[str, int]) -> dict[str, int]:
         return {name: size for name, size in sizes.items() if name in shape.branches}
 
-    config = FruitsFusionConfig(
+    return FruitsFusionConfig(
         classes=shape.classes,
         image_size=shape.image_size,
         channels=chosen(_MAP_CHANNELS),
         numbers=chosen(VECTOR_SIZES),
     )
-    return functional(lambda rngs: FruitsFusionNet(config, rngs=rngs))
 
 
 def _features(pictures: np.ndarray, image_size: int) -> dict[str, np.ndarray]:
@@ -93,30 +101,15 @@ def _maps_centred(inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return {name: centred(x) if name in _MAP_CHANNELS else x for name, x in inputs.items()}
 
 
-def _small_cifar(config: Callable[[int], SmallCifarConfig]) -> Callable[[Shape], Net]:
-    def build(shape: Shape) -> Net:
-        return functional(lambda rngs: SmallCIFARNet(config(shape.classes), rngs=rngs))
-
-    return build
-
-
-def _resnet(shape: Shape) -> Net:
-    return functional(lambda rngs: ResNet(ResNetConfig(classes=shape.classes), rngs=rngs))
-
-
-def _lenet(module: Callable[..., Any]) -> Callable[[Shape], Net]:
-    return lambda shape: functional(lambda rngs: module(shape.classes, rngs=rngs))
-
-
 MODELS: dict[str, Model] = {
     "cifar": Model(
-        _small_cifar(lambda classes: SmallCifarConfig(classes=classes)),
+        lambda shape: SmallCifarConfig(classes=shape.classes),
         resized,
         centred,
         "SmallCIFARNet, 288k parameters",
     ),
     "cifar-wide": Model(
-        _small_cifar(lambda classes: dataclasses.replace(WIDE, classes=classes)),
+        lambda shape: dataclasses.replace(WIDE, classes=shape.classes),
         resized,
         centred,
         "SmallCIFARNet, 2.15M parameters",
@@ -130,7 +123,19 @@ MODELS: dict[str, Model] = {
         image_sizes=(48, *range(16, 48, 8), *range(56, 104, 8)),
         branches=BRANCHES,
     ),
-    "resnet20": Model(_resnet, resized, centred, "ResNet-20, 272k parameters"),
-    "lenet-300-100": Model(_lenet(LeNet300), resized, grey_28, "267k parameters, dense"),
-    "lenet-5": Model(_lenet(LeNet5), resized, grey_28, "431k parameters"),
+    "resnet20": Model(
+        lambda shape: ResNetConfig(classes=shape.classes),
+        resized,
+        centred,
+        "ResNet-20, 272k parameters",
+    ),
+    "lenet-300-100": Model(
+        lambda shape: LeNet300Config(classes=shape.classes),
+        resized,
+        grey_28,
+        "267k parameters, dense",
+    ),
+    "lenet-5": Model(
+        lambda shape: LeNet5Config(classes=shape.classes), resized, grey_28, "431k parameters"
+    ),
 }

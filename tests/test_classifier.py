@@ -50,6 +50,37 @@ def test_metadata_by_hand():
     }
 
 
+def test_sizes_travel_with_the_file():
+    small = classifier("resnet20", sizes={"widths": [4, 8, 9], "blocks": 1})
+    metadata = json.loads(json.dumps(small.as_metadata()))
+    assert metadata["sizes"] == {"widths": [4, 8, 9], "blocks": 1}
+    found = Classifier.from_metadata(metadata)
+    assert found == small
+    params, stats = found.blank()
+    assert {f"block{i}" for i in (1, 2, 3)} == {name for name in params if "block" in name}
+    assert params["classify"]["kernel"].shape == (9, 2)
+    found.check(params, stats)
+    with pytest.raises(ValueError, match="block"):
+        classifier("resnet20").check(params, stats)
+
+
+WRONG_SIZES = {
+    "widths": [0, 16, "ab", None, {}, [16, 32], [16, 32, 64, 64], [16, 32, 65], [16, 32, 0]],
+    "blocks": [0, -1, 4, 10**30, 1.0, True, "1", [1], None],
+    "classes": [2],
+    "\x1b[2J": [1],
+}
+
+
+@pytest.mark.parametrize("field", WRONG_SIZES)
+def test_sizes_that_no_student_has_are_refused_before_anything_is_built(field):
+    plain = classifier("resnet20").as_metadata()
+    for value in [*WRONG_SIZES[field], [[[16]], 32, 64], [16, 32, True], [16.0, 32, 64]]:
+        with pytest.raises(ValueError, match="must be ") as refused:
+            Classifier.from_metadata(plain | {"sizes": {"widths": [1, 1, 1], field: value}})
+        assert str(refused.value).isprintable()
+
+
 FRUITS, LENET = (classifier(model).as_metadata() for model in ("fruits", "lenet-5"))
 WRONG = {
     "model": [None, 5, "resnet", "FRUITS", "", ["fruits"], {"fruits": 1}, "lenet-5"],
@@ -59,6 +90,7 @@ WRONG = {
     "picture_size": [None, 1, -100, 5000, 100.0, "100", True, [100]],
     "data": [None, 1, ["folder"]],
     "notice": [None, 1, ["a stand-in"], False],
+    "sizes": [None, 1, [], {}, "widths", ["widths"]],
 }
 
 
@@ -73,7 +105,7 @@ def refused(metadata):
         Classifier.from_metadata(metadata)
 
 
-@pytest.mark.parametrize("field", WRONG)
+@pytest.mark.parametrize("field", [name for name in WRONG if name != "sizes"])
 def test_every_field_is_needed(field):
     refused({name: value for name, value in FRUITS.items() if name != field})
 
@@ -89,7 +121,7 @@ def test_what_suits_one_model_does_not_suit_another():
     refused(FRUITS | {"image_size": 32, "model": "cifar"})
 
 
-NAMES = st.sampled_from(["", "a", "shape", "colour", "fruits", "cifar", "\n"])
+NAMES = st.sampled_from(["", "a", "hidden", "shape", "colour", "fruits", "cifar", "\n"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | NAMES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
@@ -97,7 +129,10 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*FRUITS, "other"]), JSON), st.sampled_from([FRUITS, LENET]))
+@given(
+    st.dictionaries(st.sampled_from([*FRUITS, "sizes", "other"]), JSON),
+    st.sampled_from([FRUITS, LENET]),
+)
 def test_any_json_is_a_classifier_or_refused(changes, start):
     metadata = start | changes
     try:

@@ -1,0 +1,89 @@
+"""What a network is built from, and which of its sizes may vary, by type of configuration."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from nets.fruits_fusion import FruitsFusionConfig, FruitsFusionNet
+from nets.functional import Net, functional
+from nets.lenet import LeNet5, LeNet5Config, LeNet300, LeNet300Config
+from nets.resnet import ResNet, ResNetConfig
+from nets.small_cifar import SmallCifarConfig, SmallCIFARNet
+
+
+class Family(NamedTuple):
+    """Networks that differ in their sizes alone.
+
+    All other fields of a configuration are decided by what the network is fed and by its classes.
+
+    Attributes:
+        module: `module(config, rngs=...)`, the NNX module.
+        widths: fields that count units of layers: an integer, or one for each layer.
+        depths: fields that count blocks of layers.
+    """
+
+    module: Callable[..., Any]
+    widths: tuple[str, ...]
+    depths: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """All fields that may vary."""
+        return self.widths + self.depths
+
+
+FAMILIES: dict[type, Family] = {
+    SmallCifarConfig: Family(SmallCIFARNet, ("widths", "hidden")),
+    ResNetConfig: Family(ResNet, ("widths",), ("blocks",)),
+    LeNet300Config: Family(LeNet300, ("widths",)),
+    LeNet5Config: Family(LeNet5, ("widths", "hidden")),
+    FruitsFusionConfig: Family(FruitsFusionNet, ("widths", "vector_hidden", "hidden")),
+}
+
+
+def build(config: Any) -> Net:
+    """Return the network of a configuration as pure functions."""
+    module = FAMILIES[type(config)].module
+    return functional(lambda rngs: module(config, rngs=rngs))
+
+
+def sizes_of(config: Any) -> dict[str, int | list[int]]:
+    """Return the sizes that may vary, as JSON.
+
+    Example:
+        >>> sizes_of(ResNetConfig(blocks=1))
+        {'widths': [16, 32, 64], 'blocks': 1}
+    """
+    found = {name: getattr(config, name) for name in FAMILIES[type(config)].sizes}
+    return {name: list(n) if isinstance(n, tuple) else n for name, n in found.items()}
+
+
+def with_sizes(config: Any, sizes: Mapping[str, Any]) -> Any:
+    """Return a configuration with other sizes, none larger than its own; `sizes` is not trusted.
+
+    Args:
+        config: the largest that is allowed.
+        sizes: by field; those that are not named stay.
+
+    Raises:
+        ValueError: no size of this network, another type or number, or not in 1 to its own.
+
+    Example:
+        >>> with_sizes(ResNetConfig(), {"blocks": 2, "widths": [8, 16, 32]})
+        ResNetConfig(classes=10, widths=(8, 16, 32), blocks=2)
+    """
+    most = sizes_of(config)
+    for name, size in sizes.items():
+        if name not in most:
+            raise ValueError(f"sizes: must be of {', '.join(most)}, got {name!r:.40}")
+        if not _fits(size, most[name]):
+            raise ValueError(f"{name}: must be 1 to {most[name]}, got {size!r:.40}")
+    changes = {name: tuple(n) if isinstance(n, list) else n for name, n in sizes.items()}
+    return dataclasses.replace(config, **changes)
+
+
+def _fits(size: Any, most: int | list[int]) -> bool:
+    if isinstance(most, list):
+        alike = isinstance(size, list) and len(size) == len(most)
+        return alike and all(map(_fits, size, most))
+    return type(size) is int and 1 <= size <= most
