@@ -14,6 +14,7 @@ from nets.functional import Net
 from nets.lenet import LeNet5Config, LeNet300Config
 from nets.resnet import ResNetConfig
 from nets.small_cifar import WIDE, SmallCifarConfig
+from nets.vit import ViTConfig
 from pipelines.features import VECTOR_SIZES, extract
 from pipelines.resize import resized
 
@@ -128,6 +129,12 @@ MODELS: dict[str, Model] = {
         resized,
         centred,
         "ResNet-20, 272k parameters",
+    ),
+    "vit": Model(
+        lambda shape: ViTConfig(classes=shape.classes),
+        resized,
+        centred,
+        "ViT of 12 blocks on patches of 8 pixels, 416k parameters",
     ),
     "lenet-300-100": Model(
         lambda shape: LeNet300Config(classes=shape.classes),
