@@ -15,6 +15,10 @@ from jaxcompress.cluster import (
 from jaxcompress.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
+from jaxcompress.distill.cache import cached_logits
+from jaxcompress.distill.features import attention_transfer_loss, feature_matching_loss
+from jaxcompress.distill.logits import distillation_loss
+from jaxcompress.distill.relations import relational_angle_loss, relational_distance_loss
 from jaxcompress.execution.functions import execute
 from jaxcompress.export.file import OnnxFile, export_onnx
 from jaxcompress.export.runtime import onnx_function
@@ -117,9 +121,11 @@ __all__ = [
     "add_penalty",
     "apply_mask",
     "block_importance",
+    "attention_transfer_loss",
     "by_flops",
     "by_parameters",
     "by_units",
+    "cached_logits",
     "calibrate",
     "channel_axes",
     "check_shrink",
@@ -132,6 +138,7 @@ __all__ = [
     "cubic_sparsity",
     "current_mask",
     "dense",
+    "distillation_loss",
     "divide_by_max",
     "divide_by_mean",
     "drop_blocks",
@@ -145,6 +152,7 @@ __all__ = [
     "fake_quantized",
     "first_blocks",
     "fit_rounding",
+    "feature_matching_loss",
     "flops",
     "fold_norms",
     "folded_layers",
@@ -195,6 +203,8 @@ __all__ = [
     "random_unit_score",
     "rate_weight_for",
     "recalibrate",
+    "relational_angle_loss",
+    "relational_distance_loss",
     "save",
     "sensitivity",
     "share_centroids",

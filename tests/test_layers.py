@@ -21,7 +21,7 @@ LAYERS = [
     ("packing", "outline"),
     ("artifact", "metrics"),
     ("codec", "export"),
-    ("oneshot",),
+    ("oneshot", "distill"),
     ("cli",),
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}

@@ -144,7 +144,10 @@ def _stacked(path: str, node: Any) -> _Blocks:
             )
         depths.setdefault(leaf.shape[0] if leaf.shape else -1, _join(path, tail))
     if len(depths) != 1 or -1 in depths:
-        found = some_of([f"{name} {n if n >= 0 else 'no axis'}" for n, name in depths.items()]) or "no array"
+        found = (
+            some_of([f"{name} {n if n >= 0 else 'no axis'}" for n, name in depths.items()])
+            or "no array"
+        )
         raise ValueError(
             f"{path}: stacked arrays must have one axis of the same length in front, got {found}; "
             "pass the path of what holds the blocks and nothing else."

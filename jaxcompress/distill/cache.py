@@ -1,0 +1,121 @@
+"""A teacher's logits, computed once and kept on disk."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.checks import check_finite
+from jaxcompress.codec import inspect, load, save
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.trees import PyTree, named_leaves
+
+_KIND = "teacher logits"
+
+
+def cached_logits(
+    apply: Callable[[PyTree, Any], jax.Array],
+    params: PyTree,
+    inputs: PyTree,
+    path: str | os.PathLike[str],
+    *,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Return a teacher's logits, from a file if it holds them, else computed and written there.
+
+    They are taken from the file only if it was written for this function (as JAX lowers it), these
+    parameters and these inputs, to the bit; a file for others is replaced. Inputs that are varied
+    at every step have no use for it: compute their logits in the step.
+
+    Args:
+        apply: `apply(params, x) -> logits`, the teacher in evaluation mode.
+        params: its parameters, and statistics if it has any.
+        inputs: an array, or a tree of arrays, with a row for each sample.
+        path: the file, an `.npz`; it is written atomically.
+        batch_size: rows at a time.
+
+    Returns:
+        Logits, a row for each sample.
+
+    Raises:
+        ValueError: no rows, rows that do not match, logits that are not finite, a file that is
+            something else: it is left alone.
+        OSError: the file cannot be read or written.
+
+    Example:
+        >>> import tempfile
+        >>> params, inputs = {"kernel": np.eye(2, dtype="f")}, np.ones((3, 2), "f")
+        >>> apply = lambda params, x: x @ params["kernel"]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cached_logits(apply, params, inputs, f"{folder}/teacher.npz").tolist()
+        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+    """
+    count = _rows(inputs)
+    if batch_size < 1:
+        raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
+
+    def rows(start: int) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[start : start + batch_size], inputs)
+
+    compiled = jit_for_inference(apply)
+    key = _key(compiled.lower(params, rows(0)).as_text(), params, inputs)
+    if Path(path).exists():
+        known = _read(path, key, count)
+        if known is not None:
+            return known
+    parts = [np.asarray(compiled(params, rows(start))) for start in range(0, count, batch_size)]
+    logits = np.concatenate(parts)
+    if len(logits) != count:
+        raise ValueError(f"apply: must give a row for each of {count} samples, got {len(logits)}.")
+    check_finite("teacher logits", logits)
+    save(path, {"logits": logits}, metadata={"kind": _KIND, "key": key})
+    return logits
+
+
+def _rows(inputs: PyTree) -> int:
+    named = named_leaves(inputs)
+    counts = {leaf.shape[0] if leaf.ndim else 0 for leaf in named.leaves}
+    if len(counts) != 1 or 0 in counts:
+        raise ValueError(
+            "inputs: all arrays must have the same number of rows, at least one, got "
+            f"{sorted(counts)}."
+        )
+    return counts.pop()
+
+
+def _key(program: str, *trees: PyTree) -> str:
+    digest = hashlib.sha256(program.encode())
+    for tree in trees:
+        named = named_leaves(tree)
+        for path, leaf in zip(named.paths, named.leaves, strict=True):
+            array = np.ascontiguousarray(leaf)
+            digest.update(f"\0{path}\0{array.dtype.name}\0{array.shape}\0".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: str | os.PathLike[str], key: str, count: int) -> np.ndarray | None:
+    """Return the logits in a file; None if they are of something else.
+
+    Raises:
+        ValueError: it holds no logits.
+    """
+    try:
+        metadata = inspect(path)["metadata"]
+        if not isinstance(metadata, dict) or metadata.get("kind") != _KIND:
+            raise ArtifactError("holds something else")
+        if metadata.get("key") != key:
+            return None
+        logits = np.asarray(load(path)["logits"])
+        if not logits.ndim or len(logits) != count or not np.isfinite(logits).all():
+            raise ArtifactError("holds other logits than it says")
+        return logits
+    except (ArtifactError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"{os.fspath(path)}: is no cache of logits ({error}); pass another path, or remove it."
+        ) from None

@@ -1,0 +1,127 @@
+"""Learning from softened logits."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.checks import check_positive
+from jaxcompress.distill.pairs import check_alike, pair
+from jaxcompress.trees import is_traced
+
+
+def distillation_loss(
+    student_logits: jax.Array,
+    teacher_logits: jax.Array,
+    labels: jax.Array,
+    *,
+    temperature: float = 3.0,
+    soft_weight: float = 0.7,
+) -> jax.Array:
+    """Return the loss of a student that learns from a teacher and from labels.
+
+    `soft_weight * T^2 * KL(teacher_T || student_T) + (1 - soft_weight) * CE(student, labels)`, each
+    a mean over the batch; `p_T` is the softmax of logits divided by the temperature `T`. With `T^2`
+    the gradients of the first term keep their size at any temperature. Sources disagree on which
+    term their weight is of; this one is of the soft one.
+
+    Args:
+        student_logits: `[..., classes]`, of the network in training mode.
+        teacher_logits: the same shape, of the teacher in evaluation mode; no gradient reaches it.
+            A class at -inf is one that it rules out.
+        labels: integers `[...]`, from 0.
+        temperature: above 0; the higher, the more is said of the classes that are not the answer.
+        soft_weight: in [0, 1].
+
+    Returns:
+        A scalar, float32 or wider.
+
+    Raises:
+        TypeError: logits that are not floating point, labels that are not integers.
+        ValueError: other shapes, no batch, labels out of range, a temperature or a weight that
+            cannot be. Values are looked at where they are known: not under `jax.jit`.
+
+    Example:
+        >>> teacher, student = jnp.log(jnp.array([[0.8, 0.2]])), jnp.log(jnp.array([[0.5, 0.5]]))
+        >>> loss = distillation_loss(student, teacher, jnp.array([0]), temperature=1.0)
+        >>> expected = 0.7 * (0.8 * np.log(0.8 / 0.5) + 0.2 * np.log(0.2 / 0.5)) - 0.3 * np.log(0.5)
+        >>> bool(abs(loss - expected) < 1e-6)
+        True
+
+    Source: Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
+    """
+    student, teacher = pair("logits", student_logits, teacher_logits, rank=2)
+    remedy = "both need the same classes, in the same order"
+    check_alike("shape of the logits", student.shape, teacher.shape, remedy)
+    answers = _checked_labels(labels, student)
+    _check_numbers(temperature, soft_weight)
+    total = jnp.zeros((), student.dtype)
+    if not _is(soft_weight, 0):  # a term of weight 0 may be infinite
+        soft = jnp.mean(_divergence(*(_log_softmax(x, temperature) for x in (teacher, student))))
+        total += soft_weight * (temperature * (temperature * soft))
+    if not _is(soft_weight, 1):
+        chosen = jnp.take_along_axis(_log_softmax(student, 1.0), answers[..., None], axis=-1)
+        total += (1 - soft_weight) * -jnp.mean(chosen)
+    return total
+
+
+def _log_softmax(logits: jax.Array, temperature: Any) -> jax.Array:
+    # The largest is taken away first, so that no division overflows.
+    largest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    return jax.nn.log_softmax((logits - largest) / temperature)
+
+
+def _divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
+    """Return `KL(p || q)` along the last axis, exact also where both are almost the same.
+
+    It is the sum of `p * (exp(-gap) - 1 + gap)` with `gap = log(p / q)`, since p and q both sum to
+    1: no term is negative, so that none cancels another. Where p is 0 a term is q.
+    """
+    p, q = jnp.exp(log_p), jnp.exp(log_q)
+    there = p > 0
+    gap = jnp.where(there, log_p - log_q, 0)
+    near = there & (jnp.abs(gap) < 1)
+    small = jnp.where(near, gap, 0)
+    return jnp.sum(jnp.where(near, p * (jnp.expm1(-small) + small), q - p + p * gap), axis=-1)
+
+
+def _checked_labels(labels: Any, logits: jax.Array) -> jax.Array:
+    answers, classes = jnp.asarray(labels), logits.shape[-1]
+    if not jnp.issubdtype(answers.dtype, jnp.integer):
+        raise TypeError(
+            f"labels: must be integers, got {answers.dtype}; take argmax over the last axis of "
+            "labels that are one-hot."
+        )
+    if answers.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"labels: must have the shape {logits.shape[:-1]}, one for each row of logits, got "
+            f"{answers.shape}."
+        )
+    if not logits.size:
+        raise ValueError(f"student: there must be logits, got shape {logits.shape}.")
+    if not is_traced(answers):
+        least, most = int(answers.min()), int(answers.max())
+        if least < 0 or most >= classes:
+            raise ValueError(
+                f"labels: must be 0 to {classes - 1}, got {least if least < 0 else most}."
+            )
+    return answers
+
+
+def _check_numbers(temperature: Any, soft_weight: Any) -> None:
+    if not is_traced(temperature):
+        check_positive("temperature", temperature, "2 to 5 is usual")
+    if is_traced(soft_weight):
+        return
+    if isinstance(soft_weight, str) or soft_weight is None or np.shape(soft_weight) != ():
+        raise TypeError(f"soft_weight: must be a number in [0, 1], got {soft_weight!r}.")
+    if not 0 <= soft_weight <= 1:
+        raise ValueError(
+            f"soft_weight: must be in [0, 1], got {soft_weight}; it is the share of the "
+            "teacher's term."
+        )
+
+
+def _is(number: Any, value: float) -> bool:
+    return not is_traced(number) and number == value

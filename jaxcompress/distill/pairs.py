@@ -1,0 +1,47 @@
+"""What a student gives and what its teacher gives, checked, side by side."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcompress.trees import is_floating
+
+
+def pair(what: str, student: Any, teacher: Any, *, rank: int) -> tuple[jax.Array, jax.Array]:
+    """Return both in at least float32, the teacher's cut off from gradients.
+
+    Args:
+        what: they are, for errors.
+        student: floating point, of at least `rank` axes.
+        teacher: likewise.
+        rank: how many axes are needed.
+
+    Raises:
+        TypeError: one that is no array of floating-point numbers.
+        ValueError: one that has fewer axes.
+    """
+    for whose, array in (("student", student), ("teacher", teacher)):
+        if not hasattr(array, "dtype") or not is_floating(array):
+            kind = getattr(array, "dtype", type(array).__name__)
+            raise TypeError(f"{whose}: {what} must be an array of floating point, got {kind}.")
+        if array.ndim < rank:
+            raise ValueError(
+                f"{whose}: {what} must have at least {rank} axes, got {array.shape}; give them "
+                "for a batch."
+            )
+    arrays = jnp.asarray(student), jax.lax.stop_gradient(jnp.asarray(teacher))
+    dtype = jnp.result_type(*arrays, jnp.float32)
+    return arrays[0].astype(dtype), arrays[1].astype(dtype)
+
+
+def check_alike(what: str, student: tuple[int, ...], teacher: tuple[int, ...], remedy: str) -> None:
+    """Refuse a student and a teacher that differ in some sizes.
+
+    Raises:
+        ValueError: naming both.
+    """
+    if student != teacher:
+        raise ValueError(
+            f"student: {what} must be those of the teacher, {teacher}, got {student}; {remedy}."
+        )
