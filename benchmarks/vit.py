@@ -107,7 +107,7 @@ def least_important(full: Params, data: Dataset, seed: int) -> Params:
     """Drop the half of the blocks without which the loss grows least."""
     del seed
     x, labels = data.train.images[:MEASURED], data.train.labels[:MEASURED]
-    loss = jit_for_inference(lambda params: cross_entropy(apply(params, x), labels))
+    loss = jit_for_inference(lambda params: cross_entropy(apply(params, x), jnp.asarray(labels)))
     return _half(full, jc.important_blocks(jc.block_importance(loss, full, "blocks")))
 
 

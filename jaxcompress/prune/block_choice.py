@@ -10,51 +10,51 @@ from jaxcompress.checks import check_finite
 from jaxcompress.prune.blocks import count_blocks, drop_blocks
 from jaxcompress.trees import PyTree
 
-Rule = Callable[[int, int], np.ndarray]
-"""`rule(depth, count)` gives positions `[count]` of the blocks that stay, ascending."""
+Rule = Callable[[int, int], list[int]]
+"""`rule(depth, count)` gives the positions of the blocks that stay, ascending."""
 
 
-def spread_out(depth: int, count: int) -> np.ndarray:
+def spread_out(depth: int, count: int) -> list[int]:
     """Return positions at even distances, the first and the last block among them.
 
     `round(k * (depth - 1) / (count - 1))`; of one block the first.
 
     Example:
-        >>> spread_out(12, 6).tolist()
+        >>> spread_out(12, 6)
         [0, 2, 4, 7, 9, 11]
 
     Source: the blocks that the authors of DistilBERT start from; Sanh et al. 2019,
     arXiv:1910.01108.
     """
-    return np.round(np.linspace(0, depth - 1, count)).astype(int)
+    return np.round(np.linspace(0, depth - 1, count)).astype(int).tolist()
 
 
-def first_blocks(depth: int, count: int) -> np.ndarray:
+def first_blocks(depth: int, count: int) -> list[int]:
     """Return the first positions: the last blocks go.
 
     Example:
-        >>> first_blocks(12, 6).tolist()
+        >>> first_blocks(12, 6)
         [0, 1, 2, 3, 4, 5]
 
     Source: "top-layer dropping", Sajjad et al. 2020, arXiv:2004.03844.
     """
     del depth
-    return np.arange(count)
+    return list(range(count))
 
 
-def outer_blocks(depth: int, count: int) -> np.ndarray:
+def outer_blocks(depth: int, count: int) -> list[int]:
     """Return positions of the first and the last blocks: the middle goes.
 
     Of an odd number the larger half is at the beginning.
 
     Example:
-        >>> outer_blocks(12, 5).tolist()
+        >>> outer_blocks(12, 5)
         [0, 1, 2, 10, 11]
 
     Source: "symmetric dropping", Sajjad et al. 2020, arXiv:2004.03844.
     """
     first = (count + 1) // 2
-    return np.r_[np.arange(first), np.arange(depth - count + first, depth)]
+    return [*range(first), *range(depth - count + first, depth)]
 
 
 def random_blocks(key: jax.Array) -> Rule:
@@ -64,8 +64,8 @@ def random_blocks(key: jax.Array) -> Rule:
         key: key of `jax.random`; the same key gives the same blocks.
     """
 
-    def rule(depth: int, count: int) -> np.ndarray:
-        return np.sort(np.asarray(jax.random.permutation(key, depth)[:count]))
+    def rule(depth: int, count: int) -> list[int]:
+        return sorted(jax.random.permutation(key, depth)[:count].tolist())
 
     return rule
 
@@ -77,24 +77,24 @@ def important_blocks(importance: np.ndarray) -> Rule:
         importance: a number for each block, from `block_importance`.
 
     Example:
-        >>> important_blocks(np.array([0.5, 0.1, 0.9, 0.1]))(4, 3).tolist()
+        >>> important_blocks(np.array([0.5, 0.1, 0.9, 0.1]))(4, 3)
         [0, 1, 2]
     """
     scores = np.asarray(importance, np.float64)
     check_finite("importance", scores)
 
-    def rule(depth: int, count: int) -> np.ndarray:
+    def rule(depth: int, count: int) -> list[int]:
         if scores.shape != (depth,):
             raise ValueError(
                 f"importance: must have one number for each of the {depth} blocks, got shape "
                 f"{scores.shape}; measure it on this network."
             )
-        return np.sort(np.argsort(-scores, kind="stable")[:count])
+        return sorted(np.argsort(-scores, kind="stable")[:count].tolist())
 
     return rule
 
 
-def choose_blocks(tree: PyTree, at: str, count: int, *, rule: Rule = spread_out) -> np.ndarray:
+def choose_blocks(tree: PyTree, at: str, count: int, *, rule: Rule = spread_out) -> list[int]:
     """Choose the blocks that stay.
 
     Args:
@@ -104,14 +104,14 @@ def choose_blocks(tree: PyTree, at: str, count: int, *, rule: Rule = spread_out)
         rule: which.
 
     Returns:
-        Positions `[count]`, ascending, for `drop_blocks`.
+        Their positions, ascending, for `drop_blocks`.
 
     Raises:
         ValueError: no such place, or fewer than one block or more than there are.
         TypeError: a `count` that is no integer.
 
     Example:
-        >>> choose_blocks({"blocks": np.ones((12, 3, 3))}, "blocks", 4).tolist()
+        >>> choose_blocks({"blocks": np.ones((12, 3, 3))}, "blocks", 4)
         [0, 4, 7, 11]
     """
     if isinstance(count, bool) or not isinstance(count, Integral):
