@@ -1,6 +1,6 @@
 """Sizes that NNX layers keep beside their arrays, brought into line with the arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import nnx
@@ -20,6 +20,20 @@ def follow_arrays(module: Any) -> None:
         for kind, follow in _FOLLOW.items():
             if isinstance(layer, kind):
                 follow(layer)
+
+
+def follow_lists(module: Any, params: Mapping[str, Any]) -> None:
+    """Leave as many modules in each list of `module` as `params` holds, those at the beginning.
+
+    Lists of which it holds nothing stay: their modules have no parameters.
+    """
+    for path, node in list(nnx.iter_graph(module)):
+        if isinstance(node, nnx.List):
+            held: Any = params
+            for key in path:
+                held = held.get(key, {}) if isinstance(held, Mapping) else {}
+            if 0 < len(held) < len(node):
+                del node[len(held) :]
 
 
 def _linear_general(layer: Any) -> None:

@@ -28,11 +28,12 @@ from pipelines.recipes import stages_of
 from pipelines.row import Row
 from pipelines.stage import Facts, Stage, Work
 from pipelines.train import (
+    Loss,
     Position,
-    Tick,
     TrainState,
     batches_of,
     batches_per_epoch,
+    cross_entropy,
     fit,
     make_logits,
     make_step,
@@ -132,6 +133,10 @@ class Job:
         """Return inputs of the first so many training images."""
         return jax.tree.map(lambda rows: rows[:count], self._data.train.inputs)
 
+    def labels(self, count: int) -> np.ndarray:
+        """Return labels of the first so many training images."""
+        return self._data.train.labels[:count]
+
     def batches(self, most: int) -> Iterator[Inputs]:
         """Return inputs of at most so many training images, in batches."""
         return batches_of(self._data.train, self.plan.batch_size, most)
@@ -155,6 +160,7 @@ class Job:
         *,
         epochs: int,
         nets: Mapping[int, Net] | None = None,
+        loss: Loss = cross_entropy,
     ) -> Work:
         """Return `work` after training.
 
@@ -164,6 +170,7 @@ class Job:
             epochs: how long.
             nets: which network is trained until the end of which epoch, in order; by default that
                 of the model until the last.
+            loss: from logits and labels.
 
         Raises:
             Interrupted: after a checkpoint, when the run was asked to stop.
@@ -177,7 +184,7 @@ class Job:
             state = _copied(jax.tree.unflatten(jax.tree.structure(state), leaves))
             self._resumed_fit = None
         steps = {
-            until: make_step(net, self.classifier.view, tx)
+            until: make_step(net, self.classifier.view, tx, loss)
             for until, net in (nets or {epochs: self._net}).items()
         }
         ticks = fit(
@@ -196,7 +203,7 @@ class Job:
             for tick in ticks:
                 state = tick.state
                 done += 1
-                update(done, lambda tick=tick: _note(tick))
+                update(done, tick.note)
                 ended = tick.position.batch == 0
                 if ended:
                     self._check_finite(stage, float(tick.loss))
@@ -284,10 +291,6 @@ class Job:
             self._resumed_fit = arrays["fit"], Position(*notes["position"])
         self.console.line(f"resumed at stage {self.stage!r}")
         return notes["elapsed"]
-
-
-def _note(tick: Tick) -> str:
-    return f"loss {float(tick.loss):.3f} accuracy {float(tick.accuracy):.1%}"
 
 
 def _copied(tree: Any) -> Any:

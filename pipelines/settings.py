@@ -49,7 +49,8 @@ PRUNING = ("sparsity",)
 SHARING = ("quantizer", "clusters", "step")
 CUTTING = ("channels", "steps", "round_to", "group_lasso")
 QUANTIZING = ("bits", "weight_bits")
-_OF_SOME_RECIPES = PRUNING + SHARING + CUTTING + QUANTIZING
+DROPPING = ("blocks",)
+_OF_SOME_RECIPES = PRUNING + SHARING + CUTTING + QUANTIZING + DROPPING
 """Settings that only some recipes have a use for."""
 
 
@@ -57,17 +58,19 @@ class Uses(NamedTuple):
     """What the chosen recipe and model have a use for.
 
     Attributes:
-        flags: those of `PRUNING`, `SHARING`, `CUTTING` and `QUANTIZING` that the recipe has a use
-            for.
+        flags: those of `PRUNING`, `SHARING`, `CUTTING`, `QUANTIZING` and `DROPPING` that the
+            recipe has a use for.
         image_sizes: of images the model can be built for, the default first.
         branches: the inputs it can fuse; empty for a model that sees the picture alone.
         modules: that must be installed to run integers of 8 bits.
+        depth: how many blocks the model has, of which some may be dropped; 0 for none.
     """
 
     flags: tuple[str, ...]
     image_sizes: tuple[int, ...]
     branches: tuple[str, ...]
     modules: tuple[str, ...] = ()
+    depth: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,7 @@ class Settings:
             rounds nothing.
         group_lasso: strength of the penalty on the norms of units in a training before the cuts;
             None trains none.
+        blocks: how many stay of the network's; None takes half where the recipe drops some.
         image_size: height and width of the images the network is fed, in pixels; None takes the
             model's default.
         branches: the inputs the network fuses; None for all.
@@ -123,6 +127,7 @@ class Settings:
     steps: int | None = None
     round_to: int | None = None
     group_lasso: float | None = None
+    blocks: int | None = None
     image_size: int | None = None
     branches: tuple[str, ...] | None = None
     epochs: int | None = None
@@ -195,6 +200,16 @@ class Settings:
                 f"--image-size: must be one of {', '.join(map(str, sorted(uses.image_sizes)))} for "
                 f"{self.model}, got {self.image_size}."
             )
+        if "blocks" in uses.flags and not uses.depth:
+            raise SettingsError(
+                f"--recipe: {self.recipe} needs a model with blocks to drop, got {self.model}; "
+                "pass --model vit."
+            )
+        if self.blocks is not None and not 1 <= self.blocks <= uses.depth:
+            raise SettingsError(
+                f"--blocks: must be 1 to {uses.depth}, the blocks of {self.model}, got "
+                f"{self.blocks}; pass how many stay."
+            )
         if unknown := [name for name in self.branches or () if name not in uses.branches]:
             raise SettingsError(
                 f"--branches: must be of {', '.join(uses.branches)}, got {unknown[0]!r}."
@@ -262,6 +277,7 @@ class Settings:
             steps=(self.steps or enough) if cuts else 0,
             round_to=self.round_to or 1,
             group_lasso=self.group_lasso or 0.0,
+            blocks=(self.blocks or max(uses.depth // 2, 1)) if "blocks" in uses.flags else 0,
             image_size=self.image_size or uses.image_sizes[0],
             branches=tuple(b for b in uses.branches if b in (self.branches or uses.branches)),
             epochs=self.epochs or default.train,

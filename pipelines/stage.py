@@ -11,6 +11,7 @@ from nets.functional import Net, Params, Stats
 from pipelines.classifier import Classifier
 from pipelines.models import Inputs
 from pipelines.plan import Plan
+from pipelines.train import Loss, cross_entropy
 
 
 class Work(NamedTuple):
@@ -61,6 +62,7 @@ class Trainer(Protocol):
         *,
         epochs: int,
         nets: Mapping[int, Net] | None = None,
+        loss: Loss = cross_entropy,
     ) -> Work:
         """Return `work` after training; `nets`: which is trained until the end of which epoch."""
         ...
@@ -75,6 +77,10 @@ class Trainer(Protocol):
 
     def sample(self, count: int) -> Inputs:
         """Return inputs of the first so many training images."""
+        ...
+
+    def labels(self, count: int) -> np.ndarray:
+        """Return labels of the first so many training images."""
         ...
 
     def batches(self, most: int) -> Iterator[Inputs]:

@@ -51,6 +51,10 @@ class Tick(NamedTuple):
     loss: jax.Array
     accuracy: jax.Array
 
+    def note(self) -> str:
+        """Return loss and accuracy in words; this waits for the step to end."""
+        return f"loss {float(self.loss):.3f} accuracy {float(self.accuracy):.1%}"
+
 
 class Score(NamedTuple):
     """How good a network is on a split."""
