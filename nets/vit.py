@@ -80,7 +80,7 @@ class StackedViT(ViT):
 
     def _blocks(self, config: ViTConfig, rngs: nnx.Rngs) -> Any:
         many = nnx.vmap(lambda rngs: _block(config, rngs), in_axes=0, out_axes=0)
-        return many(rngs.fork(split=config.depth))
+        return many(rngs.split(config.depth))
 
     def _through(self, x: jax.Array) -> jax.Array:
         graph, arrays = nnx.split(self.blocks)
