@@ -17,6 +17,7 @@ from jaxcompress.export.comparison import MismatchError
 from jaxcompress.packing.ans import MissingLibraryError
 from pipelines import device
 from pipelines.arguments import DEFAULT_TOP, parser
+from pipelines.capacity import warning, with_students
 from pipelines.console import Console
 from pipelines.data import DataError, Dataset, load
 from pipelines.folder import FolderError, claim, locked, write_json
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             where = device.choose(arguments.device)
             dataset = _load(settings, console, stop)
             plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
+            plan = with_students(plan, settings.stages, len(dataset.classes))
             folder = arguments.out or Path(
                 f"runs/{plan.model}-{plan.data}-{time.strftime('%Y%m%d-%H%M%S')}"
             )
@@ -63,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 claim(folder, asked, resume=arguments.resume)
                 with console.log_to(folder / "log.txt"):
                     console.line(f"{plan.model} on {plan.data} ({dataset.source}), {where}")
-                    for text in (dataset.notice, _skipped(dataset)):
+                    far = warning(plan, len(dataset.classes))
+                    for text in (dataset.notice, _skipped(dataset), far):
                         if text:
                             console.loud(text)
                     job = Job(plan, dataset, folder, console, stop)

@@ -10,9 +10,10 @@ are written after each; what is there is not made again.
 """
 
 import argparse
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.compiled import jit_for_inference
 from nets.families import build
-from nets.functional import Net, Params
+from nets.functional import Params
 from nets.vit import ViTConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
@@ -34,9 +35,12 @@ from pipelines.examples import Examples
 from pipelines.models import MODELS
 from pipelines.stages import WEIGHT_DECAY, schedule
 from pipelines.train import (
+    FROM_LABELS,
+    Lesson,
     Score,
     TrainState,
     batches_per_epoch,
+    copied,
     cross_entropy,
     fit,
     make_logits,
@@ -49,7 +53,7 @@ MEASURED = 1024  # training images that importance is measured on
 FULL = ViTConfig()
 HALF = FULL.depth // 2
 ACCURACY = "vit_accuracy"
-VIEW = MODELS["vit"].view
+NET, VIEW = build(FULL), MODELS["vit"].view
 
 
 class Method(NamedTuple):
@@ -68,15 +72,9 @@ class Method(NamedTuple):
     epochs: int = RECOVERY
 
 
-@cache
-def net_of(depth: int) -> Net:
-    """Return the network of so many blocks; its other sizes are those of its arrays."""
-    return build(replace(FULL, depth=depth))
-
-
 def apply(params: Params, x: Any) -> jax.Array:
-    """Return the logits of a network of any depth."""
-    return net_of(jc.count_blocks(params, "blocks")).apply(params, {}, VIEW(x))
+    """Return the logits of a network of any sizes."""
+    return NET.apply(params, {}, VIEW(x))
 
 
 def as_it_is(full: Params, data: Dataset, seed: int) -> Params:
@@ -88,7 +86,7 @@ def as_it_is(full: Params, data: Dataset, seed: int) -> Params:
 def half_from_scratch(full: Params, data: Dataset, seed: int) -> Params:
     """Return a new network of half the blocks."""
     del full, data
-    return net_of(HALF).init(jax.random.key(seed))[0]
+    return build(replace(FULL, depth=HALF)).init(jax.random.key(seed))[0]
 
 
 def spread_out(full: Params, data: Dataset, seed: int) -> Params:
@@ -145,20 +143,14 @@ METHODS = (
 )
 
 
-def with_teacher(net: Net, teacher: Params) -> Net:
-    """Return a network that in training gives its teacher's logits beside its own, `[2, n, c]`."""
+def lesson_of(teacher: Params) -> Lesson:
+    """Return the lesson of a teacher; it sees the images as they are varied for the student."""
+    compiled = jit_for_inference(apply)
 
-    def apply_training(params: Params, stats: Any, x: jax.Array) -> tuple[jax.Array, Any]:
-        logits, stats = net.apply_training(params, stats, x)
-        of_teacher = net_of(jc.count_blocks(teacher, "blocks")).apply(teacher, {}, x)
-        return jnp.stack([logits, of_teacher]), stats
+    def loss(logits: jax.Array, labels: jax.Array, taught: jax.Array) -> jax.Array:
+        return jc.distillation_loss(logits, taught, labels)
 
-    return net._replace(apply_training=apply_training)
-
-
-def distillation(both: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return the loss of a student, from what `with_teacher` gives."""
-    return jc.distillation_loss(both[0], both[1], labels)
+    return Lesson(loss, lambda x: compiled(teacher, x))
 
 
 def trained(
@@ -168,26 +160,21 @@ def trained(
     examples = Examples(inputs=data.train.images, labels=data.train.labels)
     steps = epochs * batches_per_epoch(len(examples), BATCH_SIZE)
     tx = optax.adamw(schedule(1e-3, steps), weight_decay=WEIGHT_DECAY)
-    net, loss = net_of(jc.count_blocks(params, "blocks")), cross_entropy
-    if teacher is not None:
-        net, loss = with_teacher(net, teacher), distillation
-    state = TrainState(*jax.tree.map(jnp.copy, (params, {}, tx.init(params))))
+    lesson = FROM_LABELS if teacher is None else lesson_of(teacher)
     ticks = fit(
-        {epochs: make_step(net, VIEW, tx, loss)},
-        state,
+        {epochs: make_step(NET, VIEW, tx, lesson)},
+        TrainState(*copied((params, {}, tx.init(params)))),
         examples,
         batch_size=BATCH_SIZE,
         seed=(seed,),
         augment=data.augment,
     )
-    for tick in ticks:
-        state = tick.state
-    return state.params
+    return deque(ticks, maxlen=1)[0].state.params
 
 
 def measured(params: Params, split: Split) -> Score:
     """Return accuracy and loss on a split."""
-    logits = make_logits(net_of(jc.count_blocks(params, "blocks")), VIEW)
+    logits = make_logits(NET, VIEW)
     return score(logits(params, {}, split.images), split.labels)
 
 
@@ -200,7 +187,7 @@ def accuracy(seeds: list[int], folder: Path) -> None:
 
 def _one_seed(data: Dataset, seed: int, folder: Path) -> None:
     done = {(row["order"], row["seed"]) for row in rows_of(ACCURACY)}
-    new = partial(net_of(FULL.depth).init, jax.random.key(seed))
+    new = partial(NET.init, jax.random.key(seed))
     full = _kept(folder / f"full-{seed}", lambda: trained(new()[0], data, seed, EPOCHS, None))
     for order, method in enumerate(METHODS):
         if (order, seed) in done:
@@ -245,7 +232,7 @@ def _command(figures: list[dict[str, Any]]) -> str:
 def latency(seeds: list[int], folder: Path) -> None:
     """Time the full network, half its blocks and half its heads in turn."""
     del seeds, folder
-    full = net_of(FULL.depth).init(jax.random.key(0))[0]
+    full = NET.init(jax.random.key(0))[0]
     nothing: Any = None  # values change no speed
     trees = {
         "full": full,

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from nets.fruits_fusion import FruitsFusionConfig, FruitsFusionNet
@@ -20,17 +21,21 @@ class Family(NamedTuple):
     Attributes:
         module: `module(config, rngs=...)`, the NNX module.
         widths: fields that count units of layers: an integer, or one for each layer.
-        depths: fields that count blocks of layers.
+        depths: fields that count blocks of layers, integers.
+        heads: fields that count heads of attention, integers.
+        multiples: by width, the heads that it must be a multiple of.
     """
 
     module: Callable[..., Any]
     widths: tuple[str, ...]
     depths: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
+    multiples: Mapping[str, str] = MappingProxyType({})
 
     @property
     def sizes(self) -> tuple[str, ...]:
         """All fields that may vary."""
-        return self.widths + self.depths
+        return self.widths + self.depths + self.heads
 
 
 FAMILIES: dict[type, Family] = {
@@ -80,6 +85,10 @@ def with_sizes(config: Any, sizes: Mapping[str, Any]) -> Any:
             raise ValueError(f"sizes: must be of {', '.join(most)}, got {name!r:.40}")
         if not _fits(size, most[name]):
             raise ValueError(f"{name}: must be 1 to {most[name]}, got {size!r:.40}")
+    for width, heads in FAMILIES[type(config)].multiples.items():
+        units, count = (sizes.get(name, most[name]) for name in (width, heads))
+        if units % count:
+            raise ValueError(f"{width}: must be a multiple of {heads}, {count}, got {units}")
     changes = {name: tuple(n) if isinstance(n, list) else n for name, n in sizes.items()}
     return dataclasses.replace(config, **changes)
 

@@ -7,20 +7,23 @@ from typing import Any
 from jaxcompress.artifact.coding import LAYOUTS
 from pipelines import device
 from pipelines.data import DATASETS
-from pipelines.models import MODELS
-from pipelines.quantizers import QUANTIZERS
-from pipelines.recipes import RECIPES
-from pipelines.settings import (
+from pipelines.defaults import (
     DEFAULT_BITS,
     DEFAULT_CHANNELS,
     DEFAULT_CLUSTERS,
     DEFAULT_EPOCHS,
     DEFAULT_QUANTIZER,
+    DEFAULT_RATIO,
+    DEFAULT_SOFT_WEIGHT,
     DEFAULT_SPARSITY,
     DEFAULT_STEP,
+    DEFAULT_TEMPERATURE,
     LARGEST_CUT,
-    Settings,
 )
+from pipelines.models import MODELS
+from pipelines.quantizers import QUANTIZERS
+from pipelines.recipes import RECIPES
+from pipelines.settings import Settings
 
 DEFAULT_TOP = 3
 
@@ -45,6 +48,11 @@ examples:
   python run.py --model fruits --data-dir my/pictures
   python run.py --model fruits --predict a.jpg b.png --weights runs/fruits/compressed.npz
 """
+
+
+def _stages(text: str) -> int | None:
+    """Return a number of stages, None for `auto`."""
+    return None if text == "auto" else int(text)
 
 
 class _Tuple(argparse.Action):
@@ -142,9 +150,35 @@ def parser() -> argparse.ArgumentParser:
         "(as --bits)",
     )
     what.add_argument(
+        "--target-ratio",
+        type=float,
+        metavar="R",
+        help=f"how many times fewer parameters the last student has, above 1 ({DEFAULT_RATIO:g})",
+    )
+    what.add_argument(
+        "--stages",
+        type=_stages,
+        metavar="N",
+        help="students, each taught by the one before (auto: 1 up to ratio 4, 2 up to 16, else 3)",
+    )
+    what.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help=f"of the softened logits that students learn from ({DEFAULT_TEMPERATURE:g})",
+    )
+    what.add_argument(
+        "--soft-weight",
+        type=float,
+        metavar="W",
+        help="share of the teacher's term in a student's loss, in [0, 1]; labels have the rest "
+        f"({DEFAULT_SOFT_WEIGHT:g})",
+    )
+    what.add_argument(
         "--control",
         action="store_true",
-        help="also train the dense network for as many extra steps, and report it",
+        help="also train the dense network for as many extra steps, or a student as long without "
+        "a teacher, and report it",
     )
     data = result.add_argument_group("data")
     data.add_argument(

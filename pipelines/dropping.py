@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import jaxcompress as jc
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.prune.block_choice import Rule
-from nets.functional import Net, Params, Stats
+from pipelines.distilling import lesson_of
 from pipelines.plan import Plan
 from pipelines.settings import SettingsError
 from pipelines.stage import Facts, Run, Trainer, Work
-from pipelines.stages import BASELINE, adamw, read_plain
+from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain
 from pipelines.train import cross_entropy
 
 MEASURED = 1024  # training images that the importance of blocks is measured on
@@ -61,15 +61,9 @@ def drop(choose: ChooseRule) -> Run:
 
 def recover(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train what is left on labels and on what the whole network says of the same images."""
-    epochs = recovery_epochs(job.plan)
-    whole = read_plain(job.folder / BASELINE)
-    net = taught(job.classifier.net, job.classifier.net, whole.params, whole.stats)
-    return job.fit(work, adamw(job, epochs), epochs=epochs, nets={epochs: net}, loss=of_both), {}
-
-
-def recovery_epochs(plan: Plan) -> int:
-    """Return how long what is left is trained."""
-    return plan.finetune_epochs
+    epochs = pruned_epochs(job.plan)
+    lesson = lesson_of(job, 0, read_plain(job.folder / BASELINE))
+    return job.fit(work, adamw(job, epochs), epochs=epochs, lesson=lesson), {}
 
 
 def from_scratch(epochs: Callable[[Plan], int]) -> Run:
@@ -82,25 +76,3 @@ def from_scratch(epochs: Callable[[Plan], int]) -> Run:
         return job.fit(small, adamw(job, count), epochs=count), {}
 
     return run
-
-
-def taught(net: Net, teacher: Net, params: Params, stats: Stats) -> Net:
-    """Return a network that in training gives its teacher's logits beside its own, `[2, n, c]`.
-
-    Args:
-        net: the student.
-        teacher: any network that takes the same inputs; it runs in evaluation mode.
-        params: of the teacher.
-        stats: of the teacher.
-    """
-
-    def apply_training(own: Params, changing: Stats, x: jax.Array) -> tuple[jax.Array, Stats]:
-        logits, changed = net.apply_training(own, changing, x)
-        return jnp.stack([logits, teacher.apply(params, stats, x)]), changed
-
-    return net._replace(apply_training=apply_training)
-
-
-def of_both(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return the loss of a student from what `taught` gives."""
-    return jc.distillation_loss(logits[0], logits[1], labels)

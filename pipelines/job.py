@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 import jaxcompress as jc
-from nets.functional import Net, Params
+from nets.functional import Net, Params, Stats
 from pipelines.checkpoints import Checkpoints
 from pipelines.classifier import Classifier
 from pipelines.console import Console
@@ -23,19 +22,20 @@ from pipelines.data.augment import unchanged
 from pipelines.examples import Prepared, prepare
 from pipelines.meter import Meter
 from pipelines.models import Inputs
+from pipelines.networks import Network, networks_of
 from pipelines.plan import Plan
 from pipelines.recipes import stages_of
 from pipelines.row import Row
 from pipelines.stage import Facts, Stage, Work
 from pipelines.train import (
-    Loss,
+    FROM_LABELS,
+    Lesson,
     Position,
     TrainState,
     batches_of,
     batches_per_epoch,
-    cross_entropy,
+    copied,
     fit,
-    make_logits,
     make_step,
     make_update,
 )
@@ -78,20 +78,10 @@ class Job:
         self.folder = folder
         self.console = console
         self.stages = stages_of(plan)
-        self.classifier = Classifier(
-            model=plan.model,
-            classes=dataset.classes,
-            image_size=plan.image_size,
-            branches=plan.branches,
-            picture_size=dataset.train.images.shape[1],
-            data=dataset.name,
-            notice=dataset.nature,
-        )
+        self._networks = networks_of(plan, dataset)
         # What was computed from whole pictures cannot be shifted afterwards.
         self._augment = unchanged if plan.branches else dataset.augment
         self._should_stop = should_stop
-        self._net = self.classifier.net
-        self._logits = make_logits(self._net, self.classifier.view)
         self._dataset = dataset
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
         self._meter = Meter(self, self._logits)
@@ -117,9 +107,18 @@ class Job:
 
     # What stages ask for.
 
+    @property
+    def classifier(self) -> Classifier:
+        """The network of the stage in progress."""
+        return self._network.classifier
+
+    def network(self, student: int) -> Classifier:
+        """Return the model, 0, or one of its students, from 1."""
+        return self._networks[student].classifier
+
     def fresh(self) -> Work:
         """Return newly initialised parameters, the same at every call."""
-        return Work(*self._net.init(jax.random.key(self.plan.seed)))
+        return Work(*self.classifier.net.init(jax.random.key(self.plan.seed)))
 
     def steps(self, epochs: int) -> int:
         """Return how many optimizer steps that many epochs take."""
@@ -149,7 +148,7 @@ class Job:
         """Return `work` with running statistics estimated anew on training images."""
         if not work.stats:
             return work
-        update = make_update(self._net, self.classifier.view, work.params)
+        update = make_update(self.classifier.net, self.classifier.view, work.params)
         stats = jc.recalibrate(update, work.stats, self.batches(_CALIBRATION))
         return work._replace(stats=stats)
 
@@ -160,7 +159,7 @@ class Job:
         *,
         epochs: int,
         nets: Mapping[int, Net] | None = None,
-        loss: Loss = cross_entropy,
+        lesson: Lesson = FROM_LABELS,
     ) -> Work:
         """Return `work` after training.
 
@@ -168,24 +167,23 @@ class Job:
             work: where to start.
             tx: the optimizer.
             epochs: how long.
-            nets: which network is trained until the end of which epoch, in order; by default that
-                of the model until the last.
-            loss: from logits and labels.
+            nets: which network is trained until the end of which epoch; by default the stage's.
+            lesson: what is learnt, and from whom.
 
         Raises:
             Interrupted: after a checkpoint, when the run was asked to stop.
             Diverged: the loss is not finite any more.
         """
-        state = TrainState(*_copied((work.params, work.stats, tx.init(work.params))))
+        state = TrainState(*copied((work.params, work.stats, tx.init(work.params))))
         start = Position()
         if self._resumed_fit is not None:
             arrays, start = self._resumed_fit
             leaves = [arrays[str(i)] for i in range(len(arrays))]
-            state = _copied(jax.tree.unflatten(jax.tree.structure(state), leaves))
+            state = copied(jax.tree.unflatten(jax.tree.structure(state), leaves))
             self._resumed_fit = None
         steps = {
-            until: make_step(net, self.classifier.view, tx, loss)
-            for until, net in (nets or {epochs: self._net}).items()
+            until: make_step(net, self.classifier.view, tx, lesson)
+            for until, net in (nets or {epochs: self.classifier.net}).items()
         }
         ticks = fit(
             steps,
@@ -249,6 +247,15 @@ class Job:
         """Name of the stage in progress."""
         return self.stages[min(self._index, len(self.stages) - 1)].name
 
+    @property
+    def _network(self) -> Network:
+        named = (stage.student for stage in self.stages[: self._index + 1])
+        *_, student = (0, *(number for number in named if number is not None))
+        return self._networks[student]
+
+    def _logits(self, params: Params, stats: Stats, inputs: Inputs) -> np.ndarray:
+        return self._network.logits(params, stats, inputs)
+
     def _row(self, stage: Stage, work: Work, facts: Facts) -> Row:
         measured = self._meter.measure(stage, work, self._data)
         self._check_finite(stage.name, measured["loss"])
@@ -286,13 +293,8 @@ class Job:
         arrays, notes = found
         self._index = notes["stage"]
         self.rows = [Row(**row) for row in notes["rows"]]
-        self._start = Work(**{"params": {}, "stats": {}} | _copied(arrays.get("work", {})))
+        self._start = Work(**{"params": {}, "stats": {}} | copied(arrays.get("work", {})))
         if arrays.get("fit"):
             self._resumed_fit = arrays["fit"], Position(*notes["position"])
         self.console.line(f"resumed at stage {self.stage!r}")
         return notes["elapsed"]
-
-
-def _copied(tree: Any) -> Any:
-    """Return the tree in new buffers, so that a training step may take them over."""
-    return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)

@@ -1,6 +1,7 @@
 """What a run does: settings of which nothing is left to choose."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,10 @@ class Plan:
         bits: of the integers that enter layers; 0 where the recipe rounds nothing.
         weight_bits: of those that weights are rounded to; 0 where the recipe rounds nothing.
         start: a file of a run, whose network takes the place of the first training, or None.
+        target_ratio: how many times fewer parameters the last student has; 0 where there is none.
+        temperature: of the softened logits that students learn from; 0 where there is none.
+        soft_weight: share of the teacher's term in a student's loss; 0 where there is none.
+        students: sizes of each student, the last the smallest; each teaches the next.
     """
 
     model: str
@@ -63,7 +68,12 @@ class Plan:
     bits: int
     weight_bits: int
     start: str | None
+    target_ratio: float
+    temperature: float
+    soft_weight: float
+    students: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan for a file, and for comparing two runs."""
-        return dataclasses.asdict(self) | {"branches": list(self.branches)}
+        lists = {"branches": list(self.branches), "students": list(self.students)}
+        return dataclasses.asdict(self) | lists

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from pipelines import cutting, dropping, quantizing, stages
+from pipelines import cutting, distilling, dropping, quantizing, stages
 from pipelines.models import MODELS
 from pipelines.plan import Plan
-from pipelines.settings import CUTTING, DROPPING, PRUNING, QUANTIZING, SHARING, Uses
 from pipelines.stage import Run, Stage
 from pipelines.stages import BASELINE, COMPRESSED, pruned_epochs, shared_epochs
+from pipelines.uses import CUTTING, DISTILLING, DROPPING, PRUNING, QUANTIZING, SHARING, Uses
 
 
 class Recipe(NamedTuple):
@@ -58,9 +58,7 @@ _CUT_RANDOMLY = cutting.rounds(cutting.at_random)
 
 
 def _dropped(choose: dropping.ChooseRule) -> tuple[Stage, Stage]:
-    recovered = _packed(
-        "dropped + tuned", dropping.recover, "dropped_tuned", dropping.recovery_epochs
-    )
+    recovered = _packed("dropped + tuned", dropping.recover, "dropped_tuned", pruned_epochs)
     return _packed("dropped", dropping.drop(choose), "dropped"), recovered
 
 
@@ -130,6 +128,16 @@ RECIPES: dict[str, Recipe] = {
         _between(*_dropped(dropping.at_random)),
         from_scratch=dropping.from_scratch,
     ),
+    "distill": Recipe(
+        "teach smaller networks, each by the one before; fine-tune on labels",
+        DISTILLING,
+        _between(distilling.students),
+    ),
+    "distill+shared": Recipe(
+        "distill, then prune+share on the student",
+        DISTILLING + PRUNING + SHARING,
+        _between(distilling.students, *_PRUNED, *_SHARED),
+    ),
     "int8": Recipe(
         "fold norms, calibrate, round to integers, export to ONNX and run that",
         ("weight_bits",),
@@ -155,11 +163,14 @@ def stages_of(plan: Plan) -> tuple[Stage, ...]:
     """Return the stages of a plan, and its controls if it asks for them.
 
     They are the dense network, trained on for as many extra epochs, and where units or blocks go a
-    network of the sizes that are left, trained from scratch for all epochs.
+    network of the sizes that are left, trained from scratch for all epochs. Students have their
+    own.
     """
     between = RECIPES[plan.recipe].stages(plan)
     if not plan.control:
         return between
+    if plan.students:
+        return (*between, *distilling.controls(plan))
 
     def extra(plan: Plan) -> int:
         return sum(stage.extra_epochs(plan) for stage in between)

@@ -4,73 +4,35 @@ import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from jaxcompress.checks import check_sparsity
 from jaxcompress.cluster import check_clusters
 from jaxcompress.prune.units import check_share
 from jaxcompress.quantization.grids import MOST_BITS
+from pipelines.defaults import (
+    COARSEST_STEP,
+    DEFAULT_BITS,
+    DEFAULT_CHANNELS,
+    DEFAULT_CLUSTERS,
+    DEFAULT_EPOCHS,
+    DEFAULT_LAYOUT,
+    DEFAULT_QUANTIZER,
+    DEFAULT_RATIO,
+    DEFAULT_SOFT_WEIGHT,
+    DEFAULT_SPARSITY,
+    DEFAULT_STEP,
+    DEFAULT_TEMPERATURE,
+    FINEST_STEP,
+    LARGEST_CUT,
+    MOST_STUDENTS,
+)
 from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
+from pipelines.uses import OF_SOME_RECIPES, Uses
 
 
 class SettingsError(ValueError):
     """A setting that cannot work; one line, with the remedy."""
-
-
-class Epochs(NamedTuple):
-    """Passes over the data in the first training, and in fine-tuning after pruning."""
-
-    train: int
-    finetune: int
-
-
-# As accurate as 16 clusters on validation images, in three quarters of the bytes.
-DEFAULT_SPARSITY, DEFAULT_QUANTIZER, DEFAULT_CLUSTERS = 0.9, "entropy", 16
-# On Fashion-MNIST's validation images at sparsities of 50 and 90 %, fine-tuned (one seed, 20 000
-# training images), entropy stayed within 0.2 points of 16 clusters up to 0.7, uniform within 0.35.
-DEFAULT_STEP = 0.6
-DEFAULT_CHANNELS, LARGEST_CUT = 0.5, 0.2
-DEFAULT_BITS = 8
-DEFAULT_LAYOUT = "entropy"
-FINEST_STEP, COARSEST_STEP = 0.01, 4.0
-DEFAULT_EPOCHS = {
-    # CIFAR-10: 22 epochs of 45 000 images, under 20 minutes at 1 000 images a second.
-    "cifar10": Epochs(12, 8),
-    "fashion_mnist": Epochs(8, 3),
-    "digits": Epochs(30, 30),
-    "fruits360": Epochs(4, 2),
-    "folder": Epochs(10, 5),
-    "rendered_fruits": Epochs(6, 4),
-}
-
-
-PRUNING = ("sparsity",)
-SHARING = ("quantizer", "clusters", "step")
-CUTTING = ("channels", "steps", "round_to", "group_lasso")
-QUANTIZING = ("bits", "weight_bits")
-DROPPING = ("blocks",)
-_OF_SOME_RECIPES = PRUNING + SHARING + CUTTING + QUANTIZING + DROPPING
-"""Settings that only some recipes have a use for."""
-
-
-class Uses(NamedTuple):
-    """What the chosen recipe and model have a use for.
-
-    Attributes:
-        flags: those of `PRUNING`, `SHARING`, `CUTTING`, `QUANTIZING` and `DROPPING` that the
-            recipe has a use for.
-        image_sizes: of images the model can be built for, the default first.
-        branches: the inputs it can fuse; empty for a model that sees the picture alone.
-        modules: that must be installed to run integers of 8 bits.
-        depth: how many blocks the model has, of which some may be dropped; 0 for none.
-    """
-
-    flags: tuple[str, ...]
-    image_sizes: tuple[int, ...]
-    branches: tuple[str, ...]
-    modules: tuple[str, ...] = ()
-    depth: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +75,12 @@ class Settings:
         bits: of the integers that enter layers; None takes the default where the recipe rounds.
         weight_bits: of those that weights are rounded to; None takes as many as `bits`.
         start: a file of a run, whose network takes the place of the first training.
+        target_ratio: how many times fewer parameters the last student has, above 1; None takes the
+            default where the recipe distills.
+        stages: students, each taught by the one before; None takes as many as the ratio asks for.
+        temperature: of softened logits; None takes the default where the recipe distills.
+        soft_weight: share of the teacher's term in the loss, in [0, 1]; None takes the default
+            where the recipe distills.
     """
 
     model: str = "cifar"
@@ -141,6 +109,10 @@ class Settings:
     bits: int | None = None
     weight_bits: int | None = None
     start: Path | None = None
+    target_ratio: float | None = None
+    stages: int | None = None
+    temperature: float | None = None
+    soft_weight: float | None = None
 
     def check(self, uses: Uses) -> None:
         """Refuse values that cannot work, or that recipe or model have no use for.
@@ -150,7 +122,8 @@ class Settings:
         """
         self._check_uses(uses)
         self._check_sizes(uses)
-        self._check_start()
+        self._check_start(uses)
+        self._check_distillation()
         try:
             check_sparsity("--sparsity", self.sparsity or 0.0)
             check_share("--channels", self.channels or 0.0)
@@ -176,6 +149,7 @@ class Settings:
         for flag, value, usual in (
             ("--lr", self.lr, "0.001"),
             ("--group-lasso", self.group_lasso, "0.0001"),
+            ("--temperature", self.temperature, "3"),
         ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SettingsError(f"{flag}: must be above 0, got {value}; {usual} is usual.")
@@ -215,13 +189,26 @@ class Settings:
                 f"--branches: must be of {', '.join(uses.branches)}, got {unknown[0]!r}."
             )
 
-    def _check_start(self) -> None:
+    def _check_distillation(self) -> None:
+        """Refuse students that are no smaller, too many of them, and losses that cannot be."""
+        ratio, stages, share = self.target_ratio, self.stages, self.soft_weight
+        if ratio is not None and not (math.isfinite(ratio) and ratio > 1):
+            raise SettingsError(
+                f"--target-ratio: must be above 1, got {ratio}; {DEFAULT_RATIO:g} makes a network "
+                f"of an {DEFAULT_RATIO:g}th of the parameters."
+            )
+        if stages is not None and not 1 <= stages <= MOST_STUDENTS:
+            raise SettingsError(f"--stages: must be auto or 1 to {MOST_STUDENTS}, got {stages}.")
+        if share is not None and not 0 <= share <= 1:
+            raise SettingsError(f"--soft-weight: must be in [0, 1], got {share}; 0.7 is usual.")
+
+    def _check_start(self, uses: Uses) -> None:
         """Refuse a start that is not there, and a training that it takes the place of."""
         if self.start is None:
             return
         if not self.start.is_file():
             raise SettingsError(f"--start: {self.start} is no file; pass a compressed.npz.")
-        if self.epochs is not None:
+        if self.epochs is not None and "target_ratio" not in uses.flags:
             raise SettingsError("--epochs: with --start nothing is trained at first; leave it out.")
 
     def _check_uses(self, uses: Uses) -> None:
@@ -229,7 +216,7 @@ class Settings:
         name = self.chosen_quantizer()
         parameters = sorted({quantizer.parameter for quantizer in QUANTIZERS.values()})
         for flag, used, user in (
-            *((flag, flag in uses.flags, "recipe") for flag in _OF_SOME_RECIPES),
+            *((flag, flag in uses.flags, "recipe") for flag in sorted(OF_SOME_RECIPES)),
             ("branches", bool(uses.branches), f"model {self.model}"),
             *((f, f == QUANTIZERS[name].parameter, f"quantizer {name}") for f in parameters),
         ):
@@ -264,6 +251,9 @@ class Settings:
         channels = DEFAULT_CHANNELS if self.channels is None else self.channels
         rounds = "weight_bits" in uses.flags
         bits = self.bits or DEFAULT_BITS
+        distills, teaches = "target_ratio" in uses.flags, "temperature" in uses.flags
+        temperature = DEFAULT_TEMPERATURE if self.temperature is None else self.temperature
+        soft_weight = DEFAULT_SOFT_WEIGHT if self.soft_weight is None else self.soft_weight
         enough = max(math.ceil(round(channels / LARGEST_CUT, 9)), 1)
         return Plan(
             model=self.model,
@@ -291,4 +281,7 @@ class Settings:
             start=None if self.start is None else str(self.start),
             bits=bits if rounds else 0,
             weight_bits=(self.weight_bits or bits) if rounds else 0,
+            target_ratio=(self.target_ratio or DEFAULT_RATIO) if distills else 0.0,
+            temperature=temperature if teaches else 0.0,
+            soft_weight=soft_weight if teaches else 0.0,
         )

@@ -11,7 +11,7 @@ from nets.functional import Net, Params, Stats
 from pipelines.classifier import Classifier
 from pipelines.models import Inputs
 from pipelines.plan import Plan
-from pipelines.train import Loss, cross_entropy
+from pipelines.train import FROM_LABELS, Lesson
 
 
 class Work(NamedTuple):
@@ -49,7 +49,15 @@ class Trainer(Protocol):
 
     plan: Plan
     folder: Path
-    classifier: Classifier
+
+    @property
+    def classifier(self) -> Classifier:
+        """The network of the stage in progress."""
+        ...
+
+    def network(self, student: int) -> Classifier:
+        """Return the model, 0, or one of its students, from 1."""
+        ...
 
     def fresh(self) -> Work:
         """Return newly initialised parameters, the same at every call."""
@@ -62,7 +70,7 @@ class Trainer(Protocol):
         *,
         epochs: int,
         nets: Mapping[int, Net] | None = None,
-        loss: Loss = cross_entropy,
+        lesson: Lesson = FROM_LABELS,
     ) -> Work:
         """Return `work` after training; `nets`: which is trained until the end of which epoch."""
         ...
@@ -133,6 +141,7 @@ class Stage(NamedTuple):
         file: where to write, in the run's folder.
         extra_epochs: how long it trains beyond the baseline.
         execute: how its network is run to measure it; None for JAX and floats.
+        student: whose stage it is, 0 for the model itself; None for that of the stage before.
     """
 
     name: str
@@ -141,3 +150,4 @@ class Stage(NamedTuple):
     file: str
     extra_epochs: Callable[[Plan], int] = _none
     execute: Execute | None = None
+    student: int | None = None

@@ -18,11 +18,11 @@ from jaxcompress.packing.ans import MissingLibraryError
 from jaxcompress.trees import named_leaves
 from nets.functional import Params
 from pipelines.classifier import Classifier
+from pipelines.defaults import DEFAULT_QUANTIZER
 from pipelines.folder import FolderError
 from pipelines.nested import nested
 from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
-from pipelines.settings import DEFAULT_QUANTIZER
 from pipelines.stage import Facts, Run, Trainer, Work
 
 WEIGHT_DECAY = 1e-4
@@ -179,7 +179,7 @@ def read_start(path: Path, wanted: Classifier) -> Work:
     try:
         tree, metadata = jc.load(path), jc.inspect(path)["metadata"]
         found = Classifier.from_metadata(metadata)
-        for what in ("model", "classes", "image_size", "branches"):
+        for what in ("model", "classes", "image_size", "branches", "sizes"):
             mine, needed = getattr(found, what), getattr(wanted, what)
             if mine != needed:
                 raise ValueError(f"its {what} must be {_brief(needed)}, got {_brief(mine)}")

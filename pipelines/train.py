@@ -17,7 +17,6 @@ from pipelines.models import Inputs
 EVAL_BATCH = 512
 
 View = Callable[[Any], Any]
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
 Step = Callable[..., tuple["TrainState", jax.Array, jax.Array]]
 
 
@@ -63,22 +62,42 @@ class Score(NamedTuple):
     loss: float
 
 
+def copied(tree: Any) -> Any:
+    """Return the tree in new buffers, so that a training step may take them over."""
+    return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)
+
+
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Return the mean cross entropy of integer labels."""
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
 
 
+class Lesson(NamedTuple):
+    """What is learnt in a training.
+
+    Attributes:
+        loss: from logits, labels and what the teacher gives for the inputs to a scalar.
+        teacher: from inputs, varied as they are at that step, to what it gives; None without one.
+    """
+
+    loss: Callable[..., jax.Array]
+    teacher: Callable[[Inputs], Any] | None = None
+
+
+FROM_LABELS = Lesson(cross_entropy)
+
+
 def make_step(
-    net: Net, view: View, tx: optax.GradientTransformation, loss: Loss = cross_entropy
+    net: Net, view: View, tx: optax.GradientTransformation, lesson: Lesson = FROM_LABELS
 ) -> Step:
     """Return the compiled step `(state, inputs, labels) -> (state, loss, accuracy)`."""
 
     def step(
-        state: TrainState, inputs: Inputs, labels: jax.Array
+        state: TrainState, inputs: Inputs, labels: jax.Array, *taught: Any
     ) -> tuple[TrainState, jax.Array, jax.Array]:
         def objective(params: Params) -> tuple[jax.Array, tuple[jax.Array, Stats]]:
             logits, stats = net.apply_training(params, state.stats, view(inputs))
-            return loss(logits, labels), (logits, stats)
+            return lesson.loss(logits, labels, *taught), (logits, stats)
 
         (value, (logits, stats)), gradients = jax.value_and_grad(objective, has_aux=True)(
             state.params
@@ -88,7 +107,10 @@ def make_step(
         accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
         return TrainState(params, stats, opt_state), value, accuracy
 
-    return jit(step, donate_argnums=0)
+    compiled, teacher = jit(step, donate_argnums=0), lesson.teacher
+    if teacher is None:
+        return compiled
+    return lambda state, inputs, labels: compiled(state, inputs, labels, teacher(inputs))
 
 
 def make_update(net: Net, view: View, params: Params) -> Callable[[Stats, Inputs], Stats]:

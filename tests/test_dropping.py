@@ -4,19 +4,18 @@ import json
 
 import archives
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxcompress as jc
 import run
-from nets.functional import Net
 from pipelines.classifier import Classifier
 from pipelines.data import load
-from pipelines.dropping import at_random, drop, from_scratch, of_both, spread_out, taught
+from pipelines.dropping import at_random, drop, from_scratch, recover, spread_out
 from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
 from pipelines.stage import Work
+from pipelines.stages import BASELINE, write_plain
 
 TINY = "--model vit --data digits --limit 128 --epochs 1 --finetune-epochs 1".split()
 
@@ -85,12 +84,14 @@ class Bench:
 
     def __init__(self, plan):
         self.plan = plan
-        self.fitted = []
+        self.fitted, self.lessons = [], []
 
     def fresh(self):
         params, stats = self.classifier.blank()
         rng = np.random.default_rng(self.plan.seed)
-        return Work(jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params), stats)
+        return Work(
+            jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype("f"), params), stats
+        )
 
     def recalibrated(self, work):
         return work
@@ -98,8 +99,13 @@ class Bench:
     def steps(self, epochs):
         return 4 * epochs
 
-    def fit(self, work, tx, *, epochs):
+    def network(self, student):
+        assert student == 0
+        return self.classifier
+
+    def fit(self, work, tx, *, epochs, lesson=None):
         self.fitted.append(epochs)
+        self.lessons.append(lesson)
         return work
 
 
@@ -147,19 +153,18 @@ def test_a_start_of_fewer_blocks_is_refused():
         drop(spread_out)(Bench(plan_of(blocks=3)), work)
 
 
-def test_a_student_hears_its_teacher_on_the_same_images():
-    def apply(params, stats, x):
-        return x @ params
-
-    student = Net(apply, apply, lambda params, stats, x: (x @ params, {"steps": 1}))
-    own, other, x = jnp.eye(2), jnp.array([[0.0, 2], [1, 0]]), jnp.array([[1.0, 3]])
-    both, stats = taught(student, student, other, {}).apply_training(own, {}, x)
-    assert both.tolist() == [[[1, 3]], [[3, 2]]] and stats == {"steps": 1}
-    labels = jnp.array([0])
-    loss = of_both(both, labels)
-    assert loss == jc.distillation_loss(both[0], both[1], labels) != 0
-    gradient = jax.grad(lambda of_teacher: of_both(jnp.stack([both[0], of_teacher]), labels))
-    assert not gradient(both[1]).any()
+@pytest.mark.slow
+def test_what_is_left_learns_from_the_whole_network(tmp_path):
+    job = Bench(plan_of(blocks=2, finetune_epochs=3))
+    job.folder, whole = tmp_path, job.fresh()
+    write_plain(job, tmp_path / BASELINE, whole)
+    recover(job, drop(spread_out)(job, whole)[0])
+    x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    (lesson,) = job.lessons
+    expected = jax.jit(job.classifier.apply)(whole.params, {}, x)
+    np.testing.assert_allclose(lesson.teacher(x), expected, rtol=1e-4)
+    assert job.fitted == [3]
+    assert (job.plan.temperature, job.plan.soft_weight) == (3.0, 0.7)
 
 
 REFUSALS = {

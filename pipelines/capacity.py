@@ -1,0 +1,110 @@
+"""How far a student can be from its teacher: how many stages, how large each, what it costs."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from nets.families import sizes_of
+from nets.lenet import LeNet5Config, LeNet300Config
+from nets.resnet import ResNetConfig
+from nets.small_cifar import SmallCifarConfig
+from nets.students import parameter_count, student_for
+from pipelines.models import MODELS, Shape
+from pipelines.plan import Plan
+from pipelines.settings import SettingsError
+
+MOST_RATIO = {1: 4.0, 2: 16.0}
+"""The largest target of so many stages; beyond, there are three. Each is smaller by at most 4."""
+
+MOST_STAGES = 3
+
+
+class Loss(NamedTuple):
+    """What was lost, once.
+
+    Attributes:
+        ratio: how many times fewer parameters the student had.
+        points: its accuracy below the teacher's, in points of a percent.
+        origin: on which data, and the command that measures it again.
+    """
+
+    ratio: float
+    points: float
+    origin: str
+
+
+MEASURED: dict[type, tuple[Loss, ...]] = {
+    SmallCifarConfig: (),
+    ResNetConfig: (),
+    LeNet300Config: (),
+    LeNet5Config: (),
+}
+"""Losses by family, ratios ascending. A family that is not here was not measured."""
+
+
+def stages_for(ratio: float) -> int:
+    """Return how many students, each taught by the one before, a target ratio asks for.
+
+    Example:
+        >>> [stages_for(ratio) for ratio in (2, 4, 4.1, 16, 17, 100)]
+        [1, 1, 2, 2, 3, 3]
+    """
+    enough = (stages for stages, most in MOST_RATIO.items() if ratio <= most)
+    return next(enough, MOST_STAGES)
+
+
+def ratios(target: float, stages: int) -> list[float]:
+    """Return the ratio of each student to the first teacher: each shrinks by the same factor.
+
+    Example:
+        >>> [round(ratio, 3) for ratio in ratios(8, 3)]
+        [2.0, 4.0, 8.0]
+    """
+    return [target ** (number / stages) for number in range(1, stages + 1)]
+
+
+def expected_loss(losses: Sequence[Loss], ratio: float) -> str:
+    """Return what a ratio is expected to cost, by what was measured."""
+    if not losses:
+        return "no loss was measured for this kind of network: compare with --control"
+    known = next((loss for loss in losses if loss.ratio >= ratio), losses[-1])
+    less = "at least " if known.ratio < ratio else ""
+    return f"expect to lose {less}{known.points:.1f} points ({known.ratio:g}x: {known.origin})"
+
+
+def with_students(plan: Plan, stages: int | None, classes: int) -> Plan:
+    """Return a plan with the sizes of its students, if its recipe has any.
+
+    Args:
+        plan: without them.
+        stages: how many; None takes as many as the ratio asks for.
+        classes: of the dataset.
+
+    Raises:
+        SettingsError: the network cannot be made so small.
+    """
+    if not plan.target_ratio:
+        return plan
+    config = MODELS[plan.model].config(Shape(classes, plan.image_size, plan.branches))
+    full = parameter_count(config)
+    try:
+        students = [
+            sizes_of(student_for(config, math.floor(full / ratio)))
+            for ratio in ratios(plan.target_ratio, stages or stages_for(plan.target_ratio))
+        ]
+    except ValueError as error:
+        raise SettingsError(
+            f"--target-ratio: {plan.target_ratio:g} is not possible for the {full:,} parameters of "
+            f"{plan.model} ({error}); pass another."
+        ) from None
+    return dataclasses.replace(plan, students=tuple(students))
+
+
+def warning(plan: Plan, classes: int) -> str:
+    """Return what must be said before students are trained that are very small; else nothing."""
+    if plan.target_ratio <= MOST_RATIO[2]:
+        return ""
+    config = MODELS[plan.model].config(Shape(classes, plan.image_size, plan.branches))
+    expected = expected_loss(MEASURED.get(type(config), ()), plan.target_ratio)
+    return f"a network {plan.target_ratio:g} times smaller is far from its teacher; {expected}"

@@ -1,0 +1,104 @@
+"""The stages of distillation: students that learn from a teacher, each smaller than the last."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+import jaxcompress as jc
+from jaxcompress.compiled import jit_for_inference as jit
+from pipelines.models import Inputs
+from pipelines.plan import Plan
+from pipelines.stage import Facts, Run, Stage, Trainer, Work
+from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain, write_compressed
+from pipelines.train import Lesson
+
+
+def students(plan: Plan) -> Sequence[Stage]:
+    """Return the stages of all students, each taught by the one before, the first by the model."""
+    count, result = len(plan.students), []
+    for number in range(1, count + 1):
+        name = f"distilled {number}/{count}" if count > 1 else "distilled"
+        result.append(_stage(name, teach(number - 1), number, taught_epochs))
+    return (*result, _stage("distilled + tuned", tune, count, pruned_epochs))
+
+
+def controls(plan: Plan) -> Sequence[Stage]:
+    """Return the last student trained as long without a teacher, and by the model itself."""
+    count = len(plan.students)
+    result = [_stage("student from scratch", from_scratch, count)]
+    if count > 1:
+        result += [
+            _stage("single stage", teach_at_once, count),
+            _stage("single stage + tuned", tune, count),
+        ]
+    return result
+
+
+def _stage(
+    name: str, run: Run, student: int, epochs: Callable[[Plan], int] = lambda plan: 0
+) -> Stage:
+    file = name.replace(" + ", "_").replace(" ", "_").replace("/", "_of_")
+    return Stage(name, run, write_compressed, f"stages/{file}.npz", epochs, student=student)
+
+
+def taught_epochs(plan: Plan) -> int:
+    """Return how long a student is taught: as long as the model was trained."""
+    return plan.epochs
+
+
+def teach(teacher: int) -> Run:
+    """Return the stage in which a new student learns from a teacher, which is what is in hand."""
+
+    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
+        epochs, lesson = taught_epochs(job.plan), lesson_of(job, teacher, work)
+        taught = job.fit(job.fresh(), adamw(job, epochs), epochs=epochs, lesson=lesson)
+        return taught, _facts(job, taught)
+
+    return run
+
+
+def teach_at_once(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Teach a new student by the model itself: the control of stages."""
+    del work
+    return teach(0)(job, read_plain(job.folder / BASELINE))
+
+
+def tune(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Train the student on, on labels."""
+    epochs = pruned_epochs(job.plan)
+    return job.fit(work, adamw(job, epochs), epochs=epochs), {}
+
+
+def from_scratch(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Train a new student on labels alone, for as many epochs as the last one had."""
+    del work
+    epochs = taught_epochs(job.plan) + pruned_epochs(job.plan)
+    trained = job.fit(job.fresh(), adamw(job, epochs), epochs=epochs)
+    return trained, _facts(job, trained)
+
+
+def lesson_of(job: Trainer, number: int, work: Work) -> Lesson:
+    """Return the lesson of a teacher: it sees the images as they are varied for the student."""
+    teacher, plan = job.network(number), job.plan
+    compiled = jit(lambda tree, inputs: teacher.apply(tree["params"], tree["stats"], inputs))
+
+    def loss(logits: jax.Array, labels: jax.Array, taught: jax.Array) -> jax.Array:
+        settings = {"temperature": plan.temperature, "soft_weight": plan.soft_weight}
+        return jc.distillation_loss(logits, taught, labels, **settings)
+
+    def answers(inputs: Inputs) -> Any:
+        return compiled(work.tree, inputs)
+
+    return Lesson(loss, answers)
+
+
+def _facts(job: Trainer, work: Work) -> Facts:
+    """Return the sizes of a student, and how many times fewer parameters it has."""
+    whole, mine = (
+        sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+        for params in (job.network(0).blank()[0], work.params)
+    )
+    sizes = dict(job.classifier.sizes)
+    return {"sizes": sizes, "parameters": mine, "parameter_ratio": whole / mine}

@@ -1,0 +1,36 @@
+"""The networks of a run: its model, and the students of that."""
+
+import dataclasses
+
+from pipelines.classifier import Classifier
+from pipelines.data import Dataset
+from pipelines.plan import Plan
+from pipelines.train import make_logits
+
+
+class Network:
+    """A classifier whose logits are compiled once.
+
+    Attributes:
+        classifier: which network, and what its logits mean.
+        logits: `logits(params, stats, inputs)`, over any number of rows.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        self.logits = make_logits(classifier.net, classifier.view)
+
+
+def networks_of(plan: Plan, dataset: Dataset) -> list[Network]:
+    """Return the model of a plan, and its students after it."""
+    whole = Classifier(
+        model=plan.model,
+        classes=dataset.classes,
+        image_size=plan.image_size,
+        branches=plan.branches,
+        picture_size=dataset.train.images.shape[1],
+        data=dataset.name,
+        notice=dataset.nature,
+    )
+    sizes = ({}, *plan.students)
+    return [Network(dataclasses.replace(whole, sizes=given)) for given in sizes]
