@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-EXAMPLES = {"groups.md": 2, "quantization.md": 4, "distillation.md": 3}
+EXAMPLES = {"groups.md": 2, "quantization.md": 4, "distillation.md": 3, "transformers.md": 4}
 
 
-SLOW = pytest.param("quantization.md", marks=pytest.mark.slow)
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("quantization.md", "transformers.md")
+]
 
 
-@pytest.mark.parametrize("name", ["groups.md", "distillation.md", SLOW])
+@pytest.mark.parametrize("name", ["groups.md", "distillation.md", *SLOW])
 def test_the_examples_print_what_the_page_shows(name, capsys):
     page, names = (DOCS / name).read_text(), {}
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, flags=re.DOTALL)
