@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, dense, is_compressed, spread
+from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, dense, is_coded, spread
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
 
@@ -64,7 +64,7 @@ def entropy_bound_bytes(tree: PyTree) -> float:
     Args:
         tree: tree of compressed leaves and arrays.
     """
-    leaves = named_leaves(tree, is_leaf=is_compressed).leaves
+    leaves = named_leaves(tree, is_leaf=is_coded).leaves
     return float(sum(_BOUND_BYTES.get(type(leaf), plain_bytes)(leaf) for leaf in leaves))
 
 

@@ -136,6 +136,27 @@ def test_pack_rounds_to_grids_and_the_other_commands_read_them(here):
     assert "half bfloat16" in run("inspect", "half.npz").out
 
 
+def test_pack_makes_products_and_the_other_commands_read_them(here):
+    tensors = {"wide": normal(40, 60), "bias": normal(60), "flat": normal(2, 2)}
+    save_file(tensors, "m.safetensors")
+    run("pack", "m.safetensors", "--low-rank", 0.5, "--bits", 8)
+    expected = jc.quantize(jc.low_rank(tensors, 0.5))
+    settings = {"sparsity": 0.0, "quantizer": "grid", "bits": 8, "low_rank": 0.5}
+    assert jc.inspect("m.npz")["metadata"]["pack"] == settings
+    run("unpack", "m.npz", "-o", "back.safetensors")
+    assert_exact(load_file("back.safetensors"), jc.dense(expected))
+    run("verify", "m.npz", "--against", "back.safetensors", "--tolerance", 0)
+    rows = {r["path"]: r for r in json.loads(run("inspect", "m.npz", "--json").out)["tensors"]}
+    assert {rows[name]["form"] for name in ("flat", "wide")} == {"quantized", "lowrank"}
+    assert (rows["wide"]["packing"], rows["wide"]["bits"]) == ("ir,ro->io", 8)
+    assert rows["wide"]["bits_per_weight"] < 6 and rows["wide"]["bound_bytes"] > 0
+    assert "8-bit lowrank ir,ro->io" in run("inspect", "m.npz").out
+    run("pack", "m.safetensors", "-o", "other.npz", "--low-rank", 0.4, "--clusters", 9)
+    found = json.loads(run("diff", "m.npz", "other.npz", "--json", status=1).out)["changed"]
+    (wide,) = [row for row in found if row["path"] == "wide"]
+    assert (wide["bits"], wide["k"]) == ([8, None], [None, 9]) and "form" not in wide
+
+
 def test_bars_on_a_terminal_leave_stdout_alone(here, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     save_file({"a": normal(20, 10)}, "m.safetensors")
@@ -423,6 +444,9 @@ def test_outputs_that_would_destroy_something(here):
         (["--target-size", "1 mile"], "must be a size above zero"),
         (["--target-size", "1MB", "--quantizer", "kmeans"], "only the quantizer entropy can aim"),
         (["--layout", "best"], "'best' is not one of"),
+        (["--low-rank", "50"], "ratio: must be in (0, 1], got 50"),
+        (["--low-rank", "0.5", "--sparsity", "0.5"], "a product keeps no zeros"),
+        (["--low-rank", "0.5", "--target-size", "1MB"], "kmeans and grid, not with entropy"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(here, words, message):

@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-EXAMPLES = {"groups.md": 2, "quantization.md": 4, "distillation.md": 3, "transformers.md": 4}
-
-
+EXAMPLES = {
+    "groups.md": 2,
+    "lowrank.md": 5,
+    "quantization.md": 4,
+    "distillation.md": 3,
+    "transformers.md": 4,
+}
 SLOW = [
-    pytest.param(name, marks=pytest.mark.slow) for name in ("quantization.md", "transformers.md")
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("lowrank.md", "quantization.md", "transformers.md")
 ]
 
 

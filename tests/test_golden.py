@@ -15,7 +15,7 @@ import pytest
 import jaxcompress as jc
 from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.reader import read
-from jaxcompress.leaves import Half, Quantized
+from jaxcompress.leaves import Half, LowRank, Quantized
 from jaxcompress.trees import named_leaves
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.npz"))
@@ -124,19 +124,71 @@ def expected_3():
     }
 
 
+def expected_4():
+    """The tree of the files of version 4: products of factors of every form."""
+    places = np.arange(3 * 5 * 4 * 2).reshape(3, 5, 4, 2)
+    book = np.array([-1.5, 0.5, 0.75], np.float32)
+    codes = ((places**2 // 3) % 4).astype(np.uint8)
+    values = ((places[0] * 37) % 255 - 127).astype(np.int8)
+    return {
+        "convolution": LowRank(
+            factors=(np.arange(72, dtype="f").reshape(3, 3, 4, 2) / 8, -np.ones((2, 5), "f")),
+            equation="hwir,ro->hwio",
+        ),
+        "layers": [
+            LowRank(
+                factors=(
+                    places[..., 0].astype(ml_dtypes.bfloat16),
+                    places[:, :4, :3, 1].astype(ml_dtypes.bfloat16),
+                ),
+                equation="ir,ro->io",
+            )
+        ],
+        "parallel": LowRank(
+            factors=tuple(np.arange(2.0 * n).reshape(n, 2) - n for n in (3, 2, 4, 5)),
+            equation="hr,wr,ir,or->hwio",
+        ),
+        "turned": LowRank(
+            factors=(
+                Quantized(values=values[0], scale=np.array([[0.25, 0.5]], np.float32), bits=8),
+                jc.Clustered(codes=codes[0, 0], codebook=book),
+            ),
+            equation="or,ir->io",
+        ),
+        "two": LowRank(
+            factors=(
+                Half(values=np.array([[0.5, -2.0, 0.0]], np.float16), dtype=np.dtype("f4")),
+                jc.Clustered(codes=codes, codebook=book),
+                jc.Sparse(
+                    values=np.array([1.5, -3], np.float32),
+                    indices=np.array([1, 6], np.int32),
+                    shape=(2, 4),
+                ),
+            ),
+            equation="ir,rhws,so->hwio",
+        ),
+    }
+
+
 EXPECTED = {
     "v1": expected_1,
     **dict.fromkeys(("v2_csr", "v2_entropy", "v2_packed"), expected_2),
     "v2_small": expected_small,
     **dict.fromkeys(("v3_csr", "v3_entropy", "v3_packed"), expected_3),
+    **dict.fromkeys(("v4_csr", "v4_entropy", "v4_packed"), expected_4),
 }
 
 
-def test_there_are_eight_files_and_each_has_its_version_and_layout():
+def test_every_file_is_known_and_each_has_its_version_and_layout():
     assert {path.stem for path in GOLDEN} == set(EXPECTED)
     assert all(jc.inspect(path)["version"] == int(path.stem[1]) for path in GOLDEN)
     packings = {
-        path.stem: {t["packing"] for t in jc.inspect(path)["tensors"] if "packing" in t}
+        path.stem: {
+            part["packing"]
+            for tensor in jc.inspect(path)["tensors"]
+            for part in tensor.get("product", {"factors": [tensor]})["factors"]
+            if "packing" in part
+        }
         for path in GOLDEN
     }
     assert packings == {
@@ -148,6 +200,9 @@ def test_there_are_eight_files_and_each_has_its_version_and_layout():
         "v3_csr": {"csr", "plain"},
         "v3_entropy": {"ans", "plain"},
         "v3_packed": {"gaps", "bits", "plain"},
+        "v4_csr": {"csr"},
+        "v4_entropy": {"ans"},
+        "v4_packed": {"bits", "plain"},
     }
 
 

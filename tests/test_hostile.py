@@ -19,7 +19,8 @@ import jaxcompress as jc
 from jaxcompress.artifact import archive
 from jaxcompress.artifact.archive import Deflated
 from jaxcompress.artifact.streams import MANIFEST
-from jaxcompress.leaves import Half, Quantized
+from jaxcompress.artifact.writer import ArtifactWriter
+from jaxcompress.leaves import Half, LowRank, Quantized
 
 
 def example():
@@ -59,6 +60,50 @@ def changed_grids(change, layout="csr"):
 
     def build(path):
         jc.save(path, grids(), layout=layout)
+        rewritten(path, change)
+
+    return build
+
+
+def products():
+    """A leaf that came with version 4: a factor of numbers and one on a grid."""
+    column = Quantized(values=np.array([[3], [-4]], np.int8), scale=np.ones((1, 1), "f"), bits=8)
+    row = np.array([[0.5, 2, -1]], np.float32)
+    return {"thin": LowRank(factors=(column, row), equation="ir,ro->io")}
+
+
+def product(change):
+    """As `changed`, of the factors in a file of version 4."""
+
+    def build(path):
+        jc.save(path, products(), layout="csr")
+        rewritten(path, lambda m: change(m[MANIFEST]["tensors"][0]["product"]))
+
+    return build
+
+
+def factor(index, **fields):
+    """The change of some fields of one factor."""
+    return product(lambda found: found["factors"][index].update(fields))
+
+
+def wide_product(*, declared):
+    """A few numbers that make a tensor of a terabyte."""
+
+    def build(path):
+        size = 1 << 19
+        sides = np.ones((size, 1), "f"), np.ones((1, size), "f")
+        writer = ArtifactWriter()
+        writer.add("thin", LowRank(factors=sides, equation="ir,ro->io"))
+        writer.write(path, {"dict": [["thin", 0]]})
+        rewritten(path, entry(0, shape=declared))
+
+    return build
+
+
+def changed_product(change):
+    def build(path):
+        jc.save(path, products(), layout="csr")
         rewritten(path, change)
 
     return build
@@ -243,6 +288,8 @@ def big_manifest(path):
     written(path, members_of(path), text=b'"' + b" " * (1 << 25) + b'"')
 
 
+NO_PRODUCT = "thin: product is not valid"
+
 HOSTILE = {
     # What is declared.
     "zip bomb": (bomb, "streams take more than max_bytes allows: expected <= .*, found 2684"),
@@ -373,8 +420,8 @@ HOSTILE = {
     ),
     # The manifest.
     "newer version": (
-        changed(manifest(version=4)),
-        "upgrade jaxcompress: expected 1 to 3, found 4",
+        changed(manifest(version=5)),
+        "upgrade jaxcompress: expected 1 to 4, found 5",
     ),
     "version of truth": (changed(manifest(version=True)), "version is not one"),
     "version in text": (changed(manifest(version="2")), "version is not one"),
@@ -475,6 +522,43 @@ HOSTILE = {
         "half: the numbers are not fin",
     ),
     "another half": (changed_grids(value("float16", 0, 2)), "half: sha256 differs"),
+    # Products.
+    "letters of no factor": (product(lambda p: p.update(equation="ir,ro->iz")), NO_PRODUCT),
+    "letters in a number": (product(lambda p: p.update(equation=7)), NO_PRODUCT),
+    "letters without end": (product(lambda p: p.update(equation="ir,ro->io" * 9999)), NO_PRODUCT),
+    "a third term": (product(lambda p: p.update(equation="ir,rs,so->io")), NO_PRODUCT),
+    "a sum over one factor": (product(lambda p: p.update(equation="ir,so->io")), NO_PRODUCT),
+    "a diagonal": (product(lambda p: p.update(equation="ii,io->io")), NO_PRODUCT),
+    "no factors": (product(lambda p: p.update(factors=[])), NO_PRODUCT),
+    "factors in an object": (product(lambda p: p.update(factors={})), NO_PRODUCT),
+    "factors that are numbers": (product(lambda p: p.update(factors=[1, 2])), NO_PRODUCT),
+    "a field more of a product": (product(lambda p: p.update(more=1)), NO_PRODUCT),
+    "no product": (changed_product(entry(0, product=[])), NO_PRODUCT),
+    "a rank of two sizes": (factor(1, shape=[2, 3]), NO_PRODUCT),
+    "a factor of three axes": (factor(1, shape=[1, 1, 3]), NO_PRODUCT),
+    "a factor in text": (factor(1, shape="12"), NO_PRODUCT),
+    "a factor of a factor": (factor(1, form="lowrank"), NO_PRODUCT),
+    "a factor of no form": (factor(1, form=None), NO_PRODUCT),
+    "a field more of a factor": (factor(1, path="x"), NO_PRODUCT),
+    "a packing of no kind": (factor(0, packing="zip"), NO_PRODUCT),
+    "nine bits of a factor": (factor(0, bits=9), NO_PRODUCT),
+    "a factor of another dtype": (factor(1, dtype="float64"), "thin: factors must be floating"),
+    "a product of integers": (changed_product(entry(0, dtype="int32")), "thin: factors must be"),
+    "a product of another shape": (
+        changed_product(entry(0, shape=[3, 2])),
+        "thin: the shape is not that of the product",
+    ),
+    "a product of a terabyte": (wide_product(declared=[1 << 19, 1 << 19]), "thin: .* max_bytes"),
+    "a terabyte that is denied": (wide_product(declared=[1, 1]), "thin: .* max_bytes"),
+    "an endless factor": (
+        changed_product(value("float32", 2, np.inf)),
+        "thin: a factor is not finite",
+    ),
+    "another factor": (changed_product(value("float32", 2, 7)), "thin: sha256 differs"),
+    "a product in version 3": (
+        changed_product(manifest(version=3)),
+        "thin: unknown form: found lowrank",
+    ),
     # The tree.
     "another path": (changed(entry(BIAS, path="kernel")), "'kernel' is there twice"),
     "paths in another order": (
@@ -552,7 +636,7 @@ def test_hostile_files_are_refused_in_little_memory(tmp_path):
 def test_the_examples_themselves_are_read(tmp_path):
     for layout in ("csr", "packed", "entropy"):
         path = tmp_path / "m.npz"
-        for tree in (example(), grids()):
+        for tree in (example(), grids(), products()):
             jc.save(path, tree, layout=layout)
             rewritten(path, lambda members: None)
             assert sorted(jc.load(path, max_bytes=1 << 27)) == sorted(tree)

@@ -17,6 +17,7 @@ LAYERS = [
     ("costs", "execution"),
     ("prune", "cluster", "schedules"),
     ("quantization",),
+    ("lowrank",),
     ("optim",),
     ("packing", "outline"),
     ("artifact", "metrics"),

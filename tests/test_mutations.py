@@ -13,7 +13,7 @@ from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import MANIFEST
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("v[23]*.npz"))
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("v[234]*.npz"))
 
 
 def read_or_refuse(path):
@@ -52,17 +52,27 @@ def damage_stream(draw, stream):
     return stream
 
 
+def values_of(field, entries):
+    """What this field is anywhere in the manifest, and what its products and factors have there."""
+    for entry in entries:
+        if field in entry:
+            yield entry[field]
+        if "product" in entry:
+            yield from values_of(field, [entry["product"], *entry["product"]["factors"]])
+
+
 def damage_manifest(draw, manifest):
     entry = draw(st.sampled_from(manifest["tensors"]))
-    field = draw(st.sampled_from(sorted(set(entry) - {"path", "sha256"})))
+    if "product" in entry and draw(st.booleans()):
+        entry = draw(st.sampled_from([entry["product"], *entry["product"]["factors"]]))
+    field = draw(st.sampled_from(sorted(set(entry) - {"path", "sha256", "factors"})))
     old = entry[field]
     if isinstance(old, list):
         entry[field] = draw(st.lists(NUMBERS, max_size=3))
     elif isinstance(old, int):
         entry[field] = draw(NUMBERS)
     else:
-        others = [t[field] for t in manifest["tensors"] if field in t]
-        entry[field] = draw(st.sampled_from(others))
+        entry[field] = draw(st.sampled_from(list(values_of(field, manifest["tensors"]))))
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)

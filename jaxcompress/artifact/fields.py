@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.artifact.streams import DTYPES
-from jaxcompress.leaves import MOST_CODES, codes_dtype
+from jaxcompress.leaves import MOST_CODES, codes_dtype, largest_product
 
 
 def is_count(value: Any) -> bool:
@@ -78,10 +78,23 @@ def _quantized_bytes(entry: dict[str, Any], size: int, itemsize: int) -> int:
     return 3 * size + scales * (itemsize + 1) + (size * itemsize if scales > 1 else 0)
 
 
+def _low_rank_bytes(entry: dict[str, Any], size: int, itemsize: int) -> int:
+    """Return the bytes of factors, and of what they are multiplied in."""
+    del size
+    equation, factors = entry["product"]["equation"], entry["product"]["factors"]
+    sizes: dict[str, int] = {}
+    for term, factor in zip(equation.split("->")[0].split(","), factors, strict=True):
+        sizes |= zip(term, factor["shape"][len(factor["shape"]) - len(term) :], strict=True)
+    entries = sum(math.prod(factor["shape"]) for factor in factors)
+    entries += 2 * largest_product(equation, sizes)
+    return sum(map(decoded_bytes, factors)) + entries * max(itemsize, 4)
+
+
 _LEAF_BYTES: dict[str, Callable[[dict[str, Any], int, int], int]] = {
     "dense": lambda entry, size, itemsize: 0,
     "clustered": lambda entry, size, itemsize: size * np.dtype(codes_dtype(entry["k"])).itemsize,
     "sparse": lambda entry, size, itemsize: size,
     "quantized": _quantized_bytes,
     "half": lambda entry, size, itemsize: 2 * size,
+    "lowrank": _low_rank_bytes,
 }

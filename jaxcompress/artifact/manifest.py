@@ -14,7 +14,7 @@ from jaxcompress.artifact.forms import check_entry, oldest_version
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.outline import Outline, from_paths, paths
 
-VERSION = 3
+VERSION = 4
 """The newest version of the format; a file has the oldest one that knows its forms."""
 
 DIGEST_SIZES = (64, 0)

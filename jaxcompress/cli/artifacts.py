@@ -21,10 +21,11 @@ class Tensor(NamedTuple):
         path: in the tree.
         shape: of the dense tensor.
         dtype: of the dense tensor.
-        form: dense, clustered, sparse, quantized or half.
-        packing: how its codes are stored, or as which numbers half ones; empty if it has none.
-        k: entries of its codebook; None if it has none.
-        bits: of its grids; None if it has none.
+        form: dense, clustered, sparse, quantized, half or lowrank.
+        packing: how its codes are stored, as which numbers half ones, or what product its factors
+            make; empty if it has none.
+        k: entries of its codebook; None if it has none, or its factors have not all the same.
+        bits: of its grids; None if it has none, or its factors have not all the same.
         stored_bytes: its share of the compressed streams.
     """
 
@@ -88,15 +89,21 @@ def read(path: Path, max_bytes: int | None = None) -> Artifact:
 
 def _tensor(info: reader.TensorInfo) -> Tensor:
     entry = info.entry
+    product = entry.get("product", {"equation": "", "factors": [entry]})
+
+    def common(field: str) -> Any:
+        values = {part.get(field) for part in product["factors"]}
+        return values.pop() if len(values) == 1 else None
+
     return Tensor(
         leaf=info.leaf,
         path=info.path,
         shape=tuple(entry["shape"]),
         dtype=entry["dtype"],
         form=entry["form"],
-        packing=entry.get("packing", entry.get("stored", "")),
-        k=entry.get("k"),
-        bits=entry.get("bits"),
+        packing=entry.get("packing", entry.get("stored", product["equation"])),
+        k=common("k"),
+        bits=common("bits"),
         stored_bytes=info.stored_bytes,
     )
 

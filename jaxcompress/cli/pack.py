@@ -13,7 +13,7 @@ from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
-from jaxcompress.oneshot.quantizers import QUANTIZERS
+from jaxcompress.oneshot.quantizers import QUANTIZERS, in_factors
 from jaxcompress.oneshot.sources import Track
 from jaxcompress.oneshot.stream import Pruning, Quantizer, prune
 from jaxcompress.oneshot.target import aim
@@ -56,6 +56,13 @@ from jaxcompress.trees import kernels, matching, plain_bytes
     "--bits", type=int, help="For grid: bits of a weight, 1 to 8; 1 is binary.  [default: 8]"
 )
 @click.option(
+    "--low-rank",
+    "ratio",
+    type=float,
+    help="Share of the weights of a tensor to keep as a product of thin ones, in (0, 1]; with "
+    "kmeans or grid.",
+)
+@click.option(
     "--target-size", type=Size(), help="Largest file wanted: 400KB, 1.5MiB; by the price of bits."
 )
 @click.option(
@@ -76,6 +83,7 @@ def pack(
     technique: str | None,
     step: float | None,
     bits: int | None,
+    ratio: float | None,
     target_size: int | None,
     layout: str | None,
     scope: str | None,
@@ -87,6 +95,7 @@ def pack(
     """
     name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
     _check_options(name, {"clusters": clusters, "step": step, "bits": bits}, target_size)
+    _check_low_rank(ratio, name, sparsity)
     where = output or default_output(model)
     check_output(where, model, named=output is not None)
     fineness = {
@@ -97,8 +106,8 @@ def pack(
     }
     parameter = "target_bytes" if target_size else QUANTIZERS[name].parameter
     settings = {"sparsity": sparsity, "quantizer": name, parameter: fineness[parameter]}
-    if scope is not None:
-        settings["scope"] = scope
+    settings |= {} if ratio is None else {"low_rank": ratio}
+    settings |= {} if scope is None else {"scope": scope}
     source = open_source(model)
     metadata: dict[str, Any] = {"pack": settings}
     if strings := getattr(source, "metadata", None):
@@ -110,7 +119,8 @@ def pack(
         if target_size:
             size = file.write_within(target_size)
         else:
-            size = file.write(QUANTIZERS[name].make(pruning, fineness[parameter], track))
+            quantizer = QUANTIZERS[name].make(pruning, fineness[parameter], track)
+            size = file.write(quantizer if ratio is None else in_factors(quantizer, ratio))
     before = sum(plain_bytes(leaf) for leaf in source.leaves)
     screen.line(f"{where}: {size:,} bytes of {before:,}, {before / size:.1f}x smaller")
 
@@ -164,6 +174,14 @@ def default_output(model: Path) -> Path:
     """Return the output for a model: its suffix becomes .npz, or .small.npz if it is .npz."""
     stem = model if model.is_dir() else model.with_suffix("")
     return stem.with_name(f"{stem.name}{'.small' if model.suffix == '.npz' else ''}.npz")
+
+
+def _check_low_rank(ratio: float | None, name: str, sparsity: float) -> None:
+    """Refuse what does not go with factors: zeros would not stay, and steps are of weights."""
+    if ratio is not None and sparsity:
+        raise Refused("--low-rank: a product keeps no zeros; leave out --sparsity.")
+    if ratio is not None and name not in ("kmeans", "grid"):
+        raise Refused(f"--low-rank: goes with kmeans and grid, not with {name}; name one of them.")
 
 
 def _check_options(name: str, fineness: dict[str, Any], target_size: int | None) -> None:

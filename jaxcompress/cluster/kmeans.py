@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxcompress.cluster.members import Members, cells_of, round_down, share_leaves
 from jaxcompress.cluster.runs import Runs
-from jaxcompress.leaves import Clustered, is_compressed
+from jaxcompress.leaves import Clustered, is_coded
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
 
 MOST_CLUSTERS = 1024
@@ -51,7 +51,7 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
     """
     check_clusters(k)
     shared = share_leaves("kmeans", params, mask, scope, lambda members: _share(members, k))
-    named = named_leaves(shared, is_leaf=is_compressed)
+    named = named_leaves(shared, is_leaf=is_coded)
     for path, leaf in zip(named.paths, named.leaves, strict=True):
         if isinstance(leaf, Clustered) and len(leaf.codebook) < k:
             warnings.warn(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
-from jaxcompress.leaves import Clustered, is_compressed
+from jaxcompress.leaves import Clustered, is_coded
 from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_traced, named_leaves
 
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
@@ -61,17 +61,15 @@ def share_leaves(
         raise TypeError(
             f"{technique}: weights must be concrete, got tracers; call it outside of jit."
         )
-    named = named_leaves(params, is_leaf=is_compressed)
+    named = named_leaves(params, is_leaf=is_coded)
     masks: list[Any] = [None] * len(named.leaves)
     if mask is not None:
         check_fits("mask", mask, "params", params)
-        masks = jax.tree.leaves(mask, is_leaf=is_compressed)
+        masks = jax.tree.leaves(mask, is_leaf=is_coded)
     chosen = in_scope(named, scope)
     return named.rebuild(
         [
-            share(_members(path, np.asarray(leaf), kept))
-            if pick and not is_compressed(leaf)
-            else leaf
+            share(_members(path, np.asarray(leaf), kept)) if pick and not is_coded(leaf) else leaf
             for path, leaf, kept, pick in zip(named.paths, named.leaves, masks, chosen, strict=True)
         ]
     )

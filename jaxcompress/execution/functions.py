@@ -1,23 +1,40 @@
 """Functions of arrays, run on compressed leaves."""
 
+import math
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.execution.thin import (
+    converted,
+    gathered,
+    thin_convolution,
+    thin_product,
+    transposed,
+)
 from jaxcompress.execution.weight_only import weight_only
-from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.leaves import LowRank, Quantized, dense, is_compressed
 from jaxcompress.trace.products import keeps_derivatives
-from jaxcompress.trace.program import Constant, Equation, Program, bind, trace
+from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, is_traced, named_leaves
 
 PRODUCTS: dict[tuple[str, type], Callable[[Equation, list[Any], int], list[Any] | None]] = {
     ("dot_general", Quantized): weight_only,
+    ("dot_general", LowRank): thin_product,
+    ("conv_general_dilated", LowRank): thin_convolution,
+    ("gather", LowRank): gathered,
+    ("transpose", LowRank): transposed,
+    ("convert_element_type", LowRank): converted,
 }
-"""Products that leaf types bring along: from the equation, its operands and the place of the leaf
+"""What leaf types bring along: from the equation, its operands and the place of the leaf
 to the results, or None where the leaf has to be made dense."""
+
+GIVE_LEAVES = ("transpose", "convert_element_type")
+"""Primitives of which the result is a leaf again."""
 
 
 def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
@@ -25,9 +42,11 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
     Where a `Quantized` weight enters a dense layer on a CPU, it stays integers, a quarter of the
     bytes. A large layer takes about 0.7 of the time for one sample, and up to 1.3 times as long for
-    several. Everything else (convolutions, zero points, scales of blocks of inputs, weights of
-    loops, and all other leaf types) is made dense where it is used, which saves memory between
-    calls, not time.
+    several. `LowRank` weights of dense layers, convolutions and tables are multiplied factor by
+    factor, transposed or converted before or not, and in loops over stacked layers. Everything
+    else (grouped convolutions, zero points, scales of blocks of inputs, other weights of loops, and
+    all other leaf types) is made dense where it is used, which saves memory between calls, not
+    time.
 
     Args:
         apply: `apply(params, *inputs)`, of arrays.
@@ -52,9 +71,9 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     def evaluate(params: PyTree, *inputs: PyTree) -> PyTree:
         named = named_leaves(params, is_leaf=is_compressed)
         program = trace(apply, jax.eval_shape(dense, params), *inputs, keep=keeps_derivatives)
-        kept = _only_in_equations(program)
+        plain, cut = _only_in_equations(program), _cut(program)
         leaves = [
-            leaf if value in kept else dense(leaf)
+            leaf if _stays(leaf, value in plain, cut[value]) else dense(leaf)
             for value, leaf in zip(program.inputs, named.leaves, strict=False)
         ]
         results, _ = run(program, [*leaves, *jax.tree.leaves(inputs)], _visit)
@@ -87,3 +106,39 @@ def _only_in_equations(program: Program) -> set[int]:
         if equation.bodies:
             operands += equation.operands
     return set(program.inputs) - {o for o in operands if not isinstance(o, Constant)}
+
+
+def _cut(program: Program) -> defaultdict[int, float]:
+    """Return how many of its first axes loops cut each value along, infinity if it is an array.
+
+    That it is where it is returned, carried by a loop or handed to anything else with a body.
+    """
+    found: defaultdict[int, float] = defaultdict(float)
+
+    def need(operand: Operand, axes: float) -> None:
+        if not isinstance(operand, Constant):
+            found[operand] = max(found[operand], axes)
+
+    for operand in program.outputs:
+        need(operand, math.inf)
+    for equation in reversed(program.equations):
+        if equation.name == "scan":
+            (body,), params = equation.bodies, equation.params
+            fixed, carried = params["num_consts"], params["num_carry"]
+            inside = _cut(body)
+            for place, (operand, value) in enumerate(
+                zip(equation.operands, body.inputs, strict=True)
+            ):
+                carry = fixed <= place < fixed + carried
+                need(operand, math.inf if carry else inside[value] + (place >= fixed))
+        elif equation.bodies:
+            for operand in equation.operands:
+                need(operand, math.inf)
+        elif equation.name in GIVE_LEAVES:
+            need(equation.operands[0], found[equation.results[0]])
+    return found
+
+
+def _stays(leaf: Any, is_plain: bool, cut: float) -> bool:  # noqa: FBT001
+    """Return whether a leaf need not be made dense before the function is run."""
+    return cut <= len(leaf.stack) if isinstance(leaf, LowRank) else is_plain

@@ -6,22 +6,36 @@ Techniques decide, leaves represent: packing, files and metrics see these types 
 from jaxcompress.leaves.clustered import MOST_CODES, Clustered, codes_dtype
 from jaxcompress.leaves.conversions import half, sparse
 from jaxcompress.leaves.half import Half
+from jaxcompress.leaves.lowrank import MOST_FACTORS, LowRank, broken_rule, largest_product
 from jaxcompress.leaves.quantized import Quantized, are_blocks, spread
 from jaxcompress.leaves.sparse import Sparse
-from jaxcompress.leaves.tree import COMPRESSED, dense, is_compressed, update_codebooks
+from jaxcompress.leaves.tree import (
+    COMPRESSED,
+    decoded,
+    dense,
+    is_coded,
+    is_compressed,
+    update_codebooks,
+)
 
 __all__ = [
     "COMPRESSED",
     "MOST_CODES",
+    "MOST_FACTORS",
     "Clustered",
     "Half",
+    "LowRank",
     "Quantized",
     "Sparse",
     "are_blocks",
+    "broken_rule",
     "codes_dtype",
+    "decoded",
     "dense",
     "half",
+    "is_coded",
     "is_compressed",
+    "largest_product",
     "sparse",
     "spread",
     "update_codebooks",

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcompress.leaves.half import Half
 from jaxcompress.leaves.sparse import Sparse
-from jaxcompress.leaves.tree import is_compressed
+from jaxcompress.leaves.tree import is_coded
 from jaxcompress.trees import Array, PyTree, Scope, in_scope, kernels, named_leaves
 
 
@@ -71,10 +71,10 @@ def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
 
 def _converted(params: PyTree, scope: Scope, convert: Callable[[str, Array], Any]) -> PyTree:
     """Return `params` with the arrays in the scope converted."""
-    named = named_leaves(params, is_leaf=is_compressed)
+    named = named_leaves(params, is_leaf=is_coded)
     return named.rebuild(
         [
-            convert(path, leaf) if pick and not is_compressed(leaf) else leaf
+            convert(path, leaf) if pick and not is_coded(leaf) else leaf
             for path, leaf, pick in zip(
                 named.paths, named.leaves, in_scope(named, scope), strict=True
             )

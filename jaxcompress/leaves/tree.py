@@ -8,12 +8,24 @@ import numpy as np
 from jaxcompress.checks import check_finite
 from jaxcompress.leaves.clustered import Clustered
 from jaxcompress.leaves.half import Half
+from jaxcompress.leaves.lowrank import LowRank
 from jaxcompress.leaves.quantized import Quantized
 from jaxcompress.leaves.sparse import Sparse
 from jaxcompress.trees import Array, PyTree, named_leaves
 
-COMPRESSED = (Clustered, Half, Quantized, Sparse)
+CODED = (Clustered, Half, Quantized, Sparse)
+"""The leaf types that hold numbers in another form."""
+
+COMPRESSED = (*CODED, LowRank)
 """The leaf types that stand for one array each."""
+
+
+def is_coded(leaf: Any) -> bool:
+    """Return whether `leaf` holds numbers in another form: techniques leave it as it is.
+
+    They see the factors of a `LowRank` leaf as arrays of their own.
+    """
+    return isinstance(leaf, CODED)
 
 
 def is_compressed(leaf: Any) -> bool:
@@ -34,17 +46,33 @@ def dense(tree: PyTree) -> PyTree:
     )
 
 
+def decoded(tree: PyTree) -> PyTree:
+    """Return `tree` with ordinary arrays in place of its compressed leaves and of its factors.
+
+    `LowRank` leaves stay, so that their factors can be trained; `dense` multiplies them too.
+
+    Example:
+        >>> half = Half(values=np.ones((2, 1), np.float16), dtype=np.dtype("f"))
+        >>> leaf = LowRank(factors=(half, np.ones((1, 3), "f")), equation="ir,ro->io")
+        >>> [factor.dtype.name for factor in decoded(leaf).factors]
+        ['float32', 'float32']
+    """
+    return jax.tree.map(
+        lambda leaf: leaf.dense() if is_coded(leaf) else leaf, tree, is_leaf=is_coded
+    )
+
+
 def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
     """Return `shared` with the values that its weights have in `params` after fine-tuning.
 
     Args:
         shared: tree with `Clustered` leaves, as `kmeans` and its like gave it.
-        params: the dense tree after training with `share_centroids`.
+        params: `decoded(shared)` after training with `share_centroids`.
 
     Raises:
         ValueError: members of one cluster have different values, NaN, or the trees do not match.
     """
-    named = named_leaves(shared, is_leaf=is_compressed)
+    named = named_leaves(shared, is_leaf=is_coded)
     tensors = named_leaves(params)
     if named.paths != tensors.paths:
         raise ValueError(

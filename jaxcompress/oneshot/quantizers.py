@@ -4,6 +4,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxcompress.checks import check_positive
 from jaxcompress.cluster import (
     check_clusters,
@@ -13,6 +15,8 @@ from jaxcompress.cluster import (
     size_importance,
     uniform,
 )
+from jaxcompress.leaves import LowRank
+from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
@@ -62,6 +66,29 @@ QUANTIZERS: dict[str, Choice] = {
     "entropy": Choice("step", _entropy),
     "grid": Choice("bits", _grid),
 }
+
+
+def in_factors(quantizer: Quantizer, ratio: float) -> Quantizer:
+    """Return the quantizer that makes a tensor a product, where that pays, and rounds its factors.
+
+    Args:
+        quantizer: of the factors, and of tensors that stay whole.
+        ratio: share of the parameters to keep, as for `low_rank`.
+
+    Raises:
+        TypeError: the ratio is no number.
+        ValueError: it is not in (0, 1].
+    """
+    rule = by_ratio(ratio)
+
+    def quantized(path: str, tensor: np.ndarray) -> Any:
+        leaf = low_rank({path: tensor}, ranks=rule, scope=lambda path, leaf: True)[path]
+        if not isinstance(leaf, LowRank):
+            return quantizer(path, tensor)
+        factors = tuple(quantizer(path, np.asarray(factor)) for factor in leaf.factors)
+        return LowRank(factors=factors, equation=leaf.equation)
+
+    return quantized
 
 
 def step_in_weights(pruning: Pruning, step: float, *, track: Track = untracked) -> float:

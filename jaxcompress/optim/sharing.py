@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from jaxcompress.checks import check_fits
-from jaxcompress.leaves import Clustered, dense, is_compressed
+from jaxcompress.leaves import Clustered, decoded, is_coded
 from jaxcompress.optim.by_leaf import check_params, flatten
 from jaxcompress.trees import PyTree, is_traced, named_leaves
 
@@ -52,7 +52,7 @@ def share_centroids(
 
     Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, section 3.
     """
-    leaves, _ = flatten(shared, is_leaf=is_compressed)
+    leaves, _ = flatten(shared, is_leaf=is_coded)
     if not any(isinstance(leaf, Clustered) for leaf in leaves):
         raise ValueError(
             "shared: at least one leaf must be Clustered, got none; make it with kmeans."
@@ -60,7 +60,7 @@ def share_centroids(
     inner = optax.with_extra_args_support(inner)
 
     def init(params: PyTree) -> PyTree:
-        check_fits("shared", dense(shared), "params", params)
+        check_fits("shared", decoded(shared), "params", params)
         if not is_traced(params):
             _check_shared(shared, params)
         # Copies: a training step may take over the buffers of the state, not the caller's.
@@ -98,7 +98,7 @@ def share_centroids(
 
 def _check_shared(shared: PyTree, params: PyTree) -> None:
     """Refuse params that are not the dense form of the leaves: members must start equal."""
-    named = named_leaves(shared, is_leaf=is_compressed)
+    named = named_leaves(shared, is_leaf=is_coded)
     for path, leaf, tensor in zip(named.paths, named.leaves, jax.tree.leaves(params), strict=True):
         if isinstance(leaf, Clustered) and not np.array_equal(leaf.dense(), tensor):
             raise ValueError(

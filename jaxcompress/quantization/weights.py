@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite
-from jaxcompress.leaves import Clustered, Quantized, are_blocks, is_compressed, spread
+from jaxcompress.leaves import Clustered, Quantized, are_blocks, is_coded, spread
 from jaxcompress.quantization.granularity import Granularity, per_channel
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
 from jaxcompress.quantization.ranges import Estimator, Range, Samples, min_max, mse_optimal
@@ -52,7 +52,8 @@ def quantize(
 
     Args:
         params: any pytree of concrete arrays. `Clustered` leaves have the entries of their
-            codebook rounded, to one grid a tensor; other compressed leaves are made dense first.
+            codebook rounded, to one grid a tensor; the factors of `LowRank` leaves are rounded each
+            by itself; other compressed leaves are made dense first.
         bits: of an integer, 1 to 8: 2 are ternary, 1 is binary. Or those of each tensor by its
             path; the tensors that it does not name stay as they are.
         symmetric: whether grids have no zero point; see `make_grid`.
@@ -80,7 +81,7 @@ def quantize(
     """
     if is_traced(params):
         raise TypeError("quantize: weights must be concrete, got tracers; call it outside of jit.")
-    named = named_leaves(params, is_leaf=is_compressed)
+    named = named_leaves(params, is_leaf=is_coded)
     chosen = in_scope(named, scope)
     grids = _grids(named, chosen, bits, symmetric=symmetric)
     shape_of = per_channel() if granularity is None else granularity
@@ -129,7 +130,7 @@ def _blocks_of(path: str, leaf: Any, granularity: Granularity) -> tuple[int, ...
 def _rounded(
     path: str, leaf: Any, shape: tuple[int, ...], grid: Grid, estimate: Estimator
 ) -> Quantized:
-    tensor = _floats(path, leaf.dense() if is_compressed(leaf) else leaf)
+    tensor = _floats(path, leaf.dense() if is_coded(leaf) else leaf)
     ranges = estimate(Samples(_rows(tensor, shape)), grid)
     steps = _settled(path, ranges, grid, leaf.dtype)
     steps = Steps(*(None if part is None else part.reshape(shape) for part in steps))

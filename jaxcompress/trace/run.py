@@ -110,7 +110,7 @@ def _scan(
     carry, (stacked, seen) = jax.lax.scan(
         step,
         list(map(jnp.asarray, operands[fixed : fixed + carried])),
-        [jnp.asarray(value)[:length] for value in operands[fixed + carried :]],
+        jax.tree.map(lambda part: jnp.asarray(part)[:length], list(operands[fixed + carried :])),
         length=length,
         reverse=params["reverse"],
     )

@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.artifact.coding import PACKINGS
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.artifact.fields import is_digest, is_dtype, is_name, is_shape
+from jaxcompress.artifact.fields import is_digest, is_name
 from jaxcompress.artifact.forms.clustered import CLUSTERED
 from jaxcompress.artifact.forms.dense import DENSE
+from jaxcompress.artifact.forms.entry import HEAD, head, own_fields
 from jaxcompress.artifact.forms.form import Form, blocks
 from jaxcompress.artifact.forms.half import HALF
+from jaxcompress.artifact.forms.lowrank import low_rank_form
 from jaxcompress.artifact.forms.quantized import QUANTIZED
 from jaxcompress.artifact.forms.sparse import SPARSE
-from jaxcompress.artifact.streams import DTYPES, Reader, Writer
+from jaxcompress.artifact.streams import Reader, Writer
 
-FORMS: dict[str, Form] = {
+_OF_NUMBERS: dict[str, Form] = {
     "dense": DENSE,
     "clustered": CLUSTERED,
     "sparse": SPARSE,
@@ -29,13 +30,13 @@ FORMS: dict[str, Form] = {
     "half": HALF,
 }
 
-_NAME_OF = {form.leaf: name for name, form in FORMS.items()}
+FORMS: dict[str, Form] = _OF_NUMBERS | {"lowrank": low_rank_form(_OF_NUMBERS)}
 
 _COMMON: dict[int, dict[str, Callable[[Any], bool]]] = {
-    1: {"path": is_name, "shape": is_shape, "dtype": is_dtype, "form": is_name},
+    1: {"path": is_name, **HEAD},
     2: {"sha256": is_digest},
 }
-"""What every entry has, and since when."""
+"""What every tensor has, and since when."""
 
 _FIRST_WRITTEN = 2
 
@@ -47,16 +48,10 @@ def write_leaf(path: str, leaf: Any, layout: str, writer: Writer) -> dict[str, A
         TypeError: a dtype that cannot be stored.
         ValueError: a leaf that breaks the rules of its type.
     """
-    dtype = np.dtype(leaf.dtype).name if isinstance(leaf.dtype, np.dtype) else str(leaf.dtype)
-    if dtype not in DTYPES:
-        raise TypeError(
-            f"{path}: dtype must be one of {', '.join(DTYPES)}, got {dtype}; convert it first."
-        )
-    name = _NAME_OF.get(type(leaf), "dense")
-    form = FORMS[name]
+    entry = {"path": path} | head(FORMS, path, leaf)
+    form = FORMS[entry["form"]]
     stored = form.prepare(path, leaf)
-    fields = form.write(stored, dtype, layout, writer)
-    entry = {"path": path, "shape": [int(n) for n in leaf.shape], "dtype": dtype, "form": name}
+    fields = form.write(stored, entry["dtype"], layout, writer)
     return entry | fields | {"sha256": _digest(form.numbers(stored))}
 
 
@@ -89,7 +84,11 @@ def check_entry(entry: Any, version: int) -> None:
     """
     if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
         raise ArtifactError("an entry without a path", found=entry)
-    fields = _fields(entry, version)
+    fields = own_fields(FORMS, entry, version)
+    if isinstance(fields, str):
+        raise ArtifactError(f"unknown {fields}", tensor=entry["path"], found=entry.get(fields))
+    for since, common in _COMMON.items():
+        fields |= common if since <= version else {}
     if fields.keys() != entry.keys():
         raise ArtifactError(
             "other fields than this form has",
@@ -105,25 +104,6 @@ def check_entry(entry: Any, version: int) -> None:
 def oldest_version(entries: Iterable[Mapping[str, Any]]) -> int:
     """Return the oldest version of the format that is still written and has these forms."""
     return max(_FIRST_WRITTEN, *(min(FORMS[entry["form"]].fields) for entry in entries), 0)
-
-
-def _fields(entry: dict[str, Any], version: int) -> dict[str, Callable[[Any], bool]]:
-    """Return the fields that an entry must have, and what each may be."""
-    form = entry.get("form")
-    by_version = FORMS[form].fields if isinstance(form, str) and form in FORMS else {}
-    known = [since for since in by_version if since <= version]
-    if not known:
-        raise ArtifactError("unknown form", tensor=entry["path"], found=form)
-    fields = {
-        n: fits for since, part in _COMMON.items() if since <= version for n, fits in part.items()
-    }
-    fields |= by_version[max(known)]
-    if "packing" in fields:
-        packing = entry.get("packing")
-        if not isinstance(packing, str) or packing not in PACKINGS:
-            raise ArtifactError("unknown packing", tensor=entry["path"], found=packing)
-        fields |= PACKINGS[packing].fields
-    return fields
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> str:

@@ -1,0 +1,54 @@
+"""What the manifest says of an array, whatever its form."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.artifact.coding import PACKINGS, Fields
+from jaxcompress.artifact.fields import is_dtype, is_name, is_shape
+from jaxcompress.artifact.forms.form import Form
+from jaxcompress.artifact.streams import DTYPES
+
+Forms = Mapping[str, Form]
+"""Forms by name."""
+
+HEAD: dict[str, Callable[[Any], bool]] = {"shape": is_shape, "dtype": is_dtype, "form": is_name}
+"""What every entry has."""
+
+
+def head(forms: Forms, path: str, leaf: Any) -> Fields:
+    """Return what every entry has, of a leaf.
+
+    Raises:
+        TypeError: a dtype that cannot be stored.
+    """
+    dtype = np.dtype(leaf.dtype).name if isinstance(leaf.dtype, np.dtype) else str(leaf.dtype)
+    if dtype not in DTYPES:
+        raise TypeError(
+            f"{path}: dtype must be one of {', '.join(DTYPES)}, got {dtype}; convert it first."
+        )
+    name = next((name for name, form in forms.items() if type(leaf) is form.leaf), "dense")
+    return {"shape": [int(n) for n in leaf.shape], "dtype": dtype, "form": name}
+
+
+def own_fields(
+    forms: Forms, entry: Mapping[str, Any], version: int
+) -> dict[str, Callable[[Any], bool]] | str:
+    """Return the fields that the form of an entry has, and what each may be.
+
+    Returns:
+        The fields, or which one is unknown: form or packing.
+    """
+    form = entry.get("form")
+    by_version = forms[form].fields if isinstance(form, str) and form in forms else {}
+    known = [since for since in by_version if since <= version]
+    if not known:
+        return "form"
+    fields = dict(by_version[max(known)])
+    if "packing" in fields:
+        packing = entry.get("packing")
+        if not isinstance(packing, str) or packing not in PACKINGS:
+            return "packing"
+        fields |= PACKINGS[packing].fields
+    return fields

@@ -1,0 +1,103 @@
+"""`LowRank` leaves in a file: the equation, and each factor in a form of its own."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.artifact.coding import Fields
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.fields import is_float
+from jaxcompress.artifact.forms.entry import HEAD, Forms, head, own_fields
+from jaxcompress.artifact.forms.form import Form
+from jaxcompress.artifact.streams import Reader, Writer
+from jaxcompress.checks import check_finite
+from jaxcompress.leaves import LowRank, broken_rule
+
+_SINCE = 4
+
+
+def low_rank_form(forms: Forms) -> Form:
+    """Return the form of `LowRank` leaves.
+
+    Args:
+        forms: that factors may have.
+    """
+    return Form(
+        LowRank,
+        partial(_prepare, forms),
+        partial(_numbers, forms),
+        partial(_write, forms),
+        {_SINCE: {"product": partial(_is_product, forms)}},
+        partial(_read, forms),
+    )
+
+
+def _form_of(forms: Forms, path: str, factor: Any) -> Form:
+    return forms[head(forms, path, factor)["form"]]
+
+
+def _prepare(forms: Forms, path: str, leaf: LowRank) -> LowRank:
+    dtypes = sorted({str(factor.dtype) for factor in leaf.factors})
+    rule = broken_rule(leaf.equation, [tuple(factor.shape) for factor in leaf.factors])
+    if not rule and (len(dtypes) > 1 or not is_float(dtypes[0])):
+        rule = f"factors must be floating-point numbers of one dtype, got {', '.join(dtypes)}"
+    if rule:
+        raise ValueError(f"{path}: {rule}; make the leaf with low_rank.")
+    factors = tuple(_form_of(forms, path, f).prepare(path, f) for f in leaf.factors)
+    for factor in factors:
+        if isinstance(factor, np.ndarray):
+            check_finite(path, factor)
+    return LowRank(factors=factors, equation=leaf.equation)
+
+
+def _numbers(forms: Forms, leaf: LowRank) -> Iterator[np.ndarray]:
+    for factor in leaf.factors:
+        yield from _form_of(forms, "", factor).numbers(factor)
+
+
+def _write(forms: Forms, leaf: LowRank, dtype: str, layout: str, writer: Writer) -> Fields:
+    factors = [
+        head(forms, "", factor) | _form_of(forms, "", factor).write(factor, dtype, layout, writer)
+        for factor in leaf.factors
+    ]
+    return {"product": {"equation": leaf.equation, "factors": factors}}
+
+
+def _is_product(forms: Forms, value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"equation", "factors"}:
+        return False
+    factors = value["factors"]
+    if not isinstance(factors, list) or not factors:
+        return False
+    if not all(_is_factor(forms, factor) for factor in factors):
+        return False
+    return broken_rule(value["equation"], [tuple(f["shape"]) for f in factors]) is None
+
+
+def _is_factor(forms: Forms, value: Any) -> bool:
+    fields = own_fields(forms, value, _SINCE) if isinstance(value, dict) else "form"
+    if isinstance(fields, str):
+        return False
+    fields |= HEAD
+    return fields.keys() == value.keys() and all(fits(value[n]) for n, fits in fields.items())
+
+
+def _read(
+    forms: Forms, entry: dict[str, Any], shape: tuple[int, ...], dtype: str, reader: Reader
+) -> LowRank:
+    product = entry["product"]
+    if not is_float(dtype) or any(part["dtype"] != dtype for part in product["factors"]):
+        raise ArtifactError("factors must be floating-point numbers of its dtype", found=dtype)
+    factors = tuple(
+        forms[part["form"]].read(part, tuple(part["shape"]), dtype, reader)
+        for part in product["factors"]
+    )
+    leaf = LowRank(factors=factors, equation=product["equation"])
+    if leaf.shape != shape:
+        raise ArtifactError("the shape is not that of the product", expected=leaf.shape)
+    for factor in factors:
+        if isinstance(factor, np.ndarray) and not np.isfinite(factor).all():
+            raise ArtifactError("a factor is not finite")
+    return leaf

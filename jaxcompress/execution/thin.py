@@ -1,0 +1,206 @@
+"""Products with the factors of a weight, one after the other, in place of their product."""
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcompress.leaves import LowRank
+from jaxcompress.trace.program import Equation
+
+
+def thin_product(equation: Equation, operands: list[Any], place: int) -> list[Any]:
+    """Return `einsum(x, *factors)`, in the order that takes the fewest multiplications.
+
+    Args:
+        equation: a `dot_general`.
+        operands: one of them `LowRank`.
+        place: which.
+
+    Returns:
+        The result. Where it is less work to multiply the factors first, that is done.
+    """
+    leaf, x = operands[place], operands[1 - place]
+    contracted, batch = equation.params["dimension_numbers"]
+    tensor, terms = _letters(leaf)
+    inputs = list(ascii_uppercase[: x.ndim])
+    for mine, others in (
+        (contracted[place], contracted[1 - place]),
+        (batch[place], batch[1 - place]),
+    ):
+        for axis, other in zip(mine, others, strict=True):
+            inputs[other] = tensor[axis]
+    sides = [tensor, inputs] if place == 0 else [inputs, tensor]
+    free = [
+        name
+        for side, used in zip(sides, zip(contracted, batch, strict=True), strict=True)
+        for axis, name in enumerate(side)
+        if axis not in {*used[0], *used[1]}
+    ]
+    result = [*(tensor[axis] for axis in batch[place]), *free]
+    dtype = equation.params["preferred_element_type"] or jnp.promote_types(x.dtype, leaf.dtype)
+    product = jnp.einsum(
+        f"{','.join([''.join(inputs), *terms])}->{''.join(result)}",
+        x,
+        *leaf.arrays(),
+        precision=equation.params["precision"],
+        preferred_element_type=equation.params["preferred_element_type"],
+    )
+    return [product.astype(dtype)]
+
+
+def _letters(leaf: LowRank) -> tuple[str, list[str]]:
+    """Return letters for the axes of the tensor and of each factor, those that all share too."""
+    shared = ascii_uppercase[::-1][: len(leaf.stack)]
+    return shared + leaf.axes, [shared + term for term in leaf.terms]
+
+
+def thin_convolution(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
+    """Return a convolution as several, each with one factor of the kernel.
+
+    A factor has channels that come in, channels that go out, and windows along its axes of space;
+    along the others its kernel has size 1. A factor of no channels that go out works on each
+    channel by itself. Strides, padding and dilation of an axis are taken along with its windows.
+
+    Args:
+        equation: a `conv_general_dilated`.
+        operands: the second `LowRank`.
+        place: which.
+
+    Returns:
+        The result; None where the kernel is the first operand, where channels are in groups, or
+        where no row of factors leads from the channels that come in to those that go out.
+    """
+    leaf: LowRank = operands[place]
+    params = equation.params
+    if place != 1 or leaf.stack or params["feature_group_count"] * params["batch_group_count"] > 1:
+        return None
+    numbers = params["dimension_numbers"]
+    last, first, *space = (leaf.axes[axis] for axis in numbers.rhs_spec)
+    row = _row(leaf.terms, first, last, set(space))
+    if row is None:
+        return None
+    x, factors = operands[0], leaf.arrays()
+    dtype = params["preferred_element_type"] or x.dtype
+    for which, comes, goes in row:
+        term, factor = leaf.terms[which], factors[which]
+        windows = [name for name in space if name in term]
+        order = [term.index(name) for name in (goes, comes, *windows) if name]
+        sizes = dict(zip(term, factor.shape, strict=True))
+        channels = (sizes[goes], sizes[comes]) if goes else (sizes[comes], 1)
+        kernel = (
+            jnp.asarray(factor)
+            .transpose(order)
+            .reshape(*channels, *(sizes.get(n, 1) for n in space))
+        )
+        x = lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=_along(windows, space, params["window_strides"], 1),
+            padding=_along(windows, space, params["padding"], (0, 0)),
+            lhs_dilation=_along(windows, space, params["lhs_dilation"], 1),
+            rhs_dilation=_along(windows, space, params["rhs_dilation"], 1),
+            dimension_numbers=lax.ConvDimensionNumbers(
+                numbers.lhs_spec, tuple(range(kernel.ndim)), numbers.lhs_spec
+            ),
+            feature_group_count=1 if goes else sizes[comes],
+            precision=params["precision"],
+            preferred_element_type=params["preferred_element_type"],
+        )
+    order = [numbers.lhs_spec[numbers.out_spec.index(axis)] for axis in range(x.ndim)]
+    return [x.transpose(order).astype(dtype)]
+
+
+def _row(
+    terms: Sequence[str], channel: str, last: str, space: set[str]
+) -> list[tuple[int, str, str | None]] | None:
+    """Return the factors in order, each with the axes of its channels that come in and go out."""
+    left, row = set(range(len(terms))), []
+    while left:
+        here = sorted((len(set(terms[k]) - space), k) for k in left if channel in terms[k])
+        if not here:
+            return None
+        which = here[0][1]
+        goes = set(terms[which]) - space - {channel}
+        if len(goes) > 1 or (goes and len(here) > 1):
+            return None
+        row.append((which, channel, next(iter(goes), None)))
+        channel = next(iter(goes), channel)
+        left.remove(which)
+    return row if channel == last else None
+
+
+def _along(windows: Sequence[str], space: Sequence[str], values: Sequence[Any], other: Any) -> Any:
+    """Return what holds for the axes of space that have windows, and `other` for the others."""
+    return [v if name in windows else other for name, v in zip(space, values, strict=True)]
+
+
+def gathered(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
+    """Return rows of a table, of which only these are made: rows of one factor times the others.
+
+    Args:
+        equation: a `gather`.
+        operands: the first `LowRank`.
+        place: which.
+
+    Returns:
+        The result; None where the entries are no whole rows along one axis, or where missing ones
+        are filled with a number.
+    """
+    leaf, params = operands[place], equation.params
+    numbers = params["dimension_numbers"]
+    axes = numbers.start_index_map
+    fills = (
+        params["mode"] == lax.GatherScatterMode.FILL_OR_DROP and params["fill_value"] is not None
+    )
+    whole = tuple(1 if axis in axes else size for axis, size in enumerate(leaf.shape))
+    if (
+        place != 0
+        or leaf.stack
+        or fills
+        or len(axes) != 1
+        or numbers.collapsed_slice_dims != axes
+        or params["slice_sizes"] != whole
+    ):
+        return None
+    name, indices, factors = leaf.axes[axes[0]], operands[1], leaf.arrays()
+    which = next(k for k, term in enumerate(leaf.terms) if name in term)
+    term, factor = leaf.terms[which], factors[which]
+    axis, rank = term.index(name), indices.ndim - 1
+    factors[which] = lax.gather(
+        factor,
+        indices,
+        lax.GatherDimensionNumbers(tuple(range(rank, rank + factor.ndim - 1)), (axis,), (axis,)),
+        tuple(1 if k == axis else size for k, size in enumerate(factor.shape)),
+        mode=params["mode"],
+    )
+    batch = ascii_uppercase[:rank]
+    terms = [*leaf.terms]
+    terms[which] = batch + term.replace(name, "")
+    rest, rows = iter(leaf.axes.replace(name, "")), iter(batch)
+    offsets = set(numbers.offset_dims)
+    result = "".join(
+        next(rest if axis in offsets else rows) for axis in range(rank + len(leaf.axes) - 1)
+    )
+    return [jnp.einsum(f"{','.join(terms)}->{result}", *factors).astype(leaf.dtype)]
+
+
+def transposed(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
+    """Return the leaf of the transposed tensor; None where axes that all factors share move."""
+    leaf: LowRank = operands[place]
+    shared, order = len(leaf.stack), equation.params["permutation"]
+    if tuple(order[:shared]) != tuple(range(shared)):
+        return None
+    axes = "".join(leaf.axes[axis - shared] for axis in order[shared:])
+    return [LowRank(factors=leaf.factors, equation=f"{','.join(leaf.terms)}->{axes}")]
+
+
+def converted(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
+    """Return the leaf with factors of another dtype; None where these are integers."""
+    leaf, dtype = operands[place], equation.params["new_dtype"]
+    if not jnp.issubdtype(dtype, jnp.floating):
+        return None
+    factors = tuple(jnp.asarray(factor).astype(dtype) for factor in leaf.arrays())
+    return [LowRank(factors=factors, equation=leaf.equation)]

@@ -1,0 +1,144 @@
+"""Convolution kernels as products of more than two factors, by the decompositions of tensorly."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.checks import check_finite
+from jaxcompress.leaves import LowRank, is_compressed
+from jaxcompress.lowrank.ranks import check_share
+from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_floating, is_traced, named_leaves
+
+Method = Callable[[np.ndarray, float], LowRank | None]
+"""From a kernel HWIO and a share of its parameters to a product, None where none is so small."""
+
+
+class MissingTensorlyError(ImportError):
+    """The decomposition needs tensorly, which is not installed."""
+
+
+def convolutions(path: str, leaf: Any) -> bool:
+    """Scope of floating-point leaves of rank 4: kernels HWIO."""
+    del path
+    return is_floating(leaf) and len(leaf.shape) == 4
+
+
+def low_rank_convolutions(
+    params: PyTree, ratio: float, method: Method, *, scope: Scope = convolutions
+) -> PyTree:
+    """Replace convolution kernels by products of three or four factors, where these are smaller.
+
+    Args:
+        params: any pytree of concrete arrays; compressed leaves stay as they are.
+        ratio: share of the parameters of each kernel to keep, in (0, 1].
+        method: `tucker2`, `cp`, or another function of a kernel and a share.
+        scope: which leaves are replaced; of four axes, HWIO.
+
+    Returns:
+        `params` with `LowRank` leaves. Kernels of which no product is so small stay as they are.
+
+    Raises:
+        ValueError: a ratio out of range, kernels of other than four axes, NaN or infinity, an
+            empty scope.
+        TypeError: called under `jit`, or `ratio` is no number.
+        MissingTensorlyError: of `tucker2` and `cp`, without tensorly.
+    """
+    share = check_share("ratio", ratio)
+    if is_traced(params):
+        raise TypeError(
+            "low_rank_convolutions: weights must be concrete, got tracers; call it outside of jit."
+        )
+    named = named_leaves(params, is_leaf=is_compressed)
+
+    def product(path: str, leaf: Any) -> Any:
+        kernel = np.asarray(leaf)
+        if kernel.ndim != 4:
+            raise ValueError(
+                f"{path}: kernels must have four axes HWIO, got shape {kernel.shape}; leave it out "
+                "of the scope."
+            )
+        check_finite(path, kernel)
+        wide = kernel if kernel.itemsize >= 4 else kernel.astype(np.float32)
+        found = method(wide, share)
+        if found is None or sum(factor.size for factor in found.factors) >= kernel.size:
+            return leaf
+        factors = tuple(as_jax(np.asarray(f, kernel.dtype)) for f in found.factors)
+        return LowRank(factors=factors, equation=found.equation)
+
+    return named.rebuild(
+        [
+            product(path, leaf) if pick and not is_compressed(leaf) else leaf
+            for path, leaf, pick in zip(
+                named.paths, named.leaves, in_scope(named, scope), strict=True
+            )
+        ]
+    )
+
+
+def tucker2(kernel: np.ndarray, ratio: float) -> LowRank | None:
+    """Return a convolution to fewer channels of 1x1, one among these, and one of 1x1 back.
+
+    `kernel = einsum("ir,hwrs,so->hwio", ...)`, `r` and `s` the same share of the channels.
+
+    Args:
+        kernel: `[height, width, inputs, outputs]`.
+        ratio: share of its parameters to keep.
+
+    Raises:
+        MissingTensorlyError: without tensorly, the extra `lowrank`.
+
+    Source: Kim et al. 2016, arXiv:1511.06530.
+    """
+    h, w, i, o = kernel.shape
+    # h w i o x^2 + (i^2 + o^2) x = ratio h w i o
+    size, sides = kernel.size, i * i + o * o
+    x = (math.sqrt(sides**2 + 4 * ratio * size**2) - sides) / (2 * size)
+    r, s = max(int(x * i), 1), max(int(x * o), 1)
+    if i * r + h * w * r * s + s * o > ratio * size:
+        return None
+    (core, (first, last)), _ = _tensorly().partial_tucker(kernel, rank=[r, s], modes=[2, 3])
+    return LowRank(factors=(first, core, last.T), equation="ir,hwrs,so->hwio")
+
+
+def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
+    """Return a convolution of 1x1, two along the axes for each channel alone, and one of 1x1.
+
+    `kernel = einsum("hr,wr,ir,or->hwio", ...)`, by alternating least squares. The approximation
+    of large kernels takes long, and trains badly.
+
+    Args:
+        kernel: `[height, width, inputs, outputs]`.
+        ratio: share of its parameters to keep.
+        seed: of the columns that the search starts from, where the axes are too short for it.
+
+    Raises:
+        MissingTensorlyError: without tensorly, the extra `lowrank`.
+
+    Source: Lebedev et al. 2015, arXiv:1412.6553.
+    """
+    rank = int(ratio * kernel.size / sum(kernel.shape))
+    if not rank:
+        return None
+    with warnings.catch_warnings():  # that axes are shorter than the rank
+        warnings.filterwarnings("ignore", message="Trying to compute SVD")
+        weights, factors = _tensorly().parafac(kernel, rank, random_state=seed)
+    root = np.abs(weights) ** (1 / len(factors))
+    signed = [factor * root for factor in factors]
+    signed[0] = signed[0] * np.sign(weights)
+    norms = [np.maximum(np.linalg.norm(f, axis=0), np.finfo(f.dtype).tiny) for f in signed]
+    level = math.prod(norms) ** (1 / len(norms))
+    balanced = tuple(f * (level / norm) for f, norm in zip(signed, norms, strict=True))
+    return LowRank(factors=balanced, equation="hr,wr,ir,or->hwio")
+
+
+def _tensorly() -> Any:
+    try:
+        from tensorly import decomposition
+    except ImportError:
+        raise MissingTensorlyError(
+            "lowrank: needs tensorly, which is not installed; pip install 'jaxcompress[lowrank]'."
+        ) from None
+    return decomposition

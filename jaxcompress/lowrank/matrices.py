@@ -1,0 +1,177 @@
+"""Weights as matrices whose best products of two are known by their singular values."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+from typing import Any
+
+import numpy as np
+
+from jaxcompress.checks import check_finite
+from jaxcompress.leaves import LowRank
+from jaxcompress.lowrank.splits import Axes
+from jaxcompress.lowrank.svd import Decomposition
+from jaxcompress.quantization.moments import Layer
+from jaxcompress.trees import as_jax, is_floating
+
+_RIDGE = 1e-6
+"""What is added to the moments, as a share of their mean: inputs that were never seen count a
+little, and weights that meet these are kept where nothing else decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """A tensor as one matrix `W`, or as a stack of them, `[layers, m, n]`.
+
+    Attributes:
+        path: of the tensor.
+        tensor: the tensor.
+        axes: that are its rows and columns.
+        moments: `[layers, m, m]` sum of `x x^T` over the inputs `x` that meet its rows; None for
+            weights of which every entry counts the same.
+    """
+
+    path: str
+    tensor: np.ndarray
+    axes: Axes
+    moments: np.ndarray | None = None
+
+    @property
+    def stack(self) -> tuple[int, ...]:
+        """Sizes of the axes that stack matrices."""
+        used = len(self.axes.rows) + len(self.axes.columns)
+        return self.tensor.shape[: self.tensor.ndim - used]
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Sizes of the axes of the rows."""
+        return tuple(self.tensor.shape[axis] for axis in self.axes.rows)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Sizes of the axes of the columns."""
+        return tuple(self.tensor.shape[axis] for axis in self.axes.columns)
+
+    @property
+    def highest(self) -> int:
+        """The highest rank that has fewer parameters than the tensor, 0 if none has."""
+        m, n = int(np.prod(self.rows)), int(np.prod(self.columns))
+        return max(m * n - 1, 0) // max(m + n, 1)
+
+    def parameters(self, rank: int) -> int:
+        """Return how many parameters factors of a rank have."""
+        sides = int(np.prod(self.rows)) + int(np.prod(self.columns))
+        return int(np.prod(self.stack, dtype=int)) * rank * sides
+
+    def layers(self) -> np.ndarray:
+        """Return `[layers, m, n]` numbers in single precision at least."""
+        order = [*range(len(self.stack)), *self.axes.rows, *self.axes.columns]
+        wide = self.tensor if self.tensor.itemsize >= 4 else self.tensor.astype(np.float32)
+        m, n = int(np.prod(self.rows)), int(np.prod(self.columns))
+        return wide.transpose(order).reshape(-1, m, n)
+
+    @functools.cached_property
+    def seen(self) -> np.ndarray:
+        """`[layers, m, n]` matrices `S W`, where `S^T S` are the moments, or `W` itself.
+
+        The squares of `S (W - W')` add up to the squared error of the outputs `x^T W`.
+        """
+        matrices = self.layers()
+        if self.moments is None:
+            return matrices
+        squares, vectors = np.linalg.eigh(self.moments)
+        squares = np.maximum(squares, 0)
+        squares += _RIDGE * squares.mean(axis=1, keepdims=True)
+        roots = np.sqrt(squares)[:, :, None] * vectors.transpose(0, 2, 1)
+        return (roots @ matrices).astype(matrices.dtype)
+
+    @functools.cached_property
+    def squares(self) -> np.ndarray:
+        """The squares of the singular values of `seen`, each summed over a stack, descending."""
+        values = np.linalg.svd(self.seen, compute_uv=False).astype(np.float64)
+        return np.sum(values**2, axis=0)
+
+    def factors(self, rank: int, svd: Decomposition) -> LowRank:
+        """Return the product of a rank with the least squared error of `seen`.
+
+        It is `(W V) V^T`, where the columns of `V` are the first right singular vectors of `seen`;
+        both sides are scaled so that their columns and rows have equal norms.
+        """
+        pairs = []
+        for matrix, seen in zip(self.layers(), self.seen, strict=True):
+            right = svd(seen, rank).right
+            left = matrix @ right.T
+            norms = np.sqrt(np.linalg.norm(left, axis=0))
+            norms[norms == 0] = 1
+            pairs.append((left / norms, right * norms[:, None]))
+        left, right = (
+            np.stack(side).astype(self.tensor.dtype) for side in zip(*pairs, strict=True)
+        )
+        factors = (
+            as_jax(left.reshape(*self.stack, *self.rows, rank)),
+            as_jax(right.reshape(*self.stack, rank, *self.columns)),
+        )
+        return LowRank(factors=factors, equation=self._equation())
+
+    def _equation(self) -> str:
+        count, stacked = len(self.rows) + len(self.columns), len(self.stack)
+        names = _NAMES.get(count, ascii_lowercase.replace("r", "")[:count])
+        rows, columns = ("".join(names[axis - stacked] for axis in side) for side in self.axes)
+        return f"{rows}r,r{columns}->{names}"
+
+
+_NAMES = {2: "io", 4: "hwio"}
+"""Usual letters of so many axes."""
+
+
+def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matrix:
+    """Return a leaf as a matrix.
+
+    Args:
+        path: of the leaf.
+        leaf: the leaf.
+        axes: that are its rows and columns.
+        layers: moments of what meets it; left out of account if its rows are not what they are of.
+
+    Raises:
+        TypeError: it is not of floating-point numbers of 16 bits or more.
+        ValueError: NaN or infinity, axes that are no split of its own.
+    """
+    tensor = np.asarray(leaf)
+    if not is_floating(tensor) or tensor.dtype.itemsize < 2:
+        raise TypeError(
+            f"{path}: leaves in the scope must be of floating-point numbers of 16 bits or more, "
+            f"got {tensor.dtype}; leave it out of the scope."
+        )
+    check_finite(path, tensor)
+    axes = Axes(*map(tuple, axes))
+    used = sorted([*axes.rows, *axes.columns])
+    if used != list(range(tensor.ndim - len(used), tensor.ndim)) or not all(axes):
+        raise ValueError(
+            f"{path}: the split must name its last axes once each, some for rows and some for "
+            f"columns, got {axes} for shape {tensor.shape}; see last_axis."
+        )
+    return Matrix(path=path, tensor=tensor, axes=axes, moments=_moments(tensor, axes, layers))
+
+
+def _moments(tensor: np.ndarray, axes: Axes, layers: Sequence[Layer]) -> np.ndarray | None:
+    """Return `[layers, m, m]` moments of what meets the rows, None if it is not all known."""
+    places = Matrix(path="", tensor=np.arange(tensor.size).reshape(tensor.shape), axes=axes)
+    count, m, n = places.layers().shape
+    ours = places.layers()
+    layer_of, row_of = np.empty(tensor.size, np.int64), np.empty(tensor.size, np.int64)
+    layer_of[ours] = np.arange(count)[:, None, None]
+    row_of[ours] = np.arange(m)[:, None]
+    found = np.zeros((count, m, m))
+    known = np.zeros(count, bool)
+    for layer in layers:
+        for entries, gram in zip(layer.entries, layer.gram, strict=True):
+            if entries.shape != (m, n):
+                return None
+            which, rows = layer_of[entries], row_of[entries]
+            if (which != which[0, 0]).any() or (rows != rows[:, :1]).any() or known[which[0, 0]]:
+                return None
+            known[which[0, 0]] = True
+            found[which[0, 0]][np.ix_(rows[:, 0], rows[:, 0])] = gram
+    return found if known.all() else None

@@ -1,0 +1,100 @@
+"""Which axes of a tensor are the rows of a matrix, and which the columns."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.trace.products import find_products
+from jaxcompress.trace.program import trace
+from jaxcompress.trees import PyTree, named_leaves
+
+
+class Axes(NamedTuple):
+    """A tensor as a matrix; axes that are in neither come first, and stack matrices.
+
+    Attributes:
+        rows: axes of the rows.
+        columns: axes of the columns.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+Split = Callable[[str, Any], Axes]
+"""Decides by path and leaf which axes are rows and which columns."""
+
+
+def last_axis(path: str, leaf: Any) -> Axes:
+    """Outputs on the last axis against everything before: space and input channels of a kernel.
+
+    Example:
+        >>> import numpy as np
+        >>> last_axis("kernel", np.zeros((3, 3, 16, 32)))
+        Axes(rows=(0, 1, 2), columns=(3,))
+    """
+    del path
+    last = len(leaf.shape) - 1
+    return Axes(tuple(range(last)), (last,))
+
+
+def across_space(path: str, leaf: Any) -> Axes:
+    """Height and input channels of a kernel HWIO against width and output channels.
+
+    The convolution becomes one along the height, followed by one along the width. Tensors of
+    other than four axes are split at the last one.
+
+    Example:
+        >>> import numpy as np
+        >>> across_space("kernel", np.zeros((3, 3, 16, 32)))
+        Axes(rows=(0, 2), columns=(1, 3))
+
+    Source: Jaderberg et al. 2014, arXiv:1405.3866.
+    """
+    return Axes((0, 2), (1, 3)) if len(leaf.shape) == 4 else last_axis(path, leaf)
+
+
+def summed_axes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Split:
+    """Return what splits each weight into the axes that its products sum over and the others.
+
+    So it does whatever the order of the axes: transposed kernels, the `[width, heads, size]` of
+    attention, convolutions of any layout, and layers stacked for a scan, each a matrix of its own.
+    Weights in no product, such as tables of embeddings, are split at the last axis.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        params: any pytree of arrays or compressed leaves.
+        *inputs: of the function; only shapes and dtypes are looked at.
+
+    Raises:
+        ValueError: what `trace` refuses.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> params = {"query": jnp.ones((6, 2, 3))}
+        >>> apply = lambda params, x: jnp.einsum("bi,ihk->bhk", x, params["query"])
+        >>> summed_axes(apply, params, jnp.ones((1, 6)))("query", params["query"])
+        Axes(rows=(0,), columns=(1, 2))
+    """
+    leaves = named_leaves(params, is_leaf=is_compressed)
+    program = trace(apply, jax.eval_shape(dense, params), *inputs)
+    found: dict[str, tuple[int, set[int]]] = {}
+    for product in find_products(program, leaves.paths):
+        for weight in product.weights.values():
+            if weight.channels is None or weight.moves is None:
+                continue
+            path, names = leaves.paths[weight.leaf], [move.name for move in weight.moves]
+            loops = next((k for k, name in enumerate(names) if name != "scan"), len(names))
+            stacked, channels = found.get(path, (loops, set(weight.channels)))
+            found[path] = max(stacked, loops), channels & set(weight.channels)
+
+    def split(path: str, leaf: Any) -> Axes:
+        stacked, channels = found.get(path, (0, set()))
+        axes = range(stacked, len(leaf.shape))
+        rows = tuple(axis for axis in axes if axis not in channels)
+        columns = tuple(axis for axis in axes if axis in channels)
+        return Axes(rows, columns) if rows and columns else last_axis(path, leaf)
+
+    return split

@@ -1,0 +1,93 @@
+"""Singular value decompositions of which only the largest values are wanted."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FEWEST_FOR_RANDOM, MOST_SHARE = 512, 0.4
+"""From which size on, and up to which share of the rank, `truncated_svd` draws a sketch."""
+
+_MORE, _ROUNDS = 0.5, 4
+
+
+class Svd(NamedTuple):
+    """The part of a matrix that its largest singular values make: `(left * values) @ right`.
+
+    Attributes:
+        left: `[m, rank]` orthonormal columns.
+        values: `[rank]` in descending order.
+        right: `[rank, n]` orthonormal rows.
+    """
+
+    left: np.ndarray
+    values: np.ndarray
+    right: np.ndarray
+
+
+Decomposition = Callable[[np.ndarray, int], Svd]
+"""From a matrix and a rank to its largest singular values and their vectors."""
+
+
+def exact_svd(matrix: np.ndarray, rank: int) -> Svd:
+    """Return the best approximation of a rank, by `numpy.linalg.svd`.
+
+    Args:
+        matrix: `[m, n]` finite numbers.
+        rank: 1 to `min(m, n)`.
+
+    Example:
+        >>> exact_svd(np.diag([1.0, 3.0, 2.0]), 2).values.tolist()
+        [3.0, 2.0]
+    """
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    return Svd(left[:, :rank], values[:rank], right[:rank])
+
+
+def randomized_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
+    """Return nearly the best approximation of a rank, from a random sketch of the matrix.
+
+    `Q` are orthonormal columns near the span of `(A A^T)^q A G` for a random `[n, l]` matrix `G`
+    of `l > rank` columns, and the result is the SVD of `Q^T A`, of which the first are kept.
+
+    Args:
+        matrix: `[m, n]` finite numbers.
+        rank: 1 to `min(m, n)`.
+        seed: of the sketch; the same seed gives the same result on one machine.
+
+    Example:
+        >>> randomized_svd(np.diag([1.0, 3.0, 2.0]), 2).values.round(6).tolist()
+        [3.0, 2.0]
+
+    Source: Halko, Martinsson and Tropp 2011, arXiv:0909.4061, algorithms 4.4 and 5.1.
+    """
+    if matrix.shape[0] < matrix.shape[1]:
+        turned = randomized_svd(matrix.T, rank, seed=seed)
+        return Svd(turned.right.T, turned.values, turned.left.T)
+    columns = min(rank + max(int(_MORE * rank), 8), matrix.shape[1])
+    basis = np.random.default_rng(seed).standard_normal(
+        (matrix.shape[1], columns), dtype=np.float32 if matrix.dtype == np.float32 else np.float64
+    )
+    for _ in range(_ROUNDS):  # orthonormal each time: powers alone lose the small values
+        basis = _orthonormal(matrix.T @ _orthonormal(matrix @ basis))
+    basis = _orthonormal(matrix @ basis)
+    left, values, right = np.linalg.svd(basis.T @ matrix, full_matrices=False)
+    return Svd(basis @ left[:, :rank], values[:rank], right[:rank])
+
+
+def truncated_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
+    """Return `randomized_svd` where it is much faster, of large matrices, else `exact_svd`.
+
+    Args:
+        matrix: `[m, n]` finite numbers.
+        rank: 1 to `min(m, n)`.
+        seed: of the sketch.
+    """
+    smaller = min(matrix.shape)
+    if smaller < FEWEST_FOR_RANDOM or rank > MOST_SHARE * smaller:
+        return exact_svd(matrix, rank)
+    return randomized_svd(matrix, rank, seed=seed)
+
+
+def _orthonormal(columns: np.ndarray) -> Any:
+    return np.linalg.qr(columns)[0]

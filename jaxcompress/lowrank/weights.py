@@ -1,0 +1,183 @@
+"""The arrays of a tree as `LowRank` leaves, where that saves parameters."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxcompress.leaves import is_compressed
+from jaxcompress.lowrank.matrices import Matrix, matrix_of
+from jaxcompress.lowrank.ranks import Rule, by_ratio
+from jaxcompress.lowrank.splits import Split, last_axis
+from jaxcompress.lowrank.svd import Decomposition, truncated_svd
+from jaxcompress.quantization.moments import Moments
+from jaxcompress.trees import (
+    NamedLeaves,
+    PyTree,
+    Scope,
+    in_scope,
+    is_traced,
+    kernels,
+    named_leaves,
+    some_of,
+)
+
+
+class RankPlan(NamedTuple):
+    """Which tensors become products, and which do not.
+
+    Attributes:
+        ranks: by path, for `low_rank`.
+        left_dense: why not, by path.
+    """
+
+    ranks: dict[str, int]
+    left_dense: dict[str, str]
+
+
+def plan_ranks(
+    params: PyTree,
+    ratio: float | None = None,
+    *,
+    ranks: Rule | Mapping[str, int] | None = None,
+    split: Split = last_axis,
+    moments: Moments | None = None,
+    scope: Scope = kernels,
+) -> RankPlan:
+    """Return the ranks that `low_rank` would take of the same arguments, and what stays dense.
+
+    Raises:
+        ValueError: as `low_rank`.
+        TypeError: as `low_rank`.
+
+    Example:
+        >>> params = {"wide": np.ones((10, 40), "f"), "thin": np.ones((2, 2), "f")}
+        >>> plan = plan_ranks(params, ratio=0.5)
+        >>> plan.ranks
+        {'wide': 4}
+        >>> plan.left_dense
+        {'thin': 'rank 1 has 4 parameters, more than 0.5 of its 4'}
+    """
+    _, matrices = _matrices("plan_ranks", params, split, moments, scope)
+    return _planned(list(matrices.values()), ratio, ranks)
+
+
+def low_rank(
+    params: PyTree,
+    ratio: float | None = None,
+    *,
+    ranks: Rule | Mapping[str, int] | None = None,
+    split: Split = last_axis,
+    moments: Moments | None = None,
+    svd: Decomposition = truncated_svd,
+    scope: Scope = kernels,
+) -> PyTree:
+    """Replace the leaves in the scope by products of two thin matrices, where these are smaller.
+
+    `W = left @ right`, `[m, n] = [m, rank] @ [rank, n]`, of the least squared error: the SVD of
+    which the `rank` largest values are kept. With `moments` it is the squared error of what the
+    layer puts out, `sum |x^T (W - left @ right)|^2`. A tensor becomes a product only where
+    `rank * (m + n) < m * n`; others stay as they are, and `plan_ranks` says why.
+
+    Args:
+        params: any pytree of concrete arrays; compressed leaves stay as they are.
+        ratio: share of the parameters of each tensor to keep, in (0, 1]: `ranks=by_ratio(ratio)`.
+        ranks: instead of a ratio, a rule (`by_energy(0.99)`, `by_budget(1_000_000)`) or the rank
+            of each tensor by its path; tensors that it does not name stay as they are.
+        split: which axes are the rows; by default all but the last, `summed_axes` finds those of
+            attention and of stacked layers.
+        moments: from `input_moments`. Where these are missing, or of other inputs than the rows
+            stand for, every entry counts the same.
+        svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank.
+        scope: which leaves are replaced.
+
+    Returns:
+        `params` with `LowRank` leaves: for `execute`, `save` and, as they are trees of arrays, for
+        training.
+
+    Raises:
+        ValueError: a ratio out of range, both or neither of `ratio` and `ranks`, a rank below 1,
+            a path that is not in the scope, NaN or infinite weights, a budget too small, an empty
+            scope.
+        TypeError: called under `jit`; ranks that are no integers; leaves of other numbers.
+
+    Example:
+        >>> params = {"kernel": np.outer(np.arange(8.0), np.ones(8)), "bias": np.zeros(8)}
+        >>> thin = low_rank(params, ratio=0.5)
+        >>> [factor.shape for factor in thin["kernel"].factors]
+        [(8, 2), (2, 8)]
+        >>> bool(np.allclose(thin["kernel"].dense(), params["kernel"]))
+        True
+
+    Source: Wang et al. 2024 (SVD-LLM, with moments), arXiv:2403.07378.
+    """
+    named, matrices = _matrices("low_rank", params, split, moments, scope)
+    chosen = _planned(list(matrices.values()), ratio, ranks).ranks
+    return named.rebuild(
+        [
+            matrices[path].factors(chosen[path], svd) if path in chosen else leaf
+            for path, leaf in zip(named.paths, named.leaves, strict=True)
+        ]
+    )
+
+
+def _matrices(
+    function: str, params: PyTree, split: Split, moments: Moments | None, scope: Scope
+) -> tuple[NamedLeaves, dict[str, Matrix]]:
+    if is_traced(params):
+        raise TypeError(
+            f"{function}: weights must be concrete, got tracers; call it outside of jit."
+        )
+    named = named_leaves(params, is_leaf=is_compressed)
+    layers = {} if moments is None else moments.layers
+    return named, {
+        path: matrix_of(path, leaf, split(path, leaf), layers.get(path, []))
+        for path, leaf, pick in zip(named.paths, named.leaves, in_scope(named, scope), strict=True)
+        if pick and not is_compressed(leaf)
+    }
+
+
+def _planned(
+    matrices: list[Matrix], ratio: float | None, ranks: Rule | Mapping[str, int] | None
+) -> RankPlan:
+    if (ratio is None) == (ranks is None):
+        raise ValueError(
+            f"ratio: one of ratio and ranks must be given, got {ratio} and {ranks}; "
+            "pass ratio=0.5, say."
+        )
+    rule = by_ratio(ratio) if ratio is not None else ranks
+    if isinstance(rule, Mapping):
+        matrices, found = _named(matrices, rule)
+    else:
+        found = rule(matrices) if rule and matrices else []
+    chosen: dict[str, int] = {}
+    left_dense: dict[str, str] = {}
+    for matrix, rank in zip(matrices, found, strict=True):
+        if isinstance(rank, str):
+            left_dense[matrix.path] = rank
+        elif rank > matrix.highest:
+            left_dense[matrix.path] = (
+                f"rank {rank} has {matrix.parameters(rank):,} parameters, not fewer than its "
+                f"{matrix.tensor.size:,}"
+            )
+        else:
+            chosen[matrix.path] = rank
+    return RankPlan(chosen, left_dense)
+
+
+def _named(
+    matrices: list[Matrix], ranks: Mapping[str, Any]
+) -> tuple[list[Matrix], list[int | str]]:
+    """Return the matrices that are named, and their ranks."""
+    known = {matrix.path: matrix for matrix in matrices}
+    for path, rank in ranks.items():
+        if path not in known:
+            raise ValueError(
+                f"{path}: ranks must be for tensors in the scope, got a path that is not among "
+                f"{some_of(sorted(known))}; correct it, or widen the scope."
+            )
+        if isinstance(rank, bool) or not isinstance(rank, int | np.integer):
+            raise TypeError(f"{path}: rank must be an integer, got {rank!r}; pass 8, say.")
+        if rank < 1:
+            raise ValueError(f"{path}: rank must be at least 1, got {rank}; leave it out.")
+    return [known[path] for path in ranks], [int(rank) for rank in ranks.values()]
