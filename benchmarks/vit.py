@@ -1,4 +1,4 @@
-"""A vision transformer made smaller: blocks dropped, heads cut out; what recovery brings back.
+"""A vision transformer made smaller: blocks, heads, ranks; what recovery brings back.
 
     python -m benchmarks.vit accuracy --seeds 0 1 2     # Fashion-MNIST, the `vit` of run.py
     taskset -c 0 python -m benchmarks.vit latency
@@ -53,7 +53,10 @@ MEASURED = 1024  # training images that importance is measured on
 FULL = ViTConfig()
 HALF = FULL.depth // 2
 ACCURACY = "vit_accuracy"
-NET, VIEW = build(FULL), MODELS["vit"].view
+PLAIN, VIEW = build(FULL), MODELS["vit"].view
+NET = PLAIN._replace(  # runs thin products as they are
+    apply=jc.execute(PLAIN.apply), apply_training=jc.execute(PLAIN.apply_training)
+)
 
 
 class Method(NamedTuple):
@@ -117,7 +120,7 @@ def _half(full: Params, rule: Any) -> Params:
 def half_the_heads(full: Params, data: Dataset, seed: int) -> Params:
     """Cut out half of the heads of each block, by L1 norm."""
     del data, seed
-    groups = jc.unit_groups(apply, full, images(1))
+    groups = jc.unit_groups(lambda params, x: PLAIN.apply(params, {}, VIEW(x)), full, images(1))
     keep = jc.choose_units(groups, full, dict.fromkeys(heads_of(groups), 0.5))
     return jc.shrink(full, groups, keep)
 
@@ -131,6 +134,12 @@ def heads_of(groups: jc.UnitGroups) -> list[str]:
     ]
 
 
+def low_rank_mlp(full: Params, data: Dataset, seed: int) -> Params:
+    """Put products of half the parameters in place of the kernels of every MLP."""
+    del data, seed
+    return jc.low_rank(full, ratio=0.5, scope=jc.matching("dense"))
+
+
 TAUGHT, LABELS = "labels and the full network", "labels"
 METHODS = (
     Method("all 12 blocks, trained on", as_it_is, taught=False),
@@ -140,6 +149,7 @@ METHODS = (
     Method("half of the heads", half_the_heads, taught=True),
     Method("6 blocks, most important", least_important, taught=True),
     Method("6 blocks, any", at_random, taught=True),
+    Method("MLP of low rank", low_rank_mlp, taught=True),
 )
 
 
@@ -221,7 +231,7 @@ def _kept(path: Path, make: Callable[[], Params]) -> Params:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         jc.save(file, make())
-    return jc.load(file)
+    return jc.load_compressed(file)
 
 
 def _command(figures: list[dict[str, Any]]) -> str:
@@ -230,7 +240,7 @@ def _command(figures: list[dict[str, Any]]) -> str:
 
 
 def latency(seeds: list[int], folder: Path) -> None:
-    """Time the full network, half its blocks and half its heads in turn."""
+    """Time the full network, and with half its blocks, half its heads or thin products, in turn."""
     del seeds, folder
     full = NET.init(jax.random.key(0))[0]
     nothing: Any = None  # values change no speed
@@ -238,6 +248,7 @@ def latency(seeds: list[int], folder: Path) -> None:
         "full": full,
         "half the blocks": spread_out(full, nothing, 0),
         "half the heads": half_the_heads(full, nothing, 0),
+        "MLP of low rank": low_rank_mlp(full, nothing, 0),
     }
     figures = []
     for batch in (1, 64):
