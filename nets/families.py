@@ -44,7 +44,9 @@ FAMILIES: dict[type, Family] = {
     LeNet300Config: Family(LeNet300, ("widths",)),
     LeNet5Config: Family(LeNet5, ("widths", "hidden")),
     FruitsFusionConfig: Family(FruitsFusionNet, ("widths", "vector_hidden", "hidden")),
-    ViTConfig: Family(ViT, ("width", "heads", "hidden"), ("depth",)),
+    ViTConfig: Family(
+        ViT, ("width", "hidden"), ("depth",), heads=("heads",), multiples={"width": "heads"}
+    ),
 }
 
 

@@ -18,7 +18,7 @@ class ViTConfig:
         classes: number of logits.
         image_size: height and width of the images, a multiple of `patch`.
         patch: height and width of the squares that an image is cut into, one token each.
-        width: of the tokens.
+        width: of the tokens, a multiple of `heads`.
         depth: how many blocks.
         heads: of each attention; they share the width.
         hidden: width of each MLP.
@@ -32,13 +32,6 @@ class ViTConfig:
     heads: int = 4
     hidden: int = 128
 
-    def __post_init__(self) -> None:
-        if self.width % self.heads or self.image_size % self.patch:
-            raise ValueError(
-                f"ViTConfig: width must be a multiple of heads and image_size of patch, got "
-                f"{self.width} and {self.heads}, {self.image_size} and {self.patch}."
-            )
-
 
 class ViT(nnx.Module):
     """Patches and a class token, plus places, through blocks that norm first; norm, dense.
@@ -49,6 +42,11 @@ class ViT(nnx.Module):
     """
 
     def __init__(self, config: ViTConfig, *, rngs: nnx.Rngs) -> None:
+        if config.width % config.heads or config.image_size % config.patch:
+            raise ValueError(
+                f"ViTConfig: width must be a multiple of heads and image_size of patch, got "
+                f"{config.width} and {config.heads}, {config.image_size} and {config.patch}."
+            )
         tokens, patch = 1 + (config.image_size // config.patch) ** 2, (config.patch,) * 2
         small = nnx.initializers.normal(0.02)
         self.embed = nnx.Conv(3, config.width, patch, strides=patch, padding="VALID", rngs=rngs)

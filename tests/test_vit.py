@@ -146,7 +146,7 @@ def test_heads_and_widths_can_go(function, params, sizes):
 
 def test_sizes_that_cannot_be():
     with pytest.raises(ValueError, match="width must be a multiple of heads .* got 6 and 4, 8"):
-        replace(TINY, heads=4)
+        build(replace(TINY, heads=4))
     with pytest.raises(ValueError, match="image_size of patch, got 6 and 2, 8 and 3"):
-        replace(TINY, patch=3)
+        build(replace(TINY, patch=3))
     assert sizes_of(TINY) == {"width": 6, "heads": 2, "hidden": 5, "depth": 2}
