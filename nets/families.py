@@ -10,6 +10,7 @@ from nets.functional import Net, functional
 from nets.lenet import LeNet5, LeNet5Config, LeNet300, LeNet300Config
 from nets.resnet import ResNet, ResNetConfig
 from nets.small_cifar import SmallCifarConfig, SmallCIFARNet
+from nets.vit import ViT, ViTConfig
 
 
 class Family(NamedTuple):
@@ -43,6 +44,9 @@ FAMILIES: dict[type, Family] = {
     LeNet300Config: Family(LeNet300, ("widths",)),
     LeNet5Config: Family(LeNet5, ("widths", "hidden")),
     FruitsFusionConfig: Family(FruitsFusionNet, ("widths", "vector_hidden", "hidden")),
+    ViTConfig: Family(
+        ViT, ("width", "hidden"), ("depth",), heads=("heads",), multiples={"width": "heads"}
+    ),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import nnx
 
-from nets.sizes import follow_arrays
+from nets.sizes import follow_arrays, follow_lists
 
 Params = dict[str, Any]
 Stats = dict[str, Any]
@@ -31,7 +31,8 @@ def functional(build: Callable[[nnx.Rngs], Any]) -> Net:
     """Return the module that `build` makes as pure functions.
 
     The module is made without computing anything; `init` is one compiled function, since every
-    random draw of a new shape would otherwise be compiled alone.
+    random draw of a new shape would otherwise be compiled alone. It runs on parameters from which
+    units or, where it has a list of modules, some of these are gone.
 
     Args:
         build: from random generators to an NNX module that maps `x` to logits.
@@ -41,26 +42,26 @@ def functional(build: Callable[[nnx.Rngs], Any]) -> Net:
         return build(nnx.Rngs(key))
 
     abstract = nnx.eval_shape(shell, jax.random.key(0))
-    abstract.eval()
-    eval_graph, params_like, stats_like = nnx.split(abstract, nnx.Param, ...)
-    abstract.train()
-    train_graph = nnx.graphdef(abstract)
 
     @jax.jit
     def init(key: jax.Array) -> tuple[Params, Stats]:
         _, params, stats = nnx.split(shell(key), nnx.Param, ...)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
-    def assemble(graph: Any, params: Params, stats: Stats) -> Any:
+    def assemble(params: Params, stats: Stats, set_mode: Callable[[Any], None]) -> Any:
+        module = nnx.clone(abstract)
+        follow_lists(module, params)
+        set_mode(module)
+        graph, params_like, stats_like = nnx.split(module, nnx.Param, ...)
         module = nnx.merge(graph, _filled(params_like, params), _filled(stats_like, stats))
         follow_arrays(module)
         return module
 
     def apply(params: Params, stats: Stats, x: jax.Array) -> jax.Array:
-        return assemble(eval_graph, params, stats)(x)
+        return assemble(params, stats, lambda module: module.eval())(x)
 
     def apply_training(params: Params, stats: Stats, x: jax.Array) -> tuple[jax.Array, Stats]:
-        module = assemble(train_graph, params, stats)
+        module = assemble(params, stats, lambda module: module.train())
         logits = module(x)
         _, _, changed = nnx.split(module, nnx.Param, ...)
         return logits, nnx.to_pure_dict(changed)

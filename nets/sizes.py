@@ -1,6 +1,6 @@
 """Sizes that NNX layers keep beside their arrays, brought into line with the arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import nnx
@@ -13,7 +13,8 @@ def follow_arrays(module: Any) -> None:
     After units have been cut out of the arrays, most layers run at the new sizes as they are. Heads
     of attention, groups of convolutions and the widths of group norms and recurrent cells are
     attributes. What arrays cannot tell stays: the number of groups of a group norm, and of a
-    convolution unless each group has one input channel (then one group goes with each).
+    convolution unless each group has one input channel (then one group goes with each). Axes in
+    front, as stacked layers have them, do not matter to attention and its like.
     """
     for _, layer in nnx.iter_graph(module):
         for kind, follow in _FOLLOW.items():
@@ -21,14 +22,28 @@ def follow_arrays(module: Any) -> None:
                 follow(layer)
 
 
+def follow_lists(module: Any, params: Mapping[str, Any]) -> None:
+    """Leave as many modules in each list of `module` as `params` holds, those at the beginning.
+
+    Lists of which it holds nothing stay: their modules have no parameters.
+    """
+    for path, node in list(nnx.iter_graph(module)):
+        if isinstance(node, nnx.List):
+            held: Any = params
+            for key in path:
+                held = held.get(key, {}) if isinstance(held, Mapping) else {}
+            if 0 < len(held) < len(node):
+                del node[len(held) :]
+
+
 def _linear_general(layer: Any) -> None:
-    batch, inputs = len(layer.batch_axis), len(layer.in_features)
-    shape = layer.kernel.shape[batch:]
+    inputs, outputs = len(layer.in_features), len(layer.out_features)
+    shape = layer.kernel.shape[-inputs - outputs :]
     layer.in_features, layer.out_features = tuple(shape[:inputs]), tuple(shape[inputs:])
 
 
 def _attention(layer: Any) -> None:
-    layer.in_features, layer.num_heads, layer.head_dim = layer.query.kernel.shape
+    layer.in_features, layer.num_heads, layer.head_dim = layer.query.kernel.shape[-3:]
     layer.qkv_features = layer.num_heads * layer.head_dim
     layer.out_features = layer.out.kernel.shape[-1]
 

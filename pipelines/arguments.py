@@ -132,6 +132,12 @@ def parser() -> argparse.ArgumentParser:
         help="before the cuts, train with a penalty on the norms of channels that grows to L",
     )
     what.add_argument(
+        "--blocks",
+        type=int,
+        metavar="N",
+        help="drop all blocks of a transformer but N (half of them)",
+    )
+    what.add_argument(
         "--bits",
         type=int,
         metavar="N",

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxcompress.checks import check_fits
+from jaxcompress.prune import count_blocks, drop_blocks
 from jaxcompress.trees import named_leaves
 from nets.families import with_sizes
 from nets.functional import Net, Params, Stats
@@ -66,15 +67,16 @@ class Classifier:
         return self._model.view(inputs)
 
     def check(self, params: Params, stats: Stats) -> None:
-        """Refuse arrays that this network does not run on; units may be cut out of them.
+        """Refuse arrays that this network does not run on; units and blocks may be gone.
 
         Raises:
             ValueError: other leaves, other dtypes, or sizes that no cut could have left.
         """
-        given, like = named_leaves((params, stats)), named_leaves(self.blank())
+        blank = self._as_deep_as(params)
+        given, like = named_leaves((params, stats)), named_leaves(blank)
         if given.paths != like.paths:
-            check_fits("file", (params, stats), "the network", self.blank())
-        if jax.tree.structure((params, stats)) != jax.tree.structure(self.blank()):
+            check_fits("file", (params, stats), "the network", blank)
+        if jax.tree.structure((params, stats)) != jax.tree.structure(blank):
             raise ValueError("other containers than the network's")
         for path, mine, full in zip(like.paths, given.leaves, like.leaves, strict=True):
             fits = len(mine.shape) == len(full.shape) and all(
@@ -94,9 +96,22 @@ class Classifier:
         if found.shape != (1, len(self.classes)):
             raise ValueError(f"gives {found.shape[1:]} logits for {len(self.classes)} classes")
 
+    def _as_deep_as(self, params: Params) -> tuple[Params, Stats]:
+        """Return `blank`, without blocks at the end that `params` has not."""
+        blank = self.blank()
+        if not self.blocks:
+            return blank
+        depth = min(count_blocks(tree, self.blocks) for tree in (params, blank))
+        return drop_blocks(blank, self.blocks, keep=range(depth))
+
     def apply(self, params: Params, stats: Stats, inputs: Inputs) -> jax.Array:
         """Return logits, as JAX can trace it."""
         return self.net.apply(params, stats, self.view(inputs))
+
+    @property
+    def blocks(self) -> str:
+        """Path in the parameters to blocks that it runs without; empty if there are none."""
+        return self._model.blocks
 
     @property
     def _model(self) -> Model:

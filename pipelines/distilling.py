@@ -52,7 +52,7 @@ def teach(teacher: int) -> Run:
     """Return the stage in which a new student learns from a teacher, which is what is in hand."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
-        epochs, lesson = taught_epochs(job.plan), _lesson(job, teacher, work)
+        epochs, lesson = taught_epochs(job.plan), lesson_of(job, teacher, work)
         taught = job.fit(job.fresh(), adamw(job, epochs), epochs=epochs, lesson=lesson)
         return taught, _facts(job, taught)
 
@@ -79,7 +79,7 @@ def from_scratch(job: Trainer, work: Work) -> tuple[Work, Facts]:
     return trained, _facts(job, trained)
 
 
-def _lesson(job: Trainer, number: int, work: Work) -> Lesson:
+def lesson_of(job: Trainer, number: int, work: Work) -> Lesson:
     """Return the lesson of a teacher: it sees the images as they are varied for the student."""
     teacher, plan = job.network(number), job.plan
     compiled = jit(lambda tree, inputs: teacher.apply(tree["params"], tree["stats"], inputs))

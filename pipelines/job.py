@@ -133,6 +133,10 @@ class Job:
         """Return inputs of the first so many training images."""
         return jax.tree.map(lambda rows: rows[:count], self._data.train.inputs)
 
+    def labels(self, count: int) -> np.ndarray:
+        """Return labels of the first so many training images."""
+        return self._data.train.labels[:count]
+
     def batches(self, most: int) -> Iterator[Inputs]:
         """Return inputs of at most so many training images, in batches."""
         return batches_of(self._data.train, self.plan.batch_size, most)
@@ -164,8 +168,7 @@ class Job:
             work: where to start.
             tx: the optimizer.
             epochs: how long.
-            nets: which network is trained until the end of which epoch, in order; by default that
-                of the stage until the last.
+            nets: which network is trained until the end of which epoch; by default the stage's.
             lesson: what is learnt, and from whom.
 
         Raises:

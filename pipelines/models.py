@@ -14,6 +14,7 @@ from nets.functional import Net
 from nets.lenet import LeNet5Config, LeNet300Config
 from nets.resnet import ResNetConfig
 from nets.small_cifar import WIDE, SmallCifarConfig
+from nets.vit import ViTConfig
 from pipelines.features import VECTOR_SIZES, extract
 from pipelines.resize import resized
 
@@ -47,6 +48,7 @@ class Model(NamedTuple):
         data: the dataset it was made for.
         image_sizes: heights and widths of images it can be built for, the default first.
         branches: the inputs it can fuse; empty for a network that sees the picture alone.
+        blocks: path in its parameters to blocks that it runs without; empty if there are none.
     """
 
     config: Callable[[Shape], Any]
@@ -56,6 +58,12 @@ class Model(NamedTuple):
     data: str = "cifar10"
     image_sizes: tuple[int, ...] = (32,)
     branches: tuple[str, ...] = ()
+    blocks: str = ""
+
+    @property
+    def depth(self) -> int:
+        """How many blocks may be dropped but one; 0 if there are none."""
+        return self.config(Shape(1, self.image_sizes[0])).depth if self.blocks else 0
 
     def build(self, shape: Shape, sizes: Mapping[str, Any] | None = None) -> Net:
         """Return the network, with other sizes than its own where they are given, as JSON.
@@ -128,6 +136,13 @@ MODELS: dict[str, Model] = {
         resized,
         centred,
         "ResNet-20, 272k parameters",
+    ),
+    "vit": Model(
+        lambda shape: ViTConfig(classes=shape.classes),
+        resized,
+        centred,
+        "ViT of 12 blocks on patches of 8 pixels, 416k parameters",
+        blocks="blocks",
     ),
     "lenet-300-100": Model(
         lambda shape: LeNet300Config(classes=shape.classes),

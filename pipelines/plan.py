@@ -22,6 +22,7 @@ class Plan:
         channels: fraction of the units of each group to cut out; 0 where the recipe cuts nothing.
         steps: rounds of cutting and fine-tuning; 0 where the recipe cuts nothing.
         round_to: what stays of a group is a multiple of this, where it has as many units.
+        blocks: how many stay; 0 where the recipe drops none.
         group_lasso: strength of the penalty before the cuts; 0 for none.
         image_size: height and width of the images the network is fed, in pixels.
         branches: the inputs it fuses; empty for a network that sees the picture alone.
@@ -52,6 +53,7 @@ class Plan:
     channels: float
     steps: int
     round_to: int
+    blocks: int
     group_lasso: float
     image_size: int
     branches: tuple[str, ...]

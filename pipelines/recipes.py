@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from pipelines import cutting, distilling, quantizing, stages
+from pipelines import cutting, distilling, dropping, quantizing, stages
 from pipelines.models import MODELS
 from pipelines.plan import Plan
-from pipelines.settings import CUTTING, DISTILLING, PRUNING, QUANTIZING, SHARING, Uses
 from pipelines.stage import Run, Stage
 from pipelines.stages import BASELINE, COMPRESSED, pruned_epochs, shared_epochs
+from pipelines.uses import CUTTING, DISTILLING, DROPPING, PRUNING, QUANTIZING, SHARING, Uses
 
 
 class Recipe(NamedTuple):
@@ -20,12 +20,14 @@ class Recipe(NamedTuple):
         flags: the settings that it has a use for, of those that not every recipe has.
         stages: from the plan to the stages, from training to the compressed file and back.
         modules: that it needs to run integers.
+        from_scratch: from a number of epochs to the control of its size, trained anew.
     """
 
     summary: str
     flags: tuple[str, ...]
     stages: Callable[[Plan], tuple[Stage, ...]]
     modules: tuple[str, ...] = ()
+    from_scratch: Callable[[Callable[[Plan], int]], Run] | None = None
 
 
 def _packed(
@@ -53,6 +55,11 @@ _PRUNED = (_PRUNE, _TUNE_PRUNED)
 _SHARED = (_SHARE, _TUNE_SHARED)
 _CUT = cutting.rounds(cutting.by_magnitude)
 _CUT_RANDOMLY = cutting.rounds(cutting.at_random)
+
+
+def _dropped(choose: dropping.ChooseRule) -> tuple[Stage, Stage]:
+    recovered = _packed("dropped + tuned", dropping.recover, "dropped_tuned", pruned_epochs)
+    return _packed("dropped", dropping.drop(choose), "dropped"), recovered
 
 
 def _between(*parts: Stage | Callable[[Plan], Sequence[Stage]]) -> Callable[..., tuple[Stage, ...]]:
@@ -89,16 +96,37 @@ RECIPES: dict[str, Recipe] = {
         "cut channels out by L1 norm and fine-tune, in rounds: smaller and faster",
         CUTTING,
         _between(_CUT),
+        from_scratch=cutting.from_scratch,
     ),
     "structured+shared": Recipe(
         "structured, then prune+share on what is left",
         CUTTING + PRUNING + SHARING,
         _between(_CUT, *_PRUNED, *_SHARED),
+        from_scratch=cutting.from_scratch,
     ),
     "structured-random": Recipe(
         "structured with channels chosen at random: the control of pruning",
         CUTTING,
         _between(_CUT_RANDOMLY),
+        from_scratch=cutting.from_scratch,
+    ),
+    "drop": Recipe(
+        "drop blocks at even distances, fine-tune on labels and the whole network's logits",
+        DROPPING,
+        _between(*_dropped(dropping.spread_out)),
+        from_scratch=dropping.from_scratch,
+    ),
+    "drop-measured": Recipe(
+        "drop the blocks without which the loss grows least",
+        DROPPING,
+        _between(*_dropped(dropping.by_importance)),
+        from_scratch=dropping.from_scratch,
+    ),
+    "drop-random": Recipe(
+        "drop blocks chosen at random: the control of the choice",
+        DROPPING,
+        _between(*_dropped(dropping.at_random)),
+        from_scratch=dropping.from_scratch,
     ),
     "distill": Recipe(
         "teach smaller networks, each by the one before; fine-tune on labels",
@@ -128,13 +156,13 @@ RECIPES: dict[str, Recipe] = {
 def uses(recipe: str, model: str) -> Uses:
     """Return what a recipe and a model have a use for."""
     way, network = RECIPES[recipe], MODELS[model]
-    return Uses(way.flags, network.image_sizes, network.branches, way.modules)
+    return Uses(way.flags, network.image_sizes, network.branches, way.modules, network.depth)
 
 
 def stages_of(plan: Plan) -> tuple[Stage, ...]:
     """Return the stages of a plan, and its controls if it asks for them.
 
-    They are the dense network, trained on for as many extra epochs, and where units are cut out a
+    They are the dense network, trained on for as many extra epochs, and where units or blocks go a
     network of the sizes that are left, trained from scratch for all epochs. Students have their
     own.
     """
@@ -149,8 +177,8 @@ def stages_of(plan: Plan) -> tuple[Stage, ...]:
 
     dense = stages.train_on(extra)
     control = [Stage("control", dense, stages.write_plain, "stages/control.npz")]
-    if plan.steps:
-        small = cutting.from_scratch(lambda plan: plan.epochs + extra(plan))
+    if from_scratch := RECIPES[plan.recipe].from_scratch:
+        small = from_scratch(lambda plan: plan.epochs + extra(plan))
         file = "stages/from_scratch.npz"
         control.append(Stage("small from scratch", small, stages.write_plain, file))
     return (*between, *control)

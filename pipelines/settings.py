@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from jaxcompress.checks import check_sparsity
 from jaxcompress.cluster import check_clusters
@@ -29,35 +28,11 @@ from pipelines.defaults import (
 )
 from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
+from pipelines.uses import OF_SOME_RECIPES, Uses
 
 
 class SettingsError(ValueError):
     """A setting that cannot work; one line, with the remedy."""
-
-
-PRUNING = ("sparsity",)
-SHARING = ("quantizer", "clusters", "step")
-CUTTING = ("channels", "steps", "round_to", "group_lasso")
-QUANTIZING = ("bits", "weight_bits")
-DISTILLING = ("target_ratio", "stages", "temperature", "soft_weight")
-_OF_SOME_RECIPES = PRUNING + SHARING + CUTTING + QUANTIZING + DISTILLING
-"""Settings that only some recipes have a use for."""
-
-
-class Uses(NamedTuple):
-    """What the chosen recipe and model have a use for.
-
-    Attributes:
-        flags: those that not every recipe has a use for, and this one has.
-        image_sizes: of images the model can be built for, the default first.
-        branches: the inputs it can fuse; empty for a model that sees the picture alone.
-        modules: that must be installed to run integers of 8 bits.
-    """
-
-    flags: tuple[str, ...]
-    image_sizes: tuple[int, ...]
-    branches: tuple[str, ...]
-    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +59,7 @@ class Settings:
             rounds nothing.
         group_lasso: strength of the penalty on the norms of units in a training before the cuts;
             None trains none.
+        blocks: how many stay of the network's; None takes half where the recipe drops some.
         image_size: height and width of the images the network is fed, in pixels; None takes the
             model's default.
         branches: the inputs the network fuses; None for all.
@@ -119,6 +95,7 @@ class Settings:
     steps: int | None = None
     round_to: int | None = None
     group_lasso: float | None = None
+    blocks: int | None = None
     image_size: int | None = None
     branches: tuple[str, ...] | None = None
     epochs: int | None = None
@@ -197,6 +174,16 @@ class Settings:
                 f"--image-size: must be one of {', '.join(map(str, sorted(uses.image_sizes)))} for "
                 f"{self.model}, got {self.image_size}."
             )
+        if "blocks" in uses.flags and not uses.depth:
+            raise SettingsError(
+                f"--recipe: {self.recipe} needs a model with blocks to drop, got {self.model}; "
+                "pass --model vit."
+            )
+        if self.blocks is not None and not 1 <= self.blocks <= uses.depth:
+            raise SettingsError(
+                f"--blocks: must be 1 to {uses.depth}, the blocks of {self.model}, got "
+                f"{self.blocks}; pass how many stay."
+            )
         if unknown := [name for name in self.branches or () if name not in uses.branches]:
             raise SettingsError(
                 f"--branches: must be of {', '.join(uses.branches)}, got {unknown[0]!r}."
@@ -229,7 +216,7 @@ class Settings:
         name = self.chosen_quantizer()
         parameters = sorted({quantizer.parameter for quantizer in QUANTIZERS.values()})
         for flag, used, user in (
-            *((flag, flag in uses.flags, "recipe") for flag in _OF_SOME_RECIPES),
+            *((flag, flag in uses.flags, "recipe") for flag in sorted(OF_SOME_RECIPES)),
             ("branches", bool(uses.branches), f"model {self.model}"),
             *((f, f == QUANTIZERS[name].parameter, f"quantizer {name}") for f in parameters),
         ):
@@ -264,7 +251,7 @@ class Settings:
         channels = DEFAULT_CHANNELS if self.channels is None else self.channels
         rounds = "weight_bits" in uses.flags
         bits = self.bits or DEFAULT_BITS
-        distills = "target_ratio" in uses.flags
+        distills, teaches = "target_ratio" in uses.flags, "temperature" in uses.flags
         temperature = DEFAULT_TEMPERATURE if self.temperature is None else self.temperature
         soft_weight = DEFAULT_SOFT_WEIGHT if self.soft_weight is None else self.soft_weight
         enough = max(math.ceil(round(channels / LARGEST_CUT, 9)), 1)
@@ -280,6 +267,7 @@ class Settings:
             steps=(self.steps or enough) if cuts else 0,
             round_to=self.round_to or 1,
             group_lasso=self.group_lasso or 0.0,
+            blocks=(self.blocks or max(uses.depth // 2, 1)) if "blocks" in uses.flags else 0,
             image_size=self.image_size or uses.image_sizes[0],
             branches=tuple(b for b in uses.branches if b in (self.branches or uses.branches)),
             epochs=self.epochs or default.train,
@@ -294,6 +282,6 @@ class Settings:
             bits=bits if rounds else 0,
             weight_bits=(self.weight_bits or bits) if rounds else 0,
             target_ratio=(self.target_ratio or DEFAULT_RATIO) if distills else 0.0,
-            temperature=temperature if distills else 0.0,
-            soft_weight=soft_weight if distills else 0.0,
+            temperature=temperature if teaches else 0.0,
+            soft_weight=soft_weight if teaches else 0.0,
         )

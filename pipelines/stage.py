@@ -87,6 +87,10 @@ class Trainer(Protocol):
         """Return inputs of the first so many training images."""
         ...
 
+    def labels(self, count: int) -> np.ndarray:
+        """Return labels of the first so many training images."""
+        ...
+
     def batches(self, most: int) -> Iterator[Inputs]:
         """Return inputs of at most so many training images, in batches."""
         ...

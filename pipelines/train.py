@@ -52,7 +52,7 @@ class Tick(NamedTuple):
     accuracy: jax.Array
 
     def note(self) -> str:
-        """Return what to say of it."""
+        """Return loss and accuracy in words; this waits for the step to end."""
         return f"loss {float(self.loss):.3f} accuracy {float(self.accuracy):.1%}"
 
 

@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-EXAMPLES = {"distillation.md": 3, "groups.md": 2, "lowrank.md": 5, "quantization.md": 4}
-
-
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("lowrank.md", "quantization.md")]
+EXAMPLES = {
+    "groups.md": 2,
+    "lowrank.md": 5,
+    "quantization.md": 4,
+    "distillation.md": 3,
+    "transformers.md": 4,
+}
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("lowrank.md", "quantization.md", "transformers.md")
+]
 
 
 @pytest.mark.parametrize("name", ["groups.md", "distillation.md", *SLOW])

@@ -17,6 +17,7 @@ PARAMETERS = {
     "lenet-5": 431_080,
     "fruits": 2_139_739,
     "resnet20": 272_474,
+    "vit": 415_946,
 }
 
 

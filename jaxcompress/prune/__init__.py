@@ -1,6 +1,16 @@
 """What goes: weights by masks from scores; whole units by groups, found by tracing, cut out."""
 
 from jaxcompress.prune.activations import activation_score, mean_magnitude, nonzero_share
+from jaxcompress.prune.block_choice import (
+    block_importance,
+    choose_blocks,
+    first_blocks,
+    important_blocks,
+    outer_blocks,
+    random_blocks,
+    spread_out,
+)
+from jaxcompress.prune.blocks import count_blocks, drop_blocks
 from jaxcompress.prune.find import unit_groups
 from jaxcompress.prune.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
 from jaxcompress.prune.masks import (
@@ -44,20 +54,26 @@ __all__ = [
     "Slice",
     "UnitGroup",
     "UnitGroups",
-    "activation_score",
     "across_groups",
+    "activation_score",
     "apply_mask",
+    "block_importance",
     "by_flops",
     "by_parameters",
     "by_units",
     "check_shrink",
+    "choose_blocks",
     "choose_units",
+    "count_blocks",
     "divide_by_max",
     "divide_by_mean",
+    "drop_blocks",
     "erk_sparsities",
+    "first_blocks",
     "geometric_median_score",
     "global_mask",
     "group_lasso",
+    "important_blocks",
     "l1_score",
     "l2_score",
     "layerwise_mask",
@@ -67,11 +83,14 @@ __all__ = [
     "nm_mask",
     "nonzero_share",
     "norm_scale_score",
+    "outer_blocks",
+    "random_blocks",
     "random_mask",
     "random_score",
     "random_unit_score",
     "recalibrate",
     "shrink",
+    "spread_out",
     "summed",
     "taylor_score",
     "unit_groups",

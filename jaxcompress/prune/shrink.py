@@ -63,7 +63,7 @@ def shrink(tree: PyTree, groups: UnitGroups, keep: Keep) -> PyTree:
         )
     return named.rebuild(
         [
-            _cut(leaf, stays.get(path, {})) if path else leaf
+            cut_out(leaf, stays.get(path, {})) if path else leaf
             for path, leaf in zip(found, named.leaves, strict=True)
         ]
     )
@@ -147,7 +147,8 @@ def _known_path(
     )
 
 
-def _cut(leaf: Any, stays: Mapping[int, np.ndarray]) -> Any:
+def cut_out(leaf: Any, stays: Mapping[int, np.ndarray]) -> Any:
+    """Return an array with the indices that stay alone, by axis."""
     if isinstance(leaf, jax.ShapeDtypeStruct):
         sizes = [len(stays[k]) if k in stays else size for k, size in enumerate(leaf.shape)]
         return jax.ShapeDtypeStruct(tuple(sizes), leaf.dtype)

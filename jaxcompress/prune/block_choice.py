@@ -1,0 +1,158 @@
+"""Which blocks of a network stay: by their places, or by what their loss costs."""
+
+from collections.abc import Callable
+from numbers import Integral
+
+import jax
+import numpy as np
+
+from jaxcompress.checks import check_finite
+from jaxcompress.prune.blocks import count_blocks, drop_blocks
+from jaxcompress.trees import PyTree
+
+Rule = Callable[[int, int], list[int]]
+"""`rule(depth, count)` gives the positions of the blocks that stay, ascending."""
+
+
+def spread_out(depth: int, count: int) -> list[int]:
+    """Return positions at even distances, the first and the last block among them.
+
+    `round(k * (depth - 1) / (count - 1))`; of one block the first.
+
+    Example:
+        >>> spread_out(12, 6)
+        [0, 2, 4, 7, 9, 11]
+
+    Source: the blocks that the authors of DistilBERT start from; Sanh et al. 2019,
+    arXiv:1910.01108.
+    """
+    return np.round(np.linspace(0, depth - 1, count)).astype(int).tolist()
+
+
+def first_blocks(depth: int, count: int) -> list[int]:
+    """Return the first positions: the last blocks go.
+
+    Example:
+        >>> first_blocks(12, 6)
+        [0, 1, 2, 3, 4, 5]
+
+    Source: "top-layer dropping", Sajjad et al. 2020, arXiv:2004.03844.
+    """
+    del depth
+    return list(range(count))
+
+
+def outer_blocks(depth: int, count: int) -> list[int]:
+    """Return positions of the first and the last blocks: the middle goes.
+
+    Of an odd number the larger half is at the beginning.
+
+    Example:
+        >>> outer_blocks(12, 5)
+        [0, 1, 2, 10, 11]
+
+    Source: "symmetric dropping", Sajjad et al. 2020, arXiv:2004.03844.
+    """
+    first = (count + 1) // 2
+    return [*range(first), *range(depth - count + first, depth)]
+
+
+def random_blocks(key: jax.Array) -> Rule:
+    """Return a rule that takes any blocks: the control of every choice.
+
+    Args:
+        key: key of `jax.random`; the same key gives the same blocks.
+    """
+
+    def rule(depth: int, count: int) -> list[int]:
+        return sorted(jax.random.permutation(key, depth)[:count].tolist())
+
+    return rule
+
+
+def important_blocks(importance: np.ndarray) -> Rule:
+    """Return a rule that takes the most important blocks; among equals the first.
+
+    Args:
+        importance: a number for each block, from `block_importance`.
+
+    Example:
+        >>> important_blocks(np.array([0.5, 0.1, 0.9, 0.1]))(4, 3)
+        [0, 1, 2]
+    """
+    scores = np.asarray(importance, np.float64)
+    check_finite("importance", scores)
+
+    def rule(depth: int, count: int) -> list[int]:
+        if scores.shape != (depth,):
+            raise ValueError(
+                f"importance: must have one number for each of the {depth} blocks, got shape "
+                f"{scores.shape}; measure it on this network."
+            )
+        return sorted(np.argsort(-scores, kind="stable")[:count].tolist())
+
+    return rule
+
+
+def choose_blocks(tree: PyTree, at: str, count: int, *, rule: Rule = spread_out) -> list[int]:
+    """Choose the blocks that stay.
+
+    Args:
+        tree: parameters.
+        at: where the blocks are, as in `drop_blocks`.
+        count: how many stay.
+        rule: which.
+
+    Returns:
+        Their positions, ascending, for `drop_blocks`.
+
+    Raises:
+        ValueError: no such place, or fewer than one block or more than there are.
+        TypeError: a `count` that is no integer.
+
+    Example:
+        >>> choose_blocks({"blocks": np.ones((12, 3, 3))}, "blocks", 4)
+        [0, 4, 7, 11]
+    """
+    if isinstance(count, bool) or not isinstance(count, Integral):
+        raise TypeError(f"{at}: count must be an integer, got {count!r}; pass how many stay.")
+    depth = count_blocks(tree, at)
+    if not 1 <= count <= depth:
+        raise ValueError(
+            f"{at}: must keep 1 to {depth} blocks, as many as there are, got {count}; pass how "
+            "many stay, not how many go."
+        )
+    return rule(depth, int(count))
+
+
+def block_importance(loss: Callable[[PyTree], float], params: PyTree, at: str) -> np.ndarray:
+    """Return how much the loss grows when a block is dropped, for each block.
+
+    `loss(params without block k) - loss(params)`. Two blocks that stand in for each other are both
+    found unimportant: measure again after a drop where many go.
+
+    Args:
+        loss: of parameters, of any depth; measure it on training data.
+        params: parameters.
+        at: where the blocks are, as in `drop_blocks`.
+
+    Returns:
+        Float64 `[depth]`.
+
+    Raises:
+        ValueError: no such place, a single block, or a loss that is not finite.
+
+    Example:
+        >>> def loss(params):
+        ...     return -sum(params["blocks"])
+        >>> block_importance(loss, {"blocks": [np.array(3.0), np.array(0.5)]}, "blocks").tolist()
+        [3.0, 0.5]
+    """
+    depth = count_blocks(params, at)
+    if depth < 2:
+        raise ValueError(f"{at}: must have at least 2 blocks, got {depth}; the last one stays.")
+    everything = range(depth)
+    trees = [params, *(drop_blocks(params, at, keep=[*set(everything) - {k}]) for k in everything)]
+    losses = np.array([float(loss(tree)) for tree in trees])
+    check_finite(f"{at}: loss of all blocks, then without each", losses)
+    return losses[1:] - losses[0]

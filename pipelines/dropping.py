@@ -1,0 +1,78 @@
+"""The stages of layer dropping: blocks go, and what is left learns from the whole network."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+import jaxcompress as jc
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.prune.block_choice import Rule
+from pipelines.distilling import lesson_of
+from pipelines.plan import Plan
+from pipelines.settings import SettingsError
+from pipelines.stage import Facts, Run, Trainer, Work
+from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain
+from pipelines.train import cross_entropy
+
+MEASURED = 1024  # training images that the importance of blocks is measured on
+
+ChooseRule = Callable[[Trainer, Work], Rule]
+"""From the run, and what it has in hand, to which blocks stay."""
+
+
+def spread_out(job: Trainer, work: Work) -> Rule:
+    """Keep blocks at even distances, the first and the last among them."""
+    del job, work
+    return jc.spread_out
+
+
+def at_random(job: Trainer, work: Work) -> Rule:
+    """Keep any blocks: the control of every choice."""
+    del work
+    return jc.random_blocks(jax.random.key(job.plan.seed))
+
+
+def by_importance(job: Trainer, work: Work) -> Rule:
+    """Keep those without which the loss on training images grows most."""
+    inputs, labels = job.sample(MEASURED), jnp.asarray(job.labels(MEASURED))
+    loss = jit_for_inference(lambda tree, x: cross_entropy(job.apply(tree, x), labels))
+    at = job.classifier.blocks
+    return jc.important_blocks(jc.block_importance(lambda tree: loss(tree, inputs), work.tree, at))
+
+
+def drop(choose: ChooseRule) -> Run:
+    """Return the stage that drops blocks until `plan.blocks` are left."""
+
+    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
+        at = job.classifier.blocks
+        depth = jc.count_blocks(work.params, at)
+        if job.plan.blocks > depth:  # of a network that --start names
+            raise SettingsError(
+                f"--blocks: must be at most the {depth} blocks of the start, got {job.plan.blocks}."
+            )
+        keep = jc.choose_blocks(work.params, at, job.plan.blocks, rule=choose(job, work))
+        small = jc.drop_blocks(work.tree, at, keep=keep)
+        result = work._replace(params=small["params"], stats=small["stats"])
+        return job.recalibrated(result), {"blocks": keep, "of": depth}
+
+    return run
+
+
+def recover(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Train what is left on labels and on what the whole network says of the same images."""
+    epochs = pruned_epochs(job.plan)
+    lesson = lesson_of(job, 0, read_plain(job.folder / BASELINE))
+    return job.fit(work, adamw(job, epochs), epochs=epochs, lesson=lesson), {}
+
+
+def from_scratch(epochs: Callable[[Plan], int]) -> Run:
+    """Return the control of all dropping: a network of so many blocks, trained anew."""
+
+    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
+        del work
+        small, _ = drop(spread_out)(job, job.fresh())
+        count = epochs(job.plan)
+        return job.fit(small, adamw(job, count), epochs=count), {}
+
+    return run
