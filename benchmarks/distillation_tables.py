@@ -1,0 +1,49 @@
+"""The table of distillation."""
+
+from itertools import groupby
+from typing import Any
+
+from benchmarks.markdown import footnote, markdown, recorded, spread
+
+_TAUGHT, _ALONE, _AT_ONCE = "distilled + tuned", "student from scratch", "single stage + tuned"
+
+
+def distillation(name: str) -> list[str]:
+    """Return rows for each task: the student from scratch, taught at once, taught in stages."""
+    record = recorded(name)
+    rows = []
+    for _, group in groupby(record["figures"], lambda run: run["order"]):
+        runs = list(group)
+        first, stages = runs[0], runs[0]["accuracy"]
+        taught = "in one stage" if _AT_ONCE not in stages else f"in {first['taught']} stages"
+        ways = {_ALONE: "from scratch", _AT_ONCE: "in one stage", _TAUGHT: taught}
+        rows += [
+            [
+                f"{first['parameter_ratio']:.1f}x",
+                f"{first['images']:,}",
+                label,
+                ", ".join(str(run["seed"]) for run in runs),
+                _percent(runs, "baseline"),
+                _percent(runs, stage),
+                spread([100 * (_of(run, stage) - _of(run, _ALONE)) for run in runs])
+                if stage != _ALONE
+                else "",
+            ]
+            for stage, label in ways.items()
+            if stage in stages
+        ]
+    header = ["fewer parameters", "images", "student", "seeds", "teacher %", "student %"]
+    header += ["against scratch, points"]
+    more = (
+        " Mean (range) over the seeds; test images. The teacher saw 12,000 images for 6 epochs; the "
+        "students those above, as many steps each, and one epoch of labels after that."
+    )
+    return markdown(header, rows) + footnote(record, more)
+
+
+def _of(run: dict[str, Any], stage: str) -> float:
+    return run["accuracy"][stage]
+
+
+def _percent(runs: list[dict[str, Any]], stage: str) -> str:
+    return spread([100 * _of(run, stage) for run in runs])
