@@ -45,6 +45,7 @@ examples:
   python run.py --model cifar --data fashion_mnist --sparsity 0.5 --control
   python run.py --model cifar --data digits --limit 500 --epochs 2 --out runs/quick
   python run.py --model cifar --data digits --out runs/quick --resume
+  python run.py --model cifar --recipe distill --target-ratio 8 --control
   python run.py --model fruits --data-dir my/pictures
   python run.py --model fruits --predict a.jpg b.png --weights runs/fruits/compressed.npz
 """
