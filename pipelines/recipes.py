@@ -111,7 +111,7 @@ RECIPES: dict[str, Recipe] = {
         from_scratch=cutting.from_scratch,
     ),
     "drop": Recipe(
-        "drop blocks at even distances, fine-tune on labels and the whole network's logits",
+        "drop blocks at even distances, fine-tune with the whole network as teacher",
         DROPPING,
         _between(*_dropped(dropping.spread_out)),
         from_scratch=dropping.from_scratch,

@@ -419,7 +419,7 @@ def test_help_is_a_page(capsys):
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     flags = "model data data-dir sparsity quantizer clusters step epochs finetune-epochs batch-size"
-    flags += " channels steps round-to group-lasso"
+    flags += " channels steps round-to group-lasso blocks"
     for flag in [
         *flags.split(),
         "lr",
