@@ -49,10 +49,8 @@ def _hidden(t: Mapping[str, np.ndarray], ids: Sequence[int], heads: int) -> np.n
     x = t["embeddings.word_embeddings.weight"][np.asarray(ids)]
     x = x + t["embeddings.position_embeddings.weight"][: len(ids)]
     x = _norm(t, "embeddings.LayerNorm", x + t["embeddings.token_type_embeddings.weight"][0])
-    for layer in itertools.count():
-        at = f"encoder.layer.{layer}"
-        if f"{at}.output.dense.weight" not in t:
-            return x
+    names = (f"encoder.layer.{layer}" for layer in itertools.count())
+    for at in itertools.takewhile(lambda name: f"{name}.output.dense.weight" in t, names):
         query, key, value = (
             _dense(t, f"{at}.attention.self.{name}", x).reshape(len(ids), heads, -1)
             for name in ("query", "key", "value")
@@ -66,6 +64,7 @@ def _hidden(t: Mapping[str, np.ndarray], ids: Sequence[int], heads: int) -> np.n
         inner = _dense(t, f"{at}.intermediate.dense", x)
         inner = inner * (1 + erf(inner / np.sqrt(2))) / 2
         x = _norm(t, f"{at}.output.LayerNorm", x + _dense(t, f"{at}.output.dense", inner))
+    return x
 
 
 def _dense(t: Mapping[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarray:
