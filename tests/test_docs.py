@@ -11,7 +11,7 @@ EXAMPLES = {
     "lowrank.md": 5,
     "quantization.md": 4,
     "distillation.md": 3,
-    "transformers.md": 4,
+    "transformers.md": 5,
 }
 SLOW = [
     pytest.param(name, marks=pytest.mark.slow)

@@ -1,0 +1,179 @@
+"""Ways to make MiniLM smaller after training, as `benchmarks.minilm` compares them."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxcompress as jc
+from benchmarks.grids import WEIGHTS, on_grids, probes, steps_for
+from jaxcompress.quantization.moments import Moments
+from jaxcompress.trees import PyTree
+
+FEW = 32
+"""Texts of which damage is measured, dozens of times; moments take all of them."""
+
+DAMAGES = (0.0025, 0.006, 0.018)
+"""Distances that the steps of all tensors shall add up to: chosen on validation sentences."""
+
+
+class Given:
+    """What ways may use: the network and sentences for calibration, none that it is judged by."""
+
+    def __init__(
+        self, apply: Callable[..., Any], params: PyTree, batches: list[np.ndarray]
+    ) -> None:
+        self.apply, self.params, self.batches = apply, params, batches
+        self.compiled = jc.jit_for_inference(apply)
+        self.few = batches[len(batches) // 2][:FEW]
+
+    @functools.cached_property
+    def channels(self) -> Callable[[str, Any], tuple[int, ...]]:
+        """A grid for each output of a layer, and for each word."""
+        axes = jc.channel_axes(self.apply, self.params, self.few)
+        return jc.per_channel({"words/embedding": (0,), "positions/embedding": (0,)} | axes)
+
+    @functools.cached_property
+    def moments(self) -> Moments:
+        """Of what the layers are fed."""
+        return jc.input_moments(self.apply, self.params, self.batches)
+
+    @functools.cached_property
+    def damages(self) -> dict[str, float]:
+        """Damage by each tensor, rounded at `probes` and fitted."""
+        probed = probes(self.params)
+
+        def rounded(params: PyTree, bits: int) -> PyTree:
+            del bits  # those of all grids, which reach as far as integers do
+            return jc.fit_rounding(on_grids(params, probed), params, self.moments)
+
+        table = jc.sensitivity(
+            self.apply, self.params, [self.few], bits=(8,), damage=distance, quantizer=rounded
+        )
+        return {path: prices[8].damage for path, prices in table.prices.items()}
+
+    def loss(self, params: PyTree) -> float:
+        """Return the distance of the embeddings from those of the whole network."""
+        return float(distance(*(self.compiled(p, self.few) for p in (params, self.params))))
+
+
+def distance(outputs: jax.Array, exact: jax.Array) -> jax.Array:
+    """Return 1 less the mean cosine."""
+    return 1 - jnp.mean(jnp.sum(unit(outputs) * unit(exact), axis=-1))
+
+
+def unit(vectors: jax.Array | np.ndarray) -> jax.Array:
+    """Return vectors of length 1."""
+    return vectors / jnp.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _integers(bits: int | Mapping[str, int]) -> Callable[[Given], PyTree]:
+    return lambda given: jc.quantize(given.params, bits, granularity=given.channels, scope=WEIGHTS)
+
+
+def _fitted(bits: int) -> Callable[[Given], PyTree]:
+    return lambda given: jc.fit_rounding(_integers(bits)(given), given.params, given.moments)
+
+
+def _mixed(bits: float) -> Callable[[Given], PyTree]:
+    """3, 4 or 6 bits a weight, so many on average, by what each tensor's rounding damages."""
+
+    def compress(given: Given) -> PyTree:
+        table = jc.sensitivity(
+            given.apply,
+            given.params,
+            [given.few],
+            bits=(6, 4, 3),
+            damage=distance,
+            quantizer=lambda params, bits: _integers(bits)(given),
+        )
+        weights = sum(leaf.size for leaf in jax.tree.leaves(given.params) if leaf.ndim > 1)
+        chosen = jc.mixed_bits(table, bits / 8 * weights)
+        return jc.fit_rounding(_integers(chosen)(given), given.params, given.moments)
+
+    return compress
+
+
+def _grids(damage: float) -> Callable[[Given], PyTree]:
+    def compress(given: Given) -> PyTree:
+        steps = steps_for(given.params, probes(given.params), given.damages, damage)
+        return jc.fit_rounding(on_grids(given.params, steps), given.params, given.moments)
+
+    return compress
+
+
+def _blocks(count: int) -> Callable[[Given], PyTree]:
+    """Of the blocks without which the embeddings change least, those stay that matter most."""
+
+    def compress(given: Given) -> PyTree:
+        params = given.params
+        for left in range(jc.count_blocks(params, "blocks") - 1, count - 1, -1):
+            importance = jc.block_importance(given.loss, params, "blocks")
+            rule = jc.important_blocks(importance)
+            keep = jc.choose_blocks(params, "blocks", left, rule=rule)
+            params = jc.drop_blocks(params, "blocks", keep=[*keep])
+        return jc.quantize(params, granularity=given.channels, scope=WEIGHTS)
+
+    return compress
+
+
+def _units(share: float, axis: str) -> Callable[[Given], PyTree]:
+    """Without a share of the units of each layer; `axis` ends the names of their groups."""
+
+    def compress(given: Given) -> PyTree:
+        groups = jc.unit_groups(given.apply, given.params, given.few)
+        shares = {group.name: share for group in groups.groups if group.name.endswith(axis)}
+        score = jc.activation_score(given.apply, given.few)
+        keep = jc.choose_units(groups, given.params, shares, score=score)
+        small = jc.shrink(given.params, groups, keep)
+        return jc.quantize(small, granularity=given.channels, scope=WEIGHTS)
+
+    return compress
+
+
+def _factors(ratio: float, *, aware: bool) -> Callable[[Given], PyTree]:
+    def compress(given: Given) -> PyTree:
+        thin = jc.low_rank(
+            given.params,
+            ratio,
+            split=jc.summed_axes(given.apply, given.params, given.few),
+            moments=given.moments if aware else None,
+            scope=jc.matching(r"/kernel$"),
+        )
+        return jc.quantize(thin)
+
+    return compress
+
+
+class Method(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        name: what is done.
+        compress: does it.
+        layout: of the file.
+    """
+
+    name: str
+    compress: Callable[[Given], PyTree]
+    layout: str = "packed"
+
+
+METHODS = [
+    Method("INT8", _integers(8)),
+    Method("INT4", _integers(4)),
+    Method("INT4, fitted rounding", _fitted(4)),
+    Method("3, 4 or 6 bits, 4.5 on average, fitted rounding", _mixed(4.5)),
+    *(Method(f"{count} of 6 blocks, INT8", _blocks(count)) for count in (5, 4, 3)),
+    Method("10 of 12 heads, INT8", _units(1 / 6, "query/kernel:1")),
+    Method("3/4 of the MLPs, INT8", _units(1 / 4, "dense1")),
+    Method("SVD, 3/4 of the kernels, INT8", _factors(0.75, aware=False)),
+    Method("SVD weighed by inputs, 3/4 of the kernels, INT8", _factors(0.75, aware=True)),
+    *(
+        Method(f"measured steps, fitted rounding, damage {damage}", _grids(damage), "entropy")
+        for damage in DAMAGES
+    ),
+]

@@ -1,0 +1,87 @@
+"""Published checkpoints of BERT and its kin as parameters of `TextEncoder`."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from nets.functional import Params
+from nets.text import TextEncoderConfig
+
+_ATTENTION = {"query": "self.query", "key": "self.key", "value": "self.value"}
+
+
+def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEncoderConfig, Params]:
+    """Return the sizes and the parameters of the `TextEncoder` that computes what BERT does.
+
+    Kernels are transposed, those of attention split into heads, and the embedding of the first of
+    two sentences is added to the positions. Whatever else a checkpoint holds, such as the pooler,
+    is left out.
+
+    Args:
+        tensors: by name, as published (`embeddings.word_embeddings.weight`), all names together
+            with or without a prefix such as `bert.`.
+        heads: of each attention; arrays do not tell.
+
+    Raises:
+        ValueError: no such tensors, or heads that do not divide the width.
+    """
+    words = "embeddings.word_embeddings.weight"
+    prefix = next((name.removesuffix(words) for name in tensors if name.endswith(words)), None)
+    if prefix is None:
+        raise ValueError(
+            f"tensors: must hold {words}, got {', '.join(list(tensors)[:3]) or 'none'}; pass those "
+            "of a BERT encoder."
+        )
+    t = {name.removeprefix(prefix): np.asarray(tensor) for name, tensor in tensors.items()}
+    vocabulary, width = t[words].shape
+    if heads < 1 or width % heads:
+        raise ValueError(
+            f"heads: must divide the width of {width}, got {heads}; config.json says it."
+        )
+    blocks = []
+    while f"encoder.layer.{len(blocks)}.output.dense.weight" in t:
+        blocks.append(_block(t, f"encoder.layer.{len(blocks)}.", heads))
+    positions = t["embeddings.position_embeddings.weight"]
+    config = TextEncoderConfig(
+        vocabulary=vocabulary,
+        positions=len(positions),
+        width=width,
+        depth=len(blocks),
+        heads=heads,
+        hidden=blocks[0]["dense1"]["kernel"].shape[1] if blocks else 0,
+    )
+    return config, {
+        "words": {"embedding": t[words]},
+        "positions": {"embedding": positions + t["embeddings.token_type_embeddings.weight"][0]},
+        "norm": _norm(t, "embeddings.LayerNorm"),
+        "blocks": dict(enumerate(blocks)),
+    }
+
+
+def _block(t: Mapping[str, np.ndarray], at: str, heads: int) -> Params:
+    attention = {
+        mine: {
+            "kernel": (dense := _dense(t, f"{at}attention.{theirs}"))["kernel"].reshape(
+                len(dense["kernel"]), heads, -1
+            ),
+            "bias": dense["bias"].reshape(heads, -1),
+        }
+        for mine, theirs in _ATTENTION.items()
+    }
+    out = _dense(t, f"{at}attention.output.dense")
+    out["kernel"] = out["kernel"].reshape(heads, -1, out["kernel"].shape[-1])
+    return {
+        "attention": attention | {"out": out},
+        "norm1": _norm(t, f"{at}attention.output.LayerNorm"),
+        "dense1": _dense(t, f"{at}intermediate.dense"),
+        "dense2": _dense(t, f"{at}output.dense"),
+        "norm2": _norm(t, f"{at}output.LayerNorm"),
+    }
+
+
+def _dense(t: Mapping[str, np.ndarray], name: str) -> Params:
+    return {"kernel": t[f"{name}.weight"].T, "bias": t[f"{name}.bias"]}
+
+
+def _norm(t: Mapping[str, np.ndarray], name: str) -> Params:
+    return {"scale": t[f"{name}.weight"], "bias": t[f"{name}.bias"]}
