@@ -1,10 +1,9 @@
-"""Generate the tables of the README from benchmarks/results; no figure is typed by hand.
+"""Generate the tables of README and docs from benchmarks/results; no figure is typed by hand.
 
-python -m benchmarks.tables           # rewrite README.md
-python -m benchmarks.tables --check   # exit 1 if it would change
+python -m benchmarks.tables           # rewrite README.md and docs/*.md
+python -m benchmarks.tables --check   # exit 1 if any would change
 """
 
-import re
 import statistics
 import sys
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from benchmarks.distillation_tables import distillation
+from benchmarks.lowrank_tables import low_rank_layers, low_rank_svd
 from benchmarks.markdown import footnote, markdown, recorded, spread
 from benchmarks.quantization_tables import (
     execution,
@@ -24,8 +25,10 @@ from benchmarks.structured_tables import (
     structured_latency,
     structured_tracing,
 )
+from benchmarks.vit_tables import vit_accuracy, vit_latency
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 def pipeline(name: str) -> list[str]:
@@ -228,31 +231,45 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "quantizers": quantizers,
     "minilm": minilm,
     "core": core,
+    "distillation": distillation,
+    "low_rank_layers": low_rank_layers,
+    "low_rank_svd": low_rank_svd,
+    "vit_accuracy": vit_accuracy,
+    "vit_latency": vit_latency,
 }
 
 
-RECORDS = {"quantization_sizes": "quantization_accuracy"}
+RECORDS = {
+    "quantization_sizes": "quantization_accuracy",
+    "low_rank_layers": "lowrank",
+    "low_rank_svd": "lowrank",
+}
 """Of tables that are made of the record of another."""
 
 
-def rendered(text: str) -> str:
-    """Return the README with every table between its markers made anew."""
+def rendered(pages: dict[Path, str]) -> dict[Path, str]:
+    """Return the pages with every table between its markers made anew; each stands on one page."""
     for name, make in TABLES.items():
-        pattern = rf"(<!-- table {name} -->\n).*?(<!-- end -->)"
+        marker = f"<!-- table {name} -->\n"
+        places = [path for path, text in pages.items() for _ in range(text.count(marker))]
+        if len(places) != 1:
+            raise ValueError(f"expected one place for table {name}, found {places}")
         table = "\n".join(make(RECORDS.get(name, name))) + "\n"
-        text, found = re.subn(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.DOTALL)
-        if found != 1:
-            raise ValueError(f"{README}: expected one place for table {name}, found {found}")
-    return text
+        before, _, rest = pages[places[0]].partition(marker)
+        after = rest[rest.index("<!-- end -->") :]
+        pages = pages | {places[0]: before + marker + table + after}
+    return pages
 
 
 def main() -> int:
-    """Rewrite the README, or say whether it would change."""
-    text = README.read_text()
-    changed = rendered(text) != text
-    if changed and "--check" not in sys.argv:
-        README.write_text(rendered(text))
-    return int(changed and "--check" in sys.argv)
+    """Rewrite the pages, or say whether one would change."""
+    pages = {path: path.read_text() for path in PAGES}
+    changed = {path: text for path, text in rendered(pages).items() if text != pages[path]}
+    if "--check" in sys.argv:
+        return int(bool(changed))
+    for path, text in changed.items():
+        path.write_text(text)
+    return 0
 
 
 if __name__ == "__main__":
