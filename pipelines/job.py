@@ -197,18 +197,17 @@ class Job:
         )
         per_epoch = self.steps(1)
         done = start.epoch * per_epoch + start.batch
-        stage = self.stages[self._index].name
-        with self.console.progress(stage, epochs * per_epoch, done) as update:
+        with self.console.progress(self.stage, epochs * per_epoch, done) as update:
             for tick in ticks:
                 state = tick.state
                 done += 1
                 update(done, tick.note)
                 ended = tick.position.batch == 0
                 if ended:
-                    self._check_finite(stage, float(tick.loss))
+                    self._check_finite(self.stage, float(tick.loss))
                 if self._should_stop():
                     self._save(state, tick.position)
-                    raise Interrupted(stage)
+                    raise Interrupted(self.stage)
                 if ended and tick.position.epoch < epochs and self._save_is_due():
                     self._save(state, tick.position)
         return work._replace(params=state.params, stats=state.stats)

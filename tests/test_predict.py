@@ -268,6 +268,7 @@ NEEDED_TO_TRAIN = [
     "--stages 2",
     "--temperature 4",
     "--soft-weight 0.5",
+    "--blocks 6",
     "--control",
     "--limit 5",
     "--image-size 48",
