@@ -95,6 +95,13 @@ def test_factors_of_two_dtypes_or_not_finite_are_not_stored(tmp_path):
             jc.save(tmp_path / "m.npz", {"w": leaf})
 
 
+def test_factors_that_are_products_are_not_stored(tmp_path):
+    inner = LowRank(factors=(np.ones((4, 2), "f"), np.ones((2, 2), "f")), equation="ir,ro->io")
+    leaf = LowRank(factors=(inner, np.ones((2, 3), "f")), equation="ir,ro->io")
+    with pytest.raises(ValueError, match="^w: factors must be arrays or .*, got LowRank; make"):
+        jc.save(tmp_path / "m.npz", {"w": leaf})
+
+
 # Ranks.
 
 

@@ -20,8 +20,9 @@ def drop_blocks(tree: PyTree, at: str, *, keep: Sequence[int]) -> PyTree:
     Blocks are listed (a list, a dict with numbers for keys, keys that end in a number: `block1`,
     `block2`) or stacked (arrays that all have an axis for the blocks in front, as `lax.scan` takes
     them). Listed ones take the names of the first, so that the code that made them for a smaller
-    depth runs on them. Blocks are cut in every place whose path ends in `at`: trees that mirror
-    the parameters shrink alike, statistics, masks and optimizer states among them.
+    depth runs on them; what stands beside them under other keys stays. Blocks are cut in every
+    place whose path ends in `at`: trees that mirror the parameters shrink alike, statistics, masks
+    and optimizer states among them.
 
     Args:
         tree: parameters, or a tree that mirrors them.
