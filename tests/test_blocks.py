@@ -1,5 +1,7 @@
 """Dropping blocks: every layout of the same blocks gives the same, and what cannot be says why."""
 
+from collections import defaultdict
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from flax.core import FrozenDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +73,39 @@ def test_trees_that_mirror_the_parameters_shrink_alike(layout):
     jax.tree.map(np.testing.assert_array_equal, small, (expected, tx.init(expected)))
 
 
+@pytest.mark.parametrize("layout", ["list", "stacked"])
+def test_states_that_leave_the_blocks_out_shrink_too(layout):
+    """`multi_transform` puts empty nodes in place of the parameters of other transforms."""
+    params = of_layout(layout)[0]
+    labels = {"blocks": jax.tree.map(lambda _: "frozen", params["blocks"]), "head": "trained"}
+    tx = optax.multi_transform({"frozen": optax.set_to_zero(), "trained": optax.adam(1.0)}, labels)
+    small, state = jc.drop_blocks((params, tx.init(params)), "blocks", keep=[0, 5])
+    labels = {"blocks": jax.tree.map(lambda _: "frozen", small["blocks"]), "head": "trained"}
+    tx = optax.multi_transform({"frozen": optax.set_to_zero(), "trained": optax.adam(1.0)}, labels)
+    assert jax.tree.structure(state) == jax.tree.structure(tx.init(small))
+    tx.update(small, state)
+
+
+def test_what_stands_beside_numbered_blocks_stays():
+    zero, one, norm = (np.full((2, 2), k) for k in range(3))
+    beside = {"blocks": {"0": zero, "1": one, "norm": norm}}
+    small = jc.drop_blocks(beside, "blocks", keep=[1])["blocks"]
+    assert small.keys() == {"0", "norm"} and small["0"] is one and small["norm"] is norm
+    names = {"block1": zero, "block2": zero, "block10": one, "block1_norm": norm}
+    small = jc.drop_blocks(names, "block", keep=[0, 2])
+    assert small.keys() == {"block1", "block2", "block1_norm"}
+    assert small["block2"] is one and small["block1_norm"] is norm
+
+
+def test_dicts_keep_their_kind():
+    small = jc.drop_blocks(
+        defaultdict(int, block0=np.ones(2), block1=np.zeros(2)), "block", keep=[1]
+    )
+    assert isinstance(small, defaultdict) and small["block0"].tolist() == [0, 0] and small["x"] == 0
+    frozen = jc.drop_blocks(FrozenDict(block0=np.ones(2), block1=np.zeros(2)), "block", keep=[1])
+    assert isinstance(frozen, FrozenDict) and frozen["block0"].tolist() == [0, 0]
+
+
 def test_shapes_masks_and_keys():
     tree = {
         "shape": jax.ShapeDtypeStruct((3, 2), jnp.float32),
@@ -129,8 +165,8 @@ WRONG = {
     "descending": (LIST, "blocks", [1, 0], "ascending"),
     "nothing there": (LIST, "block", [0], "block: must be where the tree has blocks, .* blocks/0"),
     "half a name": ({"myblocks": [np.ones(2)]}, "blocks", [0], "must be where"),
-    "empty": ({"blocks": []}, "blocks", [0], "keep must be at least one"),
-    "no arrays": ({"blocks": {}}, "blocks", [0], "got no array"),
+    "empty": ({"blocks": [], "head": np.ones(2)}, "blocks", [0], "must be where .* among head;"),
+    "no arrays": ({"blocks": {"a": None}, "head": np.ones(2)}, "blocks", [0], "must be where"),
     "unequal": (
         {"blocks": {"a": np.ones((3, 2)), "b": np.ones((4, 2))}},
         "blocks",

@@ -95,6 +95,13 @@ def test_factors_of_two_dtypes_or_not_finite_are_not_stored(tmp_path):
             jc.save(tmp_path / "m.npz", {"w": leaf})
 
 
+def test_factors_that_are_products_are_not_stored(tmp_path):
+    inner = LowRank(factors=(np.ones((4, 2), "f"), np.ones((2, 2), "f")), equation="ir,ro->io")
+    leaf = LowRank(factors=(inner, np.ones((2, 3), "f")), equation="ir,ro->io")
+    with pytest.raises(ValueError, match="^w: factors must be arrays or .*, got LowRank; make"):
+        jc.save(tmp_path / "m.npz", {"w": leaf})
+
+
 # Ranks.
 
 
@@ -127,6 +134,20 @@ def test_a_product_is_smaller_than_its_tensor_and_within_the_ratio(m, n, ratio, 
         assert kept < m * n and kept <= ratio * m * n < kept + m + n + (ratio == 1)
     else:
         assert m + n > ratio * m * n or m + n >= m * n
+
+
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_factors_of_huge_and_of_tiny_weights_share_their_size(size, dtype):
+    weight = (normal(20, 30) * size).astype(dtype)
+    left, right = (np.asarray(f, np.float64) for f in jc.low_rank({"w": weight}, 0.5)["w"].factors)
+    s = np.linalg.svd(weight.astype(np.float64), compute_uv=False)
+    best = np.linalg.norm(s[6:]) / np.linalg.norm(s)
+    exact = weight.astype(np.float64) / size
+    assert relative(left @ right / size, exact) == pytest.approx(best, rel=0.01)
+    np.testing.assert_allclose(
+        np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1), rtol=0.01
+    )
 
 
 def test_half_of_the_rank_of_a_square_matrix_saves_nothing():
@@ -332,6 +353,30 @@ def test_moments_of_stacked_layers_heads_and_convolutions_have_the_order_of_the_
     np.testing.assert_allclose(found["k"].moments[0], rows.T @ rows, rtol=1e-3, atol=1e-2)
 
 
+def test_inputs_that_are_all_zero_decide_nothing():
+    params = {"w": normal(12, 16)}
+    moments = jc.input_moments(lambda p, x: x @ p["w"], params, [np.zeros((9, 12), "f")])
+    with_moments, without = (
+        jc.low_rank(params, 0.5, moments=found)["w"].dense() for found in (moments, None)
+    )
+    np.testing.assert_allclose(with_moments, without, atol=1e-5)
+
+
+def test_moments_of_a_taller_stack_are_left_out_of_account():
+    def apply(params, x):
+        return jax.lax.scan(lambda h, w: (h @ w, None), x, params["w"])[0]
+
+    whole, x = {"w": normal(3, 8, 8)}, normal(5, 8)
+    moments = jc.input_moments(apply, whole, [x])
+    shallow = {"w": whole["w"][:2]}
+    split = jc.summed_axes(apply, shallow, x)
+    with_moments, without = (
+        jc.low_rank(shallow, 0.5, split=split, moments=found)["w"].dense()
+        for found in (moments, None)
+    )
+    np.testing.assert_array_equal(with_moments, without)
+
+
 def test_moments_of_other_rows_are_left_out_of_account():
     params, x = {"w": normal(6, 8)}, normal(9, 6)
     moments = jc.input_moments(lambda p, x: x @ p["w"], params, [x])
@@ -442,6 +487,7 @@ def test_convolutions_refuse_what_they_cannot_do():
         ({"ratio": "half"}, TypeError, "ratio: must be a number above 0, got 'half'"),
         ({}, ValueError, "ratio: one of ratio and ranks must be given, got None and None"),
         ({"ratio": 0.5, "ranks": {"w": 1}}, ValueError, "ratio: one of ratio and ranks"),
+        ({"ranks": 8}, TypeError, "ranks: must be a rule or a rank for each path, got 8; pass"),
         ({"ranks": {"w": 0}}, ValueError, "w: rank must be at least 1, got 0; leave it out"),
         ({"ranks": {"w": 1.5}}, TypeError, "w: rank must be an integer, got 1.5"),
         ({"ranks": {"w": True}}, TypeError, "w: rank must be an integer, got True"),

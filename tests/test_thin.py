@@ -7,6 +7,7 @@ import optax
 import pytest
 from jax import lax
 
+import jaxcompress as jc
 from jaxcompress.execution.functions import execute
 from jaxcompress.leaves import Half, LowRank, Quantized, dense
 
@@ -224,6 +225,26 @@ def test_factors_may_be_compressed_themselves():
     both = LowRank(factors=(column, row), equation="ir,ro->io")
     assert both.dense().tolist() == [[4, 4, 4], [-2, -2, -2]]
     close(lambda w, x: x @ w, both, jnp.eye(2))
+
+
+@pytest.mark.parametrize("compress", [jc.quantize, lambda params: jc.kmeans(params, 4)])
+def test_loops_over_a_stack_of_compressed_factors(compress):
+    stacked = LowRank(factors=(array(3, 6, 2), array(3, 2, 6)), equation="ir,ro->io")
+    small = compress({"w": stacked})["w"]
+    close(lambda w, x: lax.scan(lambda h, layer: (h @ layer, None), x, w)[0], small, X)
+
+
+@pytest.mark.parametrize("equation", ["hwir,ro->hwio", "hr,wr,ir,or->hwio"])
+def test_convolutions_in_half_precision_that_sum_in_single(equation):
+    kernel = leaf(equation, h=3, w=3, i=2, o=3, r=2)
+    half, x = jax.tree.map(lambda f: f.astype(jnp.bfloat16), kernel), array(1, 4, 4, 2)
+
+    def apply(k, x):
+        return convolved(x.astype(k.dtype), k, preferred_element_type=jnp.float32)
+
+    got = execute(apply)(half, x)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, apply(dense(half), x), rtol=0.05, atol=0.1)
 
 
 def test_gradients_reach_the_factors_and_train_them():

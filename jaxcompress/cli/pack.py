@@ -59,8 +59,8 @@ from jaxcompress.trees import kernels, matching, plain_bytes
     "--low-rank",
     "ratio",
     type=float,
-    help="Share of the weights of a tensor to keep as a product of thin ones, in (0, 1]; with "
-    "kmeans or grid.",
+    help="Share of the weights of a tensor to keep as a product of two, its last axis against the "
+    "others, in (0, 1]; with kmeans or grid.",
 )
 @click.option(
     "--target-size", type=Size(), help="Largest file wanted: 400KB, 1.5MiB; by the price of bits."

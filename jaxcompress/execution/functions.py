@@ -18,7 +18,7 @@ from jaxcompress.execution.thin import (
     transposed,
 )
 from jaxcompress.execution.weight_only import weight_only
-from jaxcompress.leaves import LowRank, Quantized, dense, is_compressed
+from jaxcompress.leaves import LowRank, Quantized, decoded, dense, is_compressed
 from jaxcompress.trace.products import keeps_derivatives
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
@@ -78,7 +78,7 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
         program = trace(apply, jax.eval_shape(dense, params), *inputs, keep=keeps_derivatives)
         plain, cut = _only_in_equations(program), _cut(program)
         leaves = [
-            leaf if _stays(leaf, value in plain, cut[value]) else dense(leaf)
+            _given(leaf, value in plain, cut[value])
             for value, leaf in zip(program.inputs, named.leaves, strict=False)
         ]
         results, _ = run(program, [*leaves, *jax.tree.leaves(inputs)], _visit)
@@ -145,6 +145,8 @@ def _cut(program: Program) -> defaultdict[int, float]:
     return found
 
 
-def _stays(leaf: Any, is_plain: bool, cut: float) -> bool:  # noqa: FBT001
-    """Return whether a leaf need not be made dense before the function is run."""
-    return cut <= len(leaf.stack) if isinstance(leaf, LowRank) else is_plain
+def _given(leaf: Any, is_plain: bool, cut: float) -> Any:  # noqa: FBT001
+    """Return what the function gets in place of a leaf: itself where it need not be dense."""
+    if isinstance(leaf, LowRank) and cut <= len(leaf.stack):
+        return decoded(leaf) if cut else leaf  # scales and codebooks have no axis of the layers
+    return leaf if is_plain and not isinstance(leaf, LowRank) else dense(leaf)

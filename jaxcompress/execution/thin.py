@@ -97,7 +97,7 @@ def thin_convolution(equation: Equation, operands: list[Any], place: int) -> lis
         )
         x = lax.conv_general_dilated(
             x,
-            kernel,
+            kernel.astype(x.dtype),  # that of a sum in another precision, from the second one on
             window_strides=_along(windows, space, params["window_strides"], 1),
             padding=_along(windows, space, params["padding"], (0, 0)),
             lhs_dilation=_along(windows, space, params["lhs_dilation"], 1),

@@ -82,7 +82,8 @@ class Matrix:
             return matrices
         squares, vectors = np.linalg.eigh(self.moments)
         squares = np.maximum(squares, 0)
-        squares += _RIDGE * squares.mean(axis=1, keepdims=True)
+        mean = squares.mean(axis=1, keepdims=True)
+        squares += _RIDGE * np.where(mean > 0, mean, 1)  # inputs that are all 0 decide nothing
         roots = np.sqrt(squares)[:, :, None] * vectors.transpose(0, 2, 1)
         return (roots @ matrices).astype(matrices.dtype)
 
@@ -102,7 +103,7 @@ class Matrix:
         for matrix, seen in zip(self.layers(), self.seen, strict=True):
             right = svd(seen, rank).right
             left = matrix @ right.T
-            norms = np.sqrt(np.linalg.norm(left, axis=0))
+            norms = np.sqrt(np.linalg.norm(left.astype(np.float64), axis=0)).astype(left.dtype)
             norms[norms == 0] = 1
             pairs.append((left / norms, right * norms[:, None]))
         left, right = (
@@ -157,9 +158,11 @@ def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matr
 
 def _moments(tensor: np.ndarray, axes: Axes, layers: Sequence[Layer]) -> np.ndarray | None:
     """Return `[layers, m, m]` moments of what meets the rows, None if it is not all known."""
-    places = Matrix(path="", tensor=np.arange(tensor.size).reshape(tensor.shape), axes=axes)
-    count, m, n = places.layers().shape
-    ours = places.layers()
+    if not layers:
+        return None
+    places = np.arange(tensor.size).reshape(tensor.shape)
+    ours = Matrix(path="", tensor=places, axes=axes).layers()
+    count, m, n = ours.shape
     layer_of, row_of = np.empty(tensor.size, np.int64), np.empty(tensor.size, np.int64)
     layer_of[ours] = np.arange(count)[:, None, None]
     row_of[ours] = np.arange(m)[:, None]
@@ -167,7 +170,7 @@ def _moments(tensor: np.ndarray, axes: Axes, layers: Sequence[Layer]) -> np.ndar
     known = np.zeros(count, bool)
     for layer in layers:
         for entries, gram in zip(layer.entries, layer.gram, strict=True):
-            if entries.shape != (m, n):
+            if entries.shape != (m, n) or entries.max() >= tensor.size:
                 return None
             which, rows = layer_of[entries], row_of[entries]
             if (which != which[0, 0]).any() or (rows != rows[:, :1]).any() or known[which[0, 0]]:

@@ -148,8 +148,13 @@ def _planned(
     rule = by_ratio(ratio) if ratio is not None else ranks
     if isinstance(rule, Mapping):
         matrices, found = _named(matrices, rule)
+    elif callable(rule):
+        found = rule(matrices) if matrices else []
     else:
-        found = rule(matrices) if rule and matrices else []
+        raise TypeError(
+            f"ranks: must be a rule or a rank for each path, got {rule!r}; pass by_energy(0.9), or "
+            '{"kernel": 8}.'
+        )
     chosen: dict[str, int] = {}
     left_dense: dict[str, str] = {}
     for matrix, rank in zip(matrices, found, strict=True):

@@ -1,6 +1,7 @@
 """Dropping whole blocks of layers, wherever a tree keeps them."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -19,8 +20,9 @@ def drop_blocks(tree: PyTree, at: str, *, keep: Sequence[int]) -> PyTree:
     Blocks are listed (a list, a dict with numbers for keys, keys that end in a number: `block1`,
     `block2`) or stacked (arrays that all have an axis for the blocks in front, as `lax.scan` takes
     them). Listed ones take the names of the first, so that the code that made them for a smaller
-    depth runs on them. Blocks are cut in every place whose path ends in `at`: trees that mirror
-    the parameters shrink alike, statistics, masks and optimizer states among them.
+    depth runs on them; what stands beside them under other keys stays. Blocks are cut in every
+    place whose path ends in `at`: trees that mirror the parameters shrink alike, statistics, masks
+    and optimizer states among them.
 
     Args:
         tree: parameters, or a tree that mirrors them.
@@ -97,11 +99,11 @@ class _Blocks(NamedTuple):
 
 def _blocks(path: str, node: Any, at: str) -> _Blocks | None:
     if _ends_in(path, at):
-        if isinstance(node, list | tuple) and not hasattr(node, "_fields"):
+        if isinstance(node, list | tuple) and node and not hasattr(node, "_fields"):
             return _Blocks(len(node), lambda keep: type(node)(node[k] for k in keep))
-        if isinstance(node, Mapping) and len(names := _numbered(node, "")) == len(node) > 0:
+        if isinstance(node, Mapping) and (names := _numbered(node, "")):
             return _named(node, names)
-        return _stacked(path, node)
+        return _stacked(path, node) if jax.tree.leaves(node) else None
     prefix = at.rpartition("/")[2]
     if isinstance(node, Mapping) and _ends_in(_join(path, prefix), at):
         names = _numbered(node, prefix)
@@ -128,6 +130,8 @@ def _named(node: Mapping[Any, Any], names: Sequence[Any]) -> _Blocks:
     def cut(keep: Sequence[int]) -> Any:
         blocks = {name: node[names[k]] for name, k in zip(names, keep, strict=False)}
         left = {name: child for name, child in node.items() if name not in names}
+        if isinstance(node, defaultdict):
+            return defaultdict(node.default_factory, left | blocks)
         return type(node)(left | blocks)  # type: ignore[call-arg]
 
     return _Blocks(len(names), cut)
@@ -144,10 +148,7 @@ def _stacked(path: str, node: Any) -> _Blocks:
             )
         depths.setdefault(leaf.shape[0] if leaf.shape else -1, _join(path, tail))
     if len(depths) != 1 or -1 in depths:
-        found = (
-            some_of([f"{name} {n if n >= 0 else 'no axis'}" for n, name in depths.items()])
-            or "no array"
-        )
+        found = some_of([f"{name} {n if n >= 0 else 'no axis'}" for n, name in depths.items()])
         raise ValueError(
             f"{path}: stacked arrays must have one axis of the same length in front, got {found}; "
             "pass the path of what holds the blocks and nothing else."

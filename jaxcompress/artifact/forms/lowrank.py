@@ -41,7 +41,9 @@ def _form_of(forms: Forms, path: str, factor: Any) -> Form:
 def _prepare(forms: Forms, path: str, leaf: LowRank) -> LowRank:
     dtypes = sorted({str(factor.dtype) for factor in leaf.factors})
     rule = broken_rule(leaf.equation, [tuple(factor.shape) for factor in leaf.factors])
-    if not rule and (len(dtypes) > 1 or not is_float(dtypes[0])):
+    if any(isinstance(factor, LowRank) for factor in leaf.factors):
+        rule = "factors must be arrays or leaves of other types, got LowRank"
+    elif not rule and (len(dtypes) > 1 or not is_float(dtypes[0])):
         rule = f"factors must be floating-point numbers of one dtype, got {', '.join(dtypes)}"
     if rule:
         raise ValueError(f"{path}: {rule}; make the leaf with low_rank.")
