@@ -97,9 +97,7 @@ def _scaled(coarse: Any, config: Any, factor: float) -> Any:
     """Return `coarse` with all widths of `config` times `factor`."""
     family, changes = FAMILIES[type(config)], {}
     for name in family.widths:
-        step = getattr(coarse, family.multiples[name]) if name in family.multiples else 1
-
-        most = getattr(config, name)
+        step, most = _step(coarse, name), getattr(config, name)
         units = tuple(
             min(max(round(width * factor / step), 1) * step, width // step * step)
             for width in _as_tuple(most)
@@ -149,7 +147,7 @@ def _one_wider(found: Any, config: Any) -> Iterator[Any]:
     """Yield configurations with one width a little wider, none wider than in `config`."""
     family = FAMILIES[type(config)]
     for name in family.widths:
-        step = getattr(found, family.multiples[name]) if name in family.multiples else 1
+        step = _step(found, name)
         now, most = (_as_tuple(getattr(c, name)) for c in (found, config))
         for place, width in enumerate(now):
             for raised in {width + step, width + width // _RAISE // step * step} - {width}:
@@ -158,6 +156,12 @@ def _one_wider(found: Any, config: Any) -> Iterator[Any]:
                 more = (*now[:place], raised, *now[place + 1 :])
                 value = more if isinstance(getattr(found, name), tuple) else more[0]
                 yield dataclasses.replace(found, **{name: value})
+
+
+def _step(config: Any, width: str) -> int:
+    """Return what a width must be a multiple of."""
+    multiples = FAMILIES[type(config)].multiples
+    return getattr(config, multiples[width]) if width in multiples else 1
 
 
 def _as_tuple(width: int | tuple[int, ...]) -> tuple[int, ...]:

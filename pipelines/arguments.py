@@ -53,7 +53,10 @@ examples:
 
 def _stages(text: str) -> int | None:
     """Return a number of stages, None for `auto`."""
-    return None if text == "auto" else int(text)
+    try:
+        return None if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be auto or a number, got {text!r}.") from None
 
 
 class _Tuple(argparse.Action):
@@ -219,13 +222,18 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="a compressed.npz, whose network takes the place of the first training",
     )
-    training.add_argument("--epochs", type=int, metavar="N", help="passes of the first training")
+    training.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="passes of the first training, and of each student's lesson",
+    )
     training.add_argument(
         "--finetune-epochs",
         type=int,
         metavar="N",
-        help="passes of fine-tuning after pruning, shared out among rounds of cutting; after "
-        "sharing a third of that",
+        help="passes of fine-tuning after pruning, dropping or distilling, shared out among rounds "
+        "of cutting; after sharing a third of that",
     )
     training.add_argument(
         "--batch-size",

@@ -15,7 +15,10 @@ from pipelines.plan import Plan
 from pipelines.settings import SettingsError
 
 MOST_RATIO = {1: 4.0, 2: 16.0}
-"""The largest target of so many stages; beyond, there are three. Each is smaller by at most 4."""
+"""The largest target of so many stages; beyond, there are three.
+
+Up to a target of 64, each stage shrinks by at most 4.
+"""
 
 MOST_STAGES = 3
 

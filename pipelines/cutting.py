@@ -11,7 +11,7 @@ import jaxcompress as jc
 from jaxcompress.prune.unit_scores import UnitScore
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work
-from pipelines.stages import adamw, write_compressed
+from pipelines.stages import adamw, file_of, tune, write_compressed
 
 TRACED = 2  # pictures; how many does not change which units go together
 PROVED = 8
@@ -49,8 +49,7 @@ def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
 
 
 def _stage(name: str, run: Run, epochs: Callable[[Plan], int] = lambda plan: 0) -> Stage:
-    file = name.replace(" + ", "_").replace(" ", "_").replace("/", "_of_")
-    return Stage(name, run, write_compressed, f"stages/{file}.npz", epochs)
+    return Stage(name, run, write_compressed, file_of(name), epochs)
 
 
 def _epochs(number: int) -> Callable[[Plan], int]:
@@ -98,16 +97,6 @@ def from_scratch(epochs: Callable[[Plan], int]) -> Run:
         small, facts = cut(job.plan.steps, at_random)(job, job.fresh())
         count = epochs(job.plan)
         return job.fit(small, adamw(job, count), epochs=count), facts
-
-    return run
-
-
-def tune(epochs: Callable[[Plan], int]) -> Run:
-    """Return the stage that trains what is left, all of it."""
-
-    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
-        count = epochs(job.plan)
-        return job.fit(work, adamw(job, count), epochs=count), {}
 
     return run
 

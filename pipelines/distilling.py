@@ -11,12 +11,22 @@ from jaxcompress.compiled import jit_for_inference as jit
 from pipelines.models import Inputs
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work
-from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain, write_compressed
+from pipelines.stages import (
+    BASELINE,
+    adamw,
+    file_of,
+    pruned_epochs,
+    read_plain,
+    tune,
+    write_compressed,
+)
 from pipelines.train import Lesson
 
 _GENTLE = 0.1
 """Share of the peak rate for a taught student. On Fashion-MNIST (ResNet-20, 20 times smaller, 3 000
 images, one seed, validation images) an epoch at the full rate lost 0.3 points, at this one 0.1."""
+
+_TUNE = tune(pruned_epochs, _GENTLE)
 
 
 def students(plan: Plan) -> Sequence[Stage]:
@@ -25,7 +35,7 @@ def students(plan: Plan) -> Sequence[Stage]:
     for number in range(1, count + 1):
         name = f"distilled {number}/{count}" if count > 1 else "distilled"
         result.append(_stage(name, teach(number - 1), number, taught_epochs))
-    return (*result, _stage("distilled + tuned", tune, count, pruned_epochs))
+    return (*result, _stage("distilled + tuned", _TUNE, count, pruned_epochs))
 
 
 def controls(plan: Plan) -> Sequence[Stage]:
@@ -35,7 +45,7 @@ def controls(plan: Plan) -> Sequence[Stage]:
     if count > 1:
         result += [
             _stage("single stage", teach_at_once, count),
-            _stage("single stage + tuned", tune, count),
+            _stage("single stage + tuned", _TUNE, count),
         ]
     return result
 
@@ -43,8 +53,7 @@ def controls(plan: Plan) -> Sequence[Stage]:
 def _stage(
     name: str, run: Run, student: int, epochs: Callable[[Plan], int] = lambda plan: 0
 ) -> Stage:
-    file = name.replace(" + ", "_").replace(" ", "_").replace("/", "_of_")
-    return Stage(name, run, write_compressed, f"stages/{file}.npz", epochs, student=student)
+    return Stage(name, run, write_compressed, file_of(name), epochs, student=student)
 
 
 def taught_epochs(plan: Plan) -> int:
@@ -67,12 +76,6 @@ def teach_at_once(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Teach a new student by the model itself: the control of stages."""
     del work
     return teach(0)(job, read_plain(job.folder / BASELINE))
-
-
-def tune(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Train the student on, on labels, at a rate that does not undo what it was taught."""
-    epochs = pruned_epochs(job.plan)
-    return job.fit(work, adamw(job, epochs, _GENTLE), epochs=epochs), {}
 
 
 def from_scratch(job: Trainer, work: Work) -> tuple[Work, Facts]:

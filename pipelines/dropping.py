@@ -51,7 +51,9 @@ def drop(choose: ChooseRule) -> Run:
             raise SettingsError(
                 f"--blocks: must be at most the {depth} blocks of the start, got {job.plan.blocks}."
             )
-        keep = jc.choose_blocks(work.params, at, job.plan.blocks, rule=choose(job, work))
+        drops = job.plan.blocks < depth  # else there is nothing to measure
+        rule = choose(job, work) if drops else jc.first_blocks
+        keep = jc.choose_blocks(work.params, at, job.plan.blocks, rule=rule)
         small = jc.drop_blocks(work.tree, at, keep=keep)
         result = work._replace(params=small["params"], stats=small["stats"])
         return job.recalibrated(result), {"blocks": keep, "of": depth}

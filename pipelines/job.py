@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from nets.functional import Net, Params, Stats
+from nets.functional import Net, Params
 from pipelines.checkpoints import Checkpoints
 from pipelines.classifier import Classifier
 from pipelines.console import Console
@@ -85,7 +85,7 @@ class Job:
         self._should_stop = should_stop
         self._dataset = dataset
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
-        self._meter = Meter(self, self._logits)
+        self._meter = Meter(self, lambda *given: self._network.logits(*given))
         # Where the run stands: what the stage in progress started from, and how far its fit is.
         self._index = 0
         self.rows: list[Row] = []
@@ -127,7 +127,7 @@ class Job:
 
     def logits(self, work: Work) -> np.ndarray:
         """Return the logits on the validation images."""
-        return self._logits(work.params, work.stats, self._data.validation.inputs)
+        return self._network.logits(work.params, work.stats, self._data.validation.inputs)
 
     def sample(self, count: int) -> Inputs:
         """Return inputs of the first so many training images."""
@@ -252,9 +252,6 @@ class Job:
         named = (stage.student for stage in self.stages[: self._index + 1])
         *_, student = (0, *(number for number in named if number is not None))
         return self._networks[student]
-
-    def _logits(self, params: Params, stats: Stats, inputs: Inputs) -> np.ndarray:
-        return self._network.logits(params, stats, inputs)
 
     def _row(self, stage: Stage, work: Work, facts: Facts) -> Row:
         measured = self._meter.measure(stage, work, self._data)

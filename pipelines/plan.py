@@ -26,7 +26,7 @@ class Plan:
         group_lasso: strength of the penalty before the cuts; 0 for none.
         image_size: height and width of the images the network is fed, in pixels.
         branches: the inputs it fuses; empty for a network that sees the picture alone.
-        epochs: passes of the first training.
+        epochs: passes of the first training, and of each student's lesson.
         finetune_epochs: passes of fine-tuning after pruning.
         batch_size: images a step.
         lr: peak learning rate.

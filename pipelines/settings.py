@@ -63,7 +63,8 @@ class Settings:
         image_size: height and width of the images the network is fed, in pixels; None takes the
             model's default.
         branches: the inputs the network fuses; None for all.
-        epochs: passes of the first training; None takes the dataset's default.
+        epochs: passes of the first training, and of each student's lesson; None takes the
+            dataset's default.
         finetune_epochs: passes of fine-tuning after pruning; a third of that after sharing. None
             takes the dataset's default.
         batch_size: images a step.
@@ -78,9 +79,9 @@ class Settings:
         target_ratio: how many times fewer parameters the last student has, above 1; None takes the
             default where the recipe distills.
         stages: students, each taught by the one before; None takes as many as the ratio asks for.
-        temperature: of softened logits; None takes the default where the recipe distills.
+        temperature: of softened logits; None takes the default where the recipe teaches.
         soft_weight: share of the teacher's term in the loss, in [0, 1]; None takes the default
-            where the recipe distills.
+            where the recipe teaches.
     """
 
     model: str = "cifar"

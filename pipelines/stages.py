@@ -105,6 +105,16 @@ def train_on(extra_epochs: Callable[[Plan], int]) -> Run:
     return run
 
 
+def tune(epochs: Callable[[Plan], int], share: float = 1.0) -> Run:
+    """Return the stage that trains what is left, all of it, on labels; `share` is of the rate."""
+
+    def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
+        count = epochs(job.plan)
+        return job.fit(work, adamw(job, count, share), epochs=count), {}
+
+    return run
+
+
 def pruned_epochs(plan: Plan) -> int:
     """Return how long a pruned network is fine-tuned."""
     return plan.finetune_epochs
@@ -143,6 +153,12 @@ def _masked(work: Work, mask: Params) -> Work:
 
 
 # Files.
+
+
+def file_of(name: str) -> str:
+    """Return where the stage of a name writes, in the run's folder."""
+    return f"stages/{name.replace(' + ', '_').replace(' ', '_').replace('/', '_of_')}.npz"
+
 
 BASELINE, COMPRESSED = "baseline.npz", "compressed.npz"
 

@@ -188,7 +188,7 @@ REFUSED = {
     "none": (
         {"student_logits": np.zeros((0, 3), "f"), "teacher_logits": np.zeros((0, 3), "f")}
         | {"labels": np.zeros(0, int)},
-        "there must be logits",
+        r"student: logits must not be empty, got \(0, 3\)",
     ),
     "one-hot labels": ({"labels": np.eye(3)[:2]}, "labels: must be integers"),
     "labels of another batch": ({"labels": np.array([1])}, r"shape \(2,\), .* got \(1,\)"),
@@ -201,6 +201,7 @@ REFUSED = {
     "too much": ({"soft_weight": 1.1}, r"soft_weight: must be in \[0, 1\], got 1.1"),
     "too little": ({"soft_weight": -0.1}, "got -0.1"),
     "nan": ({"soft_weight": np.nan}, "got nan"),
+    "a bool": ({"soft_weight": True}, "soft_weight: must be a number"),
     "no weight": ({"soft_weight": None}, "soft_weight: must be a number"),
 }
 
@@ -216,7 +217,9 @@ def test_what_cannot_be_is_refused(name):
 def test_shapes_are_refused_under_jit_too_and_unknown_labels_are_loud():
     with pytest.raises(ValueError, match="shape of the logits"):
         jax.jit(jc.distillation_loss)(STUDENT, np.zeros((2, 4), "f"), LABELS)
-    assert np.isnan(jax.jit(jc.distillation_loss)(STUDENT, TEACHER, np.array([0, 3])))
+    for unknown in (-1, 3):  # -1 is not the last class
+        labels = np.array([0, unknown], np.int8)
+        assert np.isnan(jax.jit(jc.distillation_loss)(STUDENT, TEACHER, labels))
 
 
 # What is inside
@@ -269,6 +272,27 @@ def test_samples_in_the_same_place_have_gradients():
         for given in (student, 0 * student):
             value, slope = jax.jit(jax.value_and_grad(loss))(given, teacher)
             assert np.isfinite(value) and np.isfinite(slope).all()
+
+
+INSIDE = {
+    "features": jc.feature_matching_loss,
+    "attention": jc.attention_transfer_loss,
+    "distances": jc.relational_distance_loss,
+    "angles": jc.relational_angle_loss,
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_student_that_is_not_finite_any_more_has_no_finite_loss(name):
+    teacher = rng.normal(size=(4, 3, 2)).astype("f")
+    assert np.isnan(INSIDE[name](np.nan * teacher, teacher))
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_no_features_are_refused(name):
+    for shape in ((0, 3, 2), (4, 0, 2), (4, 3, 0)):
+        with pytest.raises(ValueError, match="student: .* must not be empty, got"):
+            INSIDE[name](np.ones(shape, "f"), np.ones(shape, "f"))
 
 
 def test_relations_need_enough_samples_of_the_same_batch():

@@ -11,7 +11,7 @@ import jaxcompress as jc
 import run
 from pipelines.classifier import Classifier
 from pipelines.data import load
-from pipelines.dropping import at_random, drop, from_scratch, recover, spread_out
+from pipelines.dropping import at_random, by_importance, drop, from_scratch, recover, spread_out
 from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
 from pipelines.stage import Work
@@ -151,6 +151,13 @@ def test_a_start_of_fewer_blocks_is_refused():
     work = drop(spread_out)(Bench(plan_of(blocks=2)), Bench(plan_of()).fresh())[0]
     with pytest.raises(SettingsError, match="--blocks: must be at most the 2 blocks .* got 3"):
         drop(spread_out)(Bench(plan_of(blocks=3)), work)
+
+
+def test_a_start_of_one_block_has_none_to_measure():
+    whole = Bench(plan_of()).fresh()
+    work = whole._replace(params=jc.drop_blocks(whole.params, "blocks", keep=[5]))
+    left, facts = drop(by_importance)(Bench(plan_of(recipe="drop-measured", blocks=1)), work)
+    assert facts == {"blocks": [0], "of": 1} and left.params["blocks"].keys() == {0}
 
 
 @pytest.mark.slow

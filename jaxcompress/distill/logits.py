@@ -40,7 +40,8 @@ def distillation_loss(
     Raises:
         TypeError: logits that are not floating point, labels that are not integers.
         ValueError: other shapes, no batch, labels out of range, a temperature or a weight that
-            cannot be. Values are looked at where they are known: not under `jax.jit`.
+            cannot be. Values are looked at where they are known; under `jax.jit` a label out of
+            range makes the loss NaN.
 
     Example:
         >>> teacher, student = jnp.log(jnp.array([[0.8, 0.2]])), jnp.log(jnp.array([[0.5, 0.5]]))
@@ -98,15 +99,15 @@ def _checked_labels(labels: Any, logits: jax.Array) -> jax.Array:
             f"labels: must have the shape {logits.shape[:-1]}, one for each row of logits, got "
             f"{answers.shape}."
         )
-    if not logits.size:
-        raise ValueError(f"student: there must be logits, got shape {logits.shape}.")
     if not is_traced(answers):
         least, most = int(answers.min()), int(answers.max())
         if least < 0 or most >= classes:
             raise ValueError(
-                f"labels: must be 0 to {classes - 1}, got {least if least < 0 else most}."
+                f"labels: must be 0 to {classes - 1}, got {least if least < 0 else most}; count "
+                "classes from 0, and leave out samples without a label."
             )
-    return answers
+    answers = answers.astype(jnp.int32)
+    return jnp.where(answers < 0, classes, answers)  # -1 would be the last class
 
 
 def _check_numbers(temperature: Any, soft_weight: Any) -> None:
@@ -114,8 +115,10 @@ def _check_numbers(temperature: Any, soft_weight: Any) -> None:
         check_positive("temperature", temperature, "2 to 5 is usual")
     if is_traced(soft_weight):
         return
-    if isinstance(soft_weight, str) or soft_weight is None or np.shape(soft_weight) != ():
-        raise TypeError(f"soft_weight: must be a number in [0, 1], got {soft_weight!r}.")
+    if isinstance(soft_weight, str | bool | None) or np.shape(soft_weight) != ():
+        raise TypeError(
+            f"soft_weight: must be a number in [0, 1], got {soft_weight!r}; 0.7 is usual."
+        )
     if not 0 <= soft_weight <= 1:
         raise ValueError(
             f"soft_weight: must be in [0, 1], got {soft_weight}; it is the share of the "

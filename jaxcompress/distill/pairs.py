@@ -13,13 +13,13 @@ def pair(what: str, student: Any, teacher: Any, *, rank: int) -> tuple[jax.Array
 
     Args:
         what: they are, for errors.
-        student: floating point, of at least `rank` axes.
+        student: floating point, of at least `rank` axes, not empty.
         teacher: likewise.
         rank: how many axes are needed.
 
     Raises:
         TypeError: one that is no array of floating-point numbers.
-        ValueError: one that has fewer axes.
+        ValueError: one that has fewer axes, or is empty.
     """
     for whose, array in (("student", student), ("teacher", teacher)):
         if not hasattr(array, "dtype") or not is_floating(array):
@@ -29,6 +29,10 @@ def pair(what: str, student: Any, teacher: Any, *, rank: int) -> tuple[jax.Array
             raise ValueError(
                 f"{whose}: {what} must have at least {rank} axes, got {array.shape}; give them "
                 "for a batch."
+            )
+        if not array.size:
+            raise ValueError(
+                f"{whose}: {what} must not be empty, got {array.shape}; leave such a batch out."
             )
     arrays = jnp.asarray(student), jax.lax.stop_gradient(jnp.asarray(teacher))
     dtype = jnp.result_type(*arrays, jnp.float32)

@@ -84,7 +84,7 @@ def _batches(student: jax.Array, teacher: jax.Array, *, least: int) -> tuple[jax
 def _norms(vectors: jax.Array) -> jax.Array:
     squares = jnp.sum(jnp.square(vectors), axis=-1)
     # Not where(squares > 0, sqrt(squares), 0), whose gradient at 0 is 0 * inf.
-    there = squares > 0
+    there = squares != 0  # also NaN, which must stay NaN
     return jnp.where(there, jnp.sqrt(jnp.where(there, squares, 1)), 0)
 
 
