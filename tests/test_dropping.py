@@ -202,7 +202,7 @@ def test_a_network_without_some_blocks_is_accepted_and_others_are_not():
     vit.check(jc.drop_blocks(params, "blocks", keep=[0, 5]), {})
     for wrong, reason in (
         ({}, "blocks: must be where the tree has blocks"),
-        (params | {"blocks": {}}, "no array"),
+        (params | {"blocks": {}}, "blocks: must be where the tree has blocks"),
         (params | {"blocks": blocks | {12: blocks[0]}}, "blocks/12"),
         (params | {"blocks": {0: blocks[0], 2: blocks[1]}}, "blocks/1"),
         (params | {"blocks": {"0": blocks[0]}}, "other containers"),
