@@ -10,6 +10,7 @@ from nets.functional import Net, functional
 from nets.lenet import LeNet5, LeNet5Config, LeNet300, LeNet300Config
 from nets.resnet import ResNet, ResNetConfig
 from nets.small_cifar import SmallCifarConfig, SmallCIFARNet
+from nets.text import TextEncoder, TextEncoderConfig
 from nets.vit import ViT, ViTConfig
 
 
@@ -38,15 +39,16 @@ class Family(NamedTuple):
         return self.widths + self.depths + self.heads
 
 
+_OF_BLOCKS = (("width", "hidden"), ("depth",), ("heads",), {"width": "heads"})
+
 FAMILIES: dict[type, Family] = {
     SmallCifarConfig: Family(SmallCIFARNet, ("widths", "hidden")),
     ResNetConfig: Family(ResNet, ("widths",), ("blocks",)),
     LeNet300Config: Family(LeNet300, ("widths",)),
     LeNet5Config: Family(LeNet5, ("widths", "hidden")),
     FruitsFusionConfig: Family(FruitsFusionNet, ("widths", "vector_hidden", "hidden")),
-    ViTConfig: Family(
-        ViT, ("width", "hidden"), ("depth",), heads=("heads",), multiples={"width": "heads"}
-    ),
+    ViTConfig: Family(ViT, *_OF_BLOCKS),
+    TextEncoderConfig: Family(TextEncoder, *_OF_BLOCKS),
 }
 
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nets.families import sizes_of
-from nets.lenet import LeNet5Config, LeNet300Config
 from nets.resnet import ResNetConfig
-from nets.small_cifar import SmallCifarConfig
 from nets.students import parameter_count, student_for
 from pipelines.models import MODELS, Shape
 from pipelines.plan import Plan
@@ -37,11 +35,10 @@ class Loss(NamedTuple):
     origin: str
 
 
+_FEW = "3 000 images of Fashion-MNIST, `python -m benchmarks.distillation`"
+
 MEASURED: dict[type, tuple[Loss, ...]] = {
-    SmallCifarConfig: (),
-    ResNetConfig: (),
-    LeNet300Config: (),
-    LeNet5Config: (),
+    ResNetConfig: (Loss(8.1, 1.7, _FEW), Loss(20.2, 2.8, _FEW)),
 }
 """Losses by family, ratios ascending. A family that is not here was not measured."""
 

@@ -313,9 +313,8 @@ def test_a_student_is_pruned_and_shared(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [name for name in MODELS if name not in ("fruits", "cifar-wide")])
-def test_every_network_teaches(model, tmp_path):
-    words = f"--model {model} --data digits --limit 128 --epochs 1 --finetune-epochs 1"
+def test_a_network_of_convolutions_teaches(tmp_path):
+    words = "--model lenet-5 --data digits --limit 128 --epochs 1 --finetune-epochs 1"
     more = "--recipe distill --target-ratio 4"
     out = tmp_path / "run"
     assert run.main([*words.split(), *more.split(), "--out", str(out)]) == 0

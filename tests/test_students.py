@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nets.families import FAMILIES, Family, build, sizes_of, with_sizes
 from nets.lenet import LeNet300Config
 from nets.students import parameter_count, student_for
+from nets.text import TextEncoderConfig
 from pipelines.models import MODELS, Shape
 
 
@@ -80,6 +81,13 @@ def test_any_budget_of_a_transformer(ratio):
     assert student.depth == max(round(12 * ratio ** (-1 / 3)), 1)
     assert student.heads == max(round(6 * ratio ** (-1 / 3)), 1)
     assert student.mlp == pytest.approx(4 * student.width, rel=0.5, abs=8)
+
+
+def test_a_network_that_reads_has_students():
+    config = TextEncoderConfig(vocabulary=300, positions=16, width=64, depth=4, heads=4, hidden=128)
+    student = check(config, parameter_count(config) // 8)
+    assert (student.vocabulary, student.positions) == (300, 16)
+    assert student.depth == 2 and student.width % student.heads == 0
 
 
 def test_the_whole_and_the_smallest():
