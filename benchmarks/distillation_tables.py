@@ -34,9 +34,11 @@ def distillation(name: str) -> list[str]:
         ]
     header = ["fewer parameters", "images", "student", "seeds", "teacher %", "student %"]
     header += ["against scratch, points"]
+    lengths = {run["images"]: run["epochs"] for run in record["figures"]}
+    taught = ", ".join(f"of {images:,} images {count}" for images, count in lengths.items())
     more = (
-        " Mean (range) over the seeds; test images. The teacher saw 12,000 images for 6 epochs; "
-        "the students those above, as many steps each, and one epoch of labels after that."
+        " Mean (range) over the seeds; test images. The teacher saw 12,000 images for 6 epochs. "
+        f"Epochs of students: {taught}, and one of labels after that."
     )
     return markdown(header, rows) + footnote(record, more)
 
