@@ -49,6 +49,12 @@ def check_positive(name: str, value: Any, remedy: str) -> float:
     return number
 
 
+def finite(array: np.ndarray) -> np.ndarray:
+    """Return which entries are finite; numpy warns of signalling NaN of the small dtypes."""
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(array)
+
+
 def check_finite(path: str, array: np.ndarray) -> None:
     """Refuse NaN and infinity.
 
@@ -59,7 +65,7 @@ def check_finite(path: str, array: np.ndarray) -> None:
         total = np.sum(array, dtype=np.float32 if array.dtype.itemsize < 4 else None)
     if np.isfinite(total):  # one fast pass; a finite sum has finite terms
         return
-    bad = np.argwhere(~np.isfinite(array))
+    bad = np.argwhere(~finite(array))
     if len(bad):
         first = tuple(int(i) for i in bad[0])
         raise ValueError(

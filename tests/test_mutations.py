@@ -88,3 +88,11 @@ def test_numbers_changed_by_an_author_who_makes_sums_anew(path, data):
             members[name] = damage_stream(data.draw, members[name])
     with tempfile.TemporaryDirectory() as folder:
         read_or_refuse(written(Path(folder) / "m.npz", members))
+
+
+@pytest.mark.parametrize("name", ["v3_csr", "v4_csr"])
+def test_signalling_nan_is_refused_without_a_warning(name, tmp_path):
+    members = members_of(Path(__file__).parent / "golden" / f"{name}.npz")
+    members["bfloat16"] = np.full_like(members["bfloat16"], 0x7F81)
+    with pytest.raises(ArtifactError, match="finite"):
+        read(written(tmp_path / "m.npz", members), max_bytes=1 << 24)

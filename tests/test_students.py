@@ -60,7 +60,11 @@ def check(config, target):
     return student
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS if name != "cifar-wide"])
+LARGE = pytest.param("vit", marks=pytest.mark.slow)
+SMALL = [name for name in MODELS if name not in ("cifar-wide", "vit")]
+
+
+@pytest.mark.parametrize("model", [*SMALL, LARGE])
 def test_every_network_has_students(model):
     config = config_of(model)
     student = check(config, parameter_count(config) // 8)

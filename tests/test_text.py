@@ -80,6 +80,7 @@ def test_padding_changes_nothing(network):
     np.testing.assert_allclose(apply(params, TOKENS[:1, :4]), long, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_heads_and_hidden_units_are_found_and_cut(network):
     _, params, apply = network
     groups = jc.unit_groups(apply, params, TOKENS)
@@ -92,6 +93,7 @@ def test_heads_and_hidden_units_are_found_and_cut(network):
     assert apply(small, TOKENS).shape == (2, 12)
 
 
+@pytest.mark.slow
 def test_it_runs_on_integers_whose_rounding_is_fitted(network, tmp_path):
     _, params, apply = network
     moments = jc.input_moments(apply, params, [TOKENS])

@@ -131,6 +131,7 @@ STACKED_GROUPS = {
     [(apply, PARAMS, LISTED_GROUPS), (apply_stacked, stacked(PARAMS), STACKED_GROUPS)],
     ids=["listed", "stacked"],
 )
+@pytest.mark.slow
 def test_heads_and_widths_can_go(function, params, sizes):
     """The width of tokens goes everywhere at once, in a stack a head goes from every block."""
     groups = jc.unit_groups(function, params, IMAGES)

@@ -9,7 +9,7 @@ from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.fields import is_codebook_size, is_count, is_name
 from jaxcompress.artifact.forms.form import Form, native
 from jaxcompress.artifact.streams import Reader, Writer
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_finite, finite
 from jaxcompress.leaves import MOST_CODES, Clustered, codes_dtype
 
 
@@ -51,7 +51,7 @@ def _write(leaf: Clustered, dtype: str, layout: str, writer: Writer) -> Fields:
 def _read(entry: dict[str, Any], shape: tuple[int, ...], dtype: str, reader: Reader) -> Clustered:
     k = entry["k"]
     codebook = reader.take_numbers(dtype, k, "codebooks").copy()
-    if not np.isfinite(codebook).all():
+    if not finite(codebook).all():
         raise ArtifactError("the codebook is not finite")
     fields = entry if reader.version > 1 else entry | {"packing": "csr"}
     codes = read_codes(Alphabet(shape, k, _negative(codebook)), fields, reader)

@@ -10,7 +10,7 @@ from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.fields import is_float, is_half
 from jaxcompress.artifact.forms.form import Form, native
 from jaxcompress.artifact.streams import Reader, Writer
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_finite, finite
 from jaxcompress.leaves import Half
 
 
@@ -40,7 +40,7 @@ def _read(entry: dict[str, Any], shape: tuple[int, ...], dtype: str, reader: Rea
     if not is_float(dtype):
         raise ArtifactError("numbers of sixteen bits stand for floating-point numbers", found=dtype)
     values = reader.take_numbers(entry["stored"], math.prod(shape), "values").reshape(shape).copy()
-    if not np.isfinite(values).all():
+    if not finite(values).all():
         raise ArtifactError("the numbers are not finite")
     return Half(values=values, dtype=np.dtype(dtype))
 

@@ -12,7 +12,7 @@ from jaxcompress.artifact.fields import is_float
 from jaxcompress.artifact.forms.entry import HEAD, Forms, head, own_fields
 from jaxcompress.artifact.forms.form import Form
 from jaxcompress.artifact.streams import Reader, Writer
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_finite, finite
 from jaxcompress.leaves import LowRank, broken_rule
 
 _SINCE = 4
@@ -100,6 +100,6 @@ def _read(
     if leaf.shape != shape:
         raise ArtifactError("the shape is not that of the product", expected=leaf.shape)
     for factor in factors:
-        if isinstance(factor, np.ndarray) and not np.isfinite(factor).all():
+        if isinstance(factor, np.ndarray) and not finite(factor).all():
             raise ArtifactError("a factor is not finite")
     return leaf

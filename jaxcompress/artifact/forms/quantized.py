@@ -15,6 +15,7 @@ from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.fields import is_bits, is_flag, is_float, is_level, is_name, is_shape
 from jaxcompress.artifact.forms.form import Form, blocks, native
 from jaxcompress.artifact.streams import Reader, Writer
+from jaxcompress.checks import finite
 from jaxcompress.leaves import Quantized, are_blocks, codes_dtype, spread
 
 
@@ -39,7 +40,7 @@ def _broken_rule(
         return f"scales must be floating-point numbers, got {scale.dtype}"
     if not are_blocks(scale.shape, values.shape):
         return f"scales must be those of blocks of {values.shape}, got shape {scale.shape}"
-    if not (np.isfinite(scale) & (scale > 0)).all():
+    if not finite(scale).all() or not (scale > 0).all():
         return "scales must be finite and above 0"
     lowest, highest = _limits(bits)
     for what, array in (("values", values), ("zero points", zero_point)):
