@@ -1,12 +1,13 @@
 """NNX modules as pure functions of plain nested dicts."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
 
-from nets.sizes import follow_arrays, follow_lists
+from nets.sizes import follow_arrays, held_in, lists_of, shorten
 
 Params = dict[str, Any]
 Stats = dict[str, Any]
@@ -48,20 +49,28 @@ def functional(build: Callable[[nnx.Rngs], Any]) -> Net:
         _, params, stats = nnx.split(shell(key), nnx.Param, ...)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
-    def assemble(params: Params, stats: Stats, set_mode: Callable[[Any], None]) -> Any:
+    lists = lists_of(abstract)
+
+    @functools.cache
+    def parts(set_mode: Callable[[Any], Any], lengths: tuple[int, ...]) -> tuple[Any, Any, Any]:
         module = nnx.clone(abstract)
-        follow_lists(module, params)
+        shorten(module, dict(zip(lists, lengths, strict=True)))
         set_mode(module)
         graph, params_like, stats_like = nnx.split(module, nnx.Param, ...)
+        return graph, params_like, stats_like
+
+    def assemble(set_mode: Callable[[Any], Any], params: Params, stats: Stats) -> Any:
+        lengths = tuple(held_in(params, path) for path in lists)
+        graph, params_like, stats_like = parts(set_mode, lengths)
         module = nnx.merge(graph, _filled(params_like, params), _filled(stats_like, stats))
         follow_arrays(module)
         return module
 
     def apply(params: Params, stats: Stats, x: jax.Array) -> jax.Array:
-        return assemble(params, stats, lambda module: module.eval())(x)
+        return assemble(nnx.Module.eval, params, stats)(x)
 
     def apply_training(params: Params, stats: Stats, x: jax.Array) -> tuple[jax.Array, Stats]:
-        module = assemble(params, stats, lambda module: module.train())
+        module = assemble(nnx.Module.train, params, stats)
         logits = module(x)
         _, _, changed = nnx.split(module, nnx.Param, ...)
         return logits, nnx.to_pure_dict(changed)

@@ -22,18 +22,27 @@ def follow_arrays(module: Any) -> None:
                 follow(layer)
 
 
-def follow_lists(module: Any, params: Mapping[str, Any]) -> None:
-    """Leave as many modules in each list of `module` as `params` holds, those at the beginning.
+def lists_of(module: Any) -> list[tuple[Any, ...]]:
+    """Return the paths of the lists of modules in `module`."""
+    return [path for path, node in nnx.iter_graph(module) if isinstance(node, nnx.List)]
 
-    Lists of which it holds nothing stay: their modules have no parameters.
+
+def held_in(params: Mapping[str, Any], path: tuple[Any, ...]) -> int:
+    """Return how many modules of the list at a path `params` holds."""
+    held: Any = params
+    for key in path:
+        held = held.get(key, {}) if isinstance(held, Mapping) else {}
+    return len(held)
+
+
+def shorten(module: Any, lengths: Mapping[tuple[Any, ...], int]) -> None:
+    """Leave so many modules in each list of `module`, those at the beginning.
+
+    Lists of which nothing would be left stay: their modules have no parameters.
     """
     for path, node in list(nnx.iter_graph(module)):
-        if isinstance(node, nnx.List):
-            held: Any = params
-            for key in path:
-                held = held.get(key, {}) if isinstance(held, Mapping) else {}
-            if 0 < len(held) < len(node):
-                del node[len(held) :]
+        if 0 < lengths.get(path, 0) < len(node):
+            del node[lengths[path] :]
 
 
 def _linear_general(layer: Any) -> None:
