@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree, is_floating, named_leaves
 
 
 def check_sparsity(name: str, sparsity: Any) -> float:
@@ -72,6 +72,23 @@ def check_finite(path: str, array: np.ndarray) -> None:
             f"{path}: must be finite, got {len(bad)} NaN or infinite of {array.size}, the "
             f"first at {first}; look for a diverged training run."
         )
+
+
+def check_floats(path: str, leaf: Any) -> np.ndarray:
+    """Return a leaf as an array of finite numbers of 16 bits or more, as it is.
+
+    Raises:
+        TypeError: it holds other numbers.
+        ValueError: NaN or infinity.
+    """
+    tensor = np.asarray(leaf)
+    if not is_floating(tensor) or tensor.dtype.itemsize < 2:
+        raise TypeError(
+            f"{path}: leaves in the scope must be of floating-point numbers of 16 bits or more, "
+            f"got {tensor.dtype}; leave it out of the scope."
+        )
+    check_finite(path, tensor)
+    return tensor
 
 
 def check_fits(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:

@@ -64,6 +64,11 @@ def plain_bytes(leaf: Any) -> int:
     return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
 
 
+def widened(array: np.ndarray) -> np.ndarray:
+    """Return small floats as float32, others as they are; every value is kept."""
+    return array if array.dtype.itemsize >= 4 else array.astype(np.float32)
+
+
 def everything(path: str, leaf: Any) -> bool:
     """Scope of all floating-point leaves."""
     del path

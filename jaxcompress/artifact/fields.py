@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.artifact.streams import DTYPES
-from jaxcompress.leaves import MOST_CODES, codes_dtype, largest_product
+from jaxcompress.leaves import MOST_CODES, axis_sizes, codes_dtype, largest_product
 
 
 def is_count(value: Any) -> bool:
@@ -82,9 +82,7 @@ def _low_rank_bytes(entry: dict[str, Any], size: int, itemsize: int) -> int:
     """Return the bytes of factors, and of what they are multiplied in."""
     del size
     equation, factors = entry["product"]["equation"], entry["product"]["factors"]
-    sizes: dict[str, int] = {}
-    for term, factor in zip(equation.split("->")[0].split(","), factors, strict=True):
-        sizes |= zip(term, factor["shape"][len(factor["shape"]) - len(term) :], strict=True)
+    sizes = axis_sizes(equation, [factor["shape"] for factor in factors])
     entries = sum(math.prod(factor["shape"]) for factor in factors)
     entries += 2 * largest_product(equation, sizes)
     return sum(map(decoded_bytes, factors)) + entries * max(itemsize, 4)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.leaves import Clustered, is_coded
-from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_traced, named_leaves
+from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_traced, named_leaves, widened
 
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
 
@@ -78,7 +78,7 @@ def share_leaves(
 def _members(path: str, tensor: np.ndarray, mask: Any) -> Members:
     check_finite(path, tensor)
     flat = tensor.ravel()
-    values = flat if flat.dtype.itemsize >= 4 else flat.astype(np.float32)
+    values = widened(flat)
     member = values != 0 if mask is None else np.asarray(mask).ravel().astype(bool)
     return Members(path, tensor, values, member)
 

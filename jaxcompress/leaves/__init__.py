@@ -6,7 +6,13 @@ Techniques decide, leaves represent: packing, files and metrics see these types 
 from jaxcompress.leaves.clustered import MOST_CODES, Clustered, codes_dtype
 from jaxcompress.leaves.conversions import half, sparse
 from jaxcompress.leaves.half import Half
-from jaxcompress.leaves.lowrank import MOST_FACTORS, LowRank, broken_rule, largest_product
+from jaxcompress.leaves.lowrank import (
+    MOST_FACTORS,
+    LowRank,
+    axis_sizes,
+    broken_rule,
+    largest_product,
+)
 from jaxcompress.leaves.quantized import Quantized, are_blocks, spread
 from jaxcompress.leaves.sparse import Sparse
 from jaxcompress.leaves.tree import (
@@ -28,6 +34,7 @@ __all__ = [
     "Quantized",
     "Sparse",
     "are_blocks",
+    "axis_sizes",
     "broken_rule",
     "codes_dtype",
     "decoded",

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +96,21 @@ class LowRank:
             preferred_element_type=wide,
         )
         return product.astype(self.dtype)
+
+
+def axis_sizes(equation: str, shapes: Sequence[Sequence[int]]) -> dict[str, int]:
+    """Return the size of each axis of factors of these shapes, by its letter.
+
+    Example:
+        >>> axis_sizes("ir,ro->io", [(9, 4, 2), (9, 2, 3)])
+        {'i': 4, 'r': 2, 'o': 3}
+    """
+    pairs = zip(equation.split("->")[0].split(","), shapes, strict=True)
+    return {
+        name: size
+        for term, shape in pairs
+        for name, size in zip(term, shape[len(shape) - len(term) :], strict=True)
+    }
 
 
 def largest_product(equation: str, sizes: dict[str, int]) -> int:

@@ -7,10 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_floats
 from jaxcompress.leaves import LowRank, is_compressed
 from jaxcompress.lowrank.ranks import check_share
-from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_floating, is_traced, named_leaves
+from jaxcompress.trees import (
+    PyTree,
+    Scope,
+    as_jax,
+    in_scope,
+    is_floating,
+    is_traced,
+    named_leaves,
+    widened,
+)
 
 Method = Callable[[np.ndarray, float], LowRank | None]
 """From a kernel HWIO and a share of its parameters to a product, None where none is so small."""
@@ -60,9 +69,7 @@ def low_rank_convolutions(
                 f"{path}: kernels must have four axes HWIO, got shape {kernel.shape}; leave it out "
                 "of the scope."
             )
-        check_finite(path, kernel)
-        wide = kernel if kernel.itemsize >= 4 else kernel.astype(np.float32)
-        found = method(wide, share)
+        found = method(widened(check_floats(path, kernel)), share)
         if found is None or sum(factor.size for factor in found.factors) >= kernel.size:
             return leaf
         factors = tuple(as_jax(np.asarray(f, kernel.dtype)) for f in found.factors)

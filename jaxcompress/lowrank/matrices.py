@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_floats
 from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank.splits import Axes
 from jaxcompress.lowrank.svd import Decomposition
 from jaxcompress.quantization.moments import Layer
-from jaxcompress.trees import as_jax, is_floating
+from jaxcompress.trees import as_jax, widened
 
 _RIDGE = 1e-6
 """What is added to the moments, as a share of their mean: inputs that were never seen count a
@@ -67,9 +67,8 @@ class Matrix:
     def layers(self) -> np.ndarray:
         """Return `[layers, m, n]` numbers in single precision at least."""
         order = [*range(len(self.stack)), *self.axes.rows, *self.axes.columns]
-        wide = self.tensor if self.tensor.itemsize >= 4 else self.tensor.astype(np.float32)
         m, n = int(np.prod(self.rows)), int(np.prod(self.columns))
-        return wide.transpose(order).reshape(-1, m, n)
+        return widened(self.tensor).transpose(order).reshape(-1, m, n)
 
     @functools.cached_property
     def seen(self) -> np.ndarray:
@@ -139,13 +138,7 @@ def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matr
         TypeError: it is not of floating-point numbers of 16 bits or more.
         ValueError: NaN or infinity, axes that are no split of its own.
     """
-    tensor = np.asarray(leaf)
-    if not is_floating(tensor) or tensor.dtype.itemsize < 2:
-        raise TypeError(
-            f"{path}: leaves in the scope must be of floating-point numbers of 16 bits or more, "
-            f"got {tensor.dtype}; leave it out of the scope."
-        )
-    check_finite(path, tensor)
+    tensor = check_floats(path, leaf)
     axes = Axes(*map(tuple, axes))
     used = sorted([*axes.rows, *axes.columns])
     if used != list(range(tensor.ndim - len(used), tensor.ndim)) or not all(axes):

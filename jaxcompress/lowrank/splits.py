@@ -3,12 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-
-from jaxcompress.leaves import dense, is_compressed
-from jaxcompress.trace.products import find_products
-from jaxcompress.trace.program import trace
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.quantization.simulation import weights_in_products
+from jaxcompress.trees import PyTree
 
 
 class Axes(NamedTuple):
@@ -78,17 +74,14 @@ def summed_axes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
         >>> summed_axes(apply, params, jnp.ones((1, 6)))("query", params["query"])
         Axes(rows=(0,), columns=(1, 2))
     """
-    leaves = named_leaves(params, is_leaf=is_compressed)
-    program = trace(apply, jax.eval_shape(dense, params), *inputs)
     found: dict[str, tuple[int, set[int]]] = {}
-    for product in find_products(program, leaves.paths):
-        for weight in product.weights.values():
-            if weight.channels is None or weight.moves is None:
-                continue
-            path, names = leaves.paths[weight.leaf], [move.name for move in weight.moves]
-            loops = next((k for k, name in enumerate(names) if name != "scan"), len(names))
-            stacked, channels = found.get(path, (loops, set(weight.channels)))
-            found[path] = max(stacked, loops), channels & set(weight.channels)
+    for path, weight in weights_in_products(apply, params, *inputs):
+        if weight.channels is None or weight.moves is None:
+            continue
+        names = [move.name for move in weight.moves]
+        loops = next((k for k, name in enumerate(names) if name != "scan"), len(names))
+        stacked, channels = found.get(path, (loops, set(weight.channels)))
+        found[path] = max(stacked, loops), channels & set(weight.channels)
 
     def split(path: str, leaf: Any) -> Axes:
         stacked, channels = found.get(path, (0, set()))

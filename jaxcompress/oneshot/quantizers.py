@@ -22,6 +22,7 @@ from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
 from jaxcompress.quantization.grids import make_grid
 from jaxcompress.quantization.weights import quantize
+from jaxcompress.trees import everything
 
 
 class Choice(NamedTuple):
@@ -82,7 +83,7 @@ def in_factors(quantizer: Quantizer, ratio: float) -> Quantizer:
     rule = by_ratio(ratio)
 
     def quantized(path: str, tensor: np.ndarray) -> Any:
-        leaf = low_rank({path: tensor}, ranks=rule, scope=lambda path, leaf: True)[path]
+        leaf = low_rank({path: tensor}, ranks=rule, scope=everything)[path]
         if not isinstance(leaf, LowRank):
             return quantizer(path, tensor)
         factors = tuple(quantizer(path, np.asarray(factor)) for factor in leaf.factors)
@@ -106,4 +107,4 @@ def importance(pruning: Pruning) -> Callable[[str, Any], float]:
     """Return the importance by size among the tensors that are shared."""
     leaves = pruning.source.leaves
     shared = {str(index): leaves[index] for index, pick in enumerate(pruning.chosen) if pick}
-    return size_importance(shared, scope=lambda path, leaf: True)
+    return size_importance(shared, scope=everything)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.trees import Array, is_traced
+from jaxcompress.trees import Array, is_traced, widened
 
 
 def keep_largest(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
@@ -30,7 +30,8 @@ def keep_largest(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
 
 
 def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Array]:
-    arrays = [_comparable(np.asarray(score)) for score in scores]
+    # numpy partitions the small float types slowly
+    arrays = [widened(np.asarray(score)) for score in scores]
     flat = np.concatenate([a.ravel() for a in arrays]) if len(arrays) > 1 else arrays[0].ravel()
     if removed == 0:
         keep = np.ones(flat.size, bool)
@@ -44,11 +45,6 @@ def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Ar
         jnp.asarray(part.reshape(array.shape))
         for part, array in zip(np.split(keep, ends), arrays, strict=True)
     ]
-
-
-def _comparable(array: np.ndarray) -> np.ndarray:
-    """Widen the small float types, which NumPy partitions slowly; every value is kept."""
-    return array if array.dtype.itemsize >= 4 else array.astype(np.float32)
 
 
 def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Array]:

@@ -1,6 +1,6 @@
 """Simulated quantization: what a function computes when its products are given rounded numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
 from jaxcompress.quantization.ranges import Estimator, min_max
-from jaxcompress.trace.products import Product, find_products, trace_products
+from jaxcompress.trace.products import Product, Weight, find_products, trace_products
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves, some_of
@@ -212,13 +212,29 @@ def channel_axes(
         >>> channel_axes(apply, params, jnp.ones((1, 2)))
         {'kernel': (1,), 'turned': (0,)}
     """
-    leaves = named_leaves(params, is_leaf=is_compressed)
-    program = trace(apply, jax.eval_shape(dense, params), *inputs)
     axes: dict[str, tuple[int, ...]] = {}
-    for product in find_products(program, leaves.paths):
-        for found in product.weights.values():
-            path, channels = leaves.paths[found.leaf], found.channels
-            if channels is not None:
-                common = set(axes.get(path, channels)) & set(channels)
-                axes[path] = tuple(sorted(common))
+    for path, weight in weights_in_products(apply, params, *inputs):
+        if weight.channels is not None:
+            common = set(axes.get(path, weight.channels)) & set(weight.channels)
+            axes[path] = tuple(sorted(common))
     return axes
+
+
+def weights_in_products(
+    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
+) -> Iterator[tuple[str, Weight]]:
+    """Yield the path of each weight that enters a product, and how it does, product by product.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        params: any pytree of arrays or compressed leaves.
+        *inputs: of the function; only shapes and dtypes are looked at.
+
+    Raises:
+        ValueError: what `trace` refuses.
+    """
+    paths = named_leaves(params, is_leaf=is_compressed).paths
+    program = trace(apply, jax.eval_shape(dense, params), *inputs)
+    for product in find_products(program, paths):
+        for weight in product.weights.values():
+            yield paths[weight.leaf], weight

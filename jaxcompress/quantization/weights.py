@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_floats
 from jaxcompress.leaves import Clustered, Quantized, are_blocks, is_coded, spread
 from jaxcompress.quantization.granularity import Granularity, per_channel
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
@@ -18,11 +18,11 @@ from jaxcompress.trees import (
     Scope,
     as_jax,
     in_scope,
-    is_floating,
     is_traced,
     kernels,
     named_leaves,
     some_of,
+    widened,
 )
 
 _FEWEST_FOR_MIN_MAX = 6
@@ -130,7 +130,7 @@ def _blocks_of(path: str, leaf: Any, granularity: Granularity) -> tuple[int, ...
 def _rounded(
     path: str, leaf: Any, shape: tuple[int, ...], grid: Grid, estimate: Estimator
 ) -> Quantized:
-    tensor = _floats(path, leaf.dense() if is_coded(leaf) else leaf)
+    tensor = widened(check_floats(path, leaf.dense() if is_coded(leaf) else leaf))
     ranges = estimate(Samples(_rows(tensor, shape)), grid)
     steps = _settled(path, ranges, grid, leaf.dtype)
     steps = Steps(*(None if part is None else part.reshape(shape) for part in steps))
@@ -146,7 +146,7 @@ def _rounded(
 
 
 def _rounded_codebook(path: str, leaf: Clustered, grid: Grid, estimate: Estimator) -> Quantized:
-    codes, codebook = np.asarray(leaf.codes), _floats(path, leaf.codebook)
+    codes, codebook = np.asarray(leaf.codes), widened(check_floats(path, leaf.codebook))
     counts = np.bincount(codes.ravel(), minlength=codebook.size + 1)[None, 1:]
     ranges = estimate(Samples(codebook[None], counts), grid)
     steps = _settled(path, ranges, grid, leaf.dtype)
@@ -164,18 +164,6 @@ def _leaf(values: Any, steps: Steps, grid: Grid) -> Quantized:
     return Quantized(
         values=convert(values), scale=convert(steps.scale), zero_point=zero_point, bits=grid.bits
     )
-
-
-def _floats(path: str, leaf: Any) -> np.ndarray:
-    """Return the numbers, in single precision at least."""
-    tensor = np.asarray(leaf)
-    if not is_floating(tensor) or tensor.dtype.itemsize < 2:
-        raise TypeError(
-            f"{path}: leaves in the scope must be of floating-point numbers of 16 bits or more, "
-            f"got {tensor.dtype}; leave it out of the scope."
-        )
-    check_finite(path, tensor)
-    return tensor if tensor.dtype.itemsize >= 4 else tensor.astype(np.float32)
 
 
 def _rows(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
