@@ -1,8 +1,6 @@
 """The recipes that teach students: who teaches whom, what the file holds, what is refused."""
 
 import json
-import os
-import signal
 
 import archives
 import jax
@@ -14,7 +12,6 @@ import pytest
 import jaxcompress as jc
 import run
 from nets.functional import Net
-from pipelines import job as job_module
 from pipelines.capacity import (
     MEASURED,
     Loss,
@@ -33,15 +30,12 @@ from pipelines.models import MODELS
 from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
 from pipelines.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
+from runs import interrupt_at, refusal, results_of
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 WORDS = "--recipe distill --target-ratio 20 --control --temperature 2 --soft-weight 0.9".split()
 TAUGHT = ["distilled 1/2", "distilled 2/2", "distilled + tuned"]
 CONTROLS = ["student from scratch", "single stage", "single stage + tuned"]
-
-
-def results_of(out):
-    return json.loads((out / "results.json").read_text())
 
 
 def plan_of(stages=None, **settings):
@@ -137,10 +131,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("words", REFUSALS)
 def test_what_cannot_work_is_refused_before_training(words, tmp_path, capsys):
-    assert run.main([*TINY, *words.split(), "--out", str(tmp_path / "run")]) == 2
-    error = capsys.readouterr().err
-    assert REFUSALS[words] in error and error.count("\n") == 1
-    assert not (tmp_path / "run").exists()
+    assert REFUSALS[words] in refusal([*TINY, *words.split()], tmp_path, capsys)
 
 
 @pytest.mark.parametrize("words", ["--stages two", "--stages 1.5", "--target-ratio many"])
@@ -285,16 +276,8 @@ def test_stopped_in_any_lesson_it_goes_on_to_the_same_bytes(
     tmp_path, finished, monkeypatch, stop_after
 ):
     """Four steps an epoch: in the first lesson, in the second, and of the control."""
-    out, steps = tmp_path / "run", iter(range(1000))
-    original = job_module.fit
-
-    def interrupting(*args, **kwargs):
-        for tick in original(*args, **kwargs):
-            if next(steps) == stop_after:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield tick
-
-    monkeypatch.setattr(job_module, "fit", interrupting)
+    out = tmp_path / "run"
+    interrupt_at(monkeypatch, stop_after)
     words = [*TINY, *WORDS, "--stages", "2", "--out", str(out)]
     assert run.main(words) == 130
     assert run.main([*words, "--resume"]) == 0

@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import os
-import signal
 from types import SimpleNamespace
 
 import jax
@@ -23,6 +21,7 @@ from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
 from pipelines.stage import Work
 from pipelines.stages import BASELINE, write_plain
+from runs import interrupt_at
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 2".split()
 FEW_BITS = ["--recipe", "qat", "--bits", "4", "--weight-bits", "2"]
@@ -210,16 +209,8 @@ def test_training_makes_up_for_few_bits(few_bits):
 def test_stopped_while_it_learns_steps_it_goes_on_to_the_same_bytes(
     tmp_path, few_bits, monkeypatch
 ):
-    out, steps = tmp_path / "run", iter(range(1000))
-    original = job_module.fit
-
-    def interrupting(*args, **kwargs):
-        for tick in original(*args, **kwargs):
-            if next(steps) == 2 * 3 + 4:  # of 3 steps an epoch, the baseline takes 2 epochs
-                os.kill(os.getpid(), signal.SIGINT)
-            yield tick
-
-    monkeypatch.setattr(job_module, "fit", interrupting)
+    out = tmp_path / "run"
+    interrupt_at(monkeypatch, 2 * 3 + 4)  # of 3 steps an epoch, the baseline takes 2 epochs
     assert tiny(out, *FEW_BITS) == 130
     assert tiny(out, *FEW_BITS, "--resume") == 0
     assert (out / "compressed.npz").read_bytes() == (few_bits / "compressed.npz").read_bytes()

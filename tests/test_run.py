@@ -23,6 +23,7 @@ from pipelines.data import folders, rendered
 from pipelines.folder import FolderError, locked
 from pipelines.recipes import uses
 from pipelines.settings import Settings
+from runs import interrupt_at, results_of
 
 ROOT = Path(__file__).parent.parent
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
@@ -174,16 +175,8 @@ def test_stopped_by_ctrl_c_it_goes_on_to_the_same_bytes(
     tmp_path, finished, monkeypatch, capsys, stop_after
 ):
     """Ctrl-C in the middle of an epoch of training, and of fine-tuning."""
-    out, steps = tmp_path / "run", iter(range(1000))
-    original = job_module.fit
-
-    def interrupting(*args, **kwargs):
-        for tick in original(*args, **kwargs):
-            if next(steps) == stop_after:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield tick
-
-    monkeypatch.setattr(job_module, "fit", interrupting)
+    out = tmp_path / "run"
+    interrupt_at(monkeypatch, stop_after)
     assert tiny(out, "--control", "--seed", "3") == 130
     said = capsys.readouterr().out
     assert f"go on with: python run.py {' '.join(TINY)} --out {out}" in said
@@ -446,10 +439,6 @@ def test_help_is_a_page(capsys):
 @pytest.fixture
 def isolated(monkeypatch, tmp_path):
     archives.isolate(monkeypatch, tmp_path)
-
-
-def results_of(out):
-    return json.loads((out / "results.json").read_text())
 
 
 def test_fruits_in_folders(fruits, isolated):
