@@ -12,11 +12,24 @@ import jaxcompress as jc
 from jaxcompress.trees import named_leaves
 from nets.functional import Net, Params
 from pipelines.data import load
+from pipelines.data.augment import Augment, unchanged
 from pipelines.data.dataset import Dataset, Split
 from pipelines.examples import Examples
 from pipelines.models import MODELS, Shape
 from pipelines.stages import WEIGHT_DECAY, schedule
-from pipelines.train import TrainState, View, batches_per_epoch, fit, make_logits, make_step, score
+from pipelines.train import (
+    FROM_LABELS,
+    Lesson,
+    TrainState,
+    View,
+    answered,
+    batches_per_epoch,
+    copied,
+    fit,
+    make_logits,
+    make_step,
+    score,
+)
 
 BATCH_SIZE, SEED = 64, 0
 
@@ -80,10 +93,10 @@ def networks(name: str, sparsities: list[float], folder: Path) -> Network:
         path = folder / f"{name}-{sparsity}.npz"
         if not path.exists():
             data = data or load("fashion_mnist", limit=training.images)
-            dense = dense or _trained(net, model.view, data.train, training.epochs)
+            dense = dense or trained(net, model.view, data.train, training.epochs)
             mask = jc.magnitude_mask(dense[0], sparsity)
             start = (jc.apply_mask(dense[0], mask), dense[1])
-            found = _trained(net, model.view, data.train, training.finetune, start, mask)
+            found = trained(net, model.view, data.train, training.finetune, start, mask=mask)
             folder.mkdir(parents=True, exist_ok=True)
             jc.save(path, {"params": found[0], "stats": found[1]})
         tree = jc.load(path)
@@ -91,23 +104,33 @@ def networks(name: str, sparsities: list[float], folder: Path) -> Network:
     return Network(net, model.view, pruned, stats)
 
 
-def _trained(
+def trained(
     net: Net,
     view: View,
     split: Split,
     epochs: int,
     start: tuple[Params, Any] | None = None,
+    *,
     mask: Params | None = None,
+    lesson: Lesson = FROM_LABELS,
+    augment: Augment = unchanged,
+    seed: int = SEED,
 ) -> tuple[Params, Any]:
+    """Return parameters and statistics after training, with a mask held if there is one."""
     data = Examples(inputs=split.images, labels=split.labels)
     steps = epochs * batches_per_epoch(len(data), BATCH_SIZE)
     tx = optax.adamw(schedule(1e-3, steps), weight_decay=WEIGHT_DECAY)
     if mask is not None:
         tx = optax.chain(tx, jc.hold_mask(mask))
-    params, stats = net.init(jax.random.key(SEED)) if start is None else start
-    state = TrainState(*jax.tree.map(jax.numpy.copy, (params, stats, tx.init(params))))
+    params, stats = net.init(jax.random.key(seed)) if start is None else start
+    state = TrainState(*copied((params, stats, tx.init(params))))
     ticks = fit(
-        {epochs: make_step(net, view, tx)}, state, data, batch_size=BATCH_SIZE, seed=(SEED,)
+        {epochs: make_step(net, view, tx, lesson)},
+        state,
+        answered(data, lesson, augment),
+        batch_size=BATCH_SIZE,
+        seed=(seed,),
+        augment=augment,
     )
     for tick in ticks:
         state = tick.state

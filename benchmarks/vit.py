@@ -10,7 +10,6 @@ are written after each; what is there is not made again.
 """
 
 import argparse
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -19,10 +18,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 import jaxcompress as jc
-from benchmarks.networks import BATCH_SIZE, images
+from benchmarks.networks import images, trained
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.compiled import jit_for_inference
@@ -31,20 +29,13 @@ from nets.functional import Params
 from nets.vit import ViTConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
-from pipelines.examples import Examples
+from pipelines.distilling import taught_by
 from pipelines.models import MODELS
-from pipelines.stages import WEIGHT_DECAY, schedule
 from pipelines.train import (
     FROM_LABELS,
-    Lesson,
     Score,
-    TrainState,
-    batches_per_epoch,
-    copied,
     cross_entropy,
-    fit,
     make_logits,
-    make_step,
     score,
 )
 
@@ -153,33 +144,13 @@ METHODS = (
 )
 
 
-def lesson_of(teacher: Params) -> Lesson:
-    """Return the lesson of a teacher; it sees the images as they are varied for the student."""
-    compiled = jit_for_inference(apply)
-
-    def loss(logits: jax.Array, labels: jax.Array, taught: jax.Array) -> jax.Array:
-        return jc.distillation_loss(logits, taught, labels)
-
-    return Lesson(loss, lambda x: compiled(teacher, x))
-
-
-def trained(
-    params: Params, data: Dataset, seed: int, epochs: int, teacher: Params | None
-) -> Params:
+def tuned(params: Params, data: Dataset, seed: int, epochs: int, teacher: Params | None) -> Params:
     """Return the parameters after training, from labels and from a teacher if there is one."""
-    examples = Examples(inputs=data.train.images, labels=data.train.labels)
-    steps = epochs * batches_per_epoch(len(examples), BATCH_SIZE)
-    tx = optax.adamw(schedule(1e-3, steps), weight_decay=WEIGHT_DECAY)
-    lesson = FROM_LABELS if teacher is None else lesson_of(teacher)
-    ticks = fit(
-        {epochs: make_step(NET, VIEW, tx, lesson)},
-        TrainState(*copied((params, {}, tx.init(params)))),
-        examples,
-        batch_size=BATCH_SIZE,
-        seed=(seed,),
-        augment=data.augment,
-    )
-    return deque(ticks, maxlen=1)[0].state.params
+    compiled = jit_for_inference(apply)
+    lesson = FROM_LABELS if teacher is None else taught_by(lambda x: compiled(teacher, x))
+    start = (params, {})
+    settings = {"lesson": lesson, "augment": data.augment, "seed": seed}
+    return trained(NET, VIEW, data.train, epochs, start, **settings)[0]
 
 
 def measured(params: Params, split: Split) -> Score:
@@ -198,7 +169,7 @@ def accuracy(seeds: list[int], folder: Path) -> None:
 def _one_seed(data: Dataset, seed: int, folder: Path) -> None:
     done = {(row["order"], row["seed"]) for row in rows_of(ACCURACY)}
     new = partial(NET.init, jax.random.key(seed))
-    full = _kept(folder / f"full-{seed}", lambda: trained(new()[0], data, seed, EPOCHS, None))
+    full = _kept(folder / f"full-{seed}", lambda: tuned(new()[0], data, seed, EPOCHS, None))
     for order, method in enumerate(METHODS):
         if (order, seed) in done:
             continue
@@ -206,7 +177,7 @@ def _one_seed(data: Dataset, seed: int, folder: Path) -> None:
         teacher = full if method.taught else None
         params = _kept(
             folder / f"{order}-{seed}",
-            lambda: trained(start, data, seed + 1000, method.epochs, teacher),  # noqa: B023
+            lambda: tuned(start, data, seed + 1000, method.epochs, teacher),  # noqa: B023
         )
         row = {
             "order": order,

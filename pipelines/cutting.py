@@ -95,8 +95,7 @@ def from_scratch(epochs: Callable[[Plan], int]) -> Run:
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         del work
         small, facts = cut(job.plan.steps, at_random)(job, job.fresh())
-        count = epochs(job.plan)
-        return job.fit(small, adamw(job, count), epochs=count), facts
+        return tune(epochs)(job, small)[0], facts
 
     return run
 

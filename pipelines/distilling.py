@@ -81,8 +81,7 @@ def teach_at_once(job: Trainer, work: Work) -> tuple[Work, Facts]:
 def from_scratch(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Train a new student on labels alone, for as many epochs as the last one had."""
     del work
-    epochs = taught_epochs(job.plan) + pruned_epochs(job.plan)
-    trained = job.fit(job.fresh(), adamw(job, epochs), epochs=epochs)
+    trained, _ = tune(lambda plan: taught_epochs(plan) + pruned_epochs(plan))(job, job.fresh())
     return trained, _facts(job, trained)
 
 
@@ -90,15 +89,25 @@ def lesson_of(job: Trainer, number: int, work: Work) -> Lesson:
     """Return the lesson of a teacher: it sees the images as they are varied for the student."""
     teacher, plan = job.network(number), job.plan
     compiled = jit(lambda tree, inputs: teacher.apply(tree["params"], tree["stats"], inputs))
+    return taught_by(
+        lambda inputs: compiled(work.tree, inputs),
+        temperature=plan.temperature,
+        soft_weight=plan.soft_weight,
+    )
+
+
+def taught_by(teacher: Callable[[Inputs], Any], **settings: float) -> Lesson:
+    """Return the lesson of a teacher, a function from inputs to logits.
+
+    Args:
+        teacher: in evaluation mode.
+        **settings: of `distillation_loss`.
+    """
 
     def loss(logits: jax.Array, labels: jax.Array, taught: jax.Array) -> jax.Array:
-        settings = {"temperature": plan.temperature, "soft_weight": plan.soft_weight}
         return jc.distillation_loss(logits, taught, labels, **settings)
 
-    def answers(inputs: Inputs) -> Any:
-        return compiled(work.tree, inputs)
-
-    return Lesson(loss, answers)
+    return Lesson(loss, teacher)
 
 
 def _facts(job: Trainer, work: Work) -> Facts:

@@ -12,7 +12,7 @@ from pipelines.distilling import lesson_of
 from pipelines.plan import Plan
 from pipelines.settings import SettingsError
 from pipelines.stage import Facts, Run, Trainer, Work
-from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain
+from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain, tune
 from pipelines.train import cross_entropy
 
 MEASURED = 1024  # training images that the importance of blocks is measured on
@@ -74,7 +74,6 @@ def from_scratch(epochs: Callable[[Plan], int]) -> Run:
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         del work
         small, _ = drop(spread_out)(job, job.fresh())
-        count = epochs(job.plan)
-        return job.fit(small, adamw(job, count), epochs=count), {}
+        return tune(epochs)(job, small)
 
     return run
