@@ -6,6 +6,7 @@ import archives
 import jax
 import numpy as np
 import pytest
+from commands import refusal, results_of
 
 import jaxcompress as jc
 import run
@@ -18,7 +19,6 @@ from pipelines.models import MODELS
 from pipelines.recipes import RECIPES, uses
 from pipelines.settings import Settings
 from pipelines.stage import Work
-from runs import refusal, results_of
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 ROUNDS = [f"cut {k}/2{more}" for k in (1, 2) for more in ("", " + tuned")]

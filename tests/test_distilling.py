@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from commands import interrupt_at, refusal, results_of
 
 import jaxcompress as jc
 import run
@@ -30,7 +31,6 @@ from pipelines.models import MODELS
 from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
 from pipelines.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
-from runs import interrupt_at, refusal, results_of
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 WORDS = "--recipe distill --target-ratio 20 --control --temperature 2 --soft-weight 0.9".split()

@@ -4,6 +4,7 @@ import archives
 import jax
 import numpy as np
 import pytest
+from commands import refusal, results_of
 
 import jaxcompress as jc
 import run
@@ -14,7 +15,6 @@ from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
 from pipelines.stage import Work
 from pipelines.stages import BASELINE, write_plain
-from runs import refusal, results_of
 
 TINY = "--model vit --data digits --limit 128 --epochs 1 --finetune-epochs 1".split()
 

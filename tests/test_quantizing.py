@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from commands import interrupt_at
 from small_nets import Normed
 
 import jaxcompress as jc
@@ -21,7 +22,6 @@ from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
 from pipelines.stage import Work
 from pipelines.stages import BASELINE, write_plain
-from runs import interrupt_at
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 2".split()
 FEW_BITS = ["--recipe", "qat", "--bits", "4", "--weight-bits", "2"]

@@ -14,6 +14,7 @@ import archives
 import jax
 import numpy as np
 import pytest
+from commands import interrupt_at, results_of
 
 import jaxcompress as jc
 import run
@@ -23,7 +24,6 @@ from pipelines.data import folders, rendered
 from pipelines.folder import FolderError, locked
 from pipelines.recipes import uses
 from pipelines.settings import Settings
-from runs import interrupt_at, results_of
 
 ROOT = Path(__file__).parent.parent
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
