@@ -23,11 +23,15 @@ from pipelines.data import DataError, Dataset, load
 from pipelines.folder import FolderError, claim, locked, write_json
 from pipelines.job import Diverged, Interrupted, Job
 from pipelines.models import MODELS
+from pipelines.networks import classifiers_of
+from pipelines.plan import Plan
 from pipelines.predict import Predictor
 from pipelines.recipes import uses
 from pipelines.report import results, table
 from pipelines.settings import Settings, SettingsError
 from pipelines.signals import Stop, stop_on_signals
+from pipelines.start import check_start
+from pipelines.uses import Uses
 
 REFUSED, FAILED = 2, 1
 
@@ -55,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
             where = device.choose(arguments.device)
             dataset = _load(settings, console, stop)
-            plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
-            plan = with_students(plan, settings.stages, len(dataset.classes))
+            plan = _planned(settings, used, dataset, resume=arguments.resume)
             folder = arguments.out or Path(
                 f"runs/{plan.model}-{plan.data}-{time.strftime('%Y%m%d-%H%M%S')}"
             )
@@ -100,6 +103,14 @@ def _load(settings: Settings, console: Console, stop: Stop) -> Dataset:
             progress=progress,
             preferred=MODELS[settings.model].data,
         )
+
+
+def _planned(settings: Settings, used: Uses, dataset: Dataset, *, resume: bool) -> Plan:
+    plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
+    plan = with_students(plan, settings.stages, len(dataset.classes))
+    if not resume:  # else the folder has what it started from
+        check_start(plan, classifiers_of(plan, dataset))
+    return plan
 
 
 def _skipped(dataset: Dataset) -> str:

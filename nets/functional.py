@@ -1,6 +1,7 @@
 """NNX modules as pure functions of plain nested dicts."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,11 @@ class Net(NamedTuple):
     init: Callable[[jax.Array], tuple[Params, Stats]]
     apply: Callable[[Params, Stats, jax.Array], jax.Array]
     apply_training: Callable[[Params, Stats, jax.Array], tuple[jax.Array, Stats]]
+
+
+def count_parameters(params: Any) -> int:
+    """Return how many numbers are in a tree of arrays, or of their shapes."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
 def functional(build: Callable[[nnx.Rngs], Any]) -> Net:

@@ -10,7 +10,6 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.prune.block_choice import Rule
 from pipelines.distilling import lesson_of
 from pipelines.plan import Plan
-from pipelines.settings import SettingsError
 from pipelines.stage import Facts, Run, Trainer, Work
 from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain, tune
 from pipelines.train import cross_entropy
@@ -47,10 +46,6 @@ def drop(choose: ChooseRule) -> Run:
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         at = job.classifier.blocks
         depth = jc.count_blocks(work.params, at)
-        if job.plan.blocks > depth:  # of a network that --start names
-            raise SettingsError(
-                f"--blocks: must be at most the {depth} blocks of the start, got {job.plan.blocks}."
-            )
         drops = job.plan.blocks < depth  # else there is nothing to measure
         rule = choose(job, work) if drops else jc.first_blocks
         keep = jc.choose_blocks(work.params, at, job.plan.blocks, rule=rule)

@@ -3,8 +3,6 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from textwrap import shorten
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +11,15 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.artifact.atomic import write_atomically
-from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.packing.ans import MissingLibraryError
 from jaxcompress.trees import named_leaves
 from nets.functional import Params
-from pipelines.classifier import Classifier
 from pipelines.defaults import DEFAULT_QUANTIZER
 from pipelines.folder import FolderError
 from pipelines.nested import nested
 from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
 from pipelines.stage import Facts, Run, Trainer, Work
+from pipelines.start import read_start
 
 WEIGHT_DECAY = 1e-4
 
@@ -185,35 +181,6 @@ def read_plain(path: Path) -> Work:
     with np.load(path) as archive:
         tree = nested({name: jnp.asarray(archive[name]) for name in archive.files})
     return Work(tree.get("params", {}), tree.get("stats", {}))
-
-
-def read_start(path: Path, wanted: Classifier) -> Work:
-    """Read the network of a compressed file.
-
-    Raises:
-        FolderError: the file is not there or damaged, or holds another network.
-    """
-    try:
-        tree, metadata = jc.load(path), jc.inspect(path)["metadata"]
-        found = Classifier.from_metadata(metadata)
-        for what in ("model", "classes", "image_size", "branches", "sizes"):
-            mine, needed = getattr(found, what), getattr(wanted, what)
-            if mine != needed:
-                raise ValueError(f"its {what} must be {_brief(needed)}, got {_brief(mine)}")
-        params, stats = tree["params"], tree.get("stats", {})
-        wanted.check(params, stats)
-    except (OSError, ArtifactError, MissingLibraryError) as error:
-        raise FolderError(f"--start: {error}; pass a compressed.npz of run.py.") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        why = f"{path} holds another network ({error})"
-        raise FolderError(
-            f"--start: {why}; pass a compressed.npz of this model and data."
-        ) from None
-    return Work(params, stats)
-
-
-def _brief(value: Any) -> str:
-    return shorten(str(value), 60)
 
 
 def size_of(job: Trainer, path: Path, work: Work) -> int:

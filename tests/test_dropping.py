@@ -12,7 +12,7 @@ from pipelines.classifier import Classifier
 from pipelines.data import load
 from pipelines.dropping import at_random, by_importance, drop, from_scratch, recover, spread_out
 from pipelines.recipes import stages_of, uses
-from pipelines.settings import Settings, SettingsError
+from pipelines.settings import Settings
 from pipelines.stage import Work
 from pipelines.stages import BASELINE, write_plain
 
@@ -140,12 +140,6 @@ def test_controls_stand_beside_it(recipe):
     names = [stage.name for stage in stages_of(plan_of(recipe=recipe, control=True))]
     between = ["baseline", "dropped", "dropped + tuned", "reloaded"]
     assert names == [*between, "control", "small from scratch"]
-
-
-def test_a_start_of_fewer_blocks_is_refused():
-    work = drop(spread_out)(Bench(plan_of(blocks=2)), Bench(plan_of()).fresh())[0]
-    with pytest.raises(SettingsError, match="--blocks: must be at most the 2 blocks .* got 3"):
-        drop(spread_out)(Bench(plan_of(blocks=3)), work)
 
 
 def test_a_start_of_one_block_has_none_to_measure():

@@ -157,18 +157,6 @@ def test_a_run_may_start_from_the_file_of_another(tmp_path, finished):
     assert results["stages"][0]["sparsity"] == before["stages"][-2]["sparsity"] > 0.8
 
 
-def test_a_start_of_another_network_is_refused(tmp_path, finished, capsys):
-    words = "--model lenet-5 --data digits --limit 256".split()
-    start = ["--start", str(finished / "compressed.npz"), "--out", str(tmp_path / "run")]
-    assert run.main([*words, *start]) == 2
-    error = capsys.readouterr().err
-    assert "its model must be lenet-5, got lenet-300-100" in error and error.count("\n") == 1
-    (tmp_path / "torn.npz").write_bytes((finished / "compressed.npz").read_bytes()[:900])
-    start = ["--start", str(tmp_path / "torn.npz"), "--out", str(tmp_path / "other")]
-    assert run.main([*SMALL, *start]) == 2
-    assert "run.py: --start: " in capsys.readouterr().err
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 9])
 def test_stopped_by_ctrl_c_it_goes_on_to_the_same_bytes(

@@ -1,0 +1,76 @@
+"""A trained network of a file in place of the first training: `--start`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import jaxcompress as jc
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.packing.ans import MissingLibraryError
+from nets.functional import count_parameters
+from pipelines.classifier import Classifier
+from pipelines.folder import FolderError
+from pipelines.plan import Plan
+from pipelines.settings import SettingsError
+from pipelines.stage import Work
+
+
+def read_start(path: Path, wanted: Classifier) -> Work:
+    """Read the network of a compressed file.
+
+    Raises:
+        FolderError: the file is not there or damaged, or holds another network.
+    """
+    try:
+        tree, metadata = jc.load(path), jc.inspect(path)["metadata"]
+        found = Classifier.from_metadata(metadata)
+        for what in ("model", "classes", "image_size", "branches", "sizes"):
+            mine, needed = getattr(found, what), getattr(wanted, what)
+            if mine != needed:
+                raise ValueError(f"its {what} must be {_brief(needed)}, got {_brief(mine)}")
+        params, stats = tree["params"], tree.get("stats", {})
+        wanted.check(params, stats)
+    except (OSError, ArtifactError, MissingLibraryError) as error:
+        raise FolderError(f"--start: {error}; pass a compressed.npz of run.py.") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        why = f"{path} holds another network ({error})"
+        raise FolderError(
+            f"--start: {why}; pass a compressed.npz of this model and data."
+        ) from None
+    return Work(params, stats)
+
+
+def check_start(plan: Plan, networks: Sequence[Classifier]) -> None:
+    """Refuse a start from which a plan cannot go on, before anything is made.
+
+    Units and blocks of it may be gone, so that fewer blocks are left than are to stay, or a student
+    is larger than its teacher.
+
+    Args:
+        plan: of the run.
+        networks: the model, and its students after it.
+
+    Raises:
+        FolderError: as `read_start` does.
+        SettingsError: it is smaller than what the plan makes of it.
+    """
+    if plan.start is None:
+        return
+    whole, *students = networks
+    params = read_start(Path(plan.start), whole).params
+    if plan.blocks and plan.blocks > (depth := jc.count_blocks(params, whole.blocks)):
+        raise SettingsError(
+            f"--blocks: must be at most the {depth} blocks of --start, got {plan.blocks}."
+        )
+    if students:
+        mine, largest = count_parameters(params), count_parameters(students[0].blank()[0])
+        if largest >= mine:
+            raise SettingsError(
+                f"--target-ratio: the first student has {largest:,} parameters, and its teacher, "
+                f"of --start, only {mine:,}; pass a larger ratio, or fewer --stages."
+            )
+
+
+def _brief(value: Any) -> str:
+    return shorten(str(value), 60)
