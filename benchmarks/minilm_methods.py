@@ -9,9 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxcompress as jc
-from benchmarks.grids import WEIGHTS, on_grids, probes, steps_for
 from jaxcompress.quantization.moments import Moments
+from jaxcompress.quantization.step_sizes import Probe
 from jaxcompress.trees import PyTree
+
+WEIGHTS = jc.matching(r"(^|/)(kernel|embedding)$")
+"""Kernels and embeddings; biases of attention are of rank 2 too."""
 
 FEW = 32
 """Texts of which damage is measured, dozens of times; moments take all of them."""
@@ -42,18 +45,16 @@ class Given:
         return jc.input_moments(self.apply, self.params, self.batches)
 
     @functools.cached_property
-    def damages(self) -> dict[str, float]:
-        """Damage by each tensor, rounded at `probes` and fitted."""
-        probed = probes(self.params)
-
-        def rounded(params: PyTree, bits: int) -> PyTree:
-            del bits  # those of all grids, which reach as far as integers do
-            return jc.fit_rounding(on_grids(params, probed), params, self.moments)
-
-        table = jc.sensitivity(
-            self.apply, self.params, [self.few], bits=(8,), damage=distance, quantizer=rounded
+    def probes(self) -> dict[str, Probe]:
+        """Damage by the rounding of each tensor, fitted."""
+        return jc.step_sensitivity(
+            self.apply,
+            self.params,
+            [self.few],
+            damage=distance,
+            moments=self.moments,
+            scope=WEIGHTS,
         )
-        return {path: prices[8].damage for path, prices in table.prices.items()}
 
     def loss(self, params: PyTree) -> float:
         """Return the distance of the embeddings from those of the whole network."""
@@ -97,10 +98,10 @@ def _mixed(bits: float) -> Callable[[Given], PyTree]:
     return compress
 
 
-def _grids(damage: float) -> Callable[[Given], PyTree]:
+def _steps(damage: float) -> Callable[[Given], PyTree]:
     def compress(given: Given) -> PyTree:
-        steps = steps_for(given.params, probes(given.params), given.damages, damage)
-        return jc.fit_rounding(on_grids(given.params, steps), given.params, given.moments)
+        rounded = jc.round_to_steps(given.params, jc.steps_for_damage(given.probes, damage))
+        return jc.fit_rounding(rounded, given.params, given.moments)
 
     return compress
 
@@ -173,7 +174,7 @@ METHODS = [
     Method("SVD, 3/4 of the kernels, INT8", _factors(0.75, aware=False)),
     Method("SVD weighed by inputs, 3/4 of the kernels, INT8", _factors(0.75, aware=True)),
     *(
-        Method(f"measured steps, fitted rounding, damage {damage}", _grids(damage), "entropy")
+        Method(f"measured steps, fitted rounding, damage {damage}", _steps(damage), "entropy")
         for damage in DAMAGES
     ),
 ]

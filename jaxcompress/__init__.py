@@ -114,6 +114,11 @@ from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, pe
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.sensitivity import sensitivity
 from jaxcompress.quantization.simulation import channel_axes, fake_quantized
+from jaxcompress.quantization.step_sizes import (
+    round_to_steps,
+    step_sensitivity,
+    steps_for_damage,
+)
 from jaxcompress.quantization.training import quantization_aware
 from jaxcompress.quantization.weights import quantize
 from jaxcompress.schedules import cubic_sparsity
@@ -238,6 +243,7 @@ __all__ = [
     "recalibrate",
     "relational_angle_loss",
     "relational_distance_loss",
+    "round_to_steps",
     "save",
     "sensitivity",
     "share_centroids",
@@ -245,6 +251,8 @@ __all__ = [
     "size_importance",
     "sparse",
     "spread_out",
+    "step_sensitivity",
+    "steps_for_damage",
     "summed",
     "summed_axes",
     "taylor_score",

@@ -9,7 +9,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLES = {
     "groups.md": 2,
     "lowrank.md": 5,
-    "quantization.md": 4,
+    "quantization.md": 5,
     "distillation.md": 3,
     "transformers.md": 5,
 }

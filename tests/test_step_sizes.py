@@ -1,0 +1,120 @@
+"""Steps that do equal damage, and the grids they make, against arithmetic by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxcompress as jc
+from jaxcompress.leaves import Sparse
+from jaxcompress.quantization.step_sizes import (
+    Probe,
+    round_to_steps,
+    step_sensitivity,
+    steps_for_damage,
+)
+
+KERNEL = np.array([[0.1, -0.24], [3.0, 0.1], [0.31, -0.1]], np.float32)
+
+
+def test_rows_with_larger_weights_have_steps_of_their_own():
+    leaf = round_to_steps({"kernel": KERNEL}, {"kernel": 0.01})["kernel"]
+    assert leaf.scale.shape == (3, 1)
+    np.testing.assert_allclose(leaf.scale[:, 0], [0.01, 3 / 127, 0.01], rtol=1e-6)
+    np.testing.assert_array_equal(leaf.values, [[10, -24], [127, 4], [31, -10]])
+    assert round_to_steps({"kernel": KERNEL}, {"kernel": 0.1})["kernel"].scale.shape == (1, 1)
+
+
+def test_only_what_is_named_is_rounded_compressed_or_not():
+    tree = {"a": {"w": KERNEL}, "b": jc.sparse({"w": KERNEL}), "c": {"w": KERNEL}}
+    assert isinstance(tree["b"]["w"], Sparse)
+    rounded = round_to_steps(tree, {"a/w": 0.2, "b/w": 0.2})
+    assert rounded["c"]["w"] is KERNEL
+    for name in "ab":
+        expected = 0.2 * np.round(KERNEL / 0.2)
+        np.testing.assert_allclose(rounded[name]["w"].dense(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "error", "rule"),
+    [
+        ({"kernels": 0.1}, ValueError, "kernels: steps must be for tensors .* among kernel"),
+        ({"kernel": 0.0}, ValueError, "kernel: must be finite and above 0, got 0.0"),
+        ({"kernel": np.nan}, ValueError, "kernel: must be finite and above 0, got nan"),
+        ({"kernel": "fine"}, TypeError, "kernel: must be a number above 0, got 'fine'"),
+    ],
+)
+def test_steps_that_are_none_are_refused(steps, error, rule):
+    with pytest.raises(error, match=rule):
+        round_to_steps({"kernel": KERNEL}, steps)
+
+
+def test_every_weight_does_as_much_damage_as_any_other():
+    probes = {"a": Probe(0.5, 0.04, 6, 9.0), "b": Probe(2.0, 0.01, 24, 9.0)}
+    steps = steps_for_damage(probes, 0.05)
+    # A fifth of 0.05 is for `a`, a quarter of what it did; the rest for `b`, four times as much.
+    np.testing.assert_allclose([steps["a"], steps["b"]], [0.25, 4.0])
+
+
+def test_no_step_is_larger_than_the_largest_weight():
+    """Also where rounding did no damage, or some good."""
+    damages = {"a": 1.0, "b": 0.0, "c": -0.1}
+    probes = {name: Probe(1.0, damage, 4, 2.0) for name, damage in damages.items()}
+    assert steps_for_damage(probes, 0.03) == {"a": 0.1, "b": 2.0, "c": 2.0}
+    assert steps_for_damage(probes, 3e3)["a"] == 2.0
+
+
+def test_impossible_damages_are_refused():
+    with pytest.raises(ValueError, match="damage: must be finite and above 0, got -1"):
+        steps_for_damage({"a": Probe(1.0, 1.0, 4, 2.0)}, -1)
+    with pytest.raises(ValueError, match="probes: must hold a tensor at least"):
+        steps_for_damage({}, 1.0)
+
+
+def net(p, x):
+    return jnp.tanh(x @ p["in"]["kernel"] + p["in"]["bias"]) @ p["out"]["kernel"]
+
+
+@pytest.fixture(scope="module")
+def given():
+    rng = np.random.default_rng(0)
+    params = {
+        "in": {"kernel": rng.normal(size=(24, 32)), "bias": rng.normal(size=32)},
+        "out": {"kernel": 0.1 * rng.normal(size=(32, 8)), "none": np.zeros((3, 3))},
+    }
+    params = {layer: {k: a.astype("f") for k, a in w.items()} for layer, w in params.items()}
+    x = (rng.normal(size=(512, 4)) @ rng.normal(size=(4, 24))).astype("f") / 2
+    return params, x, jc.input_moments(net, params, [x])
+
+
+def damage_of(tree, params, x):
+    outputs, exact = net(jc.dense(tree), x), net(params, x)
+    return float(jnp.sum((outputs - exact) ** 2) / jnp.sum(exact**2))
+
+
+def test_what_was_asked_for_is_roughly_what_comes_out(given):
+    params, x, moments = given
+    for known in (None, moments):
+        probes = step_sensitivity(net, params, [x], moments=known)
+        assert probes.keys() == {"in/kernel", "out/kernel"}
+        small = round_to_steps(params, steps_for_damage(probes, 0.002))
+        if known is not None:
+            small = jc.fit_rounding(small, params, known)
+        assert 0.001 < damage_of(small, params, x) < 0.004
+
+
+def test_equal_damage_takes_fewer_bytes_than_equal_steps(given, tmp_path):
+    """The rule beside the control: one step for all, as much damage, a larger file."""
+    params, x, _ = given
+    steps = steps_for_damage(step_sensitivity(net, params, [x]), 0.002)
+    measured = round_to_steps(params, steps)
+    low, high = 1e-3, 1.0
+    for _ in range(20):  # the step of all at which the damage is the same
+        middle = float(np.sqrt(low * high))
+        same = round_to_steps(params, dict.fromkeys(steps, middle))
+        low, high = (
+            (middle, high)
+            if damage_of(same, params, x) < damage_of(measured, params, x)
+            else (low, middle)
+        )
+    sizes = [jc.save(tmp_path / "a.npz", tree, layout="entropy") for tree in (measured, same)]
+    assert sizes[0] < 0.95 * sizes[1]
