@@ -4,8 +4,8 @@
 
 Fashion-MNIST, ResNet-20. Every row is what `python run.py --model resnet20 --data fashion_mnist
 --recipe distill --control --start TEACHER` gives with the settings below; TEACHER holds the network
-that the first stage of a run trains, once for a seed and a folder. Rows are written after each run;
-those that are there are not made again.
+that the first stage of a run trains, once for a seed and a number of images. Rows are written
+after each run; those that are there are not made again.
 """
 
 import argparse
@@ -26,16 +26,28 @@ from pipelines.settings import Settings
 from pipelines.stages import BASELINE, read_plain
 
 MODEL, DATA, NAME = "resnet20", "fashion_mnist", "distillation"
-TEACHER_IMAGES, TEACHER_EPOCHS = 12_000, 6
 TEMPERATURE, SOFT_WEIGHT, BATCH_SIZE, LR = 4.0, 0.9, 32, 0.003
 """Chosen by the accuracy on validation images: with 64 images a step and a rate of 0.001, 1 100
 steps are too few for a student to come near its teacher."""
+
+
+class Teacher(NamedTuple):
+    """How a teacher is trained.
+
+    Attributes:
+        images: the first so many.
+        epochs: over them.
+    """
+
+    images: int
+    epochs: int
 
 
 class Task(NamedTuple):
     """What students are asked.
 
     Attributes:
+        teacher: from whom they learn.
         ratio: how many times fewer parameters than the teacher.
         stages: how many students, each taught by the one before; None for what the ratio asks for.
         images: that students see, the first so many of the teacher's.
@@ -44,6 +56,7 @@ class Task(NamedTuple):
         seeds: for which it is made.
     """
 
+    teacher: Teacher
     ratio: float
     stages: int | None
     images: int
@@ -52,10 +65,12 @@ class Task(NamedTuple):
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
+SOME, ALL = Teacher(12_000, 6), Teacher(55_000, 4)
 TASKS = (
-    Task(8.0, 1, 3_000, 24, 1),
-    Task(20.0, None, 3_000, 24, 1),
-    Task(8.0, 1, TEACHER_IMAGES, 6, 1, (0,)),
+    Task(SOME, 8.0, 1, 3_000, 24, 1),
+    Task(SOME, 20.0, None, 3_000, 24, 1),
+    Task(SOME, 8.0, 1, SOME.images, 6, 1, (0,)),
+    Task(ALL, 8.0, 1, ALL.images, 4, 1, (0,)),
 )
 
 
@@ -72,20 +87,20 @@ def main() -> None:
                 known = {(row["order"], row["seed"]) for row in rows_of(NAME)}
                 if seed in task.seeds and (order, seed) not in known:
                     folder = Path(temporary) / f"{order}-{seed}"
-                    rows = _distilled(task, seed, teacher(teachers, seed), folder)
-                    row = {"order": order, "seed": seed} | task._asdict() | _figures(rows)
+                    rows = _distilled(task, seed, trained(task.teacher, teachers, seed), folder)
+                    asked = task._asdict() | {"teacher": task.teacher._asdict()}
+                    row = {"order": order, "seed": seed} | asked | _figures(rows)
                     merge(NAME, row, key=_key, command=_command)
 
 
-def teacher(folder: Path, seed: int) -> Path:
+def trained(teacher: Teacher, folder: Path, seed: int) -> Path:
     """Return the file of a trained network, which is made if it is not there."""
-    made = folder / f"{MODEL}-{seed}"
+    made = folder / f"{MODEL}-{teacher.images}-{seed}"
     path = made / "teacher.npz"
     if not path.is_file():
-        plan = _plan(
-            Settings(model=MODEL, data=DATA, limit=TEACHER_IMAGES, epochs=TEACHER_EPOCHS, seed=seed)
-        )
-        dataset = load(DATA, limit=TEACHER_IMAGES)
+        limit, epochs = teacher
+        plan = _plan(Settings(model=MODEL, data=DATA, limit=limit, epochs=epochs, seed=seed))
+        dataset = load(DATA, limit=limit)
         if not (made / BASELINE).is_file():
             run(plan, dataset, made, stop_before=stages_of(plan)[1].name)
         (whole, *_) = networks_of(plan, dataset)

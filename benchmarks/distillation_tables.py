@@ -20,6 +20,7 @@ def distillation(name: str) -> list[str]:
         rows += [
             [
                 f"{first['parameter_ratio']:.1f}x",
+                f"{first['teacher']['images']:,}",
                 f"{first['images']:,}",
                 label,
                 ", ".join(str(run["seed"]) for run in runs),
@@ -32,15 +33,19 @@ def distillation(name: str) -> list[str]:
             for stage, label in ways.items()
             if stage in stages
         ]
-    header = ["fewer parameters", "images", "student", "seeds", "teacher %", "student %"]
-    header += ["against scratch, points"]
-    lengths = {run["images"]: run["epochs"] for run in record["figures"]}
-    taught = ", ".join(f"of {images:,} images {count}" for images, count in lengths.items())
+    header = ["fewer parameters", "teacher's images", "student's images", "student", "seeds"]
+    header += ["teacher %", "student %", "against scratch, points"]
     more = (
-        " Mean (range) over the seeds; test images. The teacher saw 12,000 images for 6 epochs. "
-        f"Epochs of students: {taught}, and one of labels after that."
+        " Mean (range) over the seeds; test images. "
+        f"Epochs of teachers: {_lengths([run['teacher'] for run in record['figures']])}. "
+        f"Of students: {_lengths(record['figures'])}, and one of labels after that."
     )
     return markdown(header, rows) + footnote(record, more)
+
+
+def _lengths(trainings: list[dict[str, Any]]) -> str:
+    lengths = {training["images"]: training["epochs"] for training in trainings}
+    return ", ".join(f"of {images:,} images {count}" for images, count in lengths.items())
 
 
 def _of(run: dict[str, Any], stage: str) -> float:
