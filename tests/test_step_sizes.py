@@ -91,6 +91,15 @@ def damage_of(tree, params, x):
     return float(jnp.sum((outputs - exact) ** 2) / jnp.sum(exact**2))
 
 
+def test_weights_that_cannot_be_measured_are_refused(given):
+    params, x, _ = given
+    bad = {"in": params["in"], "out": {"kernel": params["out"]["kernel"] * np.float32("nan")}}
+    with pytest.raises(ValueError, match="out/kernel: must be finite, got 256 NaN"):
+        step_sensitivity(net, bad, [x])
+    with pytest.raises(ValueError, match="scope: must have a tensor that is not all zero"):
+        step_sensitivity(net, params, [x], scope=jc.matching("none"))
+
+
 def test_what_was_asked_for_is_roughly_what_comes_out(given):
     params, x, moments = given
     for known in (None, moments):

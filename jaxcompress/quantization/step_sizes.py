@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_positive
+from jaxcompress.checks import check_floats, check_positive
 from jaxcompress.leaves import dense, is_coded
 from jaxcompress.quantization.granularity import per_channel, per_tensor
 from jaxcompress.quantization.grids import Grid, make_grid
@@ -108,17 +108,19 @@ def step_sensitivity(
         scope: which tensors; those that are all zero are left out.
 
     Raises:
-        ValueError: as `sensitivity`, and an empty scope.
-        TypeError: as `sensitivity`.
+        ValueError: as `sensitivity`; NaN or infinite weights, none that is not zero in the scope.
+        TypeError: as `sensitivity`; leaves in the scope not of floating-point numbers.
     """
     params = dense(params)
     named = named_leaves(params)
     tensors = {
-        path: np.asarray(leaf, np.float64)
+        path: np.asarray(check_floats(path, leaf), np.float64)
         for path, leaf, pick in zip(named.paths, named.leaves, in_scope(named, scope), strict=True)
         if pick and np.any(leaf)
     }
-    steps = {path: _PROBE * float(np.sqrt(np.mean(w**2))) for path, w in tensors.items()}
+    if not tensors:
+        raise ValueError("scope: must have a tensor that is not all zero, got none; widen it.")
+    steps = {path: _PROBE * float(np.sqrt(np.mean(np.square(w)))) for path, w in tensors.items()}
 
     def rounded(params: PyTree, bits: int) -> PyTree:
         del bits  # those of the only grid
@@ -130,8 +132,7 @@ def step_sensitivity(
     )
     return {
         path: Probe(steps[path], prices[_GRID.bits].damage, w.size, float(np.abs(w).max()))
-        for path, w in tensors.items()
-        for prices in [table.prices[path]]
+        for (path, w), prices in zip(tensors.items(), table.prices.values(), strict=True)
     }
 
 
