@@ -18,8 +18,7 @@ def measure_sparsity(params: PyTree, *, scope: Scope = kernels) -> float:
     """Return the share of exact zeros among the weights in the scope.
 
     Args:
-        params: tree of arrays or compressed leaves; the factors of `LowRank` leaves count, not their
-            products.
+        params: tree of arrays or compressed leaves; of `LowRank` leaves the factors count.
         scope: which leaves count, in the numerator and in the denominator; `everything` for a
             share of all parameters.
 
@@ -41,8 +40,7 @@ def count_distinct(params: PyTree, *, scope: Scope = kernels) -> int:
     It is the number of codebook entries that the tree needs, one codebook a leaf.
 
     Args:
-        params: tree of arrays or compressed leaves; the factors of `LowRank` leaves count, not their
-            products.
+        params: tree of arrays or compressed leaves; of `LowRank` leaves the factors count.
         scope: which leaves count.
 
     Raises:
