@@ -65,8 +65,7 @@ class LowRank:
     @property
     def sizes(self) -> dict[str, int]:
         """Size of each axis by its letter."""
-        pairs = zip(self.terms, self.factors, strict=False)  # `save` refuses a leaf that is none
-        return {n: s for t, f in pairs for n, s in zip(t, f.shape[len(self.stack) :], strict=False)}
+        return axis_sizes(self.equation, [factor.shape for factor in self.factors])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,11 +104,12 @@ def axis_sizes(equation: str, shapes: Sequence[Sequence[int]]) -> dict[str, int]
         >>> axis_sizes("ir,ro->io", [(9, 4, 2), (9, 2, 3)])
         {'i': 4, 'r': 2, 'o': 3}
     """
-    pairs = zip(equation.split("->")[0].split(","), shapes, strict=True)
+    # Not strict: leaves that are no products have a shape too, for the error that refuses them.
+    pairs = zip(equation.split("->")[0].split(","), shapes, strict=False)
     return {
         name: size
         for term, shape in pairs
-        for name, size in zip(term, shape[len(shape) - len(term) :], strict=True)
+        for name, size in zip(term, shape[-len(term) :], strict=False)
     }
 
 
