@@ -1,6 +1,7 @@
 """NNX modules as pure functions of plain nested dicts."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,16 @@ class Net(NamedTuple):
     init: Callable[[jax.Array], tuple[Params, Stats]]
     apply: Callable[[Params, Stats, jax.Array], jax.Array]
     apply_training: Callable[[Params, Stats, jax.Array], tuple[jax.Array, Stats]]
+
+
+def parameters_in(params: Any) -> int:
+    """Return how many parameters a tree of arrays, or of their shapes, holds.
+
+    Example:
+        >>> parameters_in({"kernel": jax.numpy.ones((2, 3)), "bias": jax.numpy.ones(3)})
+        9
+    """
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
 def functional(build: Callable[[nnx.Rngs], Any]) -> Net:

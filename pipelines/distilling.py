@@ -1,6 +1,5 @@
 """The stages of distillation: students that learn from a teacher, each smaller than the last."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 
 import jaxcompress as jc
 from jaxcompress.compiled import jit_for_inference as jit
+from nets.functional import parameters_in
 from pipelines.models import Inputs
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work
@@ -112,9 +112,6 @@ def taught_by(teacher: Callable[[Inputs], Any], **settings: float) -> Lesson:
 
 def _facts(job: Trainer, work: Work) -> Facts:
     """Return the sizes of a student, and how many times fewer parameters it has."""
-    whole, mine = (
-        sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-        for params in (job.network(0).blank()[0], work.params)
-    )
+    whole, mine = map(parameters_in, (job.network(0).blank()[0], work.params))
     sizes = dict(job.classifier.sizes)
     return {"sizes": sizes, "parameters": mine, "parameter_ratio": whole / mine}
