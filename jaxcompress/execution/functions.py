@@ -47,11 +47,10 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     Where a `Quantized` weight enters a dense layer on a CPU, it stays integers, a quarter of the
     bytes. A large layer takes about 0.7 of the time for one sample, and up to 1.3 times as long for
     several. `LowRank` weights of dense layers, convolutions and tables are multiplied factor by
-    factor, transposed or converted before or not, and in loops over stacked layers, written out
-    or not. Everything
-    else (grouped convolutions, zero points, scales of blocks of inputs, other weights of loops, and
-    all other leaf types) is made dense where it is used, which saves memory between calls, not
-    time.
+    factor, also where they are transposed or converted first, and in loops over stacked layers.
+    Everything else (grouped convolutions, zero points, scales of blocks of inputs, other weights of
+    loops, and all other leaf types) is made dense where it is used, which saves memory between
+    calls, not time.
 
     Args:
         apply: `apply(params, *inputs)`, of arrays.
