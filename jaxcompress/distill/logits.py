@@ -90,8 +90,7 @@ def _divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
 def _checked_labels(labels: Any, logits: jax.Array) -> jax.Array:
     if labels is None:
         raise TypeError(
-            "labels: must be integers, got NoneType; pass zeros with a soft_weight of 1 where there "
-            "are none."
+            "labels: must be integers, got NoneType; without any pass zeros and a soft_weight of 1."
         )
     answers, classes = jnp.asarray(labels), logits.shape[-1]
     if not jnp.issubdtype(answers.dtype, jnp.integer):
