@@ -77,7 +77,7 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
         program = trace(apply, jax.eval_shape(dense, params), *inputs, keep=keeps_derivatives)
         plain, cut = _only_in_equations(program), _cut(program)
         leaves = [
-            _given(leaf, value in plain, cut[value])
+            _given(leaf, is_plain=value in plain, cut=cut[value])
             for value, leaf in zip(program.inputs, named.leaves, strict=False)
         ]
         results, _ = run(program, [*leaves, *jax.tree.leaves(inputs)], _visit)
@@ -144,7 +144,7 @@ def _cut(program: Program) -> defaultdict[int, float]:
     return found
 
 
-def _given(leaf: Any, is_plain: bool, cut: float) -> Any:  # noqa: FBT001
+def _given(leaf: Any, *, is_plain: bool, cut: float) -> Any:
     """Return what the function gets in place of a leaf: itself where it need not be dense."""
     if isinstance(leaf, LowRank) and cut <= len(leaf.stack):
         return decoded(leaf) if cut else leaf  # scales and codebooks have no axis of the layers

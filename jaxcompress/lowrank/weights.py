@@ -44,7 +44,9 @@ def plan_ranks(
     moments: Moments | None = None,
     scope: Scope = kernels,
 ) -> RankPlan:
-    """Return the ranks that `low_rank` would take of the same arguments, and what stays dense.
+    """Return the ranks that `low_rank` would take, and what stays dense.
+
+    The arguments are those of `low_rank`, but for `svd`: nothing is decomposed for a ratio.
 
     Raises:
         ValueError: as `low_rank`.
