@@ -90,7 +90,8 @@ def low_rank(
             attention and of stacked layers.
         moments: from `input_moments`. Where these are missing, or of other inputs than the rows
             stand for, every entry counts the same.
-        svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank.
+        svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank. It makes the
+            factors; `by_energy` and `by_budget` have numpy compute all singular values before.
         scope: which leaves are replaced.
 
     Returns:
