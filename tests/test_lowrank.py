@@ -516,6 +516,14 @@ def test_rules_refuse_what_is_no_share_or_number(rule, value):
         rule("much")
 
 
+def test_vectors_are_no_matrices():
+    params = {"w": normal(10, 12), "bias": np.ones(12, "f")}
+    with pytest.raises(
+        ValueError, match=r"^bias: only .* got shape \(12,\); leave it out of the sc"
+    ):
+        jc.low_rank(params, 0.5, scope=jc.everything)
+
+
 def test_weights_that_are_not_finite_or_not_floating_are_named():
     bad = normal(10, 12)
     bad[2, 3:5] = np.nan

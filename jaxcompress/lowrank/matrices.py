@@ -140,9 +140,14 @@ def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matr
 
     Raises:
         TypeError: it is not of floating-point numbers of 16 bits or more.
-        ValueError: NaN or infinity, axes that are no split of its own.
+        ValueError: NaN or infinity, fewer than two axes, axes that are no split of its own.
     """
     tensor = check_floats(path, leaf)
+    if tensor.ndim < 2:
+        raise ValueError(
+            f"{path}: only tensors of two axes or more are matrices, got shape {tensor.shape}; "
+            "leave it out of the scope."
+        )
     axes = Axes(*map(tuple, axes))
     used = sorted([*axes.rows, *axes.columns])
     if used != list(range(tensor.ndim - len(used), tensor.ndim)) or not all(axes):
