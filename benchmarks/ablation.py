@@ -18,7 +18,7 @@ import jax
 from benchmarks.pipeline import run
 from benchmarks.record import merge
 from nets.fruits_fusion import BRANCHES
-from nets.functional import count_parameters
+from nets.functional import parameters_in
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS, Shape
@@ -45,7 +45,7 @@ def row(name: str, dataset: Dataset, seed: int) -> dict[str, Any]:
     return {
         "branches": name,
         "seed": seed,
-        "parameters": count_parameters(params),
+        "parameters": parameters_in(params),
         "image_size": plan.image_size,
         "epochs": plan.epochs,
         "accuracy": baseline.accuracy,

@@ -107,7 +107,7 @@ def _steps(damage: float) -> Callable[[Given], PyTree]:
 
 
 def _blocks(count: int) -> Callable[[Given], PyTree]:
-    """Of the blocks without which the embeddings change least, those stay that matter most."""
+    """So many blocks: one goes at a time, without which the embeddings change least."""
 
     def compress(given: Given) -> PyTree:
         params = given.params
@@ -115,7 +115,7 @@ def _blocks(count: int) -> Callable[[Given], PyTree]:
             importance = jc.block_importance(given.loss, params, "blocks")
             rule = jc.important_blocks(importance)
             keep = jc.choose_blocks(params, "blocks", left, rule=rule)
-            params = jc.drop_blocks(params, "blocks", keep=[*keep])
+            params = jc.drop_blocks(params, "blocks", keep=keep)
         return jc.quantize(params, granularity=given.channels, scope=WEIGHTS)
 
     return compress

@@ -109,7 +109,8 @@ def minilm(name: str) -> list[str]:
     first = record["figures"][0]
     more = (
         f" Ratios are to {first['float32_bytes']:,} bytes of float32, without the pooler, which "
-        f"embeddings do not need; {first['sentences']} sentences."
+        f"embeddings do not need; {first['sentences']} sentences. Writing is the whole command of "
+        "`pack`, and `save` alone of the others."
     )
     return markdown(header, rows) + footnote(record, more)
 

@@ -25,7 +25,7 @@ from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.compiled import jit_for_inference
 from nets.families import build
-from nets.functional import Params, count_parameters
+from nets.functional import Params, parameters_in
 from nets.vit import ViTConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
@@ -186,7 +186,7 @@ def _one_seed(data: Dataset, seed: int, folder: Path) -> None:
             "from": TAUGHT if method.taught else LABELS,
             "images": IMAGES,
             "epochs": method.epochs,
-            "parameters": count_parameters(params),
+            "parameters": parameters_in(params),
             "flops": jc.flops(apply, params, images(1)).total,
             "full": measured(full, data.test).accuracy,
             "before": measured(start, data.test).accuracy,

@@ -1,12 +1,12 @@
 """Values refused at the boundary: errors say path, rule, value and remedy."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxcompress.trees import PyTree, is_floating, named_leaves
+from jaxcompress.trees import PyTree, is_floating, is_traced, named_leaves, some_of
 
 
 def check_sparsity(name: str, sparsity: Any) -> float:
@@ -89,6 +89,31 @@ def check_floats(path: str, leaf: Any) -> np.ndarray:
         )
     check_finite(path, tensor)
     return tensor
+
+
+def check_concrete(function: str, tree: PyTree) -> None:
+    """Refuse a tree whose numbers cannot be read.
+
+    Raises:
+        TypeError: called under `jit`, naming the function.
+    """
+    if is_traced(tree):
+        raise TypeError(
+            f"{function}: params must be concrete, got tracers; call it outside of jit."
+        )
+
+
+def check_known(names: Iterable[str], known: Collection[str], rule: str, remedy: str) -> None:
+    """Refuse names that nothing is called.
+
+    Raises:
+        ValueError: naming the first of them, and some that there are.
+    """
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{name}: {rule}, got a name that is not among {some_of(sorted(known))}; {remedy}."
+            )
 
 
 def check_fits(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, dense, is_coded, spread
+from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, decoded, is_coded, spread
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
 
@@ -18,7 +18,7 @@ def measure_sparsity(params: PyTree, *, scope: Scope = kernels) -> float:
     """Return the share of exact zeros among the weights in the scope.
 
     Args:
-        params: tree of arrays or compressed leaves.
+        params: tree of arrays or compressed leaves; of `LowRank` leaves the factors count.
         scope: which leaves count, in the numerator and in the denominator; `everything` for a
             share of all parameters.
 
@@ -40,7 +40,7 @@ def count_distinct(params: PyTree, *, scope: Scope = kernels) -> int:
     It is the number of codebook entries that the tree needs, one codebook a leaf.
 
     Args:
-        params: tree of arrays or compressed leaves.
+        params: tree of arrays or compressed leaves; of `LowRank` leaves the factors count.
         scope: which leaves count.
 
     Raises:
@@ -116,7 +116,7 @@ def _entropy_bits(counts: np.ndarray) -> float:
 
 
 def _in_scope(params: PyTree, scope: Scope) -> list[np.ndarray]:
-    named = named_leaves(dense(params))
+    named = named_leaves(decoded(params))
     return [
         np.asarray(leaf)
         for leaf, pick in zip(named.leaves, in_scope(named, scope), strict=True)

@@ -1,4 +1,4 @@
-"""Published checkpoints of BERT and its kin as parameters of `TextEncoder`."""
+"""Published checkpoints of BERT as parameters of `TextEncoder`."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,8 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
 
     Kernels are transposed, those of attention split into heads, and the embedding of the first of
     two sentences is added to the positions. Whatever else a checkpoint holds, such as the pooler,
-    is left out.
+    is left out. RoBERTa has the same names, but counts positions and fills rows up in another way:
+    it is not for this encoder.
 
     Args:
         tensors: by name, as published (`embeddings.word_embeddings.weight`), all names together
@@ -23,22 +24,17 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
         heads: of each attention; arrays do not tell.
 
     Raises:
-        ValueError: no such tensors, or heads that do not divide the width.
+        ValueError: a tensor is missing, or heads that do not divide the width.
     """
     words = "embeddings.word_embeddings.weight"
     prefix = next((name.removesuffix(words) for name in tensors if name.endswith(words)), None)
-    if prefix is None:
-        raise ValueError(
-            f"tensors: must hold {words}, got {', '.join(list(tensors)[:3]) or 'none'}; pass those "
-            "of a BERT encoder."
-        )
-    t = {name.removeprefix(prefix): np.asarray(tensor) for name, tensor in tensors.items()}
+    t = _Tensors((name.removeprefix(prefix or ""), np.asarray(t)) for name, t in tensors.items())
     vocabulary, width = t[words].shape
     if heads < 1 or width % heads:
         raise ValueError(
             f"heads: must divide the width of {width}, got {heads}; config.json says it."
         )
-    blocks = []
+    blocks = [_block(t, "encoder.layer.0.", heads)]
     while f"encoder.layer.{len(blocks)}.output.dense.weight" in t:
         blocks.append(_block(t, f"encoder.layer.{len(blocks)}.", heads))
     positions = t["embeddings.position_embeddings.weight"]
@@ -48,7 +44,7 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
         width=width,
         depth=len(blocks),
         heads=heads,
-        hidden=blocks[0]["dense1"]["kernel"].shape[1] if blocks else 0,
+        hidden=blocks[0]["dense1"]["kernel"].shape[1],
     )
     return config, {
         "words": {"embedding": t[words]},
@@ -56,6 +52,14 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
         "norm": _norm(t, "embeddings.LayerNorm"),
         "blocks": dict(enumerate(blocks)),
     }
+
+
+class _Tensors(dict[str, np.ndarray]):
+    """Tensors by name; one that is missing is named."""
+
+    def __missing__(self, name: str) -> np.ndarray:
+        found = ", ".join([*self][:3]) or "none"
+        raise ValueError(f"tensors: must hold {name}, got {found}; pass those of a BERT encoder.")
 
 
 def _block(t: Mapping[str, np.ndarray], at: str, heads: int) -> Params:

@@ -29,8 +29,13 @@ class Net(NamedTuple):
     apply_training: Callable[[Params, Stats, jax.Array], tuple[jax.Array, Stats]]
 
 
-def count_parameters(params: Any) -> int:
-    """Return how many numbers are in a tree of arrays, or of their shapes."""
+def parameters_in(params: Any) -> int:
+    """Return how many parameters a tree of arrays, or of their shapes, holds.
+
+    Example:
+        >>> parameters_in({"kernel": jax.numpy.ones((2, 3)), "bias": jax.numpy.ones(3)})
+        9
+    """
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 

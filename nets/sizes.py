@@ -1,4 +1,4 @@
-"""Sizes that NNX layers keep beside their arrays, brought into line with the arrays."""
+"""Sizes and lists that NNX modules keep beside their arrays, brought into line with the arrays."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

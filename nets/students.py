@@ -9,7 +9,7 @@ import jax
 from flax import nnx
 
 from nets.families import FAMILIES
-from nets.functional import count_parameters
+from nets.functional import parameters_in
 
 TOLERANCE = 0.05
 """How far below the target the number of parameters may be, as a fraction."""
@@ -37,7 +37,7 @@ def parameter_count(config: Any) -> int:
     """
     module = FAMILIES[type(config)].module
     made = nnx.eval_shape(lambda key: module(config, rngs=nnx.Rngs(key)), jax.random.key(0))
-    return count_parameters(nnx.state(made, nnx.Param))
+    return parameters_in(nnx.state(made, nnx.Param))
 
 
 def student_for(config: Any, target_params: int) -> Any:

@@ -38,8 +38,9 @@ class TextEncoderConfig:
 class TextEncoder(nnx.Module):
     """Words plus positions, normed; blocks; the mean over all tokens of a text.
 
-    Input `[n, t]` integer tokens, `PADDING` behind the end of a text; output `[n, width]`. What
-    BERT adds for the first of two sentences is part of its positions here.
+    Input `[n, t]` integer tokens, `t` at most `positions`, `PADDING` behind the end of a text;
+    output `[n, width]`, 0 for a text without tokens. What BERT adds for the first of two sentences
+    is part of its positions here.
 
     Source: Devlin et al. 2019, arXiv:1810.04805; the mean: Reimers and Gurevych 2019,
     arXiv:1908.10084.
@@ -58,7 +59,16 @@ class TextEncoder(nnx.Module):
         )
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Return one embedding a text."""
+        """Return one embedding a text.
+
+        Raises:
+            ValueError: more tokens than there are positions.
+        """
+        if tokens.shape[1] > self.positions.embedding.shape[0]:
+            raise ValueError(
+                f"tokens: must be at most {self.positions.embedding.shape[0]} a text, as there "
+                f"are positions, got {tokens.shape[1]}; cut texts off."
+            )
         is_token = tokens != PADDING
         x = self.norm(self.words(tokens) + self.positions(jnp.arange(tokens.shape[1])))
         for block in self.blocks:

@@ -11,7 +11,7 @@ import jaxcompress as jc
 from jaxcompress.prune.unit_scores import UnitScore
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work
-from pipelines.stages import adamw, file_of, tune, write_compressed
+from pipelines.stages import adamw, packed, pruned_epochs, tune
 
 TRACED = 2  # pictures; how many does not change which units go together
 PROVED = 8
@@ -37,19 +37,15 @@ def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
     def stages(plan: Plan) -> Sequence[Stage]:
         result = []
         if plan.group_lasso:
-            result.append(_stage("regularized", regularize, lambda plan: plan.finetune_epochs))
+            result.append(packed("regularized", regularize, pruned_epochs))
         for number in range(1, plan.steps + 1):
             name = f"cut {number}/{plan.steps}" if plan.steps > 1 else "cut"
             epochs = _epochs(number)
-            result.append(_stage(name, cut(number, score)))
-            result.append(_stage(f"{name} + tuned", tune(epochs), epochs))
+            result.append(packed(name, cut(number, score)))
+            result.append(packed(f"{name} + tuned", tune(epochs), epochs))
         return result
 
     return stages
-
-
-def _stage(name: str, run: Run, epochs: Callable[[Plan], int] = lambda plan: 0) -> Stage:
-    return Stage(name, run, write_compressed, file_of(name), epochs)
 
 
 def _epochs(number: int) -> Callable[[Plan], int]:

@@ -7,18 +7,17 @@ import jax
 
 import jaxcompress as jc
 from jaxcompress.compiled import jit_for_inference as jit
-from nets.functional import count_parameters
+from nets.functional import parameters_in
 from pipelines.models import Inputs
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work
 from pipelines.stages import (
     BASELINE,
     adamw,
-    file_of,
+    packed,
     pruned_epochs,
     read_plain,
     tune,
-    write_compressed,
 )
 from pipelines.train import Lesson
 
@@ -34,26 +33,20 @@ def students(plan: Plan) -> Sequence[Stage]:
     count, result = len(plan.students), []
     for number in range(1, count + 1):
         name = f"distilled {number}/{count}" if count > 1 else "distilled"
-        result.append(_stage(name, teach(number - 1), number, taught_epochs))
-    return (*result, _stage("distilled + tuned", _TUNE, count, pruned_epochs))
+        result.append(packed(name, teach(number - 1), taught_epochs, student=number))
+    return (*result, packed("distilled + tuned", _TUNE, pruned_epochs, student=count))
 
 
 def controls(plan: Plan) -> Sequence[Stage]:
     """Return the last student trained as long without a teacher, and by the model itself."""
     count = len(plan.students)
-    result = [_stage("student from scratch", from_scratch, count)]
+    result = [packed("student from scratch", from_scratch, student=count)]
     if count > 1:
         result += [
-            _stage("single stage", teach_at_once, count),
-            _stage("single stage + tuned", _TUNE, count),
+            packed("single stage", teach_at_once, student=count),
+            packed("single stage + tuned", _TUNE, student=count),
         ]
     return result
-
-
-def _stage(
-    name: str, run: Run, student: int, epochs: Callable[[Plan], int] = lambda plan: 0
-) -> Stage:
-    return Stage(name, run, write_compressed, file_of(name), epochs, student=student)
 
 
 def taught_epochs(plan: Plan) -> int:
@@ -112,6 +105,6 @@ def taught_by(teacher: Callable[[Inputs], Any], **settings: float) -> Lesson:
 
 def _facts(job: Trainer, work: Work) -> Facts:
     """Return the sizes of a student, and how many times fewer parameters it has."""
-    whole, mine = map(count_parameters, (job.network(0).blank()[0], work.params))
+    whole, mine = map(parameters_in, (job.network(0).blank()[0], work.params))
     sizes = dict(job.classifier.sizes)
     return {"sizes": sizes, "parameters": mine, "parameter_ratio": whole / mine}

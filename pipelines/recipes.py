@@ -8,7 +8,7 @@ from pipelines import cutting, distilling, dropping, quantizing, stages
 from pipelines.models import MODELS
 from pipelines.plan import Plan
 from pipelines.stage import Run, Stage
-from pipelines.stages import BASELINE, COMPRESSED, pruned_epochs, shared_epochs
+from pipelines.stages import BASELINE, COMPRESSED, packed, pruned_epochs, shared_epochs
 from pipelines.uses import CUTTING, DISTILLING, DROPPING, PRUNING, QUANTIZING, SHARING, Uses
 
 
@@ -30,26 +30,16 @@ class Recipe(NamedTuple):
     from_scratch: Callable[[Callable[[Plan], int]], Run] | None = None
 
 
-def _packed(
-    name: str, run: Run, file: str, extra_epochs: Callable[[Plan], int] = lambda plan: 0
-) -> Stage:
-    return Stage(name, run, stages.write_compressed, f"stages/{file}.npz", extra_epochs)
-
-
 _TRAIN = Stage("baseline", stages.train, stages.write_plain, BASELINE)
 _RELOAD = Stage("reloaded", stages.reload, stages.size_of, COMPRESSED)
-_PRUNE = _packed("pruned", stages.prune, "pruned")
-_PRUNE_RANDOMLY = _packed("pruned at random", stages.prune_randomly, "pruned")
-_PRUNE_GRADUALLY = _packed(
-    "pruned gradually", stages.prune_gradually, "pruned", extra_epochs=pruned_epochs
+_PRUNE = packed("pruned", stages.prune)
+_PRUNE_RANDOMLY = packed("pruned at random", stages.prune_randomly)._replace(file=_PRUNE.file)
+_PRUNE_GRADUALLY = packed("pruned gradually", stages.prune_gradually, pruned_epochs)._replace(
+    file=_PRUNE.file
 )
-_TUNE_PRUNED = _packed(
-    "pruned + tuned", stages.tune_pruned, "pruned_tuned", extra_epochs=pruned_epochs
-)
-_SHARE = _packed("shared", stages.share, "shared")
-_TUNE_SHARED = _packed(
-    "shared + tuned", stages.tune_shared, "shared_tuned", extra_epochs=shared_epochs
-)
+_TUNE_PRUNED = packed("pruned + tuned", stages.tune_pruned, pruned_epochs)
+_SHARE = packed("shared", stages.share)
+_TUNE_SHARED = packed("shared + tuned", stages.tune_shared, shared_epochs)
 
 _PRUNED = (_PRUNE, _TUNE_PRUNED)
 _SHARED = (_SHARE, _TUNE_SHARED)
@@ -58,8 +48,8 @@ _CUT_RANDOMLY = cutting.rounds(cutting.at_random)
 
 
 def _dropped(choose: dropping.ChooseRule) -> tuple[Stage, Stage]:
-    recovered = _packed("dropped + tuned", dropping.recover, "dropped_tuned", pruned_epochs)
-    return _packed("dropped", dropping.drop(choose), "dropped"), recovered
+    recovered = packed("dropped + tuned", dropping.recover, pruned_epochs)
+    return packed("dropped", dropping.drop(choose)), recovered
 
 
 def _between(*parts: Stage | Callable[[Plan], Sequence[Stage]]) -> Callable[..., tuple[Stage, ...]]:

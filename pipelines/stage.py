@@ -104,7 +104,8 @@ class Trainer(Protocol):
         ...
 
 
-def _none(plan: Plan) -> int:
+def no_epochs(plan: Plan) -> int:
+    """Return how long a stage trains that trains nothing."""
     del plan
     return 0
 
@@ -148,6 +149,6 @@ class Stage(NamedTuple):
     run: Run
     write: Write
     file: str
-    extra_epochs: Callable[[Plan], int] = _none
+    extra_epochs: Callable[[Plan], int] = no_epochs
     execute: Execute | None = None
     student: int | None = None

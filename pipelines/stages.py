@@ -18,7 +18,7 @@ from pipelines.folder import FolderError
 from pipelines.nested import nested
 from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
-from pipelines.stage import Facts, Run, Trainer, Work
+from pipelines.stage import Facts, Run, Stage, Trainer, Work, no_epochs
 from pipelines.start import read_start
 
 WEIGHT_DECAY = 1e-4
@@ -151,11 +151,6 @@ def _masked(work: Work, mask: Params) -> Work:
 # Files.
 
 
-def file_of(name: str) -> str:
-    """Return where the stage of a name writes, in the run's folder."""
-    return f"stages/{name.replace(' + ', '_').replace(' ', '_').replace('/', '_of_')}.npz"
-
-
 BASELINE, COMPRESSED = "baseline.npz", "compressed.npz"
 
 
@@ -205,3 +200,19 @@ def write_compressed(job: Trainer, path: Path, work: Work) -> int:
     stats = {"stats": work.stats} if work.stats else {}
     metadata = job.classifier.as_metadata()
     return jc.save(path, {"params": params} | stats, layout=job.plan.layout, metadata=metadata)
+
+
+def packed(
+    name: str,
+    run: Run,
+    extra_epochs: Callable[[Plan], int] = no_epochs,
+    *,
+    student: int | None = None,
+) -> Stage:
+    """Return a stage that writes a compressed file, called as the stage is."""
+    return Stage(name, run, write_compressed, file_of(name), extra_epochs, student=student)
+
+
+def file_of(name: str) -> str:
+    """Return where the stage of a name writes, in the run's folder."""
+    return f"stages/{name.replace(' + ', '_').replace(' ', '_').replace('/', '_of_')}.npz"

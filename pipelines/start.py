@@ -8,7 +8,7 @@ from typing import Any
 import jaxcompress as jc
 from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.packing.ans import MissingLibraryError
-from nets.functional import count_parameters
+from nets.functional import parameters_in
 from pipelines.classifier import Classifier
 from pipelines.folder import FolderError
 from pipelines.plan import Plan
@@ -64,7 +64,7 @@ def check_start(plan: Plan, networks: Sequence[Classifier]) -> None:
             f"--blocks: must be at most the {depth} blocks of --start, got {plan.blocks}."
         )
     if students:
-        mine, largest = count_parameters(params), count_parameters(students[0].blank()[0])
+        mine, largest = parameters_in(params), parameters_in(students[0].blank()[0])
         if largest >= mine:
             raise SettingsError(
                 f"--target-ratio: the first student has {largest:,} parameters, and its teacher, "

@@ -196,6 +196,11 @@ def test_positions_are_integers(wrong):
         jc.drop_blocks(LIST, "blocks", keep=[wrong])
 
 
+def test_how_many_stay_is_no_position():
+    with pytest.raises(TypeError, match="blocks: keep must be positions of blocks, got 2; choose_"):
+        jc.drop_blocks(LIST, "blocks", keep=2)
+
+
 def test_blocks_are_stacked_before_they_are_compressed():
     stacked = {"blocks": jc.kmeans({"kernel": np.arange(12.0).reshape(3, 2, 2)}, 4)}
     with pytest.raises(TypeError, match="blocks/kernel: .* got Clustered; drop them before"):

@@ -179,7 +179,7 @@ def test_classes_that_are_ruled_out():
 REFUSED = {
     "other classes": (
         {"teacher_logits": np.zeros((2, 4), "f")},
-        r"teacher, \(2, 4\), got \(2, 3\)",
+        r"teacher's, \(2, 4\), got \(2, 3\)",
     ),
     "other batch": ({"teacher_logits": np.zeros((1, 3), "f")}, "shape of the logits"),
     "one sample": ({"student_logits": np.zeros(3, "f")}, "at least 2 axes"),
@@ -190,6 +190,7 @@ REFUSED = {
         | {"labels": np.zeros(0, int)},
         r"student: logits must not be empty, got \(0, 3\)",
     ),
+    "no labels": ({"labels": None}, "labels: must be integers, got NoneType"),
     "one-hot labels": ({"labels": np.eye(3)[:2]}, "labels: must be integers"),
     "labels of another batch": ({"labels": np.array([1])}, r"shape \(2,\), .* got \(1,\)"),
     "no such class": ({"labels": np.array([0, 3])}, "labels: must be 0 to 2, got 3"),
@@ -247,7 +248,7 @@ def test_attention_looks_at_places_and_not_at_scales():
     value, slope = look(0 * teacher, teacher)
     np.testing.assert_allclose(value, 1, rtol=1e-6)  # a map of zeros against one of norm 1
     assert np.isfinite(slope).all()
-    with pytest.raises(ValueError, match="batch and places must be those of the teacher"):
+    with pytest.raises(ValueError, match="batch and places must be the teacher's"):
         jc.attention_transfer_loss(teacher[:, :2], teacher)
 
 
@@ -300,7 +301,7 @@ def test_relations_need_enough_samples_of_the_same_batch():
         few = np.ones((least - 1, 4), "f")
         with pytest.raises(ValueError, match=f"at least {least} samples, got {least - 1}"):
             loss(few, few)
-        with pytest.raises(ValueError, match="batch must be those of the teacher"):
+        with pytest.raises(ValueError, match="batch must be the teacher's"):
             loss(np.ones((4, 2), "f"), np.ones((5, 2), "f"))
 
 

@@ -140,8 +140,11 @@ def test_what_cannot_be_is_refused(tmp_path):
             jc.cached_logits(teacher, PARAMS, inputs, path)
     with pytest.raises(ValueError, match="batch_size: must be at least 1, got 0"):
         jc.cached_logits(teacher, PARAMS, INPUTS, path, batch_size=0)
+    with pytest.raises(TypeError, match="batch_size: must be an integer, got 2.5"):
+        jc.cached_logits(teacher, PARAMS, INPUTS, path, batch_size=2.5)
     with pytest.raises(ValueError, match="teacher logits: must be finite, got 15 NaN"):
         jc.cached_logits(teacher, {"kernel": PARAMS["kernel"] * np.nan}, INPUTS, path)
-    with pytest.raises(ValueError, match="apply: must give a row for each"):
-        jc.cached_logits(lambda p, x: teacher(p, x).sum(keepdims=True), PARAMS, INPUTS, path)
+    for keepdims in (True, False):
+        with pytest.raises(ValueError, match="apply: must give a row for each of 5 .* not a loss"):
+            jc.cached_logits(lambda p, x: x.sum(keepdims=keepdims), PARAMS, INPUTS, path)  # noqa: B023
     assert not path.exists()

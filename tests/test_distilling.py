@@ -27,7 +27,7 @@ from pipelines.data import load
 from pipelines.data.augment import shifted, unchanged
 from pipelines.distilling import controls, students
 from pipelines.examples import Examples
-from pipelines.models import MODELS
+from pipelines.models import MODELS, Shape
 from pipelines.recipes import stages_of, uses
 from pipelines.settings import Settings, SettingsError
 from pipelines.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
@@ -90,17 +90,11 @@ def test_small_students_come_with_a_warning_that_says_what_is_known(monkeypatch)
     said = warning(plan_of(target_ratio=20.0), 10)
     assert said.startswith("a network 20 times smaller is far from its teacher; ")
     losses = (Loss(8, 0.4, "digits"), Loss(30, 2.5, "digits"))
-    monkeypatch.setitem(MEASURED, type(MODELS["lenet-5"].config(run_shape())), losses)
+    monkeypatch.setitem(MEASURED, type(MODELS["lenet-5"].config(Shape(10, 32))), losses)
     said = warning(plan_of(model="lenet-5", target_ratio=20.0), 10)
     assert said.endswith("; expect to lose 2.5 points (30x: digits)")
     assert expected_loss(losses, 31) == "expect to lose at least 2.5 points (30x: digits)"
     assert expected_loss((), 31).startswith("no loss was measured")
-
-
-def run_shape():
-    from pipelines.models import Shape
-
-    return Shape(10, 32)
 
 
 def test_measured_losses_are_in_order_and_say_where_they_come_from():

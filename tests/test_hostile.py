@@ -57,12 +57,7 @@ AFFINE, HALF = range(2)
 
 def changed_grids(change, layout="csr"):
     """As `changed`, of a file of version 3."""
-
-    def build(path):
-        jc.save(path, grids(), layout=layout)
-        rewritten(path, change)
-
-    return build
+    return changed(change, layout, grids)
 
 
 def products():
@@ -73,13 +68,8 @@ def products():
 
 
 def product(change):
-    """As `changed`, of the factors in a file of version 4."""
-
-    def build(path):
-        jc.save(path, products(), layout="csr")
-        rewritten(path, lambda m: change(m[MANIFEST]["tensors"][0]["product"]))
-
-    return build
+    """As `changed_product`, of what the manifest says of the factors."""
+    return changed_product(lambda members: change(members[MANIFEST]["tensors"][0]["product"]))
 
 
 def factor(index, **fields):
@@ -102,18 +92,15 @@ def wide_product(*, declared):
 
 
 def changed_product(change):
-    def build(path):
-        jc.save(path, products(), layout="csr")
-        rewritten(path, change)
-
-    return build
+    """As `changed`, of a file of version 4."""
+    return changed(change, "csr", products)
 
 
-def changed(change, layout="packed"):
+def changed(change, layout="packed", tree=example):
     """A file whose author changed arrays or manifest and made all sums anew."""
 
     def build(path):
-        jc.save(path, example(), layout=layout)
+        jc.save(path, tree(), layout=layout)
         rewritten(path, change)
 
     return build

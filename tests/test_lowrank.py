@@ -491,6 +491,9 @@ def test_convolutions_refuse_what_they_cannot_do():
         ({"ranks": {"w": 0}}, ValueError, "w: rank must be at least 1, got 0; leave it out"),
         ({"ranks": {"w": 1.5}}, TypeError, "w: rank must be an integer, got 1.5"),
         ({"ranks": {"w": True}}, TypeError, "w: rank must be an integer, got True"),
+        ({"ranks": {"w": "8"}}, TypeError, "w: rank must be an integer, got '8'"),
+        ({"ranks": lambda matrices: [0]}, ValueError, "w: rank must be at least 1, got 0"),
+        ({"ranks": lambda matrices: [1.5]}, TypeError, "w: rank must be an integer, got 1.5"),
         ({"ranks": {"v": 1}}, ValueError, "v: ranks must be for tensors in the scope, .* among w"),
         ({"ratio": 0.5, "scope": lambda *_: False}, ValueError, "scope: no leaf is chosen"),
         ({"ratio": 0.5, "split": lambda *_: Axes((0,), ())}, ValueError, "w: the split must name"),
@@ -513,6 +516,14 @@ def test_rules_refuse_what_is_no_share_or_number(rule, value):
         rule("much")
 
 
+def test_vectors_are_no_matrices():
+    params = {"w": normal(10, 12), "bias": np.ones(12, "f")}
+    with pytest.raises(
+        ValueError, match=r"^bias: only .* got shape \(12,\); leave it out of the sc"
+    ):
+        jc.low_rank(params, 0.5, scope=jc.everything)
+
+
 def test_weights_that_are_not_finite_or_not_floating_are_named():
     bad = normal(10, 12)
     bad[2, 3:5] = np.nan
@@ -522,7 +533,7 @@ def test_weights_that_are_not_finite_or_not_floating_are_named():
         jc.low_rank({"block": {"w": bad}}, 0.5)
     with pytest.raises(TypeError, match="^w: leaves in the scope must be of floating-point"):
         jc.low_rank({"w": np.ones((9, 9), int)}, 0.5, scope=lambda *_: True)
-    with pytest.raises(TypeError, match="^low_rank: weights must be concrete"):
+    with pytest.raises(TypeError, match="^low_rank: params must be concrete"):
         jax.jit(lambda p: jc.low_rank(p, 0.5))({"w": normal(9, 9)})
 
 

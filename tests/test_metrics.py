@@ -22,6 +22,13 @@ def test_distinct_counts_per_leaf_without_zero():
     assert jc.count_distinct({"a": params(), "b": params()}) == 4
 
 
+def test_the_factors_of_products_are_counted_and_not_their_product():
+    column, row = np.array([[1.0], [0.0]], "f"), np.array([[0.0, 3.0, 5.0]], "f")
+    thin = {"w": jc.LowRank(factors=(column, row), equation="ir,ro->io")}
+    assert jc.measure_sparsity(thin) == 2 / 5  # of the product 4 of 6 are 0
+    assert jc.count_distinct(jc.kmeans(thin, 1)) == 2
+
+
 def test_entropy_bound_by_hand():
     # Codes 0 1 1 2: entropy 1.5 bits each, 6 bits; two codebook entries; four float32 biases.
     leaf = jc.kmeans(params(), 2)

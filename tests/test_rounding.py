@@ -9,7 +9,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcompress.leaves import dense
+from jaxcompress.leaves import LowRank, dense
 from jaxcompress.quantization import rounding
 from jaxcompress.quantization.granularity import per_block, per_channel
 from jaxcompress.quantization.moments import Layer, Moments, input_moments
@@ -159,6 +159,9 @@ def test_refusals():
         ValueError, match="moments: must be of weights that are quantized, got .* w"
     ):
         fit_rounding({"w": w}, {"w": w}, moments)
+    thin = {"w": LowRank(factors=(w[:, :1], w[:1]), equation="ir,ro->io")}
+    with pytest.raises(ValueError, match="got those of w; .* factors of products have none"):
+        fit_rounding(quantize(thin), thin, moments)
     with pytest.raises(ValueError, match="w: moments must be those of its layer, got .* 14 .* 8"):
         fit_rounding(given_, {"w": w}, moments_of(np.ones((1, 7)), 2))
 

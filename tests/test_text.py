@@ -61,10 +61,18 @@ def test_any_prefix_of_the_names_will_do(network):
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
+def without(part):
+    return lambda tensors: {name: t for name, t in tensors.items() if part not in name}
+
+
 @pytest.mark.parametrize(
     ("change", "heads", "said"),
     [
-        (lambda tensors: {"weight": np.ones(3)}, 3, "embeddings.word_embeddings.weight"),
+        (lambda tensors: {"weight": np.ones(3)}, 3, "hold embeddings.word_embeddings.weight, got"),
+        (lambda tensors: {}, 3, "embeddings.word_embeddings.weight, got none"),
+        (without("layer.0"), 3, "must hold encoder.layer.0.attention.self.query.weight, got"),
+        (without("embeddings.token_type"), 3, "must hold embeddings.token_type_embeddings.weight"),
+        (without("layer.1.attention.self.key"), 3, "must hold encoder.layer.1.attention.self.key"),
         (lambda tensors: tensors, 5, "must divide the width of 12, got 5"),
         (lambda tensors: tensors, 0, "must divide the width of 12, got 0"),
     ],
@@ -78,6 +86,12 @@ def test_padding_changes_nothing(network):
     _, params, apply = network
     long = np.asarray(apply(params, TOKENS[:1]))
     np.testing.assert_allclose(apply(params, TOKENS[:1, :4]), long, atol=1e-5)
+
+
+def test_texts_longer_than_the_positions_are_refused(network):
+    _, params, apply = network
+    with pytest.raises(ValueError, match="tokens: must be at most 8 a text, .* got 9; cut texts"):
+        jax.eval_shape(apply, params, np.ones((1, 9), int))
 
 
 @pytest.mark.slow

@@ -251,7 +251,7 @@ def test_what_cannot_be_rounded_is_left_and_listed():
 
 def test_mistakes_are_named():
     ranges = calibrate(mlp, PARAMS, [X])
-    with pytest.raises(ValueError, match="hidden: ranges must be of what enters .* another name"):
+    with pytest.raises(ValueError, match="hidden: ranges must be for products .* among net/hidden"):
         quantization_aware(lambda p, x: mlp(p["net"], x), ranges).init({"net": PARAMS}, X)
     with pytest.raises(ValueError, match="bits: must be 2 to 8 .* got 1"):
         quantization_aware(mlp, ranges, bits=1)

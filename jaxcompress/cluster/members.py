@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_fits
+from jaxcompress.checks import check_concrete, check_finite, check_fits
 from jaxcompress.leaves import Clustered, is_coded
-from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, is_traced, named_leaves, widened
+from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, named_leaves, widened
 
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
 
@@ -57,10 +57,7 @@ def share_leaves(
         ValueError: NaN or infinite weights, an empty scope, another mask tree.
         TypeError: called under `jit`; sharing is an analysis of concrete weights.
     """
-    if is_traced(params):
-        raise TypeError(
-            f"{technique}: weights must be concrete, got tracers; call it outside of jit."
-        )
+    check_concrete(technique, params)
     named = named_leaves(params, is_leaf=is_coded)
     masks: list[Any] = [None] * len(named.leaves)
     if mask is not None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,15 @@ def cached_logits(
         params: its parameters, and statistics if it has any.
         inputs: an array, or a tree of arrays, with a row for each sample.
         path: the file, an `.npz`; it is written atomically.
-        batch_size: rows at a time.
+        batch_size: rows at a time; it is part of what JAX lowers, so keep it.
 
     Returns:
         Logits, a row for each sample.
 
     Raises:
-        ValueError: no rows, rows that do not match, logits that are not finite, a file that is
-            something else: it is left alone.
+        ValueError: no rows, rows that do not match, a batch size below 1, logits that are not
+            finite or of other rows, a file that is something else: it is left alone.
+        TypeError: a batch size that is no integer.
         OSError: the file cannot be read or written.
 
     Example:
@@ -56,8 +58,10 @@ def cached_logits(
         [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
     count = _rows(inputs)
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
+        raise TypeError(f"batch_size: must be an integer, got {batch_size!r}; 256 is usual.")
     if batch_size < 1:
-        raise ValueError(f"batch_size: must be at least 1, got {batch_size}.")
+        raise ValueError(f"batch_size: must be at least 1, got {batch_size}; 256 is usual.")
 
     def rows(start: int) -> PyTree:
         return jax.tree.map(lambda leaf: leaf[start : start + batch_size], inputs)
@@ -69,9 +73,13 @@ def cached_logits(
         if known is not None:
             return known
     parts = [np.asarray(compiled(params, rows(start))) for start in range(0, count, batch_size)]
+    found = sum(len(part) if part.ndim else 0 for part in parts)
+    if found != count:
+        raise ValueError(
+            f"apply: must give a row for each of {count} samples, got {found}; pass the function "
+            "that gives logits, not a loss."
+        )
     logits = np.concatenate(parts)
-    if len(logits) != count:
-        raise ValueError(f"apply: must give a row for each of {count} samples, got {len(logits)}.")
     check_finite("teacher logits", logits)
     save(path, {"logits": logits}, metadata={"kind": _KIND, "key": key})
     return logits

@@ -30,7 +30,7 @@ def distillation_loss(
         student_logits: `[..., classes]`, of the network in training mode.
         teacher_logits: the same shape, of the teacher in evaluation mode; no gradient reaches it.
             A class at -inf is one that it rules out.
-        labels: integers `[...]`, from 0.
+        labels: integers `[...]`, from 0; with a `soft_weight` of 1 any, such as zeros.
         temperature: above 0; the higher, the more is said of the classes that are not the answer.
         soft_weight: in [0, 1].
 
@@ -88,6 +88,10 @@ def _divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
 
 
 def _checked_labels(labels: Any, logits: jax.Array) -> jax.Array:
+    if labels is None:
+        raise TypeError(
+            "labels: must be integers, got NoneType; without any pass zeros and a soft_weight of 1."
+        )
     answers, classes = jnp.asarray(labels), logits.shape[-1]
     if not jnp.issubdtype(answers.dtype, jnp.integer):
         raise TypeError(

@@ -47,5 +47,5 @@ def check_alike(what: str, student: tuple[int, ...], teacher: tuple[int, ...], r
     """
     if student != teacher:
         raise ValueError(
-            f"student: {what} must be those of the teacher, {teacher}, got {student}; {remedy}."
+            f"student: {what} must be the teacher's, {teacher}, got {student}; {remedy}."
         )

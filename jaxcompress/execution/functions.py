@@ -47,11 +47,10 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     Where a `Quantized` weight enters a dense layer on a CPU, it stays integers, a quarter of the
     bytes. A large layer takes about 0.7 of the time for one sample, and up to 1.3 times as long for
     several. `LowRank` weights of dense layers, convolutions and tables are multiplied factor by
-    factor, transposed or converted before or not, and in loops over stacked layers, written out
-    or not. Everything
-    else (grouped convolutions, zero points, scales of blocks of inputs, other weights of loops, and
-    all other leaf types) is made dense where it is used, which saves memory between calls, not
-    time.
+    factor, also where they are transposed or converted first, and in loops over stacked layers.
+    Everything else (grouped convolutions, zero points, scales of blocks of inputs, other weights of
+    loops, and all other leaf types) is made dense where it is used, which saves memory between
+    calls, not time.
 
     Args:
         apply: `apply(params, *inputs)`, of arrays.
@@ -78,7 +77,7 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
         program = trace(apply, jax.eval_shape(dense, params), *inputs, keep=keeps_derivatives)
         plain, cut = _only_in_equations(program), _cut(program)
         leaves = [
-            _given(leaf, value in plain, cut[value])
+            _given(leaf, is_plain=value in plain, cut=cut[value])
             for value, leaf in zip(program.inputs, named.leaves, strict=False)
         ]
         results, _ = run(program, [*leaves, *jax.tree.leaves(inputs)], _visit)
@@ -145,7 +144,7 @@ def _cut(program: Program) -> defaultdict[int, float]:
     return found
 
 
-def _given(leaf: Any, is_plain: bool, cut: float) -> Any:  # noqa: FBT001
+def _given(leaf: Any, *, is_plain: bool, cut: float) -> Any:
     """Return what the function gets in place of a leaf: itself where it need not be dense."""
     if isinstance(leaf, LowRank) and cut <= len(leaf.stack):
         return decoded(leaf) if cut else leaf  # scales and codebooks have no axis of the layers

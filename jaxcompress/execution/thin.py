@@ -109,8 +109,9 @@ def thin_convolution(equation: Equation, operands: list[Any], place: int) -> lis
             precision=params["precision"],
             preferred_element_type=params["preferred_element_type"],
         )
-    order = [numbers.lhs_spec[numbers.out_spec.index(axis)] for axis in range(x.ndim)]
-    return [x.transpose(order).astype(dtype)]
+    # All ran in the layout of what comes in.
+    axes = [numbers.lhs_spec[numbers.out_spec.index(axis)] for axis in range(x.ndim)]
+    return [x.transpose(axes).astype(dtype)]
 
 
 def _row(

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcompress.artifact.atomic import write_atomically
+from jaxcompress.checks import check_concrete, check_known
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.export.comparison import Results, check_close, largest_difference, results_of
 from jaxcompress.export.integers import ACTIVATIONS, Floats, Integers
@@ -23,7 +24,7 @@ from jaxcompress.quantization.grids import Steps
 from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.quantization.simulation import fake_quantized
 from jaxcompress.trace.inputs import as_inputs
-from jaxcompress.trees import PyTree, is_traced, named_leaves, some_of
+from jaxcompress.trees import PyTree, named_leaves
 
 FLOATS_MAY_DIFFER = 1e-4
 INTEGERS_MAY_DIFFER = 0.1
@@ -124,10 +125,7 @@ def export_onnx(
         )
     if int8 is not None and not isinstance(int8, Ranges):
         raise TypeError(f"int8: must be what calibrate returns, got {type(int8).__name__}.")
-    if is_traced((params, inputs)):
-        raise TypeError(
-            "export_onnx: params must be concrete, got tracers; call it outside of jit."
-        )
+    check_concrete("export_onnx", (params, inputs))
     for name in ("onnx", "onnxruntime", "jax2onnx"):
         library(name)
     job = _Job(apply, params, jax.tree.map(jnp.asarray, as_inputs(inputs)))
@@ -203,12 +201,7 @@ def _in_integers(
 ) -> tuple[bytes, dict[str, str]]:
     """Return a model, and by product why it is one of floats, nothing if it is not."""
     names = {name for product in function.products for name in product.entering}
-    foreign = sorted(set(steps) - names)
-    if foreign:
-        raise ValueError(
-            f"{foreign[0]}: int8 must be ranges of this function, got a name that is not among "
-            f"{some_of(sorted(names))}; calibrate it."
-        )
+    check_known(sorted(steps), names, "int8 must be ranges of this function", "calibrate it")
     leaves = named_leaves(job.params, is_leaf=is_compressed).leaves
     results = result_steps(
         job.apply, dense(job.params), job.inputs, like=function.program, grid=ACTIVATIONS

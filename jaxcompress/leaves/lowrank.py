@@ -49,12 +49,12 @@ class LowRank:
     @property
     def terms(self) -> list[str]:
         """Letters of the axes of each factor."""
-        return self.equation.partition("->")[0].split(",")
+        return _parts(self.equation)[0]
 
     @property
     def axes(self) -> str:
         """Letters of the axes of the tensor, but for the first ones, which all factors share."""
-        return self.equation.partition("->")[2]
+        return _parts(self.equation)[1]
 
     @property
     def stack(self) -> tuple[int, ...]:
@@ -65,8 +65,7 @@ class LowRank:
     @property
     def sizes(self) -> dict[str, int]:
         """Size of each axis by its letter."""
-        pairs = zip(self.terms, self.factors, strict=False)  # `save` refuses a leaf that is none
-        return {n: s for t, f in pairs for n, s in zip(t, f.shape[len(self.stack) :], strict=False)}
+        return axis_sizes(self.equation, [factor.shape for factor in self.factors])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,6 +97,12 @@ class LowRank:
         return product.astype(self.dtype)
 
 
+def _parts(equation: str) -> tuple[list[str], str]:
+    """Return the letters of each factor and of the tensor."""
+    terms, _, axes = equation.partition("->")
+    return terms.split(","), axes
+
+
 def axis_sizes(equation: str, shapes: Sequence[Sequence[int]]) -> dict[str, int]:
     """Return the size of each axis of factors of these shapes, by its letter.
 
@@ -105,11 +110,12 @@ def axis_sizes(equation: str, shapes: Sequence[Sequence[int]]) -> dict[str, int]
         >>> axis_sizes("ir,ro->io", [(9, 4, 2), (9, 2, 3)])
         {'i': 4, 'r': 2, 'o': 3}
     """
-    pairs = zip(equation.split("->")[0].split(","), shapes, strict=True)
+    # Not strict: leaves that are no products have a shape too, for the error that refuses them.
+    pairs = zip(_parts(equation)[0], shapes, strict=False)
     return {
         name: size
         for term, shape in pairs
-        for name, size in zip(term, shape[len(shape) - len(term) :], strict=True)
+        for name, size in zip(term, shape[-len(term) :], strict=False)
     }
 
 
@@ -125,7 +131,7 @@ def largest_product(equation: str, sizes: dict[str, int]) -> int:
 
 def _steps(equation: str) -> list[tuple[str, str]]:
     """Return what multiplies two factors, the result and the third, ...: and the axes it leaves."""
-    terms, axes = equation.split("->")[0].split(","), equation.split("->")[1]
+    terms, axes = _parts(equation)
     left, steps = terms[0], []
     for k, term in enumerate(terms[1:], 2):
         later = axes + "".join(terms[k:])
@@ -159,7 +165,7 @@ def broken_rule(equation: Any, shapes: list[tuple[int, ...]]) -> str | None:
     """
     if not isinstance(equation, str) or not re.fullmatch("[a-z]+(,[a-z]+)+->[a-z]+", equation):
         return f"equation must be of the form ir,ro->io, got {str(equation)[:40]!r}"
-    terms, axes = equation.split("->")[0].split(","), equation.split("->")[1]
+    terms, axes = _parts(equation)
     every = "".join(terms)
     if any(len(set(word)) < len(word) for word in (axes, *terms)):
         return f"a factor must have each axis once, got {equation}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.checks import check_floats
+from jaxcompress.checks import check_concrete, check_floats
 from jaxcompress.leaves import LowRank, is_compressed
 from jaxcompress.lowrank.ranks import check_share
 from jaxcompress.trees import (
@@ -16,7 +16,6 @@ from jaxcompress.trees import (
     as_jax,
     in_scope,
     is_floating,
-    is_traced,
     named_leaves,
     widened,
 )
@@ -56,10 +55,7 @@ def low_rank_convolutions(
         MissingTensorlyError: of `tucker2` and `cp`, without tensorly.
     """
     share = check_share("ratio", ratio)
-    if is_traced(params):
-        raise TypeError(
-            "low_rank_convolutions: weights must be concrete, got tracers; call it outside of jit."
-        )
+    check_concrete("low_rank_convolutions", params)
     named = named_leaves(params, is_leaf=is_compressed)
 
     def product(path: str, leaf: Any) -> Any:

@@ -1,6 +1,7 @@
 """Weights as matrices whose best products of two are known by their singular values."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
@@ -54,21 +55,24 @@ class Matrix:
         return tuple(self.tensor.shape[axis] for axis in self.axes.columns)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """`m` and `n`."""
+        return math.prod(self.rows), math.prod(self.columns)
+
+    @property
     def highest(self) -> int:
         """The highest rank that has fewer parameters than the tensor, 0 if none has."""
-        m, n = int(np.prod(self.rows)), int(np.prod(self.columns))
-        return max(m * n - 1, 0) // max(m + n, 1)
+        m, n = self.shape
+        return (m * n - 1) // (m + n)
 
     def parameters(self, rank: int) -> int:
         """Return how many parameters factors of a rank have."""
-        sides = int(np.prod(self.rows)) + int(np.prod(self.columns))
-        return int(np.prod(self.stack, dtype=int)) * rank * sides
+        return math.prod(self.stack) * rank * sum(self.shape)
 
     def layers(self) -> np.ndarray:
         """Return `[layers, m, n]` numbers in single precision at least."""
         order = [*range(len(self.stack)), *self.axes.rows, *self.axes.columns]
-        m, n = int(np.prod(self.rows)), int(np.prod(self.columns))
-        return widened(self.tensor).transpose(order).reshape(-1, m, n)
+        return widened(self.tensor).transpose(order).reshape(-1, *self.shape)
 
     @functools.cached_property
     def seen(self) -> np.ndarray:
@@ -136,9 +140,14 @@ def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matr
 
     Raises:
         TypeError: it is not of floating-point numbers of 16 bits or more.
-        ValueError: NaN or infinity, axes that are no split of its own.
+        ValueError: NaN or infinity, fewer than two axes, axes that are no split of its own.
     """
     tensor = check_floats(path, leaf)
+    if tensor.ndim < 2:
+        raise ValueError(
+            f"{path}: only tensors of two axes or more are matrices, got shape {tensor.shape}; "
+            "leave it out of the scope."
+        )
     axes = Axes(*map(tuple, axes))
     used = sorted([*axes.rows, *axes.columns])
     if used != list(range(tensor.ndim - len(used), tensor.ndim)) or not all(axes):

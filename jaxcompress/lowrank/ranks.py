@@ -29,8 +29,8 @@ def check_share(name: str, share: float) -> float:
 def by_ratio(ratio: float) -> Rule:
     """Keep at most a share of the parameters of each matrix.
 
-    `rank = floor(ratio * m * n / (m + n))`. A square matrix of half as many parameters has a
-    quarter of the full rank; half of the full rank saves nothing.
+    `rank = floor(ratio * m * n / (m + n))`, at most the highest that saves any. A square matrix of
+    half as many parameters has a quarter of the full rank; half of the full rank saves nothing.
 
     Args:
         ratio: share of the parameters, in (0, 1].

@@ -1,10 +1,12 @@
 """The arrays of a tree as `LowRank` leaves, where that saves parameters."""
 
 from collections.abc import Mapping
+from itertools import starmap
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.checks import check_concrete, check_known
 from jaxcompress.leaves import is_compressed
 from jaxcompress.lowrank.matrices import Matrix, matrix_of
 from jaxcompress.lowrank.ranks import Rule, by_ratio
@@ -16,10 +18,8 @@ from jaxcompress.trees import (
     PyTree,
     Scope,
     in_scope,
-    is_traced,
     kernels,
     named_leaves,
-    some_of,
 )
 
 
@@ -44,7 +44,9 @@ def plan_ranks(
     moments: Moments | None = None,
     scope: Scope = kernels,
 ) -> RankPlan:
-    """Return the ranks that `low_rank` would take of the same arguments, and what stays dense.
+    """Return the ranks that `low_rank` would take, and what stays dense.
+
+    The arguments are those of `low_rank`, but for `svd`: nothing is decomposed for a ratio.
 
     Raises:
         ValueError: as `low_rank`.
@@ -88,7 +90,8 @@ def low_rank(
             attention and of stacked layers.
         moments: from `input_moments`. Where these are missing, or of other inputs than the rows
             stand for, every entry counts the same.
-        svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank.
+        svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank. It makes the
+            factors; `by_energy` and `by_budget` have numpy compute all singular values before.
         scope: which leaves are replaced.
 
     Returns:
@@ -124,10 +127,7 @@ def low_rank(
 def _matrices(
     function: str, params: PyTree, split: Split, moments: Moments | None, scope: Scope
 ) -> tuple[NamedLeaves, dict[str, Matrix]]:
-    if is_traced(params):
-        raise TypeError(
-            f"{function}: weights must be concrete, got tracers; call it outside of jit."
-        )
+    check_concrete(function, params)
     named = named_leaves(params, is_leaf=is_compressed)
     layers = {} if moments is None else moments.layers
     return named, {
@@ -147,9 +147,13 @@ def _planned(
         )
     rule = by_ratio(ratio) if ratio is not None else ranks
     if isinstance(rule, Mapping):
-        matrices, found = _named(matrices, rule)
+        known = {matrix.path: matrix for matrix in matrices}
+        must = "ranks must be for tensors in the scope"
+        check_known(rule, known, must, "correct it, or widen the scope")
+        matrices, found = [known[path] for path in rule], list(starmap(_rank, rule.items()))
     elif callable(rule):
-        found = rule(matrices) if matrices else []
+        given = zip(matrices, rule(matrices) if matrices else [], strict=True)
+        found = [rank if isinstance(rank, str) else _rank(m.path, rank) for m, rank in given]
     else:
         raise TypeError(
             f"ranks: must be a rule or a rank for each path, got {rule!r}; pass by_energy(0.9), or "
@@ -170,19 +174,9 @@ def _planned(
     return RankPlan(chosen, left_dense)
 
 
-def _named(
-    matrices: list[Matrix], ranks: Mapping[str, Any]
-) -> tuple[list[Matrix], list[int | str]]:
-    """Return the matrices that are named, and their ranks."""
-    known = {matrix.path: matrix for matrix in matrices}
-    for path, rank in ranks.items():
-        if path not in known:
-            raise ValueError(
-                f"{path}: ranks must be for tensors in the scope, got a path that is not among "
-                f"{some_of(sorted(known))}; correct it, or widen the scope."
-            )
-        if isinstance(rank, bool) or not isinstance(rank, int | np.integer):
-            raise TypeError(f"{path}: rank must be an integer, got {rank!r}; pass 8, say.")
-        if rank < 1:
-            raise ValueError(f"{path}: rank must be at least 1, got {rank}; leave it out.")
-    return [known[path] for path in ranks], [int(rank) for rank in ranks.values()]
+def _rank(path: str, rank: Any) -> int:
+    if isinstance(rank, bool) or not isinstance(rank, int | np.integer):
+        raise TypeError(f"{path}: rank must be an integer, got {rank!r}; pass 8, say.")
+    if rank < 1:
+        raise ValueError(f"{path}: rank must be at least 1, got {rank}; leave it out.")
+    return int(rank)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.artifact.writer import filled
+from jaxcompress.checks import check_concrete
 from jaxcompress.cluster import check_clusters, kmeans
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
 from jaxcompress.oneshot.target import aim
-from jaxcompress.trees import PyTree, Scope, is_traced, kernels
+from jaxcompress.trees import PyTree, Scope, kernels
 
 
 def compress(
@@ -55,8 +56,7 @@ def compress(
     Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, without its training.
     """
     check_clusters(clusters)
-    if is_traced(params):
-        raise TypeError("compress: weights must be concrete, got tracers; call it outside of jit.")
+    check_concrete("compress", params)
     source = TreeSource(dense(params))
     pruning = prune(source, sparsity, scope=scope)
     if target_bytes is None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -178,6 +178,10 @@ def _children(path: str, node: Any) -> tuple[list[tuple[str, Any]], Any]:
 
 
 def _check_keep(at: str, keep: Sequence[int], depth: int) -> list[int]:
+    if not isinstance(keep, Iterable):
+        raise TypeError(
+            f"{at}: keep must be positions of blocks, got {keep!r}; choose_blocks takes how many."
+        )
     kept = list(keep)
     wrong = [k for k in kept if isinstance(k, bool | np.bool) or not isinstance(k, Integral)]
     if wrong:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.quantization.grids import Grid, Steps
@@ -16,7 +17,7 @@ from jaxcompress.trace.inputs import as_inputs, check_inputs
 from jaxcompress.trace.products import Product, trace_products
 from jaxcompress.trace.program import Equation, Program, bind
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import PyTree, is_floating, is_traced
+from jaxcompress.trees import PyTree, is_floating
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,8 +96,7 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
         in           -2          1    0.0%            2
         out           0          2   50.0%            4
     """
-    if is_traced(params):
-        raise TypeError("calibrate: params must be concrete, got tracers; call it outside of jit.")
+    check_concrete("calibrate", params)
     params = dense(params)
     observers: dict[Any, _Observer] = {}
     first: tuple[Any, ...] = ()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_concrete, check_finite
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.quantization.arrangements import ARRANGEMENTS
@@ -16,7 +16,7 @@ from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trace.products import Product, Weight, find_products, moved
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import NamedLeaves, PyTree, is_traced, kernels, named_leaves
+from jaxcompress.trees import NamedLeaves, PyTree, kernels, named_leaves
 
 MOST_ENTRIES = 4096**2
 """Entries that the moments of a layer may have: 64 MB of float32 on the device, 128 MB beside."""
@@ -80,8 +80,7 @@ def input_moments(
         >>> layer.gram.tolist()
         [[[10.0, 2.0], [2.0, 4.0]]]
     """
-    if is_traced(params):
-        raise TypeError("input_moments: params must be concrete, got tracers; call it outside jit.")
+    check_concrete("input_moments", params)
     params = dense(params)
     named = named_leaves(params)
     plans: list[_Plan] = []  # one for each shape of batches: made while it is compiled

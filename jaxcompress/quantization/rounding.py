@@ -10,7 +10,7 @@ from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.leaves import Quantized, dense, is_compressed, spread
 from jaxcompress.quantization.grids import make_grid
 from jaxcompress.quantization.moments import Layer, Moments
-from jaxcompress.trees import Array, PyTree, named_leaves
+from jaxcompress.trees import Array, PyTree, named_leaves, some_of
 
 _DAMPING = 0.01  # of the mean second moment, added to all: inputs that never occurred might
 _DESCENTS = 4
@@ -28,8 +28,9 @@ def fit_rounding(quantized: PyTree, params: PyTree, moments: Moments) -> PyTree:
     set to the best integer, given all others, four times. Of this and the rounding given the one
     of the smaller error is kept, channel by channel. At 4 bits the error is often a tenth.
 
-    Grids stay as they are, so do zeros (of pruned weights) and leaves without moments. All grids of
-    `quantize` do: symmetric or affine, a scale for each channel or block, other bits for each leaf.
+    Grids stay as they are, so do zeros (of pruned weights), leaves without moments and the factors
+    of `LowRank` leaves. All grids of `quantize` do: symmetric or affine, a scale for each channel
+    or block, other bits for each leaf.
 
     Args:
         quantized: from `quantize(params, ...)`.
@@ -66,7 +67,8 @@ def fit_rounding(quantized: PyTree, params: PyTree, moments: Moments) -> PyTree:
     if not fitting:
         raise ValueError(
             "moments: must be of weights that are quantized, got those of "
-            f"{', '.join(list(moments.layers)[:5]) or 'none'}; take them of the same tree."
+            f"{some_of(list(moments.layers)) or 'none'}; take them of the same tree; "
+            "factors of products have none."
         )
     weights = named_leaves(params).leaves
     return named.rebuild(

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxcompress.checks import check_known
 from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
@@ -13,7 +14,7 @@ from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.trace.products import Product, Weight, find_products, trace_products
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves, some_of
+from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves
 
 Bits = int | Mapping[str, int]
 """Of an integer, for all layers or for each by name; layers that are not named stay float."""
@@ -183,11 +184,8 @@ def _check_names(
         ("ranges", set(ranges), entering),
         ("bits", set().union(*by_name), entering | weights),
     ):
-        if names - known:
-            raise ValueError(
-                f"{min(names - known)}: {what} must be for products of this function, got a name "
-                f"that is not among {some_of(sorted(known))}; calibrate this function."
-            )
+        rule = f"{what} must be for products of this function"
+        check_known(sorted(names), known, rule, "calibrate this function")
 
 
 def channel_axes(

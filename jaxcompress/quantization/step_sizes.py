@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_floats, check_positive
+from jaxcompress.checks import check_floats, check_known, check_positive
 from jaxcompress.leaves import dense, is_coded
 from jaxcompress.quantization.granularity import per_channel, per_tensor
 from jaxcompress.quantization.grids import Grid, make_grid
@@ -18,7 +18,7 @@ from jaxcompress.quantization.ranges import Range, Samples
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.sensitivity import Damage, relative_error, sensitivity
 from jaxcompress.quantization.weights import quantize
-from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, some_of
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 _GRID = make_grid(8, symmetric=True)
 _PROBE = 0.35  # of the root mean square: the step at which damage is measured
@@ -61,13 +61,9 @@ def round_to_steps(params: PyTree, steps: Mapping[str, float]) -> PyTree:
         ([[1, -2], [0, 6]], [[0.25]])
     """
     known = named_leaves(params, is_leaf=is_coded).paths
+    check_known(steps, known, "steps must be for tensors of the tree", "correct it")
     for path, step in steps.items():
         check_positive(path, step, "pass the distance of neighbouring values")
-        if path not in known:
-            raise ValueError(
-                f"{path}: steps must be for tensors of the tree, got a path that is not among "
-                f"{some_of(sorted(known))}; correct it."
-            )
     for path, step in steps.items():
         params = _rounded(params, path, step)
     return params

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxcompress.checks import check_known
 from jaxcompress.leaves import Quantized, spread
 from jaxcompress.quantization.calibration import Ranges, usual_estimator
 from jaxcompress.quantization.granularity import Granularity, per_channel
@@ -18,7 +19,7 @@ from jaxcompress.quantization.weights import quantize
 from jaxcompress.trace.products import Product, trace_products
 from jaxcompress.trace.program import Equation, bind
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, some_of
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 Trainable = dict[str, Any]
 """`{"params": ..., "steps": {"activations": {name: Learned}, "weights": {path: Learned}}}`."""
@@ -233,11 +234,6 @@ def _operand_names(products: list[Product]) -> list[str]:
 
 
 def _check_names(ranges: Ranges, products: list[Product]) -> None:
-    known = _operand_names(products)
-    for name in ranges:
-        if name not in known:
-            raise ValueError(
-                f"{name}: ranges must be of what enters the products of apply, "
-                f"{some_of(known)}, got another name; "
-                "calibrate this function, with the same tree of params."
-            )
+    rule = "ranges must be for products of this function"
+    remedy = "calibrate this function, with the same tree of params"
+    check_known(ranges, _operand_names(products), rule, remedy)

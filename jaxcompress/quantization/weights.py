@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_floats
+from jaxcompress.checks import check_concrete, check_floats, check_known
 from jaxcompress.leaves import Clustered, Quantized, are_blocks, is_coded, spread
 from jaxcompress.quantization.granularity import Granularity, per_channel
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
@@ -18,10 +18,8 @@ from jaxcompress.trees import (
     Scope,
     as_jax,
     in_scope,
-    is_traced,
     kernels,
     named_leaves,
-    some_of,
     widened,
 )
 
@@ -79,8 +77,7 @@ def quantize(
 
     Source: Jacob et al. 2018, arXiv:1712.05877; Krishnamoorthi 2018, arXiv:1806.08342.
     """
-    if is_traced(params):
-        raise TypeError("quantize: weights must be concrete, got tracers; call it outside of jit.")
+    check_concrete("quantize", params)
     named = named_leaves(params, is_leaf=is_coded)
     chosen = in_scope(named, scope)
     grids = _grids(named, chosen, bits, symmetric=symmetric)
@@ -106,13 +103,8 @@ def _grids(
         return [grid if pick else None for pick in chosen]
     by_path = {path: make_grid(number, symmetric=symmetric) for path, number in bits.items()}
     known = {path for path, pick in zip(named.paths, chosen, strict=True) if pick}
-    for path in by_path:
-        if path not in known:
-            raise ValueError(
-                f"{path}: bits must be for tensors in the scope, got a path that is not among "
-                f"{some_of(sorted(known))}; correct it, "
-                "or widen the scope."
-            )
+    rule = "bits must be for tensors in the scope"
+    check_known(by_path, known, rule, "correct it, or widen the scope")
     return [by_path.get(p) if pick else None for p, pick in zip(named.paths, chosen, strict=True)]
 
 
