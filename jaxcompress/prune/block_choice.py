@@ -107,7 +107,8 @@ def choose_blocks(tree: PyTree, at: str, count: int, *, rule: Rule = spread_out)
         Their positions, ascending, for `drop_blocks`.
 
     Raises:
-        ValueError: no such place, or fewer than one block or more than there are.
+        ValueError: no such place, fewer than one block or more than there are, a rule that gives
+            another number of positions.
         TypeError: a `count` that is no integer.
 
     Example:
@@ -122,7 +123,13 @@ def choose_blocks(tree: PyTree, at: str, count: int, *, rule: Rule = spread_out)
             f"{at}: must keep 1 to {depth} blocks, as many as there are, got {count}; pass how "
             "many stay, not how many go."
         )
-    return rule(depth, int(count))
+    keep = rule(depth, int(count))
+    if len(keep) != count:
+        raise ValueError(
+            f"{at}: a rule must give {count} positions, got {keep}; it is called with how many "
+            "blocks there are, and how many stay."
+        )
+    return keep
 
 
 def block_importance(loss: Callable[[PyTree], float], params: PyTree, at: str) -> np.ndarray:
