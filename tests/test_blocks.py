@@ -293,3 +293,8 @@ def test_importance_that_cannot_be():
         jc.important_blocks(np.array([0.0, np.inf]))
     with pytest.raises(ValueError, match="one number for each of the 3 blocks, got shape"):
         jc.choose_blocks(LIST, "blocks", 2, rule=jc.important_blocks(np.ones(2)))
+
+
+def test_a_rule_gives_as_many_as_it_is_asked_for():
+    with pytest.raises(ValueError, match=r"blocks: a rule must give 2 positions, got \[0\]"):
+        jc.choose_blocks(LIST, "blocks", 2, rule=lambda depth, count: [0])
