@@ -296,6 +296,17 @@ def test_traced_splits_find_heads_tables_and_stacked_layers():
     )
 
 
+@pytest.mark.parametrize("dtype, size", [("f4", 1e38), ("f4", 1e-35), ("f8", 1e200), ("f8", 1e-200)])
+def test_numbers_whose_squares_overflow_or_vanish_are_no_special_case(dtype, size):
+    usual = np.outer(np.linspace(0.5, 1, 10), np.ones(12)).astype(dtype)
+    params = {"usual": usual, "far": (usual * size).astype(dtype)}
+    for rule in (jc.by_energy(0.9), jc.by_budget(44)):
+        assert jc.plan_ranks(params, ranks=rule).ranks == {"usual": 1, "far": 1}
+    left, right = jc.low_rank({"far": np.asarray(params["far"])}, 0.5)["far"].factors
+    product = np.asarray(left, "f8") / size**0.5 @ (np.asarray(right, "f8") / size**0.5)
+    np.testing.assert_allclose(product, usual, rtol=1e-5)
+
+
 def test_moments_lower_the_error_of_what_layers_put_out():
     params, x = {"kernel": normal(12, 16)}, normal(200, 12) * np.geomspace(1, 0.01, 12, dtype="f")
     apply = lambda params, x: x @ params["kernel"]  # noqa: E731
