@@ -98,6 +98,9 @@ def tucker2(kernel: np.ndarray, ratio: float) -> LowRank | None:
         kernel: `[height, width, inputs, outputs]`.
         ratio: share of its parameters to keep.
 
+    Returns:
+        The product; None where none is so small, and of a kernel that is 0.
+
     Raises:
         MissingTensorlyError: without tensorly, the extra `lowrank`.
 
@@ -126,7 +129,10 @@ def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
     Args:
         kernel: `[height, width, inputs, outputs]`.
         ratio: share of its parameters to keep.
-        seed: of the columns that the search starts from, where the axes are too short for it.
+        seed: of the columns that the search starts from, where the kernel does not decide them.
+
+    Returns:
+        The product; None where none is so small, and of a kernel that is 0.
 
     Raises:
         MissingTensorlyError: without tensorly, the extra `lowrank`.
