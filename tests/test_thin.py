@@ -278,7 +278,7 @@ def test_gradients_are_those_of_the_product():
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_rows_of_a_table_are_as_precise_as_the_table(dtype):
-    """Devices that multiply float32 in fewer bits unless told otherwise would round what is read."""
+    """Devices that multiply float32 in fewer bits unless told otherwise would round it."""
     table = jax.tree.map(lambda f: f.astype(dtype), leaf("vr,rs,sd->vd", v=9, d=6, r=2, s=3))
     program = jax.make_jaxpr(execute(lambda w, ids: w[ids]))(table, jnp.array([3, 5]))
     products = [e.params for e in program.jaxpr.eqns if e.primitive.name == "dot_general"]
