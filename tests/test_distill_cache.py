@@ -142,6 +142,11 @@ def test_what_cannot_be_is_refused(tmp_path):
         jc.cached_logits(teacher, PARAMS, INPUTS, path, batch_size=0)
     with pytest.raises(ValueError, match="teacher logits: must be finite, got 15 NaN"):
         jc.cached_logits(teacher, {"kernel": PARAMS["kernel"] * np.nan}, INPUTS, path)
+    for wrong in (lambda params, x: {"a": x}, lambda params, x: (x, x), lambda params, x: x.sum()):
+        with pytest.raises(
+            ValueError, match="apply: must give an array with a row for each sample"
+        ):
+            jc.cached_logits(wrong, PARAMS, INPUTS, path)
     with pytest.raises(ValueError, match="apply: must give a row for each"):
         jc.cached_logits(lambda p, x: teacher(p, x).sum(keepdims=True), PARAMS, INPUTS, path)
     assert not path.exists()

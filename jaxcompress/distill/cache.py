@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
@@ -68,7 +69,12 @@ def cached_logits(
         known = _read(path, key, count)
         if known is not None:
             return known
-    parts = [np.asarray(compiled(params, rows(start))) for start in range(0, count, batch_size)]
+    parts = [compiled(params, rows(start)) for start in range(0, count, batch_size)]
+    if not all(isinstance(part, jax.Array) and part.ndim for part in parts):
+        kind = jax.tree.map(jnp.shape, parts[0])
+        raise ValueError(
+            f"apply: must give an array with a row for each sample, got shapes {kind}."
+        )
     logits = np.concatenate(parts)
     if len(logits) != count:
         raise ValueError(f"apply: must give a row for each of {count} samples, got {len(logits)}.")
