@@ -59,6 +59,11 @@ class TextEncoder(nnx.Module):
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """Return one embedding a text."""
+        most = self.positions.num_embeddings
+        if tokens.shape[1] > most:  # they would get NaN for a place
+            raise ValueError(
+                f"tokens: must be at most {most} a text, got {tokens.shape[1]}; cut texts there."
+            )
         is_token = tokens != PADDING
         x = self.norm(self.words(tokens) + self.positions(jnp.arange(tokens.shape[1])))
         for block in self.blocks:

@@ -81,6 +81,12 @@ def test_padding_changes_nothing(network):
 
 
 @pytest.mark.slow
+def test_texts_that_have_no_places_are_refused(network):
+    _, params, apply = network
+    with pytest.raises(ValueError, match="tokens: must be at most 8 a text, got 9; cut texts"):
+        apply(params, np.ones((1, 9), int))
+
+
 def test_heads_and_hidden_units_are_found_and_cut(network):
     _, params, apply = network
     groups = jc.unit_groups(apply, params, TOKENS)

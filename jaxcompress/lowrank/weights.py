@@ -89,7 +89,8 @@ def low_rank(
         moments: from `input_moments`. Where these are missing, or of other inputs than the rows
             stand for, every entry counts the same.
         svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank.
-        scope: which leaves are replaced.
+        scope: which leaves are replaced; `matching("kernel")` where the biases of heads or of
+            stacked layers have two axes too.
 
     Returns:
         `params` with `LowRank` leaves: for `execute`, `save` and, as they are trees of arrays, for
