@@ -1,5 +1,6 @@
 """Published checkpoints of BERT and its kin as parameters of `TextEncoder`."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,7 +24,7 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
         heads: of each attention; arrays do not tell.
 
     Raises:
-        ValueError: no such tensors, or heads that do not divide the width.
+        ValueError: tensors that are missing, or heads that do not divide the width.
     """
     words = "embeddings.word_embeddings.weight"
     prefix = next((name.removesuffix(words) for name in tensors if name.endswith(words)), None)
@@ -32,15 +33,17 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
             f"tensors: must hold {words}, got {', '.join(list(tensors)[:3]) or 'none'}; pass those "
             "of a BERT encoder."
         )
-    t = {name.removeprefix(prefix): np.asarray(tensor) for name, tensor in tensors.items()}
+    t = _Tensors(
+        {name.removeprefix(prefix): np.asarray(tensor) for name, tensor in tensors.items()}
+    )
     vocabulary, width = t[words].shape
     if heads < 1 or width % heads:
         raise ValueError(
             f"heads: must divide the width of {width}, got {heads}; config.json says it."
         )
-    blocks = []
-    while f"encoder.layer.{len(blocks)}.output.dense.weight" in t:
-        blocks.append(_block(t, f"encoder.layer.{len(blocks)}.", heads))
+    found = (re.match(r"encoder\.layer\.(\d+)\.", name) for name in t)
+    depth = max((int(match[1]) + 1 for match in found if match), default=0)
+    blocks = [_block(t, f"encoder.layer.{number}.", heads) for number in range(depth)]
     positions = t["embeddings.position_embeddings.weight"]
     config = TextEncoderConfig(
         vocabulary=vocabulary,
@@ -56,6 +59,13 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
         "norm": _norm(t, "embeddings.LayerNorm"),
         "blocks": dict(enumerate(blocks)),
     }
+
+
+class _Tensors(dict[str, np.ndarray]):
+    """Tensors by name; one that is missing is named."""
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise ValueError(f"tensors: must hold {name}, got none; pass all of a BERT encoder.")
 
 
 def _block(t: Mapping[str, np.ndarray], at: str, heads: int) -> Params:

@@ -61,10 +61,20 @@ def test_any_prefix_of_the_names_will_do(network):
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
+def without(tensors, word):
+    return {name: tensor for name, tensor in tensors.items() if word not in name}
+
+
 @pytest.mark.parametrize(
     ("change", "heads", "said"),
     [
         (lambda tensors: {"weight": np.ones(3)}, 3, "embeddings.word_embeddings.weight"),
+        (
+            lambda tensors: without(tensors, "layer.0."),
+            3,
+            "must hold encoder.layer.0.attention.self",
+        ),
+        (lambda tensors: without(tensors, "position_"), 3, "must hold embeddings.position_embedd"),
         (lambda tensors: tensors, 5, "must divide the width of 12, got 5"),
         (lambda tensors: tensors, 0, "must divide the width of 12, got 0"),
     ],
@@ -80,13 +90,13 @@ def test_padding_changes_nothing(network):
     np.testing.assert_allclose(apply(params, TOKENS[:1, :4]), long, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_texts_that_have_no_places_are_refused(network):
     _, params, apply = network
     with pytest.raises(ValueError, match="tokens: must be at most 8 a text, got 9; cut texts"):
         apply(params, np.ones((1, 9), int))
 
 
+@pytest.mark.slow
 def test_heads_and_hidden_units_are_found_and_cut(network):
     _, params, apply = network
     groups = jc.unit_groups(apply, params, TOKENS)
