@@ -1,5 +1,6 @@
 """Published checkpoints of BERT as parameters of `TextEncoder`."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,9 +35,9 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
         raise ValueError(
             f"heads: must divide the width of {width}, got {heads}; config.json says it."
         )
-    blocks = [_block(t, "encoder.layer.0.", heads)]
-    while f"encoder.layer.{len(blocks)}.output.dense.weight" in t:
-        blocks.append(_block(t, f"encoder.layer.{len(blocks)}.", heads))
+    found = (re.match(r"encoder\.layer\.(\d+)\.", name) for name in t)
+    depth = max((int(match[1]) + 1 for match in found if match), default=1)
+    blocks = [_block(t, f"encoder.layer.{number}.", heads) for number in range(depth)]
     positions = t["embeddings.position_embeddings.weight"]
     config = TextEncoderConfig(
         vocabulary=vocabulary,

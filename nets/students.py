@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -53,7 +54,8 @@ def student_for(config: Any, target_params: int) -> Any:
 
     Raises:
         ValueError: more than the network has, or fewer than any that is smaller; where parameters
-            come in coarse steps, no network within 5 %: the error names the nearest.
+            come in coarse steps, none was found within 5 % of about the same proportions: the error
+            names the nearest.
         TypeError: not a whole number.
 
     Example:
@@ -61,7 +63,7 @@ def student_for(config: Any, target_params: int) -> Any:
         >>> student_for(LeNet300Config(), 26661)
         LeNet300Config(classes=10, widths=(33, 11))
     """
-    if isinstance(target_params, bool) or not isinstance(target_params, int):
+    if isinstance(target_params, bool) or not isinstance(target_params, Integral):
         raise TypeError(f"target_params: must be a whole number, got {target_params!r}.")
     full = parameter_count(config)
     if target_params > full:
@@ -78,8 +80,8 @@ def student_for(config: Any, target_params: int) -> Any:
     found, count = _filled(*_searched(coarse, config, target_params), config, target_params)
     if not (1 - TOLERANCE) * target_params <= count <= target_params:
         raise ValueError(
-            f"target_params: no network of this kind is within {TOLERANCE:.0%} of "
-            f"{target_params:,}; the nearest has {count:,}."
+            f"target_params: found no network of about these proportions within {TOLERANCE:.0%} "
+            f"of {target_params:,}; the nearest has {count:,}."
         )
     return found
 

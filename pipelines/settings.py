@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jaxcompress.checks import check_sparsity
 from jaxcompress.cluster import check_clusters
+from jaxcompress.distill.logits import check_temperature
 from jaxcompress.prune.units import check_share
 from jaxcompress.quantization.grids import MOST_BITS
 from pipelines.defaults import (
@@ -129,6 +130,10 @@ class Settings:
             check_sparsity("--sparsity", self.sparsity or 0.0)
             check_share("--channels", self.channels or 0.0)
             check_clusters(DEFAULT_CLUSTERS if self.clusters is None else self.clusters)
+            check_temperature(
+                "--temperature",
+                DEFAULT_TEMPERATURE if self.temperature is None else self.temperature,
+            )
         except (TypeError, ValueError) as error:
             raise SettingsError(str(error).replace("clusters: k", "--clusters:")) from None
         step = DEFAULT_STEP if self.step is None else self.step
@@ -150,7 +155,6 @@ class Settings:
         for flag, value, usual in (
             ("--lr", self.lr, "0.001"),
             ("--group-lasso", self.group_lasso, "0.0001"),
-            ("--temperature", self.temperature, "3"),
         ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SettingsError(f"{flag}: must be above 0, got {value}; {usual} is usual.")

@@ -1,6 +1,6 @@
 """Dropping blocks: every layout of the same blocks gives the same, and what cannot be says why."""
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 
 import equinox as eqx
 import jax
@@ -104,6 +104,13 @@ def test_dicts_keep_their_kind():
     assert isinstance(small, defaultdict) and small["block0"].tolist() == [0, 0] and small["x"] == 0
     frozen = jc.drop_blocks(FrozenDict(block0=np.ones(2), block1=np.zeros(2)), "block", keep=[1])
     assert isinstance(frozen, FrozenDict) and frozen["block0"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict])
+def test_dicts_keep_their_order(kind):
+    names = ("embed", *(f"block{k}" for k in range(4)), "head")
+    small = jc.drop_blocks(kind((n, np.ones(2)) for n in names), "block", keep=[0, 3])
+    assert list(small) == ["embed", "block0", "block1", "head"]
 
 
 def test_shapes_masks_and_keys():

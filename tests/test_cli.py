@@ -444,7 +444,7 @@ def test_outputs_that_would_destroy_something(here):
         (["--target-size", "1 mile"], "must be a size above zero"),
         (["--target-size", "1MB", "--quantizer", "kmeans"], "only the quantizer entropy can aim"),
         (["--layout", "best"], "'best' is not one of"),
-        (["--low-rank", "50"], "ratio: must be in (0, 1], got 50"),
+        (["--low-rank", "50"], "--low-rank: must be in (0, 1], got 50"),
         (["--low-rank", "0.5", "--sparsity", "0.5"], "a product keeps no zeros"),
         (["--low-rank", "0.5", "--target-size", "1MB"], "kmeans and grid, not with entropy"),
     ],

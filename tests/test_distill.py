@@ -198,6 +198,11 @@ REFUSED = {
     "cold": ({"temperature": 0.0}, "temperature: must be finite and above 0, got 0.0"),
     "negative": ({"temperature": -1.0}, "above 0, got -1.0"),
     "infinite": ({"temperature": np.inf}, "got inf"),
+    "hot": (
+        {"temperature": 1e8},
+        "temperature: must be in 0.001 to 10000, got 100000000.0; 2 to 5",
+    ),
+    "coldest": ({"temperature": 1e-40}, "temperature: must be in 0.001 to 10000, got 1e-40"),
     "no number": ({"temperature": "hot"}, "temperature: must be a number"),
     "too much": ({"soft_weight": 1.1}, r"soft_weight: must be in \[0, 1\], got 1.1"),
     "too little": ({"soft_weight": -0.1}, "got -0.1"),
@@ -273,6 +278,20 @@ def test_samples_in_the_same_place_have_gradients():
         for given in (student, 0 * student):
             value, slope = jax.jit(jax.value_and_grad(loss))(given, teacher)
             assert np.isfinite(value) and np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("name", ["distances", "angles"])
+def test_relations_do_not_depend_on_the_scale(name):
+    batch = rng.normal(size=(2, 4, 3)).astype("f")
+    value, slope = learn_relations(name, *batch)
+    for scale in (2.0**-90, 2.0**90):
+        found, found_slope = learn_relations(name, np.float32(scale) * batch[0], batch[1])
+        np.testing.assert_allclose(found, value, rtol=1e-5)
+        np.testing.assert_allclose(found_slope * scale, slope, rtol=1e-4, atol=1e-6)
+
+
+def learn_relations(name, student, teacher):
+    return jax.jit(jax.value_and_grad(INSIDE[name]))(student, teacher)
 
 
 INSIDE = {

@@ -144,7 +144,12 @@ def test_what_cannot_be_is_refused(tmp_path):
         jc.cached_logits(teacher, PARAMS, INPUTS, path, batch_size=2.5)
     with pytest.raises(ValueError, match="teacher logits: must be finite, got 15 NaN"):
         jc.cached_logits(teacher, {"kernel": PARAMS["kernel"] * np.nan}, INPUTS, path)
-    for keepdims in (True, False):
-        with pytest.raises(ValueError, match="apply: must give a row for each of 5 .* not a loss"):
-            jc.cached_logits(lambda p, x: x.sum(keepdims=keepdims), PARAMS, INPUTS, path)  # noqa: B023
+    scalar, one, several = (
+        lambda params, x: x.sum(),
+        lambda params, x: x.sum(keepdims=True),
+        lambda params, x: {"a": x},
+    )
+    for wrong in (scalar, one, several):
+        with pytest.raises(ValueError, match="apply: must give an array with a row for each of 5"):
+            jc.cached_logits(wrong, PARAMS, INPUTS, path)
     assert not path.exists()

@@ -296,6 +296,19 @@ def test_traced_splits_find_heads_tables_and_stacked_layers():
     )
 
 
+@pytest.mark.parametrize(
+    "dtype, size", [("f4", 1e38), ("f4", 1e-35), ("f8", 1e200), ("f8", 1e-200)]
+)
+def test_numbers_whose_squares_overflow_or_vanish_are_no_special_case(dtype, size):
+    usual = np.outer(np.linspace(0.5, 1, 10), np.ones(12)).astype(dtype)
+    params = {"usual": usual, "far": (usual * size).astype(dtype)}
+    for rule in (jc.by_energy(0.9), jc.by_budget(44)):
+        assert jc.plan_ranks(params, ranks=rule).ranks == {"usual": 1, "far": 1}
+    left, right = jc.low_rank({"far": np.asarray(params["far"])}, 0.5)["far"].factors
+    product = np.asarray(left, "f8") / size**0.5 @ (np.asarray(right, "f8") / size**0.5)
+    np.testing.assert_allclose(product, usual, rtol=1e-5)
+
+
 def test_moments_lower_the_error_of_what_layers_put_out():
     params, x = {"kernel": normal(12, 16)}, normal(200, 12) * np.geomspace(1, 0.01, 12, dtype="f")
     apply = lambda params, x: x @ params["kernel"]  # noqa: E731
@@ -446,6 +459,36 @@ def test_tucker_and_cp_find_the_factors_a_kernel_is_made_of():
     for method in (jc.tucker2, jc.cp):
         small = {"k": normal(1, 1, 3, 3)}
         assert jc.low_rank_convolutions(small, 0.5, method)["k"] is small["k"]
+
+
+ONE = np.zeros((3, 3, 8, 9), "f")
+ONE[1, 1, 2, 3] = 1
+
+
+@pytest.mark.parametrize("size", [1, 1e-30, 1e25])
+@pytest.mark.parametrize("kernel", [np.ones((3, 3, 8, 9), "f"), ONE], ids=["ones", "one"])
+@pytest.mark.parametrize("method", [jc.tucker2, jc.cp])
+def test_kernels_of_a_lower_rank_than_asked_for_are_found(method, kernel, size):
+    pytest.importorskip("tensorly")
+    kernel = (kernel * size).astype("f")
+    thin = jc.low_rank_convolutions({"k": kernel}, 0.5, method)["k"]
+    assert all(np.isfinite(factor).all() for factor in thin.factors)
+    assert relative(thin.dense() / size, kernel.astype("f8") / size) < 1e-4
+
+
+@pytest.mark.parametrize("method", [jc.tucker2, jc.cp])
+def test_kernels_that_are_zero_stay(method):
+    params = {"k": np.zeros((3, 3, 8, 8), "f")}
+    assert jc.low_rank_convolutions(params, 0.5, method)["k"] is params["k"]
+
+
+def test_tucker_has_no_higher_ranks_than_its_matrices():
+    pytest.importorskip("tensorly")
+    kernel = normal(1, 3, 19, 4)
+    thin = jc.low_rank_convolutions({"k": kernel}, 0.9, jc.tucker2)["k"]
+    r, s = thin.factors[1].shape[2:]
+    assert r <= 3 * s and s <= 3 * r
+    assert thin.shape == kernel.shape and relative(thin.dense(), kernel) < 1
 
 
 @pytest.mark.parametrize("method", [jc.tucker2, jc.cp])

@@ -274,3 +274,13 @@ def test_gradients_are_those_of_the_product():
     slow = jax.grad(lambda k, x: jnp.sum(convolved(x, dense(k), (2, 2), "SAME") ** 2), (0, 1))
     for one, other in zip(*map(jax.tree.leaves, (got, jax.jit(slow)(kernel, x))), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_rows_of_a_table_are_as_precise_as_the_table(dtype):
+    """Devices that multiply float32 in fewer bits unless told otherwise would round it."""
+    table = jax.tree.map(lambda f: f.astype(dtype), leaf("vr,rs,sd->vd", v=9, d=6, r=2, s=3))
+    program = jax.make_jaxpr(execute(lambda w, ids: w[ids]))(table, jnp.array([3, 5]))
+    products = [e.params for e in program.jaxpr.eqns if e.primitive.name == "dot_general"]
+    assert [p["preferred_element_type"] for p in products] == [jnp.float32] * 2
+    assert {p["precision"] for p in products} == {(lax.Precision.HIGHEST,) * 2}

@@ -13,6 +13,7 @@ from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
+from jaxcompress.lowrank.ranks import check_share
 from jaxcompress.oneshot.quantizers import QUANTIZERS, in_factors
 from jaxcompress.oneshot.sources import Track
 from jaxcompress.oneshot.stream import Pruning, Quantizer, prune
@@ -177,10 +178,13 @@ def default_output(model: Path) -> Path:
 
 
 def _check_low_rank(ratio: float | None, name: str, sparsity: float) -> None:
-    """Refuse what does not go with factors: zeros would not stay, and steps are of weights."""
-    if ratio is not None and sparsity:
+    """Refuse no share, and what does not go with factors: zeros would not stay, steps vary."""
+    if ratio is None:
+        return
+    check_share("--low-rank", ratio)
+    if sparsity:
         raise Refused("--low-rank: a product keeps no zeros; leave out --sparsity.")
-    if ratio is not None and name not in ("kmeans", "grid"):
+    if name not in ("kmeans", "grid"):
         raise Refused(f"--low-rank: goes with kmeans and grid, not with {name}; name one of them.")
 
 

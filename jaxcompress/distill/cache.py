@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
@@ -72,12 +73,11 @@ def cached_logits(
         known = _read(path, key, count)
         if known is not None:
             return known
-    parts = [np.asarray(compiled(params, rows(start))) for start in range(0, count, batch_size)]
-    found = sum(len(part) if part.ndim else 0 for part in parts)
-    if found != count:
+    parts = [compiled(params, rows(start)) for start in range(0, count, batch_size)]
+    if sum(len(p) if isinstance(p, jax.Array) and p.ndim else 0 for p in parts) != count:
         raise ValueError(
-            f"apply: must give a row for each of {count} samples, got {found}; pass the function "
-            "that gives logits, not a loss."
+            f"apply: must give an array with a row for each of {count} samples, got shapes "
+            f"{jax.tree.map(jnp.shape, parts[0])}; pass the function that gives logits, not a loss."
         )
     logits = np.concatenate(parts)
     check_finite("teacher logits", logits)

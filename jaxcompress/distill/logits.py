@@ -10,6 +10,10 @@ from jaxcompress.checks import check_positive
 from jaxcompress.distill.pairs import check_alike, pair
 from jaxcompress.trees import is_traced
 
+_COLDEST, _HOTTEST = 1e-3, 1e4
+"""Where single precision tells softened logits apart: at 1e6 gradients are wrong by some percent,
+at 1e8 they are 0."""
+
 
 def distillation_loss(
     student_logits: jax.Array,
@@ -31,7 +35,8 @@ def distillation_loss(
         teacher_logits: the same shape, of the teacher in evaluation mode; no gradient reaches it.
             A class at -inf is one that it rules out.
         labels: integers `[...]`, from 0; with a `soft_weight` of 1 any, such as zeros.
-        temperature: above 0; the higher, the more is said of the classes that are not the answer.
+        temperature: 0.001 to 10 000; the higher, the more is said of the classes that are not the
+            answer.
         soft_weight: in [0, 1].
 
     Returns:
@@ -114,9 +119,25 @@ def _checked_labels(labels: Any, logits: jax.Array) -> jax.Array:
     return jnp.where(answers < 0, classes, answers)  # -1 would be the last class
 
 
+def check_temperature(name: str, temperature: Any) -> float:
+    """Return a temperature as a float.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not in 0.001 to 10 000.
+    """
+    remedy = "2 to 5 is usual"
+    number = check_positive(name, temperature, remedy)
+    if not _COLDEST <= number <= _HOTTEST:
+        raise ValueError(
+            f"{name}: must be in {_COLDEST:g} to {_HOTTEST:g}, got {temperature}; {remedy}."
+        )
+    return number
+
+
 def _check_numbers(temperature: Any, soft_weight: Any) -> None:
     if not is_traced(temperature):
-        check_positive("temperature", temperature, "2 to 5 is usual")
+        check_temperature("temperature", temperature)
     if is_traced(soft_weight):
         return
     if isinstance(soft_weight, str | bool | None) or np.shape(soft_weight) != ():

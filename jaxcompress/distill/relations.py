@@ -78,7 +78,14 @@ def _batches(student: jax.Array, teacher: jax.Array, *, least: int) -> tuple[jax
             f"student: embeddings must be of at least {least} samples, got {len(student)}; "
             "take larger batches."
         )
-    return student.reshape(len(student), -1), teacher.reshape(len(teacher), -1)
+    return _near_one(student), _near_one(teacher)
+
+
+def _near_one(batch: jax.Array) -> jax.Array:
+    """Return `[n, width]` embeddings of any scale: no loss depends on it, but squares overflow."""
+    flat = batch.reshape(len(batch), -1)
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(flat)))
+    return flat / jnp.where(largest > 0, largest, 1)
 
 
 def _norms(vectors: jax.Array) -> jax.Array:

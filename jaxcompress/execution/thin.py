@@ -185,7 +185,13 @@ def gathered(equation: Equation, operands: list[Any], place: int) -> list[Any] |
     result = "".join(
         next(rest if axis in offsets else rows) for axis in range(rank + len(leaf.axes) - 1)
     )
-    return [jnp.einsum(f"{','.join(terms)}->{result}", *factors).astype(leaf.dtype)]
+    product = jnp.einsum(  # precise as `dense`: a table is looked up, not rounded
+        f"{','.join(terms)}->{result}",
+        *factors,
+        precision=lax.Precision.HIGHEST,
+        preferred_element_type=jnp.promote_types(leaf.dtype, jnp.float32),
+    )
+    return [product.astype(leaf.dtype)]
 
 
 def transposed(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:

@@ -1,5 +1,7 @@
 """Convolution kernels as products of more than two factors, by the decompositions of tensorly."""
 
+import contextlib
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import numpy as np
 from jaxcompress.checks import check_concrete, check_floats
 from jaxcompress.leaves import LowRank, is_compressed
 from jaxcompress.lowrank.ranks import check_share
+from jaxcompress.lowrank.svd import near_one
 from jaxcompress.trees import (
     PyTree,
     Scope,
@@ -46,7 +49,8 @@ def low_rank_convolutions(
         scope: which leaves are replaced; of four axes, HWIO.
 
     Returns:
-        `params` with `LowRank` leaves. Kernels of which no product is so small stay as they are.
+        `params` with `LowRank` leaves. Kernels of which no product is so small, or that are 0, stay
+        as they are.
 
     Raises:
         ValueError: a ratio out of range, kernels of other than four axes, NaN or infinity, an
@@ -90,6 +94,9 @@ def tucker2(kernel: np.ndarray, ratio: float) -> LowRank | None:
         kernel: `[height, width, inputs, outputs]`.
         ratio: share of its parameters to keep.
 
+    Returns:
+        The product; None where none is so small, and of a kernel that is 0.
+
     Raises:
         MissingTensorlyError: without tensorly, the extra `lowrank`.
 
@@ -100,10 +107,13 @@ def tucker2(kernel: np.ndarray, ratio: float) -> LowRank | None:
     size, sides = kernel.size, i * i + o * o
     x = (math.sqrt(sides**2 + 4 * ratio * size**2) - sides) / (2 * size)
     r, s = max(int(x * i), 1), max(int(x * o), 1)
-    if i * r + h * w * r * s + s * o > ratio * size:
+    r, s = min(r, h * w * s), min(s, h * w * r)  # a matrix has no higher rank than it has columns
+    if i * r + h * w * r * s + s * o > ratio * size or not kernel.any():
         return None
-    (core, (first, last)), _ = _tensorly().partial_tucker(kernel, rank=[r, s], modes=[2, 3])
-    return LowRank(factors=(first, core, last.T), equation="ir,hwrs,so->hwio")
+    unit, power = near_one(kernel)
+    (core, (first, last)), _ = _tensorly().partial_tucker(unit, rank=[r, s], modes=[2, 3])
+    factors = (first, np.ldexp(core, 2 * power), last.T)
+    return LowRank(factors=factors, equation="ir,hwrs,so->hwio")
 
 
 def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
@@ -115,7 +125,10 @@ def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
     Args:
         kernel: `[height, width, inputs, outputs]`.
         ratio: share of its parameters to keep.
-        seed: of the columns that the search starts from, where the axes are too short for it.
+        seed: of the columns that the search starts from, where the kernel does not decide them.
+
+    Returns:
+        The product; None where none is so small, and of a kernel that is 0.
 
     Raises:
         MissingTensorlyError: without tensorly, the extra `lowrank`.
@@ -123,18 +136,36 @@ def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
     Source: Lebedev et al. 2015, arXiv:1412.6553.
     """
     rank = int(ratio * kernel.size / sum(kernel.shape))
-    if not rank:
+    if not rank or not kernel.any():
         return None
-    with warnings.catch_warnings():  # that axes are shorter than the rank
-        warnings.filterwarnings("ignore", message="Trying to compute SVD")
-        weights, factors = _tensorly().parafac(kernel, rank, random_state=seed)
-    root = np.abs(weights) ** (1 / len(factors))
-    signed = [factor * root for factor in factors]
-    signed[0] = signed[0] * np.sign(weights)
-    norms = [np.maximum(np.linalg.norm(f, axis=0), np.finfo(f.dtype).tiny) for f in signed]
-    level = math.prod(norms) ** (1 / len(norms))
-    balanced = tuple(f * (level / norm) for f, norm in zip(signed, norms, strict=True))
+    unit, power = near_one(kernel)
+    factors = [factor.astype(np.float64) for factor in _parallel(unit, rank, seed)]
+    norms = [np.maximum(np.linalg.norm(f, axis=0), np.finfo(np.float32).tiny) for f in factors]
+    level = (math.prod(norms) * 4.0**power) ** (1 / len(norms))
+    balanced = tuple(f * (level / norm) for f, norm in zip(factors, norms, strict=True))
     return LowRank(factors=balanced, equation="hr,wr,ir,or->hwio")
+
+
+def _parallel(kernel: np.ndarray, rank: int, seed: int) -> list[np.ndarray]:
+    """Return the factors of CP, all of them finite.
+
+    Kernels of a lower rank than asked for leave some columns undecided, which overflow or cannot
+    be solved for: such a search starts again from random columns, with a ridge.
+    """
+    parafac = functools.partial(_tensorly().parafac, rank=rank, random_state=seed)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.filterwarnings("ignore", message="Trying to compute SVD")  # of short axes
+        with contextlib.suppress(np.linalg.LinAlgError):
+            weights, factors = parafac(kernel)
+            if all(np.isfinite(factor).all() for factor in factors):
+                return [factors[0] * weights, *factors[1:]]
+        wide = kernel.astype(np.float64)
+        weights, factors = parafac(wide, init="random", l2_reg=_RIDGE)
+    return [factors[0] * weights, *factors[1:]]
+
+
+_RIDGE = 1e-6
+"""Of kernels whose largest entry is near 1: their error grows by about as much."""
 
 
 def _tensorly() -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxcompress.checks import check_floats
 from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank.splits import Axes
-from jaxcompress.lowrank.svd import Decomposition
+from jaxcompress.lowrank.svd import Decomposition, near_one
 from jaxcompress.quantization.moments import Layer
 from jaxcompress.trees import as_jax, widened
 
@@ -75,12 +75,17 @@ class Matrix:
         return widened(self.tensor).transpose(order).reshape(-1, *self.shape)
 
     @functools.cached_property
+    def unit(self) -> tuple[np.ndarray, int]:
+        """`layers` near 1, and the power of two to be given back to each of two factors."""
+        return near_one(self.layers())
+
+    @functools.cached_property
     def seen(self) -> np.ndarray:
-        """`[layers, m, n]` matrices `S W`, where `S^T S` are the moments, or `W` itself.
+        """`[layers, m, n]` matrices `S W`, where `S^T S` are the moments, or `W`, both of `unit`.
 
         The squares of `S (W - W')` add up to the squared error of the outputs `x^T W`.
         """
-        matrices = self.layers()
+        matrices, _ = self.unit
         if self.moments is None:
             return matrices
         squares, vectors = np.linalg.eigh(self.moments)
@@ -102,15 +107,16 @@ class Matrix:
         It is `(W V) V^T`, where the columns of `V` are the first right singular vectors of `seen`;
         both sides are scaled so that their columns and rows have equal norms.
         """
-        pairs = []
-        for matrix, seen in zip(self.layers(), self.seen, strict=True):
+        pairs, (unit, power) = [], self.unit
+        for matrix, seen in zip(unit, self.seen, strict=True):
             right = svd(seen, rank).right
             left = matrix @ right.T
             norms = np.sqrt(np.linalg.norm(left.astype(np.float64), axis=0)).astype(left.dtype)
             norms[norms == 0] = 1
             pairs.append((left / norms, right * norms[:, None]))
         left, right = (
-            np.stack(side).astype(self.tensor.dtype) for side in zip(*pairs, strict=True)
+            np.ldexp(np.stack(side), power).astype(self.tensor.dtype)
+            for side in zip(*pairs, strict=True)
         )
         factors = (
             as_jax(left.reshape(*self.stack, *self.rows, rank)),

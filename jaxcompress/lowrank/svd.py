@@ -92,5 +92,19 @@ def truncated_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
     return randomized_svd(matrix, rank, seed=seed)
 
 
+def near_one(tensor: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a tensor times a power of four, its largest entry near 1, and half of what undoes it.
+
+    No square overflows or vanishes then, and no bit of an entry changes: `ldexp(ldexp(t, k), k)`
+    is the tensor again.
+
+    Example:
+        >>> near_one(np.array([3e200]))[0] < 2
+        array([ True])
+    """
+    half = int(np.frexp(np.abs(tensor).max(initial=0))[1]) // 2
+    return np.ldexp(tensor, -2 * half), half
+
+
 def _orthonormal(columns: np.ndarray) -> Any:
     return np.linalg.qr(columns)[0]

@@ -129,10 +129,11 @@ def _numbered(node: Mapping[Any, Any], prefix: str) -> list[Any]:
 def _named(node: Mapping[Any, Any], names: Sequence[Any]) -> _Blocks:
     def cut(keep: Sequence[int]) -> Any:
         blocks = {name: node[names[k]] for name, k in zip(names, keep, strict=False)}
-        left = {name: child for name, child in node.items() if name not in names}
+        gone = {*names} - {*blocks}
+        rest = {name: blocks.get(name, child) for name, child in node.items() if name not in gone}
         if isinstance(node, defaultdict):
-            return defaultdict(node.default_factory, left | blocks)
-        return type(node)(left | blocks)  # type: ignore[call-arg]
+            return defaultdict(node.default_factory, rest)
+        return type(node)(rest)  # type: ignore[call-arg]
 
     return _Blocks(len(names), cut)
 
