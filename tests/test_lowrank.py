@@ -375,7 +375,7 @@ def test_inputs_that_are_all_zero_decide_nothing():
     np.testing.assert_allclose(with_moments, without, atol=1e-5)
 
 
-def test_moments_of_a_taller_stack_are_left_out_of_account():
+def test_moments_of_a_taller_stack_are_refused():
     def apply(params, x):
         return jax.lax.scan(lambda h, w: (h @ w, None), x, params["w"])[0]
 
@@ -383,18 +383,50 @@ def test_moments_of_a_taller_stack_are_left_out_of_account():
     moments = jc.input_moments(apply, whole, [x])
     shallow = {"w": whole["w"][:2]}
     split = jc.summed_axes(apply, shallow, x)
-    with_moments, without = (
-        jc.low_rank(shallow, 0.5, split=split, moments=found)["w"].dense()
-        for found in (moments, None)
+    with pytest.raises(ValueError, match="w: rows must be what its products sum over"):
+        jc.low_rank(shallow, 0.5, split=split, moments=moments)
+
+
+def test_moments_of_other_rows_are_refused():
+    """Of a kernel `[out, in]` under the default split they were ignored, and nobody told."""
+    params, x = {"w": normal(6, 8)}, normal(9, 8)
+    apply = lambda p, x: x @ p["w"].T  # noqa: E731
+    moments = jc.input_moments(apply, params, [x])
+    with pytest.raises(
+        ValueError, match=r"w: rows must .* got the axes \(0,\) .* split=summed_axes"
+    ):
+        jc.low_rank(params, 0.5, moments=moments)
+    jc.low_rank(params, 0.5, moments=moments, split=jc.summed_axes(apply, params, x))
+
+
+def test_a_weight_in_two_products_meets_the_inputs_of_both():
+    params, one, two = {"w": normal(6, 6)}, normal(9, 6), normal(9, 6)
+    apply = lambda p, x, y: (x @ p["w"], y @ p["w"])  # noqa: E731
+    moments = jc.input_moments(apply, params, [(one, two)])
+    found = matrix_of("w", params["w"], Axes((0,), (1,)), moments.layers["w"]).moments
+    both = np.concatenate([one, two])
+    np.testing.assert_allclose(found[0], both.T @ both, rtol=1e-4, atol=1e-4)
+
+
+def test_groups_of_a_convolution_have_no_moments_in_common():
+    params, x = {"k": normal(3, 3, 4, 8)}, normal(2, 6, 6, 8)
+
+    def apply(params, x):
+        return jax.lax.conv_general_dilated(
+            x,
+            params["k"],
+            (1, 1),
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=2,
+        )
+
+    moments = jc.input_moments(apply, params, [x])
+    assert moments.layers["k"]
+    weighed, plain = (
+        jc.low_rank(params, 0.5, moments=found)["k"].dense() for found in (moments, None)
     )
-    np.testing.assert_array_equal(with_moments, without)
-
-
-def test_moments_of_other_rows_are_left_out_of_account():
-    params, x = {"w": normal(6, 8)}, normal(9, 6)
-    moments = jc.input_moments(lambda p, x: x @ p["w"], params, [x])
-    turned = matrix_of("w", params["w"], Axes((1,), (0,)), moments.layers["w"])
-    assert turned.moments is None
+    np.testing.assert_array_equal(weighed, plain)
 
 
 # Decompositions.

@@ -142,11 +142,12 @@ def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matr
         path: of the leaf.
         leaf: the leaf.
         axes: that are its rows and columns.
-        layers: moments of what meets it; left out of account if its rows are not what they are of.
+        layers: moments of what meets its rows; none for a matrix whose entries count the same.
 
     Raises:
         TypeError: it is not of floating-point numbers of 16 bits or more.
-        ValueError: NaN or infinity, fewer than two axes, axes that are no split of its own.
+        ValueError: NaN or infinity, fewer than two axes, axes that are no split of its own,
+            moments of other rows.
     """
     tensor = check_floats(path, leaf)
     if tensor.ndim < 2:
@@ -161,28 +162,43 @@ def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matr
             f"{path}: the split must name its last axes once each, some for rows and some for "
             f"columns, got {axes} for shape {tensor.shape}; see last_axis."
         )
-    return Matrix(path=path, tensor=tensor, axes=axes, moments=_moments(tensor, axes, layers))
+    moments = _moments(path, tensor, axes, layers) if layers else None
+    return Matrix(path=path, tensor=tensor, axes=axes, moments=moments)
 
 
-def _moments(tensor: np.ndarray, axes: Axes, layers: Sequence[Layer]) -> np.ndarray | None:
-    """Return `[layers, m, m]` moments of what meets the rows, None if it is not all known."""
-    if not layers:
-        return None
+def _moments(
+    path: str, tensor: np.ndarray, axes: Axes, layers: Sequence[Layer]
+) -> np.ndarray | None:
+    """Return `[layers, m, m]` moments of what meets the rows, over all products together.
+
+    None where columns meet inputs of their own, as those of a grouped convolution do: no single
+    product is the best for all of them.
+    """
     places = np.arange(tensor.size).reshape(tensor.shape)
     ours = Matrix(path="", tensor=places, axes=axes).layers()
     count, m, n = ours.shape
     layer_of, row_of = np.empty(tensor.size, np.int64), np.empty(tensor.size, np.int64)
     layer_of[ours] = np.arange(count)[:, None, None]
     row_of[ours] = np.arange(m)[:, None]
-    found = np.zeros((count, m, m))
-    known = np.zeros(count, bool)
+    found, known, grouped = np.zeros((count, m, m)), np.zeros(count, bool), False
     for layer in layers:
         for entries, gram in zip(layer.entries, layer.gram, strict=True):
-            if entries.shape != (m, n) or entries.max() >= tensor.size:
-                return None
+            if len(entries) != m or entries.max() >= tensor.size:
+                raise _other_rows(path, tensor, axes)
             which, rows = layer_of[entries], row_of[entries]
-            if (which != which[0, 0]).any() or (rows != rows[:, :1]).any() or known[which[0, 0]]:
-                return None
+            if (which != which[0, 0]).any() or (rows != rows[:, :1]).any():
+                raise _other_rows(path, tensor, axes)
+            grouped |= entries.shape[1] < n
             known[which[0, 0]] = True
-            found[which[0, 0]][np.ix_(rows[:, 0], rows[:, 0])] = gram
-    return found if known.all() else None
+            found[which[0, 0]][np.ix_(rows[:, 0], rows[:, 0])] += gram
+    if not known.all():
+        raise _other_rows(path, tensor, axes)
+    return None if grouped else found
+
+
+def _other_rows(path: str, tensor: np.ndarray, axes: Axes) -> ValueError:
+    return ValueError(
+        f"{path}: rows must be what its products sum over, for moments to weigh them, got the "
+        f"axes {axes.rows} of shape {tensor.shape}; pass split=summed_axes(apply, params, x) and "
+        "moments of these params, or no moments."
+    )

@@ -88,8 +88,8 @@ def low_rank(
             of each tensor by its path; tensors that it does not name stay as they are.
         split: which axes are the rows; by default all but the last, `summed_axes` finds those of
             attention and of stacked layers.
-        moments: from `input_moments`. Where these are missing, or of other inputs than the rows
-            stand for, every entry counts the same.
+        moments: from `input_moments`. Where there are none, as of tables, or one for each group of
+            a convolution, every entry counts the same.
         svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank. It makes the
             factors; `by_energy` and `by_budget` have numpy compute all singular values before.
         scope: which leaves are replaced; `matching("kernel")` where the biases of heads or of
@@ -101,8 +101,8 @@ def low_rank(
 
     Raises:
         ValueError: a ratio out of range, both or neither of `ratio` and `ranks`, a rank below 1,
-            a path that is not in the scope, NaN or infinite weights, a budget too small, an empty
-            scope.
+            a path that is not in the scope, moments of other rows than the split's, NaN or infinite
+            weights, a budget too small, an empty scope.
         TypeError: called under `jit`; ranks that are no integers; leaves of other numbers.
 
     Example:
