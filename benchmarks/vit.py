@@ -29,6 +29,7 @@ from nets.functional import Params, parameters_in
 from nets.vit import ViTConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
+from pipelines.defaults import DEFAULT_SOFT_WEIGHT, DEFAULT_TEMPERATURE
 from pipelines.distilling import taught_by
 from pipelines.models import MODELS
 from pipelines.train import (
@@ -147,7 +148,13 @@ METHODS = (
 def tuned(params: Params, data: Dataset, seed: int, epochs: int, teacher: Params | None) -> Params:
     """Return the parameters after training, from labels and from a teacher if there is one."""
     compiled = jit_for_inference(apply)
-    lesson = FROM_LABELS if teacher is None else taught_by(lambda x: compiled(teacher, x))
+    lesson = FROM_LABELS
+    if teacher is not None:
+        lesson = taught_by(
+            lambda x: compiled(teacher, x),
+            temperature=DEFAULT_TEMPERATURE,
+            soft_weight=DEFAULT_SOFT_WEIGHT,
+        )
     start = (params, {})
     settings = {"lesson": lesson, "augment": data.augment, "seed": seed}
     return trained(NET, VIEW, data.train, epochs, start, **settings)[0]

@@ -89,16 +89,21 @@ def lesson_of(job: Trainer, number: int, work: Work) -> Lesson:
     )
 
 
-def taught_by(teacher: Callable[[Inputs], Any], **settings: float) -> Lesson:
+def taught_by(
+    teacher: Callable[[Inputs], Any], *, temperature: float, soft_weight: float
+) -> Lesson:
     """Return the lesson of a teacher, a function from inputs to logits.
 
     Args:
         teacher: in evaluation mode.
-        **settings: of `distillation_loss`.
+        temperature: of `distillation_loss`.
+        soft_weight: of it.
     """
 
     def loss(logits: jax.Array, labels: jax.Array, taught: jax.Array) -> jax.Array:
-        return jc.distillation_loss(logits, taught, labels, **settings)
+        return jc.distillation_loss(
+            logits, taught, labels, temperature=temperature, soft_weight=soft_weight
+        )
 
     return Lesson(loss, teacher)
 

@@ -176,6 +176,31 @@ def test_classes_that_are_ruled_out():
     assert np.isfinite(jc.distillation_loss(teacher, student, [0, 1], soft_weight=1.0))
 
 
+def test_samples_that_do_not_count():
+    """As if they were not there, whatever they hold: the loss and its gradient."""
+    where = np.array([[True, False, True], [False, False, True]])
+    student, teacher = rng.normal(size=(2, 2, 3, 4)).astype("f")
+    labels = rng.integers(0, 4, (2, 3))
+    expected, slope = learn(student[where], teacher[where], labels[where])
+    for junk, label in ((np.nan, -1), (np.inf, -100), (3e38, 99)):
+        for logits in (student, teacher):
+            logits[~where] = junk
+        labels[~where] = label
+        found, found_slope = learn(student, teacher, labels, where=where)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_allclose(found_slope[where], slope, rtol=1e-5, atol=1e-7)
+        assert not found_slope[~where].any()
+        eager = jc.distillation_loss(student, teacher, labels, where=where)
+        np.testing.assert_allclose(eager, expected, rtol=1e-6)
+    assert np.isnan(learn(student, teacher, labels, where=np.zeros_like(where))[0])
+
+
+def test_a_teacher_alone_needs_no_labels():
+    found = jc.distillation_loss(STUDENT, TEACHER, None, soft_weight=1.0)
+    expected = jc.distillation_loss(STUDENT, TEACHER, LABELS, soft_weight=1.0)
+    np.testing.assert_array_equal(found, expected)
+
+
 REFUSED = {
     "other classes": (
         {"teacher_logits": np.zeros((2, 4), "f")},
@@ -192,6 +217,20 @@ REFUSED = {
     ),
     "no labels": ({"labels": None}, "labels: must be integers, got NoneType"),
     "one-hot labels": ({"labels": np.eye(3)[:2]}, "labels: must be integers"),
+    "no labels at some weight": (
+        {"labels": None, "soft_weight": 0.999},
+        "labels: must be integers, got NoneType; without any pass a soft_weight of 1",
+    ),
+    "where of numbers": ({"where": np.ones(2)}, "where: must be booleans, got float"),
+    "where of another batch": (
+        {"where": np.ones(3, bool)},
+        r"where: must .* \(2,\), .* got \(3,\)",
+    ),
+    "where of nothing": ({"where": np.zeros(2, bool)}, "where: must leave a sample at least"),
+    "a label that counts": (
+        {"labels": np.array([-1, 0]), "where": np.array([True, False])},
+        "labels: must be 0 to 2, got -1",
+    ),
     "labels of another batch": ({"labels": np.array([1])}, r"shape \(2,\), .* got \(1,\)"),
     "no such class": ({"labels": np.array([0, 3])}, "labels: must be 0 to 2, got 3"),
     "a negative label": ({"labels": np.array([-1, 0])}, "labels: must be 0 to 2, got -1"),

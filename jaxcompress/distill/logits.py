@@ -18,10 +18,11 @@ at 1e8 they are 0."""
 def distillation_loss(
     student_logits: jax.Array,
     teacher_logits: jax.Array,
-    labels: jax.Array,
+    labels: jax.Array | None,
     *,
     temperature: float = 3.0,
     soft_weight: float = 0.7,
+    where: jax.Array | None = None,
 ) -> jax.Array:
     """Return the loss of a student that learns from a teacher and from labels.
 
@@ -34,19 +35,22 @@ def distillation_loss(
         student_logits: `[..., classes]`, of the network in training mode.
         teacher_logits: the same shape, of the teacher in evaluation mode; no gradient reaches it.
             A class at -inf is one that it rules out.
-        labels: integers `[...]`, from 0; with a `soft_weight` of 1 any, such as zeros.
+        labels: integers `[...]`, from 0; with a `soft_weight` of 1 they may be None.
         temperature: 0.001 to 10 000; the higher, the more is said of the classes that are not the
             answer.
         soft_weight: in [0, 1].
+        where: booleans `[...]`, which samples count, such as tokens that are no padding; others
+            may have any logits and labels. Default: all.
 
     Returns:
         A scalar, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point, labels that are not integers.
-        ValueError: other shapes, no batch, labels out of range, a temperature or a weight that
+        TypeError: logits that are not floating point, labels that are not integers, a `where` of
+            other than booleans.
+        ValueError: other shapes, no sample, labels out of range, a temperature or a weight that
             cannot be. Values are looked at where they are known; under `jax.jit` a label out of
-            range makes the loss NaN.
+            range makes the loss NaN, and so does a `where` that leaves no sample.
 
     Example:
         >>> teacher, student = jnp.log(jnp.array([[0.8, 0.2]])), jnp.log(jnp.array([[0.5, 0.5]]))
@@ -60,15 +64,19 @@ def distillation_loss(
     student, teacher = pair("logits", student_logits, teacher_logits, rank=2)
     remedy = "both need the same classes, in the same order"
     check_alike("shape of the logits", student.shape, teacher.shape, remedy)
-    answers = _checked_labels(labels, student)
     _check_numbers(temperature, soft_weight)
+    if where is not None:
+        where = _checked_where(where, student)
+        student, teacher = (jnp.where(where[..., None], x, 0) for x in (student, teacher))
+    alone = _is(soft_weight, 1)
+    answers = None if labels is None and alone else _checked_labels(labels, student, where)
     total = jnp.zeros((), student.dtype)
     if not _is(soft_weight, 0):  # a term of weight 0 may be infinite
-        soft = jnp.mean(_divergence(*(_log_softmax(x, temperature) for x in (teacher, student))))
-        total += soft_weight * (temperature * (temperature * soft))
-    if not _is(soft_weight, 1):
+        soft = _divergence(*(_log_softmax(x, temperature) for x in (teacher, student)))
+        total += soft_weight * (temperature * (temperature * jnp.mean(soft, where=where)))
+    if answers is not None and not alone:
         chosen = jnp.take_along_axis(_log_softmax(student, 1.0), answers[..., None], axis=-1)
-        total += (1 - soft_weight) * -jnp.mean(chosen)
+        total += (1 - soft_weight) * -jnp.mean(chosen[..., 0], where=where)
     return total
 
 
@@ -92,10 +100,28 @@ def _divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(near, p * (jnp.expm1(-small) + small), q - p + p * gap), axis=-1)
 
 
-def _checked_labels(labels: Any, logits: jax.Array) -> jax.Array:
+def _checked_where(where: Any, logits: jax.Array) -> jax.Array:
+    counts = jnp.asarray(where)
+    if counts.dtype != bool:
+        raise TypeError(f"where: must be booleans, got {counts.dtype}; pass tokens != 0, say.")
+    _check_rows("where", counts, logits)
+    if not is_traced(counts) and not counts.any():
+        raise ValueError("where: must leave a sample at least, got none; leave such a batch out.")
+    return counts
+
+
+def _check_rows(name: str, array: jax.Array, logits: jax.Array) -> None:
+    if array.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"{name}: must have the shape {logits.shape[:-1]}, one for each row of logits, got "
+            f"{array.shape}."
+        )
+
+
+def _checked_labels(labels: Any, logits: jax.Array, where: jax.Array | None) -> jax.Array:
     if labels is None:
         raise TypeError(
-            "labels: must be integers, got NoneType; without any pass zeros and a soft_weight of 1."
+            "labels: must be integers, got NoneType; without any pass a soft_weight of 1."
         )
     answers, classes = jnp.asarray(labels), logits.shape[-1]
     if not jnp.issubdtype(answers.dtype, jnp.integer):
@@ -103,17 +129,15 @@ def _checked_labels(labels: Any, logits: jax.Array) -> jax.Array:
             f"labels: must be integers, got {answers.dtype}; take argmax over the last axis of "
             "labels that are one-hot."
         )
-    if answers.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"labels: must have the shape {logits.shape[:-1]}, one for each row of logits, got "
-            f"{answers.shape}."
-        )
+    _check_rows("labels", answers, logits)
+    if where is not None:
+        answers = jnp.where(where, answers, 0)
     if not is_traced(answers):
         least, most = int(answers.min()), int(answers.max())
         if least < 0 or most >= classes:
             raise ValueError(
                 f"labels: must be 0 to {classes - 1}, got {least if least < 0 else most}; count "
-                "classes from 0, and leave out samples without a label."
+                "classes from 0, and leave out samples without a label by where."
             )
     answers = answers.astype(jnp.int32)
     return jnp.where(answers < 0, classes, answers)  # -1 would be the last class
