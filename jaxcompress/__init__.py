@@ -113,7 +113,7 @@ from jaxcompress.quantization.norms import fold_norms, folded_layers
 from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.sensitivity import sensitivity
-from jaxcompress.quantization.simulation import channel_axes, fake_quantized
+from jaxcompress.quantization.simulation import channel_axes, fake_quantized, in_products
 from jaxcompress.quantization.step_sizes import (
     round_to_steps,
     step_sensitivity,
@@ -197,6 +197,7 @@ __all__ = [
     "high_rate_weight",
     "hold_mask",
     "important_blocks",
+    "in_products",
     "input_moments",
     "inspect",
     "jit_for_inference",

@@ -79,7 +79,8 @@ def kernels(path: str, leaf: Any) -> bool:
     """Scope of the weights that carry the bytes: floating-point leaves of rank 2 and up.
 
     Biases and the scales of norms stay dense, but for those of heads and of stacked layers, which
-    have as many axes: there `matching("kernel")` takes the kernels alone.
+    have as many axes: there `matching("kernel")` takes the kernels alone, or what `in_products`
+    finds by tracing.
     """
     del path
     return is_floating(leaf) and len(leaf.shape) >= 2

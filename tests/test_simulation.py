@@ -10,7 +10,8 @@ from jaxcompress.leaves import Clustered, Quantized
 from jaxcompress.quantization.calibration import calibrate
 from jaxcompress.quantization.grids import from_integers, make_grid, steps_for, to_integers
 from jaxcompress.quantization.ranges import percentile
-from jaxcompress.quantization.simulation import channel_axes, fake_quantized
+from jaxcompress.quantization.simulation import channel_axes, fake_quantized, in_products
+from jaxcompress.trees import in_scope, named_leaves
 
 AFFINE, SYMMETRIC = make_grid(8, symmetric=False), make_grid(8)
 X = np.random.default_rng(1).normal(size=(5, 4)).astype("f")
@@ -183,3 +184,19 @@ def test_axes_of_channels_are_those_common_to_all_products():
 
     params = {"tied": np.ones((4, 3), "f"), "computed": np.ones((4, 3), "f")}
     assert channel_axes(apply, params, X) == {"tied": ()}
+
+
+def test_weights_in_products_are_found_whatever_their_axes():
+    def attention(params, x):
+        heads = jnp.einsum("bi,ihk->bhk", params["table"][x], params["query"]) + params["bias"]
+        return jax.lax.scan(lambda h, p: (h * p["scale"] @ p["w"], None), heads, params["stack"])[0]
+
+    params = {
+        "table": jnp.ones((7, 4)),
+        "query": jnp.ones((4, 2, 3)),
+        "bias": jnp.ones((2, 3)),
+        "stack": {"w": jnp.ones((5, 3, 3)), "scale": jnp.ones((5, 3))},
+    }
+    scope, named = in_products(attention, params, jnp.array([1, 2])), named_leaves(params)
+    found = dict(zip(named.paths, in_scope(named, scope), strict=True))
+    assert {path for path, chosen in found.items() if chosen} == {"query", "stack/w"}

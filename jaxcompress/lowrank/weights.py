@@ -92,8 +92,8 @@ def low_rank(
             a convolution, every entry counts the same.
         svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank. It makes the
             factors; `by_energy` and `by_budget` have numpy compute all singular values before.
-        scope: which leaves are replaced; `matching("kernel")` where the biases of heads or of
-            stacked layers have two axes too.
+        scope: which leaves are replaced; `in_products(apply, params, x)` where the biases of heads
+            or of stacked layers have two axes too.
 
     Returns:
         `params` with `LowRank` leaves: for `execute`, `save` and, as they are trees of arrays, for

@@ -14,7 +14,7 @@ from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.trace.products import Product, Weight, find_products, trace_products
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves
+from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, is_floating, named_leaves
 
 Bits = int | Mapping[str, int]
 """Of an integer, for all layers or for each by name; layers that are not named stay float."""
@@ -216,6 +216,31 @@ def channel_axes(
             common = set(axes.get(path, weight.channels)) & set(weight.channels)
             axes[path] = tuple(sorted(common))
     return axes
+
+
+def in_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Scope:
+    """Return the scope of the weights that enter products, whatever their names and axes.
+
+    `kernels` looks at axes alone, and takes biases of heads and of stacked layers for kernels, which
+    have two axes too. Tables that are only read row by row are in no product.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        params: any pytree of arrays or compressed leaves.
+        *inputs: of the function; only shapes and dtypes are looked at.
+
+    Raises:
+        ValueError: what `trace` refuses.
+
+    Example:
+        >>> apply = lambda params, x: x @ params["kernel"] + params["bias"]
+        >>> params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones((1, 3))}
+        >>> scope = in_products(apply, params, jnp.ones((1, 2)))
+        >>> [path for path, leaf in params.items() if scope(path, leaf)]
+        ['kernel']
+    """
+    found = {path for path, _ in weights_in_products(apply, params, *inputs)}
+    return lambda path, leaf: path in found
 
 
 def weights_in_products(
