@@ -221,7 +221,7 @@ def channel_axes(
 def in_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Scope:
     """Return the scope of the weights that enter products, whatever their names and axes.
 
-    `kernels` looks at axes alone, and takes biases of heads and of stacked layers for kernels, which
+    `kernels` looks at axes alone, and takes biases of heads and of stacked layers for kernels: they
     have two axes too. Tables that are only read row by row are in no product.
 
     Args:
