@@ -568,6 +568,7 @@ def test_convolutions_refuse_what_they_cannot_do():
         ({"ranks": {"w": True}}, TypeError, "w: rank must be an integer, got True"),
         ({"ranks": {"w": "8"}}, TypeError, "w: rank must be an integer, got '8'"),
         ({"ranks": lambda matrices: [0]}, ValueError, "w: rank must be at least 1, got 0"),
+        ({"ranks": lambda matrices: []}, ValueError, "ranks: a rule must give a rank for each"),
         ({"ranks": lambda matrices: [1.5]}, TypeError, "w: rank must be an integer, got 1.5"),
         ({"ranks": {"v": 1}}, ValueError, "v: ranks must be for tensors in the scope, .* among w"),
         ({"ratio": 0.5, "scope": lambda *_: False}, ValueError, "scope: no leaf is chosen"),

@@ -147,19 +147,7 @@ def _planned(
             "pass ratio=0.5, say."
         )
     rule = by_ratio(ratio) if ratio is not None else ranks
-    if isinstance(rule, Mapping):
-        known = {matrix.path: matrix for matrix in matrices}
-        must = "ranks must be for tensors in the scope"
-        check_known(rule, known, must, "correct it, or widen the scope")
-        matrices, found = [known[path] for path in rule], list(starmap(_rank, rule.items()))
-    elif callable(rule):
-        given = zip(matrices, rule(matrices) if matrices else [], strict=True)
-        found = [rank if isinstance(rank, str) else _rank(m.path, rank) for m, rank in given]
-    else:
-        raise TypeError(
-            f"ranks: must be a rule or a rank for each path, got {rule!r}; pass by_energy(0.9), or "
-            '{"kernel": 8}.'
-        )
+    matrices, found = _ruled(matrices, rule)
     chosen: dict[str, int] = {}
     left_dense: dict[str, str] = {}
     for matrix, rank in zip(matrices, found, strict=True):
@@ -173,6 +161,30 @@ def _planned(
         else:
             chosen[matrix.path] = rank
     return RankPlan(chosen, left_dense)
+
+
+def _ruled(
+    matrices: list[Matrix], rule: Rule | Mapping[str, int] | None
+) -> tuple[list[Matrix], list[int | str]]:
+    """Return the matrices that a rule is about, and the rank of each, or why it stays dense."""
+    if isinstance(rule, Mapping):
+        known = {matrix.path: matrix for matrix in matrices}
+        must = "ranks must be for tensors in the scope"
+        check_known(rule, known, must, "correct it, or widen the scope")
+        return [known[path] for path in rule], list(starmap(_rank, rule.items()))
+    if not callable(rule):
+        raise TypeError(
+            f"ranks: must be a rule or a rank for each path, got {rule!r}; pass by_energy(0.9), or "
+            '{"kernel": 8}.'
+        )
+    found = rule(matrices) if matrices else []
+    if len(found) != len(matrices):
+        raise ValueError(
+            f"ranks: a rule must give a rank for each of {len(matrices)} tensors, got {len(found)};"
+            " a word that says why leaves one dense."
+        )
+    pairs = zip(matrices, found, strict=True)
+    return matrices, [r if isinstance(r, str) else _rank(matrix.path, r) for matrix, r in pairs]
 
 
 def _rank(path: str, rank: Any) -> int:

@@ -106,6 +106,12 @@ def step_sensitivity(
     Raises:
         ValueError: as `sensitivity`; NaN or infinite weights, none that is not zero in the scope.
         TypeError: as `sensitivity`; leaves in the scope not of floating-point numbers.
+
+    Example:
+        >>> apply, params = lambda p, x: x @ p["w"], {"w": np.array([[2], [1]], np.float32)}
+        >>> probe = step_sensitivity(apply, params, [np.ones((1, 2), np.float32)])["w"]
+        >>> round(probe.step, 3), round(probe.damage, 3), probe.weights, probe.largest
+        (0.553, 0.011, 2, 2.0)
     """
     params = dense(params)
     named = named_leaves(params)
