@@ -52,8 +52,10 @@ def vit_latency(name: str) -> list[str]:
         [
             f"{row['what']}, batch {row['batch']}",
             f"{row['times_full']:.2f}",
+            f"{row['times_full_in_turn']:.2f}",
             f"{row['times_full_flops']:.2f}",
         ]
         for row in record["figures"]
     ]
-    return markdown(["network", "times the full one", "FLOPs"], rows) + footnote(record)
+    header = ["network", "times the full one", "in turn", "FLOPs"]
+    return markdown(header, rows) + footnote(record)
