@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_floats, check_known, check_positive
-from jaxcompress.leaves import dense, is_coded
+from jaxcompress.checks import check_concrete, check_floats, check_known, check_positive
+from jaxcompress.leaves import Quantized, dense, is_coded
 from jaxcompress.quantization.granularity import per_channel, per_tensor
 from jaxcompress.quantization.grids import Grid, make_grid
 from jaxcompress.quantization.moments import Moments
 from jaxcompress.quantization.ranges import Range, Samples
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.sensitivity import Damage, relative_error, sensitivity
-from jaxcompress.quantization.weights import quantize
+from jaxcompress.quantization.weights import rounded
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 _GRID = make_grid(8, symmetric=True)
@@ -60,27 +60,28 @@ def round_to_steps(params: PyTree, steps: Mapping[str, float]) -> PyTree:
         >>> leaf.values.tolist(), leaf.scale.tolist()
         ([[1, -2], [0, 6]], [[0.25]])
     """
-    known = named_leaves(params, is_leaf=is_coded).paths
+    check_concrete("round_to_steps", params)
+    named = named_leaves(params, is_leaf=is_coded)
+    leaves = dict(zip(named.paths, named.leaves, strict=True))
+    known = [path for path, leaf in leaves.items() if 0 not in leaf.shape]
     check_known(steps, known, "steps must be for tensors of the tree", "correct it")
     for path, step in steps.items():
         check_positive(path, step, "pass the distance of neighbouring values")
-    for path, step in steps.items():
-        params = _rounded(params, path, step)
-    return params
+    return named.rebuild(
+        [
+            _on_steps(path, leaf, steps[path]) if path in steps else leaf
+            for path, leaf in leaves.items()
+        ]
+    )
 
 
-def _rounded(params: PyTree, path: str, step: float) -> PyTree:
+def _on_steps(path: str, leaf: Any, step: float) -> Quantized:
     def reach(samples: Samples, grid: Grid) -> Range:
         most = np.maximum(np.abs(samples.values).max(axis=1), step * grid.highest)
         return Range(-most, most)
 
-    def grids(path: str, leaf: Any) -> tuple[int, ...]:
-        within = np.abs(dense(leaf)).max() <= step * _GRID.highest
-        return (per_tensor if within else per_channel(0))(path, leaf)
-
-    return quantize(
-        params, granularity=grids, estimate=reach, scope=lambda other, leaf: other == path
-    )
+    within = np.abs(dense(leaf)).max() <= step * _GRID.highest
+    return rounded(path, leaf, _GRID, per_tensor if within else per_channel(0), reach)
 
 
 def step_sensitivity(
@@ -124,13 +125,13 @@ def step_sensitivity(
         raise ValueError("scope: must have a tensor that is not all zero, got none; widen it.")
     steps = {path: _PROBE * float(np.sqrt(np.mean(np.square(w)))) for path, w in tensors.items()}
 
-    def rounded(params: PyTree, bits: int) -> PyTree:
+    def on_steps(params: PyTree, bits: int) -> PyTree:
         del bits  # those of the only grid
         result = round_to_steps(params, steps)
         return result if moments is None else fit_rounding(result, params, moments)
 
     table = sensitivity(
-        apply, params, batches, bits=(_GRID.bits,), damage=damage, quantizer=rounded
+        apply, params, batches, bits=(_GRID.bits,), damage=damage, quantizer=on_steps
     )
     return {
         path: Probe(steps[path], prices[_GRID.bits].damage, w.size, float(np.abs(w).max()))

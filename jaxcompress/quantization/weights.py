@@ -87,11 +87,23 @@ def quantize(
         if grid is None:
             return leaf
         estimator = estimate or (min_max if grid.bits >= _FEWEST_FOR_MIN_MAX else mse_optimal)
-        if isinstance(leaf, Clustered):
-            return _rounded_codebook(path, leaf, grid, estimator)
-        return _rounded(path, leaf, _blocks_of(path, leaf, shape_of), grid, estimator)
+        return rounded(path, leaf, grid, shape_of, estimator)
 
     return named.rebuild(list(map(convert, named.paths, named.leaves, grids)))
+
+
+def rounded(
+    path: str, leaf: Any, grid: Grid, granularity: Granularity, estimate: Estimator
+) -> Quantized:
+    """Return what `quantize` makes of one leaf.
+
+    Raises:
+        ValueError: as `quantize`.
+        TypeError: it is not of floating-point numbers.
+    """
+    if isinstance(leaf, Clustered):
+        return _rounded_codebook(path, leaf, grid, estimate)
+    return _rounded(path, leaf, _blocks_of(path, leaf, granularity), grid, estimate)
 
 
 def _grids(
