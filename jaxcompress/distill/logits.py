@@ -69,12 +69,14 @@ def distillation_loss(
         where = _checked_where(where, student)
         student, teacher = (jnp.where(where[..., None], x, 0) for x in (student, teacher))
     alone = _is(soft_weight, 1)
-    answers = None if labels is None and alone else _checked_labels(labels, student, where)
+    if labels is None and alone:
+        labels = jnp.zeros(student.shape[:-1], int)  # they do not count
+    answers = _checked_labels(labels, student, where)
     total = jnp.zeros((), student.dtype)
     if not _is(soft_weight, 0):  # a term of weight 0 may be infinite
         soft = _divergence(*(_log_softmax(x, temperature) for x in (teacher, student)))
         total += soft_weight * (temperature * (temperature * jnp.mean(soft, where=where)))
-    if answers is not None and not alone:
+    if not alone:
         chosen = jnp.take_along_axis(_log_softmax(student, 1.0), answers[..., None], axis=-1)
         total += (1 - soft_weight) * -jnp.mean(chosen[..., 0], where=where)
     return total
