@@ -31,6 +31,7 @@ from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
 from pipelines.defaults import DEFAULT_SOFT_WEIGHT, DEFAULT_TEMPERATURE
 from pipelines.distilling import taught_by
+from pipelines.dropping import MEASURED
 from pipelines.models import MODELS
 from pipelines.train import (
     FROM_LABELS,
@@ -41,7 +42,6 @@ from pipelines.train import (
 )
 
 IMAGES, EPOCHS, RECOVERY = 12_000, 10, 4
-MEASURED = 1024  # training images that importance is measured on
 FULL = ViTConfig()
 HALF = FULL.depth // 2
 ACCURACY = "vit_accuracy"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,11 @@ def check_positive(name: str, value: Any, remedy: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"{name}: must be finite and above 0, got {value}; {remedy}.")
     return number
+
+
+def is_integer(value: Any) -> bool:
+    """Return whether a value is an integer, of Python or numpy, and not a boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def finite(array: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from jaxcompress.checks import is_integer
 from jaxcompress.cluster.members import Members, cells_of, round_down, share_leaves
 from jaxcompress.cluster.runs import Runs
 from jaxcompress.leaves import Clustered, is_coded
@@ -69,7 +70,7 @@ def check_clusters(k: int) -> None:
         TypeError: `k` is not an integer.
         ValueError: `k` is out of range.
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+    if not is_integer(k):
         raise TypeError(f"clusters: k must be an integer, got {k!r}; pass 16, say.")
     if not 1 <= k <= MOST_CLUSTERS:
         raise ValueError(f"clusters: k must be in 1 to {MOST_CLUSTERS}, got {k}; pass 16, say.")

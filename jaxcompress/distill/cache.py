@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_finite, is_integer
 from jaxcompress.codec import inspect, load, save
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.trees import PyTree, named_leaves
@@ -59,7 +58,7 @@ def cached_logits(
         [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
     count = _rows(inputs)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
+    if not is_integer(batch_size):
         raise TypeError(f"batch_size: must be an integer, got {batch_size!r}; 256 is usual.")
     if batch_size < 1:
         raise ValueError(f"batch_size: must be at least 1, got {batch_size}; 256 is usual.")
@@ -73,12 +72,15 @@ def cached_logits(
         known = _read(path, key, count)
         if known is not None:
             return known
-    parts = [compiled(params, rows(start)) for start in range(0, count, batch_size)]
-    if sum(len(p) if isinstance(p, jax.Array) and p.ndim else 0 for p in parts) != count:
-        raise ValueError(
-            f"apply: must give an array with a row for each of {count} samples, got shapes "
-            f"{jax.tree.map(jnp.shape, parts[0])}; pass the function that gives logits, not a loss."
-        )
+    parts = []
+    for start in range(0, count, batch_size):
+        part, size = compiled(params, rows(start)), min(batch_size, count - start)
+        if not isinstance(part, jax.Array) or part.shape[:1] != (size,):
+            raise ValueError(
+                f"apply: must give an array with a row for each of {size} samples, got shapes "
+                f"{jax.tree.map(jnp.shape, part)}; pass the function that gives logits, not a loss."
+            )
+        parts.append(np.asarray(part))  # on the host: the device need not hold them all
     logits = np.concatenate(parts)
     check_finite("teacher logits", logits)
     save(path, {"logits": logits}, metadata={"kind": _KIND, "key": key})

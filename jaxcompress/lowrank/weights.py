@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from itertools import starmap
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from jaxcompress.checks import check_concrete, check_known
+from jaxcompress.checks import check_concrete, check_known, is_integer
 from jaxcompress.leaves import is_compressed
 from jaxcompress.lowrank.matrices import Matrix, matrix_of
 from jaxcompress.lowrank.ranks import Rule, by_ratio
@@ -188,7 +186,7 @@ def _ruled(
 
 
 def _rank(path: str, rank: Any) -> int:
-    if isinstance(rank, bool) or not isinstance(rank, int | np.integer):
+    if not is_integer(rank):
         raise TypeError(f"{path}: rank must be an integer, got {rank!r}; pass 8, say.")
     if rank < 1:
         raise ValueError(f"{path}: rank must be at least 1, got {rank}; leave it out.")

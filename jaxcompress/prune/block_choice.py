@@ -1,12 +1,11 @@
 """Which blocks of a network stay: by their places, or by what their loss costs."""
 
 from collections.abc import Callable
-from numbers import Integral
 
 import jax
 import numpy as np
 
-from jaxcompress.checks import check_finite
+from jaxcompress.checks import check_finite, is_integer
 from jaxcompress.prune.blocks import count_blocks, drop_blocks
 from jaxcompress.trees import PyTree
 
@@ -115,7 +114,7 @@ def choose_blocks(tree: PyTree, at: str, count: int, *, rule: Rule = spread_out)
         >>> choose_blocks({"blocks": np.ones((12, 3, 3))}, "blocks", 4)
         [0, 4, 7, 11]
     """
-    if isinstance(count, bool) or not isinstance(count, Integral):
+    if not is_integer(count):
         raise TypeError(f"{at}: count must be an integer, got {count!r}; pass how many stay.")
     depth = count_blocks(tree, at)
     if not 1 <= count <= depth:

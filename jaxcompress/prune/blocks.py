@@ -3,12 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxcompress.checks import is_integer
 from jaxcompress.leaves.tree import is_compressed
 from jaxcompress.prune.shrink import cut_out
 from jaxcompress.trees import PyTree, named_leaves, some_of
@@ -184,7 +184,7 @@ def _check_keep(at: str, keep: Sequence[int], depth: int) -> list[int]:
             f"{at}: keep must be positions of blocks, got {keep!r}; choose_blocks takes how many."
         )
     kept = list(keep)
-    wrong = [k for k in kept if isinstance(k, bool | np.bool) or not isinstance(k, Integral)]
+    wrong = [k for k in kept if not is_integer(k)]
     if wrong:
         raise TypeError(
             f"{at}: keep must be positions of blocks, integers from 0, got {wrong[0]!r}; use "

@@ -1,12 +1,11 @@
 """Which units go: shares, spread over groups, by score."""
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_sparsity
+from jaxcompress.checks import check_finite, check_sparsity, is_integer
 from jaxcompress.prune.groups import UnitGroup, UnitGroups
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
@@ -151,7 +150,7 @@ def choose_units(
         >>> choose_units(groups, params, 0.5)["in"].tolist()
         [False, True, True, False]
     """
-    if isinstance(round_to, bool) or not isinstance(round_to, Integral) or round_to < 1:
+    if not is_integer(round_to) or round_to < 1:
         raise TypeError(
             f"round_to: must be an integer above 0, got {round_to!r}; 16 suits most hardware."
         )

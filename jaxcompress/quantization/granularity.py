@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.checks import is_integer
+
 Granularity = Callable[[str, Any], tuple[int, ...]]
 """Decides by path and leaf the shape of its scales, as `Quantized` explains it."""
 
@@ -78,7 +80,7 @@ def per_block(size: int, axis: int = -2, *, channels: Granularity | None = None)
         >>> per_block(32)("kernel", np.zeros((100, 10)))
         (4, 10)
     """
-    if isinstance(size, bool) or not isinstance(size, int | np.integer):
+    if not is_integer(size):
         raise TypeError(f"size: must be an integer of at least 1, got {size!r}; pass 64, say.")
     if size < 1:
         raise ValueError(f"size: a block must have at least 1 entry, got {size}; pass 64, say.")

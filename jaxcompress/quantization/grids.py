@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.checks import is_integer
 from jaxcompress.trees import Array
 
 MOST_BITS = 8
@@ -41,7 +42,7 @@ def make_grid(bits: int, *, symmetric: bool = True) -> Grid:
         >>> make_grid(8), make_grid(4, symmetric=False)[:3]
         (Grid(bits=8, lowest=-127, highest=127, symmetric=True), (4, -8, 7))
     """
-    if isinstance(bits, bool) or not isinstance(bits, int | np.integer):
+    if not is_integer(bits):
         raise TypeError(f"bits: must be an integer from 1 to {MOST_BITS}, got {bits!r}.")
     fewest = 1 if symmetric else 2
     if not fewest <= bits <= MOST_BITS:
