@@ -23,7 +23,7 @@ from pipelines.data import DataError, Dataset, load
 from pipelines.folder import FolderError, claim, locked, write_json
 from pipelines.job import Diverged, Interrupted, Job
 from pipelines.models import MODELS
-from pipelines.networks import classifiers_of
+from pipelines.networks import Network, networks_of
 from pipelines.plan import Plan
 from pipelines.predict import Predictor
 from pipelines.recipes import uses
@@ -31,7 +31,6 @@ from pipelines.report import results, table
 from pipelines.settings import Settings, SettingsError
 from pipelines.signals import Stop, stop_on_signals
 from pipelines.start import check_start
-from pipelines.uses import Uses
 
 REFUSED, FAILED = 2, 1
 
@@ -59,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
             where = device.choose(arguments.device)
             dataset = _load(settings, console, stop)
-            plan = _planned(settings, used, dataset, resume=arguments.resume)
+            plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
+            plan = with_students(plan, settings.stages, len(dataset.classes))
+            networks = _networks(plan, dataset, resume=arguments.resume)
             folder = arguments.out or Path(
                 f"runs/{plan.model}-{plan.data}-{time.strftime('%Y%m%d-%H%M%S')}"
             )
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     for text in (dataset.notice, _skipped(dataset), far):
                         if text:
                             console.loud(text)
-                    job = Job(plan, dataset, folder, console, stop)
+                    job = Job(plan, dataset, networks, folder, console, stop)
                     return _run(job, dataset, stop, words)
         except (SettingsError, DataError, FolderError) as error:
             return _say(str(error), REFUSED)
@@ -105,12 +106,11 @@ def _load(settings: Settings, console: Console, stop: Stop) -> Dataset:
         )
 
 
-def _planned(settings: Settings, used: Uses, dataset: Dataset, *, resume: bool) -> Plan:
-    plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
-    plan = with_students(plan, settings.stages, len(dataset.classes))
+def _networks(plan: Plan, dataset: Dataset, *, resume: bool) -> list[Network]:
+    networks = networks_of(plan, dataset)
     if not resume:  # else the folder has what it started from
-        check_start(plan, classifiers_of(plan, dataset))
-    return plan
+        check_start(plan, [network.classifier for network in networks])
+    return networks
 
 
 def _skipped(dataset: Dataset) -> str:

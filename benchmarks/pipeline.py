@@ -26,6 +26,7 @@ from pipelines.data.dataset import Dataset
 from pipelines.folder import claim, locked, write_json
 from pipelines.job import Interrupted, Job
 from pipelines.models import MODELS
+from pipelines.networks import networks_of
 from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
 from pipelines.recipes import uses
@@ -56,7 +57,14 @@ def run(
         if settings.exists():  # a copy of another run, which goes its own way from here
             write_json(settings, _asked(plan, dataset))
         claim(folder, _asked(plan, dataset), resume=settings.exists())
-        job = Job(plan, dataset, folder, Console(), lambda: job.stage == stop_before)
+        job = Job(
+            plan,
+            dataset,
+            networks_of(plan, dataset),
+            folder,
+            Console(),
+            lambda: job.stage == stop_before,
+        )
         job.stages = tuple(stage for stage in job.stages if stage.name not in without)
         try:
             return job.run()

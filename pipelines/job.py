@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from pipelines.data.augment import unchanged
 from pipelines.examples import Prepared, prepare
 from pipelines.meter import Meter
 from pipelines.models import Inputs
-from pipelines.networks import Network, networks_of
+from pipelines.networks import Network
 from pipelines.plan import Plan
 from pipelines.recipes import stages_of
 from pipelines.row import Row
@@ -59,6 +59,7 @@ class Job:
     Args:
         plan: what to do.
         dataset: pictures and labels.
+        networks: the model, and its students after it.
         folder: of this run alone.
         console: to report to.
         should_stop: asked after every step.
@@ -71,6 +72,7 @@ class Job:
         self,
         plan: Plan,
         dataset: Dataset,
+        networks: Sequence[Network],
         folder: Path,
         console: Console,
         should_stop: Callable[[], bool],
@@ -79,7 +81,7 @@ class Job:
         self.folder = folder
         self.console = console
         self.stages = stages_of(plan)
-        self._networks = networks_of(plan, dataset)
+        self._networks = networks
         # What was computed from whole pictures cannot be shifted afterwards.
         self._augment = unchanged if plan.branches else dataset.augment
         self._should_stop = should_stop

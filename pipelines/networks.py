@@ -21,7 +21,7 @@ class Network:
         self.logits = make_logits(classifier.net, classifier.view)
 
 
-def classifiers_of(plan: Plan, dataset: Dataset) -> list[Classifier]:
+def networks_of(plan: Plan, dataset: Dataset) -> list[Network]:
     """Return the model of a plan, and its students after it."""
     whole = Classifier(
         model=plan.model,
@@ -33,9 +33,4 @@ def classifiers_of(plan: Plan, dataset: Dataset) -> list[Classifier]:
         notice=dataset.nature,
     )
     sizes = ({}, *plan.students)
-    return [dataclasses.replace(whole, sizes=given) for given in sizes]
-
-
-def networks_of(plan: Plan, dataset: Dataset) -> list[Network]:
-    """Return the same, to compute with."""
-    return [Network(classifier) for classifier in classifiers_of(plan, dataset)]
+    return [Network(dataclasses.replace(whole, sizes=given)) for given in sizes]

@@ -16,6 +16,7 @@ from pipelines.cutting import at_random, by_magnitude, cut, rounds
 from pipelines.data import load
 from pipelines.job import Interrupted, Job
 from pipelines.models import MODELS
+from pipelines.networks import networks_of
 from pipelines.recipes import RECIPES, uses
 from pipelines.settings import Settings
 from pipelines.stage import Work
@@ -106,7 +107,8 @@ def test_a_run_stopped_between_rounds_goes_on_to_the_same_bytes(tmp_path):
 
     def go_on(folder, stop_at=""):
         folder.mkdir(exist_ok=True)
-        job = Job(plan, data, folder, Console(), lambda: job.stage == stop_at)
+        networks = networks_of(plan, data)
+        job = Job(plan, data, networks, folder, Console(), lambda: job.stage == stop_at)
         return job.run()
 
     go_on(tmp_path / "whole")
