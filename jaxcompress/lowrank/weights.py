@@ -51,6 +51,7 @@ def plan_ranks(
         TypeError: as `low_rank`.
 
     Example:
+        >>> import numpy as np
         >>> params = {"wide": np.ones((10, 40), "f"), "thin": np.ones((2, 2), "f")}
         >>> plan = plan_ranks(params, ratio=0.5)
         >>> plan.ranks
@@ -104,6 +105,7 @@ def low_rank(
         TypeError: called under `jit`; ranks that are no integers; leaves of other numbers.
 
     Example:
+        >>> import numpy as np
         >>> params = {"kernel": np.outer(np.arange(8.0), np.ones(8)), "bias": np.zeros(8)}
         >>> thin = low_rank(params, ratio=0.5)
         >>> [factor.shape for factor in thin["kernel"].factors]
