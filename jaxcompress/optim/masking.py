@@ -13,6 +13,7 @@ import optax
 
 from jaxcompress.checks import check_fits
 from jaxcompress.optim.by_leaf import check_params, map_leaves
+from jaxcompress.prune.counts import as_count, rounded, smallest, where
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.schedules import cubic_sparsity
@@ -114,9 +115,9 @@ def gradual_pruning(
         masks = jax.tree.leaves(state.mask)
         moved = jax.tree.leaves(map_leaves(_moved, params, updates))
         size = sum(m.size for m, pick in zip(masks, chosen, strict=True) if pick)
-        final = removed_count("params", sparsity, size)
-        by_schedule = jnp.round(schedule(state.step) * size).astype(jnp.int32)
-        removed = jnp.where(state.step >= end, final, jnp.minimum(by_schedule, final))
+        final = as_count(removed_count("params", sparsity, size))
+        by_schedule = rounded(schedule(state.step) * float(size))
+        removed = where(state.step >= end, final, smallest(by_schedule, final))
 
         def prune(masks: list[jax.Array]) -> list[jax.Array]:
             # Pruned weights score below all others, so that none of them comes back.

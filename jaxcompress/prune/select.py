@@ -4,7 +4,8 @@ Ties are the trap. Comparing with a quantile removes all or none of a constant l
 keep the lower index, counted over the leaves in order, so that exactly k entries go.
 
 Concrete arrays take NumPy's partition, traced ones a bisection over the bits of the numbers: 32
-counting passes, no sort, and k may be traced too. Both give the same mask.
+counting passes, no sort, and k may be traced too. Both give the same mask, however many entries
+there are.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.prune.counts import (
+    Count,
+    as_count,
+    counted,
+    less,
+    minus,
+    parts,
+    smallest,
+    word,
+)
 from jaxcompress.trees import Array, is_traced, widened
 
 
@@ -22,7 +33,7 @@ def keep_largest(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
 
     Args:
         scores: real arrays, free of NaN.
-        removed: how many to remove; an int, or a traced integer.
+        removed: how many to remove; an int, a traced integer, or a count of two words.
     """
     if is_traced([*scores, removed]):
         return _keep_largest_traced(scores, removed)
@@ -50,25 +61,44 @@ def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Ar
 def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
     dtype = jnp.result_type(jnp.float32, *scores)  # one width, or their bits cannot be compared
     keys = [_ordered_bits(jnp.asarray(score, dtype).ravel()) for score in scores]
-    total = sum(key.size for key in keys)
     threshold = _kth_smallest(keys, removed)
-    ties_kept = total - removed - _count(keys, lambda key: key > threshold)
-
-    starts = np.cumsum([0, *(key.size for key in keys)])[:-1]
-    index_bits = jnp.uint32 if total < 2**32 else jnp.uint64
-    last = index_bits(np.iinfo(index_bits).max)
-    positions = [
-        jnp.where(
-            key == threshold, jnp.arange(key.size, dtype=index_bits) + index_bits(start), last
-        )
-        for key, start in zip(keys, starts, strict=True)
-    ]
-    last_tie = _kth_smallest(positions, ties_kept)
+    stay = minus(as_count(sum(key.size for key in keys)), as_count(removed))
+    ties_kept = minus(stay, counted(keys, lambda key: key > threshold))
+    pieces = [part for key in keys for part in parts(key)]
+    first = iter(_first_of([part == threshold for part in pieces], ties_kept))
     return [
-        (
-            (key > threshold) | ((ties_kept > 0) & (key == threshold) & (position <= last_tie))
-        ).reshape(score.shape)
-        for key, position, score in zip(keys, positions, scores, strict=True)
+        jnp.concatenate([(part > threshold) | next(first) for part in parts(key)]).reshape(
+            score.shape
+        )
+        for key, score in zip(keys, scores, strict=True)
+    ]
+
+
+def _first_of(flags: Sequence[jax.Array], k: Count) -> list[jax.Array]:
+    """Return the first k that are True of parts `[n]` in order, each of at most a word."""
+    places = [jnp.arange(flag.size, dtype=word()) for flag in flags]
+    taken = []
+    for flag in flags:
+        here = counted([flag], lambda flag: flag)
+        taken.append(smallest(here, k).low)
+        k = minus(k, here)
+    width = max(flag.size for flag in flags).bit_length()
+
+    def settle_bit(i: jax.Array, last: list[jax.Array]) -> list[jax.Array]:
+        bit = word()(1) << (word()(width - 1) - i.astype(word()))
+        below = [
+            jnp.sum(flag & (place < (found | bit)), dtype=word())
+            for flag, place, found in zip(flags, places, last, strict=True)
+        ]
+        return [
+            jnp.where(count < some, found | bit, found)
+            for count, some, found in zip(below, taken, last, strict=True)
+        ]
+
+    last = jax.lax.fori_loop(0, width, settle_bit, [word()(0)] * len(flags))
+    return [
+        flag & (place <= found) & (some > 0)
+        for flag, place, found, some in zip(flags, places, last, taken, strict=True)
     ]
 
 
@@ -86,12 +116,10 @@ def _kth_smallest(keys: Sequence[jax.Array], k: Any) -> jax.Array:
     unsigned = keys[0].dtype.type
     width = 8 * keys[0].dtype.itemsize
 
+    k = as_count(k)
+
     def settle_bit(i: jax.Array, found: jax.Array) -> jax.Array:
         candidate = found | (unsigned(1) << (unsigned(width - 1) - i.astype(unsigned)))
-        return jnp.where(_count(keys, lambda key: key < candidate) < k, candidate, found)
+        return jnp.where(less(counted(keys, lambda key: key < candidate), k), candidate, found)
 
     return jax.lax.fori_loop(0, width, settle_bit, unsigned(0))
-
-
-def _count(keys: Sequence[jax.Array], test: Any) -> Any:
-    return sum(jnp.sum(test(key), dtype=jnp.int32) for key in keys)

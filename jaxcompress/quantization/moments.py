@@ -1,5 +1,6 @@
 """Second moments of what meets the weights: all that the error of a layer's output depends on."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -130,9 +131,10 @@ class _Seen(NamedTuple):
         """Return the `entries` of the layer, all turns among its groups."""
         loops = [loop for loop, own in zip(self.loops, self.own(), strict=True) if own]
         arrange = ARRANGEMENTS[self.product.equation.name].weights
+        integer = np.int32 if math.prod(shape) < 2**31 else np.int64
         groups = []
         for turns in np.ndindex(*(loop.params["length"] for loop in loops)):
-            array = np.arange(np.prod(shape, dtype=int), dtype=np.int32).reshape(shape)
+            array = np.arange(math.prod(shape), dtype=integer).reshape(shape)
             left = list(turns)
             for move in self.weight.moves or ():
                 array = array[left.pop(0)] if move.name == "scan" else moved(array, [move])
