@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcompress.quantization.grids import Steps, make_grid, on_grid
+from jaxcompress.quantization.grids import Steps, make_grid, on_grid, steps_for
 from jaxcompress.quantization.learned import Learned, learn, learned_steps, rounded
 
 SYMMETRIC, AFFINE = make_grid(3), make_grid(3, symmetric=False)  # -3 to 3, -4 to 3
@@ -136,3 +136,23 @@ def test_nan_stays_visible():
 
 def test_nothing_is_rounded_where_there_is_nothing():
     assert rounded(np.zeros((0, 3)), Learned(np.zeros((1, 3))), SYMMETRIC).shape == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16, np.float16])
+@pytest.mark.parametrize(
+    ("bits", "symmetric"), [(8, True), (8, False), (4, True), (3, False), (2, True)]
+)
+def test_what_a_grid_was_made_for_is_not_clipped(bits, symmetric, dtype):
+    grid = make_grid(bits, symmetric=symmetric)
+    rng = np.random.default_rng(0)
+    spread = 10.0 ** rng.uniform(-1, 1, 200) * rng.choice([-1, 1], 200)
+    values = (rng.normal(size=(9, 200)) * spread + rng.normal(size=200)).astype(dtype)
+    wide = values.astype(np.float32)
+    low, high = wide.min(axis=0, keepdims=True), wide.max(axis=0, keepdims=True)
+    learned = learn(steps_for(low, high, grid), grid)
+    _, to_values, _ = slopes(values, learned, grid)
+    assert np.all(to_values == 1)
+    reach = np.maximum(-low, high) if symmetric else np.where(high > -low, high, low)
+    step = (reach if symmetric else high.clip(0) - low.clip(max=0)) / (grid.highest - grid.lowest)
+    outside = (np.sign(reach) * (abs(reach) + 6 * step)).astype(dtype)
+    assert not slopes(np.broadcast_to(outside, values.shape), learned, grid)[1].any()

@@ -13,6 +13,9 @@ from jaxcompress.quantization.grids import Grid, Steps, from_integers, to_intege
 from jaxcompress.trees import Array
 
 
+_SCALE_ERROR = 2.0**-16  # of a scale whose float32 exponent is as large as it can be
+
+
 class Learned(NamedTuple):
     """How a grid lies on the numbers, as an optimizer may move it.
 
@@ -75,7 +78,8 @@ def rounded(values: Array, learned: Learned, grid: Grid) -> Array:
 
     of which the latter two are divided by `sqrt(n * q)` for `n` numbers with the same scale and
     `q` integers above 0 (all but one if affine), so that grids learn as fast as weights do. The
-    ends belong to the range: zeros behind a ReLU do. NaN stay NaN, that divergence shows.
+    ends belong to the range: zeros behind a ReLU do, and what lies outside by no more than scale
+    and zero point are rounded. NaN stay NaN, that divergence shows.
 
     Args:
         values: numbers.
@@ -127,7 +131,7 @@ def _backward(
     zero = 0 if zero_point is None else zero_point.astype(jnp.float32)
     ratio = values.astype(jnp.float32) / scale.astype(jnp.float32)
     steps = integers(values, Steps(scale, zero_point), grid).astype(jnp.float32) - zero
-    inside = (ratio >= grid.lowest - zero) & (ratio <= grid.highest - zero)
+    inside = _inside(ratio, grid.lowest - zero, grid.highest - zero, grid, values.dtype)
     wide = slope.astype(jnp.float32)
     to_scale = factor * _sum_to(wide * jnp.where(inside, steps - ratio, steps), scale.shape)
     to_values = jnp.where(inside, slope, 0)
@@ -138,6 +142,20 @@ def _backward(
     # At an end of [0, 1] nothing leads out, or it would take as long to come back.
     leads_out = ((below <= 0) & (to_below > 0)) | ((below >= 1) & (to_below < 0))
     return to_values, to_scale.astype(scale.dtype), jnp.where(leads_out, 0, to_below)
+
+
+def _inside(ratio: Array, lowest: Any, highest: Any, grid: Grid, dtype: Any) -> Array:
+    """Return which numbers, in steps from 0.0, a grid holds without clipping them.
+
+    The numbers that a grid was made for belong to it: the largest of a channel lands beside the
+    last integer by as much as its scale is rounded, and by up to half a step where the zero point
+    is rounded too.
+    """
+    error = max(float(jnp.finfo(dtype).eps), _SCALE_ERROR)
+    moved = 0.0 if grid.symmetric else 0.5
+    below = lowest - (moved + error * jnp.abs(lowest))
+    above = highest + (moved + error * jnp.abs(highest))
+    return (ratio >= below) & (ratio <= above)
 
 
 _straight.defvjp(_forward, _backward)
