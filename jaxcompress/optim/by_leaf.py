@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 
 from jaxcompress.trees import PyTree
 
@@ -24,6 +25,52 @@ def map_leaves(function: Callable[..., Any], updates: PyTree, *others: PyTree) -
         for leaf, *row in zip(leaves, *rest, strict=True)
     ]
     return jax.tree.unflatten(treedef, mapped)
+
+
+def is_hidden(node: Any) -> bool:
+    """Return whether a wrapper, `optax.masked` or `multi_transform`, hides what stood here."""
+    return isinstance(node, optax.MaskedNode)
+
+
+def seen(
+    tree: PyTree, params: PyTree, is_leaf: Callable[[Any], bool] = lambda node: False
+) -> PyTree:
+    """Return a tree of the whole network without what is hidden in the params of a transform.
+
+    Args:
+        tree: with a leaf for each of the whole network, or as `params` is.
+        params: as the transform is given them, a `MaskedNode` for each leaf or subtree that is
+            another's.
+        is_leaf: as in `jax.tree.flatten`, of `tree`.
+
+    Returns:
+        `tree` in the containers of `params`, or itself where nothing is hidden or it does not fit.
+    """
+    spots, treedef = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_hidden)
+    if not any(is_hidden(spot) for _, spot in spots):
+        return tree
+    flat = jax.tree_util.tree_flatten_with_path(
+        tree, is_leaf=lambda node: is_hidden(node) or is_leaf(node)
+    )[0]
+    given = [(_text(path), leaf) for path, leaf in reversed(flat)]
+    kept = []
+    for path, spot in spots:
+        if is_hidden(spot):
+            while given and _same_place(given[-1][0], _text(path)):
+                given.pop()
+            kept.append(spot)
+        elif given:
+            kept.append(given.pop()[1])
+    return jax.tree.unflatten(treedef, kept) if len(kept) == len(spots) and not given else tree
+
+
+def _text(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/") + "/"
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Return whether one path leads to the other; some libraries wrap a leaf in one more box."""
+    return one.startswith(other) or other.startswith(one)
 
 
 def check_params(name: str, params: PyTree | None) -> None:

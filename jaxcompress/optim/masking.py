@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcompress.checks import check_fits
-from jaxcompress.optim.by_leaf import check_params, map_leaves
+from jaxcompress.checks import check_fits, check_known
+from jaxcompress.optim.by_leaf import check_params, is_hidden, map_leaves, seen
 from jaxcompress.prune.counts import as_count, rounded, smallest, where
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
@@ -40,7 +40,8 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
     whatever momentum and weight decay asked for.
 
     Args:
-        mask: tree of booleans like the params, as `magnitude_mask` gives it.
+        mask: tree of booleans like the params, as `magnitude_mask` gives it. Inside of
+            `optax.multi_transform` or `optax.masked` it may be that of the whole network.
 
     Returns:
         A transform for the end of `optax.chain`; its `update` needs `params`.
@@ -57,9 +58,10 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
     """
 
     def init(params: PyTree) -> PyTree:
-        check_fits("mask", mask, "params", params)
+        own = seen(mask, params)
+        check_fits("mask", own, "params", params)
         # A copy: a training step may take over the buffers of the state, not the caller's.
-        return HoldMaskState(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), mask))
+        return HoldMaskState(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), own))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         check_params("hold_mask", params)
@@ -138,11 +140,18 @@ def gradual_pruning(
     return optax.GradientTransformation(init, update)
 
 
-def current_mask(opt_state: PyTree) -> PyTree:
+def current_mask(opt_state: PyTree, params: PyTree | None = None) -> PyTree:
     """Return the mask that `hold_mask` or `gradual_pruning` keeps in an optimizer state.
 
+    Args:
+        opt_state: of any chain or wrapper of optax.
+        params: the whole network, where `optax.multi_transform` or `optax.masked` hides parts of
+            it from the transform; masks of several labels are put together, and what no mask
+            covers is True.
+
     Raises:
-        ValueError: `opt_state` holds no mask, or more than one.
+        ValueError: `opt_state` holds no mask, more than one of the same leaf, or without `params`
+            one that does not cover the network.
     """
     kinds = (HoldMaskState, GradualPruningState)
     found = [
@@ -150,12 +159,41 @@ def current_mask(opt_state: PyTree) -> PyTree:
         for node in jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, kinds))
         if isinstance(node, kinds)
     ]
-    if len(found) != 1:
+    masks = [node.mask for node in found]
+    hidden = any(map(is_hidden, jax.tree.leaves(masks, is_leaf=is_hidden)))
+    if len(masks) != 1 and (params is None or not masks):
         raise ValueError(
-            f"opt_state: must hold one mask, got {len(found)}; chain exactly one of hold_mask and "
-            "gradual_pruning."
+            f"opt_state: must hold one mask, got {len(masks)}; chain exactly one of hold_mask and "
+            "gradual_pruning, or pass params where each has a label of its own."
         )
-    return found[0].mask
+    if params is None and hidden:
+        raise ValueError(
+            "opt_state: must hold a mask of the whole network, got one of a part; pass params, "
+            "the rest is True then."
+        )
+    return masks[0] if params is None else _together(masks, params)
+
+
+def _together(masks: list[PyTree], params: PyTree) -> PyTree:
+    named, by_path = named_leaves(params), {}
+    for mask in masks:
+        own = named_leaves(mask)
+        check_known(
+            own.paths, set(named.paths), "mask must be of these params", "pass the whole network"
+        )
+        twice = [path for path in own.paths if path in by_path]
+        if twice:
+            raise ValueError(
+                f"{twice[0]}: must have one mask, got several; chain exactly one of hold_mask and "
+                "gradual_pruning."
+            )
+        by_path |= zip(own.paths, own.leaves, strict=True)
+    return named.rebuild(
+        [
+            by_path[path] if path in by_path else jnp.ones(leaf.shape, bool)
+            for path, leaf in zip(named.paths, named.leaves, strict=True)
+        ]
+    )
 
 
 def _moved(param: jax.Array, update: jax.Array | None) -> jax.Array:

@@ -9,7 +9,7 @@ import optax
 
 from jaxcompress.checks import check_fits
 from jaxcompress.leaves import Clustered, decoded, is_coded
-from jaxcompress.optim.by_leaf import check_params, flatten
+from jaxcompress.optim.by_leaf import check_params, flatten, seen
 from jaxcompress.trees import PyTree, is_traced, named_leaves
 
 
@@ -19,7 +19,7 @@ class ShareCentroidsState(NamedTuple):
     Attributes:
         inner: state of the wrapped optimizer, on centroids.
         codes: per leaf, the cluster of every weight, 0 where pruned; None if not shared.
-        first: per leaf, the position of one member of each cluster; None if not shared.
+        first: per leaf `[axes, k]`, the place of one member of each cluster; None if not shared.
     """
 
     inner: Any
@@ -52,17 +52,23 @@ def share_centroids(
 
     Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, section 3.
     """
-    leaves, _ = flatten(shared, is_leaf=is_coded)
-    if not any(isinstance(leaf, Clustered) for leaf in leaves):
+    if not _clustered(shared):
         raise ValueError(
             "shared: at least one leaf must be Clustered, got none; make it with kmeans."
         )
     inner = optax.with_extra_args_support(inner)
 
     def init(params: PyTree) -> PyTree:
-        check_fits("shared", decoded(shared), "params", params)
+        own = seen(shared, params, is_leaf=is_coded)
+        check_fits("shared", decoded(own), "params", params)
+        if not _clustered(own):
+            raise ValueError(
+                "shared: at least one Clustered leaf must be among the params that this transform "
+                "is given, got none; give their paths its label."
+            )
         if not is_traced(params):
-            _check_shared(shared, params)
+            _check_shared(own, params)
+        leaves, _ = flatten(own, is_leaf=is_coded)
         # Copies: a training step may take over the buffers of the state, not the caller's.
         codes = [
             jnp.array(leaf.codes, copy=True) if isinstance(leaf, Clustered) else None
@@ -96,6 +102,11 @@ def share_centroids(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def _clustered(shared: PyTree) -> bool:
+    leaves, _ = flatten(shared, is_leaf=is_coded)
+    return any(isinstance(leaf, Clustered) for leaf in leaves)
+
+
 def _check_shared(shared: PyTree, params: PyTree) -> None:
     """Refuse params that are not the dense form of the leaves: members must start equal."""
     named = named_leaves(shared, is_leaf=is_coded)
@@ -108,11 +119,15 @@ def _check_shared(shared: PyTree, params: PyTree) -> None:
 
 
 def _first_members(leaf: Clustered) -> np.ndarray:
-    """Return for each cluster the position of its first member, 0 where it has none."""
+    """Return the indices of the first member of each cluster, 0 where it has none.
+
+    One for each axis: 32 bits do not number the entries of every leaf.
+    """
     used, first = np.unique(np.asarray(leaf.codes).ravel(), return_index=True)
-    positions = np.zeros(len(leaf.codebook) + 1, np.int32)
+    positions = np.zeros(len(leaf.codebook) + 1, np.int64)
     positions[used] = first
-    return positions[1:]
+    places = np.unravel_index(positions[1:], leaf.shape or (1,))
+    return np.array(places, np.int32)
 
 
 # In what follows a leaf that is not shared has None for codes and first members, and passes; so
@@ -120,7 +135,9 @@ def _first_members(leaf: Clustered) -> np.ndarray:
 
 
 def _centroids(tensor: jax.Array, first: jax.Array | None) -> jax.Array:
-    return tensor if first is None else _with_rank(tensor.ravel()[first], tensor.ndim)
+    return (
+        tensor if first is None else _with_rank(jnp.atleast_1d(tensor)[tuple(first)], tensor.ndim)
+    )
 
 
 def _sum_by_cluster(
@@ -130,7 +147,7 @@ def _sum_by_cluster(
     if gradient is None or codes is None or first is None:
         return gradient
     wide = jnp.promote_types(gradient.dtype, jnp.float32)
-    sums = jnp.zeros(first.size + 1, wide).at[codes.ravel()].add(gradient.ravel().astype(wide))
+    sums = jnp.zeros(first.shape[1] + 1, wide).at[codes.ravel()].add(gradient.ravel().astype(wide))
     return _with_rank(sums[1:].astype(gradient.dtype), gradient.ndim)
 
 

@@ -12,7 +12,6 @@ from jaxcompress.leaves import spread
 from jaxcompress.quantization.grids import Grid, Steps, from_integers, to_integers
 from jaxcompress.trees import Array
 
-
 _SCALE_ERROR = 2.0**-16  # of a scale whose float32 exponent is as large as it can be
 
 
