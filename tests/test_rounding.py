@@ -9,6 +9,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import jaxcompress as jc
 from jaxcompress.leaves import LowRank, dense
 from jaxcompress.quantization import rounding
 from jaxcompress.quantization.granularity import per_block, per_channel
@@ -188,3 +189,15 @@ def test_trees_of_modules():
         before, after = (np.asarray(jax.tree.leaves(dense(t))[0]) for t in (given_, found))
         before, after = (t.T if t.shape == (4, 16) else t for t in (before, after))
         assert ((x @ (after - w)) ** 2).sum() < 0.3 * ((x @ (before - w)) ** 2).sum()
+
+
+def test_products_in_loops_alone_are_named():
+    def apply(p, x):
+        return jax.lax.while_loop(
+            lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.tanh(c[1] @ p["w"])), (0, x)
+        )[1]
+
+    params, x = {"w": np.eye(3, dtype=np.float32)}, np.ones((2, 3), np.float32)
+    moments = jc.input_moments(apply, params, [x])
+    with pytest.raises(ValueError, match=r"got none \(w: it stands in a while loop.*; round these"):
+        jc.fit_rounding(jc.quantize(params, 4), params, moments)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+import jaxcompress as jc
 from jaxcompress.leaves import Clustered, Quantized
 from jaxcompress.quantization.calibration import calibrate
 from jaxcompress.quantization.grids import from_integers, make_grid, steps_for, to_integers
@@ -200,3 +201,27 @@ def test_weights_in_products_are_found_whatever_their_axes():
     scope, named = in_products(attention, params, jnp.array([1, 2])), named_leaves(params)
     found = dict(zip(named.paths, in_scope(named, scope), strict=True))
     assert {path for path, chosen in found.items() if chosen} == {"query", "stack/w"}
+
+
+def test_the_function_is_compiled_once_for_each_shape():
+    calls = []
+
+    def apply(p, x):
+        calls.append(x.shape)
+        return jnp.tanh(x @ p["a"]) @ p["b"]
+
+    rng = np.random.default_rng(0)
+    params = {"a": rng.normal(size=(3, 4)), "b": rng.normal(size=(4, 2))}
+    params = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
+    sim = jc.fake_quantized(apply, None, 4)
+    x = rng.normal(size=(5, 3)).astype(np.float32)
+    first = sim(params, x)
+    times = len(calls)
+    np.testing.assert_array_equal(sim(params, x), first)
+    other = jax.tree.map(lambda leaf: leaf + 1, params)
+    assert np.abs(sim(other, x) - first).max() > 0.1 and len(calls) == times
+    sim(params, x[:2])
+    assert len(calls) == 2 * times
+    np.testing.assert_allclose(jax.jit(sim)(params, x), first, rtol=1e-6)
+    each = jax.vmap(sim, in_axes=(None, 0))(params, x[:, None])
+    np.testing.assert_allclose(each[:, 0], first, rtol=1e-5)

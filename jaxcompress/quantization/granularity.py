@@ -48,7 +48,8 @@ def per_channel(
             if path not in chosen:
                 raise ValueError(
                     f"{path}: axes must name the channels of every tensor in the scope, got none "
-                    "for it; add it, or leave it out of the scope."
+                    "for it; add its axes (tables read by rows are in no product: "
+                    "(0,) gives each row a grid), or leave it out of the scope (see in_products)."
                 )
             chosen = chosen[path]
         kept = {

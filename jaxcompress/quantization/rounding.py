@@ -64,6 +64,12 @@ def fit_rounding(quantized: PyTree, params: PyTree, moments: Moments) -> PyTree:
         for path, leaf in zip(named.paths, named.leaves, strict=True)
         if isinstance(leaf, Quantized) and path in moments.layers
     }
+    if not fitting and moments.left_out:
+        why = [f"{path}: {reason}" for path, reason in moments.left_out.items()]
+        raise ValueError(
+            f"moments: must be of weights that are quantized, got none ({some_of(why)}); round "
+            "these to the nearest, or take moments of the body of the loop alone."
+        )
     if not fitting:
         raise ValueError(
             "moments: must be of weights that are quantized, got those of "

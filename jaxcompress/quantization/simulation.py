@@ -45,7 +45,8 @@ def fake_quantized(
     Returns:
         `sim(params, *inputs)`, which gives what `apply` does. Weights that are `Quantized` leaves
         of `params` are taken as they are; other compressed leaves are made dense and rounded. A
-        `custom_vjp` that calls products has the derivative of what it calls.
+        `custom_vjp` that calls products has the derivative of what it calls. It is compiled for
+        each new set of shapes, and traces `apply` then only.
 
     Raises:
         ValueError: bits out of range; of the function: ranges or bits by names that no product
@@ -100,7 +101,7 @@ def fake_quantized(
         results, _ = run(program, jax.tree.leaves((params, *inputs)), visit)
         return jax.tree.unflatten(program.structure, results)
 
-    return simulated
+    return jax.jit(simulated)  # at once: by itself each primitive would be compiled alone
 
 
 Rounding = Callable[[jax.Array], Array]
