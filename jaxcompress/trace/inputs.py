@@ -20,7 +20,10 @@ def as_inputs(given: PyTree) -> tuple[PyTree, ...]:
 
 def first_line(error: Exception, width: int = 200) -> str:
     """Return the kind of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines() or [""]
+    try:
+        lines = str(error).strip().splitlines() or [""]
+    except Exception:  # a class of somebody else, which may not even print
+        lines = [""]
     return f"{type(error).__name__}: {shorten(lines[0], width)}"
 
 
