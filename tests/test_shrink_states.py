@@ -239,6 +239,17 @@ def test_a_vector_of_a_square_is_of_either_axis():
     assert cut.count == 0 and cut.stats["a"].tolist() == [0] * 8
 
 
+def test_a_mean_is_of_no_other_axis_of_the_small_matrix():
+    # b is [16, 8] and becomes [8, 8]: code that takes means over the largest axis has another then.
+    params, groups = mlp(outer=8)
+    state = Own(jnp.ones(()), {"b": jnp.arange(8.0)})
+    with pytest.raises(ValueError, match=r"stats/b: is of one axis of b, \(16, 8\), and may be of"):
+        jc.shrink(state, groups, first(8))
+    np.testing.assert_array_equal(jc.shrink(state, groups, first(6)).stats["b"], np.arange(8.0))
+    columns = Own(jnp.ones(()), {"b": jnp.arange(16.0)})
+    assert jc.shrink(columns, groups, first(10)).stats["b"].tolist() == list(range(10))
+
+
 def test_kronecker_statistics_start_anew_with_their_count():
     params, groups = mlp()
 
