@@ -17,6 +17,7 @@ from jaxcompress.artifact.writer import ArtifactWriter, filled
 from jaxcompress.checks import check_same
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.outline import Outline, outline, paths
+from jaxcompress.placement import like
 from jaxcompress.trees import PyTree, as_jax, named_leaves
 
 
@@ -111,7 +112,7 @@ def load_into(
         max_bytes: as for `load`.
 
     Returns:
-        A tree like `template` with the arrays of the file.
+        A tree like `template` with the arrays of the file, on the devices of its arrays.
 
     Raises:
         ArtifactError: as for `load`.
@@ -122,7 +123,7 @@ def load_into(
     tree = load(path, max_bytes=max_bytes)
     leaves, expected = _by_path(tree, jax.tree.leaves(tree)), _by_path(template, named.leaves)
     check_same(os.fspath(path), leaves, "template", expected)
-    return named.rebuild([leaves[name] for name in expected])
+    return named.rebuild([like(leaves[name], leaf) for name, leaf in expected.items()])
 
 
 def _by_path(tree: PyTree, leaves: list[Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The weights of a leaf that take part in sharing, and the leaf that comes of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 
 from jaxcompress.checks import check_concrete, check_finite, check_fits
 from jaxcompress.leaves import Clustered, is_coded
+from jaxcompress.placement import like
 from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, named_leaves, widened
 
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
@@ -66,10 +68,19 @@ def share_leaves(
     chosen = in_scope(named, scope)
     return named.rebuild(
         [
-            share(_members(path, np.asarray(leaf), kept)) if pick and not is_coded(leaf) else leaf
+            _placed(share(_members(path, np.asarray(leaf), kept)), leaf)
+            if pick and not is_coded(leaf)
+            else leaf
             for path, leaf, kept, pick in zip(named.paths, named.leaves, masks, chosen, strict=True)
         ]
     )
+
+
+def _placed(shared: Any, leaf: Any) -> Any:
+    """Return a leaf whose codes lie where the weights did."""
+    if not isinstance(shared, Clustered):
+        return shared
+    return replace(shared, codes=like(shared.codes, leaf))
 
 
 def _members(path: str, tensor: np.ndarray, mask: Any) -> Members:

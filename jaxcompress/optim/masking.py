@@ -13,6 +13,7 @@ import optax
 
 from jaxcompress.checks import check_fits, check_known
 from jaxcompress.optim.by_leaf import check_params, is_hidden, map_leaves, seen
+from jaxcompress.placement import like
 from jaxcompress.prune.counts import as_count, rounded, smallest, where
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
@@ -61,7 +62,7 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
         own = seen(mask, params)
         check_fits("mask", own, "params", params)
         # A copy: a training step may take over the buffers of the state, not the caller's.
-        return HoldMaskState(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), own))
+        return HoldMaskState(map_leaves(_copied, own, params))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         check_params("hold_mask", params)
@@ -108,7 +109,7 @@ def gradual_pruning(
 
     def init(params: PyTree) -> PyTree:
         in_scope(named_leaves(params), scope)
-        mask = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
+        mask = jax.tree.map(lambda leaf: like(jnp.ones(leaf.shape, bool), leaf), params)
         return GradualPruningState(jnp.zeros([], jnp.int32), mask)
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
@@ -118,7 +119,7 @@ def gradual_pruning(
         moved = jax.tree.leaves(map_leaves(_moved, params, updates))
         size = sum(m.size for m, pick in zip(masks, chosen, strict=True) if pick)
         final = as_count(removed_count("params", sparsity, size))
-        by_schedule = rounded(schedule(state.step) * float(size))
+        by_schedule = rounded(jnp.asarray(schedule(state.step) * float(size)))
         removed = where(state.step >= end, final, smallest(by_schedule, final))
 
         def prune(masks: list[jax.Array]) -> list[jax.Array]:
@@ -129,7 +130,9 @@ def gradual_pruning(
                 if pick
             ]
             drawn = iter(keep_largest(scores, removed))
-            return [next(drawn) if pick else m for m, pick in zip(masks, chosen, strict=True)]
+            return [
+                like(next(drawn), m) if pick else m for m, pick in zip(masks, chosen, strict=True)
+            ]
 
         due = ((state.step - begin) % every == 0) & (state.step >= begin) & (state.step < end)
         masks = jax.lax.cond(due | (state.step == end), prune, lambda masks: masks, masks)
@@ -194,6 +197,10 @@ def _together(masks: list[PyTree], params: PyTree) -> PyTree:
             for path, leaf in zip(named.paths, named.leaves, strict=True)
         ]
     )
+
+
+def _copied(mask: Any, param: Any) -> jax.Array:
+    return like(jnp.array(mask, copy=True), param)
 
 
 def _moved(param: jax.Array, update: jax.Array | None) -> jax.Array:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits, check_sparsity
+from jaxcompress.placement import like
 from jaxcompress.prune.scores import Score, magnitude, random_score
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.trees import (
@@ -279,7 +280,7 @@ def _cover(named: NamedLeaves, chosen: list[bool], leaf_mask: Any) -> PyTree:
     """Build the whole mask: `leaf_mask(index)` in the scope, True elsewhere."""
     return named.rebuild(
         [
-            leaf_mask(index) if pick else jnp.ones(leaf.shape, bool)
+            like(leaf_mask(index) if pick else jnp.ones(leaf.shape, bool), leaf)
             for index, (leaf, pick) in enumerate(zip(named.leaves, chosen, strict=True))
         ]
     )

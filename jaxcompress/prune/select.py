@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.placement import like
 from jaxcompress.prune.counts import (
     Count,
     as_count,
@@ -66,11 +67,11 @@ def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Arra
     ties_kept = minus(stay, counted(keys, lambda key: key > threshold))
     pieces = [part for key in keys for part in parts(key)]
     first = iter(_first_of([part == threshold for part in pieces], ties_kept))
+    flat = [
+        jnp.concatenate([(part > threshold) | next(first) for part in parts(key)]) for key in keys
+    ]
     return [
-        jnp.concatenate([(part > threshold) | next(first) for part in parts(key)]).reshape(
-            score.shape
-        )
-        for key, score in zip(keys, scores, strict=True)
+        like(mask.reshape(score.shape), score) for mask, score in zip(flat, scores, strict=True)
     ]
 
 
