@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.trace.contraction import contraction
 from jaxcompress.trace.known import Known
 from jaxcompress.trace.program import Equation, Program
 from jaxcompress.trace.rules import ELEMENTWISE
@@ -145,20 +146,18 @@ def _reduction(look: Look) -> Sequence[Used]:
 
 def _dot_general(look: Look) -> Sequence[Used]:
     """All that is summed over, except where the other operand is known to be zero."""
-    summed, batch = look.equation.params["dimension_numbers"]
-    sides = [everything(look.shape(0)), everything(look.shape(1))]
-    rest = list(look.result)
-    for pair in zip(*batch, strict=True):
+    axes = contraction(look.equation)
+    sides = all_operands(look)
+    rest = list(look.result)[axes.stacked :]
+    for pair in zip(*axes.batch, strict=True):
         mask = rest.pop(0)
         for side, axis in enumerate(pair):
             sides[side][axis] = mask
-    for side, masks in enumerate(sides):
-        for axis in range(len(masks)):
-            if axis not in (*summed[side], *batch[side]):
-                masks[axis] = rest.pop(0)
     for side in (0, 1):
+        for axis in axes.free(side, len(sides[side])):
+            sides[side][axis] = rest.pop(0)
         factor = look.value(1 - side)
-        for axis, other in zip(summed[side], summed[1 - side], strict=True):
+        for axis, other in zip(axes.summed[side], axes.summed[1 - side], strict=True):
             if factor is not None:
                 others = tuple(k for k in range(factor.ndim) if k != other)
                 sides[side][axis] = np.any(factor != 0, axis=others)
@@ -190,6 +189,7 @@ NUMBERS: dict[str, Rule] = {
     "broadcast_in_dim": _broadcast,
     "conv_general_dilated": _convolution,
     "dot_general": _dot_general,
+    "ragged_dot_general": _dot_general,
     "fft": _keeping(lambda params, rank: set(range(-len(params["fft_lengths"]), 0))),
     "reshape": _reshape,
     "sort": _keeping(lambda params, rank: {params["dimension"]}),
