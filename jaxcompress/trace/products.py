@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.trace.contraction import contraction
-from jaxcompress.trace.moves import MOVES, moved
+from jaxcompress.trace.moves import moved
 from jaxcompress.trace.origins import Parameter, visit_equations
-from jaxcompress.trace.program import INLINED, Equation, Program, trace
+from jaxcompress.trace.program import INLINED, Equation, Program, inner_bodies, trace
 from jaxcompress.trace.run import Key
+from jaxcompress.trace.unknown import find_unknown, left_out
 from jaxcompress.trees import PyTree, named_leaves
 
 
@@ -83,9 +84,21 @@ class Product:
         return SUMMED[self.equation.name](self.equation)[place]
 
 
-def trace_products(
-    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
-) -> tuple[Program, list[Product]]:
+class Traced(NamedTuple):
+    """A function, and what of it multiplies.
+
+    Attributes:
+        program: in which derivatives of its own are kept.
+        products: in order.
+        left_out: by name of what enters equations that are not understood, why nothing is known.
+    """
+
+    program: Program
+    products: list[Product]
+    left_out: dict[str, str]
+
+
+def trace_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Traced:
     """Return a function as a program in which derivatives of its own are kept, and its products.
 
     Args:
@@ -93,8 +106,13 @@ def trace_products(
         params: as for `trace`, dense.
         *inputs: as for `trace`.
     """
-    program = trace(apply, params, *inputs, keep=keeps_derivatives)
-    return program, find_products(program, named_leaves(params).paths)
+    program, paths = (
+        trace(apply, params, *inputs, keep=keeps_derivatives),
+        named_leaves(params).paths,
+    )
+    products = find_products(program, paths)
+    names = {name for product in products for name in product.entering}
+    return Traced(program, products, left_out(find_unknown(program, paths), names.__contains__))
 
 
 def find_products(program: Program, paths: Sequence[str]) -> list[Product]:
@@ -139,11 +157,10 @@ def keeps_derivatives(call: Any) -> bool:
 
 
 def _multiplies(equation: Any) -> bool:
-    if equation.primitive.name in SUMMED:
-        return True
-    inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
-    inner += [b.jaxpr for b in equation.params.get("branches", ())]
-    return any(_multiplies(eqn) for body in inner for eqn in getattr(body, "eqns", ()))
+    name = equation.primitive.name
+    return name in SUMMED or any(
+        _multiplies(inner) for body in inner_bodies(name, equation.params) for inner in body.eqns
+    )
 
 
 def _weight(equation: Equation, place: int, source: Parameter) -> Weight:
