@@ -10,6 +10,7 @@ import numpy as np
 from jaxcompress.costs.flops import count_flops
 from jaxcompress.prune.coupling import couple
 from jaxcompress.prune.groups import UnitGroup, UnitGroups
+from jaxcompress.prune.pairs import TraceAgain, with_pairs
 from jaxcompress.prune.patterns import (
     frozen_axes,
     named_groups,
@@ -115,6 +116,10 @@ def trace_units(
     return find_units(program, whole, part=part, others=more)
 
 
+def _tracing(apply: Callable[..., PyTree], inputs: Sequence[PyTree]) -> TraceAgain:
+    return lambda params: trace_units(apply, params, inputs, part=True)
+
+
 def _group(
     apply: Callable[..., PyTree],
     params: PyTree,
@@ -144,9 +149,11 @@ def _group(
         trial, good = couple(trial, found, good)
         units = trial.units
         found, alone = read_groups(units, named.paths)
+        good = with_pairs(trial, found, good, _tracing(apply, inputs))
     for example, (program, walk) in zip(others, units.others if not note else [], strict=False):
         elsewhere = trial._replace(inputs=example, units=units._replace(program=program, walk=walk))
-        good, complained = elsewhere.run(good)
+        followed, complained = elsewhere.run(good)
+        good = with_pairs(elsewhere, good, followed, _tracing(apply, example))
         complaint = complained or complaint
     kept = {group.components[0] for group in good}
     stuck = [group for group in found if group.components[0] not in kept]
