@@ -188,6 +188,16 @@ def test_what_two_examples_leave_unused_alike_may_go():
     assert not any(NOT_USED in axis.reasons for axis in groups.frozen)
 
 
+def test_axes_without_entries():
+    params = {"a": np.ones((3, 4), "f"), "b": np.ones((4, 2), "f"), "none": np.ones((0, 4), "f")}
+
+    def apply(p, x):
+        return x @ p["a"] @ p["b"] + p["none"].sum()
+
+    groups = jc.unit_groups(apply, params, np.ones((5, 3), "f"))
+    assert [group.size for group in groups] == [4, 4]
+
+
 def positions(p, x):
     return (x + p["pos"][: x.shape[1]]) @ p["up"] @ p["down"]
 

@@ -109,11 +109,10 @@ def write_model(function: Traced, writer: Writer) -> bytes:
                 output_names=function.output_names,
             )
     except Exception as error:  # whatever it raises
-        unknown = ", ".join(map(str, function.unknown))
-        named = f" (it has {unknown})" if unknown else ""
+        part = ", ".join(map(str, function.unknown)) or "that part"
         raise ValueError(
-            f"apply: must be what jax2onnx can translate{named}, got "
-            f"{first_line(error).rstrip('.')}; write that part with other primitives."
+            f"apply: must be what jax2onnx can translate, got {first_line(error).rstrip('.')}; "
+            f"write {part} with other primitives."
         ) from error
     # Shapes of values in between are wrong in places, and not needed.
     del model.graph.value_info[:]

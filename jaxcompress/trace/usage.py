@@ -131,7 +131,7 @@ def partly_used(ids: np.ndarray, masks: Sequence[np.ndarray]) -> tuple[np.ndarra
     first, *others = masks
     unread = ~np.all(masks, axis=0)
     if not unread.any() or (others and all(np.array_equal(first, mask) for mask in others)):
-        return ids[:0, 0], ids[:0, 0]
+        return np.zeros(0, int), np.zeros(0, int)
     size = int(ids.max(initial=-1)) + 2
     ids = np.where(ids >= 0, ids, size - 1)  # the last is for what is no unit
     read, idle = (
