@@ -14,7 +14,7 @@ from jax.experimental import io_callback, pallas
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 import jaxcompress as jc
 from jaxcompress.trace.products import keeps_derivatives
@@ -303,6 +303,24 @@ def test_gradients_of_ones_own_are_kept_where_kernels_are_run():
 def test_calls_that_stay_one_equation_are_looked_into():
     program = trace(net("pallas_call, with a gradient")[1], PARAMS, X, keep=keeps_derivatives)
     assert [str(one) for one in find_unknown(program, ["a", "b"])] == ["pallas_call (a)"]
+
+
+@pytest.mark.parametrize("manual", [{"d"}, {"d", "e"}])
+def test_shards_count_on_each_device(manual):
+    mesh = AbstractMesh((2, 3), ("d", "e"), axis_types=(AxisType.Auto,) * 2)
+    rows = PartitionSpec(tuple(sorted(manual)))
+
+    def apply(p, x):
+        return jax.shard_map(
+            jnp.matmul,
+            mesh=mesh,
+            in_specs=(rows, PartitionSpec()),
+            out_specs=rows,
+            axis_names=manual,
+        )(x, p["a"])
+
+    found = jc.flops(apply, PARAMS, np.ones((6, K), "f"))
+    assert found.by_path == {"a": 2 * 6 * K * N} and not found.unknown
 
 
 def test_a_fourier_transform_counts():

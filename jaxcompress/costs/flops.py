@@ -182,7 +182,9 @@ def _count_shards(
     """Add the operations of a body that runs once on each device."""
     params = equation.params
     mesh = params["mesh"]
-    devices = math.prod(mesh.shape[axis] for axis in params.get("manual_axes", mesh.axis_names))
+    names = ("newly_manual_axes", "manual_axes")  # by the version of JAX; other axes it keeps whole
+    axes = next((params[name] for name in names if name in params), mesh.axis_names)
+    devices = math.prod(mesh.shape[axis] for axis in axes)
     body = flatten(core.ClosedJaxpr(params["jaxpr"], ()))
     _count(counts, times * devices, body, given, sizes)
 
