@@ -13,6 +13,7 @@ from jaxcompress.export.node import node, primitives
 from jaxcompress.trace.inputs import first_line
 from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Program, trace
+from jaxcompress.trace.unknown import Unknown, find_unknown
 from jaxcompress.trees import PyTree, named_leaves
 
 
@@ -22,6 +23,7 @@ class Traced(NamedTuple):
     Attributes:
         program: with parameters before the inputs.
         products: of the program.
+        unknown: its equations that are not understood.
         params: the parameters, dense.
         inputs: shapes and dtypes.
         any_batch: whether the first size of the inputs is a symbol.
@@ -31,6 +33,7 @@ class Traced(NamedTuple):
 
     program: Program
     products: list[Product]
+    unknown: list[Unknown]
     params: list[np.ndarray]
     inputs: list[Any]
     any_batch: bool
@@ -70,6 +73,7 @@ def traced(
     return Traced(
         program,
         find_products(program, named.paths),
+        find_unknown(program, named.paths),
         list(map(np.asarray, named.leaves)),
         jax.tree.leaves(shells),
         any_batch,
@@ -105,9 +109,10 @@ def write_model(function: Traced, writer: Writer) -> bytes:
                 output_names=function.output_names,
             )
     except Exception as error:  # whatever it raises
+        part = ", ".join(map(str, function.unknown)) or "that part"
         raise ValueError(
             f"apply: must be what jax2onnx can translate, got {first_line(error).rstrip('.')}; "
-            "write that part with other primitives."
+            f"write {part} with other primitives."
         ) from error
     # Shapes of values in between are wrong in places, and not needed.
     del model.graph.value_info[:]

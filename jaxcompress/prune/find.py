@@ -10,6 +10,7 @@ import numpy as np
 from jaxcompress.costs.flops import count_flops
 from jaxcompress.prune.coupling import couple
 from jaxcompress.prune.groups import UnitGroup, UnitGroups
+from jaxcompress.prune.pairs import TraceAgain, with_pairs
 from jaxcompress.prune.patterns import (
     frozen_axes,
     named_groups,
@@ -17,12 +18,18 @@ from jaxcompress.prune.patterns import (
     unknown_primitives,
 )
 from jaxcompress.prune.trials import Trial
+from jaxcompress.trace.inputs import as_inputs, check_inputs
 from jaxcompress.trace.program import trace
 from jaxcompress.trace.walk import Units, find_units
 from jaxcompress.trees import PyTree, named_leaves
 
 
-def unit_groups(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> UnitGroups:
+def unit_groups(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    *inputs: PyTree,
+    others: Sequence[PyTree] = (),
+) -> UnitGroups:
     """Find the units of a function that can be cut out of its parameters, by tracing it.
 
     A unit is the set of all slices, of all leaves, that must go together: a convolution's output
@@ -37,14 +44,18 @@ def unit_groups(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
     Args:
         apply: `apply(params, *inputs)` that returns arrays.
         params: any pytree of arrays, or of shapes and dtypes; statistics of norms belong in it.
-        *inputs: any pytrees of arrays, or of shapes and dtypes.
+        *inputs: any pytrees of arrays, or of shapes and dtypes. Entries of an axis that this
+            example does not use, such as the rows of a table of positions behind its length, stay.
+        others: further examples, each an input or a tuple of inputs, of other sizes in whatever
+            may have other sizes. What goes together in one of them does, what the examples use
+            differently stays, and what all of them leave unused alike may go.
 
     Returns:
         The groups; shapes decide them, values do not matter.
 
     Raises:
         ValueError: two leaves of one path, a function that does not run on these arrays, or whose
-            shapes depend on their values.
+            shapes depend on their values, another example of the same shapes.
         TypeError: leaves, inputs or results that are no arrays.
 
     Example:
@@ -60,11 +71,33 @@ def unit_groups(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
     Source: Fang et al. 2023 (DepGraph), arXiv:2301.12900, has the idea of coupled layers; here
     equations are walked instead of modules.
     """
-    return _group(apply, params, inputs)
+    return _group(apply, params, inputs, _other_examples(inputs, others))
+
+
+def _other_examples(inputs: Sequence[PyTree], others: Sequence[PyTree]) -> list[tuple[PyTree, ...]]:
+    """Return further examples as tuples; those that can tell nothing are refused."""
+    if not isinstance(others, list | tuple):
+        raise TypeError(
+            f"others: must be a list of examples, got {type(others).__name__}; put it in one."
+        )
+    examples, seen = list(map(as_inputs, others)), [check_inputs(inputs)]
+    for number, example in enumerate(examples):
+        if (shapes := check_inputs(example)) in seen:
+            raise ValueError(
+                f"others[{number}]: must have other shapes than the examples before it, got "
+                f"{', '.join(shapes)}; make it longer, or leave it out."
+            )
+        seen.append(shapes)
+    return examples
 
 
 def trace_units(
-    apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree], *, part: bool
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    *,
+    part: bool,
+    others: Sequence[Sequence[PyTree]] = (),
 ) -> Units:
     """Return what walking the function finds; keys and integers among its parameters stay.
 
@@ -73,28 +106,39 @@ def trace_units(
         params: as in `unit_groups`.
         inputs: as in `unit_groups`.
         part: whether units of two kinds may share an axis.
+        others: further examples, each all that follows `params`.
     """
     whole = [
         not (jnp.issubdtype(leaf.dtype, jnp.inexact) or leaf.dtype == bool)
         for leaf in named_leaves(params).leaves
     ]
-    return find_units(trace(apply, params, *inputs), whole, part=part)
+    program, *more = [trace(apply, params, *example) for example in (inputs, *others)]
+    return find_units(program, whole, part=part, others=more)
 
 
-def _group(apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree]) -> UnitGroups:
+def _tracing(apply: Callable[..., PyTree], inputs: Sequence[PyTree]) -> TraceAgain:
+    return lambda params: trace_units(apply, params, inputs, part=True)
+
+
+def _group(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    others: Sequence[Sequence[PyTree]],
+) -> UnitGroups:
     named = named_leaves(params)
     twice = [path for path, times in Counter(named.paths).items() if times > 1]
     if twice:
         raise ValueError(
             f"{twice[0]}: a path must mean one leaf, got several; rename keys that hold a slash."
         )
-    units = trace_units(apply, params, inputs, part=True)
+    units = trace_units(apply, params, inputs, part=True, others=others)
     found, alone = read_groups(units, named.paths)
     trial = Trial(apply, params, inputs, units, named.paths)
     good, complaint = trial.run(found)
     note = ""
     if found and not good and complaint.startswith(_CHECKED_BY_CONFIGURATION):
-        units = trace_units(apply, params, inputs, part=False)
+        units = trace_units(apply, params, inputs, part=False, others=others)
         found, alone = read_groups(units, named.paths)
         good = found
         note = (
@@ -105,6 +149,12 @@ def _group(apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree
         trial, good = couple(trial, found, good)
         units = trial.units
         found, alone = read_groups(units, named.paths)
+        good = with_pairs(trial, found, good, _tracing(apply, inputs))
+    for example, (program, walk) in zip(others, units.others if not note else [], strict=False):
+        elsewhere = trial._replace(inputs=example, units=units._replace(program=program, walk=walk))
+        followed, complained = elsewhere.run(good)
+        good = with_pairs(elsewhere, good, followed, _tracing(apply, example))
+        complaint = complained or complaint
     kept = {group.components[0] for group in good}
     stuck = [group for group in found if group.components[0] not in kept]
     more = {"alone of its kind": alone}

@@ -126,7 +126,7 @@ class QuantizationAware:
             params: any pytree of concrete arrays.
             *inputs: of the function; only shapes count.
         """
-        _, products = trace_products(self.function, params, *inputs)
+        products = trace_products(self.function, params, *inputs).products
         channels = self._channels(params, inputs)
         start = quantize(
             params,
@@ -151,7 +151,7 @@ class QuantizationAware:
     def apply(self, trainable: Trainable, *inputs: PyTree) -> PyTree:
         """Return what the function returns, with all that has a grid rounded; differentiable."""
         params = _map_weights(trainable, lambda leaf, grid: rounded(leaf, grid, self.weight_grid))
-        program, products = trace_products(self.function, params, *inputs)
+        program, products, _ = trace_products(self.function, params, *inputs)
         entering = {product.key: product for product in products}
         learned = trainable["steps"]["activations"]
 
@@ -190,7 +190,7 @@ class QuantizationAware:
 
     def left_float(self, params: PyTree, *inputs: PyTree) -> dict[str, str]:
         """Return what enters a product and is not rounded, by name, and why."""
-        _, products = trace_products(self.function, params, *inputs)
+        _, products, unknown = trace_products(self.function, params, *inputs)
         chosen = self._channels(params, inputs)
         paths = named_leaves(params).paths
         weights = {
@@ -201,11 +201,12 @@ class QuantizationAware:
         }
         known = {} if self.ranges is None else self.ranges
         reasons = {} if self.ranges is None else self.ranges.left_float
-        return weights | {
+        activations = {
             name: reasons.get(name, "it has no range")
             for name in _operand_names(products)
             if name not in known
         }
+        return weights | activations | unknown
 
     def _channels(self, params: PyTree, inputs: tuple[PyTree, ...]) -> dict[str, tuple[int, ...]]:
         """Return the axes of the channels of each weight in the scope."""
