@@ -181,7 +181,7 @@ def _figure(plan: Plan, method: Method, rows: dict[str, Any]) -> dict[str, Any]:
         "finetune_epochs": plan.finetune_epochs,
         "times_fewer_flops": round(rows["baseline"].flops / rows["reloaded"].flops, 3),
         "ratio_bytes": round(rows["baseline"].size_bytes / rows["reloaded"].size_bytes, 3),
-        "silenced_difference": max(row.facts["silenced_difference"] for row in after_cut),
+        "silenced_difference": max(row.facts.get("silenced_difference", 0.0) for row in after_cut),
         "accuracy": {name: row.accuracy for name, row in rows.items()},
         "validation": {name: row.validation_accuracy for name, row in rows.items()},
         "seconds": round(sum(row.seconds for row in rows.values()), 1),

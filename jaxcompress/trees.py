@@ -54,6 +54,12 @@ def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> 
     return NamedLeaves(paths, leaves, treedef)
 
 
+def shapes_of(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every leaf, by path."""
+    named = named_leaves(tree)
+    return {p: tuple(leaf.shape) for p, leaf in zip(named.paths, named.leaves, strict=True)}
+
+
 def is_floating(leaf: Any) -> bool:
     """Return whether `leaf` holds floating-point numbers."""
     return bool(jnp.issubdtype(leaf.dtype, jnp.floating))

@@ -74,12 +74,16 @@ def cut(number: int, score: ChooseScore) -> Run:
             for name, size in _sizes(groups).items()
         }
         chosen = score(plan, number)
-        keep = jc.choose_units(groups, tree, share, score=chosen, round_to=plan.round_to)
+        keep: dict[str, np.ndarray] = {}
+        if groups or not first:  # down to one unit each there are no groups: nothing goes
+            keep = jc.choose_units(groups, tree, share, score=chosen, round_to=plan.round_to)
         small = jc.shrink(tree, groups, keep)
-        difference = jc.check_shrink(job.apply, tree, groups, keep, job.sample(PROVED))
         result = work._replace(params=small["params"], stats=small["stats"])
         left = {name: [whole[name], int(np.sum(stay))] for name, stay in keep.items()}
-        facts = {"units": left, "silenced_difference": difference}
+        facts: Facts = {"units": left}
+        if not all(np.all(stay) for stay in keep.values()):
+            sample = job.sample(PROVED)
+            facts["silenced_difference"] = jc.check_shrink(job.apply, tree, groups, keep, sample)
         return job.recalibrated(result), facts
 
     return run

@@ -166,6 +166,18 @@ def test_sizes_may_be_rounded():
     assert work.params["dense2"]["kernel"].shape == (160, 48)
 
 
+def test_a_round_that_cuts_nothing_is_no_proof():
+    work, facts = cut(1, by_magnitude)(Bench(plan_of(channels=0.0)), noise())
+    assert facts == {"units": {"params/dense1": [300, 300], "params/dense2": [100, 100]}}
+    job = Bench(plan_of(channels=0.999, steps=1))
+    work, facts = cut(1, by_magnitude)(job, work)
+    assert [left for _, left in facts["units"].values()] == [1, 1]
+    assert facts["silenced_difference"] < 1e-5
+    again, facts = cut(1, by_magnitude)(job, work)  # no group has two units left
+    assert facts == {"units": {}}
+    np.testing.assert_array_equal(again.params["dense2"]["kernel"], work.params["dense2"]["kernel"])
+
+
 def test_the_smallest_go_or_any():
     job, work = Bench(plan_of(steps=1)), noise()
     work.params["dense1"]["kernel"][:, :150] *= 3

@@ -37,9 +37,12 @@ def test_the_small_network_computes_what_the_silenced_one_does(name):
     apply, params, inputs = make(name)
     groups = jc.unit_groups(apply, params, *inputs)
     keep = random_keep(groups, seed=len(name))
-    if len(groups):
-        keep[groups.names[0]][0] = False
-        keep[groups.names[0]][1] = True
+    if not groups:
+        with pytest.raises(ValueError, match="keep: must remove a unit, .* got no group;"):
+            jc.check_shrink(apply, params, groups, keep, *inputs)
+        return
+    keep[groups.names[0]][0] = False
+    keep[groups.names[0]][1] = True
     assert jc.check_shrink(apply, params, groups, keep, *inputs) <= 1e-4
 
 
@@ -229,7 +232,8 @@ def test_infinite_outputs_are_no_proof():
     params = {"a": np.ones((3, 4), np.float32), "b": np.zeros((4, 2), np.float32)}
     apply = lambda p, x: 1 / (x @ p["a"] @ p["b"])  # noqa: E731
     groups = jc.unit_groups(apply, params, np.ones((1, 3), np.float32))
-    error = jc.check_shrink(apply, params, groups, {}, np.ones((1, 3), np.float32))
+    keep = {"a": np.array([True, False, True, True])}
+    error = jc.check_shrink(apply, params, groups, keep, np.ones((1, 3), np.float32))
     assert error == float("inf")
 
 

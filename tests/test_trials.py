@@ -5,11 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from hypothesis import given
+from hypothesis import strategies as st
 from test_groups import described
 from test_shrink import random_keep
 
 import jaxcompress as jc
-from jaxcompress.prune.trials import counts_apart
+from jaxcompress.prune.failures import Failure
+from jaxcompress.prune.patterns import Found
+from jaxcompress.prune.trials import counts_apart, sifted
 from nets.functional import functional
 
 
@@ -29,6 +33,27 @@ def test_of_any_two_groups_each_loses_more_in_some_trial(sizes):
                 assert (trials[:, one] > trials[:, other]).any()
                 assert (trials[:, one] < trials[:, other]).any()
     assert (trials >= 0).all() and (trials < sizes).all()
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=4), max_size=30))
+def test_groups_that_fail_are_found_in_few_calls(lots):
+    count = sum(map(len, lots))
+    fails = dict(enumerate(flag for lot in lots for flag in lot))
+    numbers = iter(range(count))
+    groups = [[Found(np.array([next(numbers)]), (), False, False) for _ in lot] for lot in lots]
+    tried = []
+
+    def complaint(good, some):
+        tried.append((good, some))
+        assert not any(fails[group.mark] for group in good)
+        return Failure("no") if any(fails[group.mark] for group in some) else None
+
+    good, failures = sifted(groups, complaint)
+    # Of a lot whose first fails nothing more is known.
+    known = [g.mark for lot in groups for g in (lot[:1] if fails[lot[0].mark] else lot)]
+    assert sorted([*failures, *(g.mark for g in good)]) == known
+    assert all(fails[mark] for mark in failures)
+    assert len(tried) <= 2 * count + len(lots) + 10
 
 
 def halves(p, x):

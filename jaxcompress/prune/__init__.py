@@ -23,9 +23,10 @@ from jaxcompress.prune.masks import (
     random_mask,
 )
 from jaxcompress.prune.penalties import group_lasso
+from jaxcompress.prune.proof import check_shrink
 from jaxcompress.prune.recalibrate import recalibrate
 from jaxcompress.prune.scores import Score, magnitude, random_score
-from jaxcompress.prune.shrink import check_shrink, shrink
+from jaxcompress.prune.shrink import shrink
 from jaxcompress.prune.unit_scores import (
     divide_by_max,
     divide_by_mean,

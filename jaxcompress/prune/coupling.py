@@ -1,9 +1,10 @@
 """Joining groups that the code lets go together only, unit by unit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from jaxcompress.prune.failures import Failure
 from jaxcompress.prune.patterns import Found, read_groups
 from jaxcompress.prune.trials import Trial
 from jaxcompress.trace.walk import Units
@@ -11,7 +12,9 @@ from jaxcompress.trace.walk import Units
 _MOST_MATES = 3
 
 
-def couple(trial: Trial, found: Sequence[Found], good: list[Found]) -> tuple[Trial, list[Found]]:
+def couple(
+    trial: Trial, found: Sequence[Found], good: list[Found], failures: Mapping[int, Failure]
+) -> tuple[Trial, list[Found]]:
     """Join groups that must lose equally many units, such as the halves of `split(x, 2)`.
 
     Groups of one size that fail alone are tried out as one, whose unit `i` is unit `i` of each:
@@ -22,12 +25,13 @@ def couple(trial: Trial, found: Sequence[Found], good: list[Found]) -> tuple[Tri
         trial: has tried out the groups one without the other.
         found: all groups.
         good: those that the code follows.
+        failures: of others, by mark: of one group of each kind at least.
 
     Returns:
         The trial with the groups joined, and all groups that the code follows now.
     """
-    kept = {id(group) for group in good}
-    stuck = [group for group in found if id(group) not in kept]
+    kept = {group.mark for group in good}
+    stuck = _not_alone([group for group in found if group.mark not in kept], trial, failures)
     hopeless = set()
     before = len(good)
     while lead := next((group for group in stuck if group.kind not in hopeless), None):
@@ -50,6 +54,33 @@ def couple(trial: Trial, found: Sequence[Found], good: list[Found]) -> tuple[Tri
     free[np.concatenate([group.components for group in good])] = True
     again, _ = read_groups(trial.units, trial.paths)
     return trial, [group for group in again if free[group.components].all()]
+
+
+def _not_alone(
+    stuck: Sequence[Found], trial: Trial, failures: Mapping[int, Failure]
+) -> list[Found]:
+    """Return the groups that others may help.
+
+    Not those that fail as they do alone where all groups of their size go with them.
+    """
+    helped = []
+    for size in dict.fromkeys(len(group.components) for group in stuck):
+        alike = [group for group in stuck if len(group.components) == size]
+        while any(True for group in alike for _ in _candidates(group, alike)):
+            failure = _joined_trial(trial, [alike]).at_once(alike[:1])
+            rest = [group for group in alike if not _same(failures.get(group.mark), failure)]
+            if len(rest) == len(alike):
+                helped += alike
+                break
+            alike = rest
+    marks = {group.mark for group in helped}
+    return [group for group in stuck if group.mark in marks]
+
+
+def _same(one: Failure | None, other: Failure | None) -> bool:
+    if one is None or other is None:
+        return False
+    return (one.text, one.place) == (other.text, other.place)
 
 
 def _candidates(lead: Found, stuck: Sequence[Found]) -> Iterator[list[Found]]:
@@ -78,9 +109,13 @@ def _everywhere(mates: list[Found], stuck: Sequence[Found]) -> list[list[Found]]
 
 def _tried(trial: Trial, good: Sequence[Found], sets: Sequence[Sequence[Found]]) -> Trial | None:
     """Return the trial with each set joined, if the code follows."""
-    joined = trial._replace(units=_joined(trial.units, sets))
+    joined = _joined_trial(trial, sets)
     failed = joined.complaint([*good, *(groups[0] for groups in sets)])
     return None if failed else joined
+
+
+def _joined_trial(trial: Trial, sets: Sequence[Sequence[Found]]) -> Trial:
+    return trial._replace(units=_joined(trial.units, sets))
 
 
 def _joined(units: Units, sets: Sequence[Sequence[Found]]) -> Units:

@@ -1,27 +1,30 @@
 """Finding the units of a function by tracing it, and trying out whether its code follows a cut."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.costs.flops import count_flops
 from jaxcompress.prune.coupling import couple
+from jaxcompress.prune.failures import Failure
 from jaxcompress.prune.groups import UnitGroup, UnitGroups
-from jaxcompress.prune.pairs import TraceAgain, with_pairs
+from jaxcompress.prune.pairs import with_pairs
 from jaxcompress.prune.patterns import (
+    Found,
     frozen_axes,
     named_groups,
     read_groups,
     unknown_primitives,
 )
-from jaxcompress.prune.trials import Trial
-from jaxcompress.trace.inputs import as_inputs, check_inputs
+from jaxcompress.prune.trials import Rebuild, Trial, by_kind
+from jaxcompress.trace.inputs import other_examples
 from jaxcompress.trace.program import trace
 from jaxcompress.trace.walk import Units, find_units
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree, named_leaves, shapes_of
 
 
 def unit_groups(
@@ -29,6 +32,7 @@ def unit_groups(
     params: PyTree,
     *inputs: PyTree,
     others: Sequence[PyTree] = (),
+    rebuild: Rebuild | None = None,
 ) -> UnitGroups:
     """Find the units of a function that can be cut out of its parameters, by tracing it.
 
@@ -38,8 +42,9 @@ def unit_groups(
 
     The function is traced again with fewer units of the groups. Groups that must lose equally many
     are joined, and those that its code does not follow, because it has their size written down,
-    stay too. Flax Linen checks shapes against its configuration and follows nothing: then the table
-    says so, and holds what tracing alone has found.
+    stay too, each with its own reason. Code that checks its sizes, as modules do that compare
+    shapes with a configuration, raises an error of its own: such groups are as tracing alone has
+    found them, marked as not tried, until `rebuild` gives the code for other sizes.
 
     Args:
         apply: `apply(params, *inputs)` that returns arrays.
@@ -49,13 +54,18 @@ def unit_groups(
         others: further examples, each an input or a tuple of inputs, of other sizes in whatever
             may have other sizes. What goes together in one of them does, what the examples use
             differently stays, and what all of them leave unused alike may go.
+        rebuild: `rebuild(sizes)` returns the `apply` of the module built for other sizes, given the
+            new shape of every leaf by path, `{"dense/kernel": (3, 8), ...}`. The groups are tried
+            out on what it returns; it is called for each trial, and may raise what it likes for
+            sizes that cannot be.
 
     Returns:
         The groups; shapes decide them, values do not matter.
 
     Raises:
         ValueError: two leaves of one path, a function that does not run on these arrays, or whose
-            shapes depend on their values, another example of the same shapes.
+            shapes depend on their values; another example of the same shapes; a `rebuild` that
+            does not give the same function at the sizes that there are.
         TypeError: leaves, inputs or results that are no arrays.
 
     Example:
@@ -68,27 +78,24 @@ def unit_groups(
         stays                                          in:0  [an input]
         stays                                          out:1  [an output]
 
+        A module that checks its sizes is rebuilt from the shapes of its parameters:
+
+        >>> def build(width):
+        ...     def apply(p, x):
+        ...         if p["in"].shape[1] != width:
+        ...             raise ValueError(f"expected a width of {width}")
+        ...         return x @ p["in"] @ p["out"]
+        ...     return apply
+        >>> unit_groups(build(8), params, np.ones((1, 3)))["in"].untried
+        'ValueError: expected a width of 8'
+        >>> rebuild = lambda sizes: build(sizes["in"][1])
+        >>> unit_groups(build(8), params, np.ones((1, 3)), rebuild=rebuild)["in"].untried
+        ''
+
     Source: Fang et al. 2023 (DepGraph), arXiv:2301.12900, has the idea of coupled layers; here
     equations are walked instead of modules.
     """
-    return _group(apply, params, inputs, _other_examples(inputs, others))
-
-
-def _other_examples(inputs: Sequence[PyTree], others: Sequence[PyTree]) -> list[tuple[PyTree, ...]]:
-    """Return further examples as tuples; those that can tell nothing are refused."""
-    if not isinstance(others, list | tuple):
-        raise TypeError(
-            f"others: must be a list of examples, got {type(others).__name__}; put it in one."
-        )
-    examples, seen = list(map(as_inputs, others)), [check_inputs(inputs)]
-    for number, example in enumerate(examples):
-        if (shapes := check_inputs(example)) in seen:
-            raise ValueError(
-                f"others[{number}]: must have other shapes than the examples before it, got "
-                f"{', '.join(shapes)}; make it longer, or leave it out."
-            )
-        seen.append(shapes)
-    return examples
+    return _group(apply, params, inputs, other_examples(inputs, others), rebuild)
 
 
 def trace_units(
@@ -116,15 +123,12 @@ def trace_units(
     return find_units(program, whole, part=part, others=more)
 
 
-def _tracing(apply: Callable[..., PyTree], inputs: Sequence[PyTree]) -> TraceAgain:
-    return lambda params: trace_units(apply, params, inputs, part=True)
-
-
 def _group(
     apply: Callable[..., PyTree],
     params: PyTree,
     inputs: Sequence[PyTree],
     others: Sequence[Sequence[PyTree]],
+    rebuild: Rebuild | None,
 ) -> UnitGroups:
     named = named_leaves(params)
     twice = [path for path, times in Counter(named.paths).items() if times > 1]
@@ -133,46 +137,133 @@ def _group(
             f"{twice[0]}: a path must mean one leaf, got several; rename keys that hold a slash."
         )
     units = trace_units(apply, params, inputs, part=True, others=others)
-    found, alone = read_groups(units, named.paths)
-    trial = Trial(apply, params, inputs, units, named.paths)
-    good, complaint = trial.run(found)
-    note = ""
-    if found and not good and complaint.startswith(_CHECKED_BY_CONFIGURATION):
+    trial = Trial(apply, params, inputs, units, named.paths, rebuild, seen={}, raised={})
+    if rebuild and (failure := trial.at_full_size()):
+        raise ValueError(
+            "rebuild: must give the same function at the sizes that the parameters have, got "
+            f"{failure.text.rstrip('.')}; build it from the shapes in sizes, by path "
+            f"({', '.join(named.paths[:3])}, ...)."
+        )
+    tried = _try_out(trial, others)
+    parted = not tried.unproved or bool(tried.good)
+    if not parted:
+        # Which kind of unit an axis has cannot be tried out: that of the axis which stands first.
         units = trace_units(apply, params, inputs, part=False, others=others)
-        found, alone = read_groups(units, named.paths)
-        good = found
-        note = (
-            f"The function does not run at smaller sizes ({complaint}), so that its groups are not "
-            "tried out: rebuild it with the new sizes after the cut."
-        )
-    elif len(good) < len(found):
-        trial, good = couple(trial, found, good)
-        units = trial.units
-        found, alone = read_groups(units, named.paths)
-        good = with_pairs(trial, found, good, _tracing(apply, inputs))
-    for example, (program, walk) in zip(others, units.others if not note else [], strict=False):
-        elsewhere = trial._replace(inputs=example, units=units._replace(program=program, walk=walk))
-        followed, complained = elsewhere.run(good)
-        good = with_pairs(elsewhere, good, followed, _tracing(apply, example))
-        complaint = complained or complaint
-    kept = {group.components[0] for group in good}
-    stuck = [group for group in found if group.components[0] not in kept]
-    more = {"alone of its kind": alone}
-    if stuck:
-        complaint = trial.complaint(stuck[:1]) or complaint
-        more[f"the code does not follow: {complaint}"] = np.concatenate(
-            [group.components for group in stuck]
-        )
-    shapes = {path: tuple(leaf.shape) for path, leaf in zip(named.paths, named.leaves, strict=True)}
+        tried = _try_out(trial._replace(units=units, seen={}), [])
+    units = tried.trial.units
+    marks = {group.mark for group in (*tried.good, *tried.unproved)}
+    offered = [group for group in tried.found if group.mark in marks]
+    untried = {group.mark: tried.failures[group.mark].text for group in tried.unproved}
+    stuck: dict[str, list[np.ndarray]] = {"alone of its kind": [tried.alone]}
+    code = "rebuilt code" if rebuild else "code"
+    for group in tried.found:
+        if group.mark not in marks:
+            why = f"the {code} does not follow: {tried.failures[group.mark].text}"
+            stuck.setdefault(why, []).append(group.components)
+    shapes = shapes_of(params)
     by_path = count_flops(units.program, named.paths).by_path
     return UnitGroups(
-        groups=tuple(_with_flops(g, by_path, shapes) for g in named_groups(good, shapes)),
-        frozen=frozen_axes(units, named.paths, good, more),
+        groups=tuple(
+            replace(_with_flops(group, by_path, shapes), untried=untried.get(found.mark, ""))
+            for group, found in zip(named_groups(offered, shapes), offered, strict=True)
+        ),
+        frozen=frozen_axes(
+            units, named.paths, offered, {why: np.concatenate(ids) for why, ids in stuck.items()}
+        ),
         unknown=unknown_primitives(units, named.paths),
         shapes=shapes,
-        parted=not note,
-        note=note,
+        parted=parted,
+        note=_note(list(untried.values())),
     )
+
+
+class _Tried(NamedTuple):
+    """Groups of a function, tried out.
+
+    Attributes:
+        trial: in which groups that must go together are joined.
+        found: all groups.
+        alone: components that are alone of their kind.
+        good: groups that the code follows.
+        unproved: groups that it checks, so that it must be built anew.
+        failures: what went wrong with groups that are not good, by mark.
+    """
+
+    trial: Trial
+    found: list[Found]
+    alone: np.ndarray
+    good: list[Found]
+    unproved: list[Found]
+    failures: dict[int, Failure]
+
+
+def _try_out(trial: Trial, others: Sequence[Sequence[PyTree]]) -> _Tried:
+    found, alone = read_groups(trial.units, trial.paths)
+    good, failures = trial.run(by_kind(found), [])
+    if failures:
+        trial, good = couple(trial, found, good, failures)
+        found, alone = read_groups(trial.units, trial.paths)
+        good, failures = _one_by_one(trial, found, good, failures)
+        good = with_pairs(trial, found, good, trace_again)
+    for example, (program, walk) in zip(others, trial.units.others if others else (), strict=True):
+        units = trial.units._replace(program=program, walk=walk)
+        elsewhere = trial._replace(inputs=example, units=units, seen={}, raised={})
+        followed, more = elsewhere.run(by_kind(good), [])
+        followed, more = _one_by_one(elsewhere, good, followed, more)
+        good = with_pairs(elsewhere, good, followed, trace_again)
+        failures |= more
+    kept = {group.mark for group in good}
+    checked = [g for g in found if g.mark not in kept and failures[g.mark].checked]
+    unproved = [] if trial.rebuild else _apart(checked, good)
+    return _Tried(trial, found, alone, good, unproved, failures)
+
+
+def _one_by_one(
+    trial: Trial, found: Sequence[Found], good: list[Found], failures: dict[int, Failure]
+) -> tuple[list[Found], dict[int, Failure]]:
+    """Try the groups of which nothing is known, and return what is known of all."""
+    known = {group.mark for group in good} | set(failures)
+    good, more = trial.run([[group] for group in found if group.mark not in known], good)
+    return good, failures | more
+
+
+def trace_again(trial: Trial, params: PyTree) -> Units:
+    """Return what walking the function of a trial finds with parameters of other shapes."""
+    return trace_units(trial.function(shapes_of(params)), params, trial.inputs, part=True)
+
+
+def _apart(groups: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+    """Return the groups that have no entry in common with others, or with one before them."""
+    taken = {entry for group in others for entry in _entries(group)}
+    result = []
+    for group in groups:
+        mine = set(_entries(group))
+        if taken.isdisjoint(mine):
+            taken |= mine
+            result.append(group)
+    return result
+
+
+def _entries(group: Found) -> Iterator[tuple[str, int, int]]:
+    for part in group.slices:
+        for index in part.indices.ravel().tolist():
+            yield part.path, part.axis, index
+
+
+def _note(errors: Sequence[str]) -> str:
+    if not errors:
+        return ""
+    distinct = list(dict.fromkeys(errors))
+    more = f", and {len(distinct) - _SHOWN} more errors" if len(distinct) > _SHOWN else ""
+    return (
+        f"The function does not run at smaller sizes ({'; '.join(distinct[:_SHOWN])}{more}), so "
+        f"that the sizes of {len(errors)} group{'s' * (len(errors) > 1)} are not tried: pass "
+        "rebuild=, which gives the function for other sizes, or rebuild it with the new sizes "
+        "after the cut and check that one."
+    )
+
+
+_SHOWN = 3  # errors in the note
 
 
 def _with_flops(
@@ -185,6 +276,3 @@ def _with_flops(
         left[part.path] = left.get(part.path, 1.0) * (1 - share)
     carried = sum(by_path.get(path, 0) * (1 - rest) for path, rest in left.items())
     return replace(group, flops=round(carried))
-
-
-_CHECKED_BY_CONFIGURATION = "ScopeParamShapeError"  # Flax Linen's: modules are built anew

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 _MOST_PARTS = 8
+_MOST_REASONS = 3
 _HEAD = (
     "group",
     "units",
@@ -49,6 +50,9 @@ class UnitGroup:
         flops: operations of one call that go with one unit: of those that each leaf takes part in,
             the share that the unit is of its entries; entries on two axes count once. What no
             parameter takes part in (activations, the scores of attention) is not counted.
+        untried: what the code raised without some of the units, where it checks its own sizes: then
+            the group is what tracing alone has found, and the code must be built anew. Nothing
+            where the code follows.
     """
 
     name: str
@@ -57,6 +61,7 @@ class UnitGroup:
     changes_function: bool
     parameters: int
     flops: int = 0
+    untried: str = ""
 
 
 class FrozenAxis(NamedTuple):
@@ -132,14 +137,14 @@ class UnitGroups:
                 for s in group.slices
             ]
             mark = "  [cutting changes the function]" if group.changes_function else ""
+            mark += "  [sizes not tried: rebuild the module]" if group.untried else ""
             counts = (str(group.size), f"{group.parameters:,}", f"{group.flops:,}")
             rows.append((group.name, *counts, _few(parts) + mark))
         rows += [("", "", "", "", "")] if self.frozen else []
-        by_reason: dict[str, list[str]] = {}
-        for axis in self.frozen:
-            why = "; ".join(axis.reasons)
-            by_reason.setdefault(why, []).append(f"{axis.path}:{axis.axis}")
-        rows += [("stays", "", "", "", f"{_few(axes)}  [{why}]") for why, axes in by_reason.items()]
+        rows += [
+            ("stays", "", "", "", f"{_few(axes)}  [{why}]")
+            for why, axes in self._by_reason().items()
+        ]
         widths = [max(len(row[k]) for row in rows) for k in range(4)]
         lines = [
             f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}  {e}".rstrip()
@@ -149,7 +154,40 @@ class UnitGroups:
             f"no rule for {name}: it froze {_few(paths) or 'no parameter'}"
             for name, paths in self.unknown.items()
         ]
+        lines += [] if self.groups else [f"Nothing can be cut: {self._remedy()}"]
         return "\n".join([*lines, *([self.note] if self.note else [])])
+
+    def check_some(self) -> None:
+        """Refuse that there is no group.
+
+        Raises:
+            ValueError: with what keeps the units, and what helps.
+        """
+        if self.groups:
+            return
+        by_reason = self._by_reason()
+        # What a person can do something about comes first.
+        why = sorted(by_reason, key=lambda why: why.startswith(("an input", "an output", "unused")))
+        kept = [f"{_few(by_reason[w])} [{w}]" for w in why[:_MOST_REASONS]]
+        more = f" and {len(why) - len(kept)} more reasons" if len(why) > len(kept) else ""
+        raise ValueError(
+            "groups: must hold a group to choose units of, got none, as these stay: "
+            f"{'; '.join(kept) or 'no parameter has units'}{more}; {self._remedy()}"
+        )
+
+    def _by_reason(self) -> dict[str, list[str]]:
+        result: dict[str, list[str]] = {}
+        for axis in self.frozen:
+            result.setdefault("; ".join(axis.reasons), []).append(f"{axis.path}:{axis.axis}")
+        return result
+
+    def _remedy(self) -> str:
+        if any("code does not follow" in why for why in self._by_reason()):
+            return (
+                "take sizes from shapes where the code has them written down, or pass rebuild to "
+                "unit_groups, which gives the function for other sizes."
+            )
+        return "the reasons say what keeps each axis."
 
 
 def _few(parts: Sequence[str]) -> str:

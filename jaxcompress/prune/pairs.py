@@ -13,8 +13,8 @@ from jaxcompress.trace.program import abstract
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree
 
-TraceAgain = Callable[[PyTree], Units]
-"""From shapes of parameters to what walking the function with them finds."""
+TraceAgain = Callable[[Trial, PyTree], Units]
+"""From a trial and shapes of parameters to what walking its function with them finds."""
 
 
 def with_pairs(
@@ -26,7 +26,7 @@ def with_pairs(
         trial: has tried out the groups.
         found: all groups.
         good: those that the code follows.
-        trace_again: traces and walks the function of the trial.
+        trace_again: traces and walks the function of a trial.
     """
     kept = {place for group in good for place in _places(group)}
     kinds: dict[object, list[Found]] = {}
@@ -53,8 +53,10 @@ def _follows_from_three(
             shapes[part.path][part.axis] += part.indices.shape[1]
     params = abstract(trial.params, {path: tuple(sizes) for path, sizes in shapes.items()})
     try:
-        units = trace_again(params)
-    except ValueError:  # the code does not run with three
+        units = trace_again(trial, params)
+    except MemoryError:
+        raise
+    except Exception:  # whatever the code raises, it does not run with three
         return False
     there: dict[object, list[Found]] = {}
     for group in read_groups(units, trial.paths)[0]:
@@ -62,7 +64,7 @@ def _follows_from_three(
     # Of other groups those that are the same: the axes of some have more entries a unit now.
     grown = [_take(there, (3, slices)) for _, slices in map(_form, pairs)]
     others = [_take(there, form) for form in map(_form, good)]
-    bigger = trial._replace(params=params, units=units)
+    bigger = trial._replace(params=params, units=units, seen={})
     return all(grown) and bigger.complaint([*filter(None, (*grown, *others))]) is None
 
 

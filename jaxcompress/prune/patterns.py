@@ -28,6 +28,11 @@ class Found(NamedTuple):
     changes_function: bool
 
     @property
+    def mark(self) -> int:
+        """What tells groups of one walk apart, joined ones too: no two share a component."""
+        return int(self.components[0])
+
+    @property
     def kind(self) -> tuple[bool, tuple[tuple[str, int, int], ...]]:
         """What the groups of repeated blocks share."""
         where = [

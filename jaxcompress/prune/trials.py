@@ -1,16 +1,23 @@
 """Trying out whether the code of a function follows when units go."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.prune.failures import Failure, all_frames, failure_of
 from jaxcompress.prune.patterns import Found
 from jaxcompress.trace.cut import Cut, mismatch
-from jaxcompress.trace.program import Program, abstract, first_line, retrace
+from jaxcompress.trace.program import Program, abstract, retrace
 from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree
+
+Sizes = Mapping[str, tuple[int, ...]]
+"""The shape of every leaf, by path."""
+
+Rebuild = Callable[[Sizes], Callable[..., PyTree]]
+"""From the shapes of smaller parameters to the `apply` that is built for them."""
 
 _FEW = 4  # units of which all but one are tried out too
 
@@ -24,6 +31,9 @@ class Trial(NamedTuple):
         inputs: its inputs.
         units: what walking it found.
         paths: of the leaves of `params`.
+        rebuild: gives the function at smaller sizes, where `apply` does not follow them.
+        seen: what was found out about nodes that go, so that nothing is traced twice.
+        raised: what was raised at shapes; other ways to walk the function share it.
     """
 
     apply: Callable[..., PyTree]
@@ -31,57 +41,65 @@ class Trial(NamedTuple):
     inputs: Sequence[PyTree]
     units: Units
     paths: list[str]
+    rebuild: Rebuild | None
+    seen: dict[bytes, Failure | None]
+    raised: dict[tuple[tuple[int, ...], ...], Failure]
 
-    def run(self, found: list[Found]) -> tuple[list[Found], str]:
-        """Return the groups that the code follows, and what went wrong with all at once.
+    def run(
+        self, lots: Sequence[Sequence[Found]], good: Sequence[Found]
+    ) -> tuple[list[Found], dict[int, Failure]]:
+        """Return the groups that the code follows, and what went wrong with others.
 
-        Plain groups first, all at once, then kind by kind; of a kind that fails, one by one,
-        unless the first fails alone.
+        All at once first. If that fails, fewer and fewer lots are tried; of one that fails alone,
+        group by group, unless its first fails. Those that pass are then tried together in all ways.
+
+        Args:
+            lots: groups to try, those that are much alike in one; the order matters where some
+                groups can go without others only.
+            good: groups that the code is known to follow.
+
+        Returns:
+            Good groups, those given among them, and failures by the `mark` of a group. Of some
+            nothing is known: those that are in a lot with one that fails.
         """
-        complaint = self.complaint(found)
-        if complaint is None:
-            return found, ""
-        plain = [group for group in found if not group.layered]
-        if plain and self._trial(next(self._removals(plain))) is None:
-            good = self._kind_by_kind(plain, [group for group in found if group.layered])
-            # What was tried out with more has been tried out itself.
-            if len(good) > len(plain) or self.complaint(plain) is None:
-                return _in_order(good, found), complaint
-        return _in_order(self._kind_by_kind([], found), found), complaint
+        new, failures = sifted(lots, lambda new, some: self.at_once(some))
+        if new and self.complaint([*good, *new]):
+            marks = {group.mark for group in new}
+            left = [[group for group in lot if group.mark in marks] for lot in lots]
+            new, more = sifted(
+                list(filter(None, left)), lambda new, some: self.complaint([*good, *new, *some])
+            )
+            failures |= more
+        return [*good, *new], failures
 
-    def _kind_by_kind(self, good: list[Found], groups: Sequence[Found]) -> list[Found]:
-        kinds: dict[Any, list[Found]] = {}
-        for group in groups:
-            kinds.setdefault(group.kind, []).append(group)
-        for _, alike in sorted(kinds.items()):
-            good = good + self._followed(good, alike)
-        return good
+    def at_once(self, groups: Sequence[Found]) -> Failure | None:
+        """Return what goes wrong when the last units of each group go, as many as can, or None."""
+        components = next(self._removals(groups))
+        return self._trial(components, _sizes(groups))
 
-    def _followed(self, good: list[Found], groups: list[Found]) -> list[Found]:
-        if self.complaint([*good, *groups]) is None:
-            return groups
-        more: list[Found] = []
-        for group in groups if len(groups) > 1 else []:
-            if self.complaint([*good, *more, group]) is None:
-                more.append(group)
-            elif group is groups[0]:
-                break
-        return more
-
-    def complaint(self, groups: Sequence[Found]) -> str | None:
+    def complaint(self, groups: Sequence[Found]) -> Failure | None:
         """Return what goes wrong when units of each group go, or None.
 
         Units at the end of all groups, then at the beginning, then any: where a unit stands must
         not matter. Of two groups of one size now the one and now the other loses more: those that
         must lose equally many are found out.
         """
+        sizes = _sizes(groups)
         for components in self._removals(groups) if groups else ():
-            if found := self._trial(components):
+            if found := self._trial(components, sizes):
                 return found
         few = [group.components[1:] for group in groups if 2 < len(group.components) <= _FEW]
-        if few and isinstance(found := self._trace(np.concatenate(few)), str):
+        if few and isinstance(found := self._trace(self._cut(np.concatenate(few)), sizes), Failure):
             return found  # that equations differ is no complaint: an axis of one may be dropped
         return None
+
+    def function(self, sizes: Sizes) -> Callable[..., PyTree]:
+        """Return the function that takes parameters of these sizes."""
+        return self.rebuild(sizes) if self.rebuild else self.apply
+
+    def at_full_size(self) -> Failure | None:
+        """Return what goes wrong where nothing is gone: of a function that is rebuilt."""
+        return self._trial(np.zeros(0, int), set())
 
     def _removals(self, groups: Sequence[Found]) -> Iterator[np.ndarray]:
         rng = np.random.default_rng(0)
@@ -91,23 +109,36 @@ class Trial(NamedTuple):
             pairs = zip(groups, counts, strict=True)
             yield np.concatenate([order(g.components)[:count] for g, count in pairs])
 
-    def _trial(self, components: np.ndarray) -> str | None:
-        small = self._trace(components)
-        if isinstance(small, str):
-            return small
-        return mismatch(self.units.program, self.units.walk, small, self._cut(components))
+    def _trial(self, components: np.ndarray, sizes: set[int]) -> Failure | None:
+        cut = self._cut(components)
+        key = np.packbits(cut.removed).tobytes()
+        if key not in self.seen:
+            small = self._trace(cut, sizes)
+            if isinstance(small, Program):
+                other = mismatch(self.units.program, self.units.walk, small, cut)
+                self.seen[key] = Failure(other) if other else None
+            else:
+                self.seen[key] = small
+        return self.seen[key]
 
-    def _trace(self, components: np.ndarray) -> Program | str:
+    def _trace(self, cut: Cut, sizes: set[int]) -> Program | Failure:
         """Return the function without these components, or what its code raises."""
-        cut, units = self._cut(components), self.units
         shapes = {
-            path: cut.shape(units.walk.values[units.program.inputs[k]])
+            path: cut.shape(self.units.walk.values[self.units.program.inputs[k]])
             for k, path in enumerate(self.paths)
         }
+        key = tuple(shapes.values())
+        if key in self.raised:
+            return self.raised[key]
         try:
-            return retrace(self.apply, abstract(self.params, shapes), *self.inputs)
+            with all_frames():
+                small = abstract(self.params, shapes)
+                return retrace(self.function(shapes), small, *self.inputs)
+        except MemoryError:
+            raise
         except Exception as error:  # whatever the code raises, it does not follow
-            return first_line(error, 100)
+            self.raised[key] = failure_of(error, sizes)
+        return self.raised[key]
 
     def _cut(self, components: np.ndarray) -> Cut:
         out = np.zeros(self.units.solution.components, bool)
@@ -123,9 +154,54 @@ def _last(components: np.ndarray) -> np.ndarray:
     return components[::-1]
 
 
-def _in_order(groups: Sequence[Found], order: Sequence[Found]) -> list[Found]:
-    chosen = {id(group) for group in groups}
-    return [group for group in order if id(group) in chosen]
+def _sizes(groups: Sequence[Found]) -> set[int]:
+    """Return how many units groups have, and entries the axes on which they lie."""
+    return {len(group.components) for group in groups} | {
+        part.indices.size for group in groups for part in group.slices
+    }
+
+
+def by_kind(groups: Sequence[Found]) -> list[list[Found]]:
+    """Return the groups of repeated blocks together; units of two kinds on one axis come last."""
+    kinds: dict[Any, list[Found]] = {}
+    for group in groups:
+        kinds.setdefault(group.kind, []).append(group)
+    return [kinds[kind] for kind in sorted(kinds)]
+
+
+def sifted(
+    lots: Sequence[Sequence[Found]],
+    complaint: Callable[[list[Found], list[Found]], Failure | None],
+) -> tuple[list[Found], dict[int, Failure]]:
+    """Return the groups of which nobody complains, and what was said of each other one.
+
+    What passes lets twice as many lots be tried next, what fails half as many. With `n` groups that
+    takes `n + log n` calls where all fail, and never more than twice as many.
+
+    Args:
+        lots: of groups, in the order in which to try them.
+        complaint: of some groups, given those that are good already.
+    """
+    good: list[Found] = []
+    failures: dict[int, Failure] = {}
+    rest, many = list(lots), max(len(lots), 1)
+    while rest:
+        some = [group for lot in rest[:many] for group in lot]
+        failure = complaint(good, some)
+        if failure and len(rest[:many]) > 1:
+            many = len(rest[:many]) // 2
+            continue
+        if failure and len(some) > 1:
+            failure = complaint(good, some[:1])
+            if not failure:
+                rest, many = [*([group] for group in some), *rest[1:]], 1
+                continue
+        if failure:
+            failures[some[0].mark] = failure
+        else:
+            good += some
+        rest, many = rest[many:], many if failure else 2 * many
+    return good, failures
 
 
 def counts_apart(sizes: Sequence[int], rng: np.random.Generator) -> list[list[int]]:

@@ -140,7 +140,8 @@ def choose_units(
         By name of the group `[units]` booleans, True where a unit stays.
 
     Raises:
-        ValueError: a share outside [0, 1), an unknown group, NaN or infinite scores.
+        ValueError: no group to choose from, a share outside [0, 1), an unknown group, NaN or
+            infinite scores.
         TypeError: a share that is no number, a `round_to` that is no integer above 0.
 
     Example:
@@ -154,6 +155,7 @@ def choose_units(
         raise TypeError(
             f"round_to: must be an integer above 0, got {round_to!r}; 16 suits most hardware."
         )
+    groups.check_some()
     shares = _by_name(groups, "share", share)
     caps = {} if most is None else _by_name(groups, "most", most)
     chosen = [group for group in groups if group.name in shares]

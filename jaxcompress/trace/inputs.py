@@ -20,7 +20,10 @@ def as_inputs(given: PyTree) -> tuple[PyTree, ...]:
 
 def first_line(error: Exception, width: int = 200) -> str:
     """Return the kind of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines() or [""]
+    try:
+        lines = str(error).strip().splitlines() or [""]
+    except Exception:  # a class of somebody else, which may not even print
+        lines = [""]
     return f"{type(error).__name__}: {shorten(lines[0], width)}"
 
 
@@ -44,6 +47,23 @@ def check_inputs(inputs: Sequence[PyTree]) -> list[str]:
                 )
             texts.append(f"{path}: {leaf.dtype}[{','.join(map(str, leaf.shape))}]")
     return texts
+
+
+def other_examples(inputs: Sequence[PyTree], others: Sequence[PyTree]) -> list[tuple[PyTree, ...]]:
+    """Return further examples as tuples; those that can tell nothing are refused."""
+    if not isinstance(others, list | tuple):
+        raise TypeError(
+            f"others: must be a list of examples, got {type(others).__name__}; put it in one."
+        )
+    examples, seen = list(map(as_inputs, others)), [check_inputs(inputs)]
+    for number, example in enumerate(examples):
+        if (shapes := check_inputs(example)) in seen:
+            raise ValueError(
+                f"others[{number}]: must have other shapes than the examples before it, got "
+                f"{', '.join(shapes)}; make it longer, or leave it out."
+            )
+        seen.append(shapes)
+    return examples
 
 
 _NUMBERS = (bool, int, float, complex)

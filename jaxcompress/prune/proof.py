@@ -1,0 +1,176 @@
+"""Proving that cutting units out has changed nothing else."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.prune.find import trace_units
+from jaxcompress.prune.groups import UnitGroups
+from jaxcompress.prune.members import members_of
+from jaxcompress.prune.shrink import Keep, check_keep, shrink
+from jaxcompress.prune.trials import Rebuild
+from jaxcompress.trace.cut import Cut, mismatch, other_results
+from jaxcompress.trace.program import Program, abstract, first_line, retrace
+from jaxcompress.trace.silence import relative_difference, run_silenced
+from jaxcompress.trace.walk import Units
+from jaxcompress.trees import PyTree, named_leaves, shapes_of
+
+
+def check_shrink(
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    groups: UnitGroups,
+    keep: Keep,
+    *inputs: PyTree,
+    small_apply: Callable[..., PyTree] | None = None,
+    rebuild: Rebuild | None = None,
+) -> float:
+    """Return the largest relative difference between the cut function and the silenced one.
+
+    `max |small - silenced| / max |silenced|` of each result, and of these the largest: a large
+    result hides no other. Silenced means that the full function runs with zeros in place of the
+    removed units in every value between its primitives, biases and the offsets of norms included.
+    Where a norm averages over the units themselves, its statistics are those of the units that
+    stay, as in the cut function; numbers that follow from sizes, such as the `n` of a mean, are
+    taken from there. Code that is traced otherwise for one unit than for several, as the products
+    of attention for one head, is compared with what it does for two, with the numbers of two.
+
+    Args:
+        apply: the function that `groups` were found for.
+        params: its full parameters.
+        groups: from `unit_groups`.
+        keep: by name of the group `[units]` booleans.
+        *inputs: of the function; their values matter, random ones are better than zeros.
+        small_apply: the function rebuilt for the new sizes, where `apply` does not follow them.
+        rebuild: what rebuilds it, as in `unit_groups`: `rebuild(sizes)` returns it, given the new
+            shape of every leaf by path.
+
+    Returns:
+        About 1e-6 for float32 if the cut is right; a deep net without training may lose digits,
+        which float64 parameters under `jax_enable_x64` give back. Infinity if
+        a result has no finite number, or one that is finite on one side only.
+
+    Raises:
+        ValueError: the function does not run on the cut parameters, or does something else there;
+            a `keep` that removes no unit, as then there is no cut to prove; parameters of other
+            paths or shapes than those that `groups` were found for.
+        TypeError: inputs or results that are no arrays.
+
+    Example:
+        >>> from jaxcompress.prune import unit_groups
+        >>> params = {"in": np.eye(4), "out": np.ones((4, 2))}
+        >>> apply = lambda p, x: np.tanh(1) * (x @ p["in"]) @ p["out"]
+        >>> groups = unit_groups(apply, params, np.ones((1, 4)))
+        >>> keep = {"in": np.array([True, False, False, True])}
+        >>> check_shrink(apply, params, groups, keep, np.ones((1, 4))) < 1e-6
+        True
+    """
+    if small_apply and rebuild:
+        raise ValueError(
+            "small_apply, rebuild: both give the code for the new sizes, got both; pass one."
+        )
+    _check_shapes(params, groups)
+    units = trace_units(apply, params, inputs, part=groups.parted)
+    cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))
+    if all(np.all(stays) for stays in keep.values()):
+        raise ValueError(
+            "keep: must remove a unit, as there is no cut to prove otherwise, got "
+            f"{'all True' if keep else 'no group'}; remove a larger share, or do not check."
+        )
+    small_params = shrink(params, groups, keep)
+    remedy = (
+        "small_apply or rebuild must give the same code at the new sizes."
+        if small_apply or rebuild
+        else "find the groups again, or pass rebuild or small_apply, the code for the new sizes."
+    )
+
+    def build(small: PyTree) -> Callable[..., PyTree]:
+        return rebuild(shapes_of(small)) if rebuild else small_apply or apply
+
+    try:
+        cut_apply = build(small_params)
+        small = retrace(cut_apply, small_params, *inputs)
+    except Exception as error:
+        raise ValueError(
+            f"apply: must run on the cut parameters, got {first_line(error).rstrip('.')}; {remedy}"
+        ) from error
+    difference = other_results(units.program, small)
+    if not difference and (difference := mismatch(units.program, units.walk, small, cut)):
+        alone = [name for name, stays in keep.items() if np.count_nonzero(stays) == 1]
+        if twins := _at_two(build, params, inputs, units, groups, keep, alone):
+            small, difference = twins, None
+        elif alone:
+            remedy = f"leave at least two units of {', '.join(alone)}, or {remedy}"
+    if difference:
+        raise ValueError(
+            f"apply: must do the same on the cut parameters, but {difference}; {remedy}"
+        )
+
+    @jax.jit
+    def silenced(params: PyTree, *inputs: PyTree) -> list[Any]:
+        leaves = jax.tree.leaves((params, *inputs))
+        return run_silenced(units.program, units.walk, small, cut, leaves)
+
+    wanted = silenced(params, *inputs)
+    given = jax.tree.leaves(jax.jit(cut_apply)(small_params, *inputs))
+    return max(map(relative_difference, given, wanted), default=0.0)
+
+
+def _at_two(
+    build: Callable[[PyTree], Callable[..., PyTree]],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    units: Units,
+    groups: UnitGroups,
+    keep: Keep,
+    alone: Sequence[str],
+) -> Program | None:
+    """Return the program with two units where one is left, in as few groups as it takes."""
+    paths = named_leaves(params).paths
+    found, several = None, list(alone)
+    for spared in ("", *alone):
+        names = [name for name in several if name != spared]
+        more = {**keep, **{name: _one_more(keep[name]) for name in names}}
+        try:
+            small_params = shrink(abstract(params), groups, more)
+            small = retrace(build(small_params), small_params, *inputs)
+        except Exception:  # whatever the code raises
+            continue
+        cut = Cut(_removed(units, groups, more, paths))
+        if not mismatch(units.program, units.walk, small, cut):
+            found, several = small, names
+    return found
+
+
+def _one_more(stays: Any) -> np.ndarray:
+    flags = np.array(stays)
+    flags[np.argmin(flags)] = True
+    return flags
+
+
+def _check_shapes(params: PyTree, groups: UnitGroups) -> None:
+    shapes = shapes_of(params)
+    for path in {**groups.shapes, **shapes}:
+        wanted, got = groups.shapes.get(path), shapes.get(path)
+        if wanted is None:
+            raise ValueError(
+                f"{path}: must be among the parameters that groups were found for "
+                f"({', '.join(list(groups.shapes)[:3])}, ...), and is not; find the groups again."
+            )
+        if wanted != got:
+            raise ValueError(
+                f"{path}: must have the shape that groups were found for, {wanted}, "
+                f"{'and is missing' if got is None else f'got {got}'}; find the groups again."
+            )
+
+
+def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:
+    """Return by node whether it goes."""
+    out = np.zeros(units.solution.components, bool)
+    flags = [check_keep(groups, name, chosen) for name, chosen in keep.items()]
+    members = members_of(units, [groups[name] for name in keep], paths)
+    for chosen, components in zip(flags, members, strict=True):
+        out[components[~chosen].ravel()] = True
+    return out[units.solution.component]
