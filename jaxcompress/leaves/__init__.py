@@ -17,6 +17,7 @@ from jaxcompress.leaves.quantized import Quantized, are_blocks, spread
 from jaxcompress.leaves.sparse import Sparse
 from jaxcompress.leaves.tree import (
     COMPRESSED,
+    arrays_in_scope,
     decoded,
     dense,
     is_coded,
@@ -34,6 +35,7 @@ __all__ = [
     "Quantized",
     "Sparse",
     "are_blocks",
+    "arrays_in_scope",
     "axis_sizes",
     "broken_rule",
     "codes_dtype",

@@ -5,7 +5,8 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from jaxcompress.checks import check_concrete, check_known, is_integer
-from jaxcompress.leaves import is_compressed
+from jaxcompress.kinds import FLOATS
+from jaxcompress.leaves import arrays_in_scope, is_compressed
 from jaxcompress.lowrank.matrices import Matrix, matrix_of
 from jaxcompress.lowrank.ranks import Rule, by_ratio
 from jaxcompress.lowrank.splits import Split, last_axis
@@ -15,7 +16,6 @@ from jaxcompress.trees import (
     NamedLeaves,
     PyTree,
     Scope,
-    in_scope,
     kernels,
     named_leaves,
 )
@@ -130,11 +130,12 @@ def _matrices(
 ) -> tuple[NamedLeaves, dict[str, Matrix]]:
     check_concrete(function, params)
     named = named_leaves(params, is_leaf=is_compressed)
+    chosen = arrays_in_scope(named, scope, FLOATS, stays=is_compressed)
     layers = {} if moments is None else moments.layers
     return named, {
         path: matrix_of(path, leaf, split(path, leaf), layers.get(path, []))
-        for path, leaf, pick in zip(named.paths, named.leaves, in_scope(named, scope), strict=True)
-        if pick and not is_compressed(leaf)
+        for path, leaf, pick in zip(named.paths, named.leaves, chosen, strict=True)
+        if pick
     }
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kinds import native
 from jaxcompress.trees import Array, is_traced, widened
 
 
@@ -31,7 +32,7 @@ def keep_largest(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
 
 def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Array]:
     # numpy partitions the small float types slowly
-    arrays = [widened(np.asarray(score)) for score in scores]
+    arrays = [widened(np.asarray(native(score))) for score in scores]
     flat = np.concatenate([a.ravel() for a in arrays]) if len(arrays) > 1 else arrays[0].ravel()
     if removed == 0:
         keep = np.ones(flat.size, bool)
@@ -48,6 +49,7 @@ def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Ar
 
 
 def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
+    scores = [widened(jnp.asarray(score)) for score in scores]
     dtype = jnp.result_type(jnp.float32, *scores)  # one width, or their bits cannot be compared
     keys = [_ordered_bits(jnp.asarray(score, dtype).ravel()) for score in scores]
     total = sum(key.size for key in keys)

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from jaxcompress.artifact.coding import PACKINGS, Fields
 from jaxcompress.artifact.fields import is_dtype, is_name, is_shape
 from jaxcompress.artifact.forms.form import Form
 from jaxcompress.artifact.streams import DTYPES
+from jaxcompress.kinds import KEYS_REMEDY, is_key
 
 Forms = Mapping[str, Form]
 """Forms by name."""
@@ -23,8 +22,10 @@ def head(forms: Forms, path: str, leaf: Any) -> Fields:
     Raises:
         TypeError: a dtype that cannot be stored.
     """
-    dtype = np.dtype(leaf.dtype).name if isinstance(leaf.dtype, np.dtype) else str(leaf.dtype)
+    dtype = leaf.dtype.name
     if dtype not in DTYPES:
+        if is_key(leaf):
+            raise TypeError(f"{path}: must be numbers to be stored, got {dtype}; {KEYS_REMEDY}.")
         raise TypeError(
             f"{path}: dtype must be one of {', '.join(DTYPES)}, got {dtype}; convert it first."
         )
