@@ -89,7 +89,7 @@ def check_floats(path: str, leaf: Any) -> np.ndarray:
         ValueError: NaN or infinity.
     """
     check_kind(path, leaf, FLOATS)
-    tensor = np.asarray(native(leaf))
+    tensor = np.asarray(native(leaf), order="C")
     check_finite(path, tensor)
     return tensor
 

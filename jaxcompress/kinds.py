@@ -84,6 +84,18 @@ def check_kind(
         )
 
 
+def refuse_key(path: str, leaf: Any, purpose: str) -> None:
+    """Refuse random keys where numbers are needed.
+
+    Raises:
+        TypeError: naming the leaf and what it cannot be.
+    """
+    if is_key(leaf):
+        raise TypeError(
+            f"{path}: must be numbers to be {purpose}, got {leaf.dtype}; {KEYS_REMEDY}."
+        )
+
+
 def is_key(leaf: Any) -> bool:
     """Return whether `leaf` holds keys of `jax.random.key`, which numpy does not know."""
     return kind_of(leaf) is Kind.KEY

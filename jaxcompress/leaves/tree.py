@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxcompress.checks import check_finite
-from jaxcompress.kinds import Kinds, check_kind
+from jaxcompress.kinds import Kinds, check_kind, native
 from jaxcompress.leaves.clustered import Clustered
 from jaxcompress.leaves.half import Half
 from jaxcompress.leaves.lowrank import LowRank
@@ -44,8 +44,15 @@ def dense(tree: PyTree) -> PyTree:
         [0.0, 3.0, -1.0]
     """
     return jax.tree.map(
-        lambda leaf: leaf.dense() if is_compressed(leaf) else leaf, tree, is_leaf=is_compressed
+        lambda leaf: leaf.dense() if is_compressed(leaf) else native(leaf),
+        tree,
+        is_leaf=is_compressed,
     )
+
+
+def dense_shapes(tree: PyTree) -> PyTree:
+    """Return shapes and dtypes of `dense(tree)`; nothing is computed."""
+    return jax.eval_shape(dense, jax.tree.map(native, tree))
 
 
 def decoded(tree: PyTree) -> PyTree:
@@ -60,7 +67,7 @@ def decoded(tree: PyTree) -> PyTree:
         ['float32', 'float32']
     """
     return jax.tree.map(
-        lambda leaf: leaf.dense() if is_coded(leaf) else leaf, tree, is_leaf=is_coded
+        lambda leaf: leaf.dense() if is_coded(leaf) else native(leaf), tree, is_leaf=is_coded
     )
 
 

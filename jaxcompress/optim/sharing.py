@@ -10,7 +10,7 @@ import optax
 from jaxcompress.checks import check_fits
 from jaxcompress.leaves import Clustered, decoded, is_coded
 from jaxcompress.optim.by_leaf import check_params, flatten
-from jaxcompress.trees import PyTree, is_traced, named_leaves
+from jaxcompress.trees import PyTree, is_traced, named_leaves, widened
 
 
 class ShareCentroidsState(NamedTuple):
@@ -129,8 +129,8 @@ def _sum_by_cluster(
     """Sum in single precision at least: a small type would stop counting after 256 terms."""
     if gradient is None or codes is None or first is None:
         return gradient
-    wide = jnp.promote_types(gradient.dtype, jnp.float32)
-    sums = jnp.zeros(first.size + 1, wide).at[codes.ravel()].add(gradient.ravel().astype(wide))
+    wide = widened(gradient)
+    sums = jnp.zeros(first.size + 1, wide.dtype).at[codes.ravel()].add(wide.ravel())
     return _with_rank(sums[1:].astype(gradient.dtype), gradient.ndim)
 
 

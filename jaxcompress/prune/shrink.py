@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kinds import native
 from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.members import members_of
@@ -203,6 +204,7 @@ def check_shrink(
         >>> check_shrink(apply, params, groups, keep, np.ones((1, 4))) < 1e-6
         True
     """
+    params, inputs = jax.tree.map(native, (params, inputs))
     _check_shapes(params, groups)
     units = trace_units(apply, params, inputs, part=groups.parted)
     cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxcompress.checks import check_known
-from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.leaves import Quantized, dense, dense_shapes, is_compressed
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
 from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.trace.products import Product, Weight, find_products, trace_products
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, is_floating, named_leaves
+from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, is_floating, named_leaves, widened
 
 Bits = int | Mapping[str, int]
 """Of an integer, for all layers or for each by name; layers that are not named stay float."""
@@ -130,8 +130,7 @@ def _rounded(rounding: Rounding, value: Any) -> Any:
     if rounding is _as_it_is or not is_floating(value):
         return value
     value = jnp.asarray(value)  # numpy may hold 64 bits that JAX narrows
-    wide = value.astype(jnp.promote_types(value.dtype, jnp.float32))
-    return rounding(wide).astype(value.dtype)
+    return rounding(widened(value)).astype(value.dtype)
 
 
 GridOf = Callable[[str], Grid | None]
@@ -257,7 +256,7 @@ def weights_in_products(
         ValueError: what `trace` refuses.
     """
     paths = named_leaves(params, is_leaf=is_compressed).paths
-    program = trace(apply, jax.eval_shape(dense, params), *inputs)
+    program = trace(apply, dense_shapes(params), *inputs)
     for product in find_products(program, paths):
         for weight in product.weights.values():
             yield paths[weight.leaf], weight

@@ -7,7 +7,7 @@ from jaxcompress.artifact.coding import PACKINGS, Fields
 from jaxcompress.artifact.fields import is_dtype, is_name, is_shape
 from jaxcompress.artifact.forms.form import Form
 from jaxcompress.artifact.streams import DTYPES
-from jaxcompress.kinds import KEYS_REMEDY, is_key
+from jaxcompress.kinds import refuse_key
 
 Forms = Mapping[str, Form]
 """Forms by name."""
@@ -24,8 +24,7 @@ def head(forms: Forms, path: str, leaf: Any) -> Fields:
     """
     dtype = leaf.dtype.name
     if dtype not in DTYPES:
-        if is_key(leaf):
-            raise TypeError(f"{path}: must be numbers to be stored, got {dtype}; {KEYS_REMEDY}.")
+        refuse_key(path, leaf, "stored")
         raise TypeError(
             f"{path}: dtype must be one of {', '.join(DTYPES)}, got {dtype}; convert it first."
         )
