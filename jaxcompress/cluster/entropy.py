@@ -49,7 +49,8 @@ def entropy_constrained(
     Raises:
         ValueError: a `rate_weight` that is not above 0 or leaves more than 65535 values to a leaf,
             NaN or infinite weights, an empty scope, another mask tree.
-        TypeError: `rate_weight` is no number; called under `jit`.
+        TypeError: `rate_weight` is no number; called under `jit`; the scope chooses leaves of other
+            numbers than floats.
 
     Example:
         >>> shared = entropy_constrained({"kernel": np.array([[0.1, 2.0], [2.2, -3.0]])}, 0.01)
@@ -114,7 +115,8 @@ def rate_weight_for(
     Raises:
         ValueError: a size that is not above what the other leaves take; and as
             `entropy_constrained`.
-        TypeError: `size_bytes` is no number; called under `jit`.
+        TypeError: `size_bytes` is no number; called under `jit`; the scope chooses leaves of other
+            numbers than floats.
 
     Example:
         >>> params = {"kernel": np.random.default_rng(0).standard_normal((40, 50))}

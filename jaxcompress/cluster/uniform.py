@@ -44,7 +44,8 @@ def uniform(
     Raises:
         ValueError: a step that is not above 0 or leaves more than 65535 values to a leaf, NaN or
             infinite weights, an empty scope, another mask tree.
-        TypeError: `step` is no number; called under `jit`.
+        TypeError: `step` is no number; called under `jit`; the scope chooses leaves of other
+            numbers than floats.
 
     Example:
         >>> shared = uniform({"kernel": np.array([[0.1, 0.6], [-1.2, 0.5]])}, 0.5)
