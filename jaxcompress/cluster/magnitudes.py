@@ -18,6 +18,9 @@ _SOUND = 2.0**-15  # of the spread: smaller errors are near what sums of squares
 _CLEAR = 1.001  # how much larger than an error a gap must be
 _SQUARABLE = 200  # binary exponents up to this one leave room for sums of squares
 _SUMMABLE = 1000  # and up to this one for sums of millions
+_OUTLYING = 2.0**20  # medians that a root mean square is by outliers alone
+_USUAL = 480  # binary exponents of numbers whose squares are far from either end
+_EXACT = 2.0**-16  # of the sum of a cluster: what rounding of the sum of all may be
 _BLOCK = 1 << 20
 
 
@@ -32,12 +35,38 @@ def best_means(ordered: np.ndarray, k: int) -> np.ndarray:
     if len(places) - 1 <= k:
         return ordered[places[:-1]]
     found = _clustering(ordered, k)
-    if found.pieces is None:
+    sizes = np.diff(found.places) * np.array(
+        [_largest(run) for run in _parts(ordered, found.places)]
+    )
+    with np.errstate(over="ignore"):
+        rounding = 2.0**-52 * ordered.size * _largest(ordered)
+    if found.pieces is None and (rounding <= _EXACT * sizes).all():
         return np.ldexp(found.runs.means(found.ends), found.exponent)
     wide, exponent = _scaled(ordered, _SUMMABLE)
-    parts = _parts(wide, found.pieces)
+    parts = _parts(wide, found.places)
     means = np.array([np.clip(part.mean(dtype=np.float64), part[0], part[-1]) for part in parts])
     return np.ldexp(means, exponent)
+
+
+def usual(root_mean_square: float, magnitudes: np.ndarray) -> float:
+    """Return the root mean square, or the median where outliers or squares out of range decide it.
+
+    Args:
+        root_mean_square: of some numbers.
+        magnitudes: of a sample of them.
+
+    Raises:
+        ValueError: squares of such numbers are beyond double precision.
+    """
+    median = float(np.median(magnitudes))
+    told = median / 2 <= root_mean_square <= _OUTLYING * median
+    found = root_mean_square if told or not median else median
+    if not 2.0**-_USUAL < found < 2.0**_USUAL:
+        raise ValueError(
+            f"params: weights must be between 1e-144 and 1e144, for their squares to be numbers, "
+            f"got {found:.3g}; scale them to be near 1."
+        )
+    return found
 
 
 class _Clustering(NamedTuple):
@@ -128,12 +157,16 @@ def _parts(ordered: np.ndarray, ends: Sequence[int] | np.ndarray) -> Iterator[np
     return (ordered[start:stop] for start, stop in pairwise(ends))
 
 
+def _largest(ordered: np.ndarray) -> float:
+    return max(abs(float(ordered[0])), abs(float(ordered[-1])))
+
+
 def _scaled(ordered: np.ndarray, most: int) -> tuple[np.ndarray, int]:
     """Return numbers whose exponents are in reach, and the power of two to be given back.
 
     Those of `most` up or, where sums of squares are wanted, of minus that down are brought near 1.
     """
-    exponent = int(np.frexp(max(abs(ordered[0]), abs(ordered[-1])))[1])
+    exponent = math.frexp(_largest(ordered))[1]
     if exponent <= most and (exponent >= -most or most > _SQUARABLE):
         return ordered, 0
     target = 0 if most <= _SQUARABLE else most

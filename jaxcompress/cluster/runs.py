@@ -146,7 +146,8 @@ class Runs:
 
 def changes(ordered: np.ndarray) -> np.ndarray:
     """Return where sorted numbers change, 0 and the size included."""
-    return np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [ordered.size]])
+    inner = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    return np.concatenate([[0], inner, [ordered.size]]) if ordered.size else np.zeros(1, int)
 
 
 def _traced_back(starts: np.ndarray, last: int) -> list[int]:

@@ -177,8 +177,8 @@ def _hold(update: jax.Array, param: jax.Array, mask: jax.Array) -> jax.Array:
     if kind not in NUMBERS.members:
         return update
     if kind in (Kind.INTEGER, Kind.BOOLEAN):
-        if kind_of(update) not in NUMBERS.members:
-            update = jnp.zeros(param.shape, jnp.int32)
         wide = jnp.int32 if kind is Kind.BOOLEAN else param.dtype
+        if kind_of(update) not in NUMBERS.members:
+            update = jnp.zeros(param.shape, wide)
         param = param.astype(jnp.promote_types(wide, update.dtype))
     return jnp.where(mask, update, -param)

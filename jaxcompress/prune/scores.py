@@ -25,8 +25,10 @@ def magnitude(params: PyTree) -> PyTree:
             return leaf
         # Concrete scores are selected from in numpy, which is also faster at taking them.
         leaf = leaf if is_traced(leaf) else np.asarray(native(leaf))
-        # The lowest integer has no magnitude of its own dtype, truth values have none.
-        return abs(leaf if kind in WEIGHTS.members else leaf.astype(np.float64))
+        if kind not in WEIGHTS.members:
+            # The lowest integer has no magnitude of its own dtype, truth values have none.
+            leaf = leaf.astype(jnp.float32 if is_traced(leaf) else np.float64)
+        return abs(leaf)
 
     return jax.tree.map(score, params)
 
