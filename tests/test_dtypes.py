@@ -381,3 +381,51 @@ def test_a_scope_of_compressed_leaves_alone_is_empty(technique):
         apply({"w": leaf})
     mixed = apply({"v": tensor(np.dtype("float32")), "w": leaf})
     assert mixed["w"] is leaf and named_leaves(jc.dense(mixed)).paths == ["v", "w"]
+
+
+def net(params, x):
+    return jax.nn.relu(x @ params["in"]) @ params["out"]
+
+
+def shrunk(params, x):
+    groups = jc.unit_groups(net, params, x)
+    keep = jc.choose_units(groups, params, 0.5)
+    assert jc.check_shrink(net, params, groups, keep, x) < 1e-5
+    return jc.shrink(params, groups, keep)
+
+
+def trained(params, x):
+    aware = jc.quantization_aware(net, None)
+    return aware.apply(aware.init(params, x), x)
+
+
+TRACED = {
+    "units": shrunk,
+    "quantization-aware": trained,
+    "calibrated": lambda p, x: jc.fake_quantized(net, jc.calibrate(net, p, [x]))(p, x),
+    "executed": lambda p, x: jc.execute(net)(jc.quantize(p), x),
+    "executed plain": lambda p, x: jc.execute(net)(p, x),
+    "equalized": lambda p, x: jc.equalize(net, p, x),
+    "by moments": lambda p, x: jc.low_rank(p, 0.8, moments=jc.input_moments(net, p, [x])),
+    "shared": lambda p, x: jc.share_centroids(optax.sgd(0.1), jc.kmeans(p, 3)).init(
+        jc.dense(jc.kmeans(p, 3))
+    ),
+    "flops": lambda p, x: jc.flops(net, p, x),
+    "distilled": lambda p, x: jc.distillation_loss(x, x[::-1], np.arange(4)),
+}
+"""Functions that trace or run the user's function, which JAX gives arrays of one order only."""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", TRACED)
+def test_functions_see_values_in_any_order(name, order):
+    rng = np.random.default_rng(0)
+    params = {"in": rng.normal(size=(6, 8)).astype("f"), "out": rng.normal(size=(8, 5)).astype("f")}
+    x = rng.normal(size=(4, 6)).astype("f")
+    expected = TRACED[name](params, x)
+    for again in range(2):  # a compiled function reads other orders wrongly, the first refuses them
+        del again
+        found = TRACED[name](jax.tree.map(ORDERS[order], params), ORDERS[order](x))
+        pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+        for one, other in pairs:
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(other))

@@ -102,7 +102,7 @@ def _by_pieces(ordered: np.ndarray, places: np.ndarray, k: int) -> np.ndarray | 
         if len(certain) in (len(cuts), 0) or len(certain) >= k:
             break
         cuts = certain
-        places = _shared_out(ordered, [0, *cuts, ordered.size], k)
+        places = _shared_out(ordered, [0, *cuts.tolist(), ordered.size], k)
         before, error = error, _root_error(wide, places)
         if not error < before:
             break

@@ -14,6 +14,7 @@ _MOST_PLACES = 1 << 16  # places of a coarser search
 _MOST_PER_STEP = 16
 _LEAST_DECREASE = 1e-7
 _WIDE = 2.0**16  # of what a cell may span: codes cannot fill so much, and gaps are certain cuts
+_SQUARABLE = 2.0**480  # sums of squares of larger numbers are beyond double precision
 _EXACT = 2.0**-20  # of the sum of a cell: what rounding of the sum of all may be
 
 
@@ -87,7 +88,7 @@ class Weights:
         ordered = self.ordered.astype(np.float64)
         with np.errstate(over="ignore"):
             off = np.abs(ordered[[0, -1]] - ordered[ordered.size // 2]) if ordered.size else 0
-            if np.max(off) <= _WIDE * reach:
+            if np.max(off) <= _WIDE * reach and np.max(np.abs(ordered), initial=0) < _SQUARABLE:
                 return [(0, ordered.size, True)]
             middle = int(np.searchsorted(ordered, 0))
             cuts = np.flatnonzero(np.diff(np.insert(ordered, middle, 0)) > reach)

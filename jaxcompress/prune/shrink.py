@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kinds import native
 from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.members import members_of
@@ -15,7 +14,7 @@ from jaxcompress.trace.cut import Cut, mismatch, other_results
 from jaxcompress.trace.program import Program, abstract, retrace
 from jaxcompress.trace.silence import relative_difference, run_silenced
 from jaxcompress.trace.walk import Units
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree, named_leaves, native
 
 Keep = Mapping[str, Any]
 """By name of the group `[units]` booleans, True where a unit stays; groups left out stay whole."""

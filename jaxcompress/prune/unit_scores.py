@@ -237,7 +237,7 @@ def geometric_median_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitS
         for part in parts:
             wide = _wide(part)
             norms = np.einsum("um,um->u", wide, wide.conj()).real
-            square = square + norms[:, None] + norms[None] - 2 * (wide @ wide.conj().T).real
+            square = square + norms[:, None] + norms[None] - 2 * np.real(wide @ wide.conj().T)
         result[name] = np.sqrt(np.maximum(square, 0)).sum(axis=1)
     return result
 
