@@ -102,10 +102,18 @@ def root_mean_square(tensors: Iterable[np.ndarray]) -> float:
         >>> root_mean_square([np.array([3.0, 0.0]), np.array([-3.0])])
         3.0
     """
-    squares, count = 0.0, 0
+    squares, extreme, count = 0.0, 0.0, 0
     for tensor in tensors:
-        squares += float(np.sum(np.square(tensor, dtype=np.float64)))
+        with np.errstate(over="ignore"):
+            square = float(np.sum(np.square(tensor, dtype=np.float64)))
+        if 0 < square < math.inf:
+            squares += square
+        elif largest := float(np.max(np.abs(tensor), initial=0)):  # their squares have no room
+            near_one = np.divide(tensor, largest, dtype=np.float64)
+            extreme = math.hypot(extreme, largest * float(np.linalg.norm(near_one)))
         count += int(np.count_nonzero(tensor))
+    if extreme:
+        return math.hypot(math.sqrt(squares), extreme) / math.sqrt(count)
     return math.sqrt(squares / count) if squares else 1.0
 
 

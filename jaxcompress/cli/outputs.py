@@ -63,11 +63,14 @@ def write_npz(path: Path, specs: Mapping[str, Any], load: Load) -> int:
     """Write tensors as `np.savez` would; returns the size of the file in bytes.
 
     Raises:
-        Refused: bfloat16, which `.npz` cannot name.
+        Refused: bfloat16 and other dtypes that `.npz` cannot name.
     """
     for name, spec in specs.items():
-        if np.dtype(spec.dtype).name == "bfloat16":
-            raise Refused(f"{path}: {name}: .npz cannot name bfloat16; write .safetensors instead.")
+        dtype = np.dtype(spec.dtype)
+        if dtype.isbuiltin != 1:
+            raise Refused(
+                f"{path}: {name}: .npz cannot name {dtype.name}; write .safetensors instead."
+            )
     with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name in specs:
             info = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)

@@ -19,6 +19,7 @@ from jaxcompress.artifact.errors import ArtifactError, reading
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.cli.status import Refused
 from jaxcompress.codec import inspect
+from jaxcompress.kinds import native
 from jaxcompress.oneshot.sources import Source
 from jaxcompress.outline import Outline
 
@@ -26,7 +27,7 @@ SAFETENSORS_DTYPES: dict[str, Any] = {
     **{"BOOL": np.bool_, "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64},
     **{"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64},
     **{"F16": np.float16, "BF16": ml_dtypes.bfloat16, "F32": np.float32, "F64": np.float64},
-    "C64": np.complex64,
+    **{"F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "C64": np.complex64},
 }
 """Names of dtypes in safetensors, and what they are in numpy."""
 
@@ -131,7 +132,7 @@ class NpzSource(_FlatSource):
         """Read one array."""
         name = self.paths[index]
         with reading(self.path), np.load(self.path, allow_pickle=False) as archive:
-            return archive[name]
+            return native(archive[name])
 
 
 def _npy_spec(archive: zipfile.ZipFile, member: str) -> jax.ShapeDtypeStruct | np.dtype:
@@ -147,6 +148,7 @@ def _npy_spec(archive: zipfile.ZipFile, member: str) -> jax.ShapeDtypeStruct | n
             else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read(file)
+    dtype = dtype.newbyteorder("=")
     # JAX knows fewer dtypes than numpy; the others are refused by name afterwards.
     return jax.ShapeDtypeStruct(shape, dtype) if dtype.name in DTYPES else dtype
 

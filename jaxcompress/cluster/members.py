@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_concrete, check_finite, check_fits
-from jaxcompress.leaves import Clustered, is_coded
+from jaxcompress.kinds import REALS
+from jaxcompress.leaves import Clustered, arrays_in_scope, is_coded
 from jaxcompress.placement import like
-from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, named_leaves, widened
+from jaxcompress.trees import PyTree, Scope, as_jax, named_leaves, widened
 
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
 
@@ -56,8 +57,9 @@ def share_leaves(
     Compressed leaves stay as they are.
 
     Raises:
-        ValueError: NaN or infinite weights, an empty scope, another mask tree.
-        TypeError: called under `jit`; sharing is an analysis of concrete weights.
+        ValueError: NaN or infinite weights, a scope without arrays, another mask tree.
+        TypeError: called under `jit`, as sharing is an analysis of concrete weights; or the scope
+            chooses leaves of other numbers than floats.
     """
     check_concrete(technique, params)
     named = named_leaves(params, is_leaf=is_coded)
@@ -65,12 +67,10 @@ def share_leaves(
     if mask is not None:
         check_fits("mask", mask, "params", params)
         masks = jax.tree.leaves(mask, is_leaf=is_coded)
-    chosen = in_scope(named, scope)
+    chosen = arrays_in_scope(named, scope, REALS)
     return named.rebuild(
         [
-            _placed(share(_members(path, np.asarray(leaf), kept)), leaf)
-            if pick and not is_coded(leaf)
-            else leaf
+            _placed(share(_members(path, np.asarray(leaf), kept)), leaf) if pick else leaf
             for path, leaf, kept, pick in zip(named.paths, named.leaves, masks, chosen, strict=True)
         ]
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcompress.checks import check_positive
 from jaxcompress.distill.pairs import check_alike, pair
+from jaxcompress.kinds import native
 from jaxcompress.trees import is_traced
 
 _COLDEST, _HOTTEST = 1e-3, 1e4
@@ -125,7 +126,7 @@ def _checked_labels(labels: Any, logits: jax.Array, where: jax.Array | None) -> 
         raise TypeError(
             "labels: must be integers, got NoneType; without any pass a soft_weight of 1."
         )
-    answers, classes = jnp.asarray(labels), logits.shape[-1]
+    answers, classes = jnp.asarray(native(labels)), logits.shape[-1]
     if not jnp.issubdtype(answers.dtype, jnp.integer):
         raise TypeError(
             f"labels: must be integers, got {answers.dtype}; take argmax over the last axis of "

@@ -10,6 +10,7 @@ from jax import export
 from jaxcompress.export.libraries import library, quiet
 from jaxcompress.export.lowering import Lowering, Writer
 from jaxcompress.export.node import node, primitives
+from jaxcompress.kinds import refuse_key
 from jaxcompress.trace.inputs import first_line
 from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Program, trace
@@ -60,6 +61,7 @@ def traced(
 
     Raises:
         ValueError: what `trace` refuses.
+        TypeError: random keys among the parameters.
     """
     symbol = export.symbolic_shape("batch")
 
@@ -69,6 +71,8 @@ def traced(
 
     shells = [jax.tree.map(shell, part) for part in inputs]
     named = named_leaves(params)
+    for path, leaf in zip(named.paths, named.leaves, strict=True):
+        refuse_key(path, leaf, "exported")
     program = trace(apply, params, *shells)
     return Traced(
         program,

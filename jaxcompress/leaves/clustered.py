@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.leaves.namespace import namespace
+from jaxcompress.leaves.sized import Sized
 from jaxcompress.placement import by_compiler
 from jaxcompress.trees import Array
 
@@ -24,7 +25,7 @@ def codes_dtype(k: int) -> type[np.unsignedinteger]:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class Clustered:
+class Clustered(Sized):
     """A tensor whose weights share a few values.
 
     `dense = [0, codebook][codes]`; code 0 is reserved for exact zero (pruned), code c >= 1

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.leaves.namespace import namespace
+from jaxcompress.leaves.sized import Sized
 from jaxcompress.trees import Array
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class Sparse:
+class Sparse(Sized):
     """A tensor of which most entries are zero.
 
     `dense.ravel()[indices] = values`, zero elsewhere.

@@ -5,7 +5,8 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from jaxcompress.checks import check_concrete, check_known, is_integer
-from jaxcompress.leaves import is_compressed
+from jaxcompress.kinds import FLOATS
+from jaxcompress.leaves import arrays_in_scope, is_compressed
 from jaxcompress.lowrank.matrices import Matrix, matrix_of
 from jaxcompress.lowrank.ranks import Rule, by_ratio
 from jaxcompress.lowrank.splits import Split, last_axis
@@ -15,7 +16,6 @@ from jaxcompress.trees import (
     NamedLeaves,
     PyTree,
     Scope,
-    in_scope,
     kernels,
     named_leaves,
 )
@@ -132,16 +132,16 @@ def _matrices(
     """Return the leaves in the scope as matrices, and why others of them are none."""
     check_concrete(function, params)
     named = named_leaves(params, is_leaf=is_compressed)
+    chosen = arrays_in_scope(named, scope, FLOATS, stays=is_compressed)
     layers = {} if moments is None else moments.layers
     matrices: dict[str, Matrix] = {}
     left: dict[str, str] = {}
-    for path, leaf, pick in zip(named.paths, named.leaves, in_scope(named, scope), strict=True):
-        if pick and not is_compressed(leaf):
-            axes = split(path, leaf)
-            if isinstance(axes, str):
-                left[path] = axes
-            else:
-                matrices[path] = matrix_of(path, leaf, axes, layers.get(path, []))
+    for path, leaf, pick in zip(named.paths, named.leaves, chosen, strict=True):
+        axes = split(path, leaf) if pick else None
+        if isinstance(axes, str):
+            left[path] = axes
+        elif axes is not None:
+            matrices[path] = matrix_of(path, leaf, axes, layers.get(path, []))
     return named, matrices, left
 
 

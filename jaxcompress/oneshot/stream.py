@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.checks import check_finite
+from jaxcompress.kinds import REALS
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.thresholds import Threshold, find_threshold, remove_smallest
-from jaxcompress.trees import NamedLeaves, Scope, in_scope, is_floating, kernels
+from jaxcompress.trees import NamedLeaves, Scope, in_scope, kernels
 
 Quantizer = Callable[[str, np.ndarray], Any]
 """Makes one tensor, given with its path, a compressed leaf; exact zeros stay zeros."""
@@ -86,14 +87,8 @@ def prune(
         TypeError: the scope chooses a leaf that is not of floating-point numbers.
     """
     named = NamedLeaves(source.paths, source.leaves, None)
-    chosen = in_scope(named, scope)
+    chosen = in_scope(named, scope, REALS)
     picked = [index for index, pick in enumerate(chosen) if pick]
-    for index in picked:
-        if not is_floating(source.leaves[index]):
-            raise TypeError(
-                f"{source.paths[index]}: leaves in the scope must be of floating-point numbers, "
-                f"got {source.leaves[index].dtype}; leave it out of the scope."
-            )
     sizes = [int(np.prod(source.leaves[index].shape)) for index in picked]
     removed = removed_count("params", sparsity, sum(sizes))
     if not removed:

@@ -11,7 +11,7 @@ from jaxcompress.checks import check_fits
 from jaxcompress.leaves import Clustered, decoded, is_coded
 from jaxcompress.optim.by_leaf import check_params, flatten, seen
 from jaxcompress.placement import by_compiler, like
-from jaxcompress.trees import PyTree, is_traced, named_leaves
+from jaxcompress.trees import PyTree, is_traced, named_leaves, widened
 
 
 class ShareCentroidsState(NamedTuple):
@@ -154,8 +154,8 @@ def _sum_by_cluster(
     k = first.shape[1]
 
     def summed(gradient: jax.Array, codes: jax.Array) -> jax.Array:
-        wide = jnp.promote_types(gradient.dtype, jnp.float32)
-        sums = jnp.zeros(k + 1, wide).at[codes.ravel()].add(gradient.ravel().astype(wide))
+        wide = widened(gradient)
+        sums = jnp.zeros(k + 1, wide.dtype).at[codes.ravel()].add(wide.ravel())
         return _with_rank(sums[1:].astype(gradient.dtype), gradient.ndim)
 
     return by_compiler(summed, gradient, codes)

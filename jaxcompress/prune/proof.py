@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcompress.kinds import native
 from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.members import members_of
@@ -71,6 +72,7 @@ def check_shrink(
         raise ValueError(
             "small_apply, rebuild: both give the code for the new sizes, got both; pass one."
         )
+    params, inputs = jax.tree.map(native, (params, inputs))
     _check_shapes(params, groups)
     units = trace_units(apply, params, inputs, part=groups.parted)
     cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))

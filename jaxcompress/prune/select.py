@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kinds import native
 from jaxcompress.placement import like
 from jaxcompress.prune.counts import (
     Count,
@@ -43,7 +44,7 @@ def keep_largest(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
 
 def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Array]:
     # numpy partitions the small float types slowly
-    arrays = [widened(np.asarray(score)) for score in scores]
+    arrays = [widened(np.asarray(native(score))) for score in scores]
     flat = np.concatenate([a.ravel() for a in arrays]) if len(arrays) > 1 else arrays[0].ravel()
     if removed == 0:
         keep = np.ones(flat.size, bool)
@@ -60,6 +61,7 @@ def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Ar
 
 
 def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
+    scores = [widened(jnp.asarray(score)) for score in scores]
     dtype = jnp.result_type(jnp.float32, *scores)  # one width, or their bits cannot be compared
     keys = [_ordered_bits(jnp.asarray(score, dtype).ravel()) for score in scores]
     threshold = _kth_smallest(keys, removed)

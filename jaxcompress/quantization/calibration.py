@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.kinds import native
 from jaxcompress.leaves import dense
 from jaxcompress.quantization.grids import Grid, Steps
 from jaxcompress.quantization.histogram import NOTHING, Histogram, Reading, histogram, read
@@ -194,7 +195,8 @@ def _check_like(number: int, inputs: tuple[Any, ...], first: tuple[Any, ...]) ->
     named = jax.tree_util.tree_flatten_with_path(inputs)[0]
     for (path, leaf), other in zip(named, jax.tree.leaves(first), strict=True):
         got, wanted = (
-            (np.shape(a)[1:], np.ndim(a), jax.dtypes.result_type(a)) for a in (leaf, other)
+            (np.shape(a)[1:], np.ndim(a), jax.dtypes.result_type(a))
+            for a in map(native, (leaf, other))
         )
         if got != wanted:
             raise ValueError(

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxcompress.checks import check_known
-from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.compiled import jitted
+from jaxcompress.leaves import Quantized, dense, dense_shapes, is_compressed
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
 from jaxcompress.quantization.ranges import Estimator, min_max
@@ -15,7 +16,7 @@ from jaxcompress.trace.products import Product, Weight, find_products, trace_pro
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trace.unknown import find_unknown
-from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, is_floating, named_leaves
+from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, is_floating, named_leaves, widened
 
 Bits = int | Mapping[str, int]
 """Of an integer, for all layers or for each by name; layers that are not named stay float."""
@@ -103,7 +104,7 @@ def fake_quantized(
         results, _ = run(program, jax.tree.leaves((params, *inputs)), visit)
         return jax.tree.unflatten(program.structure, results)
 
-    return jax.jit(simulated)  # at once: by itself each primitive would be compiled alone
+    return jitted(simulated)  # at once: by itself each primitive would be compiled alone
 
 
 Rounding = Callable[[jax.Array], Array]
@@ -133,8 +134,7 @@ def _rounded(rounding: Rounding, value: Any) -> Any:
     if rounding is _as_it_is or not is_floating(value):
         return value
     value = jnp.asarray(value)  # numpy may hold 64 bits that JAX narrows
-    wide = value.astype(jnp.promote_types(value.dtype, jnp.float32))
-    return rounding(wide).astype(value.dtype)
+    return rounding(widened(value)).astype(value.dtype)
 
 
 GridOf = Callable[[str], Grid | None]
@@ -287,4 +287,4 @@ def _traced(
     apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree]
 ) -> tuple[Program, list[str]]:
     paths = named_leaves(params, is_leaf=is_compressed).paths
-    return trace(apply, jax.eval_shape(dense, params), *inputs), paths
+    return trace(apply, dense_shapes(params), *inputs), paths

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxcompress.checks import check_known
+from jaxcompress.kinds import native
 from jaxcompress.leaves import Quantized, spread
 from jaxcompress.quantization.calibration import Ranges, usual_estimator
 from jaxcompress.quantization.granularity import Granularity, per_channel
@@ -19,7 +19,7 @@ from jaxcompress.quantization.weights import quantize
 from jaxcompress.trace.products import Product, trace_products
 from jaxcompress.trace.program import Equation, bind
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, widened
 
 Trainable = dict[str, Any]
 """`{"params": ..., "steps": {"activations": {name: Learned}, "weights": {path: Learned}}}`."""
@@ -146,6 +146,7 @@ class QuantizationAware:
             _check_names(self.ranges, products)
             laid = self.ranges.steps(self.grid, self.estimate or usual_estimator(self.grid))
             activations = {name: learn(steps, self.grid) for name, steps in laid.items()}
+        params = jax.tree.map(native, params)
         return {"params": params, "steps": {"activations": activations, "weights": weights}}
 
     def apply(self, trainable: Trainable, *inputs: PyTree) -> PyTree:
@@ -162,8 +163,7 @@ class QuantizationAware:
                 name = entering[key].operand_name(place)
                 if name in learned:
                     # In single precision, as it is simulated: the steps of bfloat16 are others.
-                    dtype = jnp.promote_types(operands[place].dtype, jnp.float32)
-                    wide = rounded(operands[place].astype(dtype), learned[name], self.grid)
+                    wide = rounded(widened(operands[place]), learned[name], self.grid)
                     operands[place] = wide.astype(operands[place].dtype)
             return Outcome(bind(equation, operands))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from jaxcompress.kinds import native
 from jaxcompress.trees import PyTree
 
 
@@ -100,5 +101,6 @@ def shell(leaf: Any, shape: tuple[int, ...] | None = None) -> Any:
     """
     if not hasattr(leaf, "shape"):
         return leaf
+    leaf = native(leaf)
     weak = getattr(leaf, "weak_type", False)
     return jax.ShapeDtypeStruct(leaf.shape if shape is None else shape, leaf.dtype, weak_type=weak)
