@@ -85,14 +85,17 @@ class Weights:
 
         It is one where sums of squares are exact enough, as they are but for extreme outliers.
         """
+        size = self.ordered.size
+        if not size:
+            return [(0, 0, True)]
+        least, median, most = self.ordered[[0, size // 2, -1]].astype(float).tolist()
+        if max(median - least, most - median) <= _WIDE * reach and max(-least, most) < _SQUARABLE:
+            return [(0, size, True)]
         ordered = self.ordered.astype(np.float64)
         with np.errstate(over="ignore"):
-            off = np.abs(ordered[[0, -1]] - ordered[ordered.size // 2]) if ordered.size else 0
-            if np.max(off) <= _WIDE * reach and np.max(np.abs(ordered), initial=0) < _SQUARABLE:
-                return [(0, ordered.size, True)]
             middle = int(np.searchsorted(ordered, 0))
             cuts = np.flatnonzero(np.diff(np.insert(ordered, middle, 0)) > reach)
-        ends = np.concatenate([[0], np.where(cuts < middle, cuts + 1, cuts), [ordered.size]])
+        ends = np.concatenate([[0], np.where(cuts < middle, cuts + 1, cuts), [size]])
         own = int(np.searchsorted(cuts, middle))
         return [(*pair, number == own) for number, pair in enumerate(pairwise(ends.tolist()))]
 
