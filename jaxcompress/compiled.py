@@ -42,12 +42,14 @@ class _Native:
     JAX refuses other orders when it compiles, and then takes their bytes for numbers.
 
     Attributes:
-        compiled: the function itself.
-        lower: as that of `jax.jit`.
+        compiled: the function itself, of which it has everything else.
     """
 
     def __init__(self, compiled: Any) -> None:
-        self.compiled, self.lower = compiled, compiled.lower
+        self.compiled = compiled
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.compiled, name)
 
     def __call__(self, *args: Any) -> Any:
         return self.compiled(*jax.tree.map(native, args))
