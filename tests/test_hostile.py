@@ -667,6 +667,6 @@ def test_memory_is_asked_for_before_it_is_taken(tmp_path):
 def test_without_a_limit_half_of_the_free_memory_is_one(tmp_path, monkeypatch):
     path = tmp_path / "m.npz"
     jc.save(path, {"x": np.zeros(1000, np.float32)})
-    monkeypatch.setattr("jaxcompress.artifact.memory._free_bytes", lambda: 6000)
+    monkeypatch.setattr("jaxcompress.artifact.memory.free_bytes", lambda: 6000)
     with pytest.raises(jc.ArtifactError, match="expected <= 3000 bytes"):
         jc.load(path)

@@ -1,8 +1,10 @@
 """The one error of files that are not what they should be."""
 
 import contextlib
+import errno
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -66,9 +68,13 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except ArtifactError as error:
         raise error.at(file=os.fspath(path)) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the start or far behind the end
+            raise
+        raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
     except (
         *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, TypeError),
-        *(KeyError, IndexError, ArithmeticError, NotImplementedError, RecursionError),
+        *(KeyError, IndexError, ArithmeticError, RuntimeError, tokenize.TokenError),
     ) as error:
         raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
 

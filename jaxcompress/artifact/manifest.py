@@ -12,7 +12,7 @@ from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.fields import decoded_bytes
 from jaxcompress.artifact.forms import check_entry, oldest_version
 from jaxcompress.artifact.memory import default_max_bytes
-from jaxcompress.outline import Outline, from_paths, paths
+from jaxcompress.outline import MOST_DEPTH, Outline, from_paths, paths
 
 VERSION = 4
 """The newest version of the format; a file has the oldest one that knows its forms."""
@@ -38,6 +38,7 @@ def encode(
         ValueError: metadata that is not JSON, a key that is not Unicode, or far too many tensors.
     """
     try:
+        _check_depth(metadata or {})
         text = _dumps(dict(metadata or {})).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
@@ -95,6 +96,15 @@ def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
         raise ArtifactError("metadata must be an object and tensors a list")
     _check_tensors(manifest, max_bytes)
     return manifest
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    """Refuse what could not be shown again: readers recurse, and so does what prints."""
+    if depth > MOST_DEPTH:
+        raise ValueError(f"containers nested more than {MOST_DEPTH} deep")
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_depth(item, depth + 1)
 
 
 def _is_by_paths(structure: Outline, tensors: list[dict[str, Any]]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from jaxcompress.artifact import manifest
 from jaxcompress.artifact.archive import Member, Source, directory, inflate, opened
 from jaxcompress.artifact.errors import ArtifactError, reading
+from jaxcompress.artifact.foreign import HEAD_SIZE, kind_by
 from jaxcompress.artifact.forms import read_leaf
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader
@@ -90,7 +91,13 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member], dict[str, Any]]:
     """Return the members and the manifest, checked; None asks for nothing but the manifest."""
-    members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
+    try:
+        members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
+    except ArtifactError as error:
+        kind = kind_by(source.read(0, min(source.size, HEAD_SIZE)))
+        if kind is None:
+            raise
+        raise ArtifactError(f"not a file that jaxcompress wrote, but {kind}") from error
     if MANIFEST not in members:
         raise ArtifactError("the manifest is missing")
     if members[MANIFEST].size > manifest.MOST_BYTES:

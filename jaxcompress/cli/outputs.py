@@ -13,8 +13,11 @@ import numpy as np
 from jaxcompress.artifact.atomic import atomic_file, check_target
 from jaxcompress.cli.sources import SAFETENSORS_DTYPES
 from jaxcompress.cli.status import Refused
+from jaxcompress.text import shortened
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # no clock in the file: same input, same bytes
+
+_LONGEST_NAME = 2**16 - 1
 
 Load = Callable[[str], np.ndarray]
 """Gives the tensor of a name."""
@@ -64,11 +67,16 @@ def write_npz(path: Path, specs: Mapping[str, Any], load: Load) -> int:
     """Write tensors as `np.savez` would; returns the size of the file in bytes.
 
     Raises:
-        Refused: bfloat16, which `.npz` cannot name.
+        Refused: bfloat16, which `.npz` cannot name, or a name that is too long for a zip.
     """
     for name, spec in specs.items():
         if np.dtype(spec.dtype).name == "bfloat16":
             raise Refused(f"{path}: {name}: .npz cannot name bfloat16; write .safetensors instead.")
+        if len(f"{name}.npy".encode()) > _LONGEST_NAME:
+            raise Refused(
+                f"{path}: {shortened(name)}: a name in .npz must have at most {_LONGEST_NAME:,} "
+                "bytes; write .safetensors instead."
+            )
     with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name in specs:
             info = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)

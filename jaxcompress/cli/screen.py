@@ -52,6 +52,11 @@ def line(text: str) -> None:
     sys.stdout.write(printable(text) + "\n")
 
 
+def note(text: str) -> None:
+    """Show one line beside the result, on stderr."""
+    sys.stderr.write(f"jaxcompress: {printable(text)}\n")
+
+
 def as_json(value: Any) -> None:
     """Show a value as JSON in ASCII; what is not a finite number becomes null."""
     sys.stdout.write(ascii_json(value, indent=1) + "\n")

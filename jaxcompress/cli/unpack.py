@@ -1,6 +1,7 @@
 """`jaxcompress unpack`: plain weights again."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -46,6 +47,15 @@ def unpack(model: Path, output: Path | None, max_size: int | None) -> None:
     elif where.suffix == ".npz":
         size = outputs.write_npz(where, tensors, load)
     else:
-        strings = artifact.metadata.get("safetensors", {})
+        strings = _strings(model, artifact.metadata)
         size = outputs.write_safetensors(where, tensors, load, strings)
     screen.line(f"{where}: {size:,} bytes, {len(tensors)} tensors")
+
+
+def _strings(model: Path, metadata: dict[str, Any]) -> dict[str, str]:
+    """Return what the metadata keeps of a file of safetensors, which has strings only."""
+    found = metadata.get("safetensors", {})
+    if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+        return found
+    screen.note(f"{model}: metadata: safetensors can carry strings by name only; left out")
+    return {}
