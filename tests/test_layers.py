@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Lowest first. A module may import from the rows above its own, and inside its own folder.
 LAYERS = [
     ("trees", "compiled", "text"),
-    ("checks",),
+    ("checks", "states"),
     ("leaves", "trace"),
     ("costs", "execution"),
     ("prune", "cluster", "schedules"),

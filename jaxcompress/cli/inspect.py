@@ -8,8 +8,9 @@ import click
 import numpy as np
 
 from jaxcompress.cli import screen
-from jaxcompress.cli.artifacts import Tensor, read
+from jaxcompress.cli.artifacts import Artifact, Tensor, read
 from jaxcompress.cli.sizes import MAX_SIZE
+from jaxcompress.states import optimizer_states
 
 
 @click.command()
@@ -26,8 +27,10 @@ def inspect(model: Path, as_json: bool, max_size: int | None) -> None:  # noqa: 
     rows = [_row(tensor, artifact.file_bytes) for tensor in artifact.tensors.values()]
     total = _total(rows, artifact.file_bytes)
     metadata = artifact.metadata
+    states = _states(artifact)
     if as_json:
         file = {"file": str(model), "metadata": metadata, "tensors": rows, "total": total}
+        file |= {"optimizer_states": states}
         screen.as_json(file)
         return
     screen.table(
@@ -39,8 +42,21 @@ def inspect(model: Path, as_json: bool, max_size: int | None) -> None:  # noqa: 
         f"file: {total['file_bytes']:,} bytes, {total['ratio']:.1f}x smaller than "
         f"{total['dense_bytes']:,} of dense tensors"
     )
+    if states["tensors"]:
+        screen.line(
+            f"optimizer states: {states['tensors']} tensors, {screen.size(states['bytes'])} bytes, "
+            "which inference does not need"
+        )
     if metadata:
         screen.line(f"metadata: {metadata}")
+
+
+def _states(artifact: Artifact) -> dict[str, Any]:
+    """Return how many tensors are of an optimizer's state, and their share of the file."""
+    tensors = artifact.tensors.values()
+    found = optimizer_states(list(artifact.tensors), [tensor.shape for tensor in tensors])
+    states = [tensor for tensor, is_state in zip(tensors, found, strict=True) if is_state]
+    return {"tensors": len(states), "bytes": sum(tensor.stored_bytes for tensor in states)}
 
 
 def _row(tensor: Tensor, file_bytes: int) -> dict[str, Any]:

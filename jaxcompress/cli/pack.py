@@ -92,7 +92,7 @@ def pack(
     """Prune the weights of MODEL, and share or round them, without data and without training.
 
     MODEL is .safetensors, .npz, .msgpack (Flax) or an orbax folder; it is never changed. Tensors
-    outside of the scope are kept exactly.
+    outside of the scope are kept exactly, and so are states of optimizers, whatever the scope.
     """
     name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
     _check_options(name, {"clusters": clusters, "step": step, "bits": bits}, target_size)
@@ -116,12 +116,21 @@ def pack(
     with screen.progress() as track:
         chosen = kernels if scope is None else matching(scope)
         pruning = prune(source, sparsity, scope=chosen, track=track)
+        states = zip(source.leaves, pruning.states, strict=True)
+        kept = [plain_bytes(leaf) for leaf, is_state in states if is_state]
+        if kept:
+            settings["optimizer_states"] = {"tensors": len(kept), "bytes": sum(kept)}
         file = _File(where, pruning, layout, metadata, track)
         if target_size:
             size = file.write_within(target_size)
         else:
             quantizer = QUANTIZERS[name].make(pruning, fineness[parameter], track)
             size = file.write(quantizer if ratio is None else in_factors(quantizer, ratio))
+    if kept:
+        screen.note(
+            f"{model}: {len(kept)} tensors of {sum(kept):,} bytes are the state of an optimizer "
+            "and kept exactly; a checkpoint without them makes a smaller file."
+        )
     before = sum(plain_bytes(leaf) for leaf in source.leaves)
     screen.line(f"{where}: {size:,} bytes of {before:,}, {before / size:.1f}x smaller")
 
