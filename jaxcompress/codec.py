@@ -78,8 +78,11 @@ def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTre
     Args:
         path: file to read. Nothing in it is believed before it has been checked, and nothing in it
             is ever executed. Its digests show damage, not who wrote it.
-        max_bytes: most bytes that its tensors, and the streams they come from, may each take in
-            memory; None for half of what is free, at most 4 GiB.
+        max_bytes: most bytes of memory that reading may take: its streams once decompressed, the
+            leaves, the dense tensors, and the work on the largest of them, all together. They are
+            counted from the manifest beforehand, and a file that needs more is refused. Up to
+            128 MiB for buffers and blocks come on top. None for half of what is free, at most
+            8 GiB.
 
     Raises:
         ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.

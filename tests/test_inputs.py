@@ -1,8 +1,10 @@
 """What the command reads: files that end, in little memory, and each tensor by its own name."""
 
+import json
 import os
 import socket
 import struct
+import sys
 import zipfile
 
 import msgpack
@@ -348,3 +350,28 @@ def test_damaged_inputs_are_read_or_refused(tmp_path_factory, data):
             source.load(index)
     except (jc.ArtifactError, sources.Refused):
         pass
+
+
+def test_inspect_shows_the_manifest_where_constriction_is_missing(here, monkeypatch):
+    codes = np.array([[0, 1, 2], [0, 0, 1]], np.uint8)
+    leaf = jc.Clustered(codes=codes, codebook=np.array([-1, 1], "f"))
+    jc.save("m.npz", {"w": leaf, "b": np.ones(3, "f")}, layout="entropy", metadata={"a": 1})
+    jc.save("plain.npz", {"w": leaf})
+    whole = json.loads(run("inspect", "m.npz", "--json").out)
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    said = run("inspect", "m.npz", "--json")
+    assert "m.npz: only the manifest is shown; layout entropy: needs constriction" in said.err
+    report = json.loads(said.out)
+    known = ("path", "shape", "dtype", "form", "packing", "k", "bits", "weights", "dense_bytes")
+    for row, full in zip(report["tensors"], whole["tensors"], strict=True):
+        assert {name: row[name] for name in known} == {name: full[name] for name in known}
+        assert row["bytes"] is None and row["bound_bytes"] is None
+    rows = {row["path"]: row for row in report["tensors"]}
+    assert rows["w"]["nonzero"] == 3 and rows["w"]["sparsity"] == 0.5
+    assert rows["b"]["nonzero"] is None and report["total"]["nonzero"] is None
+    assert report["total"]["ratio"] == whole["total"]["ratio"] and report["metadata"] == {"a": 1}
+    shown = run("inspect", "m.npz")
+    assert "total of 2" in shown.out and "50.0%" in shown.out
+    assert not run("inspect", "plain.npz").err
+    assert "needs constriction" in refused("verify", "m.npz")
+    assert jc.inspect("m.npz")["metadata"] == {"a": 1}

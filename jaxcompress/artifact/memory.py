@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-_MOST = 4 << 30
+_MOST = 8 << 30
 
 
 def default_max_bytes() -> int:
-    """Return half of the memory that is free, at most 4 GiB."""
+    """Return half of the memory that is free, at most 8 GiB."""
     return min(free_bytes() // 2, _MOST)
 
 

@@ -57,8 +57,7 @@ def read(
 
     Args:
         path: file to read.
-        max_bytes: most bytes that its tensors, and the streams they come from, may each take in
-            memory; None for half of what is free, at most 4 GiB.
+        max_bytes: most bytes of memory, as for `load`.
         convert: applied to each leaf of numpy arrays as soon as it is read.
 
     Raises:
@@ -114,4 +113,8 @@ def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member],
             found=total,
         )
     data = inflate(source, MANIFEST, members[MANIFEST], STREAMS[MANIFEST])
-    return members, manifest.decode(data.tobytes(), digest, max_bytes)
+    found = manifest.decode(data.tobytes(), digest, max_bytes)
+    if max_bytes is not None:
+        planes = max((m.size for name, m in members.items() if name.endswith("_planes")), default=0)
+        manifest.check_needs(found, total + planes, max_bytes)  # planes are joined in a copy
+    return members, found

@@ -88,11 +88,6 @@ def progress() -> Iterator[Track]:
         yield track
 
 
-def size(count: float) -> str:
-    """Return bytes as people read them: `12,345`."""
-    return f"{count:,.0f}"
-
-
 def shape(dims: Sequence[int]) -> str:
     """Return a shape as people read it: `3x3x64`."""
     return "x".join(map(str, dims)) or "scalar"
