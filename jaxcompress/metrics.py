@@ -13,6 +13,8 @@ import numpy as np
 from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, decoded, is_coded, spread
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
+_BLOCK = 1 << 20
+
 
 def measure_sparsity(params: PyTree, *, scope: Scope = kernels) -> float:
     """Return the share of exact zeros among the weights in the scope.
@@ -69,8 +71,7 @@ def entropy_bound_bytes(tree: PyTree) -> float:
 
 
 def _clustered_bytes(leaf: Clustered) -> float:
-    counts = np.bincount(np.asarray(leaf.codes).ravel())
-    return _entropy_bits(counts) / 8 + plain_bytes(leaf.codebook)
+    return _entropy_bits(_occurrences(np.asarray(leaf.codes))) / 8 + plain_bytes(leaf.codebook)
 
 
 def _sparse_bytes(leaf: Sparse) -> float:
@@ -84,7 +85,17 @@ def _quantized_bytes(leaf: Quantized) -> float:
         zero_point = np.asarray(leaf.zero_point)
         levels = levels - spread(zero_point, leaf.shape).astype(np.int16)
         grids += plain_bytes(zero_point)
-    return _entropy_bits(np.unique(levels, return_counts=True)[1]) / 8 + grids
+    return _entropy_bits(_occurrences(levels)) / 8 + grids
+
+
+def _occurrences(integers: np.ndarray) -> np.ndarray:
+    """Return how often each integer occurs, from the lowest one up."""
+    flat, lowest = integers.reshape(-1), int(integers.min(initial=0))
+    counts = np.zeros(int(integers.max(initial=0)) - lowest + 1, np.int64)
+    for start in range(0, flat.size, _BLOCK):  # numpy widens all of them at once to 64 bits
+        block = flat[start : start + _BLOCK].astype(np.int64) - lowest
+        counts += np.bincount(block, minlength=counts.size)
+    return counts
 
 
 _BOUND_BYTES: dict[type, Callable[[Any], float]] = {

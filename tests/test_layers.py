@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 # Lowest first. A module may import from the rows above its own, and inside its own folder.
 LAYERS = [
     ("kinds",),
-    ("trees", "compiled"),
-    ("checks", "placement"),
+    ("trees", "compiled", "text"),
+    ("checks", "placement", "states"),
     ("leaves", "trace"),
     ("costs", "execution"),
     ("prune", "cluster", "schedules"),
