@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.trees import PyTree, is_floating, is_traced, named_leaves, some_of
+from jaxcompress.kinds import FLOATS, check_kind, native
+from jaxcompress.trees import PyTree, is_traced, named_leaves, some_of
 
 
 def check_sparsity(name: str, sparsity: Any) -> float:
@@ -87,12 +88,8 @@ def check_floats(path: str, leaf: Any) -> np.ndarray:
         TypeError: it holds other numbers.
         ValueError: NaN or infinity.
     """
-    tensor = np.asarray(leaf)
-    if not is_floating(tensor) or tensor.dtype.itemsize < 2:
-        raise TypeError(
-            f"{path}: leaves in the scope must be of floating-point numbers of 16 bits or more, "
-            f"got {tensor.dtype}; leave it out of the scope."
-        )
+    check_kind(path, leaf, FLOATS)
+    tensor = np.asarray(native(leaf), order="C")
     check_finite(path, tensor)
     return tensor
 

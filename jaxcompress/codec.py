@@ -17,6 +17,7 @@ from jaxcompress.artifact.writer import ArtifactWriter, filled
 from jaxcompress.checks import check_same
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.outline import Outline, outline, paths
+from jaxcompress.placement import like
 from jaxcompress.trees import PyTree, as_jax, named_leaves
 
 
@@ -30,10 +31,13 @@ def save(
     """Write a tree to one `.npz` file, atomically; same input, same bytes.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk and renamed, so
-    that `path` holds the previous file or the new one at any moment.
+    that `path` holds the previous file or the new one at any moment. The new file has the mode of
+    the one it replaces, and its owner and group where the system allows it. Links stay, what they
+    point to is replaced; other hard links to it keep the previous file. Temporary files of writers
+    that were killed are removed.
 
     Args:
-        path: file to write.
+        path: file to write; if it is there it must be a regular file.
         tree: compressed leaves are packed, all others stored exactly. Containers other than dicts,
             lists and tuples come back as dicts of their fields.
         layout: `packed` is small and quick; `entropy` smaller, and needs constriction (the extra
@@ -46,7 +50,8 @@ def save(
 
     Raises:
         TypeError: a leaf that is not an array, a dtype or a key that cannot be stored.
-        ValueError: metadata that is not JSON, an unknown layout, a leaf that breaks its rules.
+        ValueError: metadata that is not JSON, an unknown layout, a leaf that breaks its rules, a
+            path of a pipe, a device or a folder.
         MissingLibraryError: `entropy` without constriction.
         OSError: the folder cannot be written.
     """
@@ -74,8 +79,11 @@ def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTre
     Args:
         path: file to read. Nothing in it is believed before it has been checked, and nothing in it
             is ever executed. Its digests show damage, not who wrote it.
-        max_bytes: most bytes that its tensors, and the streams they come from, may each take in
-            memory; None for half of what is free, at most 4 GiB.
+        max_bytes: most bytes of memory that reading may take: its streams once decompressed, the
+            leaves, the dense tensors, and the work on the largest of them, all together. They are
+            counted from the manifest beforehand, and a file that needs more is refused. Up to
+            128 MiB for buffers and blocks come on top. None for half of what is free, at most
+            8 GiB.
 
     Raises:
         ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
@@ -111,7 +119,7 @@ def load_into(
         max_bytes: as for `load`.
 
     Returns:
-        A tree like `template` with the arrays of the file.
+        A tree like `template` with the arrays of the file, on the devices of its arrays.
 
     Raises:
         ArtifactError: as for `load`.
@@ -122,7 +130,7 @@ def load_into(
     tree = load(path, max_bytes=max_bytes)
     leaves, expected = _by_path(tree, jax.tree.leaves(tree)), _by_path(template, named.leaves)
     check_same(os.fspath(path), leaves, "template", expected)
-    return named.rebuild([leaves[name] for name in expected])
+    return named.rebuild([like(leaves[name], leaf) for name, leaf in expected.items()])
 
 
 def _by_path(tree: PyTree, leaves: list[Any]) -> dict[str, Any]:

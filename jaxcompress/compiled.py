@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 
+from jaxcompress.kinds import native
+
 
 def jit_for_inference(function: Callable[..., Any], **options: Any) -> Any:
     """Compile `function` as `jax.jit` does, with the fast convolutions where there is a choice.
@@ -26,7 +28,31 @@ def jit_for_inference(function: Callable[..., Any], **options: Any) -> Any:
         >>> float(jit_for_inference(lambda x: x + 1)(1.0))
         2.0
     """
-    return jax.jit(function, compiler_options=_options(jax.default_backend()), **options)
+    return jitted(function, compiler_options=_options(jax.default_backend()), **options)
+
+
+def jitted(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile `function` as `jax.jit` does, for arrays of numpy in any byte order too."""
+    return _Native(jax.jit(function, **options))
+
+
+class _Native:
+    """A compiled function that takes arrays of numpy in any byte order.
+
+    JAX refuses other orders when it compiles, and then takes their bytes for numbers.
+
+    Attributes:
+        compiled: the function itself, of which it has everything else.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.compiled, name)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.compiled(*jax.tree.map(native, args))
 
 
 @cache

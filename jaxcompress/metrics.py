@@ -13,6 +13,8 @@ import numpy as np
 from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, decoded, is_coded, spread
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
+_BLOCK = 1 << 20
+
 
 def measure_sparsity(params: PyTree, *, scope: Scope = kernels) -> float:
     """Return the share of exact zeros among the weights in the scope.
@@ -69,8 +71,7 @@ def entropy_bound_bytes(tree: PyTree) -> float:
 
 
 def _clustered_bytes(leaf: Clustered) -> float:
-    counts = np.bincount(np.asarray(leaf.codes).ravel())
-    return _entropy_bits(counts) / 8 + plain_bytes(leaf.codebook)
+    return _entropy_bits(_occurrences(np.asarray(leaf.codes))) / 8 + plain_bytes(leaf.codebook)
 
 
 def _sparse_bytes(leaf: Sparse) -> float:
@@ -84,7 +85,17 @@ def _quantized_bytes(leaf: Quantized) -> float:
         zero_point = np.asarray(leaf.zero_point)
         levels = levels - spread(zero_point, leaf.shape).astype(np.int16)
         grids += plain_bytes(zero_point)
-    return _entropy_bits(np.unique(levels, return_counts=True)[1]) / 8 + grids
+    return _entropy_bits(_occurrences(levels)) / 8 + grids
+
+
+def _occurrences(integers: np.ndarray) -> np.ndarray:
+    """Return how often each integer occurs, from the lowest one up."""
+    flat, lowest = integers.reshape(-1), int(integers.min(initial=0))
+    counts = np.zeros(int(integers.max(initial=0)) - lowest + 1, np.int64)
+    for start in range(0, flat.size, _BLOCK):  # numpy widens all of them at once to 64 bits
+        block = flat[start : start + _BLOCK].astype(np.int64) - lowest
+        counts += np.bincount(block, minlength=counts.size)
+    return counts
 
 
 _BOUND_BYTES: dict[type, Callable[[Any], float]] = {
@@ -102,10 +113,18 @@ def root_mean_square(tensors: Iterable[np.ndarray]) -> float:
         >>> root_mean_square([np.array([3.0, 0.0]), np.array([-3.0])])
         3.0
     """
-    squares, count = 0.0, 0
+    squares, extreme, count = 0.0, 0.0, 0
     for tensor in tensors:
-        squares += float(np.sum(np.square(tensor, dtype=np.float64)))
+        with np.errstate(over="ignore"):
+            square = float(np.sum(np.square(tensor, dtype=np.float64)))
+        if 0 < square < math.inf:
+            squares += square
+        elif largest := float(np.max(np.abs(tensor), initial=0)):  # their squares have no room
+            near_one = np.divide(tensor, largest, dtype=np.float64)
+            extreme = math.hypot(extreme, largest * float(np.linalg.norm(near_one)))
         count += int(np.count_nonzero(tensor))
+    if extreme:
+        return math.hypot(math.sqrt(squares), extreme) / math.sqrt(count)
     return math.sqrt(squares / count) if squares else 1.0
 
 

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxcompress.kinds import NUMBERS, REALS, WEIGHTS, Kinds, check_kind, kind_of, native
+
 PyTree: TypeAlias = Any
 """Any nesting of containers that JAX knows, with arrays as leaves."""
 
@@ -32,7 +34,7 @@ class NamedLeaves(NamedTuple):
 
 
 def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> NamedLeaves:
-    """Flatten `tree`, naming every leaf by its path.
+    """Flatten `tree`, naming every leaf by its path; arrays of numpy come in native byte order.
 
     Args:
         tree: any pytree of arrays.
@@ -51,21 +53,27 @@ def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> 
                 f"{path or '(root)'}: leaves must be arrays, got {type(leaf).__name__}; "
                 "filter the tree to its arrays first."
             )
-    return NamedLeaves(paths, leaves, treedef)
+    return NamedLeaves(paths, list(map(native, leaves)), treedef)
+
+
+def shapes_of(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every leaf, by path."""
+    named = named_leaves(tree)
+    return {p: tuple(leaf.shape) for p, leaf in zip(named.paths, named.leaves, strict=True)}
 
 
 def is_floating(leaf: Any) -> bool:
     """Return whether `leaf` holds floating-point numbers."""
-    return bool(jnp.issubdtype(leaf.dtype, jnp.floating))
+    return kind_of(leaf) in REALS.members
 
 
 def plain_bytes(leaf: Any) -> int:
     """Return the bytes of a leaf as it is."""
-    return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
+    return math.prod(leaf.shape) * leaf.dtype.itemsize
 
 
-def widened(array: np.ndarray) -> np.ndarray:
-    """Return small floats as float32, others as they are; every value is kept."""
+def widened(array: Any) -> Any:
+    """Return small floats and integers as float32, others as they are; every value is kept."""
     return array if array.dtype.itemsize >= 4 else array.astype(np.float32)
 
 
@@ -84,6 +92,12 @@ def kernels(path: str, leaf: Any) -> bool:
     """
     del path
     return is_floating(leaf) and len(leaf.shape) >= 2
+
+
+def weights(path: str, leaf: Any) -> bool:
+    """Scope of the kernels and of complex leaves of rank 2 and up: what units carry."""
+    del path
+    return kind_of(leaf) in WEIGHTS.members and len(leaf.shape) >= 2
 
 
 def matching(pattern: str, scope: Scope = kernels) -> Scope:
@@ -107,11 +121,17 @@ def matching(pattern: str, scope: Scope = kernels) -> Scope:
     return lambda path, leaf: bool(expression.search(path)) and scope(path, leaf)
 
 
-def in_scope(named: NamedLeaves, scope: Scope) -> list[bool]:
+def in_scope(named: NamedLeaves, scope: Scope, kinds: Kinds = NUMBERS) -> list[bool]:
     """Return for each leaf whether `scope` chooses it and it has any entries.
+
+    Args:
+        named: the leaves.
+        scope: which of them a technique is about.
+        kinds: which it handles.
 
     Raises:
         ValueError: no leaf is chosen; a rule that matches nothing is a mistake.
+        TypeError: a leaf of another kind is chosen.
     """
     chosen = [
         int(np.prod(leaf.shape)) > 0 and scope(path, leaf)
@@ -124,6 +144,9 @@ def in_scope(named: NamedLeaves, scope: Scope) -> list[bool]:
             "choose by path and shape among these, the default takes floating-point leaves of "
             "rank 2 and up."
         )
+    for path, leaf, pick in zip(named.paths, named.leaves, chosen, strict=True):
+        if pick:
+            check_kind(path, leaf, kinds)
     return chosen
 
 

@@ -301,8 +301,8 @@ HOSTILE = {
     "huge shape": (changed(entry(BIAS, shape=[2**40, 2**40])), "bias: .* max_bytes"),
     "overflowing shape": (changed(entry(BIAS, shape=[2**32, 2**32, 0])), "bias: "),
     "large shape in few words": (
-        changed(entry(SPARSE, shape=[4000, 6000]), "entropy"),
-        "sparse: packing ans: 24000000 levels are too many for so few words",
+        changed(entry(SPARSE, shape=[1000, 6000]), "entropy"),
+        "sparse: packing ans: 6000000 levels are too many for so few words",
     ),
     "entries beyond reason": (changed(entry(KERNEL, entries=2**63)), "entries is not valid"),
     # Members that are not arrays, or not such arrays.
@@ -658,7 +658,8 @@ def test_only_regular_files_are_read(tmp_path):
 def test_memory_is_asked_for_before_it_is_taken(tmp_path):
     path = tmp_path / "m.npz"
     jc.save(path, {"x": np.zeros(1000, np.float32)})
-    assert jc.load(path, max_bytes=4000 + 128 + 500)["x"].shape == (1000,)
+    # The stream, what is copied out of it, and the copy of JAX.
+    assert jc.load(path, max_bytes=3 * 4000 + 128 + 500)["x"].shape == (1000,)
     with pytest.raises(jc.ArtifactError, match="max_bytes allows: expected <= 3999 bytes"):
         jc.load(path, max_bytes=3999)
     assert jc.inspect(path)["version"] == 2
@@ -667,6 +668,6 @@ def test_memory_is_asked_for_before_it_is_taken(tmp_path):
 def test_without_a_limit_half_of_the_free_memory_is_one(tmp_path, monkeypatch):
     path = tmp_path / "m.npz"
     jc.save(path, {"x": np.zeros(1000, np.float32)})
-    monkeypatch.setattr("jaxcompress.artifact.memory._free_bytes", lambda: 6000)
+    monkeypatch.setattr("jaxcompress.artifact.memory.free_bytes", lambda: 6000)
     with pytest.raises(jc.ArtifactError, match="expected <= 3000 bytes"):
         jc.load(path)

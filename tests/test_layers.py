@@ -11,8 +11,9 @@ ROOT = Path(__file__).parent.parent
 
 # Lowest first. A module may import from the rows above its own, and inside its own folder.
 LAYERS = [
-    ("trees", "compiled"),
-    ("checks",),
+    ("kinds",),
+    ("trees", "compiled", "text"),
+    ("checks", "placement", "states"),
     ("leaves", "trace"),
     ("costs", "execution"),
     ("prune", "cluster", "schedules"),

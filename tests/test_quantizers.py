@@ -119,8 +119,8 @@ def test_more_levels_than_codes_tell_apart_are_refused():
     values = np.arange(1, 70_001, dtype=np.float32)
     with pytest.raises(ValueError, match=r"w: step must leave at most 65535 .* got 70,000 with 1"):
         uniform(values, 1.0)
-    with pytest.raises(ValueError, match="w: step must leave at most .* pass a larger one"):
-        jc.uniform({"w": np.array([[1e300, 1.0]])}, 1e-300)
+    far = jc.uniform({"w": np.array([[1e300, 1.0]])}, 1e-300)["w"]  # each is a multiple itself
+    np.testing.assert_allclose(far.dense(), [[1e300, 1.0]], rtol=1e-15)
     assert len(uniform(values[:65_535], 1.0).codebook) == 65_535
 
 

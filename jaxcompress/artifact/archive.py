@@ -8,7 +8,6 @@ for the caller.
 
 import contextlib
 import os
-import stat
 import struct
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.regular import open_regular
 
 _LOCAL, _CENTRAL, _END = "<4s2B4HL2L2H", "<4s4B4HL2L5H2L", "<4s4H2LH"
 _CENTRAL_SIZE, _END_SIZE = struct.calcsize(_CENTRAL), struct.calcsize(_END)
@@ -24,6 +24,7 @@ _DATE = 1 << 5 | 1  # 1 January 1980: no clock in the file, same input, same byt
 _MODE = 0o600 << 16
 _HEADER_SIZE = 128
 _LARGEST = 2**32 - 1
+_PIECE = 1 << 20
 _MOST_MEMBERS, _LONGEST_ENTRY = 64, 128
 _TRIAL, _TRIAL_PARTS, _OWN_CODE = 1 << 12, 8, 256
 _SEARCHED = 1 << 16  # bytes from which on repetitions are searched for less thoroughly
@@ -124,10 +125,7 @@ class Source:
     """A regular file, read piece by piece."""
 
     def __init__(self, file: BinaryIO) -> None:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ArtifactError("a regular file is needed")
-        self.size = found.st_size
+        self.size = os.fstat(file.fileno()).st_size
         self._file = file
 
     def read(self, start: int, count: int) -> bytes:
@@ -153,12 +151,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
         ArtifactError: it is not a regular file.
         OSError: it cannot be opened.
     """
-    with open(path, "rb", opener=_open) as file:
+    with open_regular(path) as file:
         yield Source(file)
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def directory(
@@ -236,22 +230,42 @@ def inflate(source: Source, name: str, member: Member, descrs: Sequence[str]) ->
     Raises:
         ArtifactError: it is not one array of one axis and of such a dtype, or is damaged.
     """
-    decompressor = zlib.decompressobj(-15)
-    try:
-        content = decompressor.decompress(source.read(member.start, member.stored), member.size + 1)
-    except zlib.error as error:
-        raise ArtifactError(f"{name}: the compressed bytes are damaged ({error})") from None
-    if len(content) != member.size or not decompressor.eof or decompressor.unused_data:
-        raise ArtifactError(f"{name}: another number of bytes than declared", expected=member.size)
+    content = _decompressed(source, name, member)
     if zlib.crc32(content) != member.crc:
         raise ArtifactError(f"{name}: the checksum differs")
     for descr in descrs:
         count, rest = divmod(member.size - _HEADER_SIZE, np.dtype(descr).itemsize)
         if count >= 0 and not rest and content.startswith(_npy_header(descr, count)):
-            return np.frombuffer(content, descr, offset=_HEADER_SIZE)
+            array = np.frombuffer(content, descr, offset=_HEADER_SIZE)
+            array.flags.writeable = False
+            return array
     raise ArtifactError(
         f"{name}: not an array of one axis as numpy writes it", expected=" or ".join(descrs)
     )
+
+
+def _decompressed(source: Source, name: str, member: Member) -> bytearray:
+    """Return the bytes of a member, a piece at a time: zlib alone would hold them twice."""
+    decompressor = zlib.decompressobj(-15)
+    content, filled = bytearray(member.size), 0
+    start, stop = member.start, member.start + member.stored
+    try:
+        while not decompressor.eof:
+            piece = decompressor.unconsumed_tail
+            if not piece:
+                piece = source.read(start, min(_PIECE, stop - start))
+                start += len(piece)
+            data = decompressor.decompress(piece, _PIECE)
+            if filled + len(data) > member.size or not (data or piece):
+                break
+            content[filled : filled + len(data)] = data
+            filled += len(data)
+    except zlib.error as error:
+        raise ArtifactError(f"{name}: the compressed bytes are damaged ({error})") from None
+    whole = decompressor.eof and filled == member.size and start == stop
+    if not whole or decompressor.unused_data:
+        raise ArtifactError(f"{name}: another number of bytes than declared", expected=member.size)
+    return content
 
 
 def _npy_header(descr: str, count: int) -> bytes:

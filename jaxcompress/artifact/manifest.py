@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.artifact.fields import decoded_bytes
 from jaxcompress.artifact.forms import check_entry, oldest_version
 from jaxcompress.artifact.memory import default_max_bytes
-from jaxcompress.outline import Outline, from_paths, paths
+from jaxcompress.artifact.needs import need_of
+from jaxcompress.outline import MOST_DEPTH, Outline, from_paths, paths
 
 VERSION = 4
 """The newest version of the format; a file has the oldest one that knows its forms."""
@@ -38,6 +38,7 @@ def encode(
         ValueError: metadata that is not JSON, a key that is not Unicode, or far too many tensors.
     """
     try:
+        _check_depth(metadata or {})
         text = _dumps(dict(metadata or {})).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
@@ -66,8 +67,8 @@ def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
     """Return the manifest, with the structure of its tree.
 
     Raises:
-        ArtifactError: it is damaged, not in its one form, of a newer version, or speaks of more
-            than `max_bytes`; None for tensors of any size, of which only the manifest is wanted.
+        ArtifactError: it is damaged, not in its one form, of a newer version, or itself takes more
+            than `max_bytes`; None for the limit that is always there.
     """
     if digest and not hmac.compare_digest(hashlib.sha256(data).hexdigest().encode(), digest):
         raise ArtifactError("the sha256 of the manifest differs")
@@ -93,8 +94,17 @@ def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
         raise ArtifactError("the manifest has other fields", found=sorted(manifest))
     if not isinstance(manifest["metadata"], dict) or not isinstance(manifest["tensors"], list):
         raise ArtifactError("metadata must be an object and tensors a list")
-    _check_tensors(manifest, max_bytes)
+    _check_tensors(manifest)
     return manifest
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    """Refuse what could not be shown again: readers recurse, and so does what prints."""
+    if depth > MOST_DEPTH:
+        raise ValueError(f"containers nested more than {MOST_DEPTH} deep")
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_depth(item, depth + 1)
 
 
 def _is_by_paths(structure: Outline, tensors: list[dict[str, Any]]) -> bool:
@@ -104,7 +114,7 @@ def _is_by_paths(structure: Outline, tensors: list[dict[str, Any]]) -> bool:
         return False
 
 
-def _check_tensors(manifest: dict[str, Any], max_bytes: int | None) -> None:
+def _check_tensors(manifest: dict[str, Any]) -> None:
     for entry in manifest["tensors"]:
         check_entry(entry, manifest["version"])
     found = [entry["path"] for entry in manifest["tensors"]]
@@ -118,15 +128,29 @@ def _check_tensors(manifest: dict[str, Any], max_bytes: int | None) -> None:
         raise ArtifactError(
             "the tree has other tensors than are listed", expected=expected, found=found
         )
-    total = 0
+
+
+def check_needs(manifest: dict[str, Any], stream_bytes: int, max_bytes: int) -> None:
+    """Refuse a file of which streams, leaves, dense tensors and the work on one are too large.
+
+    Args:
+        manifest: as `decode` gives it.
+        stream_bytes: of all streams once they are decompressed.
+        max_bytes: most that all of it may take together.
+
+    Raises:
+        ArtifactError: naming the first tensor that is too much.
+    """
+    kept = passing = 0
     for entry in manifest["tensors"]:
-        total += decoded_bytes(entry)
-        if max_bytes is not None and total > max_bytes:
+        need = need_of(entry)
+        kept, passing = kept + need.kept, max(passing, need.passing)
+        if stream_bytes + kept + passing > max_bytes:
             raise ArtifactError(
                 "the tensors take more than max_bytes allows",
                 tensor=entry["path"],
                 expected=f"<= {max_bytes} bytes",
-                found=f"at least {total}",
+                found=f"at least {stream_bytes + kept + passing}",
             )
 
 

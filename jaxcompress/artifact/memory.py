@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 
-_MOST = 4 << 30
+_MOST = 8 << 30
 
 
 def default_max_bytes() -> int:
-    """Return half of the memory that is free, at most 4 GiB."""
-    return min(_free_bytes() // 2, _MOST)
+    """Return half of the memory that is free, at most 8 GiB."""
+    return min(free_bytes() // 2, _MOST)
 
 
-def _free_bytes() -> int:
+def free_bytes() -> int:
     """Return the free memory of the machine, or of the control group if that has less."""
     return min(_machine_bytes(), _group_bytes())
 

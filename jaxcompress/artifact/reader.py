@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from jaxcompress.artifact import manifest
 from jaxcompress.artifact.archive import Member, Source, directory, inflate, opened
 from jaxcompress.artifact.errors import ArtifactError, reading
+from jaxcompress.artifact.foreign import HEAD_SIZE, kind_by
 from jaxcompress.artifact.forms import read_leaf
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader
@@ -56,8 +57,7 @@ def read(
 
     Args:
         path: file to read.
-        max_bytes: most bytes that its tensors, and the streams they come from, may each take in
-            memory; None for half of what is free, at most 4 GiB.
+        max_bytes: most bytes of memory, as for `load`.
         convert: applied to each leaf of numpy arrays as soon as it is read.
 
     Raises:
@@ -90,7 +90,13 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member], dict[str, Any]]:
     """Return the members and the manifest, checked; None asks for nothing but the manifest."""
-    members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
+    try:
+        members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
+    except ArtifactError as error:
+        kind = kind_by(source.read(0, min(source.size, HEAD_SIZE)))
+        if kind is None:
+            raise
+        raise ArtifactError(f"not a file that jaxcompress wrote, but {kind}") from error
     if MANIFEST not in members:
         raise ArtifactError("the manifest is missing")
     if members[MANIFEST].size > manifest.MOST_BYTES:
@@ -107,4 +113,8 @@ def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member],
             found=total,
         )
     data = inflate(source, MANIFEST, members[MANIFEST], STREAMS[MANIFEST])
-    return members, manifest.decode(data.tobytes(), digest, max_bytes)
+    found = manifest.decode(data.tobytes(), digest, max_bytes)
+    if max_bytes is not None:
+        planes = max((m.size for name, m in members.items() if name.endswith("_planes")), default=0)
+        manifest.check_needs(found, total + planes, max_bytes)  # planes are joined in a copy
+    return members, found

@@ -17,7 +17,7 @@ class Tensor(NamedTuple):
     """A tensor of a file, its leaf still compressed.
 
     Attributes:
-        leaf: as `load_compressed` gives it, of numpy arrays.
+        leaf: as `load_compressed` gives it, of numpy arrays; None if only the manifest is read.
         path: in the tree.
         shape: of the dense tensor.
         dtype: of the dense tensor.
@@ -26,7 +26,8 @@ class Tensor(NamedTuple):
             make; empty if it has none.
         k: entries of its codebook; None if it has none, or its factors have not all the same.
         bits: of its grids; None if it has none, or its factors have not all the same.
-        stored_bytes: its share of the compressed streams.
+        stored_bytes: its share of the compressed streams; None if only the manifest is read.
+        entries: codes that are not zero, as the manifest says it; None if it does not.
     """
 
     leaf: Any
@@ -37,19 +38,24 @@ class Tensor(NamedTuple):
     packing: str
     k: int | None
     bits: int | None
-    stored_bytes: float
+    stored_bytes: float | None
+    entries: int | None
 
     def dense(self) -> np.ndarray:
         """Return the tensor itself."""
         return np.asarray(self.leaf.dense() if is_compressed(self.leaf) else self.leaf)
 
-    def nonzero(self) -> int:
-        """Return how many of its weights are not zero."""
+    def nonzero(self) -> int | None:
+        """Return how many of its weights are not zero; None where nobody knows."""
+        if self.leaf is None:
+            return self.entries
         parts = self.leaf.values if isinstance(self.leaf, Sparse) else self.dense()
         return int(np.count_nonzero(parts))
 
-    def bound_bytes(self) -> float:
-        """Return what a coder of one weight at a time cannot go below."""
+    def bound_bytes(self) -> float | None:
+        """Return what a coder of one weight at a time cannot go below; None where nobody knows."""
+        if self.leaf is None:
+            return None
         return entropy_bound_bytes(self.leaf)
 
 
@@ -87,8 +93,25 @@ def read(path: Path, max_bytes: int | None = None) -> Artifact:
     return Artifact(contents.tree, tensors, contents.manifest["metadata"], contents.file_bytes)
 
 
+def read_manifest(path: Path) -> Artifact:
+    """Read nothing but the manifest: tensors without their leaves.
+
+    Raises:
+        ArtifactError: it is damaged.
+        Refused: two tensors have one path.
+        OSError: it cannot be read.
+    """
+    manifest = reader.read_manifest(path)
+    check_unique(path, [entry["path"] for entry in manifest["tensors"]])
+    tensors = {entry["path"]: _described(entry, None, None) for entry in manifest["tensors"]}
+    return Artifact(None, tensors, manifest["metadata"], path.stat().st_size)
+
+
 def _tensor(info: reader.TensorInfo) -> Tensor:
-    entry = info.entry
+    return _described(info.entry, info.leaf, info.stored_bytes)
+
+
+def _described(entry: dict[str, Any], leaf: Any, stored_bytes: float | None) -> Tensor:
     product = entry.get("product", {"equation": "", "factors": [entry]})
 
     def common(field: str) -> Any:
@@ -96,15 +119,16 @@ def _tensor(info: reader.TensorInfo) -> Tensor:
         return values.pop() if len(values) == 1 else None
 
     return Tensor(
-        leaf=info.leaf,
-        path=info.path,
+        leaf=leaf,
+        path=entry["path"],
         shape=tuple(entry["shape"]),
         dtype=entry["dtype"],
         form=entry["form"],
         packing=entry.get("packing", entry.get("stored", product["equation"])),
         k=common("k"),
         bits=common("bits"),
-        stored_bytes=info.stored_bytes,
+        stored_bytes=stored_bytes,
+        entries=entry.get("entries") if entry.get("packing") in ("ans", "bits", "gaps") else None,
     )
 
 

@@ -4,17 +4,20 @@ Both formats are read whole: memory holds the network once, and one compressed t
 """
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.cli.sources import check_storable
+from jaxcompress.artifact.errors import ArtifactError, reading
+from jaxcompress.artifact.regular import check_regular, open_regular
+from jaxcompress.cli.msgpack_values import check_msgpack
+from jaxcompress.cli.sources import check_memory, check_storable
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.trees import PyTree
+from jaxcompress.trees import PyTree, plain_bytes
 
 _EXTRA = "needs {}; install it with pip install 'jaxcompress[run]'."
 
@@ -27,7 +30,11 @@ def msgpack_source(path: Path) -> TreeSource:
         ArtifactError: the file is damaged.
     """
     restore = _flax(path).msgpack_restore
-    data = path.read_bytes()
+    size = check_regular(path)
+    check_memory(path, None, 2 * size)  # the file, and what is made of it
+    with reading(path), open_regular(path) as file:
+        data = file.read(size)
+        check_msgpack(data)
     try:
         tree = restore(data)
     except Exception as error:  # msgpack raises what it likes on damaged bytes
@@ -67,16 +74,28 @@ def orbax_source(path: Path) -> TreeSource:
         raise Refused(f"{path}: {_EXTRA.format('orbax-checkpoint')}") from None
     logging.getLogger("absl").setLevel(logging.ERROR)
     folder = folders[0].resolve()
+    _check_files(folder)
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             metadata = checkpointer.metadata(folder).item_metadata.tree
+            leaves = [leaf for leaf in jax.tree.leaves(metadata) if hasattr(leaf, "shape")]
+            check_memory(path, None, sum(map(plain_bytes, leaves)))
             plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
             tree = checkpointer.restore(folder, restore_args=plain)
+    except Refused:
+        raise
     except Exception as error:  # nor does orbax have one kind of error
         raise ArtifactError(
             "not a whole orbax checkpoint", file=str(path), found=str(error)
         ) from None
     return _arrays(path, tree)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse a folder with pipes or devices in it: orbax would wait for them for ever."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            check_regular(Path(parent) / name)
 
 
 def _flax(path: Path) -> Any:
@@ -91,7 +110,15 @@ def _arrays(path: Path, tree: PyTree) -> TreeSource:
     """Return a source of the tree, numbers made arrays, text and the like refused by name."""
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
     names = [jax.tree_util.keystr(keys, simple=True, separator="/") for keys, _ in flat]
-    for name, (_, leaf) in zip(names, flat, strict=True):
+    seen: dict[str, Any] = {}
+    for name, (keys, leaf) in zip(names, flat, strict=True):
+        if name in seen:
+            both = " and ".join(map(jax.tree_util.keystr, (seen[name], keys)))
+            raise Refused(
+                f"{path}: {name}: a name must mean one tensor, got {both}; rename keys that hold "
+                "a slash."
+            )
+        seen[name] = keys
         if not isinstance(leaf, np.ndarray | np.generic | int | float | complex):
             raise Refused(
                 f"{path}: {name}: leaves must be arrays or numbers, got {type(leaf).__name__}; "

@@ -1,6 +1,9 @@
 """The group of commands, and where the installed script starts."""
 
+import io
 import os
+import signal
+import sys
 
 import click
 import jax
@@ -36,4 +39,9 @@ def main() -> None:
     """Run the command line and leave with its exit status."""
     if "JAX_PLATFORMS" not in os.environ:  # no accelerator is needed, nor its memory
         jax.config.update("jax_platforms", "cpu")
-    cli.main(prog_name="jaxcompress")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of few letters shows escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        cli.main(prog_name="jaxcompress")
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the status is settled

@@ -8,7 +8,7 @@ import click
 from jaxcompress.cli import screen
 from jaxcompress.cli.artifacts import read
 from jaxcompress.cli.comparison import Total
-from jaxcompress.cli.sizes import MAX_SIZE
+from jaxcompress.cli.sizes import MAX_SIZE, limit_of
 from jaxcompress.cli.status import DIFFERS, SAME
 
 _FIELDS = ("shape", "dtype", "form", "packing", "k", "bits")
@@ -24,7 +24,8 @@ def diff(first: Path, second: Path, as_json: bool, max_size: int | None) -> int:
 
     relative is ||a - b|| / ||a|| with a from FIRST.
     """
-    left, right = read(first, max_size), read(second, max_size)
+    # Both are held: each may take half.
+    left, right = (read(path, limit_of(max_size) // 2) for path in (first, second))
     changed = []
     for path in (path for path in left.tensors if path in right.tensors):
         a, b = left.tensors[path], right.tensors[path]

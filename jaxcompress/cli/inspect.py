@@ -1,6 +1,7 @@
 """`jaxcompress inspect`: what is in a file, and what each tensor takes."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import click
 import numpy as np
 
 from jaxcompress.cli import screen
-from jaxcompress.cli.artifacts import Tensor, read
+from jaxcompress.cli.artifacts import Artifact, Tensor, read, read_manifest
 from jaxcompress.cli.sizes import MAX_SIZE
+from jaxcompress.packing.ans import MissingLibraryError
+from jaxcompress.states import optimizer_states
 
 
 @click.command()
@@ -20,14 +23,17 @@ def inspect(model: Path, as_json: bool, max_size: int | None) -> None:  # noqa: 
     """Show what MODEL holds: form, sparsity, values, bits a weight, bytes.
 
     The column "over bound" compares with the entropy of the codes, below which no coder that sees
-    one weight at a time can go.
+    one weight at a time can go. Of a file in the layout "entropy" only the manifest is shown
+    where constriction is not installed.
     """
-    artifact = read(model, max_size)
+    artifact = _read(model, max_size)
     rows = [_row(tensor, artifact.file_bytes) for tensor in artifact.tensors.values()]
     total = _total(rows, artifact.file_bytes)
     metadata = artifact.metadata
+    states = _states(artifact)
     if as_json:
         file = {"file": str(model), "metadata": metadata, "tensors": rows, "total": total}
+        file |= {"optimizer_states": states}
         screen.as_json(file)
         return
     screen.table(
@@ -39,12 +45,48 @@ def inspect(model: Path, as_json: bool, max_size: int | None) -> None:  # noqa: 
         f"file: {total['file_bytes']:,} bytes, {total['ratio']:.1f}x smaller than "
         f"{total['dense_bytes']:,} of dense tensors"
     )
+    if states["tensors"]:
+        size = _word(states["bytes"], ", {:,.0f} bytes")
+        screen.line(
+            f"optimizer states: {states['tensors']} tensors{size}, which inference does not need"
+        )
     if metadata:
         screen.line(f"metadata: {metadata}")
 
 
+def _read(model: Path, max_size: int | None) -> Artifact:
+    try:
+        return read(model, max_size)
+    except MissingLibraryError as error:
+        screen.note(f"{model}: only the manifest is shown; {error}")
+        return read_manifest(model)
+
+
+def _states(artifact: Artifact) -> dict[str, Any]:
+    """Return how many tensors are of an optimizer's state, and their share of the file."""
+    tensors = artifact.tensors.values()
+    found = optimizer_states(list(artifact.tensors), [tensor.shape for tensor in tensors])
+    states = [tensor for tensor, is_state in zip(tensors, found, strict=True) if is_state]
+    return {"tensors": len(states), "bytes": _sum(tensor.stored_bytes for tensor in states)}
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    """Return the sum of numbers, None if one of them is not known."""
+    found = list(values)
+    return None if None in found else sum(found)
+
+
+def _share(part: float | None, whole: float) -> float | None:
+    return None if part is None else part / whole if whole else 0.0
+
+
+def _zeros(nonzero: int | None, size: int) -> float | None:
+    return None if nonzero is None else 1 - nonzero / size if size else 0.0
+
+
 def _row(tensor: Tensor, file_bytes: int) -> dict[str, Any]:
     size, nonzero, bound = math.prod(tensor.shape), tensor.nonzero(), tensor.bound_bytes()
+    stored = tensor.stored_bytes
     return {
         "path": tensor.path,
         "shape": list(tensor.shape),
@@ -53,29 +95,29 @@ def _row(tensor: Tensor, file_bytes: int) -> dict[str, Any]:
         "packing": tensor.packing,
         "weights": size,
         "nonzero": nonzero,
-        "sparsity": 1 - nonzero / size if size else 0.0,
+        "sparsity": _zeros(nonzero, size),
         "k": tensor.k,
         "bits": tensor.bits,
-        "bits_per_weight": 8 * tensor.stored_bytes / size if size else 0.0,
-        "bytes": tensor.stored_bytes,
-        "share": tensor.stored_bytes / file_bytes,
+        "bits_per_weight": None if stored is None else _share(8 * stored, size),
+        "bytes": stored,
+        "share": _share(stored, file_bytes),
         "bound_bytes": bound,
-        "over_bound": _over(tensor.stored_bytes, bound),
+        "over_bound": _over(stored, bound),
         "dense_bytes": size * np.dtype(tensor.dtype).itemsize,
     }
 
 
 def _total(rows: list[dict[str, Any]], file_bytes: int) -> dict[str, Any]:
     def summed(field: str) -> Any:
-        return sum(row[field] for row in rows)
+        return _sum(row[field] for row in rows)
 
     size, bound, dense = summed("weights"), summed("bound_bytes"), summed("dense_bytes")
     return {
         "tensors": len(rows),
         "weights": size,
         "nonzero": summed("nonzero"),
-        "sparsity": 1 - summed("nonzero") / size if size else 0.0,
-        "bits_per_weight": 8 * file_bytes / size if size else 0.0,
+        "sparsity": _zeros(summed("nonzero"), size),
+        "bits_per_weight": _share(8 * file_bytes, size),
         "file_bytes": file_bytes,
         "bound_bytes": bound,
         "over_bound": _over(file_bytes, bound),
@@ -85,21 +127,25 @@ def _total(rows: list[dict[str, Any]], file_bytes: int) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    over = row["over_bound"]
     head = (
         [f"total of {row['tensors']}", "", "", ""]
         if "path" not in row
         else [row["path"], screen.shape(row["shape"]), row["dtype"], _form(row)]
     )
+    stored = row["bytes"] if "path" in row else row["file_bytes"]
     return [
         *head,
-        f"{row['sparsity']:.1%}",
-        "" if row.get("k") is None else str(row["k"]),
-        f"{row['bits_per_weight']:.2f}",
-        screen.size(row.get("bytes", row["file_bytes"] if "path" not in row else 0)),
-        f"{row.get('share', 1.0):.1%}",
-        "" if over is None else f"{over:+.1%}",
+        _word(row["sparsity"], "{:.1%}"),
+        _word(row.get("k"), "{}"),
+        _word(row["bits_per_weight"], "{:.2f}"),
+        _word(stored, "{:,.0f}"),
+        _word(row.get("share", 1.0), "{:.1%}"),
+        _word(row["over_bound"], "{:+.1%}"),
     ]
+
+
+def _word(value: Any, form: str) -> str:
+    return "" if value is None else form.format(value)
 
 
 def _form(row: dict[str, Any]) -> str:
@@ -107,5 +153,5 @@ def _form(row: dict[str, Any]) -> str:
     return " ".join(word for word in (bits, row["form"], row["packing"]) if word)
 
 
-def _over(stored: float, bound: float) -> float | None:
-    return stored / bound - 1 if bound else None
+def _over(stored: float | None, bound: float | None) -> float | None:
+    return stored / bound - 1 if bound and stored is not None else None

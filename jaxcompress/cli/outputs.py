@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.artifact.atomic import atomic_file
+from jaxcompress.artifact.atomic import atomic_file, check_target
 from jaxcompress.cli.sources import SAFETENSORS_DTYPES
 from jaxcompress.cli.status import Refused
+from jaxcompress.text import shortened
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # no clock in the file: same input, same bytes
+
+_LONGEST_NAME = 2**16 - 1
 
 Load = Callable[[str], np.ndarray]
 """Gives the tensor of a name."""
@@ -63,11 +67,21 @@ def write_npz(path: Path, specs: Mapping[str, Any], load: Load) -> int:
     """Write tensors as `np.savez` would; returns the size of the file in bytes.
 
     Raises:
-        Refused: bfloat16, which `.npz` cannot name.
+        Refused: bfloat16 and other dtypes that `.npz` cannot name, or a name that is too long for
+            a zip.
     """
     for name, spec in specs.items():
-        if np.dtype(spec.dtype).name == "bfloat16":
-            raise Refused(f"{path}: {name}: .npz cannot name bfloat16; write .safetensors instead.")
+        dtype = np.dtype(spec.dtype)
+        if dtype.isbuiltin != 1:
+            raise Refused(
+                f"{path}: {shortened(name)}: .npz cannot name {dtype.name}; write .safetensors "
+                "instead."
+            )
+        if len(f"{name}.npy".encode()) > _LONGEST_NAME:
+            raise Refused(
+                f"{path}: {shortened(name)}: a name in .npz must have at most {_LONGEST_NAME:,} "
+                "bytes; write .safetensors instead."
+            )
     with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name in specs:
             info = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
@@ -92,16 +106,17 @@ def check_output(output: Path, inputs: Path, *, named: bool) -> None:
         named: whether the user named the output; a default never takes the place of a file.
 
     Raises:
-        Refused: the output is the input or lies in it, is a folder, exists without having been
-            named, or its folder is missing.
+        Refused: the output is the input or lies in it, exists without having been named, or its
+            folder is missing.
+        ValueError: it exists and is no regular file.
+        OSError: it is a link of a circle.
     """
-    if output.exists() and output.samefile(inputs):
+    exists = check_target(output) is not None
+    if exists and output.samefile(inputs):
         raise Refused(f"{output}: the output must not be the input; name another with -o.")
-    if inputs.is_dir() and output.resolve().is_relative_to(inputs.resolve()):
+    if inputs.is_dir() and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(inputs)):
         raise Refused(f"{output}: the output must not lie in the input; name another with -o.")
-    if output.is_dir():
-        raise Refused(f"{output}: the output must be a file, found a folder; name a file in it.")
     if not output.parent.is_dir():
         raise Refused(f"{output.parent}: the folder of the output is missing; make it first.")
-    if output.exists() and not named:
+    if exists and not named:
         raise Refused(f"{output}: the file exists already; name the output with -o to replace it.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from jaxcompress.artifact.atomic import put, temporary_beside
+from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.artifact.writer import filled
 from jaxcompress.cli import screen
@@ -92,7 +92,7 @@ def pack(
     """Prune the weights of MODEL, and share or round them, without data and without training.
 
     MODEL is .safetensors, .npz, .msgpack (Flax) or an orbax folder; it is never changed. Tensors
-    outside of the scope are kept exactly.
+    outside of the scope are kept exactly, and so are states of optimizers, whatever the scope.
     """
     name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
     _check_options(name, {"clusters": clusters, "step": step, "bits": bits}, target_size)
@@ -116,18 +116,27 @@ def pack(
     with screen.progress() as track:
         chosen = kernels if scope is None else matching(scope)
         pruning = prune(source, sparsity, scope=chosen, track=track)
+        states = zip(source.leaves, pruning.states, strict=True)
+        kept = [plain_bytes(leaf) for leaf, is_state in states if is_state]
+        if kept:
+            settings["optimizer_states"] = {"tensors": len(kept), "bytes": sum(kept)}
         file = _File(where, pruning, layout, metadata, track)
         if target_size:
             size = file.write_within(target_size)
         else:
             quantizer = QUANTIZERS[name].make(pruning, fineness[parameter], track)
             size = file.write(quantizer if ratio is None else in_factors(quantizer, ratio))
+    if kept:
+        screen.note(
+            f"{model}: {len(kept)} tensors of {sum(kept):,} bytes are the state of an optimizer "
+            "and kept exactly; a checkpoint without them makes a smaller file."
+        )
     before = sum(plain_bytes(leaf) for leaf in source.leaves)
     screen.line(f"{where}: {size:,} bytes of {before:,}, {before / size:.1f}x smaller")
 
 
 class _File:
-    """The file to be written, as often as it takes to meet a size."""
+    """The file to be written, made as often as it takes to meet a size."""
 
     def __init__(
         self,
@@ -140,35 +149,35 @@ class _File:
         self._where, self._pruning, self._layout = where, pruning, layout
         self._metadata, self._track = metadata, track
 
-    def write(self, share: Quantizer, where: Path | None = None) -> int:
-        """Write it, at a temporary name if one is given; returns its size in bytes."""
-        leaves = self._pruning.share(share, track=self._track)
-        writer = filled(leaves, self._layout or "packed")
-        outline = self._pruning.source.outline
-        return writer.write(where or self._where, outline, metadata=self._metadata)
+    def write(self, share: Quantizer) -> int:
+        """Write it; returns its size in bytes."""
+        return self._write(self._parts(share))
 
     def write_within(self, target_bytes: int) -> int:
         """Write the largest file found that is at most `target_bytes`; returns its size."""
         self._layout = self._layout or "entropy"
-        best = 0
+        best, best_size = [], 0
 
         def attempt(share: Quantizer, rate_weight: float) -> int:
-            nonlocal best
+            nonlocal best, best_size
             self._metadata["pack"]["rate_weight"] = rate_weight
-            size = self.write(share, tried)
-            if best < size <= target_bytes:
-                best = size
-                tried.replace(kept)
+            parts = self._parts(share)
+            size = sum(map(len, parts))
+            if best_size < size <= target_bytes:
+                best, best_size = parts, size
             return size
 
-        tried, kept = temporary_beside(self._where), temporary_beside(self._where)
-        try:
-            aim(self._pruning, target_bytes, attempt, track=self._track)
-            put(kept, self._where)
-        finally:
-            tried.unlink(missing_ok=True)
-            kept.unlink(missing_ok=True)
-        return best
+        aim(self._pruning, target_bytes, attempt, track=self._track)
+        return self._write(best)
+
+    def _parts(self, share: Quantizer) -> list[bytes]:
+        leaves = self._pruning.share(share, track=self._track)
+        writer = filled(leaves, self._layout or "packed")
+        return writer.parts(self._pruning.source.outline, metadata=self._metadata)
+
+    def _write(self, parts: list[bytes]) -> int:
+        write_atomically(self._where, parts)
+        return sum(map(len, parts))
 
 
 def default_output(model: Path) -> Path:

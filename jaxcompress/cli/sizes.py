@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from jaxcompress.artifact.memory import default_max_bytes
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
@@ -31,5 +33,10 @@ class Size(click.ParamType):
 MAX_SIZE = click.option(
     "--max-size",
     type=Size(),
-    help="Refuse files whose tensors would take more memory than this.",
+    help="Refuse files that need more memory than this, for streams, tensors and the work on them.",
 )
+
+
+def limit_of(max_size: int | None) -> int:
+    """Return the limit that holds: the one given, or that of the library."""
+    return default_max_bytes() if max_size is None else max_size

@@ -16,17 +16,22 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from jaxcompress.artifact.errors import ArtifactError, reading
+from jaxcompress.artifact.manifest import MOST_BYTES
+from jaxcompress.artifact.memory import free_bytes
+from jaxcompress.artifact.regular import check_regular, open_regular
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.cli.status import Refused
 from jaxcompress.codec import inspect
+from jaxcompress.kinds import native
 from jaxcompress.oneshot.sources import Source
 from jaxcompress.outline import Outline
+from jaxcompress.trees import plain_bytes
 
 SAFETENSORS_DTYPES: dict[str, Any] = {
     **{"BOOL": np.bool_, "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64},
     **{"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64},
     **{"F16": np.float16, "BF16": ml_dtypes.bfloat16, "F32": np.float32, "F64": np.float64},
-    "C64": np.complex64,
+    **{"F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "C64": np.complex64},
 }
 """Names of dtypes in safetensors, and what they are in numpy."""
 
@@ -43,6 +48,7 @@ def open_source(path: Path) -> Source:
         from jaxcompress.cli.checkpoints import orbax_source
 
         return orbax_source(path)
+    check_regular(path)
     if path.suffix == ".safetensors":
         return SafetensorsSource(path)
     if path.suffix == ".npz":
@@ -62,6 +68,8 @@ class _FlatSource:
 
     def __init__(self, path: Path, specs: dict[str, Any]) -> None:
         check_storable(path, specs.items())
+        for name, spec in specs.items():
+            check_memory(path, name, plain_bytes(spec))
         self.path = path
         self.paths = sorted(specs)
         self.leaves = [specs[name] for name in self.paths]
@@ -77,6 +85,12 @@ class SafetensorsSource(_FlatSource):
 
     def __init__(self, path: Path) -> None:
         """Read the header, and let safetensors check it."""
+        with reading(path), open_regular(path) as file:
+            header_bytes = int.from_bytes(file.read(8), "little")
+            if MOST_BYTES < header_bytes <= path.stat().st_size:
+                raise ArtifactError(
+                    "the header is too long", expected=f"<= {MOST_BYTES} bytes", found=header_bytes
+                )
         try:
             with safe_open(path, framework="np") as file:
                 self.metadata = dict(file.metadata() or {})
@@ -84,8 +98,8 @@ class SafetensorsSource(_FlatSource):
             raise ArtifactError(
                 "not a whole safetensors file", file=str(path), found=str(error)
             ) from None
-        with path.open("rb") as file:
-            header_bytes = int.from_bytes(file.read(8), "little")
+        with reading(path), open_regular(path) as file:
+            file.seek(8)
             header: dict[str, Any] = json.loads(file.read(header_bytes))
         header.pop("__metadata__", None)
         for name, entry in header.items():
@@ -120,24 +134,35 @@ class NpzSource(_FlatSource):
     def __init__(self, path: Path) -> None:
         """Read the header of each array."""
         _refuse_artifact(path)
-        with reading(path), zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-            if len(set(members)) != len(members):
+        with reading(path):
+            self._archive = zipfile.ZipFile(path)
+            members = self._archive.infolist()
+            if len({member.filename for member in members}) != len(members):
                 raise ArtifactError("names of arrays must be unique")
-            specs = {member.removesuffix(".npy"): _npy_spec(archive, member) for member in members}
+            specs = {
+                member.filename.removesuffix(".npy"): _npy_spec(self._archive, member)
+                for member in members
+            }
+        # By their own names: numpy takes the array `a.npy` for `a`, where there is one.
+        self._members = {member.filename.removesuffix(".npy"): member for member in members}
         super().__init__(path, specs)
 
     def load(self, index: int) -> np.ndarray:
         """Read one array."""
-        name = self.paths[index]
-        with reading(self.path), np.load(self.path, allow_pickle=False) as archive:
-            return archive[name]
+        with reading(self.path), self._archive.open(self._members[self.paths[index]]) as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            if file.read(1):  # and the checksum is compared at the end
+                raise ArtifactError("bytes after the array", tensor=self.paths[index])
+        return native(array)
 
 
-def _npy_spec(archive: zipfile.ZipFile, member: str) -> jax.ShapeDtypeStruct | np.dtype:
+def _npy_spec(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> jax.ShapeDtypeStruct | np.dtype:
+    member = info.filename
     if not member.endswith(".npy"):
         raise ArtifactError("not an array", tensor=member)
-    with archive.open(member) as file:
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ArtifactError("not as numpy writes arrays: encrypted or otherwise compressed")
+    with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
             raise ArtifactError("an unknown version of npy", tensor=member, found=version)
@@ -147,6 +172,7 @@ def _npy_spec(archive: zipfile.ZipFile, member: str) -> jax.ShapeDtypeStruct | n
             else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read(file)
+    dtype = dtype.newbyteorder("=")
     # JAX knows fewer dtypes than numpy; the others are refused by name afterwards.
     return jax.ShapeDtypeStruct(shape, dtype) if dtype.name in DTYPES else dtype
 
@@ -157,6 +183,26 @@ def _refuse_artifact(path: Path) -> None:
     except ArtifactError:
         return
     raise Refused(f"{path}: compressed already; make plain weights of it with jaxcompress unpack.")
+
+
+def check_memory(path: Path, name: str | None, needed: int) -> None:
+    """Refuse what cannot be in memory, before the system ends the program.
+
+    Args:
+        path: of the file.
+        name: of the tensor; None for all of them together.
+        needed: bytes.
+
+    Raises:
+        Refused: naming both.
+    """
+    free = free_bytes()
+    if needed > free:
+        where = "" if name is None else f"{name}: "
+        raise Refused(
+            f"{path}: {where}must fit in memory, got {needed:,} bytes of {free:,} that are free; "
+            "take a larger machine, or a file of fewer weights."
+        )
 
 
 def check_storable(path: Path, leaves: Iterable[tuple[str, Any]]) -> None:

@@ -3,21 +3,28 @@
 import contextlib
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.cli.interruption import interruptible
+from jaxcompress.text import printable
 
-SAME, DIFFERS, REFUSED, DAMAGED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
+SAME, DIFFERS, REFUSED, DAMAGED, FAULT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141
 
-HELP = """\b
+_TRACEBACK = "JAXCOMPRESS_TRACEBACK"
+
+HELP = f"""\b
 Exit status:
   0    done; nothing differs
   1    diff, verify: something differs
   2    refused: a wrong option, a missing file, weights that cannot be compressed
   3    a file is damaged, or not what it claims to be
-  130  interrupted
+  70   a fault of the program; {_TRACEBACK}=1 shows where
+  130  interrupted; 143 by SIGTERM
 """
 
 
@@ -30,7 +37,15 @@ class Program(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run and leave with the exit status."""
-        sys.exit(self._run(*args, **extra | {"standalone_mode": False}))
+        with interruptible() as stop:
+            try:
+                status = self._run(*args, **extra | {"standalone_mode": False})
+            except (KeyboardInterrupt, click.Abort):
+                status = INTERRUPTED
+            # Some libraries make another error of it, or none.
+            if stop.number or status == INTERRUPTED:
+                status = say("interrupted; files are as they were.", stop.status)
+        sys.exit(status)
 
     def _run(self, *args: Any, **extra: Any) -> int:
         try:
@@ -43,27 +58,57 @@ class Program(click.Group):
             return say(f"{error.format_message()} See {command} --help.", REFUSED)
         except click.ClickException as error:
             return say(error.format_message(), REFUSED)
-        except click.Abort:
-            return say("interrupted; files are as they were.", INTERRUPTED)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and turn what it raises into a line and a status."""
         try:
             status = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError:
-            mute_stdout()
-            return BROKEN_PIPE
-        except ArtifactError as error:
-            return say(str(error), DAMAGED)
-        except MemoryError:
-            return say("out of memory; leave large tensors out with --scope.", REFUSED)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename is not None else ""
-            return say(f"{where}{error.strerror or error}", REFUSED)
-        except (ValueError, TypeError, ImportError) as error:
-            return say(str(error), REFUSED)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (KeyboardInterrupt, click.Abort):  # before click adds an empty line
+            return INTERRUPTED
+        except Exception as error:
+            kinds = (kind for kind in _STATUSES if isinstance(error, kind))
+            return _STATUSES[next(kinds)](error)
         return status
+
+
+def _broken_pipe(error: Any) -> int:
+    del error
+    mute_stdout()
+    return BROKEN_PIPE
+
+
+def _of_system(error: Any) -> int:
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return say(f"{where}{error.strerror or error}", REFUSED)
+
+
+def _fault(error: Any) -> int:
+    shown = os.environ.get(_TRACEBACK)
+    if shown:
+        traceback.print_exception(error)
+    hint = "" if shown else f"; {_TRACEBACK}=1 shows where, please report it"
+    return say(f"a fault of the program: {type(error).__name__}: {error}{hint}.", FAULT)
+
+
+def _status(status: int, text: str = "") -> Callable[[Any], int]:
+    return lambda error: say(text or str(error), status)
+
+
+_STATUSES: dict[type[Exception], Callable[[Any], int]] = {
+    BrokenPipeError: _broken_pipe,
+    ArtifactError: _status(DAMAGED),
+    MemoryError: _status(REFUSED, "out of memory; leave large tensors out with --scope."),
+    RecursionError: _status(REFUSED, "containers are nested too deep to be followed; flatten them"),
+    OSError: _of_system,
+    ValueError: _status(REFUSED),
+    TypeError: _status(REFUSED),
+    ImportError: _status(REFUSED),
+    Exception: _fault,
+}
+"""What an error means, by the first kind that it is of."""
 
 
 def say(text: str, status: int) -> int:
@@ -71,15 +116,6 @@ def say(text: str, status: int) -> int:
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.write(f"jaxcompress: {printable(text)}\n")
     return status
-
-
-def printable(text: str) -> str:
-    """Return the text on one line, with whatever could steer a terminal escaped."""
-    lines = " ".join(line.strip() for line in text.splitlines() if line.strip())
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in lines
-    )
 
 
 def mute_stdout() -> None:

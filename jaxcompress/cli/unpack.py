@@ -1,13 +1,16 @@
 """`jaxcompress unpack`: plain weights again."""
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from jaxcompress.cli import outputs, screen
-from jaxcompress.cli.artifacts import read
-from jaxcompress.cli.sizes import MAX_SIZE
+from jaxcompress.cli.artifacts import Tensor, read
+from jaxcompress.cli.sizes import MAX_SIZE, limit_of
 from jaxcompress.cli.status import Refused
 from jaxcompress.leaves import dense
 
@@ -40,12 +43,33 @@ def unpack(model: Path, output: Path | None, max_size: int | None) -> None:
         return tensors[name].dense()
 
     if where.suffix == ".msgpack":
+        _check_whole(model, tensors.values(), limit_of(max_size))
         from jaxcompress.cli.checkpoints import msgpack_bytes
 
         size = outputs.write_bytes(where, msgpack_bytes(where, dense(artifact.tree)))
     elif where.suffix == ".npz":
         size = outputs.write_npz(where, tensors, load)
     else:
-        strings = artifact.metadata.get("safetensors", {})
+        strings = _strings(model, artifact.metadata)
         size = outputs.write_safetensors(where, tensors, load, strings)
     screen.line(f"{where}: {size:,} bytes, {len(tensors)} tensors")
+
+
+def _check_whole(model: Path, tensors: Iterable[Tensor], limit: int) -> None:
+    """Refuse tensors that are too large together: a msgpack is made of all of them at once."""
+    needed = sum(math.prod(t.shape) * np.dtype(t.dtype).itemsize for t in tensors)
+    needed *= 4  # leaf and tensor, what stands for them in msgpack, and the file
+    if needed > limit:
+        raise Refused(
+            f"{model}: .msgpack must be made in memory, got {needed:,} bytes of {limit:,} that "
+            "are allowed; raise --max-size, or write .safetensors."
+        )
+
+
+def _strings(model: Path, metadata: dict[str, Any]) -> dict[str, str]:
+    """Return what the metadata keeps of a file of safetensors, which has strings only."""
+    found = metadata.get("safetensors", {})
+    if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+        return found
+    screen.note(f"{model}: metadata: safetensors can carry strings by name only; left out")
+    return {}

@@ -7,12 +7,14 @@ import numpy as np
 
 from jaxcompress.checks import check_positive
 from jaxcompress.cluster.importance import Importance, checked, equal_importance
+from jaxcompress.cluster.magnitudes import usual
 from jaxcompress.cluster.members import Members, share_leaves
 from jaxcompress.cluster.weights import TooManyLevels, Weights
 from jaxcompress.leaves import MOST_CODES, Clustered
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, plain_bytes
 
 _FINEST, _COARSEST = 2.0**-12, 2.0**12  # steps tried for a size, per root mean square weight
+_SAMPLE = 1 << 14  # weights of a leaf that tell its usual magnitude
 _PRECISION = 1.001  # of the rate weight found for a size
 
 
@@ -49,7 +51,8 @@ def entropy_constrained(
     Raises:
         ValueError: a `rate_weight` that is not above 0 or leaves more than 65535 values to a leaf,
             NaN or infinite weights, an empty scope, another mask tree.
-        TypeError: `rate_weight` is no number; called under `jit`.
+        TypeError: `rate_weight` is no number; called under `jit`; the scope chooses leaves of other
+            numbers than floats.
 
     Example:
         >>> shared = entropy_constrained({"kernel": np.array([[0.1, 2.0], [2.2, -3.0]])}, 0.01)
@@ -87,7 +90,13 @@ def high_rate_weight(step: float) -> float:
     Source: Gish and Pierce 1968, IEEE Transactions on Information Theory 14(5).
     """
     step = check_positive("step", step, "pass a fraction of the weights' standard deviation")
-    return step * step * math.log(2) / 6
+    rate_weight = step * step * math.log(2) / 6
+    if not 0 < rate_weight < math.inf:
+        raise ValueError(
+            f"step: its square must be a finite number above 0, got {step}; scale the weights to "
+            "be near 1."
+        )
+    return rate_weight
 
 
 def rate_weight_for(
@@ -114,7 +123,8 @@ def rate_weight_for(
     Raises:
         ValueError: a size that is not above what the other leaves take; and as
             `entropy_constrained`.
-        TypeError: `size_bytes` is no number; called under `jit`.
+        TypeError: `size_bytes` is no number; called under `jit`; the scope chooses leaves of other
+            numbers than floats.
 
     Example:
         >>> params = {"kernel": np.random.default_rng(0).standard_normal((40, 50))}
@@ -137,9 +147,7 @@ def rate_weight_for(
             f"size_bytes: must be at least the {size_bytes - left:,.0f} bytes of the leaves "
             f"outside of the scope, got {size_bytes:,.0f}; raise it, or take them into the scope."
         )
-    squares = [float(np.sum(np.square(leaf.ordered, dtype=np.float64))) for leaf in leaves]
-    count = sum(leaf.ordered.size for leaf in leaves)
-    scale = math.sqrt(sum(squares) / count) if count else 1.0
+    scale = _usual_magnitude([leaf.ordered for leaf in leaves if leaf.ordered.size])
 
     def fits(rate_weight: float) -> bool:
         try:
@@ -161,6 +169,17 @@ def rate_weight_for(
         middle = math.sqrt(low * high)
         low, high = (low, middle) if fits(middle) else (middle, high)
     return high
+
+
+def _usual_magnitude(leaves: list[np.ndarray]) -> float:
+    """Return the root mean square of sorted weights, less extreme outliers."""
+    if not leaves:
+        return 1.0
+    with np.errstate(over="ignore"):
+        squares = [float(np.sum(np.square(leaf, dtype=np.float64))) for leaf in leaves]
+    root = math.sqrt(sum(squares) / sum(leaf.size for leaf in leaves))
+    sample = np.concatenate([leaf[:: -(-leaf.size // _SAMPLE)] for leaf in leaves])
+    return usual(root, np.abs(sample))
 
 
 def _check_rate_weight(rate_weight: Any) -> float:

@@ -9,10 +9,11 @@ import warnings
 import numpy as np
 
 from jaxcompress.checks import is_integer
+from jaxcompress.cluster.magnitudes import best_means
 from jaxcompress.cluster.members import Members, cells_of, round_down, share_leaves
-from jaxcompress.cluster.runs import Runs
-from jaxcompress.leaves import Clustered, is_coded
-from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
+from jaxcompress.cluster.runs import changes
+from jaxcompress.leaves import Clustered
+from jaxcompress.trees import PyTree, Scope, kernels
 
 MOST_CLUSTERS = 1024
 
@@ -40,7 +41,8 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
 
     Raises:
         ValueError: `k` out of range, NaN or infinite weights, an empty scope, another mask tree.
-        TypeError: called under `jit`; the clustering is an analysis of concrete weights.
+        TypeError: called under `jit`, as the clustering is an analysis of concrete weights; or the
+            scope chooses leaves of other numbers than floats.
 
     Example:
         >>> shared = kmeans({"kernel": np.array([[0.0, 1.0, 1.2], [5.0, 5.2, 0.0]])}, 2)
@@ -51,15 +53,21 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
     Wang and Song 2011, The R Journal 3(2).
     """
     check_clusters(k)
-    shared = share_leaves("kmeans", params, mask, scope, lambda members: _share(members, k))
-    named = named_leaves(shared, is_leaf=is_coded)
-    for path, leaf in zip(named.paths, named.leaves, strict=True):
-        if isinstance(leaf, Clustered) and len(leaf.codebook) < k:
-            warnings.warn(
-                f"{path}: its distinct weights are fewer than the {k} clusters asked for; its "
-                f"codebook has {len(leaf.codebook)} entries.",
-                stacklevel=2,
+    short: list[str] = []
+
+    def share(members: Members) -> Clustered:
+        leaf, few = _share(members, k)
+        if len(leaf.codebook) < k:
+            reason = "distinct weights" if few else f"distinct means in {members.tensor.dtype}"
+            short.append(
+                f"{members.path}: its {reason} are fewer than the {k} clusters asked for; its "
+                f"codebook has {len(leaf.codebook)} entries."
             )
+        return leaf
+
+    shared = share_leaves("kmeans", params, mask, scope, share)
+    for text in short:
+        warnings.warn(text, stacklevel=2)
     return shared
 
 
@@ -76,14 +84,15 @@ def check_clusters(k: int) -> None:
         raise ValueError(f"clusters: k must be in 1 to {MOST_CLUSTERS}, got {k}; pass 16, say.")
 
 
-def _share(members: Members, k: int) -> Clustered:
-    """Cluster one tensor."""
+def _share(members: Members, k: int) -> tuple[Clustered, bool]:
+    """Cluster one tensor; also return whether it has fewer distinct weights than clusters."""
     ordered = members.ordered()
-    codebook = _codebook(ordered, k).astype(members.tensor.dtype)
+    codebook = best_means(ordered, k) if ordered.size else ordered
+    codebook = codebook.astype(members.tensor.dtype)
     codebook, cuts = _without_empty(ordered, np.unique(codebook))
     codes = cells_of(members.values, cuts)
     codes += 1
-    return members.clustered(codes, codebook)
+    return members.clustered(codes, codebook), len(changes(ordered)) <= k
 
 
 def _without_empty(ordered: np.ndarray, codebook: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,21 +102,12 @@ def _without_empty(ordered: np.ndarray, codebook: np.ndarray) -> tuple[np.ndarra
     """
     while True:
         wide = codebook.astype(np.float64)
-        cuts = round_down((wide[1:] + wide[:-1]) / 2, ordered.dtype)
+        with np.errstate(over="ignore"):
+            middle = (wide[1:] + wide[:-1]) / 2
+        middle = np.where(np.isfinite(middle), middle, wide[1:] / 2 + wide[:-1] / 2)
+        cuts = round_down(middle, ordered.dtype)
         ends = np.searchsorted(ordered, cuts, side="right")
         used = np.diff(ends, prepend=0, append=ordered.size) > 0
         if used.all() or not ordered.size:
             return codebook, cuts
         codebook = codebook[used]
-
-
-def _codebook(ordered: np.ndarray, k: int) -> np.ndarray:
-    """Return the means of the best `k` runs of sorted values, or all values if they are few."""
-    if not ordered.size:
-        return ordered
-    runs = Runs(ordered)
-    if runs.distinct <= k:
-        return np.unique(ordered)
-    grid = runs.grid(int(np.clip(32 * k, 512, 8192)))
-    ends = runs.optimal(grid, k)
-    return runs.means(ends if len(grid) > runs.size else runs.refine(ends))

@@ -1,6 +1,7 @@
 """The weights of a leaf that take part in sharing, and the leaf that comes of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -8,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_concrete, check_finite, check_fits
-from jaxcompress.leaves import Clustered, is_coded
-from jaxcompress.trees import PyTree, Scope, as_jax, in_scope, named_leaves, widened
+from jaxcompress.kinds import REALS
+from jaxcompress.leaves import Clustered, arrays_in_scope, is_coded
+from jaxcompress.placement import like
+from jaxcompress.trees import PyTree, Scope, as_jax, named_leaves, widened
 
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
 
@@ -54,8 +57,9 @@ def share_leaves(
     Compressed leaves stay as they are.
 
     Raises:
-        ValueError: NaN or infinite weights, an empty scope, another mask tree.
-        TypeError: called under `jit`; sharing is an analysis of concrete weights.
+        ValueError: NaN or infinite weights, a scope without arrays, another mask tree.
+        TypeError: called under `jit`, as sharing is an analysis of concrete weights; or the scope
+            chooses leaves of other numbers than floats.
     """
     check_concrete(technique, params)
     named = named_leaves(params, is_leaf=is_coded)
@@ -63,13 +67,20 @@ def share_leaves(
     if mask is not None:
         check_fits("mask", mask, "params", params)
         masks = jax.tree.leaves(mask, is_leaf=is_coded)
-    chosen = in_scope(named, scope)
+    chosen = arrays_in_scope(named, scope, REALS)
     return named.rebuild(
         [
-            share(_members(path, np.asarray(leaf), kept)) if pick and not is_coded(leaf) else leaf
+            _placed(share(_members(path, np.asarray(leaf), kept)), leaf) if pick else leaf
             for path, leaf, kept, pick in zip(named.paths, named.leaves, masks, chosen, strict=True)
         ]
     )
+
+
+def _placed(shared: Any, leaf: Any) -> Any:
+    """Return a leaf whose codes lie where the weights did."""
+    if not isinstance(shared, Clustered):
+        return shared
+    return replace(shared, codes=like(shared.codes, leaf))
 
 
 def _members(path: str, tensor: np.ndarray, mask: Any) -> Members:

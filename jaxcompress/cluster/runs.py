@@ -7,6 +7,7 @@ a grid of `b` places takes `k * b * log(b)` steps by divide and conquer.
 
 import numpy as np
 
+_MOST_ROUNDS = 10_000
 _WINDOW = 33  # places considered for each cut in a round of refinement
 
 
@@ -20,8 +21,8 @@ class Runs:
 
     def __init__(self, ordered: np.ndarray) -> None:
         """Take at least one number, in ascending order."""
-        changes = ordered[1:] != ordered[:-1]
-        self.distinct = int(np.count_nonzero(changes)) + 1
+        starts = changes(ordered)
+        self.distinct = len(starts) - 1
         sums = np.empty(ordered.size + 1)
         sums[0] = 0
         np.cumsum(ordered, dtype=np.float64, out=sums[1:])
@@ -30,14 +31,18 @@ class Runs:
         if 2 * self.distinct > ordered.size:
             self.values, self._counts, self._sums = ordered, None, sums
         else:
-            self._counts = np.concatenate([[0], np.flatnonzero(changes) + 1, [ordered.size]])
-            self.values, self._sums = ordered[self._counts[:-1]], sums[self._counts]
+            self._counts = starts
+            self.values, self._sums = ordered[starts[:-1]], sums[starts]
         self.size = self.values.size
 
     def _before(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return count and centred sum of the numbers that lie before each place."""
         counts = (places if self._counts is None else self._counts[places]).astype(np.float64)
         return counts, self._sums[places] - self._mean * counts
+
+    def places(self, ends: np.ndarray) -> np.ndarray:
+        """Return where runs end among the numbers as they were given."""
+        return ends if self._counts is None else self._counts[ends]
 
     def means(self, ends: np.ndarray) -> np.ndarray:
         """Return the mean of each run between neighbouring `ends`."""
@@ -66,18 +71,35 @@ class Runs:
             split = np.clip(split, edges[:-1][worst] + 1, edges[1:][worst] - 1)
             edges = np.unique(np.concatenate([edges, split]))
 
+    def best(self, k: int) -> np.ndarray:
+        """Return the ends of the best `k` runs, of as many as there are distinct numbers if fewer.
+
+        They are exact for few values; for many the ends of a grid are moved until they are good.
+        """
+        if self.distinct <= k:
+            return changes(self.values)
+        grid = self.grid(int(np.clip(32 * k, 512, 8192)))
+        ends = self.optimal(grid, k)
+        return ends if len(grid) > self.size else self.refine(ends)
+
     def optimal(self, grid: np.ndarray, k: int) -> np.ndarray:
         """Return the ends of the best `k` runs with all ends on `grid`, exactly."""
+        return grid[_traced_back(self._starts(grid, k), len(grid) - 1)]
+
+    def optimal_up_to(self, grid: np.ndarray, k: int) -> list[np.ndarray]:
+        """Return the ends of the best one, two, ... and `k` runs with all ends on `grid`."""
+        starts = self._starts(grid, k)
+        return [grid[_traced_back(starts[:run], len(grid) - 1)] for run in range(k)]
+
+    def _starts(self, grid: np.ndarray, k: int) -> np.ndarray:
+        """Return `[k - 1, b]`: by place of its end, where the last of 2, 3, ... runs starts."""
         counts, sums = self._before(grid)
         best = np.full(len(grid), -np.inf)
         best[1:] = sums[1:] ** 2 / counts[1:]
         starts = np.empty((k - 1, len(grid)), np.int32)
         for run, start in enumerate(starts, 1):
             best = _add_run(best, counts, sums, start, run)
-        ends = [len(grid) - 1]
-        for start in starts[::-1]:
-            ends.append(int(start[ends[-1]]))
-        return grid[[0, *ends[::-1]]]
+        return starts
 
     def refine(self, ends: np.ndarray) -> np.ndarray:
         """Move all inner ends together until no window of places holds a better clustering.
@@ -89,7 +111,7 @@ class Runs:
             return ends
         steps = np.linspace(-1, 1, _WINDOW)
         radius = (ends[2:] - ends[:-2]) / 2
-        while True:
+        for _ in range(_MOST_ROUNDS):
             moved = self._best_in(ends, ends[1:-1, None] + np.rint(radius[:, None] * steps))
             settled = np.array_equal(moved, ends)
             ends = moved
@@ -97,6 +119,7 @@ class Runs:
                 return ends
             if settled:
                 radius = np.maximum(radius / 4, _WINDOW // 2)
+        return ends  # rounded sums may have it go back and forth for ever
 
     def _best_in(self, ends: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Return the best ends with the i-th inner one at one of `places[i]`."""
@@ -119,6 +142,20 @@ class Runs:
         moved = ends.copy()
         moved[1:-1] = places[np.arange(len(places)), choice[::-1]]
         return moved
+
+
+def changes(ordered: np.ndarray) -> np.ndarray:
+    """Return where sorted numbers change, 0 and the size included."""
+    inner = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    return np.concatenate([[0], inner, [ordered.size]]) if ordered.size else np.zeros(1, int)
+
+
+def _traced_back(starts: np.ndarray, last: int) -> list[int]:
+    """Return where runs end, of which the last one ends at `last`, from where each starts."""
+    ends = [last]
+    for start in starts[::-1]:
+        ends.append(int(start[ends[-1]]))
+    return [0, *ends[::-1]]
 
 
 def _add_run(

@@ -10,6 +10,7 @@ from jaxcompress.checks import check_positive
 from jaxcompress.cluster.cells import Cells
 from jaxcompress.cluster.importance import Importance, checked, equal_importance
 from jaxcompress.cluster.members import Members, share_leaves
+from jaxcompress.cluster.runs import changes
 from jaxcompress.cluster.weights import Weights
 from jaxcompress.leaves import MOST_CODES, Clustered
 from jaxcompress.trees import PyTree, Scope, kernels
@@ -44,7 +45,8 @@ def uniform(
     Raises:
         ValueError: a step that is not above 0 or leaves more than 65535 values to a leaf, NaN or
             infinite weights, an empty scope, another mask tree.
-        TypeError: `step` is no number; called under `jit`.
+        TypeError: `step` is no number; called under `jit`; the scope chooses leaves of other
+            numbers than floats.
 
     Example:
         >>> shared = uniform({"kernel": np.array([[0.1, 0.6], [-1.2, 0.5]])}, 0.5)
@@ -67,16 +69,19 @@ def _share(members: Members, step: float) -> Clustered:
     weights = Weights(members)
     with np.errstate(over="ignore"):
         levels = np.rint(weights.ordered / np.float64(step))
-    changes = np.flatnonzero(levels[1:] != levels[:-1]) + 1
-    starts = np.concatenate([[0], changes])[: levels.size]
+    beyond = ~np.isfinite(levels)  # numbers so large are multiples themselves
+    levels[beyond] = weights.ordered[beyond]
+    starts = changes(levels)[:-1]
     used = levels[starts]
     most = MOST_CODES + np.count_nonzero(used == 0)
-    if len(used) > most or not np.isfinite(used).all():
+    if len(used) > most:
         raise ValueError(
             f"{members.path}: step must leave at most {MOST_CODES} values beside zero, got "
             f"{len(used):,} with {step:.3g}; pass a larger one."
         )
-    values = _in_dtype(used * step, members.tensor.dtype)
+    with np.errstate(over="ignore"):
+        values = np.where(beyond[starts], used, used * step)
+    values = _in_dtype(values, members.tensor.dtype)
     # In a small dtype multiples may become equal, or zero.
     values, first = np.unique(values, return_index=True)
     ends, zero = np.append(starts[first], levels.size), int(np.searchsorted(values, 0))

@@ -1,6 +1,7 @@
 """The sorted weights of a leaf, and the cells that quantize them at a given price of a bit."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,6 +13,9 @@ _MOST_TRIALS = 1 << 24  # pairs of places tried by a search over single weights
 _MOST_PLACES = 1 << 16  # places of a coarser search
 _MOST_PER_STEP = 16
 _LEAST_DECREASE = 1e-7
+_WIDE = 2.0**16  # of what a cell may span: codes cannot fill so much, and gaps are certain cuts
+_SQUARABLE = 2.0**480  # sums of squares of larger numbers are beyond double precision
+_EXACT = 2.0**-20  # of the sum of a cell: what rounding of the sum of all may be
 
 
 class TooManyLevels(ValueError):
@@ -26,19 +30,22 @@ class Weights:
         zeros: how many others there are, which are zero whatever is decided.
     """
 
-    def __init__(self, members: Members) -> None:
-        self.ordered = ordered = members.ordered()
-        self.zeros = members.values.size - ordered.size
+    def __init__(self, members: Members, part: np.ndarray | None = None, zeros: int = 0) -> None:
+        """Take the weights of a leaf, or a part of them in ascending order and its zeros."""
+        self.ordered = ordered = members.ordered() if part is None else part
+        self.zeros = members.values.size - ordered.size if part is None else zeros
         self._members, self._dtype = members, members.tensor.dtype
         self._sums = np.zeros(ordered.size + 1)
-        np.cumsum(ordered, dtype=np.float64, out=self._sums[1:])
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.cumsum(ordered, dtype=np.float64, out=self._sums[1:])
+            self._rounding = 2.0**-52 * max(self._sums.max(), -self._sums.min())
         changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
         few = 0 < ordered.size and len(changes) < _MOST_PLACES
         self._distinct = self._binned(changes) if few else None
 
     def price(self, rate_weight: float) -> Price:
         """Return what partitions of these weights pay."""
-        total = self.zeros + self.ordered.size
+        total = self._members.values.size
         return Price(rate_weight, 8 * self._dtype.itemsize, self.zeros, total)
 
     def quantized(self, rate_weight: float) -> Cells:
@@ -50,9 +57,52 @@ class Weights:
         Raises:
             TooManyLevels: saying how many.
         """
+        price = self.price(rate_weight)
+        pieces = self._pieces(price.reach())
+        if len(pieces) == 1:
+            return self._quantized(price)
+        if len(pieces) - 1 > MOST_CODES:
+            raise TooManyLevels(f"{len(pieces) - 1:,}")
+        ends, zero = [np.zeros(1, int)], 0
+        for start, stop, has_zero in pieces:
+            part = self.ordered[start:stop]
+            inner = np.array([0, part.size])
+            if has_zero or part[0] != part[-1]:
+                own = Weights(self._members, part, self.zeros if has_zero else 0)
+                inner, middle = own._quantized(own.price(rate_weight))
+                if has_zero:
+                    zero = sum(map(len, ends)) - 1 + middle
+                else:  # so far from zero its cell is empty
+                    inner = np.delete(inner, middle)
+            ends.append(start + inner[1:])
+        cells = Cells(np.concatenate(ends), zero)
+        if len(cells.ends) - 2 > MOST_CODES:
+            raise TooManyLevels(f"{len(cells.ends) - 2:,}")
+        return cells
+
+    def _pieces(self, reach: float) -> list[tuple[int, int, bool]]:
+        """Return where pieces start and stop that no cell reaches across, and which has zero.
+
+        It is one where sums of squares are exact enough, as they are but for extreme outliers.
+        """
+        size = self.ordered.size
+        if not size:
+            return [(0, 0, True)]
+        least, median, most = self.ordered[[0, size // 2, -1]].astype(float).tolist()
+        if max(median - least, most - median) <= _WIDE * reach and max(-least, most) < _SQUARABLE:
+            return [(0, size, True)]
+        ordered = self.ordered.astype(np.float64)
+        with np.errstate(over="ignore"):
+            middle = int(np.searchsorted(ordered, 0))
+            cuts = np.flatnonzero(np.diff(np.insert(ordered, middle, 0)) > reach)
+        ends = np.concatenate([[0], np.where(cuts < middle, cuts + 1, cuts), [size]])
+        own = int(np.searchsorted(cuts, middle))
+        return [(*pair, number == own) for number, pair in enumerate(pairwise(ends.tolist()))]
+
+    def _quantized(self, price: Price) -> Cells:
+        """Return cells of least squared error and bits, of weights that sums of squares fit."""
         if not self.ordered.size:
             return Cells(np.array([0, 0]), 0)
-        price = self.price(rate_weight)
         bins, starts = self._bins(price)
         found = best_cells(bins, price)
         cells = Cells(starts[found.ends], found.zero)
@@ -77,8 +127,14 @@ class Weights:
         counts = np.diff(cells.ends)
         filled = counts > 0
         values = np.zeros(len(counts))
-        means = np.diff(self._sums[cells.ends])[filled] / counts[filled]
-        low, high = self.ordered[cells.ends[:-1][filled]], self.ordered[cells.ends[1:][filled] - 1]
+        starts = cells.ends[:-1][filled]
+        low, high = self.ordered[starts], self.ordered[cells.ends[1:][filled] - 1]
+        sizes = counts[filled] * np.maximum(abs(low), abs(high)).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            means = np.diff(self._sums[cells.ends])[filled] / counts[filled]
+            if np.any(~(self._rounding <= _EXACT * sizes) & (np.flatnonzero(filled) != cells.zero)):
+                sums = np.add.reduceat(self.ordered, starts, dtype=np.float64)
+                means = sums / counts[filled]
         values[filled] = np.clip(means, low, high)  # sums are rounded, equal weights are not
         values[cells.zero] = 0
         return values.astype(self._dtype)

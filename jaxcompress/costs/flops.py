@@ -5,14 +5,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxcompress.trace.program import Constant, Equation, Operand, Program, trace
+from jax.extend import core
+
+from jaxcompress.trace.contraction import contraction
+from jaxcompress.trace.program import Constant, Equation, Operand, Program, flatten, trace
+from jaxcompress.trace.unknown import UNDERSTOOD
 from jaxcompress.trees import PyTree, named_leaves
 
 Origin = str | None
 """Path of the parameter that a value was computed from, and from no input; else None."""
 
 ELSEWHERE = ""
-"""Path of what no parameter takes part in, such as the scores of attention."""
+"""Path of what no parameter takes part in: the scores of attention, values made of none."""
 
 
 class Flops(NamedTuple):
@@ -23,12 +27,16 @@ class Flops(NamedTuple):
         by_primitive: by name of the primitive, the largest first.
         by_path: by path of the parameter that takes part, the largest first; "" for none.
         unknown_loops: `while` loops, whose bodies are counted once: their lengths depend on data.
+        unknown: primitives whose operations are not known, and not in the total, such as those of a
+            kernel: by name, for each equation the path of the parameter that takes part, "" for
+            none.
     """
 
     total: int
     by_primitive: dict[str, int]
     by_path: dict[str, int]
     unknown_loops: int
+    unknown: dict[str, tuple[str, ...]]
 
 
 def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flops:
@@ -38,8 +46,10 @@ def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flop
     convolution `2 * entries of the result * entries of the kernel for one output channel` (padding
     counts; the zeros that a transposed one puts in between do not). What
     works entry by entry counts one for each entry of its result (an exponential too), a reduction
-    one for each entry it reads; moving, comparing and converting numbers is free. Scans count
-    their bodies as often as they run, conditions their dearest branch.
+    one for each entry it reads; a Fourier transform of `n` entries is `5 n log2 n`; moving,
+    comparing and converting numbers is free. Scans count their bodies as often as they run,
+    conditions their dearest branch, `shard_map` its body on each device. What is not known, such as
+    the kernels of Pallas, is named in `unknown`.
 
     Args:
         apply: `apply(params, *inputs)`.
@@ -70,7 +80,7 @@ def count_flops(program: Program, paths: Sequence[str]) -> Flops:
         path: math.prod(program.shapes[value])
         for path, value in zip(paths, program.inputs, strict=False)
     }
-    counts = _Counts(Counter(), Counter())
+    counts = _Counts(Counter(), Counter(), {})
     _count(counts, 1, program, origins, sizes)
     by_primitive: Counter[str] = Counter()
     by_path: Counter[str] = Counter()
@@ -82,14 +92,16 @@ def count_flops(program: Program, paths: Sequence[str]) -> Flops:
         by_primitive=dict(by_primitive.most_common()),
         by_path=dict(by_path.most_common()),
         unknown_loops=counts.unknown_loops.total(),
+        unknown={name: tuple(paths) for name, paths in counts.unknown.items()},
     )
 
 
 class _Counts(NamedTuple):
-    """Operations by primitive and path, added up while walking; loops of unknown length."""
+    """Operations by primitive and path, added up while walking; what is not known."""
 
     operations: Counter[tuple[str, str]]
     unknown_loops: Counter[str]
+    unknown: dict[str, list[str]]
 
     @property
     def total(self) -> int:
@@ -113,12 +125,14 @@ def _count(
             for operand in equation.operands
         )
         for result in equation.results:
-            known[result] = None if depends or alone is None else alone
+            known[result] = None if depends else alone or ELSEWHERE
         if equation.bodies:
             _count_bodies(counts, times, equation, given, sizes)
-            continue
-        count = OPERATIONS.get(equation.name, _free)(program, equation)
-        if count:
+        elif equation.name == "shard_map":
+            _count_shards(counts, times, equation, given, sizes)
+        elif equation.name not in OPERATIONS and equation.name not in UNDERSTOOD:
+            counts.unknown.setdefault(equation.name, []).append(alone or ELSEWHERE)
+        elif count := OPERATIONS.get(equation.name, _free)(program, equation):
             counts.operations[equation.name, alone or ELSEWHERE] += times * count
 
 
@@ -143,7 +157,7 @@ def _count_bodies(
     if name == "scan":
         _count(counts, times * params["length"], equation.bodies[0], given, sizes)
     elif name == "cond":
-        branches = [_Counts(Counter(), Counter()) for _ in equation.bodies]
+        branches = [_Counts(Counter(), Counter(), counts.unknown) for _ in equation.bodies]
         for branch, body in zip(branches, equation.bodies, strict=True):
             _count(branch, times, body, given[1:], sizes)
         dearest = max(branches, key=lambda branch: branch.total)
@@ -156,6 +170,23 @@ def _count_bodies(
         _count(counts, times, equation.bodies[0], [*given[:first], *carried], sizes)
         _count(counts, times, equation.bodies[1], [*consts, *carried], sizes)
         counts.unknown_loops[name] += 1
+
+
+def _count_shards(
+    counts: _Counts,
+    times: int,
+    equation: Equation,
+    given: Sequence[Origin],
+    sizes: Mapping[str, int],
+) -> None:
+    """Add the operations of a body that runs once on each device."""
+    params = equation.params
+    mesh = params["mesh"]
+    names = ("newly_manual_axes", "manual_axes")  # by the version of JAX; other axes it keeps whole
+    axes = next((params[name] for name in names if name in params), mesh.axis_names)
+    devices = math.prod(mesh.shape[axis] for axis in axes)
+    body = flatten(core.ClosedJaxpr(params["jaxpr"], ()))
+    _count(counts, times * devices, body, given, sizes)
 
 
 Operations = Callable[[Program, Equation], int]
@@ -176,9 +207,11 @@ def _free(program: Program, equation: Equation) -> int:
 
 
 def _product(program: Program, equation: Equation) -> int:
-    (contracted, _), _ = equation.params["dimension_numbers"]
-    left = program.shape(equation.operands[0])
-    return 2 * _entries(program, equation) * math.prod(left[axis] for axis in contracted)
+    axes, left = contraction(equation), program.shape(equation.operands[0])
+    terms = _entries(program, equation) * math.prod(left[axis] for axis in axes.summed[0])
+    if axes.stacked:  # each term is in the sum of one of the groups
+        terms //= program.shapes[equation.results[0]][0]
+    return 2 * terms
 
 
 def _convolution(program: Program, equation: Equation) -> int:
@@ -189,6 +222,16 @@ def _convolution(program: Program, equation: Equation) -> int:
     return 2 * _entries(program, equation) * taps // math.prod(equation.params["lhs_dilation"])
 
 
+def _transform(program: Program, equation: Equation) -> int:
+    n = math.prod(equation.params["fft_lengths"])
+    entries = max(_entries(program, equation), _read(program, equation))
+    return round(5 * entries * math.log2(max(n, 1)))
+
+
+def _updates(program: Program, equation: Equation) -> int:
+    return math.prod(program.shape(equation.operands[2]))
+
+
 def _windows(program: Program, equation: Equation) -> int:
     return _entries(program, equation) * math.prod(equation.params["window_dimensions"])
 
@@ -196,19 +239,24 @@ def _windows(program: Program, equation: Equation) -> int:
 _EACH_ENTRY = (
     "abs acos acosh add add_any asin asinh atan atan2 atanh cbrt ceil clamp cos cosh digamma div "
     "erf erf_inv erfc exp exp2 expm1 floor integer_pow lgamma log log1p logistic max min mul neg "
-    "nextafter pow rem round rsqrt sign sin sinh sqrt square sub tan tanh"
+    "nextafter pow rem round rsqrt sign sin sinh sqrt square sub tan tanh bessel_i0e bessel_i1e "
+    "igamma igamma_grad_a igammac polygamma reciprocal regularized_incomplete_beta zeta"
 ).split()
 _EACH_READ = (
     "argmax argmin cumlogsumexp cummax cummin cumprod cumsum reduce_max reduce_min reduce_prod "
     "reduce_sum"
 ).split()
-_EACH_WINDOW = "reduce_window_max reduce_window_min reduce_window_sum".split()
+_EACH_UPDATE = "scatter-add scatter-max scatter-min scatter-mul scatter-sub".split()
+_EACH_WINDOW = "reduce_window reduce_window_max reduce_window_min reduce_window_sum".split()
 
 OPERATIONS: dict[str, Operations] = {
     **dict.fromkeys(_EACH_ENTRY, _entries),
     **dict.fromkeys(_EACH_READ, _read),
     **dict.fromkeys(_EACH_WINDOW, _windows),
+    **dict.fromkeys(_EACH_UPDATE, _updates),
     "dot_general": _product,
+    "ragged_dot_general": _product,
     "conv_general_dilated": _convolution,
+    "fft": _transform,
 }
 """Of each primitive that is not free."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.kinds import native
 from jaxcompress.trees import PyTree
 
 
@@ -51,7 +52,8 @@ def latency_ms(
     Raises:
         ValueError: too few calls.
     """
-    compiled, given = jit_for_inference(apply), jax.device_put((params, *inputs))
+    compiled = jit_for_inference(apply).compiled
+    given = jax.device_put(jax.tree.map(native, (params, *inputs)))
     times = times_ms(lambda: jax.block_until_ready(compiled(*given)), calls=calls, warm_up=warm_up)
     first, median, third = statistics.quantiles(times, n=4, method="inclusive")
     return Latency(

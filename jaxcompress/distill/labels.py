@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kinds import native
 from jaxcompress.trees import is_floating, is_traced
 
 _TOLERANCE = 1e-3
@@ -27,7 +28,7 @@ def checked_labels(labels: Any, logits: jax.Array, where: jax.Array | None) -> j
             "labels: must be integers or probabilities, got NoneType; without any pass a "
             "soft_weight of 1."
         )
-    answers = jnp.asarray(labels)
+    answers = jnp.asarray(native(labels))
     if is_floating(answers):
         return _checked_probabilities(answers, logits, where)
     if not jnp.issubdtype(answers.dtype, jnp.integer):

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxcompress.kinds import native
 from jaxcompress.trees import is_floating
 
 
@@ -21,6 +22,7 @@ def pair(what: str, student: Any, teacher: Any, *, rank: int) -> tuple[jax.Array
         TypeError: one that is no array of floating-point numbers.
         ValueError: one that has fewer axes, or is empty.
     """
+    student, teacher = native(student), native(teacher)
     for whose, array in (("student", student), ("teacher", teacher)):
         if not hasattr(array, "dtype") or not is_floating(array):
             kind = getattr(array, "dtype", type(array).__name__)

@@ -18,7 +18,7 @@ from jaxcompress.execution.thin import (
     transposed,
 )
 from jaxcompress.execution.weight_only import weight_only
-from jaxcompress.leaves import LowRank, Quantized, decoded, dense, is_compressed
+from jaxcompress.leaves import LowRank, Quantized, decoded, dense, dense_shapes, is_compressed
 from jaxcompress.trace.products import keeps_derivatives
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
@@ -74,7 +74,7 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
     def evaluate(params: PyTree, *inputs: PyTree) -> PyTree:
         named = named_leaves(params, is_leaf=is_compressed)
-        program = trace(apply, jax.eval_shape(dense, params), *inputs, keep=keeps_derivatives)
+        program = trace(apply, dense_shapes(params), *inputs, keep=keeps_derivatives)
         plain, cut = _only_in_equations(program), _cut(program)
         leaves = [
             _given(leaf, is_plain=value in plain, cut=cut[value])

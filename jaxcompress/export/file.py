@@ -24,6 +24,7 @@ from jaxcompress.quantization.grids import Steps
 from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.quantization.simulation import fake_quantized
 from jaxcompress.trace.inputs import as_inputs
+from jaxcompress.trace.unknown import left_out
 from jaxcompress.trees import PyTree, named_leaves
 
 FLOATS_MAY_DIFFER = 1e-4
@@ -209,4 +210,5 @@ def _in_integers(
     writer = Integers(steps, bits, leaves, results)
     model = write_model(function, writer)
     inside = "it lies in a loop or a branch"
-    return model, {p.name: writer.reasons.get(p.name, inside) for p in function.products}
+    why = {p.name: writer.reasons.get(p.name, inside) for p in function.products}
+    return model, why | left_out(function.unknown, why.__contains__)

@@ -88,6 +88,8 @@ class Lowering:
         if product is None or len(product.activations) != 1:
             return None
         (place,) = product.activations
+        if equation.name not in CANONICAL:
+            return None
         x, weight = self._read(equation.operands[place]), self._read(equation.operands[1 - place])
         if is_traced(weight) or not x.dtype == weight.dtype == np.float32:
             return None

@@ -10,9 +10,11 @@ from jax import export
 from jaxcompress.export.libraries import library, quiet
 from jaxcompress.export.lowering import Lowering, Writer
 from jaxcompress.export.node import node, primitives
+from jaxcompress.kinds import refuse_key
 from jaxcompress.trace.inputs import first_line
 from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Program, trace
+from jaxcompress.trace.unknown import Unknown, find_unknown
 from jaxcompress.trees import PyTree, named_leaves
 
 
@@ -22,6 +24,7 @@ class Traced(NamedTuple):
     Attributes:
         program: with parameters before the inputs.
         products: of the program.
+        unknown: its equations that are not understood.
         params: the parameters, dense.
         inputs: shapes and dtypes.
         any_batch: whether the first size of the inputs is a symbol.
@@ -31,6 +34,7 @@ class Traced(NamedTuple):
 
     program: Program
     products: list[Product]
+    unknown: list[Unknown]
     params: list[np.ndarray]
     inputs: list[Any]
     any_batch: bool
@@ -57,6 +61,7 @@ def traced(
 
     Raises:
         ValueError: what `trace` refuses.
+        TypeError: random keys among the parameters.
     """
     symbol = export.symbolic_shape("batch")
 
@@ -66,10 +71,13 @@ def traced(
 
     shells = [jax.tree.map(shell, part) for part in inputs]
     named = named_leaves(params)
+    for path, leaf in zip(named.paths, named.leaves, strict=True):
+        refuse_key(path, leaf, "exported")
     program = trace(apply, params, *shells)
     return Traced(
         program,
         find_products(program, named.paths),
+        find_unknown(program, named.paths),
         list(map(np.asarray, named.leaves)),
         jax.tree.leaves(shells),
         any_batch,
@@ -105,9 +113,10 @@ def write_model(function: Traced, writer: Writer) -> bytes:
                 output_names=function.output_names,
             )
     except Exception as error:  # whatever it raises
+        part = ", ".join(map(str, function.unknown)) or "that part"
         raise ValueError(
             f"apply: must be what jax2onnx can translate, got {first_line(error).rstrip('.')}; "
-            "write that part with other primitives."
+            f"write {part} with other primitives."
         ) from error
     # Shapes of values in between are wrong in places, and not needed.
     del model.graph.value_info[:]

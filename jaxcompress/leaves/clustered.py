@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.leaves.namespace import namespace
+from jaxcompress.leaves.sized import Sized
+from jaxcompress.placement import by_compiler
 from jaxcompress.trees import Array
 
 MOST_CODES = 65_535
@@ -23,7 +25,7 @@ def codes_dtype(k: int) -> type[np.unsignedinteger]:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class Clustered:
+class Clustered(Sized):
     """A tensor whose weights share a few values.
 
     `dense = [0, codebook][codes]`; code 0 is reserved for exact zero (pruned), code c >= 1
@@ -51,8 +53,7 @@ class Clustered:
         """Return the tensor itself; a numpy array if both parts are."""
         if namespace(self.codes, self.codebook) is np:
             return _dense_by_blocks(np.asarray(self.codes), np.asarray(self.codebook))
-        table = jnp.concatenate([jnp.zeros((1,), self.dtype), self.codebook])
-        return jnp.take(table, self.codes, axis=0, mode="clip")
+        return by_compiler(_looked_up, self.codebook, self.codes, like=self.codes)
 
     def with_values(self, tensor: Array) -> Self:
         """Return the same codes with the codebook read off `tensor`.
@@ -75,6 +76,11 @@ class Clustered:
                 "that differ from their cluster; train with share_centroids."
             )
         return type(self)(codes=self.codes, codebook=table[1:])
+
+
+def _looked_up(codebook: jax.Array, codes: jax.Array) -> jax.Array:
+    table = jnp.concatenate([jnp.zeros((1,), codebook.dtype), codebook])
+    return jnp.take(table, codes, axis=0, mode="clip")
 
 
 def _dense_by_blocks(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:

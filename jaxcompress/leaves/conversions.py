@@ -6,10 +6,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kinds import FLOATS, NUMBERS, Kinds
 from jaxcompress.leaves.half import Half
 from jaxcompress.leaves.sparse import Sparse
-from jaxcompress.leaves.tree import is_coded
-from jaxcompress.trees import Array, PyTree, Scope, in_scope, kernels, named_leaves
+from jaxcompress.leaves.tree import arrays_in_scope, is_coded
+from jaxcompress.trees import Array, PyTree, Scope, kernels, named_leaves
 
 
 def half(params: PyTree, dtype: Any = jnp.bfloat16, *, scope: Scope = kernels) -> PyTree:
@@ -24,7 +25,8 @@ def half(params: PyTree, dtype: Any = jnp.bfloat16, *, scope: Scope = kernels) -
         scope: which arrays are rounded.
 
     Raises:
-        ValueError: another dtype, weights that are not finite in it, an empty scope.
+        ValueError: another dtype, weights that are not finite in it, a scope without arrays.
+        TypeError: the scope chooses leaves of other numbers than floats of 16 bits or more.
 
     Example:
         >>> leaf = half({"kernel": np.array([[1.0, 0.1]], np.float32)})["kernel"]
@@ -47,7 +49,7 @@ def half(params: PyTree, dtype: Any = jnp.bfloat16, *, scope: Scope = kernels) -
             )
         return Half(values=values, dtype=np.dtype(leaf.dtype))
 
-    return _converted(params, scope, convert)
+    return _converted(params, scope, FLOATS, convert)
 
 
 def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
@@ -57,7 +59,8 @@ def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
     zeros.
 
     Raises:
-        ValueError: `scope` chooses no leaf.
+        ValueError: `scope` chooses no array.
+        TypeError: it chooses random keys.
     """
 
     def convert(path: str, leaf: Array) -> Sparse:
@@ -66,17 +69,19 @@ def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
         indices = np.flatnonzero(flat).astype(np.int32 if flat.size < 2**31 else np.int64)
         return Sparse(values=flat[indices], indices=indices, shape=tuple(leaf.shape))
 
-    return _converted(params, scope, convert)
+    return _converted(params, scope, NUMBERS, convert)
 
 
-def _converted(params: PyTree, scope: Scope, convert: Callable[[str, Array], Any]) -> PyTree:
+def _converted(
+    params: PyTree, scope: Scope, kinds: Kinds, convert: Callable[[str, Array], Any]
+) -> PyTree:
     """Return `params` with the arrays in the scope converted."""
     named = named_leaves(params, is_leaf=is_coded)
     return named.rebuild(
         [
-            convert(path, leaf) if pick and not is_coded(leaf) else leaf
+            convert(path, leaf) if pick else leaf
             for path, leaf, pick in zip(
-                named.paths, named.leaves, in_scope(named, scope), strict=True
+                named.paths, named.leaves, arrays_in_scope(named, scope, kinds), strict=True
             )
         ]
     )

@@ -5,12 +5,13 @@ from typing import Any
 
 import jax
 
+from jaxcompress.leaves.sized import Sized
 from jaxcompress.trees import Array
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class Half:
+class Half(Sized):
     """A tensor that is kept in float16 or bfloat16 and computed with in its own dtype.
 
     `dense = values.astype(dtype)`.

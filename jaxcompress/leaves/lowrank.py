@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.leaves.namespace import namespace
+from jaxcompress.leaves.sized import Sized
 from jaxcompress.trees import Array
 
 MOST_FACTORS = 8
@@ -19,7 +20,7 @@ MOST_FACTORS = 8
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class LowRank:
+class LowRank(Sized):
     """A tensor that is a product of smaller ones.
 
     `dense = einsum(equation, *factors)`. `"ir,ro->io"` is the product of two matrices of rank `r`;

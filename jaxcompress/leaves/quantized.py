@@ -7,12 +7,13 @@ import jax
 import numpy as np
 
 from jaxcompress.leaves.namespace import namespace
+from jaxcompress.leaves.sized import Sized
 from jaxcompress.trees import Array
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class Quantized:
+class Quantized(Sized):
     """A tensor whose entries lie on a grid of equal steps, one grid for each block of entries.
 
     `dense = scale * (values - zero_point)`, where each entry has the scale and the zero point of

@@ -9,12 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.leaves.namespace import namespace
+from jaxcompress.leaves.sized import Sized
 from jaxcompress.trees import Array
+
+_BLOCK = 1 << 20
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class Sparse:
+class Sparse(Sized):
     """A tensor of which most entries are zero.
 
     `dense.ravel()[indices] = values`, zero elsewhere.
@@ -39,6 +42,8 @@ class Sparse:
         size = math.prod(self.shape)
         if namespace(self.values, self.indices) is np:
             flat = np.zeros(size, self.dtype)
-            flat[self.indices] = self.values
+            for start in range(0, self.indices.size, _BLOCK):  # numpy widens places to 64 bits
+                block = slice(start, start + _BLOCK)
+                flat[self.indices[block]] = self.values[block]
             return flat.reshape(self.shape)
         return jnp.zeros(size, self.dtype).at[self.indices].set(self.values).reshape(self.shape)

@@ -1,17 +1,19 @@
 """What holds for all leaf types."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxcompress.checks import check_finite
+from jaxcompress.kinds import Kinds, check_kind, native
 from jaxcompress.leaves.clustered import Clustered
 from jaxcompress.leaves.half import Half
 from jaxcompress.leaves.lowrank import LowRank
 from jaxcompress.leaves.quantized import Quantized
 from jaxcompress.leaves.sparse import Sparse
-from jaxcompress.trees import Array, PyTree, named_leaves
+from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, in_scope, named_leaves
 
 CODED = (Clustered, Half, Quantized, Sparse)
 """The leaf types that hold numbers in another form."""
@@ -42,8 +44,15 @@ def dense(tree: PyTree) -> PyTree:
         [0.0, 3.0, -1.0]
     """
     return jax.tree.map(
-        lambda leaf: leaf.dense() if is_compressed(leaf) else leaf, tree, is_leaf=is_compressed
+        lambda leaf: leaf.dense() if is_compressed(leaf) else native(leaf),
+        tree,
+        is_leaf=is_compressed,
     )
+
+
+def dense_shapes(tree: PyTree) -> PyTree:
+    """Return shapes and dtypes of `dense(tree)`; nothing is computed."""
+    return jax.eval_shape(dense, jax.tree.map(native, tree))
 
 
 def decoded(tree: PyTree) -> PyTree:
@@ -58,8 +67,42 @@ def decoded(tree: PyTree) -> PyTree:
         ['float32', 'float32']
     """
     return jax.tree.map(
-        lambda leaf: leaf.dense() if is_coded(leaf) else leaf, tree, is_leaf=is_coded
+        lambda leaf: leaf.dense() if is_coded(leaf) else native(leaf), tree, is_leaf=is_coded
     )
+
+
+def arrays_in_scope(
+    named: NamedLeaves,
+    scope: Scope,
+    kinds: Kinds,
+    *,
+    stays: Callable[[Any], bool] = is_coded,
+) -> list[bool]:
+    """Return for each leaf whether `scope` chooses it and it is an array yet.
+
+    Args:
+        named: the leaves.
+        scope: which of them a technique is about.
+        kinds: which it handles.
+        stays: which compressed leaves it leaves as they are.
+
+    Raises:
+        ValueError: no leaf is chosen, or none that is an array.
+        TypeError: an array of another kind is chosen.
+    """
+    left = [stays(leaf) for leaf in named.leaves]
+    chosen = in_scope(named, scope)
+    picked = [pick and not stay for pick, stay in zip(chosen, left, strict=True)]
+    if not any(picked):
+        first = named.paths[chosen.index(True)]
+        raise ValueError(
+            f"scope: at least one leaf must be an array yet, got {sum(chosen)} that are "
+            f"compressed already, the first is {first}; pass dense(tree), or choose others."
+        )
+    for path, leaf, pick in zip(named.paths, named.leaves, picked, strict=True):
+        if pick:
+            check_kind(path, leaf, kinds)
+    return picked
 
 
 def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxcompress.quantization.simulation import weights_in_products
+from jaxcompress.quantization.simulation import weights_in_products, weights_in_unknown
 from jaxcompress.trees import PyTree
 
 
@@ -19,8 +19,8 @@ class Axes(NamedTuple):
     columns: tuple[int, ...]
 
 
-Split = Callable[[str, Any], Axes]
-"""Decides by path and leaf which axes are rows and which columns."""
+Split = Callable[[str, Any], Axes | str]
+"""Decides by path and leaf which axes are rows and which columns; a text says why it is none."""
 
 
 def last_axis(path: str, leaf: Any) -> Axes:
@@ -57,7 +57,8 @@ def summed_axes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
 
     So it does whatever the order of the axes: transposed kernels, the `[width, heads, size]` of
     attention, convolutions of any layout, and layers stacked for a scan, each a matrix of its own.
-    Weights in no product, such as tables of embeddings, are split at the last axis.
+    Weights in no product, such as tables of embeddings, are split at the last axis. Those that
+    enter a primitive that is not understood stay dense.
 
     Args:
         apply: `apply(params, *inputs)`.
@@ -75,6 +76,7 @@ def summed_axes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
         Axes(rows=(0,), columns=(1, 2))
     """
     found: dict[str, tuple[int, set[int]]] = {}
+    unknown = weights_in_unknown(apply, params, *inputs)
     for path, weight in weights_in_products(apply, params, *inputs):
         if weight.channels is None or weight.moves is None:
             continue
@@ -83,7 +85,9 @@ def summed_axes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
         stacked, channels = found.get(path, (loops, set(weight.channels)))
         found[path] = max(stacked, loops), channels & set(weight.channels)
 
-    def split(path: str, leaf: Any) -> Axes:
+    def split(path: str, leaf: Any) -> Axes | str:
+        if path in unknown:
+            return unknown[path]
         stacked, channels = found.get(path, (0, set()))
         axes = range(stacked, len(leaf.shape))
         rows = tuple(axis for axis in axes if axis not in channels)

@@ -5,7 +5,8 @@ from itertools import starmap
 from typing import Any, NamedTuple
 
 from jaxcompress.checks import check_concrete, check_known, is_integer
-from jaxcompress.leaves import is_compressed
+from jaxcompress.kinds import FLOATS
+from jaxcompress.leaves import arrays_in_scope, is_compressed
 from jaxcompress.lowrank.matrices import Matrix, matrix_of
 from jaxcompress.lowrank.ranks import Rule, by_ratio
 from jaxcompress.lowrank.splits import Split, last_axis
@@ -15,7 +16,6 @@ from jaxcompress.trees import (
     NamedLeaves,
     PyTree,
     Scope,
-    in_scope,
     kernels,
     named_leaves,
 )
@@ -59,8 +59,9 @@ def plan_ranks(
         >>> plan.left_dense
         {'thin': 'rank 1 has 4 parameters, more than 0.5 of its 4'}
     """
-    _, matrices = _matrices("plan_ranks", params, split, moments, scope)
-    return _planned(list(matrices.values()), ratio, ranks)
+    _, matrices, left = _matrices("plan_ranks", params, split, moments, scope)
+    plan = _planned(list(matrices.values()), ratio, ranks)
+    return RankPlan(plan.ranks, plan.left_dense | left)
 
 
 def low_rank(
@@ -115,7 +116,7 @@ def low_rank(
 
     Source: Wang et al. 2024 (SVD-LLM, with moments), arXiv:2403.07378.
     """
-    named, matrices = _matrices("low_rank", params, split, moments, scope)
+    named, matrices, _ = _matrices("low_rank", params, split, moments, scope)
     chosen = _planned(list(matrices.values()), ratio, ranks).ranks
     return named.rebuild(
         [
@@ -127,15 +128,21 @@ def low_rank(
 
 def _matrices(
     function: str, params: PyTree, split: Split, moments: Moments | None, scope: Scope
-) -> tuple[NamedLeaves, dict[str, Matrix]]:
+) -> tuple[NamedLeaves, dict[str, Matrix], dict[str, str]]:
+    """Return the leaves in the scope as matrices, and why others of them are none."""
     check_concrete(function, params)
     named = named_leaves(params, is_leaf=is_compressed)
+    chosen = arrays_in_scope(named, scope, FLOATS, stays=is_compressed)
     layers = {} if moments is None else moments.layers
-    return named, {
-        path: matrix_of(path, leaf, split(path, leaf), layers.get(path, []))
-        for path, leaf, pick in zip(named.paths, named.leaves, in_scope(named, scope), strict=True)
-        if pick and not is_compressed(leaf)
-    }
+    matrices: dict[str, Matrix] = {}
+    left: dict[str, str] = {}
+    for path, leaf, pick in zip(named.paths, named.leaves, chosen, strict=True):
+        axes = split(path, leaf) if pick else None
+        if isinstance(axes, str):
+            left[path] = axes
+        elif axes is not None:
+            matrices[path] = matrix_of(path, leaf, axes, layers.get(path, []))
+    return named, matrices, left
 
 
 def _planned(

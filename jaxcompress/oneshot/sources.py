@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from jaxcompress.kinds import is_key
 from jaxcompress.outline import Outline, outline
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -43,7 +44,8 @@ class TreeSource:
 
     def load(self, index: int) -> np.ndarray:
         """Return a leaf as it is."""
-        return np.asarray(self.leaves[index])
+        leaf = self.leaves[index]
+        return leaf if is_key(leaf) else np.asarray(leaf)
 
 
 def untracked(steps: Sequence[T], what: str) -> Iterable[T]:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.checks import check_finite
+from jaxcompress.kinds import REALS
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.thresholds import Threshold, find_threshold, remove_smallest
-from jaxcompress.trees import NamedLeaves, Scope, in_scope, is_floating, kernels
+from jaxcompress.states import optimizer_states
+from jaxcompress.trees import NamedLeaves, Scope, in_scope, kernels
 
 Quantizer = Callable[[str, np.ndarray], Any]
 """Makes one tensor, given with its path, a compressed leaf; exact zeros stay zeros."""
@@ -27,11 +29,13 @@ class Pruning:
     Attributes:
         source: where the tensors come from.
         chosen: for each leaf whether it is in the scope.
+        states: for each leaf whether it is of an optimizer's state, which is kept exactly.
         threshold: None if nothing is removed.
     """
 
     source: Source
     chosen: list[bool]
+    states: list[bool]
     threshold: Threshold | None
 
     def leaves(self, *, track: Track = untracked) -> Iterator[tuple[int, np.ndarray]]:
@@ -73,7 +77,8 @@ def prune(
 ) -> Pruning:
     """Settle which weights stay: those of the largest `|w|` over all leaves in the scope.
 
-    The same weights as `magnitude_mask` keeps, without their being in memory together.
+    The same weights as `magnitude_mask` keeps, without their being in memory together. States of
+    optimizers are left out of any scope.
 
     Args:
         source: where the tensors come from.
@@ -86,18 +91,13 @@ def prune(
         TypeError: the scope chooses a leaf that is not of floating-point numbers.
     """
     named = NamedLeaves(source.paths, source.leaves, None)
-    chosen = in_scope(named, scope)
+    states = optimizer_states(source.paths, [leaf.shape for leaf in source.leaves])
+    chosen = _in_scope(named, scope, states)
     picked = [index for index, pick in enumerate(chosen) if pick]
-    for index in picked:
-        if not is_floating(source.leaves[index]):
-            raise TypeError(
-                f"{source.paths[index]}: leaves in the scope must be of floating-point numbers, "
-                f"got {source.leaves[index].dtype}; leave it out of the scope."
-            )
     sizes = [int(np.prod(source.leaves[index].shape)) for index in picked]
     removed = removed_count("params", sparsity, sum(sizes))
     if not removed:
-        return Pruning(source=source, chosen=chosen, threshold=None)
+        return Pruning(source=source, chosen=chosen, states=states, threshold=None)
 
     def tensors() -> Iterator[np.ndarray]:
         for index in track(picked, "ranking"):
@@ -106,9 +106,22 @@ def prune(
             yield tensor
 
     width = max(32, *(8 * np.dtype(source.leaves[index].dtype).itemsize for index in picked))
-    return Pruning(
-        source=source, chosen=chosen, threshold=find_threshold(tensors, removed, width=width)
-    )
+    threshold = find_threshold(tensors, removed, width=width)
+    return Pruning(source=source, chosen=chosen, states=states, threshold=threshold)
+
+
+def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool]:
+    """Return for each leaf whether it is in the scope and of no optimizer's state."""
+    owned = {path for path, state in zip(named.paths, states, strict=True) if state}
+    picked = [
+        path for path, leaf in zip(named.paths, named.leaves, strict=True) if scope(path, leaf)
+    ]
+    if picked and owned.issuperset(picked):
+        raise ValueError(
+            f"{picked[0]}: the scope must hold weights, got the state of an optimizer alone, which "
+            "is kept exactly; pass the network, or rename what is none."
+        )
+    return in_scope(named, lambda path, leaf: path not in owned and scope(path, leaf), REALS)
 
 
 def by_technique(technique: Callable[..., Any]) -> Quantizer:

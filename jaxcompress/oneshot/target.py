@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from jaxcompress.cluster import entropy_constrained, high_rate_weight
+from jaxcompress.cluster.magnitudes import usual
 from jaxcompress.oneshot.quantizers import importance
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
@@ -37,9 +38,12 @@ class Sketch:
                 flat = flat[random.integers(0, flat.size, _SAMPLE)]
             self._samples.append(math.sqrt(weight) * np.abs(flat.astype(np.float64)))
             self._sizes.append((tensor.size, tensor.itemsize))
-        squares = [np.mean(sample**2) for sample in self._samples]
-        weights = [size for size, _ in self._sizes]
-        self.scale = math.sqrt(np.average(squares, weights=weights)) or 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = [np.mean(sample**2) for sample in self._samples]
+            weights = [size for size, _ in self._sizes]
+            root = math.sqrt(np.average(squares, weights=weights))
+        every = np.concatenate(self._samples)
+        self.scale = usual(root, every[every > 0]) if every.any() else 1.0
 
     def guess_bytes(self, step: float) -> float:
         """Return about how many bytes codes and codebooks take if values lie `step` apart.
@@ -48,7 +52,8 @@ class Sketch:
         """
         total = 0.0
         for sample, (size, itemsize) in zip(self._samples, self._sizes, strict=True):
-            levels = np.floor(np.minimum(sample / step, 1e6) + _ROUNDING).astype(np.int64)
+            with np.errstate(over="ignore"):
+                levels = np.floor(np.minimum(sample / step, 1e6) + _ROUNDING).astype(np.int64)
             counts = np.bincount(levels)
             counts = counts[counts > 0]
             bits = counts @ np.log2(sample.size / counts) + np.count_nonzero(levels)  # and signs

@@ -2,6 +2,7 @@
 
 import functools
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
 from jaxcompress.oneshot.target import aim
-from jaxcompress.trees import PyTree, Scope, kernels
+from jaxcompress.trees import PyTree, Scope, kernels, plain_bytes
 
 
 def compress(
@@ -30,7 +31,9 @@ def compress(
     fine-tuning accuracy falls early: above a sparsity of a quarter or so, train with `hold_mask`.
 
     Args:
-        params: any pytree of concrete arrays; compressed leaves in it are made dense first.
+        params: any pytree of concrete arrays; compressed leaves in it are made dense first. States
+            of optimizers in it (`opt_state`, `mu` and `nu` that mirror the weights, ...) are kept
+            exactly, whatever the scope, and a warning says so.
         sparsity: fraction of the weights in the scope to remove, in [0, 1).
         clusters: values that a leaf may use beside zero, 1 to 1024; a leaf of fewer distinct
             weights keeps them all.
@@ -59,6 +62,13 @@ def compress(
     check_concrete("compress", params)
     source = TreeSource(dense(params))
     pruning = prune(source, sparsity, scope=scope)
+    kept = [leaf for leaf, state in zip(source.leaves, pruning.states, strict=True) if state]
+    if kept:
+        warnings.warn(
+            f"params: {len(kept)} tensors of {sum(map(plain_bytes, kept)):,} bytes are the state "
+            "of an optimizer and kept exactly; leave them out to save these bytes.",
+            stacklevel=2,
+        )
     if target_bytes is None:
         leaves = list(pruning.share(by_technique(functools.partial(kmeans, k=clusters))))
     else:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import optax
 
+from jaxcompress.kinds import native
 from jaxcompress.trees import PyTree
 
 
@@ -13,7 +14,8 @@ def flatten(
     tree: PyTree, is_leaf: Callable[[Any], bool] = lambda node: False
 ) -> tuple[list[Any], Any]:
     """Return leaves and structure, None (an update that is not there) counted as a leaf."""
-    return jax.tree.flatten(tree, is_leaf=lambda node: node is None or is_leaf(node))
+    leaves, treedef = jax.tree.flatten(tree, is_leaf=lambda node: node is None or is_leaf(node))
+    return list(map(native, leaves)), treedef
 
 
 def map_leaves(function: Callable[..., Any], updates: PyTree, *others: PyTree) -> PyTree:

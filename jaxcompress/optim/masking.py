@@ -12,12 +12,15 @@ import jax.numpy as jnp
 import optax
 
 from jaxcompress.checks import check_fits, check_known
+from jaxcompress.kinds import NUMBERS, WEIGHTS, Kind, kind_of
 from jaxcompress.optim.by_leaf import check_params, is_hidden, map_leaves, seen
+from jaxcompress.placement import like
 from jaxcompress.prune.counts import as_count, rounded, smallest, where
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
+from jaxcompress.prune.zeros import check_zeros
 from jaxcompress.schedules import cubic_sparsity
-from jaxcompress.trees import PyTree, Scope, in_scope, is_floating, kernels, named_leaves
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 
 class HoldMaskState(NamedTuple):
@@ -48,6 +51,7 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
 
     Raises:
         ValueError: in `init`, when mask and params do not match; in `update`, without params.
+        TypeError: in `init`, when the mask is False on random keys and the like.
 
     Example:
         >>> tx = optax.chain(optax.adam(0.1), hold_mask({"w": jnp.array([True, False])}))
@@ -58,10 +62,12 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
     """
 
     def init(params: PyTree) -> PyTree:
-        own = seen(mask, params)
+        own, named = seen(mask, params), named_leaves(params)
         check_fits("mask", own, "params", params)
+        for path, leaf, part in zip(named.paths, named.leaves, jax.tree.leaves(own), strict=True):
+            check_zeros(path, leaf, part)
         # A copy: a training step may take over the buffers of the state, not the caller's.
-        return HoldMaskState(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), own))
+        return HoldMaskState(map_leaves(_copied, own, params))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         check_params("hold_mask", params)
@@ -99,6 +105,7 @@ def gradual_pruning(
 
     Raises:
         ValueError: as `cubic_sparsity`, `every` below 1, an empty scope.
+        TypeError: the scope chooses leaves of other numbers than floats and complex ones.
 
     Source: Zhu and Gupta 2017, arXiv:1710.01878.
     """
@@ -107,18 +114,18 @@ def gradual_pruning(
         raise ValueError(f"every: must be at least 1 step, got {every}; 100 is usual.")
 
     def init(params: PyTree) -> PyTree:
-        in_scope(named_leaves(params), scope)
-        mask = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
+        in_scope(named_leaves(params), scope, WEIGHTS)
+        mask = jax.tree.map(lambda leaf: like(jnp.ones(leaf.shape, bool), leaf), params)
         return GradualPruningState(jnp.zeros([], jnp.int32), mask)
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         check_params("gradual_pruning", params)
-        chosen = in_scope(named_leaves(params), scope)
+        chosen = in_scope(named_leaves(params), scope, WEIGHTS)
         masks = jax.tree.leaves(state.mask)
         moved = jax.tree.leaves(map_leaves(_moved, params, updates))
         size = sum(m.size for m, pick in zip(masks, chosen, strict=True) if pick)
         final = as_count(removed_count("params", sparsity, size))
-        by_schedule = rounded(schedule(state.step) * float(size))
+        by_schedule = rounded(jnp.asarray(schedule(state.step) * float(size)))
         removed = where(state.step >= end, final, smallest(by_schedule, final))
 
         def prune(masks: list[jax.Array]) -> list[jax.Array]:
@@ -129,7 +136,9 @@ def gradual_pruning(
                 if pick
             ]
             drawn = iter(keep_largest(scores, removed))
-            return [next(drawn) if pick else m for m, pick in zip(masks, chosen, strict=True)]
+            return [
+                like(next(drawn), m) if pick else m for m, pick in zip(masks, chosen, strict=True)
+            ]
 
         due = ((state.step - begin) % every == 0) & (state.step >= begin) & (state.step < end)
         masks = jax.lax.cond(due | (state.step == end), prune, lambda masks: masks, masks)
@@ -196,10 +205,25 @@ def _together(masks: list[PyTree], params: PyTree) -> PyTree:
     )
 
 
+def _copied(mask: Any, param: Any) -> jax.Array:
+    return like(jnp.array(mask, copy=True), param)
+
+
 def _moved(param: jax.Array, update: jax.Array | None) -> jax.Array:
-    return param if update is None else param + update
+    return param + update if update is not None and kind_of(param) in WEIGHTS.members else param
 
 
 def _hold(update: jax.Array, param: jax.Array, mask: jax.Array) -> jax.Array:
-    """Return the update, or what takes the parameter to zero, in the wider of their dtypes."""
-    return jnp.where(mask, update, -param) if is_floating(param) else update
+    """Return the update, or what takes the parameter to zero, in the wider of their dtypes.
+
+    Integers have updates of floats, of integers or, from `jax.grad`, of no numbers at all.
+    """
+    kind = kind_of(param)
+    if kind not in NUMBERS.members:
+        return update
+    if kind in (Kind.INTEGER, Kind.BOOLEAN):
+        wide = jnp.int32 if kind is Kind.BOOLEAN else param.dtype
+        if kind_of(update) not in NUMBERS.members:
+            update = jnp.zeros(param.shape, wide)
+        param = param.astype(jnp.promote_types(wide, update.dtype))
+    return jnp.where(mask, update, -param)

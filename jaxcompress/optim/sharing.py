@@ -10,7 +10,8 @@ import optax
 from jaxcompress.checks import check_fits
 from jaxcompress.leaves import Clustered, decoded, is_coded
 from jaxcompress.optim.by_leaf import check_params, flatten, seen
-from jaxcompress.trees import PyTree, is_traced, named_leaves
+from jaxcompress.placement import by_compiler, like
+from jaxcompress.trees import PyTree, is_traced, named_leaves, widened
 
 
 class ShareCentroidsState(NamedTuple):
@@ -69,16 +70,16 @@ def share_centroids(
         if not is_traced(params):
             _check_shared(own, params)
         leaves, _ = flatten(own, is_leaf=is_coded)
+        tensors, treedef = flatten(params)
         # Copies: a training step may take over the buffers of the state, not the caller's.
         codes = [
-            jnp.array(leaf.codes, copy=True) if isinstance(leaf, Clustered) else None
-            for leaf in leaves
+            like(jnp.array(leaf.codes, copy=True), tensor) if isinstance(leaf, Clustered) else None
+            for leaf, tensor in zip(leaves, tensors, strict=True)
         ]
         first = [
             jnp.asarray(_first_members(leaf)) if isinstance(leaf, Clustered) else None
             for leaf in leaves
         ]
-        tensors, treedef = flatten(params)
         centroids = jax.tree.unflatten(treedef, list(map(_centroids, tensors, first)))
         return ShareCentroidsState(inner.init(centroids), codes, first)
 
@@ -135,9 +136,13 @@ def _first_members(leaf: Clustered) -> np.ndarray:
 
 
 def _centroids(tensor: jax.Array, first: jax.Array | None) -> jax.Array:
-    return (
-        tensor if first is None else _with_rank(jnp.atleast_1d(tensor)[tuple(first)], tensor.ndim)
-    )
+    if first is None:
+        return tensor
+
+    def picked(tensor: jax.Array, first: jax.Array) -> jax.Array:
+        return _with_rank(jnp.atleast_1d(tensor)[tuple(first)], tensor.ndim)
+
+    return by_compiler(picked, tensor, first)
 
 
 def _sum_by_cluster(
@@ -146,9 +151,14 @@ def _sum_by_cluster(
     """Sum in single precision at least: a small type would stop counting after 256 terms."""
     if gradient is None or codes is None or first is None:
         return gradient
-    wide = jnp.promote_types(gradient.dtype, jnp.float32)
-    sums = jnp.zeros(first.shape[1] + 1, wide).at[codes.ravel()].add(gradient.ravel().astype(wide))
-    return _with_rank(sums[1:].astype(gradient.dtype), gradient.ndim)
+    k = first.shape[1]
+
+    def summed(gradient: jax.Array, codes: jax.Array) -> jax.Array:
+        wide = widened(gradient)
+        sums = jnp.zeros(k + 1, wide.dtype).at[codes.ravel()].add(wide.ravel())
+        return _with_rank(sums[1:].astype(gradient.dtype), gradient.ndim)
+
+    return by_compiler(summed, gradient, codes)
 
 
 def _with_rank(centroids: jax.Array, rank: int) -> jax.Array:
@@ -162,5 +172,9 @@ def _to_members(
     """Give every member the step of its centroid, and pruned weights the step back to zero."""
     if step is None or codes is None:
         return step
-    table = jnp.concatenate([jnp.zeros(1, step.dtype), step.ravel()])
-    return jnp.where(codes == 0, -tensor, table[codes])
+
+    def moved(step: jax.Array, codes: jax.Array, tensor: jax.Array) -> jax.Array:
+        table = jnp.concatenate([jnp.zeros(1, step.dtype), step.ravel()])
+        return jnp.where(codes == 0, -tensor, table[codes])
+
+    return by_compiler(moved, step, codes, tensor, like=tensor)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+_BLOCK = 1 << 20
+
 
 def per_byte(k: int) -> int:
     """Return how many numbers below `k` share a byte: the largest `d` with `k^d <= 256`, up to 8.
@@ -67,8 +69,12 @@ def unpack(stream: np.ndarray, size: int, k: int) -> np.ndarray:
     width = 1 << (digits - 1).bit_length()
     wide = np.zeros((256, width), np.uint8)
     wide[:, :digits] = table
-    rows = wide.view(f"u{width}").ravel()[stream].view(np.uint8).reshape(-1, width)[:, :digits]
-    numbers = rows.ravel()
+    words = wide.view(f"u{width}").ravel()
+    numbers = np.empty(stream.size * digits, np.uint8)
+    for start in range(0, stream.size, _BLOCK):  # numpy widens all places at once to 64 bits
+        block = stream[start : start + _BLOCK]
+        rows = words[block].view(np.uint8).reshape(-1, width)[:, :digits]
+        numbers[start * digits : (start + block.size) * digits] = rows.ravel()
     if numbers[size:].any():
         raise ValueError("digits after the last number")
     return numbers[:size]

@@ -4,6 +4,8 @@ import numpy as np
 
 from jaxcompress.leaves import codes_dtype
 
+_BLOCK = 1 << 20
+
 
 def from_codes(codes: np.ndarray, k: int, negative: int) -> np.ndarray:
     """Return levels: `-negative` for code 1 up to `-1`, then `1` up to `k - negative`.
@@ -30,7 +32,12 @@ def to_codes(levels: np.ndarray, k: int, negative: int) -> np.ndarray:
         raise ValueError(f"a level beyond the {negative} negative ones of {k}")
     table = np.zeros(k + 1, codes_dtype(k))
     table[_levels(k, negative)] = np.arange(k + 1)  # numpy counts negative places from the end
-    return table[levels]
+    codes = np.empty(levels.shape, table.dtype)
+    flat, out = levels.reshape(-1), codes.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):  # numpy widens all places at once to 64 bits
+        block = slice(start, start + _BLOCK)
+        out[block] = table[flat[block]]
+    return codes
 
 
 def _levels(k: int, negative: int) -> np.ndarray:

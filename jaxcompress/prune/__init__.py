@@ -14,7 +14,6 @@ from jaxcompress.prune.blocks import count_blocks, drop_blocks
 from jaxcompress.prune.find import unit_groups
 from jaxcompress.prune.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
 from jaxcompress.prune.masks import (
-    apply_mask,
     erk_sparsities,
     global_mask,
     layerwise_mask,
@@ -48,6 +47,7 @@ from jaxcompress.prune.units import (
     choose_units,
     within_groups,
 )
+from jaxcompress.prune.zeros import apply_mask
 
 __all__ = [
     "FrozenAxis",

@@ -15,7 +15,7 @@ from jaxcompress.prune.unit_scores import UnitScore, UnitScores
 from jaxcompress.trace.ledger import Axis
 from jaxcompress.trace.observe import run_observed
 from jaxcompress.trace.walk import Units
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree, named_leaves, widened
 
 Statistic = Callable[[jax.Array], jax.Array]
 """From `[entries, samples]` activations, in float32 or wider, to a number for each entry."""
@@ -148,7 +148,7 @@ class _Look:
         if (owner < 0).all():
             return {}
         rows = jnp.moveaxis(jnp.asarray(value), axis, 0).reshape(ids.shape[1], -1)
-        rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
+        rows = widened(rows)
         entries = self.statistic(rows)
         if entries.shape != (ids.shape[1],):
             raise ValueError(

@@ -12,6 +12,7 @@ from jaxcompress.costs.flops import count_flops
 from jaxcompress.prune.coupling import couple
 from jaxcompress.prune.failures import Failure
 from jaxcompress.prune.groups import UnitGroup, UnitGroups
+from jaxcompress.prune.pairs import with_pairs
 from jaxcompress.prune.patterns import (
     Found,
     frozen_axes,
@@ -20,15 +21,17 @@ from jaxcompress.prune.patterns import (
     unknown_primitives,
 )
 from jaxcompress.prune.trials import Rebuild, Trial, by_kind
+from jaxcompress.trace.inputs import other_examples
 from jaxcompress.trace.program import trace
 from jaxcompress.trace.walk import Units, find_units
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree, named_leaves, shapes_of
 
 
 def unit_groups(
     apply: Callable[..., PyTree],
     params: PyTree,
     *inputs: PyTree,
+    others: Sequence[PyTree] = (),
     rebuild: Rebuild | None = None,
 ) -> UnitGroups:
     """Find the units of a function that can be cut out of its parameters, by tracing it.
@@ -46,7 +49,11 @@ def unit_groups(
     Args:
         apply: `apply(params, *inputs)` that returns arrays.
         params: any pytree of arrays, or of shapes and dtypes; statistics of norms belong in it.
-        *inputs: any pytrees of arrays, or of shapes and dtypes.
+        *inputs: any pytrees of arrays, or of shapes and dtypes. Entries of an axis that this
+            example does not use, such as the rows of a table of positions behind its length, stay.
+        others: further examples, each an input or a tuple of inputs, of other sizes in whatever
+            may have other sizes. What goes together in one of them does, what the examples use
+            differently stays, and what all of them leave unused alike may go.
         rebuild: `rebuild(sizes)` returns the `apply` of the module built for other sizes, given the
             new shape of every leaf by path, `{"dense/kernel": (3, 8), ...}`. The groups are tried
             out on what it returns; it is called for each trial, and may raise what it likes for
@@ -57,8 +64,8 @@ def unit_groups(
 
     Raises:
         ValueError: two leaves of one path, a function that does not run on these arrays, or whose
-            shapes depend on their values; a `rebuild` that does not give the same function at the
-            sizes that there are.
+            shapes depend on their values; another example of the same shapes; a `rebuild` that
+            does not give the same function at the sizes that there are.
         TypeError: leaves, inputs or results that are no arrays.
 
     Example:
@@ -88,11 +95,16 @@ def unit_groups(
     Source: Fang et al. 2023 (DepGraph), arXiv:2301.12900, has the idea of coupled layers; here
     equations are walked instead of modules.
     """
-    return _group(apply, params, inputs, rebuild)
+    return _group(apply, params, inputs, other_examples(inputs, others), rebuild)
 
 
 def trace_units(
-    apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree], *, part: bool
+    apply: Callable[..., PyTree],
+    params: PyTree,
+    inputs: Sequence[PyTree],
+    *,
+    part: bool,
+    others: Sequence[Sequence[PyTree]] = (),
 ) -> Units:
     """Return what walking the function finds; keys and integers among its parameters stay.
 
@@ -101,18 +113,21 @@ def trace_units(
         params: as in `unit_groups`.
         inputs: as in `unit_groups`.
         part: whether units of two kinds may share an axis.
+        others: further examples, each all that follows `params`.
     """
     whole = [
         not (jnp.issubdtype(leaf.dtype, jnp.inexact) or leaf.dtype == bool)
         for leaf in named_leaves(params).leaves
     ]
-    return find_units(trace(apply, params, *inputs), whole, part=part)
+    program, *more = [trace(apply, params, *example) for example in (inputs, *others)]
+    return find_units(program, whole, part=part, others=more)
 
 
 def _group(
     apply: Callable[..., PyTree],
     params: PyTree,
     inputs: Sequence[PyTree],
+    others: Sequence[Sequence[PyTree]],
     rebuild: Rebuild | None,
 ) -> UnitGroups:
     named = named_leaves(params)
@@ -121,7 +136,7 @@ def _group(
         raise ValueError(
             f"{twice[0]}: a path must mean one leaf, got several; rename keys that hold a slash."
         )
-    units = trace_units(apply, params, inputs, part=True)
+    units = trace_units(apply, params, inputs, part=True, others=others)
     trial = Trial(apply, params, inputs, units, named.paths, rebuild, seen={}, raised={})
     if rebuild and (failure := trial.at_full_size()):
         raise ValueError(
@@ -129,12 +144,12 @@ def _group(
             f"{failure.text.rstrip('.')}; build it from the shapes in sizes, by path "
             f"({', '.join(named.paths[:3])}, ...)."
         )
-    tried = _try_out(trial)
+    tried = _try_out(trial, others)
     parted = not tried.unproved or bool(tried.good)
     if not parted:
         # Which kind of unit an axis has cannot be tried out: that of the axis which stands first.
-        units = trace_units(apply, params, inputs, part=False)
-        tried = _try_out(trial._replace(units=units, seen={}))
+        units = trace_units(apply, params, inputs, part=False, others=others)
+        tried = _try_out(trial._replace(units=units, seen={}), [])
     units = tried.trial.units
     marks = {group.mark for group in (*tried.good, *tried.unproved)}
     offered = [group for group in tried.found if group.mark in marks]
@@ -145,7 +160,7 @@ def _group(
         if group.mark not in marks:
             why = f"the {code} does not follow: {tried.failures[group.mark].text}"
             stuck.setdefault(why, []).append(group.components)
-    shapes = {path: tuple(leaf.shape) for path, leaf in zip(named.paths, named.leaves, strict=True)}
+    shapes = shapes_of(params)
     by_path = count_flops(units.program, named.paths).by_path
     return UnitGroups(
         groups=tuple(
@@ -182,19 +197,39 @@ class _Tried(NamedTuple):
     failures: dict[int, Failure]
 
 
-def _try_out(trial: Trial) -> _Tried:
+def _try_out(trial: Trial, others: Sequence[Sequence[PyTree]]) -> _Tried:
     found, alone = read_groups(trial.units, trial.paths)
     good, failures = trial.run(by_kind(found), [])
     if failures:
         trial, good = couple(trial, found, good, failures)
         found, alone = read_groups(trial.units, trial.paths)
-        known = {group.mark for group in good} | set(failures)
-        good, more = trial.run([[group] for group in found if group.mark not in known], good)
+        good, failures = _one_by_one(trial, found, good, failures)
+        good = with_pairs(trial, found, good, trace_again)
+    for example, (program, walk) in zip(others, trial.units.others if others else (), strict=True):
+        units = trial.units._replace(program=program, walk=walk)
+        elsewhere = trial._replace(inputs=example, units=units, seen={}, raised={})
+        followed, more = elsewhere.run(by_kind(good), [])
+        followed, more = _one_by_one(elsewhere, good, followed, more)
+        good = with_pairs(elsewhere, good, followed, trace_again)
         failures |= more
     kept = {group.mark for group in good}
     checked = [g for g in found if g.mark not in kept and failures[g.mark].checked]
     unproved = [] if trial.rebuild else _apart(checked, good)
     return _Tried(trial, found, alone, good, unproved, failures)
+
+
+def _one_by_one(
+    trial: Trial, found: Sequence[Found], good: list[Found], failures: dict[int, Failure]
+) -> tuple[list[Found], dict[int, Failure]]:
+    """Try the groups of which nothing is known, and return what is known of all."""
+    known = {group.mark for group in good} | set(failures)
+    good, more = trial.run([[group] for group in found if group.mark not in known], good)
+    return good, failures | more
+
+
+def trace_again(trial: Trial, params: PyTree) -> Units:
+    """Return what walking the function of a trial finds with parameters of other shapes."""
+    return trace_units(trial.function(shapes_of(params)), params, trial.inputs, part=True)
 
 
 def _apart(groups: Sequence[Found], others: Sequence[Found]) -> list[Found]:

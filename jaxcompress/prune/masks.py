@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits, check_sparsity
+from jaxcompress.kinds import NUMBERS, WEIGHTS, kind_of
+from jaxcompress.placement import like
 from jaxcompress.prune.scores import Score, magnitude, random_score
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.trees import (
@@ -20,7 +22,6 @@ from jaxcompress.trees import (
     PyTree,
     Scope,
     in_scope,
-    is_floating,
     is_traced,
     kernels,
     named_leaves,
@@ -60,6 +61,7 @@ def global_mask(
 
     Raises:
         ValueError: a sparsity outside [0, 1), NaN or infinite scores, an empty scope.
+        TypeError: the scope chooses leaves of other numbers than floats and complex ones.
 
     Example:
         >>> mask = global_mask({"kernel": np.array([[0.1, -3.0], [2.0, 0.2]])}, 0.5)
@@ -223,7 +225,9 @@ def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
     _check_unique(named)
     shapes = {
         path: leaf.shape or (1,)
-        for path, leaf, pick in zip(named.paths, named.leaves, in_scope(named, scope), strict=True)
+        for path, leaf, pick in zip(
+            named.paths, named.leaves, in_scope(named, scope, WEIGHTS), strict=True
+        )
         if pick
     }
     sizes = {path: int(np.prod(shape)) for path, shape in shapes.items()}
@@ -241,31 +245,12 @@ def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
     return {path: 0.0 if path in capped else 1 - eps * free[path] / sizes[path] for path in shapes}
 
 
-def apply_mask(params: PyTree, mask: PyTree) -> PyTree:
-    """Return `params` with exact zeros where `mask` is False.
-
-    Raises:
-        ValueError: the trees do not match, naming the leaf.
-    """
-    check_fits("mask", mask, "params", params)
-    leaves, treedef = jax.tree.flatten(params)
-    return jax.tree.unflatten(treedef, list(map(_masked, leaves, jax.tree.leaves(mask))))
-
-
-def _masked(leaf: Any, mask: Any) -> Any:
-    if not is_floating(leaf):
-        return leaf
-    if is_traced([leaf, mask]) or isinstance(leaf, jax.Array):
-        return jnp.where(mask, leaf, 0)
-    return np.where(mask, leaf, np.zeros((), leaf.dtype))
-
-
 def _scored(
     params: PyTree, score: Score, scope: Scope
 ) -> tuple[NamedLeaves, list[bool], list[Any]]:
     """Return the leaves by name, which are in the scope, and their scores, checked."""
     named = named_leaves(params)
-    chosen = in_scope(named, scope)
+    chosen = in_scope(named, scope, WEIGHTS)
     scored = score(params)
     check_fits("score", scored, "params", params)
     scores = jax.tree.leaves(scored)
@@ -275,11 +260,20 @@ def _scored(
     return named, chosen, scores
 
 
+def _ones(leaf: Any) -> Any:
+    if kind_of(leaf) in NUMBERS.members:
+        return like(jnp.ones(leaf.shape, bool), leaf)
+    return np.ones(leaf.shape, bool)
+
+
 def _cover(named: NamedLeaves, chosen: list[bool], leaf_mask: Any) -> PyTree:
-    """Build the whole mask: `leaf_mask(index)` in the scope, True elsewhere."""
+    """Build the whole mask: `leaf_mask(index)` in the scope, True elsewhere.
+
+    Where nothing can be zero it is an array of numpy, known under `jit` too.
+    """
     return named.rebuild(
         [
-            leaf_mask(index) if pick else jnp.ones(leaf.shape, bool)
+            like(leaf_mask(index), leaf) if pick else _ones(leaf)
             for index, (leaf, pick) in enumerate(zip(named.leaves, chosen, strict=True))
         ]
     )

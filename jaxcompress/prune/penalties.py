@@ -8,11 +8,11 @@ import numpy as np
 
 from jaxcompress.prune.groups import UnitGroup
 from jaxcompress.prune.unit_scores import by_unit, scored_slices
-from jaxcompress.trees import PyTree, Scope, kernels
+from jaxcompress.trees import PyTree, Scope, weights, widened
 
 
 def group_lasso(
-    params: PyTree, groups: Iterable[UnitGroup], *, scope: Scope = kernels
+    params: PyTree, groups: Iterable[UnitGroup], *, scope: Scope = weights
 ) -> jax.Array:
     """Return the group lasso: the sum over all units of `sqrt(m) * ||w||_2`.
 
@@ -23,7 +23,7 @@ def group_lasso(
     Args:
         params: the parameters that the groups were found for; may be traced.
         groups: from `unit_groups`, or some of them.
-        scope: which leaves; a group without any in it gives all its floating-point leaves.
+        scope: which leaves; a group without any in it gives all its weights.
 
     Returns:
         A scalar; to be weighted and added to a loss, or given to `add_penalty`.
@@ -46,12 +46,21 @@ def group_lasso(
     for group, chosen in scored_slices(list(groups), params, scope=scope):
         square, count = jnp.zeros(group.size), np.zeros(group.size)
         for number, (part, leaf) in enumerate(chosen):
-            wide = jnp.asarray(leaf).astype(jnp.promote_types(leaf.dtype, jnp.float32))
+            wide = widened(jnp.asarray(leaf))
             before = chosen[:number]
-            square = square + jnp.square(by_unit(wide, part, before, jnp)).sum(axis=1)
+            square = square + _squares(by_unit(wide, part, before, jnp)).sum(axis=1)
             count += by_unit(np.ones(leaf.shape, bool), part, before, np).sum(axis=1)
         total = total + (np.sqrt(count) * _roots(square)).sum()
     return total
+
+
+def _squares(values: jax.Array) -> jax.Array:
+    """Return `|w|^2`."""
+    return (
+        jnp.square(values.real) + jnp.square(values.imag)
+        if jnp.iscomplexobj(values)
+        else (jnp.square(values))
+    )
 
 
 def _roots(square: jax.Array) -> jax.Array:

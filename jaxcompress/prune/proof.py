@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcompress.kinds import native
 from jaxcompress.prune.find import trace_units
 from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.members import members_of
@@ -15,7 +16,7 @@ from jaxcompress.trace.cut import Cut, mismatch, other_results
 from jaxcompress.trace.program import Program, abstract, first_line, retrace
 from jaxcompress.trace.silence import relative_difference, run_silenced
 from jaxcompress.trace.walk import Units
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree, named_leaves, shapes_of
 
 
 def check_shrink(
@@ -71,6 +72,7 @@ def check_shrink(
         raise ValueError(
             "small_apply, rebuild: both give the code for the new sizes, got both; pass one."
         )
+    params, inputs = jax.tree.map(native, (params, inputs))
     _check_shapes(params, groups)
     units = trace_units(apply, params, inputs, part=groups.parted)
     cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))
@@ -87,7 +89,7 @@ def check_shrink(
     )
 
     def build(small: PyTree) -> Callable[..., PyTree]:
-        return rebuild(_shapes_of(small)) if rebuild else small_apply or apply
+        return rebuild(shapes_of(small)) if rebuild else small_apply or apply
 
     try:
         cut_apply = build(small_params)
@@ -150,13 +152,8 @@ def _one_more(stays: Any) -> np.ndarray:
     return flags
 
 
-def _shapes_of(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    named = named_leaves(tree)
-    return {p: tuple(leaf.shape) for p, leaf in zip(named.paths, named.leaves, strict=True)}
-
-
 def _check_shapes(params: PyTree, groups: UnitGroups) -> None:
-    shapes = _shapes_of(params)
+    shapes = shapes_of(params)
     for path in {**groups.shapes, **shapes}:
         wanted, got = groups.shapes.get(path), shapes.get(path)
         if wanted is None:

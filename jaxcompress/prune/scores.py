@@ -6,23 +6,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.trees import Array, PyTree, is_floating, is_traced
+from jaxcompress.kinds import NUMBERS, WEIGHTS, kind_of, native
+from jaxcompress.trees import Array, PyTree, is_traced
 
 Score = Callable[[PyTree], PyTree]
 """From parameters to a tree of the same shapes that says how much each weight matters."""
 
 
 def magnitude(params: PyTree) -> PyTree:
-    """Score every weight by `|w|`.
+    """Score every weight by `|w|`; leaves that are no numbers stay as they are.
 
     Source: Han et al. 2015, arXiv:1506.02626.
     """
 
     def score(leaf: Array) -> Array:
-        if not is_floating(leaf):
+        kind = kind_of(leaf)
+        if kind not in NUMBERS.members:
             return leaf
         # Concrete scores are selected from in numpy, which is also faster at taking them.
-        return abs(leaf) if is_traced(leaf) else np.abs(np.asarray(leaf))
+        leaf = leaf if is_traced(leaf) else np.asarray(native(leaf))
+        if kind not in WEIGHTS.members:
+            # The lowest integer has no magnitude of its own dtype, truth values have none.
+            leaf = leaf.astype(jnp.float32 if is_traced(leaf) else np.float64)
+        return abs(leaf)
 
     return jax.tree.map(score, params)
 

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kinds import native
+from jaxcompress.placement import like
 from jaxcompress.prune.counts import (
     Count,
     as_count,
@@ -42,7 +44,7 @@ def keep_largest(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
 
 def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Array]:
     # numpy partitions the small float types slowly
-    arrays = [widened(np.asarray(score)) for score in scores]
+    arrays = [widened(np.asarray(native(score))) for score in scores]
     flat = np.concatenate([a.ravel() for a in arrays]) if len(arrays) > 1 else arrays[0].ravel()
     if removed == 0:
         keep = np.ones(flat.size, bool)
@@ -59,6 +61,7 @@ def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Ar
 
 
 def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
+    scores = [widened(jnp.asarray(score)) for score in scores]
     dtype = jnp.result_type(jnp.float32, *scores)  # one width, or their bits cannot be compared
     keys = [_ordered_bits(jnp.asarray(score, dtype).ravel()) for score in scores]
     threshold = _kth_smallest(keys, removed)
@@ -66,11 +69,11 @@ def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Arra
     ties_kept = minus(stay, counted(keys, lambda key: key > threshold))
     pieces = [part for key in keys for part in parts(key)]
     first = iter(_first_of([part == threshold for part in pieces], ties_kept))
+    flat = [
+        jnp.concatenate([(part > threshold) | next(first) for part in parts(key)]) for key in keys
+    ]
     return [
-        jnp.concatenate([(part > threshold) | next(first) for part in parts(key)]).reshape(
-            score.shape
-        )
-        for key, score in zip(keys, scores, strict=True)
+        like(mask.reshape(score.shape), score) for mask, score in zip(flat, scores, strict=True)
     ]
 
 

@@ -93,6 +93,10 @@ class Trial(NamedTuple):
             return found  # that equations differ is no complaint: an axis of one may be dropped
         return None
 
+    def function(self, sizes: Sizes) -> Callable[..., PyTree]:
+        """Return the function that takes parameters of these sizes."""
+        return self.rebuild(sizes) if self.rebuild else self.apply
+
     def at_full_size(self) -> Failure | None:
         """Return what goes wrong where nothing is gone: of a function that is rebuilt."""
         return self._trial(np.zeros(0, int), set())
@@ -128,8 +132,8 @@ class Trial(NamedTuple):
             return self.raised[key]
         try:
             with all_frames():
-                apply = self.rebuild(shapes) if self.rebuild else self.apply
-                return retrace(apply, abstract(self.params, shapes), *self.inputs)
+                small = abstract(self.params, shapes)
+                return retrace(self.function(shapes), small, *self.inputs)
         except MemoryError:
             raise
         except Exception as error:  # whatever the code raises, it does not follow

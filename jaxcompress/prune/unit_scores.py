@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
+from jaxcompress.kinds import NUMBERS, WEIGHTS, Kind, check_kind, kind_of
 from jaxcompress.prune.groups import Slice, UnitGroup
 from jaxcompress.prune.scores import Score, magnitude
-from jaxcompress.trees import PyTree, Scope, everything, kernels, matching, named_leaves
+from jaxcompress.trees import PyTree, Scope, everything, matching, named_leaves, weights
 
 UnitScores = Mapping[str, np.ndarray]
 """By name of the group `[units]` numbers; the smallest go first."""
@@ -22,7 +23,7 @@ Normalize = Callable[[np.ndarray], np.ndarray]
 
 
 def unit_slices(
-    groups: Sequence[UnitGroup], tree: PyTree, *, scope: Scope = kernels
+    groups: Sequence[UnitGroup], tree: PyTree, *, scope: Scope = weights
 ) -> dict[str, list[np.ndarray]]:
     """Return by name of the group what its units carry, one `[units, m]` array a slice.
 
@@ -32,10 +33,12 @@ def unit_slices(
     Args:
         groups: what to look at.
         tree: the parameters, or a tree with their leaves at the same paths, such as gradients.
-        scope: which leaves; a group without any in it gives all its floating-point leaves.
+        scope: which leaves; a group without any in it gives all its weights, a group without
+            weights all its numbers.
 
     Raises:
         ValueError: a leaf is missing, not finite, or has fewer entries than the group.
+        TypeError: the scope chooses random keys.
 
     Example:
         >>> from jaxcompress.prune import Slice
@@ -73,7 +76,11 @@ def scored_slices(
             _check_leaf(group, part, leaves)
         pairs = [(part, leaves[part.path]) for part in group.slices]
         chosen = [(part, leaf) for part, leaf in pairs if scope(part.path, leaf)]
-        yield group, chosen or [(part, leaf) for part, leaf in pairs if everything("", leaf)]
+        for part, leaf in chosen:
+            check_kind(part.path, leaf, NUMBERS)
+        for kinds in (WEIGHTS, NUMBERS):
+            chosen = chosen or [pair for pair in pairs if kind_of(pair[1]) in kinds.members]
+        yield group, chosen
 
 
 def _check_leaf(group: UnitGroup, part: Slice, leaves: Mapping[str, Any]) -> None:
@@ -112,7 +119,7 @@ def by_unit(leaf: Any, part: Slice, before: Sequence[tuple[Slice, Any]], xp: Any
     return rows.reshape(units, -1)
 
 
-def summed(score: Score, *, scope: Scope = kernels) -> UnitScore:
+def summed(score: Score, *, scope: Scope = weights) -> UnitScore:
     """Return a score of units that sums a score of weights over all slices of a unit.
 
     Args:
@@ -142,7 +149,7 @@ def l1_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
 def l2_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
     """Score a unit by the root of the sum of `w^2` over the kernels of all its slices."""
     return {
-        name: np.sqrt(np.sum([np.square(p, dtype=np.float64).sum(axis=1) for p in parts], axis=0))
+        name: np.sqrt(np.sum([np.square(_wide(abs(p))).sum(axis=1) for p in parts], axis=0))
         for name, parts in unit_slices(groups, params).items()
     }
 
@@ -191,7 +198,8 @@ def norm_scale_score(pattern: str = r"(^|/)(scale|gamma)$") -> UnitScore:
 def taylor_score(gradients: PyTree) -> UnitScore:
     """Return a score of how much the loss changes, to first order, when a unit goes.
 
-    `|sum of g * w|` over the kernels of all its slices.
+    `|sum of g * w|` over the kernels of all its slices, the real part where they are complex:
+    `jax.grad` gives the conjugate of the direction of ascent.
 
     Args:
         gradients: of the loss by the parameters, a tree like them.
@@ -201,18 +209,18 @@ def taylor_score(gradients: PyTree) -> UnitScore:
 
     def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
         check_fits("gradients", gradients, "params", params)
-        weights, slopes = unit_slices(groups, params), unit_slices(groups, gradients)
+        values, slopes = unit_slices(groups, params), unit_slices(groups, gradients)
         return {
             name: np.abs(
                 np.sum(
                     [
-                        np.einsum("um,um->u", w, g, dtype=np.float64)
+                        np.einsum("um,um->u", _wide(w), _wide(g)).real
                         for w, g in zip(parts, slopes[name], strict=True)
                     ],
                     axis=0,
                 )
             )
-            for name, parts in weights.items()
+            for name, parts in values.items()
         }
 
     return unit_score
@@ -227,11 +235,16 @@ def geometric_median_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitS
     for name, parts in unit_slices(groups, params).items():
         square = 0.0
         for part in parts:
-            wide = part.astype(np.float64)
-            norms = np.einsum("um,um->u", wide, wide)
-            square = square + norms[:, None] + norms[None] - 2 * wide @ wide.T
+            wide = _wide(part)
+            norms = np.einsum("um,um->u", wide, wide.conj()).real
+            square = square + norms[:, None] + norms[None] - 2 * np.real(wide @ wide.conj().T)
         result[name] = np.sqrt(np.maximum(square, 0)).sum(axis=1)
     return result
+
+
+def _wide(part: np.ndarray) -> np.ndarray:
+    """Return numbers in double precision."""
+    return part.astype(np.complex128 if kind_of(part) is Kind.COMPLEX else np.float64)
 
 
 def divide_by_mean(scores: np.ndarray) -> np.ndarray:

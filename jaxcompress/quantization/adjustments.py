@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxcompress.quantization.chains import Chain, Term, affine
 from jaxcompress.quantization.expressions import Expressions, close, wide
-from jaxcompress.trace.products import moved
+from jaxcompress.trace.moves import moved
 
 
 @np.errstate(all="ignore")

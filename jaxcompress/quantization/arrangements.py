@@ -85,5 +85,10 @@ ARRANGEMENTS: dict[str, Arrangement] = {
         lambda equation, place, array, kernel: _dot_weights(equation, place, array),
         lambda equation, place: None,
     ),
+    "ragged_dot_general": Arrangement(
+        _dot_weights,
+        lambda equation, place, array, kernel: _dot_weights(equation, place, array),
+        lambda equation, place: "data decide which of its groups meets an input",
+    ),
     "conv_general_dilated": Arrangement(_convolution_weights, _patches, _why_no_patches),
 }

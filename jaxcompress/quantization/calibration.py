@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.kinds import native
 from jaxcompress.leaves import dense
 from jaxcompress.quantization.grids import Grid, Steps
 from jaxcompress.quantization.histogram import NOTHING, Histogram, Reading, histogram, read
@@ -29,7 +30,9 @@ class Ranges(Mapping[str, Histogram]):
 
     Attributes:
         histograms: by name.
-        left_float: of what enters a product and is not here, the reason.
+        left_float: of what enters a product and is not here, the reason. What enters a primitive
+            that is not understood, a kernel of Pallas or a call of other code, is among it: by the
+            path of each weight that enters, else by the primitive.
     """
 
     histograms: Mapping[str, Histogram]
@@ -127,11 +130,12 @@ class _Observer:
     def __init__(
         self, apply: Callable[..., PyTree], params: PyTree, inputs: tuple[Any, ...]
     ) -> None:
-        self.program, self.products = trace_products(apply, params, *inputs)
+        self.program, self.products, self.left_out = trace_products(apply, params, *inputs)
         if not self.products:
+            others = "".join(f"; {name}: {why}" for name, why in self.left_out.items())
             raise ValueError(
                 "apply: must have products (dot_general, convolutions) of what depends on its "
-                "inputs, got none; there is nothing to calibrate."
+                f"inputs, got none{others}; there is nothing to calibrate."
             )
         self.names = [name for product in self.products for name in product.entering]
         self.observe = jit_for_inference(
@@ -151,7 +155,7 @@ class _Observer:
             for product in self.products
             for place in product.activations
             if product.operand_name(place) not in readings
-        }
+        } | self.left_out
 
 
 def _observe(program: Program, products: list[Product], inputs: list[Any]) -> dict[str, Reading]:
@@ -191,7 +195,8 @@ def _check_like(number: int, inputs: tuple[Any, ...], first: tuple[Any, ...]) ->
     named = jax.tree_util.tree_flatten_with_path(inputs)[0]
     for (path, leaf), other in zip(named, jax.tree.leaves(first), strict=True):
         got, wanted = (
-            (np.shape(a)[1:], np.ndim(a), jax.dtypes.result_type(a)) for a in (leaf, other)
+            (np.shape(a)[1:], np.ndim(a), jax.dtypes.result_type(a))
+            for a in map(native, (leaf, other))
         )
         if got != wanted:
             raise ValueError(

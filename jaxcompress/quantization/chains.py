@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.quantization.expressions import Expressions, wide
-from jaxcompress.trace.products import MOVES, Product, find_products
+from jaxcompress.trace.moves import MOVES
+from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 
 
@@ -145,6 +146,8 @@ def _start(values: Expressions, product: Product) -> _Start | None:
         return None
     ((place, weight),) = product.weights.items()
     if weight.moves is None or values.readers(weight.leaf) != {product.key[0]}:
+        return None
+    if product.equation.name not in CARRIED:
         return None
     carried = CARRIED[product.equation.name](product.equation, place, values.program)
     weight_shape = values.program.shape(product.equation.operands[place])

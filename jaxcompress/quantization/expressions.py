@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.trace.products import MOVES
+from jaxcompress.trace.moves import MOVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
 from jaxcompress.trees import NamedLeaves, PyTree, is_floating, is_traced, named_leaves
 

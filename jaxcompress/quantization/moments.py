@@ -14,9 +14,11 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.quantization.arrangements import ARRANGEMENTS
 from jaxcompress.trace.inputs import as_inputs
-from jaxcompress.trace.products import Product, Weight, find_products, moved
+from jaxcompress.trace.moves import moved
+from jaxcompress.trace.products import Product, Weight, find_products
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
+from jaxcompress.trace.unknown import find_unknown
 from jaxcompress.trees import NamedLeaves, PyTree, kernels, named_leaves
 
 MOST_ENTRIES = 4096**2
@@ -62,7 +64,8 @@ def input_moments(
     channels (n = 576) and 79 MB for a dense layer of 3136 inputs; besides, a convolution takes
     patches of the size of the kernel for all places of one batch. Matrices of more than 4096^2
     entries together (of all groups, and all turns of a scan) are left out. So are weights in
-    `while` loops and branches, and those that are computed with before they meet inputs.
+    `while` loops and branches, those that are computed with before they meet inputs, and those that
+    enter primitives that are not understood, even if they are in products too.
 
     Args:
         apply: `apply(params, *inputs)`.
@@ -153,6 +156,7 @@ class _Plan(NamedTuple):
     program: Program
     seen: dict[Key, _Seen]
     left_out: dict[str, str]
+    unknown: dict[str, str]
 
 
 def _plan(program: Program, named: NamedLeaves) -> _Plan:
@@ -165,7 +169,8 @@ def _plan(program: Program, named: NamedLeaves) -> _Plan:
                 left_out[named.paths[weight.leaf]] = why
             else:
                 seen[product.key] = candidate
-    return _Plan(program, seen, left_out)
+    unknown = {path: one.reason for one in find_unknown(program, named.paths) for path in one.paths}
+    return _Plan(program, seen, left_out, unknown)
 
 
 def _loops(program: Program, key: Key) -> list[Equation]:
@@ -220,6 +225,9 @@ def _gathered(plan: _Plan, sums: dict[str, np.ndarray], named: NamedLeaves) -> M
         gram, entries = sums[seen.product.name], seen.entries(leaf.shape)
         layer = Layer(entries, gram.reshape(-1, *gram.shape[-2:]))
         layers[path] = _added(layers.get(path, []), layer)
+    left_out |= plan.unknown
+    for path in plan.unknown:
+        layers.pop(path, None)  # what it meets there is not among its moments
     for path, mine in list(layers.items()):
         used = np.concatenate([layer.entries.ravel() for layer in mine])
         if np.bincount(used, minlength=1).max() > 1:

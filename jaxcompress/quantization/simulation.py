@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxcompress.checks import check_known
-from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.compiled import jitted
+from jaxcompress.leaves import Quantized, dense, dense_shapes, is_compressed
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
 from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.trace.products import Product, Weight, find_products, trace_products
-from jaxcompress.trace.program import Equation, bind, trace
+from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, is_floating, named_leaves
+from jaxcompress.trace.unknown import find_unknown
+from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, is_floating, named_leaves, widened
 
 Bits = int | Mapping[str, int]
 """Of an integer, for all layers or for each by name; layers that are not named stay float."""
@@ -32,7 +34,8 @@ def fake_quantized(
 
     Activations are rounded to affine grids, one a tensor, on the calibrated ranges. Weights are
     rounded to symmetric grids, one for each output channel, from the smallest number to the
-    largest. Everything is computed with floating-point numbers and is not faster.
+    largest. Everything is computed with floating-point numbers and is not faster. What enters a
+    primitive that is not understood, such as a kernel of Pallas, stays as it is.
 
     Args:
         apply: `apply(params, *inputs)`.
@@ -84,7 +87,7 @@ def fake_quantized(
 
     def simulated(params: PyTree, *inputs: PyTree) -> PyTree:
         leaves, params = named_leaves(params, is_leaf=is_compressed), dense(params)
-        program, products = trace_products(apply, params, *inputs)
+        program, products, _ = trace_products(apply, params, *inputs)
         _check_names(products, leaves.paths, known, bits, weight_bits)
         roundings = {
             product.key: [rounding(product, place, leaves) for place in (0, 1)]
@@ -95,13 +98,13 @@ def fake_quantized(
         def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
             if key not in roundings:
                 return None
-            pairs = zip(roundings[key], operands, strict=True)
-            return Outcome(bind(equation, [_rounded(*pair) for pair in pairs]))
+            factors = [_rounded(*pair) for pair in zip(roundings[key], operands, strict=False)]
+            return Outcome(bind(equation, [*factors, *operands[len(factors) :]]))
 
         results, _ = run(program, jax.tree.leaves((params, *inputs)), visit)
         return jax.tree.unflatten(program.structure, results)
 
-    return jax.jit(simulated)  # at once: by itself each primitive would be compiled alone
+    return jitted(simulated)  # at once: by itself each primitive would be compiled alone
 
 
 Rounding = Callable[[jax.Array], Array]
@@ -131,8 +134,7 @@ def _rounded(rounding: Rounding, value: Any) -> Any:
     if rounding is _as_it_is or not is_floating(value):
         return value
     value = jnp.asarray(value)  # numpy may hold 64 bits that JAX narrows
-    wide = value.astype(jnp.promote_types(value.dtype, jnp.float32))
-    return rounding(wide).astype(value.dtype)
+    return rounding(widened(value)).astype(value.dtype)
 
 
 GridOf = Callable[[str], Grid | None]
@@ -223,7 +225,8 @@ def in_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
     """Return the scope of the weights that enter products, whatever their names and axes.
 
     `kernels` looks at axes alone, and takes biases of heads and of stacked layers for kernels: they
-    have two axes too. Tables that are only read row by row are in no product.
+    have two axes too. Tables that are only read row by row are in no product, nor is a weight that
+    only enters a primitive that is not understood: `calibrate` names it in `left_float`.
 
     Args:
         apply: `apply(params, *inputs)`.
@@ -257,8 +260,31 @@ def weights_in_products(
     Raises:
         ValueError: what `trace` refuses.
     """
-    paths = named_leaves(params, is_leaf=is_compressed).paths
-    program = trace(apply, jax.eval_shape(dense, params), *inputs)
+    program, paths = _traced(apply, params, inputs)
     for product in find_products(program, paths):
         for weight in product.weights.values():
             yield paths[weight.leaf], weight
+
+
+def weights_in_unknown(
+    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
+) -> dict[str, str]:
+    """Return by path of each weight that enters what is not understood what that is.
+
+    Args:
+        apply: `apply(params, *inputs)`.
+        params: any pytree of arrays or compressed leaves.
+        *inputs: of the function; only shapes and dtypes are looked at.
+
+    Raises:
+        ValueError: what `trace` refuses.
+    """
+    found = find_unknown(*_traced(apply, params, inputs))
+    return {path: one.reason for one in found for path in one.paths}
+
+
+def _traced(
+    apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree]
+) -> tuple[Program, list[str]]:
+    paths = named_leaves(params, is_leaf=is_compressed).paths
+    return trace(apply, dense_shapes(params), *inputs), paths

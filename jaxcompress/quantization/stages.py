@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from jaxcompress.prune.groups import Slice
 from jaxcompress.quantization.expressions import Expressions
+from jaxcompress.trace.contraction import contraction
 from jaxcompress.trace.products import Product, find_products
 
 
@@ -72,7 +73,7 @@ def _keeps_channels_apart(product: Product) -> bool:
     params = product.equation.params
     if product.equation.name == "conv_general_dilated":
         return params["feature_group_count"] > 1
-    return bool(params["dimension_numbers"][1][0])
+    return bool(contraction(product.equation).batch[0])
 
 
 def _parts(values: Expressions, products: Sequence[Product]) -> np.ndarray:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxcompress.checks import check_known
+from jaxcompress.kinds import native
 from jaxcompress.leaves import Quantized, spread
 from jaxcompress.quantization.calibration import Ranges, usual_estimator
 from jaxcompress.quantization.granularity import Granularity, per_channel
@@ -19,7 +19,7 @@ from jaxcompress.quantization.weights import quantize
 from jaxcompress.trace.products import Product, trace_products
 from jaxcompress.trace.program import Equation, bind
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, widened
 
 Trainable = dict[str, Any]
 """`{"params": ..., "steps": {"activations": {name: Learned}, "weights": {path: Learned}}}`."""
@@ -126,7 +126,7 @@ class QuantizationAware:
             params: any pytree of concrete arrays.
             *inputs: of the function; only shapes count.
         """
-        _, products = trace_products(self.function, params, *inputs)
+        products = trace_products(self.function, params, *inputs).products
         channels = self._channels(params, inputs)
         start = quantize(
             params,
@@ -146,12 +146,13 @@ class QuantizationAware:
             _check_names(self.ranges, products)
             laid = self.ranges.steps(self.grid, self.estimate or usual_estimator(self.grid))
             activations = {name: learn(steps, self.grid) for name, steps in laid.items()}
+        params = jax.tree.map(native, params)
         return {"params": params, "steps": {"activations": activations, "weights": weights}}
 
     def apply(self, trainable: Trainable, *inputs: PyTree) -> PyTree:
         """Return what the function returns, with all that has a grid rounded; differentiable."""
         params = _map_weights(trainable, lambda leaf, grid: rounded(leaf, grid, self.weight_grid))
-        program, products = trace_products(self.function, params, *inputs)
+        program, products, _ = trace_products(self.function, params, *inputs)
         entering = {product.key: product for product in products}
         learned = trainable["steps"]["activations"]
 
@@ -162,8 +163,7 @@ class QuantizationAware:
                 name = entering[key].operand_name(place)
                 if name in learned:
                     # In single precision, as it is simulated: the steps of bfloat16 are others.
-                    dtype = jnp.promote_types(operands[place].dtype, jnp.float32)
-                    wide = rounded(operands[place].astype(dtype), learned[name], self.grid)
+                    wide = rounded(widened(operands[place]), learned[name], self.grid)
                     operands[place] = wide.astype(operands[place].dtype)
             return Outcome(bind(equation, operands))
 
@@ -190,7 +190,7 @@ class QuantizationAware:
 
     def left_float(self, params: PyTree, *inputs: PyTree) -> dict[str, str]:
         """Return what enters a product and is not rounded, by name, and why."""
-        _, products = trace_products(self.function, params, *inputs)
+        _, products, unknown = trace_products(self.function, params, *inputs)
         chosen = self._channels(params, inputs)
         paths = named_leaves(params).paths
         weights = {
@@ -201,11 +201,12 @@ class QuantizationAware:
         }
         known = {} if self.ranges is None else self.ranges
         reasons = {} if self.ranges is None else self.ranges.left_float
-        return weights | {
+        activations = {
             name: reasons.get(name, "it has no range")
             for name in _operand_names(products)
             if name not in known
         }
+        return weights | activations | unknown
 
     def _channels(self, params: PyTree, inputs: tuple[PyTree, ...]) -> dict[str, tuple[int, ...]]:
         """Return the axes of the channels of each weight in the scope."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from jaxcompress.kinds import native
 from jaxcompress.trees import PyTree
 
 
@@ -49,6 +50,23 @@ def check_inputs(inputs: Sequence[PyTree]) -> list[str]:
     return texts
 
 
+def other_examples(inputs: Sequence[PyTree], others: Sequence[PyTree]) -> list[tuple[PyTree, ...]]:
+    """Return further examples as tuples; those that can tell nothing are refused."""
+    if not isinstance(others, list | tuple):
+        raise TypeError(
+            f"others: must be a list of examples, got {type(others).__name__}; put it in one."
+        )
+    examples, seen = list(map(as_inputs, others)), [check_inputs(inputs)]
+    for number, example in enumerate(examples):
+        if (shapes := check_inputs(example)) in seen:
+            raise ValueError(
+                f"others[{number}]: must have other shapes than the examples before it, got "
+                f"{', '.join(shapes)}; make it longer, or leave it out."
+            )
+        seen.append(shapes)
+    return examples
+
+
 _NUMBERS = (bool, int, float, complex)
 
 
@@ -83,5 +101,6 @@ def shell(leaf: Any, shape: tuple[int, ...] | None = None) -> Any:
     """
     if not hasattr(leaf, "shape"):
         return leaf
+    leaf = native(leaf)
     weak = getattr(leaf, "weak_type", False)
     return jax.ShapeDtypeStruct(leaf.shape if shape is None else shape, leaf.dtype, weak_type=weak)

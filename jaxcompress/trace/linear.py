@@ -1,23 +1,30 @@
-"""Rules of products: `dot_general` and convolutions."""
+"""Rules of products: of matrices, in groups of rows too, and convolutions."""
 
+from itertools import chain
 from typing import Any
 
+from jaxcompress.trace.contraction import contraction
 from jaxcompress.trace.ledger import merge, split
 from jaxcompress.trace.rules import Rule, Step, Value, freezing
 
 
 def dot_general(step: Step) -> list[Value]:
-    """Tie contracted axes and batch axes; the result has batch, left and right axes."""
-    (left_sum, right_sum), (left_batch, right_batch) = step.equation.params["dimension_numbers"]
-    left, right = step.operands
-    for a, b in zip(left_sum, right_sum, strict=True):
+    """Tie contracted axes and batch axes; the result has batch, left and right axes.
+
+    Of a ragged product, what data decide stays: the rows that belong to groups, and the groups.
+    """
+    axes = contraction(step.equation)
+    left, right, *sizes = step.operands
+    for axis in (*(left[k] for k in axes.ragged), *(right[k] for k in axes.groups)):
+        step.ledger.freeze(axis, step.equation.name)
+    for axis in chain(*sizes):
+        step.ledger.freeze(axis, step.equation.name)
+    for a, b in zip(*axes.summed, strict=True):
         step.ledger.tie(left[a], right[b])
-    batch = [
-        step.ledger.tie(left[a], right[b]) for a, b in zip(left_batch, right_batch, strict=True)
-    ]
-    rest = [a for k, a in enumerate(left) if k not in {*left_sum, *left_batch}]
-    rest += [a for k, a in enumerate(right) if k not in {*right_sum, *right_batch}]
-    return [[*batch, *rest]]
+    batch = [step.ledger.tie(left[a], right[b]) for a, b in zip(*axes.batch, strict=True)]
+    rest = [left[k] for k in axes.free(0, len(left))] + [right[k] for k in axes.free(1, len(right))]
+    groups = [step.fixed(step.shapes[0][0])] if axes.stacked else []
+    return [[*groups, *batch, *rest]]
 
 
 def convolution(step: Step) -> list[Value]:
@@ -51,5 +58,9 @@ def convolution(step: Step) -> list[Value]:
     return [result]
 
 
-PRODUCTS: dict[str, Rule] = {"dot_general": dot_general, "conv_general_dilated": convolution}
+PRODUCTS: dict[str, Rule] = {
+    "dot_general": dot_general,
+    "ragged_dot_general": dot_general,
+    "conv_general_dilated": convolution,
+}
 """Rules of products."""

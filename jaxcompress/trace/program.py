@@ -26,6 +26,9 @@ INLINED = {
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
+    "custom_vmap_call": "call",
+    "custom_partitioning": "call",
+    "composite": "jaxpr",
 }
 """Primitives that only call a jaxpr, and the parameter that holds it."""
 
@@ -35,6 +38,15 @@ BODIES: dict[str, Callable[[dict[str, Any]], list[Any]]] = {
     "cond": lambda params: list(params["branches"]),
 }
 """Primitives that keep their jaxprs, and where these are."""
+
+
+def inner_bodies(name: str, params: Mapping[str, Any]) -> list[Any]:
+    """Return the jaxprs of a primitive that calls one or keeps some; those of kernels are none."""
+    if name in INLINED:
+        found = [params[INLINED[name]]]
+    else:
+        found = BODIES[name](dict(params)) if name in BODIES else []
+    return [getattr(body, "jaxpr", body) for body in found]
 
 
 @dataclass(frozen=True)

@@ -260,7 +260,8 @@ complex conj convert_element_type copy copy_p cos cosh digamma div eq erf erf_in
 expm1 floor ge gt igamma igammac imag integer_pow is_finite le lgamma log log1p logistic lt max min
 mul name ne neg nextafter not or pow real reduce_precision rem round rsqrt select_n
 shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub
-tan tanh xor population_count clz
+tan tanh xor population_count clz igamma_grad_a mulhi polygamma reciprocal
+regularized_incomplete_beta zeta
 """.split()
 
 SHAPES: dict[str, Rule] = {

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxcompress.kinds import native
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trees import PyTree
 
@@ -49,7 +50,7 @@ def run(
         What the program returns, and what was seen, by equation: of the body of a scan stacked over
         its turns. What is seen in `while` loops and in branches is lost.
     """
-    known: dict[int, Any] = dict(zip(program.inputs, inputs, strict=True))
+    known: dict[int, Any] = dict(zip(program.inputs, map(native, inputs), strict=True))
 
     def read(operand: Operand) -> Any:
         return operand.value if isinstance(operand, Constant) else known[operand]

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.trace.contraction import contraction
 from jaxcompress.trace.cut import Cut
 from jaxcompress.trace.ledger import UNIFORM, Axis
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
@@ -84,8 +85,8 @@ def _summed(equation: Equation) -> list[list[tuple[int, int]]]:
     params = equation.params
     if equation.name in _REDUCTIONS:
         return [[(0, k)] for k in params["axes"]]
-    if equation.name == "dot_general":
-        return [[(0, a), (1, b)] for a, b in zip(*params["dimension_numbers"][0], strict=True)]
+    if equation.name in ("dot_general", "ragged_dot_general"):
+        return [[(0, a), (1, b)] for a, b in zip(*contraction(equation).summed, strict=True)]
     if equation.name == "conv_general_dilated" and params["feature_group_count"] == 1:
         numbers = params["dimension_numbers"]
         return [[(0, numbers.lhs_spec[1]), (1, numbers.rhs_spec[1])]]

@@ -11,6 +11,7 @@ from jaxcompress.trace.ledger import Axis, Hint, Ledger, Solution, trim, uniform
 from jaxcompress.trace.linear import PRODUCTS
 from jaxcompress.trace.program import Constant, Operand, Program
 from jaxcompress.trace.rules import SHAPES, Rule, Step, Value, freezing
+from jaxcompress.trace.usage import Used, partly_used, used_inputs
 
 MOST_WALKS = 8
 """Walks in which nodes may be parted; each parts at least one, and two are the rule."""
@@ -42,7 +43,7 @@ class Units(NamedTuple):
         slots: `(leaf, axis)` of each axis of each parameter.
         axes: ids of each slot.
         solution: which ids go together, which stay and why.
-        unknown: primitives without a rule, and the nodes they froze.
+        others: program and walk of each further example.
     """
 
     program: Program
@@ -50,9 +51,16 @@ class Units(NamedTuple):
     slots: list[tuple[int, int]]
     axes: list[Axis]
     solution: Solution
+    others: list[tuple[Program, Walk]] = []
 
 
-def find_units(program: Program, whole: Sequence[bool], *, part: bool = True) -> Units:
+def find_units(
+    program: Program,
+    whole: Sequence[bool],
+    *,
+    part: bool = True,
+    others: Sequence[Program] = (),
+) -> Units:
     """Walk a program whose first inputs are parameters.
 
     Args:
@@ -60,6 +68,8 @@ def find_units(program: Program, whole: Sequence[bool], *, part: bool = True) ->
         whole: for each parameter whether it stays as it is.
         part: whether units may be products, `[heads * width]` of heads and of places in them;
             otherwise what is split goes with the first of the axes.
+        others: the same function with other inputs. What goes together in any of them does, and
+            what stays in any of them does.
     """
     slots = [
         (leaf, axis)
@@ -70,6 +80,7 @@ def find_units(program: Program, whole: Sequence[bool], *, part: bool = True) ->
     sizes = [program.shapes[program.inputs[leaf]][axis] for leaf, axis in slots]
     ends = np.cumsum([0, *sizes])
     labels = np.arange(ends[-1])[None]
+    usages = [used_inputs(one) for one in (program, *others)]
     walks = 0
     while True:
         walks += 1
@@ -81,30 +92,45 @@ def find_units(program: Program, whole: Sequence[bool], *, part: bool = True) ->
             trim(labels[:, start : start + size]) if size > 1 else uniform(size)
             for start, size in zip(ends, sizes, strict=False)
         ]
-        walk = _walk_all(ledger, program, dict(zip(slots, axes, strict=True)))
+        known = dict(zip(slots, axes, strict=True))
+        walk, *more = [_walk_all(ledger, one, known) for one in (program, *others)]
         if not ledger.hints:
-            solution = _with_unused(ledger.solve(), program, slots, axes)
-            return Units(program, walk, slots, axes, solution)
+            solution = _with_unused(ledger.solve(), usages, slots, axes)
+            return Units(program, walk, slots, axes, solution, list(zip(others, more, strict=True)))
         labels = _part(labels, ledger.hints)
 
 
+NOT_USED = "not used by this example: pass others= of other sizes"
+"""Why entries of an axis stay of which results depend on a part."""
+
+NOT_BY_ALL = "not used by every example"
+"""The same where there are several examples."""
+
+
 def _with_unused(
-    solution: Solution, program: Program, slots: list[tuple[int, int]], axes: list[Axis]
+    solution: Solution,
+    usages: Sequence[Sequence[Used]],
+    slots: list[tuple[int, int]],
+    axes: list[Axis],
 ) -> Solution:
-    """Let all stay that only parameters have of which no result is made."""
-    needed = {output for output in program.outputs if not isinstance(output, Constant)}
-    for equation in reversed(program.equations):
-        if not needed.isdisjoint(equation.results):
-            needed.update(o for o in equation.operands if not isinstance(o, Constant))
+    """Let all stay of which no result is made.
+
+    Parameters of which none is made in any example stay unless they go with others; of an axis that
+    is used in part the rest stays with all that goes with it.
+    """
     alive = np.zeros(solution.components, bool)
-    here = alive.copy()
-    for (leaf, _), axis in zip(slots, axes, strict=True):
-        units = solution.component[axis[axis >= 0]]
-        here[units] = True
-        if program.inputs[leaf] in needed:
-            alive[units] = True
-    unused = np.flatnonzero(here & ~alive)
-    more = [("unused", unused)] if unused.size else []
+    here, unread, beside = alive.copy(), alive.copy(), alive.copy()
+    for (leaf, k), axis in zip(slots, axes, strict=True):
+        units = np.where(axis >= 0, solution.component[axis], -1)
+        here[units[units >= 0]] = True
+        masks = [mine[k] for used in usages if (mine := used[leaf]) is not None]
+        if masks:
+            alive[units[units >= 0]] = True
+            for stays, mine in zip((unread, beside), partly_used(units, masks), strict=True):
+                stays[mine] = True
+    why = NOT_USED if len(usages) == 1 else NOT_BY_ALL
+    reasons = {"unused": here & ~alive, why: unread, f"beside what is {why}": beside & ~unread}
+    more = [(why, np.flatnonzero(stays)) for why, stays in reasons.items() if stays.any()]
     return solution._replace(frozen=[*solution.frozen, *more])
 
 

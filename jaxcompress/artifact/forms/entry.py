@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from jaxcompress.artifact.coding import PACKINGS, Fields
 from jaxcompress.artifact.fields import is_dtype, is_name, is_shape
 from jaxcompress.artifact.forms.form import Form
 from jaxcompress.artifact.streams import DTYPES
+from jaxcompress.kinds import refuse_key
 
 Forms = Mapping[str, Form]
 """Forms by name."""
@@ -23,8 +22,9 @@ def head(forms: Forms, path: str, leaf: Any) -> Fields:
     Raises:
         TypeError: a dtype that cannot be stored.
     """
-    dtype = np.dtype(leaf.dtype).name if isinstance(leaf.dtype, np.dtype) else str(leaf.dtype)
+    dtype = leaf.dtype.name
     if dtype not in DTYPES:
+        refuse_key(path, leaf, "stored")
         raise TypeError(
             f"{path}: dtype must be one of {', '.join(DTYPES)}, got {dtype}; convert it first."
         )

@@ -9,6 +9,7 @@ from jax.core import Tracer
 
 from jaxcompress.artifact.coding import Fields
 from jaxcompress.artifact.streams import NIBBLES, Reader, Writer
+from jaxcompress.kinds import native as to_native
 
 _BLOCK = 1 << 20
 
@@ -44,12 +45,12 @@ def native(path: str, array: Any) -> np.ndarray:
             f"{path}: leaves must be concrete arrays, got {type(array).__name__}; save outside of "
             "jit, and values instead of shapes."
         )
-    plain = np.asarray(array)
+    plain = np.asarray(to_native(array))
     if plain.dtype == bool:
         return plain.view(np.uint8) != 0
     if plain.dtype.name in NIBBLES:  # their upper bits may be anything
         return plain.astype(np.int8).astype(plain.dtype)
-    return plain if plain.dtype.isnative else plain.astype(plain.dtype.newbyteorder("="))
+    return plain
 
 
 def blocks(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,0 +1,148 @@
+"""How much memory an entry of the manifest speaks of, counted before any of it is taken.
+
+Each count is that of the arrays which the code makes, at the moment when there are most of them.
+Where a block at a time is worked on, the block is not counted (`WORKING_BYTES` for all of them).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxcompress.leaves import axis_sizes, codes_dtype, largest_product
+from jaxcompress.packing import levels
+from jaxcompress.packing.contexts import as_matrix
+
+WORKING_BYTES = 128 << 20
+"""What reading may take beyond `max_bytes`: buffers, blocks, and the objects of the manifest."""
+
+_INDEX = 8  # bytes of a place in an array, for numpy
+_PER_COLUMN, _PER_ROW = 110, 48  # of the model of `packing.contexts`, beside the levels
+
+
+class Need(NamedTuple):
+    """Bytes of one tensor.
+
+    Attributes:
+        kept: leaf and dense tensor, as long as the tree is held.
+        passing: what is gone when the next tensor is read.
+    """
+
+    kept: int
+    passing: int
+
+
+def need_of(entry: dict[str, Any]) -> Need:
+    """Return how many bytes a checked entry may take in memory."""
+    size = math.prod(entry["shape"])
+    dense = size * np.dtype(entry["dtype"]).itemsize
+    leaf, passing = _FORMS[entry["form"]](entry, size, dense)
+    return Need(leaf + dense, passing + dense)  # JAX copies what numpy has made
+
+
+def _dense(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
+    del dense
+    return 0, (5 * size if entry["dtype"] in ("int4", "uint4") else 0)
+
+
+def _clustered(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
+    del dense
+    k = entry["k"]
+    return size * np.dtype(codes_dtype(k)).itemsize, _codes(entry, size, k)
+
+
+def _sparse(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
+    kept = _nonzero(entry, size)
+    itemsize = dense // size if size else 0
+    leaf = kept * (itemsize + (4 if size < 2**31 else _INDEX))
+    # Version 1 holds the places twice, and which of them are no fillers.
+    places = kept * (_INDEX if "packing" in entry else 3 * _INDEX + itemsize)
+    return leaf, size + places + _codes(entry, size, 1)
+
+
+def _quantized(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
+    scales, itemsize = math.prod(entry["scales"]), dense // size if size else 0
+    shapes = zip(entry["scales"], entry["shape"], strict=False)
+    repeated = any(1 < count < axis for count, axis in shapes)
+    found = entry["highest"] - entry["lowest"]
+    reading = _codes(entry, size, found) + 4 * size
+    spread = size if repeated else scales
+    if entry["zero_points"]:
+        reading += 4 * spread
+        dense += 4 * size + 4 * spread
+    # Its numbers before they are multiplied, and the scales once repeated, axis by axis.
+    dense += 2 * spread * itemsize
+    return size + scales * (itemsize + 1), max(reading, dense)
+
+
+def _half(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
+    del entry, dense
+    return 2 * size, 2 * size
+
+
+def _low_rank(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
+    del dense
+    equation, factors = entry["product"]["equation"], entry["product"]["factors"]
+    sizes = axis_sizes(equation, [factor["shape"] for factor in factors])
+    itemsize = max(np.dtype(entry["dtype"]).itemsize, 4)
+    products = 2 * largest_product(equation, sizes) * itemsize
+    wide = sum(math.prod(factor["shape"]) for factor in factors) * itemsize
+    needs = [need_of(factor) for factor in factors]
+    kept = sum(need.kept for need in needs)
+    return kept, max(products + wide, *(need.passing for need in needs), size)
+
+
+_FORMS: dict[str, Callable[[dict[str, Any], int, int], tuple[int, int]]] = {
+    "dense": _dense,
+    "clustered": _clustered,
+    "sparse": _sparse,
+    "quantized": _quantized,
+    "half": _half,
+    "lowrank": _low_rank,
+}
+
+
+def _codes(entry: dict[str, Any], size: int, k: int) -> int:
+    """Return the bytes that reading codes takes, beside the codes."""
+    return _PACKINGS[entry.get("packing", "csr")](entry, size, k)
+
+
+def _nonzero(entry: dict[str, Any], size: int) -> int:
+    return min(entry.get("entries", size), size)
+
+
+def _csr(entry: dict[str, Any], size: int, k: int) -> int:
+    del k
+    shape = entry["shape"]
+    return 2 * _INDEX * (size // shape[-1] if shape and shape[-1] else 1)
+
+
+def _positions(entry: dict[str, Any], size: int, k: int) -> int:
+    return 2 * size + _digits(_nonzero(entry, size), k)
+
+
+def _plain(entry: dict[str, Any], size: int, k: int) -> int:
+    del entry
+    return _digits(size, k + 1)
+
+
+def _digits(count: int, k: int) -> int:
+    return (3 if k <= 256 else 8) * count
+
+
+def _ans(entry: dict[str, Any], size: int, k: int) -> int:
+    rows, columns, exchanged = as_matrix(tuple(entry["shape"]))
+    kept, itemsize = _nonzero(entry, size), np.dtype(levels.dtype(k)).itemsize
+    matrix = size * (3 + itemsize * (2 + exchanged))  # signs, which are none, levels, their codes
+    # Row, column, sign and magnitude of each that is none.
+    return matrix + kept * (12 + 3 * itemsize) + _PER_COLUMN * columns + _PER_ROW * rows
+
+
+_PACKINGS: dict[str, Callable[[dict[str, Any], int, int], int]] = {
+    "csr": _csr,
+    "gaps": _positions,
+    "bits": _positions,
+    "plain": _plain,
+    "ans": _ans,
+}

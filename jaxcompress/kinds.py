@@ -1,0 +1,116 @@
+"""What a leaf holds, by its dtype, and what a technique is made for: the one table of both."""
+
+import enum
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Kind(enum.Enum):
+    """A kind of dtype."""
+
+    FLOAT = enum.auto()
+    SMALL_FLOAT = enum.auto()
+    COMPLEX = enum.auto()
+    INTEGER = enum.auto()
+    BOOLEAN = enum.auto()
+    KEY = enum.auto()
+    OTHER = enum.auto()
+
+
+class Kinds(NamedTuple):
+    """The kinds that a technique handles; it refuses the others by path.
+
+    Attributes:
+        words: what they are, for an error.
+        members: the kinds.
+    """
+
+    words: str
+    members: tuple[Kind, ...]
+
+
+FLOATS = Kinds("floating-point numbers of 16 bits or more", (Kind.FLOAT,))
+REALS = Kinds("floating-point numbers", (*FLOATS.members, Kind.SMALL_FLOAT))
+WEIGHTS = Kinds("floating-point or complex numbers", (*REALS.members, Kind.COMPLEX))
+NUMBERS = Kinds("numbers", (*WEIGHTS.members, Kind.INTEGER, Kind.BOOLEAN))
+
+_KIND_OF = {
+    jnp.floating: Kind.FLOAT,
+    jnp.complexfloating: Kind.COMPLEX,
+    jnp.integer: Kind.INTEGER,
+    jnp.bool_: Kind.BOOLEAN,
+    jax.dtypes.prng_key: Kind.KEY,
+}
+
+KEYS_REMEDY = (
+    "leave random keys out of the tree, as nnx.split(net, nnx.Param, ...) does, or take "
+    "jax.random.key_data of them"
+)
+"""What to do about keys, which are no numbers to numpy and to files."""
+
+
+def kind_of(leaf: Any) -> Kind:
+    """Return what kind of dtype a leaf has.
+
+    Example:
+        >>> kind_of(np.ones(2, np.int8)).name, kind_of(jnp.ones(2, jnp.float8_e5m2)).name
+        ('INTEGER', 'SMALL_FLOAT')
+    """
+    matches = (kind for dtype, kind in _KIND_OF.items() if jnp.issubdtype(leaf.dtype, dtype))
+    kind = next(matches, Kind.OTHER)
+    if leaf.dtype == jnp.float8_e8m0fnu:  # exponents alone, never zero: scales, and no weights
+        return Kind.OTHER
+    if kind is Kind.FLOAT and jnp.finfo(leaf.dtype).bits < 16:
+        return Kind.SMALL_FLOAT
+    return kind
+
+
+def check_kind(
+    path: str, leaf: Any, kinds: Kinds, remedy: str = "leave it out of the scope"
+) -> None:
+    """Refuse a leaf that a technique does not handle.
+
+    Raises:
+        TypeError: naming the leaf, what it may hold and its dtype.
+    """
+    kind = kind_of(leaf)
+    if kind not in kinds.members:
+        raise TypeError(
+            f"{path}: leaves in the scope must be of {kinds.words}, got {leaf.dtype}; "
+            f"{KEYS_REMEDY if kind is Kind.KEY else remedy}."
+        )
+
+
+def refuse_key(path: str, leaf: Any, purpose: str) -> None:
+    """Refuse random keys where numbers are needed.
+
+    Raises:
+        TypeError: naming the leaf and what it cannot be.
+    """
+    if is_key(leaf):
+        raise TypeError(
+            f"{path}: must be numbers to be {purpose}, got {leaf.dtype}; {KEYS_REMEDY}."
+        )
+
+
+def is_key(leaf: Any) -> bool:
+    """Return whether `leaf` holds keys of `jax.random.key`, which numpy does not know."""
+    return kind_of(leaf) is Kind.KEY
+
+
+def native(leaf: Any) -> Any:
+    """Return an array of numpy in the byte order of this machine, other leaves as they are.
+
+    JAX knows no other order. A subclass, such as a memory map, becomes a plain view.
+
+    Example:
+        >>> native(np.ones(2, ">f4")).dtype.isnative
+        True
+    """
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    order = leaf.dtype if leaf.dtype.isnative else leaf.dtype.newbyteorder("=")
+    return np.asarray(leaf, order)

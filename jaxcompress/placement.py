@@ -1,0 +1,55 @@
+"""Where arrays lie: results stay beside what they were made from, on one device or on many."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.core import Tracer
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+from jaxcompress.trees import PyTree
+
+
+def like(array: Any, other: Any) -> Any:
+    """Return an array on the devices of another of its shape, split as that one is.
+
+    Under `jit` only explicit axes can be read and asked for; the rest is the compiler's.
+
+    Args:
+        array: of JAX, or traced.
+        other: of any kind; one of numpy, or on one device alone, says nothing.
+    """
+    if not isinstance(other, jax.Array) or isinstance(array, Tracer) != isinstance(other, Tracer):
+        return array
+    if isinstance(other, Tracer):
+        wanted = explicit_sharding(other)
+        return array if wanted is None else jax.sharding.reshard(array, wanted)
+    if isinstance(other.sharding, SingleDeviceSharding) and not other.committed:
+        return array
+    return jax.device_put(array, other.sharding)
+
+
+def explicit_sharding(array: Any) -> NamedSharding | None:
+    """Return how an array is split, where its type says so: on a mesh with explicit axes."""
+    if not isinstance(array, jax.Array):
+        return None
+    sharding = jax.typeof(array).sharding
+    return sharding if AxisType.Explicit in getattr(sharding.mesh, "axis_types", ()) else None
+
+
+def by_compiler(function: Callable[..., PyTree], *arrays: Any, like: Any = None) -> PyTree:
+    """Call a function with all axes left to the compiler, where any array has explicit ones.
+
+    Gathers, scatters and reshapes have no one sharding that follows from their operands.
+
+    Args:
+        function: of the arrays; returns one array.
+        *arrays: the operands.
+        like: an array of the shape of the result, as which it is split; else it is replicated.
+    """
+    found = [sharding for array in arrays if (sharding := explicit_sharding(array)) is not None]
+    if not found:
+        return function(*arrays)
+    own = explicit_sharding(like)
+    out = NamedSharding(found[0].mesh, PartitionSpec()) if own is None else own
+    return jax.sharding.auto_axes(function, out_sharding=out)(*arrays)

@@ -1,0 +1,143 @@
+"""Optimizer states in a tree: told by names and by what they mirror, since they are no weights.
+
+A checkpoint of a training run holds moments and averages of gradients beside the network, in the
+shapes of its weights. Pruning them is damage that shows only when training goes on. Averages of
+the weights themselves (EMA) are weights, and compressed as such.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
+
+Shape = tuple[int, ...]
+
+_MOST_PARTS = 64  # of a path that are looked at: a name may be as long as a file
+
+_CONTAINER = re.compile(
+    r"(?:^|_)(?:optimi[sz]ers?|optim|(?:opt|optim|optimi[sz]er|param)_?states?)(?:_|$)"
+)
+"""Names of what holds states: opt_state, opt_states_0, optimizer, optimizer_d, inner_opt_state."""
+
+_MOMENTS = frozenset(
+    "mu nu nu_max trace sum_of_squares e_g e_x v_row v_col m v ema "
+    "exp_avg exp_avg_sq max_exp_avg_sq momentum_buffer square_avg grad_avg acc_delta exp_inf "
+    "acc_grads preconditioner preconditioners hessian hessian_diag prev_grads prev_updates".split()
+)
+"""Fields of states that mirror the weights, of optax and of its like."""
+
+_ALONE_ANYTHING = frozenset("mu m v ema".split())
+"""Moments only beside another field: attention has a `v`, an autoencoder a `mu`."""
+
+_COUNTERS = frozenset(
+    "count step steps mini_step gradient_step skip_state hyperparams hyperparams_states key "
+    "inner_state inner_states inner_opt_state".split()
+)
+"""Fields of states that stand beside moments."""
+
+_OF_A_TENSOR = frozenset(
+    "exp_avg exp_avg_sq max_exp_avg_sq momentum_buffer square_avg acc_delta exp_inf".split()
+)
+"""What states are called that hang on each tensor, which no layer of a network is called."""
+
+_SLOTS = frozenset("adam adam_1 momentum momentum_1 rmsprop rmsprop_1 adagrad adadelta".split())
+"""Names behind the name of a tensor of the same shape."""
+
+
+def optimizer_states(paths: Sequence[str], shapes: Iterable[Sequence[int]]) -> list[bool]:
+    """Return for each tensor whether it belongs to the state of an optimizer.
+
+    It does if a part of its path says so (`opt_state`, `optimizer`), or if it is called `mu`,
+    `nu`, `trace`, ... beside nothing but other fields of a state, and mirrors the same paths and
+    shapes elsewhere in the tree.
+
+    Args:
+        paths: of all leaves of a tree, their parts joined by slashes or dots.
+        shapes: of these leaves.
+
+    Example:
+        >>> optimizer_states(["params/w", "0/mu/w", "0/nu/w"], [(2, 3), (2, 3), (2, 3)])
+        [False, True, True]
+        >>> optimizer_states(["mu/w", "logvar/w"], [(2, 3), (2, 3)])  # of an autoencoder
+        [False, False]
+    """
+    parts = [tuple(re.split(r"[/.]", path, maxsplit=_MOST_PARTS)) for path in paths]
+    sizes = dict(zip(parts, map(tuple, shapes), strict=True))
+    fields = _fields(sizes)
+    return [
+        any(_CONTAINER.search(part.lower()) for part in path)
+        or path[-1].lower() in _OF_A_TENSOR
+        or (path[-1].lower() in _SLOTS and sizes.get(path[:-1]) == sizes[path])
+        or any(path[:depth] in fields for depth in range(len(path)))
+        for path in parts
+    ]
+
+
+def outside_states(tree: PyTree, scope: Scope = kernels) -> Scope:
+    """Scope of the leaves in `scope` that do not belong to the state of an optimizer.
+
+    Args:
+        tree: all of it, such as a whole checkpoint: a state is told by what it mirrors.
+        scope: of the leaves outside of states.
+
+    Example:
+        >>> import numpy as np
+        >>> tree = {"params": {"w": np.ones((2, 2))}, "opt_state": {"mu": {"w": np.ones((2, 2))}}}
+        >>> scope = outside_states(tree)
+        >>> scope("params/w", tree["params"]["w"]), scope("opt_state/mu/w", tree["params"]["w"])
+        (True, False)
+    """
+    named = named_leaves(tree)
+    states = optimizer_states(named.paths, [leaf.shape for leaf in named.leaves])
+    found = {path for path, is_state in zip(named.paths, states, strict=True) if is_state}
+
+    def chosen(path: str, leaf: Any) -> bool:
+        return path not in found and scope(path, leaf)
+
+    return chosen
+
+
+def _fields(sizes: dict[tuple[str, ...], Shape]) -> set[tuple[str, ...]]:
+    """Return the paths of containers that are states by what is in them."""
+    children: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    below: dict[tuple[str, ...], dict[tuple[str, ...], Shape]] = defaultdict(dict)
+    for path, shape in sizes.items():
+        for depth in range(len(path) + 1):
+            below[path[:depth]][path[depth:]] = shape
+            if depth < len(path):
+                children[path[:depth]].add(path[depth].lower())
+    named = {path for path, names in children.items() if _are_fields(names)}
+    trees = {
+        frozenset(leaves.items())
+        for path, leaves in below.items()
+        if not any(path[:depth] in named for depth in range(len(path) + 1))
+    }
+    shapeless = {frozenset(path for path, _ in tree) for tree in trees}
+    return {path for path in named if _mirrors(below[path], trees, shapeless)}
+
+
+def _are_fields(names: set[str]) -> bool:
+    """Return whether containers of these names are the state of an optimizer, by their names."""
+    certain = names - _ALONE_ANYTHING if len(names) == 1 else names
+    return bool(certain & _MOMENTS) and names <= _MOMENTS | _COUNTERS
+
+
+def _mirrors(
+    leaves: dict[tuple[str, ...], Shape],
+    trees: set[frozenset[tuple[tuple[str, ...], Shape]]],
+    shapeless: set[frozenset[tuple[str, ...]]],
+) -> bool:
+    """Return whether a field has the leaves of another part of the tree."""
+    by_field: dict[str, dict[tuple[str, ...], Shape]] = defaultdict(dict)
+    for path, shape in leaves.items():
+        if path and path[0].lower() in _MOMENTS:
+            by_field[path[0].lower()][path[1:]] = shape
+    return any(
+        frozenset(inner) in shapeless
+        if field in ("v_row", "v_col")  # a row or a column of each weight
+        else frozenset(inner.items()) in trees
+        for field, inner in by_field.items()
+        if () not in inner or len(by_field) > 1  # one array called so may be anything
+    )

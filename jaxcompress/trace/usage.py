@@ -1,0 +1,147 @@
+"""Which entries of its inputs the results of a program depend on, axis by axis.
+
+The walk is from the results back. Of each value it knows one mask an axis: an entry is used if any
+number with its index is. Where a primitive has no rule, all that enters it is used.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jaxcompress.trace.known import Known
+from jaxcompress.trace.program import Constant, Equation, Operand, Program
+from jaxcompress.trace.usage_parts import PARTS
+from jaxcompress.trace.usage_rules import (
+    NUMBERS,
+    Look,
+    Rule,
+    Used,
+    all_operands,
+    either,
+    everything,
+)
+
+RULES: dict[str, Rule] = {**NUMBERS, **PARTS}
+"""All rules but those of loops and branches; of what has none everything is used that enters."""
+
+
+def used_inputs(program: Program) -> list[Used]:
+    """Return what the results of a program use of its inputs."""
+    return _used(program, [everything(program.shape(output)) for output in program.outputs])
+
+
+def _used(program: Program, results: Sequence[Used]) -> list[Used]:
+    found: dict[int, Used] = {}
+
+    def use(operand: Operand, used: Used) -> None:
+        empty = used is None or any(mask.size and not mask.any() for mask in used)
+        if not isinstance(operand, Constant) and not empty:
+            found[operand] = either(found.get(operand), used)
+
+    for output, used in zip(program.outputs, results, strict=True):
+        use(output, used)
+    known = Known(program)
+    for equation in reversed(program.equations):
+        behind = [found.get(result) for result in equation.results]
+        if all(used is None for used in behind):
+            continue
+        before: Sequence[Used]
+        if equation.name in _LOOPS:
+            before = _LOOPS[equation.name](program, equation, behind)
+        else:
+            rule = RULES.get(equation.name, all_operands)
+            before = rule(Look(program, known, equation, behind))
+        for operand, used in zip(equation.operands, before, strict=True):
+            use(operand, used)
+    return [found.get(value) for value in program.inputs]
+
+
+def _scan(program: Program, equation: Equation, results: list[Used]) -> list[Used]:
+    """Return what the body uses in any turn; of what it steps along, all turns."""
+    (body,), params = equation.bodies, equation.params
+    fixed, carried = params["num_consts"], params["num_carry"]
+    stacked = [None if used is None else used[1:] for used in results[carried:]]
+    before = _until_steady(
+        results[:carried],
+        lambda carry: _used(body, [*carry, *stacked]),
+        slice(fixed, fixed + carried),
+    )
+    turns = everything((params["length"],))
+    along = [None if used is None else [*turns, *used] for used in before[fixed + carried :]]
+    return [*before[: fixed + carried], *along]
+
+
+def _while(program: Program, equation: Equation, results: list[Used]) -> list[Used]:
+    """Return what the test and the body use in any turn."""
+    first, second = equation.params["cond_nconsts"], equation.params["body_nconsts"]
+    test, body = equation.bodies
+    tested = used_inputs(test)
+    carry = [either(*pair) for pair in zip(results, tested[first:], strict=True)]
+    before = _until_steady(carry, lambda carry: _used(body, carry), slice(second, None))
+    return [*tested[:first], *before]
+
+
+def _until_steady(
+    carry: list[Used], turn: Callable[[list[Used]], list[Used]], where: slice
+) -> list[Used]:
+    """Return what a turn uses when no further turn uses more of what is carried over."""
+    while True:
+        before = turn(carry)
+        after = [either(*pair) for pair in zip(carry, before[where], strict=True)]
+        if list(map(_count, after)) == list(map(_count, carry)):
+            return [*before[: where.start], *after, *before[where.start + len(after) :]]
+        carry = after
+
+
+def _count(used: Used) -> tuple[int, ...] | None:
+    """Return what grows when more is used."""
+    return None if used is None else tuple(int(mask.sum()) for mask in used)
+
+
+def _cond(program: Program, equation: Equation, results: list[Used]) -> list[Used]:
+    """Return what any branch uses, and the number of the branch."""
+    found: list[Used] = [None] * (len(equation.operands) - 1)
+    for body in equation.bodies:
+        found = [either(*pair) for pair in zip(found, _used(body, results), strict=True)]
+    return [everything(program.shape(equation.operands[0])), *found]
+
+
+_LOOPS: dict[str, Callable[[Program, Equation, list[Used]], list[Used]]] = {
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+}
+
+
+def partly_used(ids: np.ndarray, masks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return which units stay because examples use a part of an axis of a parameter.
+
+    What all examples use alike may go, if there are several. Otherwise each entry that some example
+    does not use stays. So does a unit of several entries that are all used: with another example
+    it may have more of them among the rest. One that has used and unused entries, such as a place
+    in heads of which some are unused, goes from all alike.
+
+    Args:
+        ids: `[layers, n]` units of the axis, negative where there are none.
+        masks: `[n]` booleans for each example that uses the parameter, what it uses.
+
+    Returns:
+        Units of entries that stay, and further units that stay because of them.
+    """
+    first, *others = masks
+    unread = ~np.all(masks, axis=0)
+    if not unread.any() or (others and all(np.array_equal(first, mask) for mask in others)):
+        return np.zeros(0, int), np.zeros(0, int)
+    size = int(ids.max(initial=-1)) + 2
+    ids = np.where(ids >= 0, ids, size - 1)  # the last is for what is no unit
+    read, idle = (
+        np.bincount(ids[:, entries].ravel(), minlength=size) for entries in (~unread, unread)
+    )
+    dead = (idle > 0) & (read == 0)
+    dead[-1] = False
+    orphans = unread & ~dead[ids].any(axis=0)
+    dead[np.unique(ids[:, orphans])] = True
+    dead[-1] = False
+    beside = (read > 1) & (idle == 0)
+    beside[-1] = False
+    return np.flatnonzero(dead), np.flatnonzero(beside)

@@ -1,0 +1,200 @@
+"""One rule a primitive: from what is used of its results to what is used of its operands."""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxcompress.trace.contraction import contraction
+from jaxcompress.trace.known import Known
+from jaxcompress.trace.program import Equation, Program
+from jaxcompress.trace.rules import ELEMENTWISE
+
+Used = list[np.ndarray] | None
+"""`[n]` booleans for each axis of a value; None where no result depends on it."""
+
+
+class Look(NamedTuple):
+    """What a rule sees.
+
+    Attributes:
+        program: which the equation is of.
+        known: its values that depend on no input.
+        equation: the primitive.
+        results: what is used of its results, of one at least.
+    """
+
+    program: Program
+    known: Known
+    equation: Equation
+    results: list[Used]
+
+    @property
+    def result(self) -> list[np.ndarray]:
+        """What is used of the only result."""
+        return next(used for used in self.results if used is not None)
+
+    def shape(self, place: int) -> tuple[int, ...]:
+        """Return the shape of an operand."""
+        return self.program.shape(self.equation.operands[place])
+
+    def value(self, place: int) -> np.ndarray | None:
+        """Return an operand that depends on no input."""
+        return self.known.value(self.equation.operands[place])
+
+
+Rule = Callable[[Look], Sequence[Used]]
+
+
+def either(one: Used, other: Used) -> Used:
+    """Return what is used by one or the other."""
+    if one is None or other is None:
+        return other if one is None else one
+    return [a | b for a, b in zip(one, other, strict=True)]
+
+
+def everything(shape: Sequence[int]) -> list[np.ndarray]:
+    """Return that all of a value is used."""
+    return [np.ones(size, bool) for size in shape]
+
+
+def all_operands(look: Look) -> list[list[np.ndarray]]:
+    """Return that all that enters is used."""
+    return [everything(look.shape(place)) for place in range(len(look.equation.operands))]
+
+
+def _elementwise(look: Look) -> Sequence[Used]:
+    """Entries of the same place; scalars and axes of one entry serve all."""
+    used = []
+    for place in range(len(look.equation.operands)):
+        shape = look.shape(place)
+        alike = len(shape) == len(look.result)
+        used.append(
+            [
+                mask if len(mask) == size else np.ones(size, bool)
+                for mask, size in zip(look.result if alike else [], shape, strict=alike)
+            ]
+        )
+    return used
+
+
+def _passing(look: Look) -> Sequence[Used]:
+    return look.results
+
+
+def _keeping(axes: Callable[[dict[str, Any], int], set[int]]) -> Rule:
+    """Return the rule of what works along axes of its own and keeps all of them."""
+
+    def rule(look: Look) -> Sequence[Used]:
+        rank = len(look.shape(0))
+        own = {axis % rank for axis in axes(look.equation.params, rank)}
+        pairs = zip(everything(look.shape(0)), reduce(either, look.results) or [], strict=True)
+        masks = [whole if k in own else mask for k, (whole, mask) in enumerate(pairs)]
+        return [masks for _ in look.equation.operands]
+
+    return rule
+
+
+def _transpose(look: Look) -> Sequence[Used]:
+    return [[look.result[k] for k in np.argsort(look.equation.params["permutation"])]]
+
+
+def _broadcast(look: Look) -> Sequence[Used]:
+    places = look.equation.params["broadcast_dimensions"]
+    operand = [
+        look.result[place] if size == len(look.result[place]) else np.ones(size, bool)
+        for place, size in zip(places, look.shape(0), strict=True)
+    ]
+    return [operand, *[[] for _ in look.equation.operands[1:]]]
+
+
+def _squeeze(look: Look) -> Sequence[Used]:
+    shape = look.shape(0)
+    gone = {d % len(shape) for d in look.equation.params["dimensions"]}
+    rest = iter(look.result)
+    return [[np.ones(1, bool) if k in gone else next(rest) for k in range(len(shape))]]
+
+
+def _reshape(look: Look) -> Sequence[Used]:
+    """Blocks of as many entries, in C order."""
+    shape = look.shape(0)
+    if 0 in shape:
+        return [everything(shape), *[[] for _ in look.equation.operands[1:]]]
+    old, new = list(range(len(shape))), list(look.result)
+    masks = everything(shape)
+    while old and new:
+        mine, mask = [old.pop(0)], new.pop(0)
+        while (have := int(np.prod([shape[k] for k in mine]))) != len(mask):
+            if have < len(mask):
+                mine.append(old.pop(0))
+            else:
+                mask = np.outer(mask, new.pop(0)).ravel()
+        block = mask.reshape([shape[k] for k in mine])
+        for place, axis in enumerate(mine):
+            rest = tuple(k for k in range(block.ndim) if k != place)
+            masks[axis] = np.any(block, axis=rest)
+    return [masks, *[[] for _ in look.equation.operands[1:]]]
+
+
+def _reduction(look: Look) -> Sequence[Used]:
+    rank, rest = len(look.shape(0)), iter(look.result)
+    axes = {axis % max(rank, 1) for axis in look.equation.params["axes"]}
+    whole = everything(look.shape(0))
+    return [[whole[k] if k in axes else next(rest) for k in range(rank)]]
+
+
+def _dot_general(look: Look) -> Sequence[Used]:
+    """All that is summed over, except where the other operand is known to be zero."""
+    axes = contraction(look.equation)
+    sides = all_operands(look)
+    rest = list(look.result)[axes.stacked :]
+    for pair in zip(*axes.batch, strict=True):
+        mask = rest.pop(0)
+        for side, axis in enumerate(pair):
+            sides[side][axis] = mask
+    for side in (0, 1):
+        for axis in axes.free(side, len(sides[side])):
+            sides[side][axis] = rest.pop(0)
+        factor = look.value(1 - side)
+        for axis, other in zip(axes.summed[side], axes.summed[1 - side], strict=True):
+            if factor is not None:
+                others = tuple(k for k in range(factor.ndim) if k != other)
+                sides[side][axis] = np.any(factor != 0, axis=others)
+    return sides
+
+
+def _convolution(look: Look) -> Sequence[Used]:
+    image, kernel = all_operands(look)
+    numbers: Any = look.equation.params["dimension_numbers"]
+    if look.equation.params["batch_group_count"] == 1:
+        image[numbers.lhs_spec[0]] = look.result[numbers.out_spec[0]]
+        kernel[numbers.rhs_spec[0]] = features = look.result[numbers.out_spec[1]]
+        groups = look.equation.params["feature_group_count"]
+        if groups > 1:
+            used = features.reshape(groups, -1).any(1)
+            image[numbers.lhs_spec[1]] = np.repeat(used, len(image[numbers.lhs_spec[1]]) // groups)
+    return [image, kernel]
+
+
+NUMBERS: dict[str, Rule] = {
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(["optimization_barrier", "sharding_constraint", "device_put"], _passing),
+    **dict.fromkeys([f"reduce_{kind}" for kind in ("sum", "max", "min", "prod")], _reduction),
+    **dict.fromkeys(["reduce_and", "reduce_or", "reduce_xor", "argmax", "argmin"], _reduction),
+    **dict.fromkeys(
+        ["cumsum", "cummax", "cummin", "cumprod", "cumlogsumexp"],
+        _keeping(lambda params, rank: {params["axis"]}),
+    ),
+    "broadcast_in_dim": _broadcast,
+    "conv_general_dilated": _convolution,
+    "dot_general": _dot_general,
+    "ragged_dot_general": _dot_general,
+    "fft": _keeping(lambda params, rank: set(range(-len(params["fft_lengths"]), 0))),
+    "reshape": _reshape,
+    "sort": _keeping(lambda params, rank: {params["dimension"]}),
+    "squeeze": _squeeze,
+    "top_k": _keeping(lambda params, rank: {params.get("axis", -1)}),
+    "transpose": _transpose,
+}
+"""Rules of primitives that compute, and of those that give axes a new form."""
