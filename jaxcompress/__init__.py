@@ -112,6 +112,7 @@ from jaxcompress.quantization.moments import input_moments
 from jaxcompress.quantization.norms import fold_norms, folded_layers
 from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.quantization.rounding import fit_rounding
+from jaxcompress.quantization.second_order import fit_mask
 from jaxcompress.quantization.sensitivity import sensitivity
 from jaxcompress.quantization.simulation import channel_axes, fake_quantized, in_products
 from jaxcompress.quantization.step_sizes import (
@@ -185,6 +186,7 @@ __all__ = [
     "fake_quantized",
     "feature_matching_loss",
     "first_blocks",
+    "fit_mask",
     "fit_rounding",
     "flops",
     "fold_norms",

@@ -10,11 +10,11 @@ from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.leaves import Quantized, dense, is_compressed, spread
 from jaxcompress.quantization.grids import make_grid
 from jaxcompress.quantization.moments import Layer, Moments
+from jaxcompress.quantization.recursion import BLOCK, damped, sweep
 from jaxcompress.trees import Array, PyTree, named_leaves, some_of
 
-_DAMPING = 0.01  # of the mean second moment, added to all: inputs that never occurred might
 _DESCENTS = 4
-_BLOCK = 128  # rows followed one by one; what the others do to them is one product of matrices
+_BLOCK = BLOCK
 
 
 def fit_rounding(quantized: PyTree, params: PyTree, moments: Moments) -> PyTree:
@@ -143,9 +143,8 @@ def _best_levels(channels: _Channels, levels: np.ndarray, gram: np.ndarray) -> n
     mean = np.mean(np.diag(gram)) if len(gram) else 0.0
     if mean <= 0:  # inputs that are always zero, or no weights
         return levels
-    gram = gram / mean
     order = np.argsort(np.diag(gram), kind="stable")
-    damped = (gram + _DAMPING * np.eye(len(gram)))[np.ix_(order, order)]
+    matrix = damped(gram)[np.ix_(order, order)]
     # In units of the coarsest grid of each channel, and in single precision: twice as fast.
     unit = channels.scale.max(axis=0)
     sorted_ = _Channels(
@@ -155,32 +154,26 @@ def _best_levels(channels: _Channels, levels: np.ndarray, gram: np.ndarray) -> n
         high=channels.high[order].astype(np.float32),
         binary=channels.binary,
     )
-    factor = np.linalg.cholesky(damped).T.astype(np.float32)
-    damped = damped.astype(np.float32)
+    factor = np.linalg.cholesky(matrix).T.astype(np.float32)
+    matrix = matrix.astype(np.float32)
+    gram = gram / mean
     found = _sweep(sorted_, sorted_.low * 0, factor)
     for _ in range(_DESCENTS):
-        found = _sweep(sorted_, found, damped)
+        found = _sweep(sorted_, found, matrix)
     new = np.empty_like(levels)
     new[order] = found
     return np.where(_loss(channels, new, gram) < _loss(channels, levels, gram), new, levels)
 
 
 def _sweep(channels: _Channels, levels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Set each row of levels to the best, from the last to the first, given those of all others.
+    """Set each row of levels to the best, from the last to the first, given those of all others."""
+    levels = levels.copy()
 
-    With the matrix of a quadratic form this is a descent; with its upper triangular factor, where
-    a row knows only of those after it, the nearest plane.
-    """
-    levels, errors = levels.copy(), channels.errors(levels)
-    for stop in range(len(levels), 0, -_BLOCK):
-        rows = slice(max(stop - _BLOCK, 0), stop)
-        inner, mine = matrix[rows, rows], errors[rows]
-        pull = matrix[rows] @ errors - inner @ mine
-        for i in reversed(range(len(inner))):
-            row = rows.start + i
-            others = (pull[i] + inner[i] @ mine) / inner[i, i] - mine[i]
-            levels[row] = channels.rounded(row, channels.weights[row] - others)
-            mine[i] = channels.scale[row] * levels[row] - channels.weights[row]
+    def choose(row: int, best: np.ndarray) -> np.ndarray:
+        levels[row] = channels.rounded(row, channels.weights[row] + best)
+        return channels.scale[row] * levels[row] - channels.weights[row]
+
+    sweep(matrix, channels.errors(levels), choose, block=_BLOCK)
     return levels
 
 
