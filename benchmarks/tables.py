@@ -20,6 +20,7 @@ from benchmarks.quantization_tables import (
     quantization_latency,
     quantization_sizes,
 )
+from benchmarks.sparse_tables import second_order, sparse
 from benchmarks.structured_tables import (
     structured_accuracy,
     structured_latency,
@@ -237,6 +238,8 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "low_rank_svd": low_rank_svd,
     "vit_accuracy": vit_accuracy,
     "vit_latency": vit_latency,
+    "second_order": second_order,
+    "sparse": sparse,
 }
 
 
