@@ -143,6 +143,7 @@ EXPORTED = {
         ),
         "maximum of parameters": (lambda p, x: jnp.maximum(x, p["b"]), ROWS),
         "maximum of computed zeros": (lambda p, x: jnp.maximum(p["b"] - p["b"], x), ROWS),
+        "maximum of a number": (lambda p, x: lax.max(x, 0.25) + lax.max(0.0, x), ROWS),
         "minimum": (lambda p, x: jnp.minimum(0.5, x), ROWS),
     },
     "products": {
@@ -435,6 +436,13 @@ def test_numbers_of_64_bits_become_those_of_32(wide, path):
     with jax.enable_x64(True):
         for got, expected in zip(onnx_function(path)(*inputs), apply(params, *inputs), strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8"])
+def test_parameters_of_any_byte_order_are_their_values(dtype, path):
+    params = {"w": PARAMS["w"].astype(dtype)}
+    assert export_onnx(dense, params, ROWS, path).difference < 1e-6
+    np.testing.assert_allclose(onnx_function(path)(ROWS), ROWS @ PARAMS["w"], rtol=1e-5)
 
 
 def test_integers_of_a_float64_function(path):

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcompress.export.rules import RULES
 from jaxcompress.trace.inputs import shell
@@ -24,9 +25,12 @@ def lower(equation: Equation, operands: list[Any], shapes: Sequence[Sequence[Any
         return _two_by_two(equation, operands)
     if equation.bodies:
         return bind(_with_lowered_bodies(equation), operands)
-    rule = RULES.get(equation.name)
-    simpler = None if rule is None else rule(equation, operands, *shapes)
-    return bind(equation, operands) if simpler is None else [simpler]
+    if equation.name in RULES:
+        arrays = [x if hasattr(x, "shape") else np.asarray(x, jnp.result_type(x)) for x in operands]
+        simpler = RULES[equation.name](equation, arrays, *shapes)
+        if simpler is not None:
+            return [simpler]
+    return bind(equation, operands)
 
 
 def _has_many_branches(equation: Equation) -> bool:

@@ -16,7 +16,7 @@ from jaxcompress.export.comparison import Results, check_close, largest_differen
 from jaxcompress.export.integers import ACTIVATIONS, Floats, Integers
 from jaxcompress.export.libraries import library
 from jaxcompress.export.model import Traced, check_exportable, traced, write_model
-from jaxcompress.export.precision import narrow
+from jaxcompress.export.precision import narrow, native
 from jaxcompress.export.results import result_steps
 from jaxcompress.export.runtime import compute, has_integer_dot_product, integer_kernels, start
 from jaxcompress.export.supported import check_no_keys
@@ -178,7 +178,7 @@ class _Job(NamedTuple):
 
     def expected(self, inputs: tuple[PyTree, ...]) -> Results:
         """Return what the function gives."""
-        return results_of(jit_for_inference(self.apply)(dense(self.params), *inputs))
+        return results_of(jit_for_inference(self.apply)(native(dense(self.params)), *inputs))
 
     def traced(self, *, any_batch: bool) -> Traced:
         """Return the function to export."""
@@ -187,7 +187,7 @@ class _Job(NamedTuple):
     @property
     def narrow_params(self) -> PyTree:
         """Parameters, dense, as the file has them."""
-        return narrow(dense(self.params), "params")
+        return narrow(native(dense(self.params)), "params")
 
     @property
     def narrow_inputs(self) -> tuple[PyTree, ...]:

@@ -30,6 +30,14 @@ def narrow_jax() -> Iterator[None]:
         yield
 
 
+def native(tree: PyTree) -> PyTree:
+    """Return arrays in the byte order of the machine, which JAX wants them in."""
+    return jax.tree.map(
+        lambda leaf: leaf if leaf.dtype.isnative else leaf.astype(leaf.dtype.newbyteorder("=")),
+        tree,
+    )
+
+
 def narrow(tree: PyTree, what: str) -> PyTree:
     """Return arrays of 32 bits in place of those of 64, all others as they are.
 
@@ -50,9 +58,11 @@ def narrow(tree: PyTree, what: str) -> PyTree:
 
 
 def _narrow(leaf: Any, path: str) -> Any:
-    dtype = _NARROW.get(str(leaf.dtype))
+    dtype = _NARROW.get(leaf.dtype.name)
     if dtype is None:
-        return leaf
+        return (
+            leaf if leaf.dtype.isnative else np.asarray(leaf).astype(leaf.dtype.newbyteorder("="))
+        )
     wide = np.asarray(leaf)
     with np.errstate(over="ignore"):
         array = wide.astype(dtype)
