@@ -13,6 +13,7 @@ EXAMPLES = {
     "distillation.md": 3,
     "transformers.md": 5,
     "onnx.md": 1,
+    "works_with.md": 0,
 }
 SLOW = [
     pytest.param(name, marks=pytest.mark.slow)
