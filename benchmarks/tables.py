@@ -26,6 +26,7 @@ from benchmarks.structured_tables import (
     structured_tracing,
 )
 from benchmarks.vit_tables import vit_accuracy, vit_latency
+from benchmarks.works_with_tables import works_with
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -237,6 +238,7 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "low_rank_svd": low_rank_svd,
     "vit_accuracy": vit_accuracy,
     "vit_latency": vit_latency,
+    "works_with": works_with,
 }
 
 
