@@ -150,7 +150,12 @@ def check_fits(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:
 
 
 def check_same(
-    name: str, mine: Mapping[str, Any], like_name: str, others: Mapping[str, Any]
+    name: str,
+    mine: Mapping[str, Any],
+    like_name: str,
+    others: Mapping[str, Any],
+    *,
+    remedy: str = "load it without one to see what it holds",
 ) -> None:
     """Refuse named arrays that differ from others in names, shapes or dtypes.
 
@@ -171,5 +176,5 @@ def check_same(
     if differences:
         raise ValueError(
             f"{name}: must have the tensors of the {like_name}, got {len(differences)} "
-            "differences; load it without one to see what it holds.\n  " + "\n  ".join(differences)
+            f"differences; {remedy}.\n  " + "\n  ".join(differences)
         )

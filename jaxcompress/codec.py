@@ -6,7 +6,7 @@ and one member for each kind of stream, all tensors merged. The README documents
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,8 @@ from jaxcompress.checks import check_same
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.outline import Outline, outline, paths
 from jaxcompress.placement import like
-from jaxcompress.trees import PyTree, as_jax, named_leaves
+from jaxcompress.trace.sizes import check_runs_alike
+from jaxcompress.trees import NamedLeaves, PyTree, as_jax, named_leaves
 
 
 def save(
@@ -109,7 +110,11 @@ def load_compressed(path: str | os.PathLike[str], *, max_bytes: int | None = Non
 
 
 def load_into(
-    path: str | os.PathLike[str], template: PyTree, *, max_bytes: int | None = None
+    path: str | os.PathLike[str],
+    template: PyTree,
+    *,
+    max_bytes: int | None = None,
+    fits: Sequence[Any] | None = None,
 ) -> PyTree:
     """Read a file into the structure of a template: containers of any kind come back.
 
@@ -117,20 +122,65 @@ def load_into(
         path: file to read.
         template: a tree of arrays, or what `jax.eval_shape` gives for one.
         max_bytes: as for `load`.
+        fits: `(apply, *inputs)`, for a file of a network that was cut: its sizes may be smaller
+            than those of the template, if `apply(tree, *inputs)`, which is traced at both, runs
+            with them and gives results of the same shapes.
 
     Returns:
-        A tree like `template` with the arrays of the file, on the devices of its arrays.
+        A tree like `template` with the arrays of the file, on the devices of its arrays; one whose
+        smaller axes cannot be split as the template's is replicated there.
 
     Raises:
         ArtifactError: as for `load`.
+        TypeError: `fits` is no sequence that begins with a function.
         ValueError: the file has other tensors than the template, or of another shape or dtype; all
-            differences are listed.
+            differences are listed. With `fits`: of another rank, larger or empty; or `apply` does
+            not run with them, or gives results of other shapes.
     """
     named = named_leaves(template)
     tree = load(path, max_bytes=max_bytes)
     leaves, expected = _by_path(tree, jax.tree.leaves(tree)), _by_path(template, named.leaves)
-    check_same(os.fspath(path), leaves, "template", expected)
+    name, remedy = os.fspath(path), {}
+    if _may_be_cut(leaves, expected):
+        if fits is not None:
+            return _cut(name, leaves, expected, named, fits)
+        remedy["remedy"] = (
+            "if the network was cut, pass fits=(apply, *inputs), which proves that it runs at "
+            "these sizes"
+        )
+    check_same(name, leaves, "template", expected, **remedy)
     return named.rebuild([like(leaves[name], leaf) for name, leaf in expected.items()])
+
+
+def _may_be_cut(leaves: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    """Return whether tensors differ in sizes alone, none larger than it should be or empty."""
+    return leaves.keys() == expected.keys() and all(
+        leaf.dtype == expected[path].dtype
+        and len(leaf.shape) == len(expected[path].shape)
+        and all(
+            size == full or 0 < size < full
+            for size, full in zip(leaf.shape, expected[path].shape, strict=True)
+        )
+        for path, leaf in leaves.items()
+    )
+
+
+def _cut(
+    name: str,
+    leaves: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    named: NamedLeaves,
+    fits: Sequence[Any],
+) -> PyTree:
+    if not isinstance(fits, Sequence) or not fits or not callable(fits[0]):
+        raise TypeError(
+            f"fits: must be (apply, *inputs), got {type(fits).__name__}; the inputs are those of "
+            "one example call."
+        )
+    apply, *inputs = fits
+    small = named.rebuild([leaves[path] for path in expected])
+    check_runs_alike(apply, small, named.rebuild(named.leaves), *inputs, name=name)
+    return named.rebuild([like(leaves[path], leaf) for path, leaf in expected.items()])
 
 
 def _by_path(tree: PyTree, leaves: list[Any]) -> dict[str, Any]:

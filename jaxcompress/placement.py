@@ -11,7 +11,9 @@ from jaxcompress.trees import PyTree
 
 
 def like(array: Any, other: Any) -> Any:
-    """Return an array on the devices of another of its shape, split as that one is.
+    """Return an array on the devices of another, split as that one is.
+
+    One of other sizes that cannot be split so, as 7 rows over 2 devices, is replicated there.
 
     Under `jit` only explicit axes can be read and asked for; the rest is the compiler's.
 
@@ -26,7 +28,13 @@ def like(array: Any, other: Any) -> Any:
         return array if wanted is None else jax.sharding.reshard(array, wanted)
     if isinstance(other.sharding, SingleDeviceSharding) and not other.committed:
         return array
-    return jax.device_put(array, other.sharding)
+    wanted = other.sharding
+    if array.shape != other.shape and isinstance(wanted, NamedSharding):
+        try:
+            wanted.shard_shape(array.shape)
+        except ValueError:
+            wanted = NamedSharding(wanted.mesh, PartitionSpec())
+    return jax.device_put(array, wanted)
 
 
 def explicit_sharding(array: Any) -> NamedSharding | None:

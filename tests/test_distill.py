@@ -201,6 +201,86 @@ def test_a_teacher_alone_needs_no_labels():
     np.testing.assert_array_equal(found, expected)
 
 
+SOFT = np.array([[0.7, 0.0, 0.3], [0.25, 0.25, 0.5]])
+
+
+@pytest.mark.parametrize("soft_weight", [0.0, 0.4, 1.0])
+def test_labels_may_be_probabilities(soft_weight):
+    settings = {"temperature": 2.0, "soft_weight": soft_weight}
+    hard = -np.mean(np.sum(SOFT * log_softmax(STUDENT.astype(float)), axis=-1))
+    soft = by_hand(STUDENT, TEACHER, LABELS, 2.0, 1.0)
+    found = jc.distillation_loss(STUDENT, TEACHER, SOFT, **settings)
+    np.testing.assert_allclose(found, soft_weight * soft + (1 - soft_weight) * hard, rtol=1e-5)
+    assert found.dtype == jnp.float32
+
+
+def test_probabilities_anybody_can_check():
+    student = np.log([[0.25, 0.75]])
+    for labels, expected in (
+        ([[1, 0]], np.log(4)),
+        ([[0.5, 0.5]], np.log(4) - np.log(3) / 2),
+        ([[0.25, 0.75]], np.log(4) - 0.75 * np.log(3)),
+    ):
+        labels = np.array(labels, "f")
+        found = jc.distillation_loss(student, student, labels, soft_weight=0.0)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_one_hot_probabilities_are_classes():
+    # As many rows as classes: the dtype decides, not the shape.
+    student, teacher = rng.normal(size=(2, 3, 3)).astype("f")
+    labels = np.array([2, 0, 1])
+    value, slope = learn(student, teacher, labels)
+    for dtype in (np.float32, np.float16, jnp.bfloat16):
+        found, found_slope = learn(student, teacher, jnp.eye(3, dtype=dtype)[labels])
+        np.testing.assert_allclose(found, value, rtol=1e-6)
+        np.testing.assert_allclose(found_slope, slope, rtol=1e-5, atol=1e-7)
+
+
+def test_the_gradient_of_probabilities_by_hand():
+    learn_labels = jax.grad(lambda s, t, p: jc.distillation_loss(s, t, p, soft_weight=0.0), (0, 2))
+    slope, to_labels = learn_labels(STUDENT, TEACHER, SOFT.astype("f"))
+    softmax = np.exp(log_softmax(STUDENT))
+    np.testing.assert_allclose(slope, (softmax - SOFT) / 2, rtol=1e-5, atol=1e-7)
+    assert not to_labels.any()
+
+
+def test_mixup_of_narrow_types_sums_to_1_closely_enough():
+    for dtype in (jnp.bfloat16, jnp.float16):
+        mixed = (1 - 0.1) * jnp.eye(1000, dtype=dtype)[:2] + jnp.asarray(0.1 / 1000, dtype)
+        logits = jnp.asarray(rng.normal(size=(2, 1000)), dtype)
+        assert np.isfinite(jc.distillation_loss(logits, logits, mixed))
+        assert np.isfinite(jax.jit(jc.distillation_loss)(logits, logits, mixed))
+
+
+def test_probabilities_of_samples_that_do_not_count():
+    where = np.array([True, False])
+    for junk in (np.nan, np.inf, 7.0, -1.0):
+        labels = SOFT.copy()
+        labels[1] = junk
+        expected, slope = learn(STUDENT[:1], TEACHER[:1], SOFT[:1])
+        found, found_slope = learn(STUDENT, TEACHER, labels, where=where)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_allclose(found_slope[:1], slope, rtol=1e-5, atol=1e-7)
+        assert not found_slope[1].any()
+        eager = jc.distillation_loss(STUDENT, TEACHER, labels, where=where)
+        np.testing.assert_allclose(eager, expected, rtol=1e-6)
+        assert np.isnan(learn(STUDENT, TEACHER, labels)[0])  # loud under jit
+
+
+def test_a_class_that_probabilities_and_student_rule_out():
+    student = np.array([[1.0, -np.inf, 2.0], [0.0, -np.inf, 1.0]], "f")
+    labels = np.array([[0.5, 0, 0.5], [0.75, 0, 0.25]], "f")
+    value, slope = learn(student, student, labels)
+    two = [0, 2]
+    expected, wanted = learn(student[:, two], student[:, two], labels[:, two])
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(slope[:, two], wanted, rtol=1e-5, atol=1e-7)
+    assert not slope[:, 1].any()
+    labels[0] = [0, 0.5, 0.5]
+    assert jc.distillation_loss(student, student, labels) == np.inf
+
+
 REFUSED = {
     "other classes": (
         {"teacher_logits": np.zeros((2, 4), "f")},
@@ -215,11 +295,32 @@ REFUSED = {
         | {"labels": np.zeros(0, int)},
         r"student: logits must not be empty, got \(0, 3\)",
     ),
-    "no labels": ({"labels": None}, "labels: must be integers, got NoneType"),
-    "one-hot labels": ({"labels": np.eye(3)[:2]}, "labels: must be integers"),
+    "no labels": ({"labels": None}, "labels: must be integers or probabilities, got NoneType"),
+    "one-hot integers": (
+        {"labels": np.eye(3, dtype=int)[:2]},
+        r"labels: integers must have the shape \(2,\).*got \(2, 3\); cast labels that are one-hot",
+    ),
+    "one-hot booleans": ({"labels": np.eye(3, dtype=bool)[:2]}, "floating point .* got bool; cast"),
+    "classes in floating point": (
+        {"labels": np.array([2.0, 0.0])},
+        r"labels: probabilities must have the shape of the logits, \(2, 3\), got \(2,\); numbers",
+    ),
+    "probabilities of other classes": ({"labels": np.full((2, 2), 0.5)}, r"\(2, 3\), got \(2, 2\)"),
+    "probabilities that broadcast": ({"labels": np.full((1, 3), 1 / 3)}, r"got \(1, 3\)"),
+    "probabilities of more": (
+        {"labels": np.array([[1, 0, 0], [0.5, 0.25, 0.5]])},
+        "labels: probabilities .* a least of 0.25 and a sum of 1.25 in row 1; pass logits",
+    ),
+    "probabilities below 0": (
+        {"labels": np.array([[1, 0, 0], [1.5, -0.5, 0]])},
+        "a least of -0.5 and a sum of 1 in row 1",
+    ),
+    "logits for labels": ({"labels": STUDENT}, "pass logits through a softmax"),
+    "probabilities that are NaN": ({"labels": np.full((2, 3), np.nan)}, "a sum of nan in row 0"),
+    "complex labels": ({"labels": np.full((2, 3), 1j)}, "got complex"),
     "no labels at some weight": (
         {"labels": None, "soft_weight": 0.999},
-        "labels: must be integers, got NoneType; without any pass a soft_weight of 1",
+        "labels: .*, got NoneType; without any pass a soft_weight of 1",
     ),
     "where of numbers": ({"where": np.ones(2)}, "where: must be booleans, got float"),
     "where of another batch": (

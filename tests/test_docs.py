@@ -7,7 +7,7 @@ import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLES = {
-    "groups.md": 4,
+    "groups.md": 5,
     "lowrank.md": 5,
     "quantization.md": 5,
     "distillation.md": 3,

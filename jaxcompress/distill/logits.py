@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_positive
+from jaxcompress.distill.labels import checked_labels, checked_where, cross_entropy
 from jaxcompress.distill.pairs import check_alike, pair
-from jaxcompress.kinds import native
 from jaxcompress.trees import is_traced
 
 _COLDEST, _HOTTEST = 1e-3, 1e4
@@ -36,7 +36,10 @@ def distillation_loss(
         student_logits: `[..., classes]`, of the network in training mode.
         teacher_logits: the same shape, of the teacher in evaluation mode; no gradient reaches it.
             A class at -inf is one that it rules out.
-        labels: integers `[...]`, from 0; with a `soft_weight` of 1 they may be None.
+        labels: integers `[...]`, from 0; or floating point `[..., classes]`, a probability for each
+            class, as mixup and label smoothing give them: then `CE = -sum(p * log softmax)`. The
+            dtype decides which; no gradient reaches them. With a `soft_weight` of 1 they may be
+            None.
         temperature: 0.001 to 10 000; the higher, the more is said of the classes that are not the
             answer.
         soft_weight: in [0, 1].
@@ -47,11 +50,12 @@ def distillation_loss(
         A scalar, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point, labels that are not integers, a `where` of
-            other than booleans.
-        ValueError: other shapes, no sample, labels out of range, a temperature or a weight that
-            cannot be. Values are looked at where they are known; under `jax.jit` a label out of
-            range makes the loss NaN, and so does a `where` that leaves no sample.
+        TypeError: logits that are not floating point, labels that are neither integers nor floating
+            point, a `where` of other than booleans.
+        ValueError: other shapes, no sample, labels out of range, probabilities below 0 or that do
+            not sum to 1, a temperature or a weight that cannot be. Values are looked at where they
+            are known; under `jax.jit` such labels make the loss NaN, and so does a `where` that
+            leaves no sample.
 
     Example:
         >>> teacher, student = jnp.log(jnp.array([[0.8, 0.2]])), jnp.log(jnp.array([[0.5, 0.5]]))
@@ -67,19 +71,19 @@ def distillation_loss(
     check_alike("shape of the logits", student.shape, teacher.shape, remedy)
     _check_numbers(temperature, soft_weight)
     if where is not None:
-        where = _checked_where(where, student)
+        where = checked_where(where, student)
         student, teacher = (jnp.where(where[..., None], x, 0) for x in (student, teacher))
     alone = _is(soft_weight, 1)
     if labels is None and alone:
         labels = jnp.zeros(student.shape[:-1], int)  # they do not count
-    answers = _checked_labels(labels, student, where)
+    answers = checked_labels(labels, student, where)
     total = jnp.zeros((), student.dtype)
     if not _is(soft_weight, 0):  # a term of weight 0 may be infinite
         soft = _divergence(*(_log_softmax(x, temperature) for x in (teacher, student)))
         total += soft_weight * (temperature * (temperature * jnp.mean(soft, where=where)))
     if not alone:
-        chosen = jnp.take_along_axis(_log_softmax(student, 1.0), answers[..., None], axis=-1)
-        total += (1 - soft_weight) * -jnp.mean(chosen[..., 0], where=where)
+        hard = cross_entropy(_log_softmax(student, 1.0), answers)
+        total += (1 - soft_weight) * jnp.mean(hard, where=where)
     return total
 
 
@@ -101,49 +105,6 @@ def _divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
     near = there & (jnp.abs(gap) < 1)
     small = jnp.where(near, gap, 0)
     return jnp.sum(jnp.where(near, p * (jnp.expm1(-small) + small), q - p + p * gap), axis=-1)
-
-
-def _checked_where(where: Any, logits: jax.Array) -> jax.Array:
-    counts = jnp.asarray(where)
-    if counts.dtype != bool:
-        raise TypeError(f"where: must be booleans, got {counts.dtype}; pass tokens != 0, say.")
-    _check_rows("where", counts, logits)
-    if not is_traced(counts) and not counts.any():
-        raise ValueError("where: must leave a sample at least, got none; leave such a batch out.")
-    return counts
-
-
-def _check_rows(name: str, array: jax.Array, logits: jax.Array) -> None:
-    if array.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"{name}: must have the shape {logits.shape[:-1]}, one for each row of logits, got "
-            f"{array.shape}."
-        )
-
-
-def _checked_labels(labels: Any, logits: jax.Array, where: jax.Array | None) -> jax.Array:
-    if labels is None:
-        raise TypeError(
-            "labels: must be integers, got NoneType; without any pass a soft_weight of 1."
-        )
-    answers, classes = jnp.asarray(native(labels)), logits.shape[-1]
-    if not jnp.issubdtype(answers.dtype, jnp.integer):
-        raise TypeError(
-            f"labels: must be integers, got {answers.dtype}; take argmax over the last axis of "
-            "labels that are one-hot."
-        )
-    _check_rows("labels", answers, logits)
-    if where is not None:
-        answers = jnp.where(where, answers, 0)
-    if not is_traced(answers):
-        least, most = int(answers.min()), int(answers.max())
-        if least < 0 or most >= classes:
-            raise ValueError(
-                f"labels: must be 0 to {classes - 1}, got {least if least < 0 else most}; count "
-                "classes from 0, and leave out samples without a label by where."
-            )
-    answers = answers.astype(jnp.int32)
-    return jnp.where(answers < 0, classes, answers)  # -1 would be the last class
 
 
 def check_temperature(name: str, temperature: Any) -> float:

@@ -8,13 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.prune.groups import UnitGroups
+from jaxcompress.prune.states import States
 from jaxcompress.trees import PyTree, named_leaves
 
 Keep = Mapping[str, Any]
 """By name of the group `[units]` booleans, True where a unit stays; groups left out stay whole."""
 
 
-def shrink(tree: PyTree, groups: UnitGroups, keep: Keep) -> PyTree:
+def shrink(
+    tree: PyTree, groups: UnitGroups, keep: Keep, *, restart: PyTree | None = None
+) -> PyTree:
     """Cut the units that do not stay out of every array.
 
     Parameters shrink, and so does any tree whose leaves mirror them: gradients, masks, statistics,
@@ -22,17 +25,27 @@ def shrink(tree: PyTree, groups: UnitGroups, keep: Keep) -> PyTree:
     shape; scalars and leaves of one entry pass. Removing a share `p` of the channels of every
     layer removes about `1 - (1 - p)^2` of the parameters.
 
+    Means and maxima over some axes are cut along the others: Adafactor's `v_row` and `v_col`, SM3's
+    vectors, arrays with an axis reduced to 1; what removed units have added to them stays in them.
+    What has no entries of its own for each unit (Kronecker statistics and their roots, projections)
+    or may be of several axes cannot be cut; `restart` starts such states anew.
+
     Args:
         tree: the parameters that were traced, or a tree that mirrors them.
         groups: from `unit_groups`.
         keep: by name of the group `[units]` booleans, from `choose_units`.
+        restart: `tx.init(small_params)`, for the state of an optimizer. The innermost named tuple
+            with a leaf that cannot be cut, such as one optimizer of a chain, is taken from there
+            whole, with its count: moments that start anew under an old count would be wrong. What
+            can be cut is cut.
 
     Returns:
         A tree of the same structure with smaller arrays.
 
     Raises:
         ValueError: an unknown group, a `keep` of another length or that keeps no unit, a leaf of
-            unknown path or of another shape.
+            unknown path or of another shape, one that may be of several axes, or that is factored
+            otherwise at its new size; a `restart` of another optimizer or other sizes.
         TypeError: a `keep` that is not boolean.
 
     Example:
@@ -44,21 +57,18 @@ def shrink(tree: PyTree, groups: UnitGroups, keep: Keep) -> PyTree:
         ((3, 2), (2, 2))
     """
     stays = kept_indices(groups, keep)
-    known = _by_tail(groups)
     named = named_leaves(tree)
-    found = [
-        _known_path(path, tuple(leaf.shape), groups, known)
-        for path, leaf in zip(named.paths, named.leaves, strict=True)
-    ]
-    if stays and not any(found):
+    parts = States(tree, groups, stays).parts(restart)
+    if stays and restart is None and not any(part and part.path for part in parts):
         raise ValueError(
             f"tree: no leaf has a path of the parameters ({', '.join(list(groups.shapes)[:3])}, "
             f"...), got {', '.join(named.paths[:3]) or 'none'}; pass a tree that mirrors them."
         )
+    fresh = named.leaves if restart is None else jax.tree.leaves(restart)
     return named.rebuild(
         [
-            cut_out(leaf, stays.get(path, {})) if path else leaf
-            for path, leaf in zip(found, named.leaves, strict=True)
+            cut_out(named.leaves[part.source], part.kept(stays)) if part else new
+            for part, new in zip(parts, fresh, strict=True)
         ]
     )
 
@@ -106,45 +116,6 @@ def check_keep(groups: UnitGroups, name: str, chosen: Any) -> np.ndarray:
     if not flags.any():
         raise ValueError(f"{name}: at least one unit must stay, got none; remove a smaller share.")
     return flags
-
-
-def _by_tail(groups: UnitGroups) -> dict[str, list[str]]:
-    """Return known paths by themselves and by what follows their first key."""
-    result: dict[str, list[str]] = {}
-    for path in groups.shapes:
-        for tail in dict.fromkeys((path, path.partition("/")[2])):
-            if tail:
-                result.setdefault(tail, []).append(path)
-    return result
-
-
-def _known_path(
-    path: str, shape: tuple[int, ...], groups: UnitGroups, known: Mapping[str, list[str]]
-) -> str | None:
-    """Return the parameter that a leaf mirrors, None for scalars."""
-    if path in groups.shapes and groups.shapes[path] == shape:
-        return path
-    keys = path.split("/")
-    tails = ["/".join(keys[k:]) for k in range(len(keys))]
-    candidates = next((known[tail] for tail in tails if tail in known), [])
-    fitting = [name for name in candidates if groups.shapes[name] == shape]
-    if len(fitting) == 1:
-        return fitting[0]
-    if int(np.prod(shape)) <= 1:
-        return None
-    if candidates and not fitting:
-        raise ValueError(
-            f"{path}: must have the shape of {candidates[0]}, {groups.shapes[candidates[0]]}, got "
-            f"{shape}; pass a tree that mirrors the parameters before the cut."
-        )
-    if fitting:
-        raise ValueError(
-            f"{path}: may mirror any of {', '.join(fitting)}; shrink their trees one by one."
-        )
-    raise ValueError(
-        f"{path}: no parameter has a path that this ends in; pass a tree that mirrors the "
-        f"parameters ({', '.join(list(groups.shapes)[:3])}, ...), or leave this leaf out."
-    )
 
 
 def cut_out(leaf: Any, stays: Mapping[int, np.ndarray]) -> Any:

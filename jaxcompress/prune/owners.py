@@ -1,0 +1,100 @@
+"""Which parameters the paths of a tree mean, such as those of an optimizer state."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+
+from jaxcompress.prune.groups import UnitGroups
+from jaxcompress.trees import PyTree, named_leaves
+
+Stays: TypeAlias = Mapping[str, Mapping[int, np.ndarray]]
+"""The indices that stay, by path and axis, of all axes that lose any."""
+
+Shape: TypeAlias = tuple[int, ...]
+
+RESTART = "pass restart=tx.init(small_params) to start its state anew"
+
+
+class Part(NamedTuple):
+    """What a new leaf is made of.
+
+    Attributes:
+        source: number of the leaf that it is cut from.
+        path: the parameter that the leaf belongs to, None where it is of none and stays.
+        axes: for each axis of the leaf that of the parameter, None for one that was reduced to 1.
+    """
+
+    source: int
+    path: str | None = None
+    axes: tuple[int | None, ...] = ()
+
+    def kept(self, stays: Stays) -> dict[int, np.ndarray]:
+        """Return the indices that stay, by axis of the leaf."""
+        own = stays.get(self.path or "", {})
+        return {
+            k: own[axis] for k, axis in enumerate(self.axes) if axis is not None and axis in own
+        }
+
+
+class Unclear(Exception):
+    """Why a leaf cannot be cut."""
+
+
+class Leaf(NamedTuple):
+    """A leaf, its number, and its path as keys and as text."""
+
+    number: int
+    keys: tuple[Any, ...]
+    path: str
+    shape: Shape
+
+
+class Owner(NamedTuple):
+    """A parameter that the end of a path may mean, and the index that follows in the path."""
+
+    path: str
+    tail: str
+    place: int | None
+
+
+class Leaves:
+    """The leaves of a tree, beside the shapes of parameters and their indices that stay."""
+
+    def __init__(self, tree: PyTree, groups: UnitGroups, stays: Stays) -> None:
+        """Note paths and shapes."""
+        self.shapes, self.stays = groups.shapes, stays
+        named = named_leaves(tree)
+        keys = [keys for keys, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]
+        shapes = [tuple(leaf.shape) for leaf in named.leaves]
+        self.leaves = list(map(Leaf, range(len(keys)), keys, named.paths, shapes))
+        self.structure = named.treedef
+        self.by_path = {leaf.path: leaf for leaf in self.leaves}
+        self.tails: dict[str, list[str]] = {}
+        for path in self.shapes:
+            for tail in dict.fromkeys((path, path.partition("/")[2])):
+                if tail:
+                    self.tails.setdefault(tail, []).append(path)
+
+    def owners(self, path: str) -> list[Owner]:
+        """Return what the longest known end of a path may mean, with an index after it and without.
+
+        Code that keeps a list for each parameter writes an index after its path.
+        """
+        keys = path.split("/")
+        result = []
+        for end in (len(keys), len(keys) - 1):
+            index = None if end == len(keys) else keys[end]
+            if index is None or index.isdigit():
+                tails = ("/".join(keys[k:end]) for k in range(end))
+                tail = next((tail for tail in tails if tail in self.tails), "")
+                whole = tail if index is None else f"{tail}/{index}"
+                number = None if index is None else int(index)
+                result += [Owner(name, whole, number) for name in self.tails.get(tail, ())]
+        return result
+
+    def small(self, path: str) -> Shape:
+        """Return the shape of a parameter after the cut."""
+        own = self.stays.get(path, {})
+        return tuple(len(own[k]) if k in own else size for k, size in enumerate(self.shapes[path]))
