@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Lowest first. A module may import from the rows above its own, and inside its own folder.
 LAYERS = [
-    ("trees", "compiled"),
+    ("trees", "compiled", "text"),
     ("checks",),
     ("leaves", "trace"),
     ("costs", "execution"),

@@ -8,9 +8,13 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, Self
 
+from jaxcompress.text import escaped, shortened
+
 
 class ArtifactError(ValueError):
     """A file that is damaged, hostile, or not of this format.
+
+    Its message can be shown: what the file says is escaped. The attributes hold it as it is.
 
     Attributes:
         reason: the rule that is broken.
@@ -31,13 +35,14 @@ class ArtifactError(ValueError):
     ) -> None:
         self.reason, self.file, self.tensor = reason, file, tensor
         self.expected, self.found = expected, found
-        where = "".join(f"{place}: " for place in (file, tensor) if place is not None)
+        places = [file, None if tensor is None else shortened(tensor, 200)]
+        where = "".join(f"{place}: " for place in places if place is not None)
         facts = [
             f"{word} {_short(value)}"
             for word, value in (("expected", expected), ("found", found))
             if value is not None
         ]
-        super().__init__(where + reason + (": " if facts else "") + ", ".join(facts))
+        super().__init__(escaped(where + reason + (": " if facts else "") + ", ".join(facts)))
 
     def at(self, *, file: str | None = None, tensor: str | None = None) -> Self:
         """Return the same error with the place filled in where it is not known yet."""
@@ -70,6 +75,4 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def _short(value: Any) -> str:
     """Return what the file holds in a few words: it may be hostile, and long."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() else "?" for c in text)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shortened(value if isinstance(value, str) else repr(value))

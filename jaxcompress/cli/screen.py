@@ -1,8 +1,6 @@
 """What the command shows: tables and JSON on stdout, progress on stderr if it is a terminal."""
 
 import contextlib
-import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -12,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from jaxcompress.cli.status import printable
 from jaxcompress.oneshot.sources import Track, untracked
+from jaxcompress.text import ascii_json, escaped, printable
 
 T = TypeVar("T")
 
@@ -44,7 +42,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             min_width=12 if not index else None,
         )
     for row in rows:
-        grid.add_row(*(Text(printable(cell)) for cell in row))
+        grid.add_row(*(Text(escaped(cell)) for cell in row))
     width = max(console.width, 100) if console.is_terminal else _PLAIN_WIDTH
     _Screen(width).print(grid)
 
@@ -55,17 +53,8 @@ def line(text: str) -> None:
 
 
 def as_json(value: Any) -> None:
-    """Show a value as JSON; what is not a finite number becomes null."""
-    text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(text + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Show a value as JSON in ASCII; what is not a finite number becomes null."""
+    sys.stdout.write(ascii_json(value, indent=1) + "\n")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.text import printable
 
 SAME, DIFFERS, REFUSED, DAMAGED, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 
@@ -71,15 +72,6 @@ def say(text: str, status: int) -> int:
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.write(f"jaxcompress: {printable(text)}\n")
     return status
-
-
-def printable(text: str) -> str:
-    """Return the text on one line, with whatever could steer a terminal escaped."""
-    lines = " ".join(line.strip() for line in text.splitlines() if line.strip())
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in lines
-    )
 
 
 def mute_stdout() -> None:

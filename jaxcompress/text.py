@@ -1,0 +1,56 @@
+"""Text that others wrote, such as names in a file: shown so that it can steer nothing.
+
+What is not printable is written as an escape: control characters (C0, DEL, C1), separators of
+lines, marks of direction and of no width, unpaired surrogates, unassigned code points.
+"""
+
+import json
+import math
+from typing import Any
+
+
+def escaped(text: str) -> str:
+    r"""Return the text with whatever is not printable as Python escapes it.
+
+    Example:
+        >>> escaped("caf\xe9\x1b]0;x\x07\u202e\n")
+        'café\\x1b]0;x\\x07\\u202e\\n'
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def printable(text: str) -> str:
+    r"""Return a message on one line: its lines joined by spaces, the rest `escaped`.
+
+    Example:
+        >>> printable("two differences:\n  \x9bname")
+        'two differences: \\x9bname'
+    """
+    return escaped(" ".join(line.strip() for line in text.splitlines() if line.strip()))
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """Return the escaped text, its end left out where it is longer than `most` characters."""
+    # Cut before escaping too: the text may be as long as a file.
+    shown = escaped(text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
+
+
+def ascii_json(value: Any, *, indent: int | None = None) -> str:
+    r"""Return JSON in printable ASCII; numbers that are not finite become null.
+
+    Example:
+        >>> ascii_json({"\x7f\x9b": float("nan")})
+        '{"\\u007f\\u009b": null}'
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
