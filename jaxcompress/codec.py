@@ -30,10 +30,13 @@ def save(
     """Write a tree to one `.npz` file, atomically; same input, same bytes.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk and renamed, so
-    that `path` holds the previous file or the new one at any moment.
+    that `path` holds the previous file or the new one at any moment. The new file has the mode of
+    the one it replaces, and its owner and group where the system allows it. Links stay, what they
+    point to is replaced; other hard links to it keep the previous file. Temporary files of writers
+    that were killed are removed.
 
     Args:
-        path: file to write.
+        path: file to write; if it is there it must be a regular file.
         tree: compressed leaves are packed, all others stored exactly. Containers other than dicts,
             lists and tuples come back as dicts of their fields.
         layout: `packed` is small and quick; `entropy` smaller, and needs constriction (the extra
@@ -46,7 +49,8 @@ def save(
 
     Raises:
         TypeError: a leaf that is not an array, a dtype or a key that cannot be stored.
-        ValueError: metadata that is not JSON, an unknown layout, a leaf that breaks its rules.
+        ValueError: metadata that is not JSON, an unknown layout, a leaf that breaks its rules, a
+            path of a pipe, a device or a folder.
         MissingLibraryError: `entropy` without constriction.
         OSError: the folder cannot be written.
     """

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import zipfile
-from types import SimpleNamespace
 
 import jax
 import ml_dtypes
@@ -14,6 +13,7 @@ import orbax.checkpoint as ocp
 import pytest
 from click.testing import CliRunner
 from flax import serialization
+from program import refused, run
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -48,20 +48,6 @@ def weights():
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(*words, status=0):
-    done = CliRunner().invoke(cli, [str(word) for word in words])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    assert done.exit_code == status, (done.stdout, done.stderr)
-    if status in (2, 3):
-        assert re.fullmatch(r"jaxcompress: [^\n]+\n", done.stderr), done.stderr
-        assert not done.stdout
-    return SimpleNamespace(out=done.stdout, err=done.stderr)
-
-
-def refused(*words, status=2):
-    return run(*words, status=status).err
 
 
 def bits(array):

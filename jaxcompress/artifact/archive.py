@@ -8,7 +8,6 @@ for the caller.
 
 import contextlib
 import os
-import stat
 import struct
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.artifact.regular import open_regular
 
 _LOCAL, _CENTRAL, _END = "<4s2B4HL2L2H", "<4s4B4HL2L5H2L", "<4s4H2LH"
 _CENTRAL_SIZE, _END_SIZE = struct.calcsize(_CENTRAL), struct.calcsize(_END)
@@ -124,10 +124,7 @@ class Source:
     """A regular file, read piece by piece."""
 
     def __init__(self, file: BinaryIO) -> None:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ArtifactError("a regular file is needed")
-        self.size = found.st_size
+        self.size = os.fstat(file.fileno()).st_size
         self._file = file
 
     def read(self, start: int, count: int) -> bytes:
@@ -153,12 +150,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
         ArtifactError: it is not a regular file.
         OSError: it cannot be opened.
     """
-    with open(path, "rb", opener=_open) as file:
+    with open_regular(path) as file:
         yield Source(file)
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def directory(

@@ -2,16 +2,20 @@
 
 import contextlib
 import os
-import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from jaxcompress.artifact.leftovers import is_temporary, new_temporary, remove_leftovers
+from jaxcompress.artifact.regular import kind_of
 
 
 def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Replace the file at `path` by `data`, or leave it as it was.
 
     Raises:
+        ValueError: `path` is there and is no regular file.
         OSError: the folder cannot be written.
     """
     with atomic_file(path) as file:
@@ -23,38 +27,87 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Give a file that takes the place of `path` when the context ends well, and only then.
 
     It lies in the same folder, is flushed to the disk and renamed, so that a kill or a full disk
-    leaves the previous file or the new one.
+    leaves the previous file or the new one. What a link points to is replaced, the link stays. The
+    new file has the mode of the one that it replaces, and its owner and group where the system
+    allows it; a file that was not there has those of any new file. What killed writers have left
+    in the folder goes.
 
     Raises:
-        OSError: the folder cannot be written.
+        ValueError: `path` is there and is no regular file.
+        OSError: the folder cannot be written, naming `path`.
     """
-    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    temporary = temporary_beside(path)
-    handle = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-    )
+    with _naming(path):
+        before = check_target(path)
+        target = Path(os.path.realpath(path))
+        remove_leftovers(target.parent)
+        # Never more readable than what it replaces, not even while it is written.
+        temporary, handle = new_temporary(target, 0o666 if before is None else 0o600)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _naming(path), os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
+            if before is not None:
+                _give(file.fileno(), before)
             os.fsync(file.fileno())
-        put(temporary, path)
+            check_target(path)  # something else may have come in the meantime
+            if os.name != "posix":
+                file.close()  # where open files cannot be renamed, nor removed by others
+            os.replace(temporary, target)
+            _flush_folder(target.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
 
 
-def temporary_beside(path: Path) -> Path:
-    """Return an unused hidden name in the folder of `path`."""
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+def check_target(path: Path) -> os.stat_result | None:
+    """Refuse to replace what is no regular file; returns what is known of the file to replace.
+
+    Raises:
+        ValueError: `path` is there, or what it links to, and is no regular file.
+        OSError: links in a circle, or a folder that cannot be looked into.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(
+            f"{path}: the output must be a regular file, found {kind_of(found)}; name another."
+        )
+    return found
 
 
-def put(temporary: Path, path: Path) -> None:
-    """Rename a finished file to its name, and flush the folder: the rename is there too."""
-    os.replace(temporary, path)
+def _give(handle: int, before: os.stat_result) -> None:
+    """Give an open file the owner, group and mode of another, as far as the system allows it."""
+    if os.name != "posix":
+        return
+    mode = stat.S_IMODE(before.st_mode)
+    for owner, group in ((-1, before.st_gid), (before.st_uid, -1)):
+        with contextlib.suppress(OSError):
+            os.fchown(handle, owner, group)
+    mine = os.fstat(handle)
+    if (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid):
+        # Another group may do what all others may, and nothing runs as somebody else.
+        mode = mode & 0o707 | (mode & 0o007) << 3 & mode
+    os.fchmod(handle, mode)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors of the system name the file that was asked for: a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or is_temporary(error.filename):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
+
+
+def _flush_folder(path: Path) -> None:
+    """Flush the folder: the rename is on the disk too."""
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.artifact.atomic import atomic_file
+from jaxcompress.artifact.atomic import atomic_file, check_target
 from jaxcompress.cli.sources import SAFETENSORS_DTYPES
 from jaxcompress.cli.status import Refused
 
@@ -92,16 +93,17 @@ def check_output(output: Path, inputs: Path, *, named: bool) -> None:
         named: whether the user named the output; a default never takes the place of a file.
 
     Raises:
-        Refused: the output is the input or lies in it, is a folder, exists without having been
-            named, or its folder is missing.
+        Refused: the output is the input or lies in it, exists without having been named, or its
+            folder is missing.
+        ValueError: it exists and is no regular file.
+        OSError: it is a link of a circle.
     """
-    if output.exists() and output.samefile(inputs):
+    exists = check_target(output) is not None
+    if exists and output.samefile(inputs):
         raise Refused(f"{output}: the output must not be the input; name another with -o.")
-    if inputs.is_dir() and output.resolve().is_relative_to(inputs.resolve()):
+    if inputs.is_dir() and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(inputs)):
         raise Refused(f"{output}: the output must not lie in the input; name another with -o.")
-    if output.is_dir():
-        raise Refused(f"{output}: the output must be a file, found a folder; name a file in it.")
     if not output.parent.is_dir():
         raise Refused(f"{output.parent}: the folder of the output is missing; make it first.")
-    if output.exists() and not named:
+    if exists and not named:
         raise Refused(f"{output}: the file exists already; name the output with -o to replace it.")

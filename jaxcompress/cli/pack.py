@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from jaxcompress.artifact.atomic import put, temporary_beside
+from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.artifact.writer import filled
 from jaxcompress.cli import screen
@@ -127,7 +127,7 @@ def pack(
 
 
 class _File:
-    """The file to be written, as often as it takes to meet a size."""
+    """The file to be written, made as often as it takes to meet a size."""
 
     def __init__(
         self,
@@ -140,35 +140,35 @@ class _File:
         self._where, self._pruning, self._layout = where, pruning, layout
         self._metadata, self._track = metadata, track
 
-    def write(self, share: Quantizer, where: Path | None = None) -> int:
-        """Write it, at a temporary name if one is given; returns its size in bytes."""
-        leaves = self._pruning.share(share, track=self._track)
-        writer = filled(leaves, self._layout or "packed")
-        outline = self._pruning.source.outline
-        return writer.write(where or self._where, outline, metadata=self._metadata)
+    def write(self, share: Quantizer) -> int:
+        """Write it; returns its size in bytes."""
+        return self._write(self._parts(share))
 
     def write_within(self, target_bytes: int) -> int:
         """Write the largest file found that is at most `target_bytes`; returns its size."""
         self._layout = self._layout or "entropy"
-        best = 0
+        best, best_size = [], 0
 
         def attempt(share: Quantizer, rate_weight: float) -> int:
-            nonlocal best
+            nonlocal best, best_size
             self._metadata["pack"]["rate_weight"] = rate_weight
-            size = self.write(share, tried)
-            if best < size <= target_bytes:
-                best = size
-                tried.replace(kept)
+            parts = self._parts(share)
+            size = sum(map(len, parts))
+            if best_size < size <= target_bytes:
+                best, best_size = parts, size
             return size
 
-        tried, kept = temporary_beside(self._where), temporary_beside(self._where)
-        try:
-            aim(self._pruning, target_bytes, attempt, track=self._track)
-            put(kept, self._where)
-        finally:
-            tried.unlink(missing_ok=True)
-            kept.unlink(missing_ok=True)
-        return best
+        aim(self._pruning, target_bytes, attempt, track=self._track)
+        return self._write(best)
+
+    def _parts(self, share: Quantizer) -> list[bytes]:
+        leaves = self._pruning.share(share, track=self._track)
+        writer = filled(leaves, self._layout or "packed")
+        return writer.parts(self._pruning.source.outline, metadata=self._metadata)
+
+    def _write(self, parts: list[bytes]) -> int:
+        write_atomically(self._where, parts)
+        return sum(map(len, parts))
 
 
 def default_output(model: Path) -> Path:
