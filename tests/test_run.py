@@ -14,7 +14,7 @@ import archives
 import jax
 import numpy as np
 import pytest
-from commands import interrupt_at, results_of
+from commands import TINY, interrupt_at, results_of, tiny
 
 import jaxcompress as jc
 import run
@@ -26,20 +26,6 @@ from pipelines.recipes import uses
 from pipelines.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
-
-
-def tiny(out, *more):
-    return run.main([*TINY, "--out", str(out), *more])
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    out = tmp_path_factory.mktemp("run") / "finished"
-    assert tiny(out, "--control", "--seed", "3") == 0
-    return out
-
-
 STAGES = ["baseline", "pruned", "pruned + tuned", "shared", "shared + tuned", "reloaded", "control"]
 
 
@@ -365,15 +351,6 @@ def test_broken_settings_are_refused(tmp_path, capsys, content):
     (tmp_path / "settings.json").write_text(content)
     assert tiny(tmp_path, "--resume") == 2
     assert "settings.json: not readable" in capsys.readouterr().err
-
-
-def test_a_baseline_that_vanished_is_named(tmp_path, finished, capsys):
-    copy = shutil.copytree(finished, tmp_path / "run")
-    (copy / "baseline.npz").unlink()
-    last = max(copy.glob("checkpoints/*.json"))
-    last.unlink()  # so that the control is still to come
-    assert tiny(copy, "--control", "--seed", "3", "--resume") == 2
-    assert "baseline.npz: is missing" in capsys.readouterr().err
 
 
 @pytest.mark.slow
