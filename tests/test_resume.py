@@ -217,6 +217,13 @@ def test_an_empty_settings_file_is_none(tmp_path):
     assert read_json(tmp_path / "settings.json") == SETTINGS
 
 
+def test_a_temporary_file_that_cannot_be_removed_is_nothing_of_value(tmp_path):
+    """As where the file system has no locks, so that nobody knows whether its writer lives."""
+    (tmp_path / ".settings.json.0123456789abcdef.jaxcompress-tmp").write_text("{")
+    claim(tmp_path, SETTINGS, resume=False)
+    assert read_json(tmp_path / "settings.json") == SETTINGS
+
+
 @pytest.mark.parametrize("name", ["settings.json", ".lock", "mine.txt"])
 def test_files_of_somebody_else_are_left_alone(tmp_path, name):
     (tmp_path / "mine.txt").write_text("precious")
