@@ -92,6 +92,12 @@ def test_an_early_file_comes_back_by_its_stage(copy, finished, capsys):
     )
 
 
+def test_a_folder_of_files_comes_back(copy, finished, capsys):
+    shutil.rmtree(copy / "stages")
+    (copy / "compressed.npz").unlink()
+    check_whole(copy, finished, capsys, "resumed at stage 'pruned'")
+
+
 @pytest.mark.parametrize("harm", ["removed", "flipped"])
 def test_without_the_baseline_all_is_trained_again(copy, finished, capsys, harm):
     HARM[harm](copy / "baseline.npz")
