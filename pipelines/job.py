@@ -227,8 +227,8 @@ class Job:
             Interrupted: after a checkpoint, when the run was asked to stop.
             Diverged: the loss is not finite any more.
         """
+        (self.folder / STAGES).mkdir(exist_ok=True)  # where files that are gone come back
         elapsed = self._resume()
-        (self.folder / STAGES).mkdir(exist_ok=True)
         while self._index < len(self.stages):
             stage = self.stages[self._index]
             self._began = time.monotonic() - elapsed

@@ -92,6 +92,12 @@ def test_an_early_file_comes_back_by_its_stage(copy, finished, capsys):
     )
 
 
+def test_a_folder_of_files_comes_back(copy, finished, capsys):
+    shutil.rmtree(copy / "stages")
+    (copy / "compressed.npz").unlink()
+    check_whole(copy, finished, capsys, "resumed at stage 'pruned'")
+
+
 @pytest.mark.parametrize("harm", ["removed", "flipped"])
 def test_without_the_baseline_all_is_trained_again(copy, finished, capsys, harm):
     HARM[harm](copy / "baseline.npz")
@@ -213,6 +219,13 @@ def test_an_empty_settings_file_is_none(tmp_path):
     (tmp_path / "settings.json").write_text("")
     with pytest.raises(FolderError, match="holds no run to resume"):
         claim(tmp_path, SETTINGS, resume=True)
+    claim(tmp_path, SETTINGS, resume=False)
+    assert read_json(tmp_path / "settings.json") == SETTINGS
+
+
+def test_a_temporary_file_that_cannot_be_removed_is_nothing_of_value(tmp_path):
+    """As where the file system has no locks, so that nobody knows whether its writer lives."""
+    (tmp_path / ".settings.json.0123456789abcdef.jaxcompress-tmp").write_text("{")
     claim(tmp_path, SETTINGS, resume=False)
     assert read_json(tmp_path / "settings.json") == SETTINGS
 
