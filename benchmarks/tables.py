@@ -27,6 +27,7 @@ from benchmarks.structured_tables import (
     structured_tracing,
 )
 from benchmarks.vit_tables import vit_accuracy, vit_latency
+from benchmarks.works_with_tables import works_with
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -240,6 +241,7 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "vit_latency": vit_latency,
     "second_order": second_order,
     "sparse": sparse,
+    "works_with": works_with,
 }
 
 

@@ -2,9 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.text import printable
 from pipelines import device
 from pipelines.data import DATASETS
 from pipelines.defaults import (
@@ -67,9 +68,17 @@ class _Tuple(argparse.Action):
         setattr(namespace, self.dest, tuple(values))
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows no word of the command line raw: a name that a shell put there may hold anything."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and leave."""
+        super().error(printable(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; defaults are those of `Settings`."""
-    result = argparse.ArgumentParser(
+    result = _Parser(
         prog="run.py",
         description="Train a network, prune it, share its weights, write one compressed .npz,\n"
         "load it back and compare the logits to the bit.",

@@ -1,99 +1,174 @@
-"""Checkpoints by orbax, with a digest beside each: damaged bytes would load without a word.
+"""Checkpoints by orbax, sealed: damaged bytes would load without a word.
 
-A checkpoint is a folder of arrays, `000012/`, and `000012.json` with everything else and the
-digest of the arrays. The JSON is written last: what has none is not a checkpoint.
+A checkpoint is a folder of arrays, `000012/`, and `000012.json` with everything else, the digest of
+the arrays, and a digest of all that the JSON says. The JSON is written last: what has none is not a
+checkpoint.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
+import re
 import shutil
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxcompress.leaves import COMPRESSED, is_compressed
-from jaxcompress.trees import named_leaves
-from pipelines.folder import write_json
-from pipelines.nested import nested
+from jaxcompress.artifact.leftovers import remove_leftovers
+from pipelines.flat import flatten, unflatten
+from pipelines.folder import FolderError, read_json, write_json
 
-KEPT = 2
+KEPT, FORMAT = 2, 2
 
 logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every save
 
+T = TypeVar("T")
+
+_ARRAYS, _SIDECAR, _DAMAGED = "", ".json", ".damaged"
+_UNFINISHED = ".orbax-checkpoint-tmp"  # which orbax renames when all is written
+_KINDS = (_ARRAYS, _SIDECAR, _DAMAGED, _UNFINISHED)
+_NAME = re.compile(rf"([0-9]{{6,}})({'|'.join(map(re.escape, _KINDS))})")
+
+
+class _Entry(NamedTuple):
+    """Something in the folder that bears a name of ours."""
+
+    number: int
+    kind: str
+    path: Path
+
 
 class Checkpoints:
-    """Numbered checkpoints in a folder, the newest two kept."""
+    """Numbered checkpoints in a folder, the newest two kept.
+
+    Files of other names are left alone.
+    """
 
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
         self._folder = folder
         self._warn = warn
 
     def save(self, arrays: dict[str, Any], notes: dict[str, Any]) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint, and remove all but the newest two.
 
         Args:
             arrays: nested dicts and lists of arrays; compressed leaves are allowed.
             notes: JSON.
         """
         self._folder.mkdir(exist_ok=True)
-        numbers = self._numbers()
-        taken = [int(path.stem) for path in self._folder.glob("[0-9]*")]
-        number = max(taken, default=-1) + 1
-        flat = _flatten(arrays)
+        number = max((entry.number for entry in self._entries()), default=-1) + 1
+        flat = flatten(arrays)
         stored = {name: array for name, array in flat.items() if array.size}  # orbax's limit
         path = self._folder / f"{number:06}"
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(path.absolute(), stored)
-        listing = [[name, list(a.shape), a.dtype.name] for name, a in flat.items()]
-        sidecar = {"digest": _digest(flat), "arrays": listing, "notes": notes}
-        write_json(path.with_suffix(".json"), sidecar)
-        for old in numbers[: 1 - KEPT]:
-            self._remove(old)
+        body = {
+            "format": FORMAT,
+            "number": number,
+            "arrays": [[name, list(a.shape), a.dtype.name] for name, a in flat.items()],
+            "arrays_digest": _digest(flat),
+            "notes": notes,
+        }
+        write_json(self._path(number, _SIDECAR), {"digest": _seal(body)} | body)
+        kept = self._numbers()[-KEPT:]
+        for entry in self._entries():
+            if entry.number not in kept:
+                _remove(entry)
 
-    def latest(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Return arrays and notes of the newest sound checkpoint, None if there is none.
+    def sound(
+        self, read: Callable[[dict[str, Any], dict[str, Any]], T] = lambda *found: found
+    ) -> Iterator[T]:
+        """Yield what `read(arrays, notes)` makes of each sound checkpoint, the newest first.
 
-        A damaged one is reported, set aside, and the one before it taken.
+        One that is damaged, or that `read` cannot take, is reported and set aside.
+
+        Raises:
+            FolderError: one is of another format.
         """
         numbers = self._numbers()
         for number in reversed(numbers):
             try:
-                return self._load(number)
-            except MemoryError:
+                found = read(*self._load(number))
+            except (MemoryError, FolderError):
                 raise
             except Exception as error:  # noqa: BLE001  (orbax raises of every kind)
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                then = "trying the one before" if number > numbers[0] else "starting again"
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                then = "trying the one before" if number > numbers[0] else "there is none before"
                 self._warn(f"checkpoint {number:06} is damaged ({reason}); {then}")
-                sidecar = (self._folder / f"{number:06}").with_suffix(".json")
-                sidecar.rename(sidecar.with_suffix(".damaged"))
-        return None
+                with contextlib.suppress(OSError):
+                    self._path(number, _SIDECAR).rename(self._path(number, _DAMAGED))
+            else:
+                yield found
+
+    def tidy(self) -> None:
+        """Remove what killed writers left: arrays without notes, and temporary files."""
+        remove_leftovers(self._folder)
+        known = {entry.number for entry in self._entries() if entry.kind in (_SIDECAR, _DAMAGED)}
+        for entry in self._entries():
+            orphan = entry.kind == _ARRAYS and entry.number not in known
+            if orphan or entry.kind == _UNFINISHED:
+                _remove(entry)
+
+    @property
+    def found(self) -> bool:
+        """Whether any was written, sound or not."""
+        return any(entry.kind in (_SIDECAR, _DAMAGED) for entry in self._entries())
 
     def _load(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        path = self._folder / f"{number:06}"
-        sidecar = json.loads(path.with_suffix(".json").read_text())
+        body = read_json(self._path(number, _SIDECAR))
+        if not isinstance(body, dict):
+            raise ValueError("its notes are no object")
+        if body.keys() == {"digest", "arrays", "notes"}:
+            raise FolderError(
+                f"{self._folder}: checkpoint {number:06} is of format 1, this program reads "
+                f"{FORMAT}; start again with another --out."
+            )
+        if body.pop("digest", None) != _seal(body):
+            raise ValueError("the digest of its notes differs")
+        if (body["format"], body["number"]) != (FORMAT, number):
+            found = f"format {body['format']}, number {body['number']}"
+            raise ValueError(f"must be of format {FORMAT}, number {number}, got {found}")
         with ocp.PyTreeCheckpointer() as checkpointer:
-            stored = checkpointer.restore(path.absolute())
+            stored = checkpointer.restore(self._path(number, _ARRAYS).absolute())
         flat = {
             name: stored[name] if name in stored else np.empty(shape, dtype)
-            for name, shape, dtype in sidecar["arrays"]
+            for name, shape, dtype in body["arrays"]
         }
-        if _digest(flat) != sidecar["digest"]:
+        if _digest(flat) != body["arrays_digest"]:
             raise ValueError("the digest of its arrays differs")
-        return _unflatten(flat), sidecar["notes"]
+        return unflatten(flat), body["notes"]
+
+    def _path(self, number: int, kind: str) -> Path:
+        return self._folder / f"{number:06}{kind}"
 
     def _numbers(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._folder.glob("[0-9]*.json"))
+        return sorted(entry.number for entry in self._entries() if entry.kind == _SIDECAR)
 
-    def _remove(self, number: int) -> None:
-        path = self._folder / f"{number:06}"
-        path.with_suffix(".json").unlink(missing_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
+    def _entries(self) -> list[_Entry]:
+        paths = self._folder.glob("*")
+        matches = ((path, _NAME.fullmatch(path.name)) for path in paths)
+        found = [_Entry(int(match[1]), match[2], path) for path, match in matches if match]
+        return [entry for entry in found if entry.path == self._path(entry.number, entry.kind)]
+
+
+def _remove(entry: _Entry) -> None:
+    """Remove what this program writes under that name, and nothing that takes its place."""
+    if entry.kind in (_ARRAYS, _UNFINISHED):
+        shutil.rmtree(entry.path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        entry.path.unlink()
+
+
+def _seal(body: dict[str, Any]) -> str:
+    """Return the digest of JSON, whatever the order of its keys and its white space."""
+    plain = json.loads(json.dumps(body))  # tuples are lists then, and keys are strings
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digest(flat: dict[str, np.ndarray]) -> str:
@@ -102,60 +177,3 @@ def _digest(flat: dict[str, np.ndarray]) -> str:
         digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-_MARK = "#"
-"""Begins the names of the parts of a leaf."""
-
-
-_KINDS = {frozenset(f.name for f in fields(kind)) - {"zero_point"}: kind for kind in COMPRESSED}
-"""Compressed leaves by the names of their parts, but for the one that may be missing."""
-
-_AS_ARRAYS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "bits": (np.asarray, int),
-    "dtype": (lambda dtype: np.empty(0, dtype), lambda array: array.dtype),
-    "shape": (np.asarray, lambda array: tuple(np.asarray(array).tolist())),
-}
-"""How parts that are no arrays are made such, and back."""
-
-
-def _parts(leaf: Any) -> dict[str, np.ndarray]:
-    """Return what a compressed leaf consists of, as arrays."""
-    return {
-        name: np.asarray(_AS_ARRAYS[name][0](part) if name in _AS_ARRAYS else part)
-        for name, part in vars(leaf).items()
-        if part is not None
-    }
-
-
-def _made_of(parts: dict[str, Any]) -> Any:
-    """Return the compressed leaf of these parts."""
-    given = {
-        name: _AS_ARRAYS[name][1](part) if name in _AS_ARRAYS else part
-        for name, part in parts.items()
-    }
-    return _KINDS[frozenset(parts) - {"zero_point"}](**given)
-
-
-def _flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return nested dicts as one dict of numpy arrays, keys joined by slashes."""
-    flat: dict[str, np.ndarray] = {}
-    named = named_leaves(arrays, is_leaf=is_compressed)
-    for name, leaf in zip(named.paths, named.leaves, strict=True):
-        if is_compressed(leaf):
-            flat |= {f"{name}/{_MARK}{part}": array for part, array in _parts(leaf).items()}
-        else:
-            flat[name] = np.asarray(leaf)
-    return flat
-
-
-def _unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    return _with_leaves(nested(flat))
-
-
-def _with_leaves(node: Any) -> Any:
-    if not isinstance(node, dict):
-        return node
-    if node and all(key.startswith(_MARK) for key in node):
-        return _made_of({key.removeprefix(_MARK): part for key, part in node.items()})
-    return {key: _with_leaves(child) for key, child in node.items()}

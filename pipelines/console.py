@@ -1,4 +1,7 @@
-"""What a run says: progress bars on a terminal, plain lines elsewhere, and a log file."""
+"""What a run says: progress bars on a terminal, plain lines elsewhere, and a log file.
+
+Names of files and classes, and what files say, may hold anything: nothing of it is shown raw.
+"""
 
 import contextlib
 import sys
@@ -17,6 +20,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from jaxcompress.text import printable
+
 Update = Callable[[int, Callable[[], str]], None]
 """`update(steps done, note)`; `note()` is called only when it will be shown."""
 
@@ -28,13 +33,13 @@ class Console:
     """Writes to the terminal, and once `log_to` was called, to the log as well."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._rich = RichConsole(file=stream or sys.stdout, highlight=False)
+        self._rich = RichConsole(file=stream or sys.stdout, highlight=False, emoji=False)
         self._log: TextIO | None = None
 
     @contextlib.contextmanager
     def log_to(self, path: Path) -> Iterator[None]:
         """Also append every line to the file while the context lasts."""
-        with path.open("a") as self._log:
+        with path.open("a", encoding="utf-8") as self._log:
             try:
                 yield
             finally:
@@ -43,6 +48,7 @@ class Console:
 
     def line(self, text: str, *, style: str = "") -> None:
         """Say one line."""
+        text = printable(text)
         self._rich.print(text, style=style or None, soft_wrap=True, markup=False)
         self._write(text)
 
@@ -55,7 +61,7 @@ class Console:
         width = max(self._rich.width, _PLAIN_WIDTH)
         for file in (self._rich.file, self._log):
             if file is not None:
-                RichConsole(file=file, width=width).print(table)
+                RichConsole(file=file, width=width, emoji=False).print(table)
                 file.flush()
 
     @contextlib.contextmanager
@@ -116,5 +122,9 @@ class Console:
 
     def _write(self, text: str) -> None:
         if self._log:
-            self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
-            self._log.flush()
+            try:
+                self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+                self._log.flush()
+            except OSError as error:  # a full disk names no file
+                error.filename = self._log.name
+                raise

@@ -10,9 +10,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from jaxcompress.artifact.atomic import write_atomically
+from jaxcompress.artifact.atomic import check_target, write_atomically
+from jaxcompress.artifact.leftovers import is_temporary, remove_leftovers
+from jaxcompress.artifact.regular import open_regular
+from jaxcompress.text import shortened
 
-_LOCK, _HOLDER = ".lock", ".holder"
+LOG, RESULTS, STAGES = "log.txt", "results.json", "stages"
+_LOCK, _HOLDER, _SETTINGS = ".lock", ".holder", "settings.json"
+_MOST_BYTES = 2**26  # of JSON
 
 
 class FolderError(Exception):
@@ -23,16 +28,20 @@ class FolderError(Exception):
 def locked(folder: Path) -> Iterator[Path]:
     """Make the folder if need be and hold it; a second run is refused and told who holds it.
 
+    What killed writers left in it goes.
+
     Raises:
         FolderError: the folder cannot be written, or another run holds it.
     """
     holder = folder / _HOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in (_LOCK, _HOLDER, _SETTINGS, LOG, RESULTS):
+            check_target(folder / name)  # a pipe would be waited for
         lock = FileLock(folder / _LOCK, timeout=0)
         lock.acquire()
     except Timeout:
-        name = holder.read_text().strip() if holder.exists() else "unknown"
+        name = holder.read_text(errors="replace").strip() if holder.exists() else "unknown"
         raise FolderError(
             f"{folder}: another run writes here ({name}); wait for it or pass another --out."
         ) from None
@@ -40,7 +49,11 @@ def locked(folder: Path) -> Iterator[Path]:
         raise FolderError(
             f"{folder}: cannot be written ({error.strerror or error}); pass another --out."
         ) from None
+    except ValueError as error:
+        raise FolderError(str(error)) from None
     try:
+        for place in (folder, folder / STAGES):
+            remove_leftovers(place)
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
         yield folder
     finally:
@@ -55,9 +68,11 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
         FolderError: a folder that was used before without `resume`, or with other settings; with
             `resume`, one that holds no run.
     """
-    path = folder / "settings.json"
-    if not path.exists():
-        others = sorted(p.name for p in folder.iterdir() if p.name not in (_LOCK, _HOLDER))
+    path = folder / _SETTINGS
+    if not path.exists() or not path.stat().st_size:
+        # A run that was killed before this left nothing of value.
+        names = (p.name for p in folder.iterdir() if not is_temporary(p))
+        others = sorted(name for name in names if name not in (_LOCK, _HOLDER, _SETTINGS))
         if resume:
             raise FolderError(f"{folder}: holds no run to resume; leave --resume out.")
         if others:
@@ -71,12 +86,13 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
             f"{folder}: holds a run already; pass --resume to go on with it, or another --out."
         )
     try:
-        before = json.loads(path.read_text())
-        before.keys()
-    except (ValueError, AttributeError) as error:
+        before = read_json(path)
+        if not isinstance(before, dict):
+            raise ValueError("holds no object")
+    except ValueError as error:
         raise FolderError(f"{path}: not readable ({error}); pass another --out.") from None
     different = [
-        f"{name} {before.get(name)!r} then, {settings.get(name)!r} now"
+        f"{shortened(name)} {_shown(before, name)} then, {_shown(settings, name)} now"
         for name in sorted(before.keys() | settings.keys())
         if before.get(name) != settings.get(name)
     ]
@@ -85,6 +101,27 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
             f"{folder}: the run to resume had other settings ({'; '.join(different)}); pass the "
             "same, or another --out."
         )
+
+
+def _shown(settings: dict[str, Any], name: str) -> str:
+    return shortened(repr(settings.get(name)))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON of a regular file.
+
+    Raises:
+        ValueError: another kind of file, one of more than 64 MiB, or no JSON.
+        OSError: it cannot be read.
+    """
+    with open_regular(path) as file:
+        text = file.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:
+        raise ValueError(f"must have at most {_MOST_BYTES} bytes")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("must not be nested so deep") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,12 +1,10 @@
 """A run: the stages of a recipe in order, resumable at every step."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -20,13 +18,17 @@ from pipelines.console import Console
 from pipelines.data import Dataset
 from pipelines.data.augment import unchanged
 from pipelines.examples import Prepared, prepare
+from pipelines.folder import STAGES
 from pipelines.meter import Meter
 from pipelines.models import Inputs
 from pipelines.networks import Network
+from pipelines.outputs import digest_of
 from pipelines.plan import Plan
 from pipelines.recipes import stages_of
+from pipelines.resume import take_up
 from pipelines.row import Row
 from pipelines.stage import Facts, Stage, Work
+from pipelines.standing import Standing, restored
 from pipelines.train import (
     FROM_LABELS,
     Lesson,
@@ -88,13 +90,11 @@ class Job:
         self._dataset = dataset
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
         self._meter = Meter(self, lambda *given: self._network.logits(*given))
-        # Where the run stands: what the stage in progress started from, and how far its fit is.
-        self._index = 0
         self.rows: list[Row] = []
-        self._start = Work({}, {})
+        self._start = Work({}, {})  # what the stage in progress started from
         self._began = 0.0
         self._saved = time.monotonic()
-        self._resumed_fit: tuple[dict[str, Any], Position] | None = None
+        self._resumed = Standing()  # with the training to go on with, until a stage asks for it
 
     @cached_property
     def _data(self) -> Prepared:
@@ -178,12 +178,10 @@ class Job:
             Diverged: the loss is not finite any more.
         """
         state = TrainState(*copied((work.params, work.stats, tx.init(work.params))))
-        start = Position()
-        if self._resumed_fit is not None:
-            arrays, start = self._resumed_fit
-            leaves = [arrays[str(i)] for i in range(len(arrays))]
-            state = copied(jax.tree.unflatten(jax.tree.structure(state), leaves))
-            self._resumed_fit = None
+        start, leaves = self._resumed.position, self._resumed.fit
+        if leaves is not None:
+            state = restored(state, leaves, stage=self.stage)
+            self._resumed = Standing()
         steps = {
             until: make_step(net, self.classifier.view, tx, lesson)
             for until, net in (nets or {epochs: self.classifier.net}).items()
@@ -229,20 +227,24 @@ class Job:
             Interrupted: after a checkpoint, when the run was asked to stop.
             Diverged: the loss is not finite any more.
         """
+        (self.folder / STAGES).mkdir(exist_ok=True)  # where files that are gone come back
         elapsed = self._resume()
-        (self.folder / "stages").mkdir(exist_ok=True)
         while self._index < len(self.stages):
             stage = self.stages[self._index]
             self._began = time.monotonic() - elapsed
             elapsed = 0.0
             work, facts = stage.run(self, self._start)
-            self.rows.append(self._row(stage, work, facts))
-            self._index, self._start = self._index + 1, work
+            self.rows, self._start = [*self.rows, self._row(stage, work, facts)], work
             self._save(None, Position())
             self.console.line(self.rows[-1].sentence())
             if self._should_stop():
                 raise Interrupted(stage.name)
         return self.rows
+
+    @property
+    def _index(self) -> int:
+        """Number of the stage in progress: a row is added when one is done."""
+        return len(self.rows)
 
     @property
     def stage(self) -> str:
@@ -258,10 +260,12 @@ class Job:
     def _row(self, stage: Stage, work: Work, facts: Facts) -> Row:
         measured = self._meter.measure(stage, work, self._data)
         self._check_finite(stage.name, measured["loss"])
+        path = self.folder / stage.file
         return Row(
             name=stage.name,
             **measured,
-            size_bytes=stage.write(self, self.folder / stage.file, work),
+            size_bytes=stage.write(self, path, work),
+            sha256=digest_of(path),
             seconds=time.monotonic() - self._began,
             facts=facts,
         )
@@ -271,29 +275,26 @@ class Job:
         return time.monotonic() - self._saved >= _SAVE_INTERVAL_S
 
     def _save(self, state: TrainState | None, position: Position) -> None:
-        work = {name: tree for name, tree in self._start._asdict().items() if tree}
-        leaves = [] if state is None else jax.tree.leaves(state)
-        self._checkpoints.save(
-            {"work": work, "fit": {str(i): leaf for i, leaf in enumerate(leaves)}},
-            {
-                "stage": self._index,
-                "position": position,
-                "elapsed": 0.0 if state is None else time.monotonic() - self._began,
-                "rows": [dataclasses.asdict(row) for row in self.rows],
-            },
-        )
+        training = state is not None
+        elapsed = time.monotonic() - self._began if training else 0.0
+        fit = jax.tree.leaves(state) if training else None
+        standing = Standing(self.rows, self._start, fit, position, elapsed)
+        self._checkpoints.save(*standing.packed())
         self._saved = time.monotonic()
 
     def _resume(self) -> float:
-        """Take up the newest checkpoint, if any; returns the seconds its stage has had."""
-        found = self._checkpoints.latest()
-        if found is None:
-            return 0.0
-        arrays, notes = found
-        self._index = notes["stage"]
-        self.rows = [Row(**row) for row in notes["rows"]]
-        self._start = Work(**{"params": {}, "stats": {}} | copied(arrays.get("work", {})))
-        if arrays.get("fit"):
-            self._resumed_fit = arrays["fit"], Position(*notes["position"])
-        self.console.line(f"resumed at stage {self.stage!r}")
-        return notes["elapsed"]
+        """Take up where the run stands; returns the seconds that the stage in progress has had."""
+        found = take_up(
+            self._checkpoints,
+            self.stages,
+            self.folder,
+            write=self._write_again,
+            console=self.console,
+        )
+        self.rows, self._start = list(found.rows), found.start
+        self._resumed = found._replace(start=Work({}, {}))
+        return found.elapsed
+
+    def _write_again(self, standing: Standing, stage: Stage) -> None:
+        self.rows = list(standing.rows[:-1])  # as when it was written first
+        stage.write(self, self.folder / stage.file, standing.start)

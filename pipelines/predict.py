@@ -59,7 +59,7 @@ class Predictor:
             found = self._params, self._stats
             if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
                 raise ValueError("numbers that are not finite")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{weights}: holds no network of run.py ({error}); pass a compressed.npz"
             ) from None

@@ -7,8 +7,10 @@ from typing import Any
 
 import jax
 from rich.table import Table
+from rich.text import Text
 
 from jaxcompress.costs.latency import threads
+from jaxcompress.text import printable
 from pipelines.data import Dataset
 from pipelines.plan import Plan
 from pipelines.row import Row
@@ -61,8 +63,8 @@ def table(plan: Plan, dataset: Dataset, rows: list[Row]) -> Table:
         f"milliseconds (median, {threads()} threads) and memory of a dense network of these sizes."
     )
     if dataset.notice:
-        caption = f"{dataset.notice}\n{caption}"
-    shown = Table(title=title, caption=caption)
+        caption = f"{printable(dataset.notice)}\n{caption}"
+    shown = Table(title=Text(title), caption=Text(caption))
     shown.add_column("stage", no_wrap=True)
     shown.add_column("numbers", no_wrap=True)
     for heading in _COLUMNS:

@@ -17,6 +17,7 @@ class Row:
     sparsity: float
     distinct_weights: int
     size_bytes: int
+    sha256: str
     flops: int
     latency_ms: float
     peak_bytes: int | None

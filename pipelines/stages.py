@@ -1,6 +1,8 @@
 """The stages of a recipe: functions from what a run has in hand to what it has next."""
 
 import io
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.artifact.atomic import write_atomically
+from jaxcompress.artifact.regular import open_regular
 from jaxcompress.trees import named_leaves
 from nets.functional import Params
 from pipelines.defaults import DEFAULT_QUANTIZER
@@ -169,12 +172,17 @@ def read_plain(path: Path) -> Work:
     """Read what `write_plain` wrote.
 
     Raises:
-        FolderError: it is not there any more.
+        FolderError: it is not there any more, or damaged.
     """
     if not path.exists():
-        raise FolderError(f"{path}: is missing; start again with another --out.")
-    with np.load(path) as archive:
-        tree = nested({name: jnp.asarray(archive[name]) for name in archive.files})
+        raise FolderError(f"{path}: is missing; pass --resume to write it again.")
+    try:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
+            tree = nested({name: jnp.asarray(archive[name]) for name in archive.files})
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        raise FolderError(
+            f"{path}: is damaged ({error}); pass --resume to write it again."
+        ) from None
     return Work(tree.get("params", {}), tree.get("stats", {}))
 
 

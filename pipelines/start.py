@@ -33,7 +33,7 @@ def read_start(path: Path, wanted: Classifier) -> Work:
         wanted.check(params, stats)
     except (OSError, ArtifactError, MissingLibraryError) as error:
         raise FolderError(f"--start: {error}; pass a compressed.npz of run.py.") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         why = f"{path} holds another network ({error})"
         raise FolderError(
             f"--start: {why}; pass a compressed.npz of this model and data."

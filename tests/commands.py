@@ -7,6 +7,13 @@ import signal
 import run
 from pipelines import job as job_module
 
+TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
+
+
+def tiny(out, *more):
+    """Run the smallest network on a few images."""
+    return run.main([*TINY, "--out", str(out), *more])
+
 
 def results_of(out):
     """What a run wrote of itself."""

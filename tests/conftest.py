@@ -2,6 +2,7 @@
 
 import archives
 import pytest
+from commands import tiny
 
 import run
 from pipelines.data.folders import load
@@ -55,3 +56,11 @@ def fruits(tmp_path_factory):
         archives.isolate(monkeypatch, folder)
         assert run.main(finished.words) == 0
     return finished
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder of a finished run of the smallest network, with its control; leave it as it is."""
+    out = tmp_path_factory.mktemp("run") / "finished"
+    assert tiny(out, "--control", "--seed", "3") == 0
+    return out

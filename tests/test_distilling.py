@@ -13,6 +13,7 @@ from commands import interrupt_at, refusal, results_of
 import jaxcompress as jc
 import run
 from nets.functional import Net
+from pipelines import arguments
 from pipelines.capacity import (
     MEASURED,
     Loss,
@@ -138,7 +139,9 @@ def test_what_is_no_number_is_refused(words, capsys):
 
 
 def test_auto_is_the_default_number_of_stages():
-    parsed = [run.parser().parse_args([*TINY, *more]).stages for more in ([], ["--stages", "auto"])]
+    parsed = [
+        arguments.parser().parse_args([*TINY, *more]).stages for more in ([], ["--stages", "auto"])
+    ]
     assert parsed == [None, None]
 
 

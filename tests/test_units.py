@@ -281,3 +281,28 @@ def test_bad_input():
     groups, params = chain(2, 4, 4, 2)
     with pytest.raises(ValueError, match="share: must be one number across groups"):
         jc.choose_units(groups, params, {"a": 0.5, "b": 0.2}, spread=jc.across_groups)
+
+
+def test_one_number_is_for_the_groups_that_the_code_follows():
+    def apply(p, x, *, checked=True):
+        h = x @ p["a"]
+        if checked and h.shape[1] != 6:
+            raise ValueError("six are wanted")
+        return jnp.tanh(h @ p["b"]) @ p["c"]
+
+    rng = np.random.default_rng(0)
+    params = {
+        "a": rng.normal(size=(3, 6)),
+        "b": rng.normal(size=(6, 8)),
+        "c": rng.normal(size=(8, 2)),
+    }
+    x = rng.normal(size=(4, 3))
+    groups = jc.unit_groups(apply, params, x)
+    assert {group.name: bool(group.untried) for group in groups} == {"a": True, "b": False}
+    keep = jc.choose_units(groups, params, 0.5)
+    assert list(keep) == ["b"] and jc.check_shrink(apply, params, groups, keep, x) < 1e-5
+    both = jc.choose_units(groups, params, {"a": 0.5, "b": 0.5})
+    free = lambda sizes: lambda p, x: apply(p, x, checked=False)  # noqa: E731
+    assert jc.check_shrink(apply, params, groups, both, x, rebuild=free) < 1e-5
+    proved = jc.unit_groups(lambda p, x: apply(p, x, checked=False), params, x)
+    assert list(jc.choose_units(proved, params, 0.5)) == ["a", "b"]

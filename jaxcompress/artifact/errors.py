@@ -74,7 +74,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
     except (
         *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, TypeError),
-        *(KeyError, IndexError, ArithmeticError, RuntimeError, tokenize.TokenError),
+        *(KeyError, IndexError, ArithmeticError, tokenize.TokenError),
+        *(NotImplementedError, RecursionError),
     ) as error:
         raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
 

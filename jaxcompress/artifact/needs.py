@@ -18,7 +18,7 @@ WORKING_BYTES = 128 << 20
 """What reading may take beyond `max_bytes`: buffers, blocks, and the objects of the manifest."""
 
 _INDEX = 8  # bytes of a place in an array, for numpy
-_PER_COLUMN, _PER_ROW = 110, 48  # of the model of `packing.contexts`, beside the levels
+_PER_COLUMN, _PER_ROW = 60, 48  # of the model of `packing.contexts`, beside the levels
 
 
 class Need(NamedTuple):

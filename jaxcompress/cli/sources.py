@@ -68,8 +68,9 @@ class _FlatSource:
 
     def __init__(self, path: Path, specs: dict[str, Any]) -> None:
         check_storable(path, specs.items())
-        for name, spec in specs.items():
-            check_memory(path, name, plain_bytes(spec))
+        if specs:
+            largest = max(specs, key=lambda name: plain_bytes(specs[name]))
+            check_memory(path, largest, plain_bytes(specs[largest]))
         self.path = path
         self.paths = sorted(specs)
         self.leaves = [specs[name] for name in self.paths]

@@ -1,6 +1,7 @@
 """How far the results of a file are from those of the function that it came from."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,17 +17,22 @@ Results = dict[str, np.ndarray]
 """What a function returned, by name."""
 
 
+def result_names(structure: Any) -> list[str]:
+    """Return a name for each leaf of what a function returns: `y`; `y/0` and so on of several."""
+    shell = jax.tree.unflatten(structure, [np.zeros(())] * structure.num_leaves)
+    return [f"y/{path}" if path else "y" for path in named_leaves(shell).paths]
+
+
 def results_of(returned: PyTree) -> Results:
-    """Return arrays by name: `y`, or `y/0` and so on of several.
+    """Return arrays by name, as `result_names` has them.
 
     Raises:
         ValueError: numbers that are not finite or no numbers at all, with which nothing can be
             compared.
     """
-    named = named_leaves(jax.device_get(returned))
+    leaves, structure = jax.tree.flatten(jax.device_get(returned))
     results = {}
-    for path, leaf in zip(named.paths, named.leaves, strict=True):
-        name = f"y/{path}" if path else "y"
+    for name, leaf in zip(result_names(structure), leaves, strict=True):
         results[name] = np.asarray(leaf)
         if not results[name].size:
             raise ValueError(
@@ -64,6 +70,12 @@ def largest_difference(got: Iterable[np.ndarray], expected: Results) -> float:
     return max(map(difference, got, expected.values()))
 
 
+def _gap(got: np.ndarray, expected: np.ndarray, most: float) -> str:
+    if got.shape != expected.shape:
+        return f"shape {got.shape} in place of {expected.shape}"
+    return f"a relative difference of {difference(got, expected):.3g}, above {most:.3g}"
+
+
 def check_close(got: Sequence[np.ndarray], expected: Results, what: str, most: float) -> float:
     """Return the largest difference.
 
@@ -79,9 +91,10 @@ def check_close(got: Sequence[np.ndarray], expected: Results, what: str, most: f
     for mine, (name, other) in zip(got, expected.items(), strict=True):
         apart = difference(mine, other)
         if not apart <= most:
+            gap = _gap(mine, other, most)
             raise MismatchError(
-                f"{name}: the ONNX model must give what {what} gives, got a relative difference of "
-                f"{apart:.3g}, above {most:.3g}; nothing was written. Something in the function is "
-                "translated wrongly: write it with other primitives, or report it."
+                f"{name}: the ONNX model must give what {what} gives, got {gap}; "
+                "nothing was written. Something in the function is translated wrongly, or needs "
+                "more than the 32 bits of the file: write it with other primitives, or report it."
             )
     return largest_difference(got, expected)

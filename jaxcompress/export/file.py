@@ -15,9 +15,11 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.export.comparison import Results, check_close, largest_difference, results_of
 from jaxcompress.export.integers import ACTIVATIONS, Floats, Integers
 from jaxcompress.export.libraries import library
-from jaxcompress.export.model import Traced, traced, write_model
+from jaxcompress.export.model import Traced, check_exportable, traced, write_model
+from jaxcompress.export.precision import narrow, native
 from jaxcompress.export.results import result_steps
 from jaxcompress.export.runtime import compute, has_integer_dot_product, integer_kernels, start
+from jaxcompress.export.supported import check_no_keys
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Steps
@@ -75,6 +77,9 @@ def export_onnx(
     with JAX, in integers with `fake_quantized` of the same ranges too; a file that differs is not
     written. The first size of the inputs is free in the file if the function allows it.
 
+    The file has numbers of 32 bits at most: float64 and int64 of parameters, inputs and results are
+    float32 and int32 there.
+
     In integers activations are rounded where they enter a product, as in the simulation, and
     nowhere else, but for one case: a convolution runs in integers only if its result is rounded
     too. Where that result goes elsewhere than into a product (it is added to something, say), it
@@ -82,7 +87,8 @@ def export_onnx(
 
     Args:
         apply: `apply(params, *inputs)`, in inference mode.
-        params: any pytree of float32 arrays. Compressed leaves are made dense; in integers, those
+        params: any pytree of arrays; what they compute with the inputs must be float32, integers
+            and truth values. Compressed leaves are made dense; in integers, those
             of `Quantized` leaves that are symmetric with one scale a channel are in the file.
         inputs: what follows `params`, any pytree of arrays, in a tuple if there are several inputs.
             Take a few dozen samples of the training data.
@@ -98,9 +104,11 @@ def export_onnx(
 
     Raises:
         MismatchError: a result that differs from JAX, named.
-        ValueError: a function that jax2onnx or ONNX Runtime cannot take, ranges of another
-            function, other bits, results that are not finite.
-        TypeError: `int8` is not what `calibrate` returns; called under `jit`.
+        ValueError: a function that jax2onnx or ONNX Runtime cannot take, naming the primitives;
+            numbers beyond 32 bits; ranges of another function, other bits, results that are not
+            finite.
+        TypeError: `int8` is not what `calibrate` returns; keys of random numbers among `params`;
+            called under `jit`.
         MissingOnnxError: the extra `onnx` is not installed.
 
     Example:
@@ -129,7 +137,12 @@ def export_onnx(
     check_concrete("export_onnx", (params, inputs))
     for name in ("onnx", "onnxruntime", "jax2onnx"):
         library(name)
-    job = _Job(apply, params, jax.tree.map(jnp.asarray, as_inputs(inputs)))
+    inputs = as_inputs(inputs)
+    check_no_keys(params, "params")
+    for number, part in enumerate(inputs):
+        check_no_keys(part, f"inputs[{number}]")
+    job = _Job(apply, params, jax.tree.map(jnp.asarray, inputs))
+    check_exportable(job.traced(any_batch=False), Floats())
     expected = job.expected(job.inputs)
     function, model, apart = _in_floats(job, expected)
     if int8 is None:
@@ -166,13 +179,21 @@ class _Job(NamedTuple):
 
     def expected(self, inputs: tuple[PyTree, ...]) -> Results:
         """Return what the function gives."""
-        return results_of(jit_for_inference(self.apply)(dense(self.params), *inputs))
+        return results_of(jit_for_inference(self.apply)(native(dense(self.params)), *inputs))
 
-    def traced(self, outputs: Results, *, any_batch: bool) -> Traced:
+    def traced(self, *, any_batch: bool) -> Traced:
         """Return the function to export."""
-        return traced(
-            self.apply, dense(self.params), self.inputs, any_batch=any_batch, outputs=list(outputs)
-        )
+        return traced(self.apply, self.narrow_params, self.narrow_inputs, any_batch=any_batch)
+
+    @property
+    def narrow_params(self) -> PyTree:
+        """Parameters, dense, as the file has them."""
+        return narrow(native(dense(self.params)), "params")
+
+    @property
+    def narrow_inputs(self) -> tuple[PyTree, ...]:
+        """Inputs, as the file takes them."""
+        return tuple(narrow(part, f"inputs[{number}]") for number, part in enumerate(self.inputs))
 
 
 def _in_floats(job: _Job, expected: Results) -> tuple[Traced, bytes, float]:
@@ -180,14 +201,14 @@ def _in_floats(job: _Job, expected: Results) -> tuple[Traced, bytes, float]:
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(job.inputs)}
     if len(sizes) == 1 and () not in sizes:
         with contextlib.suppress(Exception):  # whatever is raised by what needs this size
-            function = job.traced(expected, any_batch=True)
+            function = job.traced(any_batch=True)
             model = write_model(function, Floats())
             session = start(model)
             others = jax.tree.map(_other_batch, job.inputs)
             for inputs, results in ((others, job.expected(others)), (job.inputs, expected)):
                 apart = check_close(compute(session, inputs), results, "JAX", FLOATS_MAY_DIFFER)
             return function, model, apart
-    function = job.traced(expected, any_batch=False)
+    function = job.traced(any_batch=False)
     model = write_model(function, Floats())
     got = compute(start(model), job.inputs)
     return function, model, check_close(got, expected, "JAX", FLOATS_MAY_DIFFER)
@@ -205,7 +226,7 @@ def _in_integers(
     check_known(sorted(steps), names, "int8 must be ranges of this function", "calibrate it")
     leaves = named_leaves(job.params, is_leaf=is_compressed).leaves
     results = result_steps(
-        job.apply, dense(job.params), job.inputs, like=function.program, grid=ACTIVATIONS
+        job.apply, job.narrow_params, job.narrow_inputs, like=function.program, grid=ACTIVATIONS
     )
     writer = Integers(steps, bits, leaves, results)
     model = write_model(function, writer)

@@ -72,6 +72,9 @@ class Integers:
         """Return the operand, rounded if it is known what enters at both places."""
         if not self._is_known(product):
             return operand
+        if not product.summed(0):
+            self.reasons[product.name] = "it sums over nothing: a multiplication"
+            return operand
         if len(product.activations) == 1:
             self.reasons[product.name] = "no product of integers of ONNX is like it"
             return operand

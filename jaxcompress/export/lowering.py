@@ -2,19 +2,19 @@
 
 What depends on parameters alone is computed; products with constant weights take in the scales and
 shifts that follow them (biases, batch norm), with channels where ONNX has them; pooling by whatever
-means becomes pooling. All else stays as it is.
+means becomes pooling. What `RULES` name is said in other words. All else stays as it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
+from jaxcompress.export.bodies import lower
 from jaxcompress.export.linear import AFFINE, CANONICAL, Linear, along
-from jaxcompress.export.node import node
-from jaxcompress.export.pooling import POOLS, pooled_reshape
+from jaxcompress.export.pooling import pooled_reshape
 from jaxcompress.trace.products import Product
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trees import is_traced
@@ -125,8 +125,8 @@ class Lowering:
             product = self._products[number]
             for place in product.activations:
                 operands[place] = self._writer.enter(product, place, operands[place])
-        simpler = SIMPLER.get(equation.name, lambda *_: None)(self, equation, operands, shapes[0])
-        return bind(equation, operands) if simpler is None else [simpler]
+        pooled = self._blocks(equation, operands, shapes)
+        return lower(equation, operands, shapes) if pooled is None else [pooled]
 
     def _is_waiting(self, operand: Operand) -> bool:
         return not isinstance(operand, Constant) and operand in self._waiting
@@ -147,34 +147,18 @@ class Lowering:
             for number, equation in self._users.get(value, [])
         )
 
-    def blocks(self, equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
+    def _blocks(
+        self, equation: Equation, operands: list[Any], shapes: Sequence[Sequence[Any]]
+    ) -> Any:
         """Return the maxima of blocks as pooling, None if they are none."""
+        if equation.name != "reduce_max":
+            return None
         (operand,) = equation.operands
         maker = None if isinstance(operand, Constant) else self._makers.get(operand)
         if maker is None or maker.name != "reshape":
             return None
-        return pooled_reshape(self._read(maker.operands[0]), equation, operands[0], shape)
+        return pooled_reshape(self._read(maker.operands[0]), equation, operands[0], shapes[0])
 
-
-def _windows(_: Lowering, equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    return POOLS[equation.name](operands[0], equation.params, shape)
-
-
-def _relu(_: Lowering, equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    del equation
-    for x, other in (operands, operands[::-1]):
-        whole = x.dtype == np.float32 and tuple(x.shape) == tuple(shape)
-        if whole and not is_traced(other) and not np.any(other):
-            return node("Relu", x, shape=shape)
-    return None
-
-
-SIMPLER: dict[str, Callable[[Lowering, Equation, list[Any], Sequence[Any]], Any]] = {
-    "max": _relu,
-    "reduce_max": Lowering.blocks,
-    **dict.fromkeys(POOLS, _windows),
-}
-"""Primitives that may be one node of ONNX; None where it is not so."""
 
 _KEEP_NUMBERS = ("max", "reduce_max", "reduce_window_max", "reshape", "transpose", "squeeze")
 """Before these numbers may be rounded as well as after them, which ONNX Runtime makes use of."""

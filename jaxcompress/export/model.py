@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import export
+from jax.extend import core
 
+from jaxcompress.export.comparison import result_names
 from jaxcompress.export.libraries import library, quiet
 from jaxcompress.export.lowering import Lowering, Writer
 from jaxcompress.export.node import node, primitives
-from jaxcompress.kinds import refuse_key
+from jaxcompress.export.precision import narrow_jax
+from jaxcompress.export.supported import check_supported
 from jaxcompress.trace.inputs import first_line
 from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Program, trace
@@ -48,16 +51,14 @@ def traced(
     inputs: Sequence[PyTree],
     *,
     any_batch: bool,
-    outputs: Sequence[str],
 ) -> Traced:
     """Return a function to export.
 
     Args:
         apply: the function.
-        params: dense.
-        inputs: arrays.
+        params: dense, of 32 bits at most.
+        inputs: arrays, of 32 bits at most.
         any_batch: whether to put a symbol in place of the first size of the inputs.
-        outputs: names of what the function returns.
 
     Raises:
         ValueError: what `trace` refuses.
@@ -71,9 +72,8 @@ def traced(
 
     shells = [jax.tree.map(shell, part) for part in inputs]
     named = named_leaves(params)
-    for path, leaf in zip(named.paths, named.leaves, strict=True):
-        refuse_key(path, leaf, "exported")
-    program = trace(apply, params, *shells)
+    with narrow_jax():
+        program = trace(apply, params, *shells)
     return Traced(
         program,
         find_products(program, named.paths),
@@ -82,7 +82,7 @@ def traced(
         jax.tree.leaves(shells),
         any_batch,
         _input_names(inputs),
-        list(outputs),
+        list(result_names(program.structure)),
     )
 
 
@@ -100,27 +100,74 @@ def write_model(function: Traced, writer: Writer) -> bytes:
     """Return a function as a serialized model.
 
     Raises:
-        ValueError: jax2onnx does not translate it.
+        ValueError: it has what no ONNX file can have, or jax2onnx does not translate it.
     """
-    lowering = Lowering(function.program, function.products, writer)
-    try:
-        with quiet(), primitives():
+    with narrow_jax(), quiet(), primitives() as known:
+        jaxpr = _lowered(function, writer)
+        check_supported(jaxpr.jaxpr, known)
+        try:
             model = library("jax2onnx").to_onnx(
-                lambda *inputs: list(map(_named, lowering([*function.params, *inputs]))),
+                core.jaxpr_as_fun(jaxpr),
                 function.inputs,
                 model_name="jaxcompress",
                 input_names=function.input_names,
                 output_names=function.output_names,
             )
-    except Exception as error:  # whatever it raises
-        part = ", ".join(map(str, function.unknown)) or "that part"
-        raise ValueError(
-            f"apply: must be what jax2onnx can translate, got {first_line(error).rstrip('.')}; "
-            f"write {part} with other primitives."
-        ) from error
+        except Exception as error:  # whatever it raises
+            at = _primitive(error)
+            raise ValueError(
+                f"apply: must be what jax2onnx can translate, got from it {_said(error)}{at}; "
+                f"write {_part(at)} with other primitives, or report it to jax2onnx."
+            ) from error
     # Shapes of values in between are wrong in places, and not needed.
     del model.graph.value_info[:]
     return model.SerializeToString()
+
+
+def check_exportable(function: Traced, writer: Writer) -> None:
+    """Refuse by name what no ONNX file can have, before anything is computed.
+
+    Raises:
+        ValueError: as `write_model`.
+    """
+    with narrow_jax(), quiet(), primitives() as known:
+        check_supported(_lowered(function, writer).jaxpr, known)
+
+
+def _lowered(function: Traced, writer: Writer) -> Any:
+    """Return the jaxpr that jax2onnx is to translate."""
+    lowering = Lowering(function.program, function.products, writer)
+
+    def run(*inputs: Any) -> list[Any]:
+        return list(map(_named, lowering([*function.params, *inputs])))
+
+    try:
+        return jax.make_jaxpr(run)(*function.inputs)
+    except Exception as error:  # of this project, or of primitives that run on constants
+        at = _primitive(error)
+        raise ValueError(
+            f"apply: must be what can be run again equation by equation, got {_said(error)}{at}; "
+            f"write {_part(at)} with other primitives, or report it to jaxcompress."
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    return first_line(error).rstrip(".")
+
+
+def _primitive(error: Exception) -> str:
+    """Return at which equation an error was raised, nothing if that is not known."""
+    found, at = "", error.__traceback__
+    while at is not None:
+        for name in ("eqn", "equation"):
+            primitive = getattr(at.tb_frame.f_locals.get(name), "primitive", None)
+            found = str(primitive.name) if isinstance(primitive, core.Primitive) else found
+        at = at.tb_next
+    return found and f" at {found}"
+
+
+def _part(at: str) -> str:
+    return f"the part with {at.removeprefix(' at ')}" if at else "that part"
 
 
 def _named(result: Any) -> Any:

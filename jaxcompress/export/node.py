@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,12 @@ NODE = Primitive("jaxcompress_onnx_node")
 
 
 def node(
-    op: str, *operands: Any, shape: Sequence[Any], dtype: Any = np.float32, **attributes: Any
+    op: str,
+    *operands: Any,
+    shape: Sequence[Any],
+    dtype: Any = np.float32,
+    counts: Mapping[int, Sequence[int]] = {},
+    **attributes: Any,
 ) -> Any:
     """Return the result of an ONNX node, inside a function that jax2onnx traces.
 
@@ -25,26 +30,28 @@ def node(
         operands: traced values and constants.
         shape: of the result; sizes may be symbolic.
         dtype: of the result.
-        **attributes: of the node, numbers and tuples of integers.
+        counts: operands that are integers of 64 bits, by place; `operands` are those in between.
+        **attributes: of the node, numbers, texts and tuples of integers.
     """
     return NODE.bind(
         *operands,
         op=op,
         shape=tuple(shape),
         dtype=np.dtype(dtype),
+        counts=tuple((place, tuple(map(int, some))) for place, some in sorted(counts.items())),
         attributes=tuple(sorted(attributes.items())),
     )
 
 
 @NODE.def_abstract_eval
-def _(*operands: Any, op: str, shape: Any, dtype: Any, attributes: Any) -> Any:
-    del operands, op, attributes
+def _(*operands: Any, op: str, shape: Any, dtype: Any, counts: Any, attributes: Any) -> Any:
+    del operands, op, counts, attributes
     return ShapedArray(shape, dtype)
 
 
 @contextlib.contextmanager
-def primitives() -> Iterator[None]:
-    """Let jax2onnx know the primitives of JAX and this one, and nothing else.
+def primitives() -> Iterator[Collection[str]]:
+    """Let jax2onnx know the primitives of JAX and this one, and nothing else; return their names.
 
     What it has for layers of other libraries builds networks when it is imported, which takes
     seven seconds, and replaces functions of these libraries while a function is traced.
@@ -57,7 +64,7 @@ def primitives() -> Iterator[None]:
     before = system._already_imported_plugins
     system._already_imported_plugins = True
     try:
-        yield
+        yield system.PLUGIN_REGISTRY.keys()
     finally:
         system._already_imported_plugins = before
 
@@ -68,6 +75,9 @@ def _register(system: Any) -> None:
     class _Node(system.PrimitiveLeafPlugin):
         def lower(self, ctx: Any, eqn: Any) -> None:
             operands = [ctx.get_value_for_var(var) for var in eqn.invars]
+            for place, numbers in eqn.params["counts"]:
+                array, name = np.array(numbers, np.int64), ctx.fresh_name("counts")
+                operands.insert(place, ctx.builder.add_initializer_from_array(name, array))
             (var,) = eqn.outvars
             known = ctx.get_value_for_var(var)
             result = getattr(ctx.builder, eqn.params["op"])(

@@ -55,8 +55,14 @@ def _sums(x: Any, params: Mapping[str, Any], shape: Shape) -> Any:
     return None if result is None else result * float(math.prod(params["window_dimensions"]))
 
 
+def _least(x: Any, params: Mapping[str, Any], shape: Shape) -> Any:
+    result = _windows("MaxPool", -x, params, shape)
+    return None if result is None else -result
+
+
 POOLS: dict[str, Callable[[Any, Mapping[str, Any], Shape], Any]] = {
     "reduce_window_max": _most,
+    "reduce_window_min": _least,
     "reduce_window_sum": _sums,
 }
 

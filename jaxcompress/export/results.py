@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.export.precision import narrow_jax
 from jaxcompress.quantization.grids import Grid, Steps, steps_for
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
@@ -32,7 +33,13 @@ def result_steps(
             have nothing is said.
         grid: the integers.
     """
-    program = trace(apply, params, *inputs)
+    with narrow_jax():
+        return _result_steps(trace(apply, params, *inputs), params, inputs, like, grid)
+
+
+def _result_steps(
+    program: Program, params: PyTree, inputs: Sequence[PyTree], like: Program, grid: Grid
+) -> dict[int, Steps]:
     if [e.name for e in program.equations] != [e.name for e in like.equations]:
         return {}
     look = jit_for_inference(lambda given: _ends(program, given))

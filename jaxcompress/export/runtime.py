@@ -3,17 +3,18 @@
 import contextlib
 import os
 import platform
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxcompress.export.libraries import library
-from jaxcompress.trace.inputs import first_line
 from jaxcompress.trees import PyTree
 
 INTEGER_KERNELS = (
@@ -79,7 +80,7 @@ def start(model: bytes, *, threads: int | None = None, optimized: Path | None = 
     """
     runtime = library("onnxruntime")
     options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors only
+    options.log_severity_level = 4  # errors are raised, and not printed as well
     options.intra_op_num_threads = threads or 0
     if threads is not None:
         options.inter_op_num_threads = 1
@@ -88,17 +89,38 @@ def start(model: bytes, *, threads: int | None = None, optimized: Path | None = 
     try:
         return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common class
-        raise ValueError(
-            f"model: must be what ONNX Runtime can run, got {first_line(error).rstrip('.')}; "
-            "computing in float32 helps where it has no kernel for another dtype."
-        ) from error
+        raise _refused(error) from error
+
+
+def _refused(error: Exception) -> ValueError:
+    """Return what ONNX Runtime says as an error that names the node."""
+    said = " ".join(str(error).split())
+    lacks = "NOT_IMPLEMENTED" in said or "Type Error" in said
+    node = _NODE.search(said)
+    remedy = (
+        "it has no kernel for these dtypes: compute in float32"
+        if lacks
+        else "jax2onnx wrote what it does not take: write that part with other primitives, or "
+        "report it to jax2onnx"
+    )
+    at = "" if node is None else f" at node {node[1] or node[2]}"
+    return ValueError(
+        f"apply: must be what ONNX Runtime can run, got {type(error).__name__}{at} "
+        f"({shorten(_CODE.sub('', said), 160)}); {remedy}."
+    )
+
+
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+
+_NODE = re.compile(r"[Nn]ode (?:with name |\w+\. Name:)?'(\w+)'|[Nn]ode,? \(\"?(\w+)")
+"""The name of a node in a message, such as `node_Einsum_1`."""
 
 
 def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
     """Return what a session computes of inputs.
 
     Raises:
-        ValueError: another number of inputs than it takes.
+        ValueError: other inputs than it takes, by number or shape; ONNX Runtime fails.
     """
     wanted, leaves = session.get_inputs(), jax.tree.leaves(inputs)
     if len(wanted) != len(leaves):
@@ -111,7 +133,20 @@ def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
         value.name: np.asarray(leaf, _DTYPES.get(value.type))
         for value, leaf in zip(wanted, leaves, strict=True)
     }
-    return session.run(None, arrays)
+    for value in wanted:
+        got, sizes = arrays[value.name].shape, value.shape
+        fixed = [size if isinstance(size, int) else None for size in sizes]
+        if len(got) != len(fixed) or any(
+            size not in (None, mine) for size, mine in zip(fixed, got, strict=True)
+        ):
+            raise ValueError(
+                f"{value.name}: must have shape ({', '.join(map(str, sizes))}), got {got}; pass "
+                "what the file was exported with."
+            )
+    try:
+        return session.run(None, arrays)
+    except Exception as error:  # its errors have no common class
+        raise _refused(error) from error
 
 
 def integer_kernels(model: bytes) -> dict[str, int]:

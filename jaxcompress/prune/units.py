@@ -125,6 +125,8 @@ def choose_units(
         groups: from `unit_groups`.
         params: the parameters that they were found for.
         share: of the units to remove, in [0, 1); or one for each group by name, the others stay.
+            One number is for the groups that the code was seen to follow; if it follows none, as
+            modules that check their sizes, for all.
         score: `l1_score`, `l2_score`, `taylor_score(gradients)`, `norm_scale_score()`,
             `geometric_median_score`, `activation_score(apply, x)`, `random_unit_score(key)`, or
             `summed` of a score of weights.
@@ -176,12 +178,17 @@ def choose_units(
     }
 
 
+def _proved(groups: UnitGroups) -> list[str]:
+    """Return the groups that one number is for: those that the code follows, or all if none is."""
+    return [group.name for group in groups if not group.untried] or groups.names
+
+
 def _by_name(
     groups: UnitGroups, label: str, share: float | Mapping[str, float]
 ) -> dict[str, float]:
     """Return a share for each group from one number, called `label`, or from some by name."""
     if not isinstance(share, Mapping):
-        return dict.fromkeys(groups.names, check_share(label, share))
+        return dict.fromkeys(_proved(groups), check_share(label, share))
     for name in share:
         groups.check_name(name)
     return {name: check_share(name, value) for name, value in share.items()}

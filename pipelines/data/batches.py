@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pipelines.data.dataset import DAMAGED, DataError, Split, check, reading
+from pipelines.data.dataset import DAMAGED, DataError, Split, check, check_regular, reading
 from pipelines.data.pickles import load_batch
 
 _PIXELS = 3 * 32 * 32
@@ -99,6 +99,7 @@ def read_tar(path: Path) -> tuple[Split, Split]:
     Raises:
         DataError: As `read_folder`.
     """
+    check_regular(path)
     payloads: dict[_Form, dict[str, bytes]] = {form: {} for form in _FORMS}
     with reading(path), gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for member in tar:

@@ -107,6 +107,8 @@ def _reserve(path: Path) -> None:
 
 
 def _digest(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        return ""  # a pipe would be waited for
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

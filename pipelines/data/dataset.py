@@ -183,6 +183,17 @@ def check(
     return Split(images=np.ascontiguousarray(images), labels=labels.astype(np.int32))
 
 
+def check_regular(*paths: Path) -> None:
+    """Refuse what is no regular file: to open a pipe is to wait for its other end.
+
+    Raises:
+        DataError: Naming the first of them.
+    """
+    for path in paths:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: must be a regular file; replace it")
+
+
 @contextmanager
 def reading(origin: Path | str) -> Iterator[None]:
     """Turn whatever a damaged or foreign file makes its reader raise into a `DataError`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.dataset import DAMAGED, DataError, Split, check, reading
+from pipelines.data.dataset import DAMAGED, DataError, Split, check, check_regular, reading
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -19,6 +19,7 @@ def read_npz(path: Path) -> tuple[Split, Split]:
     Raises:
         DataError: The file is damaged, or an array is missing or wrong.
     """
+    check_regular(path)
     with reading(path), path.open("rb") as file:  # which np.load would leave open on an error
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -57,6 +58,7 @@ def read_tfds(folder: Path) -> tuple[Split, Split]:
             f"{folder}: only the array_record form can be read without TensorFlow; prepare it"
             " again with file_format='array_record', or pass another copy as --data-dir"
         )
+    check_regular(*(path for path in folder.glob("*") if not path.is_dir()))
     try:
         tfds = importlib.import_module("tensorflow_datasets")
         builder = tfds.builder_from_directory(folder, file_format="array_record")

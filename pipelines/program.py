@@ -1,0 +1,218 @@
+"""What `run.py` does, from its command line to its exit status."""
+
+import argparse
+import dataclasses
+import errno
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.cli.status import BROKEN_PIPE, INTERRUPTED, mute_stdout
+from jaxcompress.export.comparison import MismatchError
+from jaxcompress.packing.ans import MissingLibraryError
+from jaxcompress.text import printable
+from pipelines import device
+from pipelines.arguments import DEFAULT_TOP, parser
+from pipelines.capacity import warning, with_students
+from pipelines.console import Console
+from pipelines.data import DataError, Dataset, load
+from pipelines.folder import LOG, RESULTS, FolderError, claim, locked, write_json
+from pipelines.job import Diverged, Interrupted, Job
+from pipelines.models import MODELS
+from pipelines.networks import Network, networks_of
+from pipelines.plan import Plan
+from pipelines.predict import Predictor
+from pipelines.recipes import uses
+from pipelines.report import results, table
+from pipelines.settings import Settings, SettingsError
+from pipelines.signals import Stop, stop_on_signals
+from pipelines.start import check_start
+
+REFUSED, FAILED = 2, 1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser().parse_args(words)
+    if arguments.predict or arguments.weights or arguments.top is not None:
+        try:
+            return _predict(arguments)
+        except KeyboardInterrupt:
+            return _say("interrupted.", INTERRUPTED)
+        except BrokenPipeError:
+            mute_stdout()
+            return BROKEN_PIPE
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    settings = Settings(**{name: v for name, v in vars(arguments).items() if name in fields})
+    console = Console()
+    folder = arguments.out
+    with stop_on_signals() as stop:
+        try:
+            used = uses(settings.recipe, settings.model)
+            settings.check(used)
+            if arguments.resume and arguments.out is None:
+                raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
+            where = device.choose(arguments.device)
+            dataset = _load(settings, console, stop)
+            plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
+            plan = with_students(plan, settings.stages, len(dataset.classes))
+            networks = _networks(plan, dataset, resume=arguments.resume)
+            folder = folder or Path(
+                f"runs/{plan.model}-{plan.data}-{time.strftime('%Y%m%d-%H%M%S')}"
+            )
+            with locked(folder):
+                asked = plan.as_json() | {"data_fingerprint": dataset.fingerprint}
+                claim(folder, asked, resume=arguments.resume)
+                with console.log_to(folder / LOG):
+                    console.line(f"{plan.model} on {plan.data} ({dataset.source}), {where}")
+                    far = warning(plan, len(dataset.classes))
+                    for text in (dataset.notice, _skipped(dataset), far):
+                        if text:
+                            console.loud(text)
+                    job = Job(plan, dataset, networks, folder, console, stop)
+                    return _run(job, dataset, stop, words)
+        except (SettingsError, DataError, FolderError) as error:
+            return _say(str(error), REFUSED)
+        except OSError as error:
+            where = folder if error.filename is None else error.filename
+            what = f"{where}: {error.strerror or error}"
+            return _say(f"{what}; what was saved stays, --resume goes on from there.", FAILED)
+        except KeyboardInterrupt as error:
+            what = str(error) or "--resume goes on from the last checkpoint."
+            return _say(f"interrupted; {what}", stop.exit_status)
+
+
+def _say(text: str, status: int) -> int:
+    sys.stderr.write(f"run.py: {printable(text)}\n")
+    return status
+
+
+def _load(settings: Settings, console: Console, stop: Stop) -> Dataset:
+    with console.watch() as show:
+
+        def progress(label: str, done: int, total: int) -> None:
+            if stop():
+                raise KeyboardInterrupt("nothing was trained yet, run it again.")
+            show(label, done, total)
+
+        return load(
+            settings.data,
+            data_dir=settings.data_dir,
+            limit=settings.limit,
+            progress=progress,
+            preferred=MODELS[settings.model].data,
+        )
+
+
+def _networks(plan: Plan, dataset: Dataset, *, resume: bool) -> list[Network]:
+    networks = networks_of(plan, dataset)
+    if not resume:  # else the folder has what it started from
+        check_start(plan, [network.classifier for network in networks])
+    return networks
+
+
+def _skipped(dataset: Dataset) -> str:
+    """Return a line about files that were left out, the first three named; empty if none was."""
+    if not dataset.skipped:
+        return ""
+    count, named = len(dataset.skipped), " | ".join(dataset.skipped[:3])
+    one = "1 picture that cannot be read is"
+    what = one if count == 1 else f"{count} pictures that cannot be read are"
+    return f"{what} left out: {named}"
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    """Name what is in pictures; returns the exit status."""
+    try:
+        most = _checked_top(arguments)
+        device.choose(arguments.device)
+        predictor = Predictor(arguments.weights)
+        if predictor.classifier.model != arguments.model:
+            found = predictor.classifier.model
+            raise SettingsError(
+                f"--model: {arguments.weights} holds the network {found}, got {arguments.model}; "
+                f"pass --model {found}."
+            )
+    except (SettingsError, DataError, ArtifactError, MissingLibraryError) as error:
+        return _say(str(error), REFUSED)
+    except OSError as error:
+        why = f"{arguments.weights}: {error.strerror or error}"
+        return _say(f"{why}; pass a compressed.npz that run.py wrote.", REFUSED)
+    if predictor.classifier.notice:
+        sys.stderr.write(printable(f"learnt from: {predictor.classifier.notice}") + "\n")
+    status = 0
+    for prediction in predictor.predict(arguments.predict, most):
+        if prediction.fault:
+            status = _say(prediction.fault, FAILED)
+            continue
+        guesses = ", ".join(f"{name} {share:.1%}" for name, share in prediction.guesses)
+        sys.stdout.write(printable(f"{prediction.path}: {guesses}") + "\n")
+        sys.stdout.flush()
+    return status
+
+
+def _checked_top(arguments: argparse.Namespace) -> int:
+    """Return how many classes to name for each picture, after a look at the other flags."""
+    default = parser().parse_args(["--model", arguments.model])
+    for name, value in vars(arguments).items():
+        used = name in ("model", "predict", "weights", "top", "device")
+        if not used and value != getattr(default, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise SettingsError(f"{flag}: --predict has no use for it; leave it out.")
+    if not (arguments.predict and arguments.weights):
+        raise SettingsError("--predict: needs pictures, and --weights a compressed.npz.")
+    most = DEFAULT_TOP if arguments.top is None else arguments.top
+    if most < 1:
+        raise SettingsError(f"--top: must be at least 1, got {most}.")
+    return most
+
+
+def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
+    console = job.console
+    try:
+        rows = job.run()
+    except Interrupted as where:
+        console.loud(f"stopped in stage {where}; go on with: {_resume_command(words, job.folder)}")
+        return stop.exit_status
+    except Diverged as error:
+        console.loud(str(error))
+        return FAILED
+    except MismatchError as error:
+        console.loud(f"{job.stage}: {error}")
+        return FAILED
+    except (MemoryError, RuntimeError, ValueError) as error:
+        if number := next((n for n in _NO_ROOM if os.strerror(n) in str(error)), None):
+            raise OSError(number, os.strerror(number), job.folder) from None  # orbax has its own
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        smaller = max(job.plan.batch_size // 2, 1)
+        console.loud(
+            f"{job.stage}: out of memory at --batch-size {job.plan.batch_size}; pass "
+            f"--batch-size {smaller} and another --out. The last checkpoint is in {job.folder}."
+        )
+        return FAILED
+    outcome = results(job.plan, dataset, rows)
+    write_json(job.folder / RESULTS, outcome)
+    console.table(table(job.plan, dataset, rows))
+    if not outcome["reload_exact"]:
+        console.loud("the reloaded network does not give the same logits: please report this")
+        return FAILED
+    console.line(
+        f"{outcome['baseline_bytes']:,} -> {outcome['compressed_bytes']:,} bytes, "
+        f"{outcome['ratio']:.1f}x smaller; reloaded logits are the same to the bit. "
+        f"Files in {job.folder}"
+    )
+    return 0
+
+
+def _resume_command(words: list[str], folder: Path) -> str:
+    words = [word for word in words if word != "--resume"]
+    if not any(word == "--out" or word.startswith("--out=") for word in words):
+        words += ["--out", str(folder)]
+    return f"python run.py {shlex.join(words)} --resume"

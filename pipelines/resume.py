@@ -1,0 +1,65 @@
+"""From where a run goes on: the latest state of which all files are as they were."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from pipelines.checkpoints import Checkpoints
+from pipelines.console import Console
+from pipelines.outputs import fault_of, mend
+from pipelines.row import Row
+from pipelines.stage import Stage
+from pipelines.stages import read_plain, size_of
+from pipelines.standing import Standing, unpacked
+
+
+def take_up(
+    checkpoints: Checkpoints,
+    stages: Sequence[Stage],
+    folder: Path,
+    *,
+    write: Callable[[Standing, Stage], None],
+    console: Console,
+) -> Standing:
+    """Return where to go on, after files that are not as they were are written again.
+
+    Where that cannot be done from the state in hand, an earlier one is taken, and the stages after
+    it run again.
+
+    Args:
+        checkpoints: of the run.
+        stages: all of the run.
+        folder: of the run.
+        write: writes the file of the last stage of those that are done.
+        console: to report to.
+
+    Raises:
+        FolderError: a checkpoint is of another format, or a pipe or the like is in the way.
+    """
+    checkpoints.tidy()
+    for standing in _standings(checkpoints, stages, folder):
+        done = stages[: len(standing.rows)]
+        again = None
+        if done and done[-1].write is not size_of:
+            again = partial(write, standing, done[-1])
+        files = [folder / stage.file for stage in done]
+        if mend(files, standing.rows, again, console.loud):
+            at = stages[min(len(done), len(stages) - 1)]
+            console.line(f"resumed at stage {at.name!r}")
+            return standing
+    if checkpoints.found:
+        console.loud(f"nothing to go on from is sound; starting at {stages[0].name!r} again")
+    return Standing()
+
+
+def _standings(
+    checkpoints: Checkpoints, stages: Sequence[Stage], folder: Path
+) -> Iterator[Standing]:
+    """Yield the states to go on from, the latest first."""
+    rows: Sequence[Row] = ()
+    for standing in checkpoints.sound(partial(unpacked, stages=stages)):
+        rows = rows or standing.rows
+        yield standing
+    path = folder / stages[0].file
+    if rows and not fault_of(path, rows[0]):  # the longest training need not be repeated
+        yield Standing(rows[:1], read_plain(path))

@@ -1,0 +1,81 @@
+"""Where a run stands, and how a checkpoint holds it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from pipelines.folder import FolderError
+from pipelines.row import Row
+from pipelines.stage import Stage, Work
+from pipelines.train import Position, TrainState, copied
+
+
+class Standing(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+        rows: of the stages that are done.
+        start: what the stage in progress started from.
+        fit: the leaves of its training's state; None before it has trained.
+        position: how far its training is.
+        elapsed: seconds that the stage has had.
+    """
+
+    rows: Sequence[Row] = ()
+    start: Work = Work({}, {})
+    fit: Sequence[Any] | None = None
+    position: Position = Position()
+    elapsed: float = 0.0
+
+    def packed(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return it as arrays and notes."""
+        work = {name: tree for name, tree in self.start._asdict().items() if tree}
+        fit = {str(i): leaf for i, leaf in enumerate(self.fit or ())}
+        notes = {
+            "position": self.position,
+            "elapsed": self.elapsed,
+            "rows": [dataclasses.asdict(row) for row in self.rows],
+        }
+        return {"work": work, "fit": fit}, notes
+
+
+def unpacked(arrays: dict[str, Any], notes: dict[str, Any], *, stages: Sequence[Stage]) -> Standing:
+    """Return what was `packed`.
+
+    Raises:
+        ValueError: it is of other stages.
+        TypeError: rows have other fields.
+        KeyError: something is missing.
+    """
+    rows = [Row(**row) for row in notes["rows"]]
+    names = [row.name for row in rows]
+    if names != [stage.name for stage in stages[: len(rows)]]:
+        raise ValueError(f"it is of the stages {', '.join(names)}")
+    fit = arrays.get("fit") or {}
+    if fit and len(rows) == len(stages):
+        raise ValueError("it trains when all stages are done")
+    return Standing(
+        rows,
+        Work(**{"params": {}, "stats": {}} | copied(arrays.get("work", {}))),
+        [fit[str(i)] for i in range(len(fit))] or None,
+        Position(*notes["position"]),
+        notes["elapsed"],
+    )
+
+
+def restored(state: TrainState, leaves: Sequence[Any], *, stage: str) -> TrainState:
+    """Return a training's state with the leaves of a checkpoint.
+
+    Raises:
+        FolderError: the state has other leaves: libraries or program are not what they were.
+    """
+    here = jax.tree.leaves(state)
+    kinds = [[(leaf.shape, leaf.dtype) for leaf in found] for found in (here, leaves)]
+    if kinds[0] != kinds[1]:
+        raise FolderError(
+            f"{stage}: the checkpoint has another state of training than this version of the "
+            "program; start again with another --out."
+        )
+    return copied(jax.tree.unflatten(jax.tree.structure(state), leaves))
