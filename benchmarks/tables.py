@@ -20,6 +20,7 @@ from benchmarks.quantization_tables import (
     quantization_latency,
     quantization_sizes,
 )
+from benchmarks.sparse_tables import sparse
 from benchmarks.structured_tables import (
     structured_accuracy,
     structured_latency,
@@ -239,6 +240,7 @@ TABLES: dict[str, Callable[[str], list[str]]] = {
     "vit_accuracy": vit_accuracy,
     "vit_latency": vit_latency,
     "works_with": works_with,
+    "sparse": sparse,
 }
 
 

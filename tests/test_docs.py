@@ -14,6 +14,7 @@ EXAMPLES = {
     "transformers.md": 5,
     "onnx.md": 1,
     "works_with.md": 0,
+    "sparse.md": 1,
 }
 SLOW = [
     pytest.param(name, marks=pytest.mark.slow)
@@ -21,7 +22,7 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize("name", ["groups.md", "distillation.md", "onnx.md", *SLOW])
+@pytest.mark.parametrize("name", ["groups.md", "distillation.md", "onnx.md", "sparse.md", *SLOW])
 def test_the_examples_print_what_the_page_shows(name, capsys):
     page, names = (DOCS / name).read_text(), {}
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, flags=re.DOTALL)
