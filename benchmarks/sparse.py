@@ -178,7 +178,8 @@ def main() -> None:
         for batch in ROUNDS
         for sparsity in SPARSITIES
     ]
-    write("sparse", seeds=[SEED], figures=figures)
+    command = "taskset -c 0 python -m benchmarks.sparse"
+    write("sparse", seeds=[SEED], figures=figures, command=command)
 
 
 if __name__ == "__main__":
