@@ -1,9 +1,11 @@
-"""Products with sparse weights against the dense product, on one core.
+"""Sparse dense layers in plain JAX: time and memory beside the dense product, on one core.
 
     taskset -c 0 python -m benchmarks.sparse
 
-Each way gets the same pruned matrix, is compiled and called in turn. Ratios are those of the same
-round. Blocks are pruned as blocks; all other ways have zeros at random places.
+Seconds are those of the processor, as other processes take their share of the clock's. All are
+compiled with `jit_for_inference`, weights are arguments, and the peers are called in turn. All give
+the product of their weights, which is checked before anything is timed. Blocks are in the best of
+cases, as each column of them keeps as many.
 """
 
 import time
@@ -13,94 +15,171 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import sparse
+from jax.experimental.sparse import BCOO
 
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.execution.functions import execute
+from jaxcompress.leaves import sparse
 
-SEED, BLOCK, ROUNDS = 0, 16, 11
-SHAPES, BATCHES, SPARSITIES = ((512, 512), (1024, 4096)), (1, 64), (0.8, 0.9, 0.95)
-Way = tuple[Callable[..., jax.Array], tuple[Any, ...]]
+SEED, CALLS = 0, 3
+LAYERS = ((1024, 1024), (1024, 4096))
+SPARSITIES = (0.8, 0.9, 0.95)
+ROUNDS = {1: 41, 64: 9}
+DENSE = "dense"
+
+Product = Callable[[Any, jax.Array], jax.Array]
 
 
-def unstructured(shape: tuple[int, int], sparsity: float) -> np.ndarray:
-    """Return a matrix with zeros at random places."""
+def scattered(inputs: int, outputs: int, sparsity: float) -> np.ndarray:
+    """Return normal weights `[inputs, outputs]`, zero but for the largest magnitudes."""
+    weights = np.random.default_rng(SEED).normal(size=(inputs, outputs)).astype(np.float32)
+    threshold = np.quantile(np.abs(weights), sparsity)
+    return np.where(np.abs(weights) > threshold, weights, np.float32(0))
+
+
+def blocked(inputs: int, outputs: int, sparsity: float, block: int) -> tuple[np.ndarray, int]:
+    """Return weights of which each column of blocks keeps as many, and how many that is."""
     rng = np.random.default_rng(SEED)
-    return (rng.normal(size=shape) * (rng.random(shape) >= sparsity)).astype(np.float32)
+    rows, columns = inputs // block, outputs // block
+    kept = max(1, round((1 - sparsity) * rows))
+    places = rng.random((rows, columns)).argsort(axis=0) < kept
+    weights = rng.normal(size=(inputs, outputs)).astype(np.float32)
+    return weights * np.kron(places, np.ones((block, block), np.float32)), kept
 
 
-def dense_product(x: jax.Array, w: jax.Array) -> jax.Array:
-    """Return `x @ w`."""
-    return x @ w
+def padded(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and inputs `[outputs, most entries of an output]`, padded with zeros."""
+    width = int(np.count_nonzero(weights, axis=0).max())
+    places = np.argsort(weights == 0, axis=0, kind="stable")[:width].T
+    return np.take_along_axis(weights.T, places, axis=1), places.astype(np.int32)
 
 
-def bcoo(w: np.ndarray) -> Way:
-    """Return the product with JAX's own sparse arrays."""
-    return lambda x, w: (w.T @ x.T).T, (sparse.BCOO.fromdense(jnp.asarray(w)),)
+def rows(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return values, inputs and outputs of all entries, those of an output side by side."""
+    outputs, inputs = np.nonzero(weights.T)
+    return weights.T[outputs, inputs], inputs.astype(np.int32), outputs.astype(np.int32)
 
 
-def csr(w: np.ndarray) -> Way:
-    """Return the product as a gather and a sum over segments, sorted by output."""
-    columns, rows = np.nonzero(w.T)
-
-    def product(x: jax.Array, values: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-        terms = x.T[rows] * values[:, None]
-        sums = jax.ops.segment_sum(terms, columns, w.shape[1], indices_are_sorted=True)
-        return sums.T
-
-    return product, tuple(map(jnp.asarray, (w.T[columns, rows], rows, columns)))
+def blocks(weights: np.ndarray, block: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return blocks `[columns, kept * block, block]` and their rows `[columns, kept]`."""
+    inputs, outputs = weights.shape
+    tiles = weights.reshape(inputs // block, block, outputs // block, block).transpose(2, 0, 1, 3)
+    places = np.argsort(~tiles.any(axis=(2, 3)), axis=1, kind="stable")[:, :kept]
+    tiles = np.take_along_axis(tiles, places[:, :, None, None], axis=1)
+    return tiles.reshape(outputs // block, kept * block, block), places.astype(np.int32)
 
 
-def blocks(shape: tuple[int, int], sparsity: float) -> tuple[np.ndarray, Way]:
-    """Return a matrix with zero blocks, and its product: the blocks that stay, gathered."""
-    rng = np.random.default_rng(SEED)
-    n, m = (size // BLOCK for size in shape)
-    count = max(round((1 - sparsity) * n), 1)  # for each column of blocks
-    rows = np.stack([np.sort(rng.permutation(n)[:count]) for _ in range(m)])
-    values = rng.normal(size=(m, count, BLOCK, BLOCK)).astype(np.float32)
-    w = np.zeros((n, BLOCK, m, BLOCK), np.float32)
-    for column in range(m):
-        w[rows[column], :, column] = values[column]
-
-    def product(x: jax.Array, values: jax.Array, rows: jax.Array) -> jax.Array:
-        met = x.reshape(len(x), n, BLOCK)[:, rows]  # [batch, m, count, BLOCK]
-        return jnp.einsum("bmki,mkij->bmj", met, values).reshape(len(x), -1)
-
-    return w.reshape(shape), (product, (jnp.asarray(values), jnp.asarray(rows)))
+def gather_product(parts: tuple[jax.Array, jax.Array], x: jax.Array) -> jax.Array:
+    """Return for each output the sum of its values times the inputs they belong to."""
+    values, places = parts
+    return jnp.sum(values * x[:, places], axis=2)
 
 
-def measure(shape: tuple[int, int], batch: int, sparsity: float) -> dict[str, Any]:
-    """Return how many times as long as the dense product each way takes."""
-    x = jax.random.normal(jax.random.key(SEED), (batch, shape[0]))
-    w = unstructured(shape, sparsity)
-    blocky, block_way = blocks(shape, sparsity)
-    ways = {"BCOO": (w, bcoo(w)), "gather and sum": (w, csr(w)), "blocks": (blocky, block_way)}
-    calls = {"dense": (dense_product, (jnp.asarray(w),))} | {k: way for k, (_, way) in ways.items()}
-    peers = {}
-    for name, (product, arrays) in calls.items():
-        compiled = jax.jit(product).lower(x, *arrays).compile()
-        wanted = x @ (ways[name][0] if name in ways else w)
-        np.testing.assert_allclose(compiled(x, *arrays), wanted, rtol=1e-3, atol=1e-3)
-        peers[name] = lambda c=compiled, a=arrays: jax.block_until_ready(c(x, *a))
-    seconds = interleaved(peers, ROUNDS, time.process_time, calls=3)
+def loop_product(parts: tuple[jax.Array, jax.Array], x: jax.Array) -> jax.Array:
+    """Return the same, of transposed parts, added up in a loop: no array holds all terms."""
+    turned = x.T  # the samples side by side
+
+    def add(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        value, place = part
+        return total + value[:, None] * turned[place], None
+
+    start = jnp.zeros((parts[0].shape[1], len(x)), x.dtype)
+    return jax.lax.scan(add, start, parts)[0].T
+
+
+def segment_product(outputs: int) -> Product:
+    """Return the product with compressed rows, summed by segments."""
+
+    def product(parts: tuple[jax.Array, jax.Array, jax.Array], x: jax.Array) -> jax.Array:
+        values, places, segments = parts
+        terms = values[:, None] * x.T[places]
+        return jax.ops.segment_sum(terms, segments, outputs, indices_are_sorted=True).T
+
+    return product
+
+
+def block_product(parts: tuple[jax.Array, jax.Array], x: jax.Array) -> jax.Array:
+    """Return the product of each column of blocks with the inputs that it keeps."""
+    tiles, places = parts
+    columns, _, block = tiles.shape
+    pieces = x.reshape(len(x), -1, block)[:, places].reshape(len(x), columns, -1)
+    return jnp.einsum("bci,cij->bcj", pieces, tiles).reshape(len(x), -1)
+
+
+def peers(
+    inputs: int, outputs: int, sparsity: float, block: int = 16
+) -> dict[str, tuple[Product, Any, np.ndarray]]:
+    """Return of each peer the product, the weights as it takes them, and the dense weights."""
+
+    def layer(kernel: Any, x: jax.Array) -> jax.Array:
+        return x @ kernel
+
+    weights = scattered(inputs, outputs, sparsity)
+    values, places = padded(weights)
+    tiles, kept = blocked(inputs, outputs, sparsity, block)
+    leaf = sparse({"kernel": weights})["kernel"]
     return {
-        "layer": f"{shape[0]}x{shape[1]}",
+        DENSE: (layer, weights, weights),
+        "`execute` of a `Sparse` leaf": (execute(layer), leaf, weights),
+        "BCOO": (layer, BCOO.fromdense(jnp.asarray(weights)), weights),
+        "gather": (gather_product, (values, places), weights),
+        "gather in a loop": (loop_product, (values.T.copy(), places.T.copy()), weights),
+        "segment sum": (segment_product(outputs), rows(weights), weights),
+        f"{block}x{block} blocks": (block_product, blocks(tiles, block, kept), tiles),
+    }
+
+
+def largest_error(product: Product, parts: Any, weights: np.ndarray, x: jax.Array) -> float:
+    """Return the largest difference from the product in float64, as a share of its largest."""
+    wanted = np.asarray(x, np.float64) @ weights.astype(np.float64)
+    return float(np.abs(np.asarray(product(parts, x)) - wanted).max() / np.abs(wanted).max())
+
+
+def measure(inputs: int, outputs: int, batch: int, sparsity: float) -> dict[str, Any]:
+    """Return the figures of a layer, a batch size and a sparsity."""
+    x = jax.random.normal(jax.random.key(SEED), (batch, inputs))
+    compiled, errors = {}, {}
+    for name, (product, parts, weights) in peers(inputs, outputs, sparsity).items():
+        on_device = jax.device_put(parts)
+        call = jit_for_inference(product).lower(on_device, x).compile()
+        compiled[name] = call, on_device
+        errors[name] = largest_error(call, on_device, weights, x)
+        if not errors[name] < 1e-5:
+            raise ValueError(f"{name}: expected the product of the dense weights, got another")
+    seconds = interleaved(
+        {
+            name: lambda call=call, parts=parts: jax.block_until_ready(call(parts, x))
+            for name, (call, parts) in compiled.items()
+        },
+        ROUNDS[batch],
+        time.process_time,
+        CALLS,
+    )
+    memory = {name: call.memory_analysis() for name, (call, _) in compiled.items()}
+    return {
+        "layer": f"{inputs}x{outputs}",
         "batch": batch,
         "sparsity": sparsity,
-        "dense_ms": round(1000 * float(np.median(seconds["dense"])), 4),
-        "times_dense": {name: ratio(seconds, name, "dense") for name in ways},
+        "dense_ms": round(1000 * float(np.median(seconds[DENSE])), 3),
+        "times_dense": {name: ratio(seconds, name, DENSE) for name in seconds if name != DENSE},
+        "largest_error": errors,
+        "argument_bytes": {name: m.argument_size_in_bytes for name, m in memory.items()},
+        "temporary_bytes": {name: m.temp_size_in_bytes for name, m in memory.items()},
     }
 
 
 def main() -> None:
-    """Measure everything and write it down."""
+    """Measure all layers and write them down."""
     figures = [
-        measure(shape, batch, sparsity)
-        for shape in SHAPES
-        for batch in BATCHES
+        measure(*layer, batch, sparsity)
+        for layer in LAYERS
+        for batch in ROUNDS
         for sparsity in SPARSITIES
     ]
-    write("sparse", seeds=[SEED], figures=figures)
+    command = "taskset -c 0 python -m benchmarks.sparse"
+    write("sparse", seeds=[SEED], figures=figures, command=command)
 
 
 if __name__ == "__main__":

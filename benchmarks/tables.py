@@ -20,7 +20,8 @@ from benchmarks.quantization_tables import (
     quantization_latency,
     quantization_sizes,
 )
-from benchmarks.sparse_tables import second_order, sparse
+from benchmarks.second_order_tables import second_order
+from benchmarks.sparse_tables import sparse
 from benchmarks.structured_tables import (
     structured_accuracy,
     structured_latency,

@@ -12,9 +12,10 @@ EXAMPLES = {
     "quantization.md": 5,
     "distillation.md": 3,
     "transformers.md": 5,
-    "sparse.md": 1,
+    "pruning.md": 1,
     "onnx.md": 1,
     "works_with.md": 0,
+    "sparse.md": 1,
 }
 SLOW = [
     pytest.param(name, marks=pytest.mark.slow)

@@ -50,7 +50,7 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     factor, also where they are transposed or converted first, and in loops over stacked layers.
     Everything else (grouped convolutions, zero points, scales of blocks of inputs, other weights of
     loops, and all other leaf types) is made dense where it is used, which saves memory between
-    calls, not time.
+    calls, not time. `Sparse` leaves are among them: docs/sparse.md has products of them measured.
 
     Args:
         apply: `apply(params, *inputs)`, of arrays.
