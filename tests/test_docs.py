@@ -23,7 +23,9 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize("name", ["groups.md", "distillation.md", "onnx.md", "sparse.md", *SLOW])
+@pytest.mark.parametrize(
+    "name", ["groups.md", "distillation.md", "onnx.md", "pruning.md", "sparse.md", *SLOW]
+)
 def test_the_examples_print_what_the_page_shows(name, capsys):
     page, names = (DOCS / name).read_text(), {}
     examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, flags=re.DOTALL)
