@@ -7,7 +7,7 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress.cluster.magnitudes import best_means
-from jaxcompress.cluster.runs import Runs
+from jaxcompress.cluster.runs import Runs, changes
 from jaxcompress.metrics import root_mean_square
 
 BULK = np.random.default_rng(0).standard_normal(600)
@@ -107,14 +107,14 @@ def test_two_scales_share_out_the_clusters():
         5: [1.125, 2, 1e12, 1.25e12, 2e12],
     }
     for k, means in expected.items():
-        np.testing.assert_allclose(best_means(values, k), means)
+        np.testing.assert_allclose(best_means(values, changes(values), k), means)
 
 
 def test_ordinary_weights_are_clustered_by_sums_of_squares():
     for values in (BULK, BULK.astype("f"), 5 + BULK, BULK**3):
         ordered = np.sort(values)
         runs = Runs(ordered)
-        np.testing.assert_array_equal(best_means(ordered, 9), runs.means(runs.best(9)))
+        np.testing.assert_array_equal(best_means(ordered, changes(ordered), 9), runs.means(runs.best(9)))
 
 
 def test_the_warning_tells_weights_from_means():

@@ -87,12 +87,14 @@ def check_clusters(k: int) -> None:
 def _share(members: Members, k: int) -> tuple[Clustered, bool]:
     """Cluster one tensor; also return whether it has fewer distinct weights than clusters."""
     ordered = members.ordered()
-    codebook = best_means(ordered, k) if ordered.size else ordered
+    starts = changes(ordered)
+    few = len(starts) - 1 <= k
+    codebook = ordered[starts[:-1]] if few else best_means(ordered, starts, k)
     codebook = codebook.astype(members.tensor.dtype)
     codebook, cuts = _without_empty(ordered, np.unique(codebook))
     codes = cells_of(members.values, cuts)
     codes += 1
-    return members.clustered(codes, codebook), len(changes(ordered)) <= k
+    return members.clustered(codes, codebook), few
 
 
 def _without_empty(ordered: np.ndarray, codebook: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.cluster.runs import Runs, changes
+from jaxcompress.cluster.runs import Runs
 
 _SOUND = 2.0**-15  # of the spread: smaller errors are near what sums of squares are rounded to
 _CLEAR = 1.001  # how much larger than an error a gap must be
@@ -24,17 +24,15 @@ _EXACT = 2.0**-16  # of the sum of a cluster: what rounding of the sum of all ma
 _BLOCK = 1 << 20
 
 
-def best_means(ordered: np.ndarray, k: int) -> np.ndarray:
-    """Return the means of the best `k` runs of sorted numbers, or all of them if they are few.
+def best_means(ordered: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
+    """Return the means of the best `k` runs of sorted numbers.
 
     Args:
-        ordered: at least one number, in ascending order.
+        ordered: numbers in ascending order, more than `k` of them distinct.
+        starts: where they change, from `changes`.
         k: how many runs.
     """
-    places = changes(ordered)
-    if len(places) - 1 <= k:
-        return ordered[places[:-1]]
-    found = _clustering(ordered, k)
+    found = _clustering(ordered, k, starts)
     sizes = np.diff(found.places) * np.array(
         [_largest(run) for run in _parts(ordered, found.places)]
     )
@@ -83,9 +81,9 @@ class _Clustering(NamedTuple):
         return self.runs.places(self.ends) if self.pieces is None else self.pieces
 
 
-def _clustering(ordered: np.ndarray, k: int) -> _Clustering:
+def _clustering(ordered: np.ndarray, k: int, starts: np.ndarray | None = None) -> _Clustering:
     scaled, exponent = _scaled(ordered, _SQUARABLE)
-    runs = Runs(scaled)
+    runs = Runs(scaled, None if exponent else starts)  # what is scaled down may become equal
     ends = runs.best(k)
     return _Clustering(runs, ends, exponent, _by_pieces(ordered, runs.places(ends), k))
 

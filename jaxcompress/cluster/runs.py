@@ -19,9 +19,9 @@ class Runs:
         values: `[size]` ascending numbers; equal ones are merged where there are many.
     """
 
-    def __init__(self, ordered: np.ndarray) -> None:
-        """Take at least one number, in ascending order."""
-        starts = changes(ordered)
+    def __init__(self, ordered: np.ndarray, starts: np.ndarray | None = None) -> None:
+        """Take at least one number, in ascending order, and where they change, if that is known."""
+        starts = changes(ordered) if starts is None else starts
         self.distinct = len(starts) - 1
         sums = np.empty(ordered.size + 1)
         sums[0] = 0

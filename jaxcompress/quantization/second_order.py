@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_floats, check_positive
+from jaxcompress.checks import check_concrete, check_finite, check_floats, check_positive
 from jaxcompress.kinds import FLOATS
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
@@ -68,6 +68,7 @@ def fit_mask(
         raise ValueError(
             "sparsity, pattern: must be one of them, got both or none; pattern=(2, 4) keeps half."
         )
+    check_concrete("fit_mask", params)
     check_positive("damping", damping, "0.01 is usual")
     named = named_leaves(params)
     chosen = in_scope(named, scope, FLOATS)
