@@ -114,7 +114,9 @@ def test_ordinary_weights_are_clustered_by_sums_of_squares():
     for values in (BULK, BULK.astype("f"), 5 + BULK, BULK**3):
         ordered = np.sort(values)
         runs = Runs(ordered)
-        np.testing.assert_array_equal(best_means(ordered, changes(ordered), 9), runs.means(runs.best(9)))
+        np.testing.assert_array_equal(
+            best_means(ordered, changes(ordered), 9), runs.means(runs.best(9))
+        )
 
 
 def test_the_warning_tells_weights_from_means():
