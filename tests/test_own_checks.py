@@ -109,7 +109,8 @@ def test_what_the_code_raises_marks_its_group_and_a_rebuild_proves_it(check):
 
     proved = jc.unit_groups(apply, MLP, X, rebuild=rebuild)
     assert proved.names == groups.names and not proved.note and MARK not in str(proved)
-    keep = jc.choose_units(groups, MLP, 0.5)
+    assert list(jc.choose_units(groups, MLP, 0.5)) == ["b"]
+    keep = jc.choose_units(proved, MLP, 0.5)
     assert jc.shrink(MLP, groups, keep)["a"].shape == (3, 4)
     for found in (groups, proved):
         assert jc.check_shrink(apply, MLP, found, keep, X, rebuild=rebuild) < 1e-5
