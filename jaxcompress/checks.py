@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxcompress.kinds import FLOATS, check_kind, native
+from jaxcompress.kinds import FLOATS, check_kind, check_values, native, refuse_masked
 from jaxcompress.trees import PyTree, is_traced, named_leaves, some_of
 
 
@@ -98,12 +99,17 @@ def check_concrete(function: str, tree: PyTree) -> None:
     """Refuse a tree whose numbers cannot be read.
 
     Raises:
-        TypeError: called under `jit`, naming the function.
+        TypeError: called under `jit`, naming the function; a shape or an array of
+            `numpy.ma`, naming the leaf.
     """
     if is_traced(tree):
         raise TypeError(
             f"{function}: params must be concrete, got tracers; call it outside of jit."
         )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        check_values(name, leaf)
+        refuse_masked(name, leaf)
 
 
 def check_known(names: Iterable[str], known: Collection[str], rule: str, remedy: str) -> None:

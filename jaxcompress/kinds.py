@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import ShapedArray
 
 
 class Kind(enum.Enum):
@@ -84,6 +85,37 @@ def check_kind(
         )
 
 
+def refuse_masked(path: str, leaf: Any) -> None:
+    """Refuse arrays of `numpy.ma`, whose masks would be lost.
+
+    Raises:
+        TypeError: naming the leaf.
+    """
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise TypeError(
+            f"{path}: leaves must be arrays without masks of numpy, got {type(leaf).__name__}; "
+            "pass leaf.filled(0), and the mask to apply_mask."
+        )
+
+
+def is_shape(leaf: Any) -> bool:
+    """Return whether `leaf` is what `jax.eval_shape` gives: a shape and a dtype, and no values."""
+    return isinstance(leaf, jax.ShapeDtypeStruct | ShapedArray)
+
+
+def check_values(path: str, leaf: Any) -> None:
+    """Refuse shapes where values are needed.
+
+    Raises:
+        TypeError: naming the leaf.
+    """
+    if is_shape(leaf):
+        raise TypeError(
+            f"{path}: leaves must be arrays with values, got a shape, {type(leaf).__name__}; "
+            "pass the weights themselves."
+        )
+
+
 def refuse_key(path: str, leaf: Any, purpose: str) -> None:
     """Refuse random keys where numbers are needed.
 
@@ -106,11 +138,15 @@ def native(leaf: Any) -> Any:
 
     JAX knows no other order. A subclass, such as a memory map, becomes a plain view.
 
+    Raises:
+        TypeError: it is one of `numpy.ma`.
+
     Example:
         >>> native(np.ones(2, ">f4")).dtype.isnative
         True
     """
     if not isinstance(leaf, np.ndarray):
         return leaf
+    refuse_masked("(a leaf)", leaf)
     order = leaf.dtype if leaf.dtype.isnative else leaf.dtype.newbyteorder("=")
     return np.asarray(leaf, order)

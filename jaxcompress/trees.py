@@ -10,7 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxcompress.kinds import NUMBERS, REALS, WEIGHTS, Kinds, check_kind, kind_of, native
+from jaxcompress.kinds import (
+    NUMBERS,
+    REALS,
+    WEIGHTS,
+    Kinds,
+    check_kind,
+    check_values,
+    kind_of,
+    native,
+    refuse_masked,
+)
 
 PyTree: TypeAlias = Any
 """Any nesting of containers that JAX knows, with arrays as leaves."""
@@ -42,7 +52,7 @@ def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> 
 
     Raises:
         TypeError: a leaf is not an array (`eqx.filter(model, eqx.is_array)` and its like come
-            first).
+            first), or is one of `numpy.ma`, whose mask would be lost.
     """
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
@@ -53,6 +63,7 @@ def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> 
                 f"{path or '(root)'}: leaves must be arrays, got {type(leaf).__name__}; "
                 "filter the tree to its arrays first."
             )
+        refuse_masked(path or "(root)", leaf)
     return NamedLeaves(paths, list(map(native, leaves)), treedef)
 
 
@@ -121,17 +132,20 @@ def matching(pattern: str, scope: Scope = kernels) -> Scope:
     return lambda path, leaf: bool(expression.search(path)) and scope(path, leaf)
 
 
-def in_scope(named: NamedLeaves, scope: Scope, kinds: Kinds = NUMBERS) -> list[bool]:
+def in_scope(
+    named: NamedLeaves, scope: Scope, kinds: Kinds = NUMBERS, *, shapes: bool = False
+) -> list[bool]:
     """Return for each leaf whether `scope` chooses it and it has any entries.
 
     Args:
         named: the leaves.
         scope: which of them a technique is about.
         kinds: which it handles.
+        shapes: whether it needs shapes alone, as of `jax.eval_shape`.
 
     Raises:
         ValueError: no leaf is chosen; a rule that matches nothing is a mistake.
-        TypeError: a leaf of another kind is chosen.
+        TypeError: a leaf of another kind is chosen, or a shape where values are needed.
     """
     chosen = [
         int(np.prod(leaf.shape)) > 0 and scope(path, leaf)
@@ -147,6 +161,8 @@ def in_scope(named: NamedLeaves, scope: Scope, kinds: Kinds = NUMBERS) -> list[b
     for path, leaf, pick in zip(named.paths, named.leaves, chosen, strict=True):
         if pick:
             check_kind(path, leaf, kinds)
+            if not shapes:
+                check_values(path, leaf)
     return chosen
 
 

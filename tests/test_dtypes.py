@@ -429,3 +429,55 @@ def test_functions_see_values_in_any_order(name, order):
         pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
         for one, other in pairs:
             np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_training_on_integers_handles_a_dtype_or_names_the_leaf(dtype):
+    aware = jc.quantization_aware(lambda p, x: x.astype(p["w"].dtype) @ p["w"], None, scope=only_w)
+    params, x = in_tree(DTYPES[dtype]), np.ones((2, 4), "f")
+    if kind_of(params["w"]) not in FLOATS.members:
+        rule = f"^w: .* must be of {FLOATS.words}, got {dtype}; "
+        with pytest.raises((TypeError, ValueError), match=rule):
+            aware.init(params, x)
+        return
+    found = aware.apply(aware.init(params, x), x)
+    np.testing.assert_allclose(found, x @ params["w"].astype("f"), atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_centroids_of_a_dtype_move_by_their_gradients(dtype):
+    params = {"w": jnp.asarray(tensor(DTYPES[dtype]))}
+    if kind_of(params["w"]) not in REALS.members:
+        with pytest.raises(TypeError, match=f"^w: .* must be of {REALS.words}, got {dtype}; "):
+            jc.kmeans(params, 3, scope=only_w)
+        return
+    shared = jc.kmeans(params, 3, scope=only_w)
+    tx, start = jc.share_centroids(optax.sgd(1.0), shared), jc.dense(shared)
+    ones = {"w": jnp.zeros_like(start["w"]).at[0, 0].set(1)}
+    moves, _ = tx.update(ones, tx.init(start), start)
+    moves = np.asarray(moves["w"].astype("f"))
+    codes = np.asarray(shared["w"].codes)
+    np.testing.assert_array_equal(moves, -(codes == codes[0, 0]).astype("f"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stacked", [True, False])
+def test_blocks_of_every_dtype_are_dropped(dtype, stacked):
+    w = tensor(DTYPES[dtype])
+    blocks = {"w": w} if stacked else list(w)
+    kept = jc.drop_blocks({"blocks": blocks}, "blocks", keep=[0, 2])["blocks"]
+    found = np.asarray(kept["w"]) if stacked else np.stack(kept)
+    assert found.dtype == w.dtype
+    np.testing.assert_array_equal(found, w[[0, 2]])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_logits_of_a_dtype_are_distilled_or_named(dtype):
+    logits, labels = tensor(DTYPES[dtype]), np.arange(4)
+    if kind_of(logits) not in REALS.members:
+        with pytest.raises(TypeError, match=f"^student: logits must be .*, got {dtype}"):
+            jc.distillation_loss(logits, logits[::-1], labels)
+        return
+    wide = logits.astype("f")
+    found = jc.distillation_loss(logits, logits[::-1].copy(), labels)
+    np.testing.assert_allclose(found, jc.distillation_loss(wide, wide[::-1], labels), rtol=1e-6)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.kinds import native
 from jaxcompress.trees import PyTree
@@ -51,7 +52,9 @@ def latency_ms(
 
     Raises:
         ValueError: too few calls.
+        TypeError: called under `jit`; shapes without values.
     """
+    check_concrete("latency_ms", params)
     compiled = jit_for_inference(apply).compiled
     given = jax.device_put(jax.tree.map(native, (params, *inputs)))
     times = times_ms(lambda: jax.block_until_ready(compiled(*given)), calls=calls, warm_up=warm_up)

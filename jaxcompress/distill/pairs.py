@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcompress.kinds import native
-from jaxcompress.trees import is_floating
+from jaxcompress.trees import is_floating, widened
 
 
 def pair(what: str, student: Any, teacher: Any, *, rank: int) -> tuple[jax.Array, jax.Array]:
@@ -36,8 +36,8 @@ def pair(what: str, student: Any, teacher: Any, *, rank: int) -> tuple[jax.Array
             raise ValueError(
                 f"{whose}: {what} must not be empty, got {array.shape}; leave such a batch out."
             )
-    arrays = jnp.asarray(student), jax.lax.stop_gradient(jnp.asarray(teacher))
-    dtype = jnp.result_type(*arrays, jnp.float32)
+    arrays = widened(jnp.asarray(student)), jax.lax.stop_gradient(widened(jnp.asarray(teacher)))
+    dtype = jnp.result_type(*arrays)  # of float32 at least; JAX promotes no smaller floats itself
     return arrays[0].astype(dtype), arrays[1].astype(dtype)
 
 

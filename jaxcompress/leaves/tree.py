@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxcompress.checks import check_finite
-from jaxcompress.kinds import Kinds, check_kind, native
+from jaxcompress.kinds import Kinds, check_kind, native, refuse_masked
 from jaxcompress.leaves.clustered import Clustered
 from jaxcompress.leaves.half import Half
 from jaxcompress.leaves.lowrank import LowRank
@@ -43,11 +43,7 @@ def dense(tree: PyTree) -> PyTree:
         >>> dense({"kernel": leaf})["kernel"].tolist()
         [0.0, 3.0, -1.0]
     """
-    return jax.tree.map(
-        lambda leaf: leaf.dense() if is_compressed(leaf) else native(leaf),
-        tree,
-        is_leaf=is_compressed,
-    )
+    return _expanded(tree, is_compressed)
 
 
 def dense_shapes(tree: PyTree) -> PyTree:
@@ -66,9 +62,15 @@ def decoded(tree: PyTree) -> PyTree:
         >>> [factor.dtype.name for factor in decoded(leaf).factors]
         ['float32', 'float32']
     """
-    return jax.tree.map(
-        lambda leaf: leaf.dense() if is_coded(leaf) else native(leaf), tree, is_leaf=is_coded
-    )
+    return _expanded(tree, is_coded)
+
+
+def _expanded(tree: PyTree, chosen: Callable[[Any], bool]) -> PyTree:
+    def expand(path: tuple[Any, ...], leaf: Any) -> Any:
+        refuse_masked(jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
+        return leaf.dense() if chosen(leaf) else native(leaf)
+
+    return jax.tree_util.tree_map_with_path(expand, tree, is_leaf=chosen)
 
 
 def arrays_in_scope(

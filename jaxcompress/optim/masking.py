@@ -114,7 +114,7 @@ def gradual_pruning(
         raise ValueError(f"every: must be at least 1 step, got {every}; 100 is usual.")
 
     def init(params: PyTree) -> PyTree:
-        in_scope(named_leaves(params), scope, WEIGHTS)
+        in_scope(named_leaves(params), scope, WEIGHTS, shapes=True)
         mask = jax.tree.map(lambda leaf: like(jnp.ones(leaf.shape, bool), leaf), params)
         return GradualPruningState(jnp.zeros([], jnp.int32), mask)
 

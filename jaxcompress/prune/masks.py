@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits, check_sparsity
-from jaxcompress.kinds import NUMBERS, WEIGHTS, kind_of
+from jaxcompress.kinds import NUMBERS, WEIGHTS, check_values, kind_of
 from jaxcompress.placement import like
 from jaxcompress.prune.scores import Score, magnitude, random_score
 from jaxcompress.prune.select import keep_largest
@@ -226,7 +226,7 @@ def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
     shapes = {
         path: leaf.shape or (1,)
         for path, leaf, pick in zip(
-            named.paths, named.leaves, in_scope(named, scope, WEIGHTS), strict=True
+            named.paths, named.leaves, in_scope(named, scope, WEIGHTS, shapes=True), strict=True
         )
         if pick
     }
@@ -250,12 +250,13 @@ def _scored(
 ) -> tuple[NamedLeaves, list[bool], list[Any]]:
     """Return the leaves by name, which are in the scope, and their scores, checked."""
     named = named_leaves(params)
-    chosen = in_scope(named, scope, WEIGHTS)
+    chosen = in_scope(named, scope, WEIGHTS, shapes=True)
     scored = score(params)
     check_fits("score", scored, "params", params)
     scores = jax.tree.leaves(scored)
     for path, values, pick in zip(named.paths, scores, chosen, strict=True):
         if pick and not is_traced(values):
+            check_values(path, values)
             check_finite(path, np.asarray(values))
     return named, chosen, scores
 

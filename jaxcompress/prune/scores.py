@@ -6,31 +6,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kinds import NUMBERS, WEIGHTS, kind_of, native
-from jaxcompress.trees import Array, PyTree, is_traced
+from jaxcompress.kinds import NUMBERS, WEIGHTS, is_shape, kind_of
+from jaxcompress.trees import Array, PyTree, is_traced, named_leaves
 
 Score = Callable[[PyTree], PyTree]
 """From parameters to a tree of the same shapes that says how much each weight matters."""
 
 
 def magnitude(params: PyTree) -> PyTree:
-    """Score every weight by `|w|`; leaves that are no numbers stay as they are.
+    """Score every weight by `|w|`; leaves that are no numbers, or shapes, stay as they are.
 
     Source: Han et al. 2015, arXiv:1506.02626.
     """
 
     def score(leaf: Array) -> Array:
         kind = kind_of(leaf)
-        if kind not in NUMBERS.members:
+        if kind not in NUMBERS.members or is_shape(leaf):
             return leaf
         # Concrete scores are selected from in numpy, which is also faster at taking them.
-        leaf = leaf if is_traced(leaf) else np.asarray(native(leaf))
+        leaf = leaf if is_traced(leaf) else np.asarray(leaf)
         if kind not in WEIGHTS.members:
             # The lowest integer has no magnitude of its own dtype, truth values have none.
             leaf = leaf.astype(jnp.float32 if is_traced(leaf) else np.float64)
         return abs(leaf)
 
-    return jax.tree.map(score, params)
+    named = named_leaves(params)
+    return named.rebuild(list(map(score, named.leaves)))
 
 
 def random_score(key: jax.Array) -> Score:

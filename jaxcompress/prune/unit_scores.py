@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
-from jaxcompress.kinds import NUMBERS, WEIGHTS, Kind, check_kind, kind_of
+from jaxcompress.kinds import NUMBERS, WEIGHTS, Kind, check_kind, check_values, kind_of
 from jaxcompress.prune.groups import Slice, UnitGroup
 from jaxcompress.prune.scores import Score, magnitude
 from jaxcompress.trees import PyTree, Scope, everything, matching, named_leaves, weights
@@ -78,6 +78,7 @@ def scored_slices(
         chosen = [(part, leaf) for part, leaf in pairs if scope(part.path, leaf)]
         for part, leaf in chosen:
             check_kind(part.path, leaf, NUMBERS)
+            check_values(part.path, leaf)
         for kinds in (WEIGHTS, NUMBERS):
             chosen = chosen or [pair for pair in pairs if kind_of(pair[1]) in kinds.members]
         yield group, chosen

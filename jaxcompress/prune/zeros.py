@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_fits
-from jaxcompress.kinds import NUMBERS, check_kind, kind_of
+from jaxcompress.kinds import NUMBERS, check_kind, check_values, kind_of
 from jaxcompress.trees import PyTree, is_traced, named_leaves
 
 
@@ -19,11 +19,13 @@ def apply_mask(params: PyTree, mask: PyTree) -> PyTree:
 
     Raises:
         ValueError: the trees do not match, naming the leaf.
-        TypeError: a mask is False on a leaf that has no zero, or is not known there under `jit`.
+        TypeError: a mask is False on a leaf that has no zero, or is not known there under `jit`;
+            a leaf is a shape without values.
     """
     check_fits("mask", mask, "params", params)
     named, masks = named_leaves(params), jax.tree.leaves(mask)
     for path, leaf, part in zip(named.paths, named.leaves, masks, strict=True):
+        check_values(path, leaf)
         check_zeros(path, leaf, part)
     return named.rebuild(list(map(_masked, named.leaves, masks)))
 
