@@ -330,6 +330,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("name", EACH)
+@pytest.mark.slow
 def test_functions_are_exported(name, path):
     apply, x = EACH[name]
     written = export_onnx(apply, PARAMS, x, path)
@@ -378,6 +379,7 @@ def partitions():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
+@pytest.mark.slow
 def test_products_of_all_dimension_numbers_are_those_of_jax(dtype, path):
     cases = list(partitions())
 

@@ -15,6 +15,8 @@ import jaxcompress as jc
 from jaxcompress.cli import unpack as unpack_module
 from jaxcompress.cli.interruption import interruptible
 
+pytestmark = pytest.mark.slow  # whole runs and processes
+
 ROOT = Path(__file__).parent.parent
 TREE = {"a": np.ones((2, 2), "f")}
 LINE = "jaxcompress: interrupted; files are as they were.\n"

@@ -177,6 +177,7 @@ def test_no_file_takes_more_than_max_bytes(tmp_path, form, layout, kinds):
 
 
 @linux
+@pytest.mark.slow
 def test_long_rows_of_the_entropy_layout_stay_within_their_limit(tmp_path):
     path = tmp_path / "m.npz"
     jc.save(path, {"w": FORMS["clustered of few"]((1 << 22,))}, layout="entropy")

@@ -13,6 +13,8 @@ from commands import results_of, tiny
 from pipelines.folder import FolderError, claim, locked, read_json
 from pipelines.stages import read_plain
 
+pytestmark = pytest.mark.slow  # whole runs and processes
+
 ROOT = Path(__file__).parent.parent
 MINE = ("--control", "--seed", "3")
 

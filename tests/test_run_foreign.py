@@ -26,6 +26,8 @@ from pipelines.plan import Plan
 from pipelines.report import table
 from pipelines.row import Row
 
+pytestmark = pytest.mark.slow  # whole runs and processes
+
 ROOT = Path(__file__).parent.parent
 
 STEERING = "\x1b]0;x\x07\x9b\x7f\u202e\u2066\u200b\u2028"
