@@ -43,7 +43,7 @@ def size_importance(params: PyTree, *, scope: Scope = kernels) -> Importance:
         4.0
     """
     named = named_leaves(params)
-    chosen = zip(named.leaves, in_scope(named, scope), strict=True)
+    chosen = zip(named.leaves, in_scope(named, scope, shapes=True), strict=True)
     largest = max(math.prod(leaf.shape) for leaf, pick in chosen if pick)
     return lambda path, leaf: (largest / math.prod(leaf.shape)) ** _POWER
 

@@ -121,7 +121,9 @@ def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool
             f"{picked[0]}: the scope must hold weights, got the state of an optimizer alone, which "
             "is kept exactly; pass the network, or rename what is none."
         )
-    return in_scope(named, lambda path, leaf: path not in owned and scope(path, leaf), REALS)
+    return in_scope(
+        named, lambda path, leaf: path not in owned and scope(path, leaf), REALS, shapes=True
+    )
 
 
 def by_technique(technique: Callable[..., Any]) -> Quantizer:
