@@ -603,6 +603,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+@pytest.mark.slow
 def test_hostile_files_are_refused_in_little_memory(tmp_path):
     folder = tmp_path / "files"
     folder.mkdir()

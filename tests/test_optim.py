@@ -147,6 +147,7 @@ def test_shared_bfloat16_stays_shared():
     assert np.unique(np.asarray(tuned["dense"]["kernel"], np.float32)).size <= 3
 
 
+@pytest.mark.slow
 def test_gradual_pruning_follows_the_cubic_schedule_and_ends_exact():
     params = some_params()
     size = 90 + 91

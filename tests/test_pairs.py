@@ -7,6 +7,8 @@ import pytest
 
 import jaxcompress as jc
 
+pytestmark = pytest.mark.slow  # many compilations
+
 D, E = 5, 4
 
 

@@ -82,7 +82,8 @@ with jax.set_mesh(mesh):
 """
 
 
-@pytest.mark.parametrize("kind", [pytest.param("Auto", marks=pytest.mark.slow), "Explicit"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
 def test_results_lie_as_what_they_were_made_from(kind):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", SHARDED, kind], check=True, env=os.environ | flags)

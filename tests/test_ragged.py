@@ -8,6 +8,8 @@ from jax import lax
 
 import jaxcompress as jc
 
+pytestmark = pytest.mark.slow  # many compilations
+
 ROWS, IN, WIDTH, EXPERTS, HIDDEN = 6, 3, 5, 3, 4
 RNG = np.random.default_rng(0)
 

@@ -86,6 +86,7 @@ def test_the_error_is_never_above_that_of_the_magnitude_mask(problem, sparsity):
 
 @settings(deadline=None, max_examples=20)
 @given(problems(), st.sampled_from([(2, 4), (1, 4), (1, 2), (4, 4)]))
+@pytest.mark.slow
 def test_patterns_are_exact(problem, pattern):
     x, w = problem
     n, m = pattern

@@ -11,6 +11,8 @@ import pytest
 
 import jaxcompress as jc
 
+pytestmark = pytest.mark.slow  # many compilations
+
 
 def mlp(wide=16, inner=8, outer=4, seed=0):
     """Return a network with one hidden layer, its groups, and a cut to `left` of its units."""
