@@ -163,6 +163,7 @@ def test_kernels_of_outputs_by_inputs_have_their_neighbours_on_the_last_axis():
 
 
 X, W = correlated(8, 3)
+ENTRIES = np.arange(24).reshape(1, 8, 3)
 REFUSED = {
     "both": ({"sparsity": 0.5, "pattern": (2, 4)}, "sparsity, pattern: must be one of them"),
     "none": ({}, "got both or none"),
@@ -170,7 +171,7 @@ REFUSED = {
     "no damping": ({"sparsity": 0.5, "damping": 0.0}, "damping: must be finite and above 0"),
     "no pattern": ({"pattern": (5, 4)}, r"pattern: must be integers \(n, m\)"),
     "another length": ({"pattern": (2, 3)}, "w: the length of axis -2 must be a multiple of m=3"),
-    "unknown path": ({"sparsity": {"v": 0.5}}, r"v: must be a path in the scope \(w\)"),
+    "unknown path": ({"sparsity": {"v": 0.5}}, "v: no leaf of that path is in the scope"),
     "other moments": (
         {"sparsity": 0.5, "moments": moments_of(X[:, :4], 3)},
         "w: moments must be those of its layer, got some of 12 weights for 24",
@@ -178,6 +179,19 @@ REFUSED = {
     "no moments": (
         {"sparsity": 0.5, "moments": Moments({}, {"w": "it stands in a branch"})},
         "moments: must be of all weights in the scope, got none of w: it stands in a branch; leave",
+    ),
+    "empty pattern": ({"pattern": ()}, "pattern: must be integers"),
+    "one number": ({"pattern": 3}, "pattern: must be integers"),
+    "infinite moments": (
+        {
+            "sparsity": 0.5,
+            "moments": Moments({"w": [Layer(ENTRIES, np.full((1, 8, 8), np.inf))]}, {}),
+        },
+        "w: moments of its inputs: must be finite",
+    ),
+    "path of two leaves": (
+        {"sparsity": 0.5, "params": {"a/w": W, "a": {"w": W}}},
+        "a/w: a path must mean one leaf",
     ),
     "NaN": ({"sparsity": 0.5, "params": {"w": W * np.nan}}, "w: .*"),
 }
@@ -194,3 +208,37 @@ def test_what_cannot_be_is_refused(name):
 def test_complex_weights_are_refused_by_path():
     with pytest.raises(TypeError, match="w: "):
         jc.fit_mask({"w": W * 1j}, moments_of(X, 3), 0.5, scope=lambda path, leaf: True)
+
+
+def test_tracers_and_axes_that_are_no_integers_are_refused():
+    with pytest.raises(TypeError, match="fit_mask: params must be concrete"):
+        jax.jit(lambda p: jc.fit_mask(p, moments_of(X, 3), 0.5))({"w": W})
+    with pytest.raises(TypeError, match="axis: must be an integer"):
+        jc.fit_mask({"w": W}, moments_of(X, 3), pattern=(2, 4), axis=1.5)
+
+
+def test_leaves_that_lose_nothing_stay_to_the_bit_and_need_no_moments():
+    signed = np.where(np.arange(24).reshape(8, 3) < 5, np.float32(-0.0), W)
+    new, mask = jc.fit_mask({"w": signed, "v": W}, moments_of(X, 3), {"w": 0.0})
+    assert new["w"].tobytes() == signed.tobytes() and mask["v"].all()
+
+
+def test_compressed_leaves_are_made_dense_and_the_result_can_be_clustered():
+    new, mask = jc.fit_mask(jc.kmeans({"w": W}, 4), moments_of(X, 3), 0.5)
+    assert int(np.sum(~mask["w"])) == 12
+    again = jc.dense(jc.kmeans(new, 4))["w"]
+    np.testing.assert_array_equal(np.asarray(again) == 0, ~np.asarray(mask["w"]))
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_magnitudes_of_float64_do_not_change_the_mask(scale):
+    wide = W.astype(np.float64)
+    _, mask = jc.fit_mask({"w": wide * scale}, moments_of(X, 3), 0.5)
+    _, wanted = jc.fit_mask({"w": wide}, moments_of(X, 3), 0.5)
+    np.testing.assert_array_equal(mask["w"], wanted["w"])
+
+
+def test_results_are_split_as_the_weights_are():
+    placed = jax.NamedSharding(jax.make_mesh((1,), ("x",)), jax.P())
+    new, mask = jc.fit_mask({"w": jax.device_put(W, placed)}, moments_of(X, 3), 0.5)
+    assert new["w"].sharding == placed and mask["w"].sharding == placed

@@ -1,0 +1,105 @@
+"""Weights that make up for others of their layer that were removed."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcompress.quantization.recursion import damped, sweep
+
+_REFITS = 32  # steps of conjugate gradients: exact for as many inputs, close for more
+
+Choose = Callable[[slice, np.ndarray], np.ndarray]
+"""From rows and their scores `[rows, channels]` to which stay."""
+
+
+class Group(NamedTuple):
+    """Weights that meet the same inputs, in the order of the sweep.
+
+    Attributes:
+        entries: `[n, channels]` of the weights in their leaf.
+        weights: likewise.
+        gram: `[n, n]` moments of the inputs.
+        matrix: the same, of mean 1 and with damping.
+        factor: upper triangular, `matrix = factor^T factor`.
+    """
+
+    entries: np.ndarray
+    weights: np.ndarray
+    gram: np.ndarray
+    matrix: np.ndarray
+    factor: np.ndarray
+
+    def scores(self, rows: slice, weights: np.ndarray) -> np.ndarray:
+        """Return the square roots of what removing weights of some rows costs, before damping."""
+        mean = np.trace(self.gram) / max(len(self.gram), 1)
+        return np.sqrt(mean) * np.diag(self.factor)[rows, None] * np.abs(weights)
+
+    def loss(self, weights: np.ndarray) -> np.ndarray:
+        """Return the squared errors of the outputs of each channel."""
+        errors = weights - self.weights
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.einsum("nc,nc->c", errors, self.gram @ errors)
+
+
+def group_of(
+    weights: np.ndarray,
+    entries: np.ndarray,
+    gram: np.ndarray,
+    damping: float,
+    bundles: np.ndarray | None = None,
+) -> Group:
+    """Order weights for the sweep: those of the smallest inputs go first, the largest make up.
+
+    Args:
+        weights: flat.
+        entries: `[n, channels]` of them.
+        gram: `[n, n]`.
+        damping: as a fraction of the mean moment.
+        bundles: `[bundles, size]` rows that stay side by side, by default each for itself.
+    """
+    rows = np.arange(len(gram))[:, None] if bundles is None else bundles
+    order = rows[np.argsort(-np.diag(gram)[rows].sum(axis=1), kind="stable")].ravel()
+    gram, entries = gram[np.ix_(order, order)], entries[order]
+    matrix = damped(gram, damping)
+    return Group(entries, weights[entries], gram, matrix, np.linalg.cholesky(matrix).T)
+
+
+def fitted(group: Group, choose: Choose, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which weights of a group stay, and all of them fitted, zero where they went.
+
+    Args:
+        group: the weights.
+        choose: which stay, from the costs at the values that the blocks before left.
+        block: rows to choose at a time.
+    """
+    keep = np.ones(group.weights.shape, bool)
+
+    def enter(rows: slice, best: np.ndarray) -> None:
+        keep[rows] = choose(rows, group.scores(rows, group.weights[rows] + best))
+
+    def settle(row: int, best: np.ndarray) -> np.ndarray:
+        return np.where(keep[row], best, -group.weights[row])
+
+    start = np.zeros_like(group.weights)
+    errors = sweep(group.factor, start, settle, block=block, enter=enter)
+    return keep, np.where(keep, group.weights + _refitted(errors, keep, group.matrix), 0)
+
+
+def _refitted(errors: np.ndarray, keep: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return the errors that are best where weights stay: conjugate gradients, by channel."""
+    own = np.diag(matrix)[:, None]
+    residual = -np.where(keep, matrix @ errors, 0)
+    step = residual / own
+    size = np.einsum("nc,nc->c", residual, step)
+    enough = 1e-24 * size
+    for _ in range(min(_REFITS, len(errors))):
+        if (size <= enough).all():
+            break
+        pushed = np.where(keep, matrix @ step, 0)
+        curve = np.einsum("nc,nc->c", step, pushed)
+        length = np.divide(size, curve, out=np.zeros_like(size), where=curve > 0)
+        errors, residual = errors + length * step, residual - length * pushed
+        old, size = size, np.einsum("nc,nc->c", residual, residual / own)
+        step = residual / own + np.divide(size, old, out=np.zeros_like(size), where=old > 0) * step
+    return errors
