@@ -6,25 +6,31 @@ Nothing has been written by then, so that a signal can end the program at once.
 
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
-
-_LINE = b"jaxcompress: interrupted; files are as they were.\n"
 
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as of a job in the background
-            signal.signal(number, _leave)
+    take_signals(partial(leave, b"jaxcompress: interrupted; files are as they were.\n"))
     from jaxcompress.cli.command import main as run
 
     run()
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def take_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let a handler take Ctrl-C and SIGTERM; what is ignored stays ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as of a job in the background
+            signal.signal(number, handler)
+
+
+def leave(line: bytes, number: int, frame: FrameType | None) -> None:
+    """End the program at once, with one line and the status of the signal."""
     del frame
     try:
-        os.write(2, _LINE)
+        os.write(2, line)
     finally:
         os._exit(128 + number)
 

@@ -8,14 +8,16 @@ signal can end the program at once.
 """
 
 import io
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType, TracebackType
+from functools import partial
+from types import TracebackType
 
-_LINE = b"run.py: interrupted.\n"
+from jaxcompress_command import leave, take_signals
+
+_leave = partial(leave, b"run.py: interrupted.\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,14 +25,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pipelines.program import main as run
 
     return run(argv)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    del frame
-    try:
-        os.write(2, _LINE)
-    finally:
-        os._exit(128 + number)
 
 
 def _show_fault(
@@ -47,9 +41,7 @@ def _start() -> int:
     sys.excepthook = _show_fault
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of few letters shows escapes
         sys.stdout.reconfigure(errors="backslashreplace")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as of a job in the background
-            signal.signal(number, _leave)
+    take_signals(_leave)
     try:
         return main()
     finally:

@@ -7,6 +7,16 @@ import signal
 import run
 from pipelines import job as job_module
 
+IMPORTED = """
+import os, signal, time
+os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
+try:
+    time.sleep(30)
+except BaseException:
+    pass  # as some libraries do
+"""
+"""What a library may do while it is imported: a signal comes, and it is swallowed."""
+
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 
 

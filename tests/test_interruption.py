@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import IMPORTED
 from program import refused, run
 from safetensors.numpy import save_file
 
@@ -58,15 +59,6 @@ def test_a_stopped_command_removes_its_own_temporary(here, name, status):
     assert done.stderr == LINE
     assert [path.name for path in here.iterdir()] == ["m.safetensors"]
 
-
-IMPORTED = """
-import os, signal, time
-os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
-try:
-    time.sleep(30)
-except BaseException:
-    pass  # as some libraries do
-"""
 
 BACKGROUND = "import signal; signal.signal(signal.SIGINT, signal.{}); "
 

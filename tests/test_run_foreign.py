@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import archives
 import numpy as np
 import pytest
-from commands import TINY, tiny
+from commands import IMPORTED, TINY, tiny
 from rich.table import Table
 
 import jaxcompress as jc
@@ -287,15 +287,6 @@ def test_a_full_log_is_named(tmp_path):
     with pytest.raises(OSError, match="No space left on device: 'run/log.txt'"):
         console.line("text")
 
-
-IMPORTED = """
-import os, signal, time
-os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
-try:
-    time.sleep(30)
-except BaseException:
-    pass  # as some libraries do
-"""
 
 PROGRAM = """
 import runpy, signal, sys
