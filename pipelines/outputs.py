@@ -13,11 +13,8 @@ from pipelines.row import Row
 
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
     with open_regular(path) as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fault_of(path: Path, row: Row) -> str:
@@ -49,15 +46,16 @@ def mend(
     Returns:
         Whether all files are as they were.
     """
-    known = list(zip(files, rows, strict=True))
-    faults = {file: fault for file, row in known if (fault := fault_of(file, row))}
+    known = dict(zip(files, rows, strict=True))
+    faults = {file: fault for file, row in known.items() if (fault := fault_of(file, row))}
     if files and files[-1] in faults and write_last is not None:
         write_last()
-    sound = {row.sha256: file for file, row in known if not fault_of(file, row)}
-    for file, row in known:
-        if fault_of(file, row) and row.sha256 in sound:
-            write_atomically(file, sound[row.sha256].read_bytes())
-    left = {file for file, row in known if fault_of(file, row)}
+    left = {file for file in faults if fault_of(file, known[file])}
+    sound = {row.sha256: file for file, row in known.items() if file not in left}
+    for file in [file for file, row in known.items() if file in left and row.sha256 in sound]:
+        write_atomically(file, sound[known[file].sha256].read_bytes())
+        if not fault_of(file, known[file]):
+            left.remove(file)
     for file, fault in faults.items():
         then = "its stage must run again" if file in left else "written again, the same bytes"
         say(f"{file} {fault}; {then}")
