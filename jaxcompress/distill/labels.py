@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kinds import native
-from jaxcompress.trees import is_floating, is_traced
+from jaxcompress.trees import is_floating, is_traced, widened
 
 _TOLERANCE = 1e-3
 """How far probabilities may be from a sum of 1; in narrow types four steps of these, if more."""
@@ -80,7 +80,7 @@ def _checked_probabilities(
             f"labels: probabilities must have the shape of the logits, {logits.shape}, got "
             f"{given.shape}; numbers of classes must be integers."
         )
-    p = jax.lax.stop_gradient(given).astype(jnp.promote_types(given.dtype, jnp.float32))
+    p = widened(jax.lax.stop_gradient(given))
     if where is not None:
         p = jnp.where(where[..., None], p, 1 / p.shape[-1])
     tolerance = max(_TOLERANCE, 4 * float(jnp.finfo(given.dtype).eps))
