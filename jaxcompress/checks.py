@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxcompress.kinds import FLOATS, check_kind, check_values, native, refuse_masked
-from jaxcompress.trees import PyTree, is_traced, named_leaves, some_of
+from jaxcompress.trees import PyTree, is_traced, named_leaves, path_text, some_of
 
 
 def check_sparsity(name: str, sparsity: Any) -> float:
@@ -107,7 +107,7 @@ def check_concrete(function: str, tree: PyTree) -> None:
             f"{function}: params must be concrete, got tracers; call it outside of jit."
         )
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        name = path_text(path)
         check_values(name, leaf)
         refuse_masked(name, leaf)
 

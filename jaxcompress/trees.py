@@ -55,7 +55,7 @@ def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> 
             first), or is one of `numpy.ma`, whose mask would be lost.
     """
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
-    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
+    paths = [path_text(path) for path, _ in flat]
     leaves = [leaf for _, leaf in flat]
     for path, leaf in zip(paths, leaves, strict=True):
         if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
@@ -65,6 +65,11 @@ def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> 
             )
         refuse_masked(path or "(root)", leaf)
     return NamedLeaves(paths, list(map(native, leaves)), treedef)
+
+
+def path_text(keys: Sequence[Any]) -> str:
+    """Return the keys that lead to a leaf as its path, such as `block1/conv/kernel`."""
+    return jax.tree_util.keystr(tuple(keys), simple=True, separator="/")
 
 
 def shapes_of(tree: PyTree) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from jaxcompress.cli.msgpack_values import check_msgpack
 from jaxcompress.cli.sources import check_memory, check_storable
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.trees import PyTree, plain_bytes
+from jaxcompress.trees import PyTree, path_text, plain_bytes
 
 _EXTRA = "needs {}; install it with pip install 'jaxcompress[run]'."
 
@@ -109,7 +109,7 @@ def _flax(path: Path) -> Any:
 def _arrays(path: Path, tree: PyTree) -> TreeSource:
     """Return a source of the tree, numbers made arrays, text and the like refused by name."""
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
-    names = [jax.tree_util.keystr(keys, simple=True, separator="/") for keys, _ in flat]
+    names = [path_text(keys) for keys, _ in flat]
     seen: dict[str, Any] = {}
     for name, (keys, leaf) in zip(names, flat, strict=True):
         if name in seen:

@@ -13,7 +13,7 @@ from jaxcompress.leaves.half import Half
 from jaxcompress.leaves.lowrank import LowRank
 from jaxcompress.leaves.quantized import Quantized
 from jaxcompress.leaves.sparse import Sparse
-from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, in_scope, named_leaves
+from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, in_scope, named_leaves, path_text
 
 CODED = (Clustered, Half, Quantized, Sparse)
 """The leaf types that hold numbers in another form."""
@@ -67,7 +67,7 @@ def decoded(tree: PyTree) -> PyTree:
 
 def _expanded(tree: PyTree, chosen: Callable[[Any], bool]) -> PyTree:
     def expand(path: tuple[Any, ...], leaf: Any) -> Any:
-        refuse_masked(jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
+        refuse_masked(path_text(path), leaf)
         return leaf.dense() if chosen(leaf) else native(leaf)
 
     return jax.tree_util.tree_map_with_path(expand, tree, is_leaf=chosen)

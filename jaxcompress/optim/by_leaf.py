@@ -7,7 +7,7 @@ import jax
 import optax
 
 from jaxcompress.kinds import native
-from jaxcompress.trees import PyTree
+from jaxcompress.trees import PyTree, path_text
 
 
 def flatten(
@@ -67,7 +67,7 @@ def seen(
 
 
 def _text(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/") + "/"
+    return path_text(path) + "/"
 
 
 def _same_place(one: str, other: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxcompress.checks import is_integer
 from jaxcompress.leaves.tree import is_compressed
 from jaxcompress.prune.shrink import cut_out
-from jaxcompress.trees import PyTree, named_leaves, some_of
+from jaxcompress.trees import PyTree, named_leaves, path_text, some_of
 
 
 def drop_blocks(tree: PyTree, at: str, *, keep: Sequence[int]) -> PyTree:
@@ -173,7 +173,7 @@ def _depths(path: str, node: Any, at: str) -> Iterator[tuple[str, int]]:
 def _children(path: str, node: Any) -> tuple[list[tuple[str, Any]], Any]:
     """Return what a node of a tree holds, with paths, and how to put it together again."""
     flat, treedef = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda x: x is not node)
-    names = [jax.tree_util.keystr(keys, simple=True, separator="/") for keys, _ in flat]
+    names = [path_text(keys) for keys, _ in flat]
     pairs = zip(names, (child for _, child in flat), strict=True)
     return [(_join(path, name), child) for name, child in pairs], treedef
 

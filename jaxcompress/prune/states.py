@@ -9,7 +9,7 @@ import jax
 
 from jaxcompress.prune.factored import by_size, factored, without
 from jaxcompress.prune.owners import RESTART, Leaf, Leaves, Owner, Part, Shape, Unclear
-from jaxcompress.trees import PyTree, named_leaves, some_of
+from jaxcompress.trees import PyTree, named_leaves, path_text, some_of
 
 _CONSTANTS = ("ns_coeffs",)
 """Fields that are of no parameter: Muon's polynomial."""
@@ -79,7 +79,7 @@ class States(Leaves):
         tails = [len(owner.tail) for owner in self.owners(leaf.path)]
         end = len(leaf.path) - max(tails, default=0)
         for k in reversed(range(len(leaf.keys))):
-            upto = jax.tree_util.keystr(leaf.keys[: k + 1], simple=True, separator="/")
+            upto = path_text(leaf.keys[: k + 1])
             if isinstance(leaf.keys[k], jax.tree_util.GetAttrKey) and len(upto) <= end:
                 return leaf.keys[:k]
         raise ValueError(
