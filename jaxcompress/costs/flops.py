@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from jax.extend import core
 
 from jaxcompress.trace.contraction import contraction
+from jaxcompress.trace.primitives import PRIMITIVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, flatten, trace
-from jaxcompress.trace.unknown import UNDERSTOOD
 from jaxcompress.trees import PyTree, named_leaves
 
 Origin = str | None
@@ -130,9 +130,9 @@ def _count(
             _count_bodies(counts, times, equation, given, sizes)
         elif equation.name == "shard_map":
             _count_shards(counts, times, equation, given, sizes)
-        elif equation.name not in OPERATIONS and equation.name not in UNDERSTOOD:
+        elif equation.name not in PRIMITIVES:
             counts.unknown.setdefault(equation.name, []).append(alone or ELSEWHERE)
-        elif count := OPERATIONS.get(equation.name, _free)(program, equation):
+        elif count := OPERATIONS[PRIMITIVES[equation.name].operations](program, equation):
             counts.operations[equation.name, alone or ELSEWHERE] += times * count
 
 
@@ -236,27 +236,14 @@ def _windows(program: Program, equation: Equation) -> int:
     return _entries(program, equation) * math.prod(equation.params["window_dimensions"])
 
 
-_EACH_ENTRY = (
-    "abs acos acosh add add_any asin asinh atan atan2 atanh cbrt ceil clamp cos cosh digamma div "
-    "erf erf_inv erfc exp exp2 expm1 floor integer_pow lgamma log log1p logistic max min mul neg "
-    "nextafter pow rem round rsqrt sign sin sinh sqrt square sub tan tanh bessel_i0e bessel_i1e "
-    "igamma igamma_grad_a igammac polygamma reciprocal regularized_incomplete_beta zeta"
-).split()
-_EACH_READ = (
-    "argmax argmin cumlogsumexp cummax cummin cumprod cumsum reduce_max reduce_min reduce_prod "
-    "reduce_sum"
-).split()
-_EACH_UPDATE = "scatter-add scatter-max scatter-min scatter-mul scatter-sub".split()
-_EACH_WINDOW = "reduce_window reduce_window_max reduce_window_min reduce_window_sum".split()
-
 OPERATIONS: dict[str, Operations] = {
-    **dict.fromkeys(_EACH_ENTRY, _entries),
-    **dict.fromkeys(_EACH_READ, _read),
-    **dict.fromkeys(_EACH_WINDOW, _windows),
-    **dict.fromkeys(_EACH_UPDATE, _updates),
-    "dot_general": _product,
-    "ragged_dot_general": _product,
-    "conv_general_dilated": _convolution,
-    "fft": _transform,
+    "convolution": _convolution,
+    "entries": _entries,
+    "free": _free,
+    "product": _product,
+    "read": _read,
+    "transform": _transform,
+    "updates": _updates,
+    "windows": _windows,
 }
-"""Of each primitive that is not free."""
+"""By what the table of primitives says is counted."""

@@ -153,17 +153,15 @@ def scatter(step: Step) -> list[Value]:
     return [result]
 
 
-_SCATTERS = "scatter scatter-add scatter-max scatter-min scatter-mul scatter-sub".split()
-
 PARTS: dict[str, Rule] = {
     "concatenate": concatenate,
     "dynamic_slice": dynamic_slice,
-    "dynamic_update_slice": dynamic_update_slice,
+    "dynamic_update": dynamic_update_slice,
     "gather": gather,
     "pad": pad,
-    "rev": reverse,
+    "reverse": reverse,
+    "scatter": scatter,
     "slice": slicing,
-    **dict.fromkeys(_SCATTERS, scatter),
     "split": split_rule,
 }
-"""Rules of primitives that put arrays together and take parts of them."""
+"""By kind, rules of primitives that put arrays together and take parts of them."""

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.trace.indexing import PARTS
+from jaxcompress.trace.primitives import PURE, kind_of
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
-from jaxcompress.trace.rules import SHAPES
 
 MOST_ENTRIES = 1 << 20
 """Of a value that is computed to be looked at."""
@@ -25,7 +24,11 @@ class Known:
                 np.prod(program.shapes[value], dtype=float) <= MOST_ENTRIES
                 for value in equation.results
             )
-            if small and equation.name in _PLAIN and all(map(self._is_known, equation.operands)):
+            if (
+                small
+                and kind_of(equation.name) in PURE
+                and all(map(self._is_known, equation.operands))
+            ):
                 self._makers.update(dict.fromkeys(equation.results, equation))
 
     def value(self, operand: Operand) -> np.ndarray | None:
@@ -59,7 +62,3 @@ class Known:
 
     def _read(self, operand: Operand) -> Any:
         return operand.value if isinstance(operand, Constant) else self._values[operand]
-
-
-_PLAIN = {*SHAPES, *PARTS}
-"""Primitives that may be computed ahead: they do nothing else."""

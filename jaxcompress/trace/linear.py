@@ -58,9 +58,5 @@ def convolution(step: Step) -> list[Value]:
     return [result]
 
 
-PRODUCTS: dict[str, Rule] = {
-    "dot_general": dot_general,
-    "ragged_dot_general": dot_general,
-    "conv_general_dilated": convolution,
-}
-"""Rules of products."""
+PRODUCTS: dict[str, Rule] = {"convolution": convolution, "matrices": dot_general}
+"""By kind, rules of products."""

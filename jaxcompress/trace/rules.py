@@ -1,4 +1,4 @@
-"""One rule a primitive: from the ids of its operands' axes to those of its results."""
+"""One rule a kind of primitive: from the ids of its operands' axes to those of its results."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -254,30 +254,17 @@ def iota(step: Step) -> list[Value]:
     return [[step.fixed(n) if k == counted else uniform(n) for k, n in enumerate(step.shapes[0])]]
 
 
-ELEMENTWISE = """
-abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp
-complex conj convert_element_type copy copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2
-expm1 floor ge gt igamma igammac imag integer_pow is_finite le lgamma log log1p logistic lt max min
-mul name ne neg nextafter not or pow real reduce_precision rem round rsqrt select_n
-shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub
-tan tanh xor population_count clz igamma_grad_a mulhi polygamma reciprocal
-regularized_incomplete_beta zeta
-""".split()
-
 SHAPES: dict[str, Rule] = {
-    **dict.fromkeys(ELEMENTWISE, elementwise),
-    **dict.fromkeys(["optimization_barrier", "sharding_constraint", "device_put"], passing),
-    **dict.fromkeys(["reduce_sum", "reduce_max", "reduce_min", "reduce_prod"], reduction),
-    **dict.fromkeys(["reduce_and", "reduce_or", "reduce_xor"], reduction),
-    **dict.fromkeys(["argmax", "argmin"], arg_reduction),
-    **dict.fromkeys(["cummax", "cummin", "cumprod", "cumlogsumexp"], cumulative),
-    **dict.fromkeys(["reduce_window_sum", "reduce_window_max", "reduce_window_min"], windows),
-    "reduce_window": windows,
-    "bitcast_convert_type": bitcast,
-    "broadcast_in_dim": broadcast_in_dim,
+    "arg_reduction": arg_reduction,
+    "bitcast": bitcast,
+    "broadcast": broadcast_in_dim,
     "cumsum": cumsum,
+    "cumulative": cumulative,
+    "elementwise": elementwise,
     "fft": fft,
     "iota": iota,
+    "passing": passing,
+    "reduction": reduction,
     "reshape": reshape,
     "sort": sort,
     "squeeze": squeeze,
@@ -286,5 +273,6 @@ SHAPES: dict[str, Rule] = {
     "top_k": top_k,
     "transpose": transpose,
     "unstack": unstack,
+    "window": windows,
 }
-"""Rules of primitives that take each number by itself, and of those that give axes a new form."""
+"""By kind, rules of primitives that take each number by itself or give axes a new form."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import jax
 
 from jaxcompress.trace.inputs import first_line
+from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Equation, Program, abstract, retrace, trace
-from jaxcompress.trace.rules import ELEMENTWISE
 from jaxcompress.trees import PyTree
 
 
@@ -69,7 +69,7 @@ def _stretches(program: Program, equation: Equation) -> int:
     result: tuple[int, ...] = program.shape(equation.results[0]) if equation.results else ()
     if equation.name == "broadcast_in_dim":
         places: Sequence[int] = equation.params["broadcast_dimensions"]
-    elif equation.name in ELEMENTWISE:
+    elif kind_of(equation.name) == "elementwise":
         places = range(len(result))
     else:
         return 0

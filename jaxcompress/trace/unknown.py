@@ -1,33 +1,16 @@
 """Equations that may multiply what enters with weights, in a way that is not understood.
 
-The primitives that are understood are listed; any other is not: kernels, calls of other languages,
-decompositions of matrices, and whatever is invented yet.
+The primitives of the table `PRIMITIVES` are understood; any other is not.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jaxcompress.trace.indexing import PARTS
-from jaxcompress.trace.linear import PRODUCTS
 from jaxcompress.trace.origins import visit_equations
+from jaxcompress.trace.primitives import PRIMITIVES
 from jaxcompress.trace.program import BODIES, INLINED, Equation, Program, inner_bodies
-from jaxcompress.trace.rules import SHAPES
 
-WITHOUT_PRODUCTS = frozenset(
-    """
-    random_bits random_clone random_fold_in random_gamma random_seed random_split random_unwrap
-    random_wrap rng_bit_generator rng_uniform threefry2x32 threefry4x32 philox2x32 philox4x32
-    debug_callback debug_print inspect_sharding check
-    all_gather all_gather_invariant all_to_all axis_index pmax pmin ppermute psum psum_invariant
-    pvary reduce_scatter reshard layout_constraint with_memory_space_constraint
-    approx_top_k broadcast_to dim_as_value dimension_size eq_to from_edtype le_to lt_to
-    lu_pivots_to_permutation platform_index reduce select_and_gather_add select_and_scatter_add
-    shape_assertion to_edtype
-    """.split()
-)
-"""Primitives without a rule of units that multiply nothing with weights all the same."""
-
-UNDERSTOOD = frozenset({*SHAPES, *PARTS, *PRODUCTS, *BODIES, *WITHOUT_PRODUCTS})
+UNDERSTOOD = frozenset({*PRIMITIVES, *BODIES})
 """Primitives of which it is known what they multiply; no other is."""
 
 

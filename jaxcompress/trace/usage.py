@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jaxcompress.trace.known import Known
+from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 from jaxcompress.trace.usage_parts import PARTS
 from jaxcompress.trace.usage_rules import (
@@ -49,7 +50,7 @@ def _used(program: Program, results: Sequence[Used]) -> list[Used]:
         if equation.name in _LOOPS:
             before = _LOOPS[equation.name](program, equation, behind)
         else:
-            rule = RULES.get(equation.name, all_operands)
+            rule = RULES.get(kind_of(equation.name), all_operands)
             before = rule(Look(program, known, equation, behind))
         for operand, used in zip(equation.operands, before, strict=True):
             use(operand, used)

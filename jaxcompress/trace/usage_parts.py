@@ -123,14 +123,14 @@ def _gather(look: Look) -> Sequence[Used]:
 PARTS: dict[str, Rule] = {
     "concatenate": _concatenate,
     "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _dynamic_update_slice,
+    "dynamic_update": _dynamic_update_slice,
     "gather": _gather,
     "pad": _pad,
-    "rev": _reverse,
+    "reverse": _reverse,
     "slice": _slice,
     "split": _split,
     "stack": _stack,
     "tile": _tile,
     "unstack": _unstack,
 }
-"""Rules of primitives that put arrays together and take parts of them."""
+"""By kind, rules of primitives that put arrays together and take parts of them."""

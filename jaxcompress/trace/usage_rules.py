@@ -1,4 +1,4 @@
-"""One rule a primitive: from what is used of its results to what is used of its operands."""
+"""One rule a kind: from what is used of results to what is used of operands."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -9,7 +9,6 @@ import numpy as np
 from jaxcompress.trace.contraction import contraction
 from jaxcompress.trace.known import Known
 from jaxcompress.trace.program import Equation, Program
-from jaxcompress.trace.rules import ELEMENTWISE
 
 Used = list[np.ndarray] | None
 """`[n]` booleans for each axis of a value; None where no result depends on it."""
@@ -178,23 +177,20 @@ def _convolution(look: Look) -> Sequence[Used]:
 
 
 NUMBERS: dict[str, Rule] = {
-    **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(["optimization_barrier", "sharding_constraint", "device_put"], _passing),
-    **dict.fromkeys([f"reduce_{kind}" for kind in ("sum", "max", "min", "prod")], _reduction),
-    **dict.fromkeys(["reduce_and", "reduce_or", "reduce_xor", "argmax", "argmin"], _reduction),
-    **dict.fromkeys(
-        ["cumsum", "cummax", "cummin", "cumprod", "cumlogsumexp"],
-        _keeping(lambda params, rank: {params["axis"]}),
-    ),
-    "broadcast_in_dim": _broadcast,
-    "conv_general_dilated": _convolution,
-    "dot_general": _dot_general,
-    "ragged_dot_general": _dot_general,
+    "arg_reduction": _reduction,
+    "broadcast": _broadcast,
+    "convolution": _convolution,
+    "cumsum": _keeping(lambda params, rank: {params["axis"]}),
+    "cumulative": _keeping(lambda params, rank: {params["axis"]}),
+    "elementwise": _elementwise,
     "fft": _keeping(lambda params, rank: set(range(-len(params["fft_lengths"]), 0))),
+    "matrices": _dot_general,
+    "passing": _passing,
+    "reduction": _reduction,
     "reshape": _reshape,
     "sort": _keeping(lambda params, rank: {params["dimension"]}),
     "squeeze": _squeeze,
     "top_k": _keeping(lambda params, rank: {params.get("axis", -1)}),
     "transpose": _transpose,
 }
-"""Rules of primitives that compute, and of those that give axes a new form."""
+"""By kind, rules of primitives that compute or give axes a new form."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxcompress.trace.indexing import PARTS
 from jaxcompress.trace.ledger import Axis, Hint, Ledger, Solution, trim, uniform
 from jaxcompress.trace.linear import PRODUCTS
+from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Constant, Operand, Program
 from jaxcompress.trace.rules import SHAPES, Rule, Step, Value, freezing
 from jaxcompress.trace.usage import Used, partly_used, used_inputs
@@ -19,7 +20,7 @@ MOST_WALKS = 8
 _MOST_TURNS = 8
 
 RULES: dict[str, Rule] = {**SHAPES, **PARTS, **PRODUCTS}
-"""All rules but those of loops and branches."""
+"""All rules by kind of primitive but those of loops and branches."""
 
 
 class Walk(NamedTuple):
@@ -191,8 +192,8 @@ def _walk(ledger: Ledger, program: Program, inputs: Sequence[Value]) -> Walk:
         step = Step(ledger, equation, operands, [program.shapes[r] for r in equation.results])
         if equation.name in LOOPS:
             results, bodies[number] = LOOPS[equation.name](step)
-        elif equation.name in RULES:
-            results = RULES[equation.name](step)
+        elif (rule := RULES.get(kind_of(equation.name))) is not None:
+            results = rule(step)
         else:
             results = freezing(step, f"no rule for {equation.name}")
         for result, value in zip(equation.results, results, strict=True):
