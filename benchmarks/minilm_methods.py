@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxcompress as jc
-from jaxcompress.quantization.moments import Moments
+from jaxcompress.products.moments import Moments
 from jaxcompress.quantization.step_sizes import Probe
 from jaxcompress.trees import PyTree
 

@@ -54,6 +54,8 @@ from jaxcompress.lowrank import (
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
 from jaxcompress.oneshot import compress
 from jaxcompress.optim import add_penalty, current_mask, gradual_pruning, hold_mask, share_centroids
+from jaxcompress.products.moments import input_moments
+from jaxcompress.products.weights import channel_axes, in_products
 from jaxcompress.prune import (
     FrozenAxis,
     Slice,
@@ -108,13 +110,12 @@ from jaxcompress.quantization.calibration import Ranges, calibrate
 from jaxcompress.quantization.corrections import correct_biases
 from jaxcompress.quantization.equalization import equalize
 from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
-from jaxcompress.quantization.moments import input_moments
 from jaxcompress.quantization.norms import fold_norms, folded_layers
 from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.second_order import fit_mask
 from jaxcompress.quantization.sensitivity import sensitivity
-from jaxcompress.quantization.simulation import channel_axes, fake_quantized, in_products
+from jaxcompress.quantization.simulation import fake_quantized
 from jaxcompress.quantization.step_sizes import (
     round_to_steps,
     step_sensitivity,

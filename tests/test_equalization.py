@@ -8,7 +8,7 @@ from traced_nets import batch_norm, conv, make
 
 from jaxcompress.quantization.equalization import equalize
 from jaxcompress.quantization.grids import make_grid, on_grid, steps_for
-from jaxcompress.trace.silence import relative_difference
+from jaxcompress.units.silence import relative_difference
 
 RNG = np.random.default_rng(0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxcompress.quantization import moments as module
-from jaxcompress.quantization.moments import input_moments
+from jaxcompress.products import moments as module
+from jaxcompress.products.moments import input_moments
 
 IMAGES = ("NHWC", "HWIO", "NHWC")
 

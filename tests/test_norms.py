@@ -10,7 +10,7 @@ from flax import nnx
 from jax import lax
 
 from jaxcompress.quantization.norms import FoldedLayer, fold_norms, folded_layers
-from jaxcompress.trace.silence import relative_difference
+from jaxcompress.units.silence import relative_difference
 from nets.functional import functional
 from nets.resnet import ResNet, ResNetConfig
 

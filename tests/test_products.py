@@ -7,7 +7,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from jaxcompress.trace.products import find_products, keeps_derivatives
+from jaxcompress.products.find import find_products, keeps_derivatives
 from jaxcompress.trace.program import trace
 from jaxcompress.trees import named_leaves
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import jaxcompress as jc
 from jaxcompress.leaves import LowRank, dense
+from jaxcompress.products.moments import Layer, Moments, input_moments
 from jaxcompress.quantization import rounding
 from jaxcompress.quantization.granularity import per_block, per_channel
-from jaxcompress.quantization.moments import Layer, Moments, input_moments
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.weights import quantize
 

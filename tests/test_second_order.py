@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
-from jaxcompress.quantization.moments import Layer, Moments
+from jaxcompress.products.moments import Layer, Moments
 
 
 def moments_of(x, channels):

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcompress.products.moments import input_moments
 from jaxcompress.quantization.budget import mixed_bits
-from jaxcompress.quantization.moments import input_moments
 from jaxcompress.quantization.ranges import min_max
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.sensitivity import relative_error, sensitivity

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 from traced_nets import make
 
-from jaxcompress.trace.products import keeps_derivatives
+from jaxcompress.products.find import keeps_derivatives
 from jaxcompress.trace.program import bind, trace
 from jaxcompress.trace.run import Outcome, run
 

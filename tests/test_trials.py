@@ -11,9 +11,9 @@ from test_groups import described
 from test_shrink import random_keep
 
 import jaxcompress as jc
-from jaxcompress.prune.failures import Failure
-from jaxcompress.prune.patterns import Found
-from jaxcompress.prune.trials import counts_apart, sifted
+from jaxcompress.units._failures import Failure
+from jaxcompress.units.patterns import Found
+from jaxcompress.units.trials import counts_apart, sifted
 from nets.functional import functional
 
 

@@ -13,9 +13,9 @@ from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 from unknown_nets import UNDERSTOOD, UNKNOWN, K, M, N, kernel
 
 import jaxcompress as jc
-from jaxcompress.trace.products import keeps_derivatives
+from jaxcompress.products.find import keeps_derivatives
+from jaxcompress.products.unknown import find_unknown
 from jaxcompress.trace.program import trace
-from jaxcompress.trace.unknown import find_unknown
 
 RNG = np.random.default_rng(0)
 PARAMS = {"a": RNG.normal(size=(K, N)).astype("f"), "b": RNG.normal(size=(N, 3)).astype("f")}

@@ -8,8 +8,8 @@ from jax import lax
 
 import jaxcompress as jc
 from jaxcompress.trace.program import trace
-from jaxcompress.trace.usage import used_inputs
-from jaxcompress.trace.walk import NOT_BY_ALL, NOT_USED
+from jaxcompress.units._usage import used_inputs
+from jaxcompress.units.walk import NOT_BY_ALL, NOT_USED
 
 N, D = 16, 4
 

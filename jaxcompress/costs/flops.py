@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jax.extend import core
 
-from jaxcompress.trace.contraction import contraction
+from jaxcompress.products.contraction import contraction
 from jaxcompress.trace.primitives import PRIMITIVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, flatten, trace
 from jaxcompress.trees import PyTree, named_leaves

@@ -19,7 +19,7 @@ from jaxcompress.execution.thin import (
 )
 from jaxcompress.execution.weight_only import weight_only
 from jaxcompress.leaves import LowRank, Quantized, decoded, dense, dense_shapes, is_compressed
-from jaxcompress.trace.products import keeps_derivatives
+from jaxcompress.products.find import keeps_derivatives
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, is_traced, named_leaves

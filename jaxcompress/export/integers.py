@@ -8,8 +8,8 @@ import numpy as np
 from jaxcompress.export.linear import Linear
 from jaxcompress.export.node import node
 from jaxcompress.leaves import Quantized, spread
+from jaxcompress.products.find import Product, moved
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
-from jaxcompress.trace.products import Product, moved
 
 ACTIVATIONS = make_grid(8, symmetric=False)
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.trace.products import Product
+from jaxcompress.products.find import Product
 
 
 @dataclass(frozen=True, kw_only=True)

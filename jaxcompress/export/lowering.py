@@ -15,7 +15,7 @@ import numpy as np
 from jaxcompress.export.bodies import lower
 from jaxcompress.export.linear import AFFINE, CANONICAL, Linear, along
 from jaxcompress.export.pooling import pooled_reshape
-from jaxcompress.trace.products import Product
+from jaxcompress.products.find import Product
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trees import is_traced
 

@@ -14,10 +14,10 @@ from jaxcompress.export.lowering import Lowering, Writer
 from jaxcompress.export.node import node, primitives
 from jaxcompress.export.precision import narrow_jax
 from jaxcompress.export.supported import check_supported
+from jaxcompress.products.find import Product, find_products
+from jaxcompress.products.unknown import Unknown, find_unknown
 from jaxcompress.trace.inputs import first_line
-from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Program, trace
-from jaxcompress.trace.unknown import Unknown, find_unknown
 from jaxcompress.trees import PyTree, named_leaves
 
 

@@ -13,7 +13,7 @@ from jaxcompress.checks import check_floats
 from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank.splits import Axes
 from jaxcompress.lowrank.svd import Decomposition, near_one
-from jaxcompress.quantization.moments import Layer
+from jaxcompress.products.moments import Layer
 from jaxcompress.trees import as_jax, widened
 
 _RIDGE = 1e-6

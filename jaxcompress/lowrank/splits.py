@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxcompress.quantization.simulation import weights_in_products, weights_in_unknown
+from jaxcompress.products.weights import weights_in_products, weights_in_unknown
 from jaxcompress.trees import PyTree
 
 

@@ -11,7 +11,7 @@ from jaxcompress.lowrank.matrices import Matrix, matrix_of
 from jaxcompress.lowrank.ranks import Rule, by_ratio
 from jaxcompress.lowrank.splits import Split, last_axis
 from jaxcompress.lowrank.svd import Decomposition, truncated_svd
-from jaxcompress.quantization.moments import Moments
+from jaxcompress.products.moments import Moments
 from jaxcompress.trees import (
     NamedLeaves,
     PyTree,

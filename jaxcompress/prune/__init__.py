@@ -11,8 +11,6 @@ from jaxcompress.prune.block_choice import (
     spread_out,
 )
 from jaxcompress.prune.blocks import count_blocks, drop_blocks
-from jaxcompress.prune.find import unit_groups
-from jaxcompress.prune.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
 from jaxcompress.prune.masks import (
     erk_sparsities,
     global_mask,
@@ -48,6 +46,8 @@ from jaxcompress.prune.units import (
     within_groups,
 )
 from jaxcompress.prune.zeros import apply_mask
+from jaxcompress.units.find import unit_groups
+from jaxcompress.units.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
 
 __all__ = [
     "FrozenAxis",

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.prune.find import trace_units
-from jaxcompress.prune.groups import UnitGroup
-from jaxcompress.prune.members import members_of
 from jaxcompress.prune.unit_scores import UnitScore, UnitScores
-from jaxcompress.trace.ledger import Axis
-from jaxcompress.trace.observe import run_observed
-from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree, named_leaves, widened
+from jaxcompress.units.dependencies import Axis
+from jaxcompress.units.find import trace_units
+from jaxcompress.units.groups import UnitGroup
+from jaxcompress.units.members import members_of
+from jaxcompress.units.observe import run_observed
+from jaxcompress.units.walk import Units
 
 Statistic = Callable[[jax.Array], jax.Array]
 """From `[entries, samples]` activations, in float32 or wider, to a number for each entry."""

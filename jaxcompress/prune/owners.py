@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.units.groups import UnitGroups
 
 Stays: TypeAlias = Mapping[str, Mapping[int, np.ndarray]]
 """The indices that stay, by path and axis, of all axes that lose any."""

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.prune.groups import UnitGroup
 from jaxcompress.prune.unit_scores import by_unit, scored_slices
 from jaxcompress.trees import PyTree, Scope, weights, widened
+from jaxcompress.units.groups import UnitGroup
 
 
 def group_lasso(

@@ -7,16 +7,16 @@ import jax
 import numpy as np
 
 from jaxcompress.kinds import native
-from jaxcompress.prune.find import trace_units
-from jaxcompress.prune.groups import UnitGroups
-from jaxcompress.prune.members import members_of
 from jaxcompress.prune.shrink import Keep, check_keep, shrink
-from jaxcompress.prune.trials import Rebuild
-from jaxcompress.trace.cut import Cut, mismatch, other_results
 from jaxcompress.trace.program import Program, abstract, first_line, retrace
-from jaxcompress.trace.silence import relative_difference, run_silenced
-from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree, named_leaves, shapes_of
+from jaxcompress.units.cut import Cut, mismatch, other_results
+from jaxcompress.units.find import trace_units
+from jaxcompress.units.groups import UnitGroups
+from jaxcompress.units.members import members_of
+from jaxcompress.units.silence import relative_difference, run_silenced
+from jaxcompress.units.trials import Rebuild
+from jaxcompress.units.walk import Units
 
 
 def check_shrink(

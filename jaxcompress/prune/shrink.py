@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.prune.groups import UnitGroups
 from jaxcompress.prune.states import States
 from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.units.groups import UnitGroups
 
 Keep = Mapping[str, Any]
 """By name of the group `[units]` booleans, True where a unit stays; groups left out stay whole."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.kinds import NUMBERS, WEIGHTS, Kind, check_kind, check_values, kind_of
-from jaxcompress.prune.groups import Slice, UnitGroup
 from jaxcompress.prune.scores import Score, magnitude
 from jaxcompress.trees import PyTree, Scope, everything, matching, named_leaves, weights
+from jaxcompress.units.groups import Slice, UnitGroup
 
 UnitScores = Mapping[str, np.ndarray]
 """By name of the group `[units]` numbers; the smallest go first."""

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_sparsity, is_integer
-from jaxcompress.prune.groups import UnitGroup, UnitGroups
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.prune.unit_scores import Normalize, UnitScore, divide_by_mean, l1_score
 from jaxcompress.trees import PyTree
+from jaxcompress.units.groups import UnitGroup, UnitGroups
 
 Measure = Callable[[UnitGroup], float]
 """What one unit of a group counts for, where a share is spread over all groups."""

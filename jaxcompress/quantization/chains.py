@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.products.find import Product, find_products
 from jaxcompress.quantization.expressions import Expressions, wide
 from jaxcompress.trace.moves import MOVES
-from jaxcompress.trace.products import Product, find_products
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.quantization.recursion import damped, sweep
+from jaxcompress.products.recursion import damped, sweep
 
 _REFITS = 32  # steps of conjugate gradients: exact for as many inputs, close for more
 

@@ -10,11 +10,11 @@ import numpy as np
 from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.products.find import find_products
 from jaxcompress.quantization.adjustments import set_offset
 from jaxcompress.quantization.chains import Chain, affine, find_chains
 from jaxcompress.quantization.expressions import Expressions
 from jaxcompress.trace.inputs import as_inputs
-from jaxcompress.trace.products import find_products
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, named_leaves

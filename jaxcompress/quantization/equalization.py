@@ -6,15 +6,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.prune.find import trace_units
-from jaxcompress.prune.groups import Slice
-from jaxcompress.prune.patterns import read_groups
 from jaxcompress.quantization.adjustments import channel_factors, set_offset
 from jaxcompress.quantization.chains import affine, find_chains
 from jaxcompress.quantization.expressions import Expressions, wide
 from jaxcompress.quantization.sameness import Sameness
 from jaxcompress.quantization.stages import Stage, find_stages
 from jaxcompress.trees import PyTree, is_floating
+from jaxcompress.units.find import trace_units
+from jaxcompress.units.groups import Slice
+from jaxcompress.units.patterns import read_groups
 
 _MOST_ROUNDS = 100
 _EQUAL = 1e-3  # relative change of a range below which it has converged

@@ -8,9 +8,9 @@ import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.leaves import Quantized, dense, is_compressed, spread
+from jaxcompress.products.moments import Layer, Moments
+from jaxcompress.products.recursion import BLOCK, damped, sweep
 from jaxcompress.quantization.grids import make_grid
-from jaxcompress.quantization.moments import Layer, Moments
-from jaxcompress.quantization.recursion import BLOCK, damped, sweep
 from jaxcompress.trees import Array, PyTree, named_leaves, some_of
 
 _DESCENTS = 4

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.quantization.expressions import Expressions, tolerance
 from jaxcompress.trace.program import Program
-from jaxcompress.trace.silence import relative_difference
 from jaxcompress.trees import PyTree, is_floating
+from jaxcompress.units.silence import relative_difference
 
 
 class Sameness:

@@ -18,11 +18,11 @@ from jaxcompress.checks import (
 from jaxcompress.kinds import FLOATS
 from jaxcompress.leaves import dense
 from jaxcompress.placement import like
+from jaxcompress.products.moments import Layer, Moments
+from jaxcompress.products.recursion import DAMPING
 from jaxcompress.prune.masks import layerwise_mask, nm_mask
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.quantization.compensation import Choose, Group, fitted, group_of
-from jaxcompress.quantization.moments import Layer, Moments
-from jaxcompress.quantization.recursion import DAMPING
 from jaxcompress.trees import (
     Array,
     PyTree,

@@ -1,6 +1,6 @@
 """Simulated quantization: what a function computes when its products are given rounded numbers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,15 +8,14 @@ import jax.numpy as jnp
 
 from jaxcompress.checks import check_known
 from jaxcompress.compiled import jitted
-from jaxcompress.leaves import Quantized, dense, dense_shapes, is_compressed
+from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.products.find import Product, trace_products
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
 from jaxcompress.quantization.ranges import Estimator, min_max
-from jaxcompress.trace.products import Product, Weight, find_products, trace_products
-from jaxcompress.trace.program import Equation, Program, bind, trace
+from jaxcompress.trace.program import Equation, bind
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trace.unknown import find_unknown
-from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, is_floating, named_leaves, widened
+from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves, widened
 
 Bits = int | Mapping[str, int]
 """Of an integer, for all layers or for each by name; layers that are not named stay float."""
@@ -189,102 +188,3 @@ def _check_names(
     ):
         rule = f"{what} must be for products of this function"
         check_known(sorted(names), known, rule, "calibrate this function")
-
-
-def channel_axes(
-    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
-) -> dict[str, tuple[int, ...]]:
-    """Return the axes of each weight along which its output channels lie.
-
-    They are those that no product sums over; of a weight that several products use, those common
-    to all. Weights that something is computed from before it enters a product are left out.
-
-    Args:
-        apply: `apply(params, *inputs)`.
-        params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
-
-    Raises:
-        ValueError: what `trace` refuses.
-
-    Example:
-        >>> apply = lambda params, x: x @ params["kernel"] @ params["turned"].T
-        >>> params = {"kernel": jnp.ones((2, 3)), "turned": jnp.ones((4, 3))}
-        >>> channel_axes(apply, params, jnp.ones((1, 2)))
-        {'kernel': (1,), 'turned': (0,)}
-    """
-    axes: dict[str, tuple[int, ...]] = {}
-    for path, weight in weights_in_products(apply, params, *inputs):
-        if weight.channels is not None:
-            common = set(axes.get(path, weight.channels)) & set(weight.channels)
-            axes[path] = tuple(sorted(common))
-    return axes
-
-
-def in_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Scope:
-    """Return the scope of the weights that enter products, whatever their names and axes.
-
-    `kernels` looks at axes alone, and takes biases of heads and of stacked layers for kernels: they
-    have two axes too. Tables that are only read row by row are in no product, nor is a weight that
-    only enters a primitive that is not understood: `calibrate` names it in `left_float`.
-
-    Args:
-        apply: `apply(params, *inputs)`.
-        params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
-
-    Raises:
-        ValueError: what `trace` refuses.
-
-    Example:
-        >>> apply = lambda params, x: x @ params["kernel"] + params["bias"]
-        >>> params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones((1, 3))}
-        >>> scope = in_products(apply, params, jnp.ones((1, 2)))
-        >>> [path for path, leaf in params.items() if scope(path, leaf)]
-        ['kernel']
-    """
-    found = {path for path, _ in weights_in_products(apply, params, *inputs)}
-    return lambda path, leaf: path in found
-
-
-def weights_in_products(
-    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
-) -> Iterator[tuple[str, Weight]]:
-    """Yield the path of each weight that enters a product, and how it does, product by product.
-
-    Args:
-        apply: `apply(params, *inputs)`.
-        params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
-
-    Raises:
-        ValueError: what `trace` refuses.
-    """
-    program, paths = _traced(apply, params, inputs)
-    for product in find_products(program, paths):
-        for weight in product.weights.values():
-            yield paths[weight.leaf], weight
-
-
-def weights_in_unknown(
-    apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
-) -> dict[str, str]:
-    """Return by path of each weight that enters what is not understood what that is.
-
-    Args:
-        apply: `apply(params, *inputs)`.
-        params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
-
-    Raises:
-        ValueError: what `trace` refuses.
-    """
-    found = find_unknown(*_traced(apply, params, inputs))
-    return {path: one.reason for one in found for path in one.paths}
-
-
-def _traced(
-    apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree]
-) -> tuple[Program, list[str]]:
-    paths = named_leaves(params, is_leaf=is_compressed).paths
-    return trace(apply, dense_shapes(params), *inputs), paths

@@ -7,10 +7,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from jaxcompress.prune.groups import Slice
+from jaxcompress.products.contraction import contraction
+from jaxcompress.products.find import Product, find_products
 from jaxcompress.quantization.expressions import Expressions
-from jaxcompress.trace.contraction import contraction
-from jaxcompress.trace.products import Product, find_products
+from jaxcompress.units.groups import Slice
 
 
 class Stage(NamedTuple):

@@ -5,12 +5,12 @@ from typing import Any
 
 import jax
 
-from jaxcompress.trace.ledger import Axis
-from jaxcompress.trace.products import Product, find_products
+from jaxcompress.products.find import Product, find_products
 from jaxcompress.trace.program import Constant, Equation, Program, bind
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trace.walk import Walk
 from jaxcompress.trees import PyTree
+from jaxcompress.units.dependencies import Axis
+from jaxcompress.units.walk import Walk
 
 Look = Callable[[Any, int, Axis], PyTree]
 """From a value, the axis along which a product sums it, and the axis's ids, to arrays."""

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.trace.contraction import contraction
-from jaxcompress.trace.known import Known
+from jaxcompress.products.contraction import contraction
 from jaxcompress.trace.program import Equation, Program
+from jaxcompress.units._known import Known
 
 Used = list[np.ndarray] | None
 """`[n]` booleans for each axis of a value; None where no result depends on it."""

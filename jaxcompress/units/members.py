@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxcompress.prune.groups import UnitGroup, places
-from jaxcompress.prune.patterns import read_groups
-from jaxcompress.trace.walk import Units
+from jaxcompress.units.groups import UnitGroup, places
+from jaxcompress.units.patterns import read_groups
+from jaxcompress.units.walk import Units
 
 
 def members_of(units: Units, groups: Sequence[UnitGroup], paths: Sequence[str]) -> list[np.ndarray]:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.trace.indexing import PARTS
-from jaxcompress.trace.ledger import Axis, Hint, Ledger, Solution, trim, uniform
-from jaxcompress.trace.linear import PRODUCTS
 from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Constant, Operand, Program
-from jaxcompress.trace.rules import SHAPES, Rule, Step, Value, freezing
-from jaxcompress.trace.usage import Used, partly_used, used_inputs
+from jaxcompress.units._rules import SHAPES, Rule, Step, Value, freezing
+from jaxcompress.units._rules_indexing import PARTS
+from jaxcompress.units._rules_products import PRODUCTS
+from jaxcompress.units._usage import Used, partly_used, used_inputs
+from jaxcompress.units.dependencies import Axis, Hint, Ledger, Solution, trim, uniform
 
 MOST_WALKS = 8
 """Walks in which nodes may be parted; each parts at least one, and two are the rule."""

@@ -6,7 +6,7 @@ The primitives of the table `PRIMITIVES` are understood; any other is not.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jaxcompress.trace.origins import visit_equations
+from jaxcompress.products._origins import visit_equations
 from jaxcompress.trace.primitives import PRIMITIVES
 from jaxcompress.trace.program import BODIES, INLINED, Equation, Program, inner_bodies
 

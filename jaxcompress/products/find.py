@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.trace.contraction import contraction
+from jaxcompress.products._origins import Parameter, visit_equations
+from jaxcompress.products.contraction import contraction
+from jaxcompress.products.unknown import find_unknown, left_out
 from jaxcompress.trace.moves import moved
-from jaxcompress.trace.origins import Parameter, visit_equations
 from jaxcompress.trace.program import INLINED, Equation, Program, inner_bodies, trace
 from jaxcompress.trace.run import Key
-from jaxcompress.trace.unknown import find_unknown, left_out
 from jaxcompress.trees import PyTree, named_leaves
 
 

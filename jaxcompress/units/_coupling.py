@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from jaxcompress.prune.failures import Failure
-from jaxcompress.prune.patterns import Found, read_groups
-from jaxcompress.prune.trials import Trial
-from jaxcompress.trace.walk import Units
+from jaxcompress.units._failures import Failure
+from jaxcompress.units.patterns import Found, read_groups
+from jaxcompress.units.trials import Trial
+from jaxcompress.units.walk import Units
 
 _MOST_MATES = 3
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.trace.usage_rules import Look, Rule, Used, either, everything
+from jaxcompress.units._usage_rules import Look, Rule, Used, either, everything
 
 
 def _concatenate(look: Look) -> Sequence[Used]:

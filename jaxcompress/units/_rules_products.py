@@ -3,9 +3,9 @@
 from itertools import chain
 from typing import Any
 
-from jaxcompress.trace.contraction import contraction
-from jaxcompress.trace.ledger import merge, split
-from jaxcompress.trace.rules import Rule, Step, Value, freezing
+from jaxcompress.products.contraction import contraction
+from jaxcompress.units._rules import Rule, Step, Value, freezing
+from jaxcompress.units.dependencies import merge, split
 
 
 def dot_general(step: Step) -> list[Value]:

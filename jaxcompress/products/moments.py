@@ -12,13 +12,13 @@ from jax import lax
 from jaxcompress.checks import check_concrete, check_finite
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
-from jaxcompress.quantization.arrangements import ARRANGEMENTS
+from jaxcompress.products._im2col import ARRANGEMENTS
+from jaxcompress.products.find import Product, Weight, find_products
+from jaxcompress.products.unknown import find_unknown
 from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trace.moves import moved
-from jaxcompress.trace.products import Product, Weight, find_products
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
-from jaxcompress.trace.unknown import find_unknown
 from jaxcompress.trees import NamedLeaves, PyTree, kernels, named_leaves
 
 MOST_ENTRIES = 4096**2

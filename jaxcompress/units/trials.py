@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.prune.failures import Failure, all_frames, failure_of
-from jaxcompress.prune.patterns import Found
-from jaxcompress.trace.cut import Cut, mismatch
 from jaxcompress.trace.program import Program, abstract, retrace
-from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree
+from jaxcompress.units._failures import Failure, all_frames, failure_of
+from jaxcompress.units.cut import Cut, mismatch
+from jaxcompress.units.patterns import Found
+from jaxcompress.units.walk import Units
 
 Sizes = Mapping[str, tuple[int, ...]]
 """The shape of every leaf, by path."""

@@ -9,22 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.costs.flops import count_flops
-from jaxcompress.prune.coupling import couple
-from jaxcompress.prune.failures import Failure
-from jaxcompress.prune.groups import UnitGroup, UnitGroups
-from jaxcompress.prune.pairs import with_pairs
-from jaxcompress.prune.patterns import (
+from jaxcompress.trace.inputs import other_examples
+from jaxcompress.trace.program import trace
+from jaxcompress.trees import PyTree, named_leaves, shapes_of
+from jaxcompress.units._coupling import couple
+from jaxcompress.units._failures import Failure
+from jaxcompress.units._pairs import with_pairs
+from jaxcompress.units.groups import UnitGroup, UnitGroups
+from jaxcompress.units.patterns import (
     Found,
     frozen_axes,
     named_groups,
     read_groups,
     unknown_primitives,
 )
-from jaxcompress.prune.trials import Rebuild, Trial, by_kind
-from jaxcompress.trace.inputs import other_examples
-from jaxcompress.trace.program import trace
-from jaxcompress.trace.walk import Units, find_units
-from jaxcompress.trees import PyTree, named_leaves, shapes_of
+from jaxcompress.units.trials import Rebuild, Trial, by_kind
+from jaxcompress.units.walk import Units, find_units
 
 
 def unit_groups(

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import NamedTuple
 
-from jaxcompress.trace.ledger import (
+from jaxcompress.trace.program import Equation
+from jaxcompress.units.dependencies import (
     UNIFORM,
     Axis,
     Ledger,
@@ -12,7 +13,6 @@ from jaxcompress.trace.ledger import (
     split,
     uniform,
 )
-from jaxcompress.trace.program import Equation
 
 Value = list[Axis]
 """The ids of each axis of a value."""

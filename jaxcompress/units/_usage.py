@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jaxcompress.trace.known import Known
 from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
-from jaxcompress.trace.usage_parts import PARTS
-from jaxcompress.trace.usage_rules import (
+from jaxcompress.units._known import Known
+from jaxcompress.units._usage_parts import PARTS
+from jaxcompress.units._usage_rules import (
     NUMBERS,
     Look,
     Rule,

@@ -7,11 +7,11 @@ unit added, one that goes leaves the equations as they are, if the code follows.
 
 from collections.abc import Callable, Sequence
 
-from jaxcompress.prune.patterns import Found, read_groups
-from jaxcompress.prune.trials import Trial
 from jaxcompress.trace.program import abstract
-from jaxcompress.trace.walk import Units
 from jaxcompress.trees import PyTree
+from jaxcompress.units.patterns import Found, read_groups
+from jaxcompress.units.trials import Trial
+from jaxcompress.units.walk import Units
 
 TraceAgain = Callable[[Trial, PyTree], Units]
 """From a trial and shapes of parameters to what walking its function with them finds."""

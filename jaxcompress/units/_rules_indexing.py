@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.trace.ledger import UNIFORM, Axis, Ledger, has_units, trim
-from jaxcompress.trace.rules import Rule, Step, Value
+from jaxcompress.units._rules import Rule, Step, Value
+from jaxcompress.units.dependencies import UNIFORM, Axis, Ledger, has_units, trim
 
 
 def concatenate(step: Step) -> list[Value]:

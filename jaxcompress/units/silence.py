@@ -6,13 +6,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.trace.contraction import contraction
-from jaxcompress.trace.cut import Cut
-from jaxcompress.trace.ledger import UNIFORM, Axis
+from jaxcompress.products.contraction import contraction
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
-from jaxcompress.trace.rules import Value
 from jaxcompress.trace.run import run_bodies
-from jaxcompress.trace.walk import Walk
+from jaxcompress.units._rules import Value
+from jaxcompress.units.cut import Cut
+from jaxcompress.units.dependencies import UNIFORM, Axis
+from jaxcompress.units.walk import Walk
 
 _REDUCTIONS = {f"reduce_{kind}" for kind in ("sum", "max", "min", "prod", "and", "or", "xor")}
 

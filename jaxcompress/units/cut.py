@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from jaxcompress.trace.ledger import UNIFORM, Axis
 from jaxcompress.trace.program import Constant, Equation, Program
-from jaxcompress.trace.rules import Value
-from jaxcompress.trace.walk import Walk
+from jaxcompress.units._rules import Value
+from jaxcompress.units.dependencies import UNIFORM, Axis
+from jaxcompress.units.walk import Walk
 
 
 class Cut:

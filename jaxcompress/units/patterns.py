@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.prune.groups import FrozenAxis, Slice, UnitGroup
 from jaxcompress.trace.program import Constant, Program
-from jaxcompress.trace.walk import Units
+from jaxcompress.units.groups import FrozenAxis, Slice, UnitGroup
+from jaxcompress.units.walk import Units
 
 
 class Found(NamedTuple):
