@@ -108,9 +108,7 @@ from jaxcompress.prune import (
 from jaxcompress.quantization.budget import mixed_bits
 from jaxcompress.quantization.calibration import Ranges, calibrate
 from jaxcompress.quantization.corrections import correct_biases
-from jaxcompress.quantization.equalization import equalize
 from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
-from jaxcompress.quantization.norms import fold_norms, folded_layers
 from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.quantization.rounding import fit_rounding
 from jaxcompress.quantization.second_order import fit_mask
@@ -123,6 +121,8 @@ from jaxcompress.quantization.step_sizes import (
 )
 from jaxcompress.quantization.training import quantization_aware
 from jaxcompress.quantization.weights import quantize
+from jaxcompress.rewrite._equalize import equalize
+from jaxcompress.rewrite._fold_norms import fold_norms, folded_layers
 from jaxcompress.schedules import cubic_sparsity
 from jaxcompress.trees import everything, kernels, matching
 

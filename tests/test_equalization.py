@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from traced_nets import batch_norm, conv, make
 
-from jaxcompress.quantization.equalization import equalize
 from jaxcompress.quantization.grids import make_grid, on_grid, steps_for
+from jaxcompress.rewrite._equalize import equalize
 from jaxcompress.units.silence import relative_difference
 
 RNG = np.random.default_rng(0)

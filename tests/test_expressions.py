@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxcompress.quantization.expressions import INVERSES, Expressions, tolerance
+from jaxcompress.rewrite.values import INVERSES, Expressions, tolerance
 
 EXPRESSIONS = {
     "add": lambda p: 3 + p,

@@ -19,6 +19,7 @@ LAYERS = [
     ("costs", "execution"),
     ("units",),
     ("prune", "cluster", "schedules"),
+    ("rewrite",),
     ("quantization",),
     ("lowrank",),
     ("optim",),

@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax import nnx
 from jax import lax
 
-from jaxcompress.quantization.norms import FoldedLayer, fold_norms, folded_layers
+from jaxcompress.rewrite._fold_norms import FoldedLayer, fold_norms, folded_layers
 from jaxcompress.units.silence import relative_difference
 from nets.functional import functional
 from nets.resnet import ResNet, ResNetConfig

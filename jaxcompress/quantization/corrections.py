@@ -11,9 +11,9 @@ from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.products.find import find_products
-from jaxcompress.quantization.adjustments import set_offset
-from jaxcompress.quantization.chains import Chain, affine, find_chains
-from jaxcompress.quantization.expressions import Expressions
+from jaxcompress.rewrite.adjust import set_offset
+from jaxcompress.rewrite.affine import Chain, affine, find_chains
+from jaxcompress.rewrite.values import Expressions
 from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run

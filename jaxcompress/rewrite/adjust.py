@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxcompress.quantization.chains import Chain, Term, affine
-from jaxcompress.quantization.expressions import Expressions, close, wide
+from jaxcompress.rewrite.affine import Chain, Term, affine
+from jaxcompress.rewrite.values import Expressions, close, wide
 from jaxcompress.trace.moves import moved
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.quantization.adjustments import channel_factors, set_offset
-from jaxcompress.quantization.chains import affine, find_chains
-from jaxcompress.quantization.expressions import Expressions, wide
-from jaxcompress.quantization.sameness import Sameness
-from jaxcompress.quantization.stages import Stage, find_stages
+from jaxcompress.rewrite._equivalence import Sameness
+from jaxcompress.rewrite._links import Stage, find_stages
+from jaxcompress.rewrite.adjust import channel_factors, set_offset
+from jaxcompress.rewrite.affine import affine, find_chains
+from jaxcompress.rewrite.values import Expressions, wide
 from jaxcompress.trees import PyTree, is_floating
 from jaxcompress.units.find import trace_units
 from jaxcompress.units.groups import Slice

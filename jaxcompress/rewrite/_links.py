@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from jaxcompress.products.contraction import contraction
 from jaxcompress.products.find import Product, find_products
-from jaxcompress.quantization.expressions import Expressions
+from jaxcompress.rewrite.values import Expressions
 from jaxcompress.units.groups import Slice
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.products.find import Product, find_products
-from jaxcompress.quantization.expressions import Expressions, wide
+from jaxcompress.rewrite.values import Expressions, wide
 from jaxcompress.trace.moves import MOVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.quantization.adjustments import (
+from jaxcompress.rewrite._equivalence import Sameness
+from jaxcompress.rewrite.adjust import (
     clear_offsets,
     scale_weight,
     set_factor,
     set_offset,
 )
-from jaxcompress.quantization.chains import Chain, affine, find_chains
-from jaxcompress.quantization.expressions import Expressions
-from jaxcompress.quantization.sameness import Sameness
+from jaxcompress.rewrite.affine import Chain, affine, find_chains
+from jaxcompress.rewrite.values import Expressions
 from jaxcompress.trees import PyTree, is_floating
 
 

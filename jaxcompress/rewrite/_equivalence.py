@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.quantization.expressions import Expressions, tolerance
+from jaxcompress.rewrite.values import Expressions, tolerance
 from jaxcompress.trace.program import Program
 from jaxcompress.trees import PyTree, is_floating
 from jaxcompress.units.silence import relative_difference
