@@ -105,13 +105,13 @@ from jaxcompress.prune import (
     unnormalized,
     within_groups,
 )
+from jaxcompress.prune._second_order import fit_mask
 from jaxcompress.quantization.budget import mixed_bits
 from jaxcompress.quantization.calibration import Ranges, calibrate
 from jaxcompress.quantization.corrections import correct_biases
 from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
 from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.quantization.rounding import fit_rounding
-from jaxcompress.quantization.second_order import fit_mask
 from jaxcompress.quantization.sensitivity import sensitivity
 from jaxcompress.quantization.simulation import fake_quantized
 from jaxcompress.quantization.step_sizes import (

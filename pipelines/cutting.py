@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from jaxcompress.prune.unit_scores import UnitScore
+from jaxcompress.prune._unit_scores import UnitScore
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work
 from pipelines.stages import adamw, packed, pruned_epochs, tune

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 import jaxcompress as jc
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.prune.block_choice import Rule
+from jaxcompress.prune._block_choice import Rule
 from pipelines.distilling import lesson_of
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Trainer, Work

@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxcompress.checks import check_sparsity
 from jaxcompress.cluster import check_clusters
 from jaxcompress.distill.logits import check_temperature
-from jaxcompress.prune.units import check_share
+from jaxcompress.prune._unit_choice import check_share
 from jaxcompress.quantization.grids import MOST_BITS
 from pipelines.defaults import (
     COARSEST_STEP,

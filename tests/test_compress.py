@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as hnp
 
 import jaxcompress as jc
 from jaxcompress.artifact.writer import filled
+from jaxcompress.oneshot._thresholds import find_threshold, remove_smallest
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import prune
-from jaxcompress.prune.thresholds import find_threshold, remove_smallest
 
 
 def tree(dtype=np.float32, seed=0):

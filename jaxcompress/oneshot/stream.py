@@ -12,9 +12,9 @@ import numpy as np
 
 from jaxcompress.checks import check_finite
 from jaxcompress.kinds import REALS
+from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.prune.masks import removed_count
-from jaxcompress.prune.thresholds import Threshold, find_threshold, remove_smallest
 from jaxcompress.states import optimizer_states
 from jaxcompress.trees import NamedLeaves, Scope, in_scope, kernels
 

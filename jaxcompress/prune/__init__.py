@@ -1,7 +1,14 @@
-"""What goes: weights by masks from scores; whole units by groups, found by tracing, cut out."""
+"""Pruning: masks of weights by scores; units scored, chosen and cut out; blocks dropped.
 
-from jaxcompress.prune.activations import activation_score, mean_magnitude, nonzero_share
-from jaxcompress.prune.block_choice import (
+From the bottom up, weights: `counts` and `select` (exactly the k smallest), `_scores`, `masks`,
+`zeros` (masks applied), `_compensation` and `_second_order` (masks whose kept weights make up for
+the rest); units: `_unit_scores`, `_activations`, `_unit_choice`, `_penalties`, `_owners`,
+`_factored` and `_states` (optimizer states in a cut), `_shrink`, `_proof`, `_recalibrate`; blocks:
+`_blocks`, `_block_choice`.
+"""
+
+from jaxcompress.prune._activations import activation_score, mean_magnitude, nonzero_share
+from jaxcompress.prune._block_choice import (
     block_importance,
     choose_blocks,
     first_blocks,
@@ -10,21 +17,22 @@ from jaxcompress.prune.block_choice import (
     random_blocks,
     spread_out,
 )
-from jaxcompress.prune.blocks import count_blocks, drop_blocks
-from jaxcompress.prune.masks import (
-    erk_sparsities,
-    global_mask,
-    layerwise_mask,
-    magnitude_mask,
-    nm_mask,
-    random_mask,
+from jaxcompress.prune._blocks import count_blocks, drop_blocks
+from jaxcompress.prune._penalties import group_lasso
+from jaxcompress.prune._proof import check_shrink
+from jaxcompress.prune._recalibrate import recalibrate
+from jaxcompress.prune._scores import Score, magnitude, random_score
+from jaxcompress.prune._second_order import fit_mask
+from jaxcompress.prune._shrink import shrink
+from jaxcompress.prune._unit_choice import (
+    across_groups,
+    by_flops,
+    by_parameters,
+    by_units,
+    choose_units,
+    within_groups,
 )
-from jaxcompress.prune.penalties import group_lasso
-from jaxcompress.prune.proof import check_shrink
-from jaxcompress.prune.recalibrate import recalibrate
-from jaxcompress.prune.scores import Score, magnitude, random_score
-from jaxcompress.prune.shrink import shrink
-from jaxcompress.prune.unit_scores import (
+from jaxcompress.prune._unit_scores import (
     divide_by_max,
     divide_by_mean,
     geometric_median_score,
@@ -37,17 +45,16 @@ from jaxcompress.prune.unit_scores import (
     unit_slices,
     unnormalized,
 )
-from jaxcompress.prune.units import (
-    across_groups,
-    by_flops,
-    by_parameters,
-    by_units,
-    choose_units,
-    within_groups,
+from jaxcompress.prune.masks import (
+    erk_sparsities,
+    global_mask,
+    layerwise_mask,
+    magnitude_mask,
+    nm_mask,
+    random_mask,
 )
 from jaxcompress.prune.zeros import apply_mask
-from jaxcompress.units.find import unit_groups
-from jaxcompress.units.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
+from jaxcompress.units import FrozenAxis, Slice, UnitGroup, UnitGroups, unit_groups
 
 __all__ = [
     "FrozenAxis",
@@ -71,6 +78,7 @@ __all__ = [
     "drop_blocks",
     "erk_sparsities",
     "first_blocks",
+    "fit_mask",
     "geometric_median_score",
     "global_mask",
     "group_lasso",

@@ -15,7 +15,7 @@ import numpy as np
 from jaxcompress.checks import check_finite, check_fits, check_sparsity
 from jaxcompress.kinds import NUMBERS, WEIGHTS, check_values, kind_of
 from jaxcompress.placement import like
-from jaxcompress.prune.scores import Score, magnitude, random_score
+from jaxcompress.prune._scores import Score, magnitude, random_score
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.trees import (
     NamedLeaves,

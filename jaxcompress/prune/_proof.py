@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxcompress.kinds import native
-from jaxcompress.prune.shrink import Keep, check_keep, shrink
+from jaxcompress.prune._shrink import Keep, check_keep, shrink
 from jaxcompress.trace.program import Program, abstract, first_line, retrace
 from jaxcompress.trees import PyTree, named_leaves, shapes_of
 from jaxcompress.units.cut import Cut, mismatch, other_results

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxcompress.checks import is_integer
 from jaxcompress.leaves.tree import is_compressed
-from jaxcompress.prune.shrink import cut_out
+from jaxcompress.prune._shrink import cut_out
 from jaxcompress.trees import PyTree, named_leaves, path_text, some_of
 
 

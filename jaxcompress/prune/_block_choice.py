@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from jaxcompress.checks import check_finite, is_integer
-from jaxcompress.prune.blocks import count_blocks, drop_blocks
+from jaxcompress.prune._blocks import count_blocks, drop_blocks
 from jaxcompress.trees import PyTree
 
 Rule = Callable[[int, int], list[int]]

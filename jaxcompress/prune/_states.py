@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from jaxcompress.prune.factored import by_size, factored, without
-from jaxcompress.prune.owners import RESTART, Leaf, Leaves, Owner, Part, Shape, Unclear
+from jaxcompress.prune._factored import by_size, factored, without
+from jaxcompress.prune._owners import RESTART, Leaf, Leaves, Owner, Part, Shape, Unclear
 from jaxcompress.trees import PyTree, named_leaves, path_text, some_of
 
 _CONSTANTS = ("ns_coeffs",)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.kinds import NUMBERS, WEIGHTS, Kind, check_kind, check_values, kind_of
-from jaxcompress.prune.scores import Score, magnitude
+from jaxcompress.prune._scores import Score, magnitude
 from jaxcompress.trees import PyTree, Scope, everything, matching, named_leaves, weights
 from jaxcompress.units.groups import Slice, UnitGroup
 

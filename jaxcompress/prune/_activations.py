@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.prune.unit_scores import UnitScore, UnitScores
+from jaxcompress.prune._unit_scores import UnitScore, UnitScores
 from jaxcompress.trees import PyTree, named_leaves, widened
 from jaxcompress.units.dependencies import Axis
 from jaxcompress.units.find import trace_units

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_sparsity, is_integer
+from jaxcompress.prune._unit_scores import Normalize, UnitScore, divide_by_mean, l1_score
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
-from jaxcompress.prune.unit_scores import Normalize, UnitScore, divide_by_mean, l1_score
 from jaxcompress.trees import PyTree
 from jaxcompress.units.groups import UnitGroup, UnitGroups
 

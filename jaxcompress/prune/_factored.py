@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxcompress.prune.owners import RESTART, Leaf, Leaves, Owner, Part, Shape, Unclear
+from jaxcompress.prune._owners import RESTART, Leaf, Leaves, Owner, Part, Shape, Unclear
 
 
 def factored(leaves: Leaves, leaf: Leaf, owner: Owner, fresh: list[Shape] | None) -> Part | None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.prune.states import States
+from jaxcompress.prune._states import States
 from jaxcompress.trees import PyTree, named_leaves
 from jaxcompress.units.groups import UnitGroups
 

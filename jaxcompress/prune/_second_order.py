@@ -20,9 +20,9 @@ from jaxcompress.leaves import dense
 from jaxcompress.placement import like
 from jaxcompress.products.moments import Layer, Moments
 from jaxcompress.products.recursion import DAMPING
+from jaxcompress.prune._compensation import Choose, Group, fitted, group_of
 from jaxcompress.prune.masks import layerwise_mask, nm_mask
 from jaxcompress.prune.select import keep_largest
-from jaxcompress.quantization.compensation import Choose, Group, fitted, group_of
 from jaxcompress.trees import (
     Array,
     PyTree,
