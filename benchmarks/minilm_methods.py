@@ -10,7 +10,7 @@ import numpy as np
 
 import jaxcompress as jc
 from jaxcompress.products.moments import Moments
-from jaxcompress.quantization.step_sizes import Probe
+from jaxcompress.quantization._step_sizes import Probe
 from jaxcompress.trees import PyTree
 
 WEIGHTS = jc.matching(r"(^|/)(kernel|embedding)$")

@@ -24,7 +24,7 @@ from benchmarks.networks import images, of_run
 from benchmarks.pipeline import run
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
-from jaxcompress.quantization.granularity import Granularity
+from jaxcompress.quantization._granularity import Granularity
 from jaxcompress.quantization.ranges import Estimator
 from jaxcompress.trees import PyTree
 from pipelines.data import load

@@ -106,21 +106,21 @@ from jaxcompress.prune import (
     within_groups,
 )
 from jaxcompress.prune._second_order import fit_mask
-from jaxcompress.quantization.budget import mixed_bits
-from jaxcompress.quantization.calibration import Ranges, calibrate
-from jaxcompress.quantization.corrections import correct_biases
-from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
-from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
-from jaxcompress.quantization.rounding import fit_rounding
-from jaxcompress.quantization.sensitivity import sensitivity
-from jaxcompress.quantization.simulation import fake_quantized
-from jaxcompress.quantization.step_sizes import (
+from jaxcompress.quantization._aware import quantization_aware
+from jaxcompress.quantization._bias_correction import correct_biases
+from jaxcompress.quantization._fake_quantized import fake_quantized
+from jaxcompress.quantization._granularity import per_block, per_channel, per_tensor
+from jaxcompress.quantization._mixed_bits import mixed_bits
+from jaxcompress.quantization._quantize import quantize
+from jaxcompress.quantization._rounding import fit_rounding
+from jaxcompress.quantization._sensitivity import sensitivity
+from jaxcompress.quantization._step_sizes import (
     round_to_steps,
     step_sensitivity,
     steps_for_damage,
 )
-from jaxcompress.quantization.training import quantization_aware
-from jaxcompress.quantization.weights import quantize
+from jaxcompress.quantization.calibration import Ranges, calibrate
+from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.rewrite._equalize import equalize
 from jaxcompress.rewrite._fold_norms import fold_norms, folded_layers
 from jaxcompress.schedules import cubic_sparsity

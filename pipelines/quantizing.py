@@ -14,9 +14,9 @@ from jaxcompress.compiled import jit_for_inference as jit
 from jaxcompress.costs.latency import threads, times_ms
 from jaxcompress.export.file import OnnxFile, export_onnx
 from jaxcompress.export.runtime import has_integer_dot_product, onnx_function
+from jaxcompress.quantization._histogram import histogram, read
 from jaxcompress.quantization.calibration import usual_estimator
 from jaxcompress.quantization.grids import Grid, Steps, make_grid
-from jaxcompress.quantization.histogram import histogram, read
 from jaxcompress.trees import PyTree, named_leaves
 from nets.functional import Params
 from pipelines.models import Inputs

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcompress.quantization import budget
-from jaxcompress.quantization.budget import mixed_bits
-from jaxcompress.quantization.sensitivity import Price, Sensitivity
+from jaxcompress.quantization import _mixed_bits as budget
+from jaxcompress.quantization._mixed_bits import mixed_bits
+from jaxcompress.quantization._sensitivity import Price, Sensitivity
 
 PRICE = st.builds(Price, st.integers(-5, 60).map(lambda n: n / 4), st.integers(1, 40))
 PRICES = st.dictionaries(st.integers(1, 8), PRICE, min_size=1, max_size=4)

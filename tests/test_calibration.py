@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from jax import lax
 
 from jaxcompress.leaves import Quantized
+from jaxcompress.quantization._histogram import BINS, NOTHING, histogram, read
 from jaxcompress.quantization.calibration import calibrate
 from jaxcompress.quantization.grids import make_grid
-from jaxcompress.quantization.histogram import BINS, NOTHING, histogram, read
 from jaxcompress.quantization.ranges import percentile
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -11,7 +11,7 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress.leaves import half
-from jaxcompress.quantization.weights import quantize
+from jaxcompress.quantization._quantize import quantize
 from pipelines.checkpoints import FORMAT, KEPT, Checkpoints, _seal
 from pipelines.folder import FolderError
 

@@ -21,7 +21,7 @@ import jaxcompress as jc
 from jaxcompress.cli import cli
 from jaxcompress.cli.sizes import Size
 from jaxcompress.leaves import half
-from jaxcompress.quantization.weights import quantize
+from jaxcompress.quantization._quantize import quantize
 
 RNG = np.random.default_rng(0)
 

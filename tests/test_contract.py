@@ -17,7 +17,7 @@ from flax import nnx
 
 import jaxcompress as jc
 from jaxcompress.leaves import half
-from jaxcompress.quantization.weights import quantize
+from jaxcompress.quantization._quantize import quantize
 from jaxcompress.trees import named_leaves
 
 

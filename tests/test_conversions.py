@@ -5,7 +5,7 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress.leaves import Clustered, Half, Sparse, half
-from jaxcompress.quantization.weights import quantize
+from jaxcompress.quantization._quantize import quantize
 
 TECHNIQUES = {
     "half": (half, Half),

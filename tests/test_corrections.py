@@ -8,7 +8,7 @@ from jax import lax
 from traced_nets import conv
 
 from jaxcompress.leaves import Quantized, dense
-from jaxcompress.quantization.corrections import correct_biases
+from jaxcompress.quantization._bias_correction import correct_biases
 
 RNG = np.random.default_rng(0)
 

@@ -13,10 +13,10 @@ from jaxcompress.export.libraries import MissingOnnxError
 from jaxcompress.export.linear import along
 from jaxcompress.export.runtime import onnx_function
 from jaxcompress.leaves import Quantized, half
+from jaxcompress.quantization._fake_quantized import fake_quantized
+from jaxcompress.quantization._granularity import per_block, per_tensor
+from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization.calibration import calibrate
-from jaxcompress.quantization.granularity import per_block, per_tensor
-from jaxcompress.quantization.simulation import fake_quantized
-from jaxcompress.quantization.weights import quantize
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("jax2onnx")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxcompress.quantization._learned import Learned, learn, learned_steps, rounded
 from jaxcompress.quantization.grids import Steps, make_grid, on_grid, steps_for
-from jaxcompress.quantization.learned import Learned, learn, learned_steps, rounded
 
 SYMMETRIC, AFFINE = make_grid(3), make_grid(3, symmetric=False)  # -3 to 3, -4 to 3
 VALUES = np.array([-2.0, -0.6, 0.0, 0.8, 1.5, 1.6], np.float32)

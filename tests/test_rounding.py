@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import jaxcompress as jc
 from jaxcompress.leaves import LowRank, dense
 from jaxcompress.products.moments import Layer, Moments, input_moments
-from jaxcompress.quantization import rounding
-from jaxcompress.quantization.granularity import per_block, per_channel
-from jaxcompress.quantization.rounding import fit_rounding
-from jaxcompress.quantization.weights import quantize
+from jaxcompress.quantization import _rounding as rounding
+from jaxcompress.quantization._granularity import per_block, per_channel
+from jaxcompress.quantization._quantize import quantize
+from jaxcompress.quantization._rounding import fit_rounding
 
 
 def moments_of(x, channels):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from jaxcompress.products.moments import input_moments
-from jaxcompress.quantization.budget import mixed_bits
+from jaxcompress.quantization._mixed_bits import mixed_bits
+from jaxcompress.quantization._quantize import quantize
+from jaxcompress.quantization._rounding import fit_rounding
+from jaxcompress.quantization._sensitivity import relative_error, sensitivity
 from jaxcompress.quantization.ranges import min_max
-from jaxcompress.quantization.rounding import fit_rounding
-from jaxcompress.quantization.sensitivity import relative_error, sensitivity
-from jaxcompress.quantization.weights import quantize
 
 by_min_max = functools.partial(quantize, estimate=min_max)
 

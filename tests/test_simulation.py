@@ -9,10 +9,10 @@ from jax import lax
 import jaxcompress as jc
 from jaxcompress.leaves import Clustered, Quantized
 from jaxcompress.products.weights import channel_axes, in_products
+from jaxcompress.quantization._fake_quantized import fake_quantized
 from jaxcompress.quantization.calibration import calibrate
 from jaxcompress.quantization.grids import from_integers, make_grid, steps_for, to_integers
 from jaxcompress.quantization.ranges import percentile
-from jaxcompress.quantization.simulation import fake_quantized
 from jaxcompress.trees import in_scope, named_leaves
 
 AFFINE, SYMMETRIC = make_grid(8, symmetric=False), make_grid(8)

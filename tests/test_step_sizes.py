@@ -6,7 +6,7 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress.leaves import Sparse
-from jaxcompress.quantization.step_sizes import (
+from jaxcompress.quantization._step_sizes import (
     Probe,
     round_to_steps,
     step_sensitivity,

@@ -10,11 +10,11 @@ from small_nets import Normed
 
 import jaxcompress as jc
 from jaxcompress.leaves import Quantized
+from jaxcompress.quantization._aware import quantization_aware
+from jaxcompress.quantization._granularity import per_tensor
+from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization.calibration import calibrate
-from jaxcompress.quantization.granularity import per_tensor
 from jaxcompress.quantization.grids import make_grid, on_grid
-from jaxcompress.quantization.training import quantization_aware
-from jaxcompress.quantization.weights import quantize
 from jaxcompress.trees import named_leaves
 from nets.functional import functional
 

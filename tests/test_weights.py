@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as arrays
 
 import jaxcompress as jc
 from jaxcompress.leaves import Half, Quantized, half
-from jaxcompress.quantization.granularity import per_block, per_channel, per_tensor
+from jaxcompress.quantization._granularity import per_block, per_channel, per_tensor
+from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization.ranges import Range, kl_optimal, min_max, mse_optimal, percentile
-from jaxcompress.quantization.weights import quantize
 
 
 def quantized(rows, bits=8, dtype=np.float32, **options):

@@ -22,10 +22,10 @@ from jaxcompress.export.runtime import compute, has_integer_dot_product, integer
 from jaxcompress.export.supported import check_no_keys
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.products.unknown import left_out
+from jaxcompress.quantization import fake_quantized
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Steps
 from jaxcompress.quantization.ranges import Estimator, min_max
-from jaxcompress.quantization.simulation import fake_quantized
 from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trees import PyTree, named_leaves
 

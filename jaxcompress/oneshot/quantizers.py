@@ -20,8 +20,8 @@ from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
+from jaxcompress.quantization import quantize
 from jaxcompress.quantization.grids import make_grid
-from jaxcompress.quantization.weights import quantize
 from jaxcompress.trees import everything
 
 

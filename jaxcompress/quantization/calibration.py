@@ -12,8 +12,8 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.kinds import native
 from jaxcompress.leaves import dense
 from jaxcompress.products.find import Product, trace_products
+from jaxcompress.quantization._histogram import NOTHING, Histogram, Reading, histogram, read
 from jaxcompress.quantization.grids import Grid, Steps
-from jaxcompress.quantization.histogram import NOTHING, Histogram, Reading, histogram, read
 from jaxcompress.quantization.ranges import Estimator, min_max, mse_optimal
 from jaxcompress.trace.inputs import as_inputs, check_inputs
 from jaxcompress.trace.program import Equation, Program, bind

@@ -11,12 +11,12 @@ from jaxcompress.kinds import native
 from jaxcompress.leaves import Quantized, spread
 from jaxcompress.products.find import Product, trace_products
 from jaxcompress.products.weights import channel_axes
+from jaxcompress.quantization._granularity import Granularity, per_channel
+from jaxcompress.quantization._learned import Learned, integers, learn, learned_steps, rounded
+from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization.calibration import Ranges, usual_estimator
-from jaxcompress.quantization.granularity import Granularity, per_channel
 from jaxcompress.quantization.grids import Grid, Steps, make_grid
-from jaxcompress.quantization.learned import Learned, integers, learn, learned_steps, rounded
 from jaxcompress.quantization.ranges import Estimator
-from jaxcompress.quantization.weights import quantize
 from jaxcompress.trace.program import Equation, bind
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, widened

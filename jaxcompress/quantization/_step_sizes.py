@@ -12,12 +12,12 @@ import numpy as np
 from jaxcompress.checks import check_concrete, check_floats, check_known, check_positive
 from jaxcompress.leaves import Quantized, dense, is_coded
 from jaxcompress.products.moments import Moments
-from jaxcompress.quantization.granularity import per_channel, per_tensor
+from jaxcompress.quantization._granularity import per_channel, per_tensor
+from jaxcompress.quantization._quantize import rounded
+from jaxcompress.quantization._rounding import fit_rounding
+from jaxcompress.quantization._sensitivity import Damage, relative_error, sensitivity
 from jaxcompress.quantization.grids import Grid, make_grid
 from jaxcompress.quantization.ranges import Range, Samples
-from jaxcompress.quantization.rounding import fit_rounding
-from jaxcompress.quantization.sensitivity import Damage, relative_error, sensitivity
-from jaxcompress.quantization.weights import rounded
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 _GRID = make_grid(8, symmetric=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import Quantized, dense, is_compressed
-from jaxcompress.quantization.weights import quantize
+from jaxcompress.quantization._quantize import quantize
 from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trees import PyTree, named_leaves
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxcompress.checks import check_positive
-from jaxcompress.quantization.sensitivity import Sensitivity
+from jaxcompress.quantization._sensitivity import Sensitivity
 
 _MOST = 1 << 14  # sums that are followed
 
@@ -27,7 +27,7 @@ def mixed_bits(table: Sensitivity, budget_bytes: float) -> dict[str, int]:
         TypeError: it is no number.
 
     Example:
-        >>> from jaxcompress.quantization.sensitivity import Price
+        >>> from jaxcompress.quantization._sensitivity import Price
         >>> a, b = {8: Price(0.1, 8), 4: Price(0.2, 4)}, {8: Price(0.1, 8), 4: Price(3.0, 4)}
         >>> mixed_bits(Sensitivity({"a": a, "b": b}), 12)
         {'a': 4, 'b': 8}
