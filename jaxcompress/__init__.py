@@ -4,14 +4,6 @@ Everything is a pure function over pytrees or an optax transform; `import jaxcom
 """
 
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.cluster import (
-    entropy_constrained,
-    high_rate_weight,
-    kmeans,
-    rate_weight_for,
-    size_importance,
-    uniform,
-)
 from jaxcompress.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
@@ -124,6 +116,14 @@ from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, pe
 from jaxcompress.rewrite._equalize import equalize
 from jaxcompress.rewrite._fold_norms import fold_norms, folded_layers
 from jaxcompress.schedules import cubic_sparsity
+from jaxcompress.sharing import (
+    entropy_constrained,
+    high_rate_weight,
+    kmeans,
+    rate_weight_for,
+    size_importance,
+    uniform,
+)
 from jaxcompress.trees import everything, kernels, matching
 
 __version__ = "0.1.0"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
-from jaxcompress.cluster.runs import Runs
+from jaxcompress.sharing._runs import Runs
 
 
 def share(values, k, **kwargs):

@@ -18,7 +18,7 @@ LAYERS = [
     ("products",),
     ("costs", "execution"),
     ("units",),
-    ("prune", "cluster", "schedules"),
+    ("prune", "sharing", "schedules"),
     ("rewrite",),
     ("quantization",),
     ("lowrank",),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import jaxcompress as jc
-from jaxcompress.cluster.magnitudes import best_means
-from jaxcompress.cluster.runs import Runs, changes
 from jaxcompress.metrics import root_mean_square
+from jaxcompress.sharing._runs import Runs, changes
+from jaxcompress.sharing.magnitudes import best_means
 
 BULK = np.random.default_rng(0).standard_normal(600)
 

@@ -7,14 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.checks import check_positive
-from jaxcompress.cluster import (
-    check_clusters,
-    entropy_constrained,
-    high_rate_weight,
-    kmeans,
-    size_importance,
-    uniform,
-)
 from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
@@ -22,6 +14,14 @@ from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
 from jaxcompress.quantization import quantize
 from jaxcompress.quantization.grids import make_grid
+from jaxcompress.sharing import (
+    check_clusters,
+    entropy_constrained,
+    high_rate_weight,
+    kmeans,
+    size_importance,
+    uniform,
+)
 from jaxcompress.trees import everything
 
 

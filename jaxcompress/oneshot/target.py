@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from jaxcompress.cluster import entropy_constrained, high_rate_weight
-from jaxcompress.cluster.magnitudes import usual
 from jaxcompress.oneshot.quantizers import importance
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
+from jaxcompress.sharing import entropy_constrained, high_rate_weight
+from jaxcompress.sharing.magnitudes import usual
 from jaxcompress.trees import plain_bytes
 
 _SAMPLE = 1 << 14  # weights of a tensor that stand for all of them

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxcompress.checks import check_positive
-from jaxcompress.cluster.members import Members
+from jaxcompress.sharing._members import Members
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 Importance = Callable[[str, Any], float]

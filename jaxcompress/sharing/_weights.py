@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from jaxcompress.cluster.cells import Bins, Cells, Price, best_cells
-from jaxcompress.cluster.members import Members, cells_of, round_down
 from jaxcompress.leaves import MOST_CODES, Clustered, codes_dtype
+from jaxcompress.sharing._cells import Bins, Cells, Price, best_cells
+from jaxcompress.sharing._members import Members, cells_of, round_down
 
 _MOST_TRIALS = 1 << 24  # pairs of places tried by a search over single weights
 _MOST_PLACES = 1 << 16  # places of a coarser search

@@ -9,10 +9,10 @@ import warnings
 import numpy as np
 
 from jaxcompress.checks import is_integer
-from jaxcompress.cluster.magnitudes import best_means
-from jaxcompress.cluster.members import Members, cells_of, round_down, share_leaves
-from jaxcompress.cluster.runs import changes
 from jaxcompress.leaves import Clustered
+from jaxcompress.sharing._members import Members, cells_of, round_down, share_leaves
+from jaxcompress.sharing._runs import changes
+from jaxcompress.sharing.magnitudes import best_means
 from jaxcompress.trees import PyTree, Scope, kernels
 
 MOST_CLUSTERS = 1024

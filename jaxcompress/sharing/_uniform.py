@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_positive
-from jaxcompress.cluster.cells import Cells
-from jaxcompress.cluster.importance import Importance, checked, equal_importance
-from jaxcompress.cluster.members import Members, share_leaves
-from jaxcompress.cluster.runs import changes
-from jaxcompress.cluster.weights import Weights
 from jaxcompress.leaves import MOST_CODES, Clustered
+from jaxcompress.sharing._cells import Cells
+from jaxcompress.sharing._importance import Importance, checked, equal_importance
+from jaxcompress.sharing._members import Members, share_leaves
+from jaxcompress.sharing._runs import changes
+from jaxcompress.sharing._weights import Weights
 from jaxcompress.trees import PyTree, Scope, kernels
 
 

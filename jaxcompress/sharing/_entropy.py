@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.checks import check_positive
-from jaxcompress.cluster.importance import Importance, checked, equal_importance
-from jaxcompress.cluster.magnitudes import usual
-from jaxcompress.cluster.members import Members, share_leaves
-from jaxcompress.cluster.weights import TooManyLevels, Weights
 from jaxcompress.leaves import MOST_CODES, Clustered
+from jaxcompress.sharing._importance import Importance, checked, equal_importance
+from jaxcompress.sharing._members import Members, share_leaves
+from jaxcompress.sharing._weights import TooManyLevels, Weights
+from jaxcompress.sharing.magnitudes import usual
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, plain_bytes
 
 _FINEST, _COARSEST = 2.0**-12, 2.0**12  # steps tried for a size, per root mean square weight

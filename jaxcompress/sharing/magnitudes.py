@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.cluster.runs import Runs
+from jaxcompress.sharing._runs import Runs
 
 _SOUND = 2.0**-15  # of the spread: smaller errors are near what sums of squares are rounded to
 _CLEAR = 1.001  # how much larger than an error a gap must be
