@@ -34,7 +34,7 @@ import numpy as np
 import jaxcompress as jc
 from benchmarks.networks import SEED, TRAININGS, accuracy_of, networks, plain_arrays
 from benchmarks.record import write
-from jaxcompress.codec import encode
+from jaxcompress.artifact.codec import encode
 from nets.functional import Params
 from pipelines.data import load
 from pipelines.data.dataset import Split

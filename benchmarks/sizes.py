@@ -22,8 +22,8 @@ import jaxcompress as jc
 from benchmarks.networks import TRAININGS, networks, plain_arrays
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
+from jaxcompress.artifact.codec import encode
 from jaxcompress.artifact.coding import LAYOUTS
-from jaxcompress.codec import encode
 from jaxcompress.packing import digits, positions
 
 SPARSITIES = [0.5, 0.9]

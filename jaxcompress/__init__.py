@@ -3,8 +3,8 @@
 Everything is a pure function over pytrees or an optax transform; `import jaxcompress as jc`.
 """
 
+from jaxcompress.artifact.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
 from jaxcompress.distill.cache import cached_logits
@@ -46,6 +46,7 @@ from jaxcompress.lowrank import (
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
 from jaxcompress.oneshot import compress
 from jaxcompress.optim import add_penalty, current_mask, gradual_pruning, hold_mask, share_centroids
+from jaxcompress.optim._schedules import cubic_sparsity
 from jaxcompress.products.moments import input_moments
 from jaxcompress.products.weights import channel_axes, in_products
 from jaxcompress.prune import (
@@ -115,7 +116,6 @@ from jaxcompress.quantization.calibration import Ranges, calibrate
 from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
 from jaxcompress.rewrite._equalize import equalize
 from jaxcompress.rewrite._fold_norms import fold_norms, folded_layers
-from jaxcompress.schedules import cubic_sparsity
 from jaxcompress.sharing import (
     entropy_constrained,
     high_rate_weight,

@@ -10,8 +10,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from jaxcompress.artifact._leftovers import is_temporary, remove_leftovers
 from jaxcompress.artifact.atomic import check_target, write_atomically
-from jaxcompress.artifact.leftovers import is_temporary, remove_leftovers
 from jaxcompress.artifact.regular import open_regular
 from jaxcompress.text import shortened
 

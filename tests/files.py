@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 
-from jaxcompress.artifact import archive, manifest
+from jaxcompress.artifact import _archive as archive
+from jaxcompress.artifact import manifest
 from jaxcompress.artifact.streams import MANIFEST, STREAMS
 
 

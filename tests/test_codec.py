@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jaxcompress as jc
-from jaxcompress import codec
+from jaxcompress.artifact import codec
 from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import DTYPES

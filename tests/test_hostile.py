@@ -16,8 +16,8 @@ import pytest
 from files import members_of, resealed, rewritten, written
 
 import jaxcompress as jc
-from jaxcompress.artifact import archive
-from jaxcompress.artifact.archive import Deflated
+from jaxcompress.artifact import _archive as archive
+from jaxcompress.artifact._archive import Deflated
 from jaxcompress.artifact.streams import MANIFEST
 from jaxcompress.artifact.writer import ArtifactWriter
 from jaxcompress.leaves import Half, LowRank, Quantized

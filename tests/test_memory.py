@@ -16,7 +16,7 @@ import pytest
 from program import refused, run
 
 import jaxcompress as jc
-from jaxcompress.artifact.needs import WORKING_BYTES
+from jaxcompress.artifact._needs import WORKING_BYTES
 from jaxcompress.leaves import Half, Quantized
 
 RNG = np.random.default_rng(0)

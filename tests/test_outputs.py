@@ -14,8 +14,8 @@ from program import refused, run
 from safetensors.numpy import save_file
 
 import jaxcompress as jc
+from jaxcompress.artifact._leftovers import is_temporary, new_temporary
 from jaxcompress.artifact.atomic import atomic_file, write_atomically
-from jaxcompress.artifact.leftovers import is_temporary, new_temporary
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes, modes and links of POSIX")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from jaxcompress.artifact.leftovers import is_temporary, new_temporary, remove_leftovers
+from jaxcompress.artifact._leftovers import is_temporary, new_temporary, remove_leftovers
 from jaxcompress.artifact.regular import kind_of
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxcompress.artifact import manifest
-from jaxcompress.artifact.archive import Member, Source, directory, inflate, opened
+from jaxcompress.artifact._archive import Member, Source, directory, inflate, opened
+from jaxcompress.artifact._foreign import HEAD_SIZE, kind_by
+from jaxcompress.artifact._forms import read_leaf
 from jaxcompress.artifact.errors import ArtifactError, reading
-from jaxcompress.artifact.foreign import HEAD_SIZE, kind_by
-from jaxcompress.artifact.forms import read_leaf
 from jaxcompress.artifact.memory import default_max_bytes
+from jaxcompress.artifact.outline import fill
 from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader
-from jaxcompress.outline import fill
 from jaxcompress.trees import PyTree
 
 

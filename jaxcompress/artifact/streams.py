@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from jaxcompress.artifact.archive import Deflated, Member, Source, deflate, inflate
+from jaxcompress.artifact._archive import Deflated, Member, Source, deflate, inflate
 from jaxcompress.artifact.errors import ArtifactError
 
 _STORED = {

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.artifact import manifest
-from jaxcompress.artifact.archive import archive, deflate
+from jaxcompress.artifact._archive import archive, deflate
+from jaxcompress.artifact._forms import write_leaf
 from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.artifact.coding import LAYOUTS
-from jaxcompress.artifact.forms import write_leaf
+from jaxcompress.artifact.outline import Outline, paths
 from jaxcompress.artifact.streams import MANIFEST, Writer
-from jaxcompress.outline import Outline, paths
 
 
 class ArtifactWriter:

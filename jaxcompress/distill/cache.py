@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.artifact.codec import inspect, load, save
 from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.checks import check_finite, is_integer
-from jaxcompress.codec import inspect, load, save
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.trees import PyTree, named_leaves
 

@@ -1,5 +1,5 @@
 """Compression of trained networks, without data and without training."""
 
-from jaxcompress.oneshot.tree import compress
+from jaxcompress.oneshot._tree import compress
 
 __all__ = ["compress"]

@@ -5,8 +5,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from jaxcompress.artifact.outline import Outline, outline
 from jaxcompress.kinds import is_key
-from jaxcompress.outline import Outline, outline
 from jaxcompress.trees import PyTree, named_leaves
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class Source(Protocol):
     Attributes:
         paths: path of each leaf, in the order of `jax.tree.leaves`.
         leaves: shape and dtype of each leaf (`jax.ShapeDtypeStruct`, or the array).
-        outline: structure of the tree, as `jaxcompress.outline.outline` gives it.
+        outline: structure of the tree, as `jaxcompress.artifact.outline.outline` gives it.
     """
 
     paths: list[str]

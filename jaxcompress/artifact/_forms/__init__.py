@@ -1,5 +1,5 @@
 """The forms a leaf takes in a file, one module each, and the table of them."""
 
-from jaxcompress.artifact.forms.table import check_entry, oldest_version, read_leaf, write_leaf
+from jaxcompress.artifact._forms.table import check_entry, oldest_version, read_leaf, write_leaf
 
 __all__ = ["check_entry", "oldest_version", "read_leaf", "write_leaf"]

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.artifact._fields import is_float
+from jaxcompress.artifact._forms.entry import HEAD, Forms, head, own_fields
+from jaxcompress.artifact._forms.form import Form
 from jaxcompress.artifact.coding import Fields
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.artifact.fields import is_float
-from jaxcompress.artifact.forms.entry import HEAD, Forms, head, own_fields
-from jaxcompress.artifact.forms.form import Form
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import check_finite, finite
 from jaxcompress.leaves import LowRank, broken_rule

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.artifact._fields import is_float, is_half
+from jaxcompress.artifact._forms.form import Form, native
 from jaxcompress.artifact.coding import Fields
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.artifact.fields import is_float, is_half
-from jaxcompress.artifact.forms.form import Form, native
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import check_finite, finite
 from jaxcompress.leaves import Half

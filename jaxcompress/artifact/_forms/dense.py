@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.artifact._forms.form import Form, native
 from jaxcompress.artifact.coding import Fields
-from jaxcompress.artifact.forms.form import Form, native
 from jaxcompress.artifact.streams import Reader, Writer
 
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.artifact._fields import is_digest, is_name
+from jaxcompress.artifact._forms.clustered import CLUSTERED
+from jaxcompress.artifact._forms.dense import DENSE
+from jaxcompress.artifact._forms.entry import HEAD, head, own_fields
+from jaxcompress.artifact._forms.form import Form, blocks
+from jaxcompress.artifact._forms.half import HALF
+from jaxcompress.artifact._forms.lowrank import low_rank_form
+from jaxcompress.artifact._forms.quantized import QUANTIZED
+from jaxcompress.artifact._forms.sparse import SPARSE
 from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.artifact.fields import is_digest, is_name
-from jaxcompress.artifact.forms.clustered import CLUSTERED
-from jaxcompress.artifact.forms.dense import DENSE
-from jaxcompress.artifact.forms.entry import HEAD, head, own_fields
-from jaxcompress.artifact.forms.form import Form, blocks
-from jaxcompress.artifact.forms.half import HALF
-from jaxcompress.artifact.forms.lowrank import low_rank_form
-from jaxcompress.artifact.forms.quantized import QUANTIZED
-from jaxcompress.artifact.forms.sparse import SPARSE
 from jaxcompress.artifact.streams import Reader, Writer
 
 _OF_NUMBERS: dict[str, Form] = {

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcompress.optim.by_leaf import check_params, map_leaves
+from jaxcompress.optim._by_leaf import check_params, map_leaves
 from jaxcompress.trees import PyTree, is_floating
 
 Penalty = Callable[[PyTree], Any]

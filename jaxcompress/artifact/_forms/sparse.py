@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.artifact._fields import is_count, is_name
+from jaxcompress.artifact._forms.form import Form, blocks, native
 from jaxcompress.artifact.coding import Alphabet, Fields, read_codes, read_rows, write_codes
-from jaxcompress.artifact.fields import is_count, is_name
-from jaxcompress.artifact.forms.form import Form, blocks, native
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.leaves import Sparse
 

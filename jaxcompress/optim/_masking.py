@@ -13,13 +13,13 @@ import optax
 
 from jaxcompress.checks import check_fits, check_known
 from jaxcompress.kinds import NUMBERS, WEIGHTS, Kind, kind_of
-from jaxcompress.optim.by_leaf import check_params, is_hidden, map_leaves, seen
+from jaxcompress.optim._by_leaf import check_params, is_hidden, map_leaves, seen
+from jaxcompress.optim._schedules import cubic_sparsity
 from jaxcompress.placement import like
 from jaxcompress.prune.counts import as_count, rounded, smallest, where
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.prune.zeros import check_zeros
-from jaxcompress.schedules import cubic_sparsity
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 

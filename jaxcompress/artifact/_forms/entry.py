@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jaxcompress.artifact._fields import is_dtype, is_name, is_shape
+from jaxcompress.artifact._forms.form import Form
 from jaxcompress.artifact.coding import PACKINGS, Fields
-from jaxcompress.artifact.fields import is_dtype, is_name, is_shape
-from jaxcompress.artifact.forms.form import Form
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.kinds import refuse_key
 

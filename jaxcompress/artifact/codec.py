@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcompress.artifact.outline import Outline, outline, paths
 from jaxcompress.artifact.reader import read, read_manifest
 from jaxcompress.artifact.writer import ArtifactWriter, filled
 from jaxcompress.checks import check_same
 from jaxcompress.leaves import dense, is_compressed
-from jaxcompress.outline import Outline, outline, paths
 from jaxcompress.placement import like
 from jaxcompress.trace.sizes import check_runs_alike
 from jaxcompress.trees import NamedLeaves, PyTree, as_jax, named_leaves
