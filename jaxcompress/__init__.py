@@ -12,8 +12,6 @@ from jaxcompress.distill.features import attention_transfer_loss, feature_matchi
 from jaxcompress.distill.logits import distillation_loss
 from jaxcompress.distill.relations import relational_angle_loss, relational_distance_loss
 from jaxcompress.execution.functions import execute
-from jaxcompress.export.file import OnnxFile, export_onnx
-from jaxcompress.export.runtime import onnx_function
 from jaxcompress.leaves import (
     Clustered,
     Half,
@@ -45,6 +43,8 @@ from jaxcompress.lowrank import (
 )
 from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
 from jaxcompress.oneshot import compress
+from jaxcompress.onnx._file import OnnxFile, export_onnx
+from jaxcompress.onnx._runtime import onnx_function
 from jaxcompress.optim import add_penalty, current_mask, gradual_pruning, hold_mask, share_centroids
 from jaxcompress.optim._schedules import cubic_sparsity
 from jaxcompress.products.moments import input_moments

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.cli.status import BROKEN_PIPE, INTERRUPTED, mute_stdout
-from jaxcompress.export.comparison import MismatchError
+from jaxcompress.onnx._comparison import MismatchError
 from jaxcompress.packing.ans import MissingLibraryError
 from jaxcompress.text import printable
 from pipelines import device

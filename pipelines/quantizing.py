@@ -12,8 +12,8 @@ import optax
 import jaxcompress as jc
 from jaxcompress.compiled import jit_for_inference as jit
 from jaxcompress.costs.latency import threads, times_ms
-from jaxcompress.export.file import OnnxFile, export_onnx
-from jaxcompress.export.runtime import has_integer_dot_product, onnx_function
+from jaxcompress.onnx._file import OnnxFile, export_onnx
+from jaxcompress.onnx._runtime import has_integer_dot_product, onnx_function
 from jaxcompress.quantization._histogram import histogram, read
 from jaxcompress.quantization.calibration import usual_estimator
 from jaxcompress.quantization.grids import Grid, Steps, make_grid

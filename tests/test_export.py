@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxcompress.export import file, integers, lowering, pooling, runtime
-from jaxcompress.export.comparison import MismatchError, difference
-from jaxcompress.export.file import export_onnx
-from jaxcompress.export.libraries import MissingOnnxError
-from jaxcompress.export.linear import along
-from jaxcompress.export.runtime import onnx_function
 from jaxcompress.leaves import Quantized, half
+from jaxcompress.onnx import _file as file
+from jaxcompress.onnx import _integers as integers
+from jaxcompress.onnx import _lowering as lowering
+from jaxcompress.onnx import _pooling as pooling
+from jaxcompress.onnx import _runtime as runtime
+from jaxcompress.onnx._comparison import MismatchError, difference
+from jaxcompress.onnx._file import export_onnx
+from jaxcompress.onnx._libraries import MissingOnnxError
+from jaxcompress.onnx._linear import along
+from jaxcompress.onnx._runtime import onnx_function
 from jaxcompress.quantization._fake_quantized import fake_quantized
 from jaxcompress.quantization._granularity import per_block, per_tensor
 from jaxcompress.quantization._quantize import quantize

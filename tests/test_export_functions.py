@@ -11,12 +11,12 @@ import pytest
 from jax import lax, nn
 from jax.experimental import pallas
 
-from jaxcompress.export import rules
-from jaxcompress.export.comparison import MismatchError
-from jaxcompress.export.file import export_onnx
-from jaxcompress.export.libraries import library
-from jaxcompress.export.node import primitives
-from jaxcompress.export.runtime import onnx_function
+from jaxcompress.onnx import _rules as rules
+from jaxcompress.onnx._comparison import MismatchError
+from jaxcompress.onnx._file import export_onnx
+from jaxcompress.onnx._libraries import library
+from jaxcompress.onnx._node import primitives
+from jaxcompress.onnx._runtime import onnx_function
 from jaxcompress.quantization.calibration import calibrate
 
 onnx = pytest.importorskip("onnx")

@@ -21,7 +21,7 @@ LAYERS = [
     ("prune", "rewrite"),
     ("quantization", "optim"),
     ("artifact",),
-    ("export", "oneshot", "distill"),
+    ("onnx", "oneshot", "distill"),
     ("cli",),
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}

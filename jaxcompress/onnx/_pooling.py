@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.export.node import node
+from jaxcompress.onnx._node import node
 from jaxcompress.trace.program import Equation
 
 Shape = Sequence[Any]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.export.rules import RULES
+from jaxcompress.onnx._rules import RULES
 from jaxcompress.trace.inputs import shell
 from jaxcompress.trace.program import BODIES, Constant, Equation, Operand, Program, bind
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.export.libraries import library
+from jaxcompress.onnx._libraries import library
 from jaxcompress.trees import PyTree
 
 INTEGER_KERNELS = (

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.export.node import node
-from jaxcompress.export.pooling import POOLS
+from jaxcompress.onnx._node import node
+from jaxcompress.onnx._pooling import POOLS
 from jaxcompress.trace.program import Equation
 from jaxcompress.trees import is_traced
 

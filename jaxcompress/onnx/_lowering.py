@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from jaxcompress.export.bodies import lower
-from jaxcompress.export.linear import AFFINE, CANONICAL, Linear, along
-from jaxcompress.export.pooling import pooled_reshape
+from jaxcompress.onnx._bodies import lower
+from jaxcompress.onnx._linear import AFFINE, CANONICAL, Linear, along
+from jaxcompress.onnx._pooling import pooled_reshape
 from jaxcompress.products.find import Product
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trees import is_traced

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.checks import check_concrete, check_known
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.export.comparison import Results, check_close, largest_difference, results_of
-from jaxcompress.export.integers import ACTIVATIONS, Floats, Integers
-from jaxcompress.export.libraries import library
-from jaxcompress.export.model import Traced, check_exportable, traced, write_model
-from jaxcompress.export.precision import narrow, native
-from jaxcompress.export.results import result_steps
-from jaxcompress.export.runtime import compute, has_integer_dot_product, integer_kernels, start
-from jaxcompress.export.supported import check_no_keys
 from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.onnx._comparison import Results, check_close, largest_difference, results_of
+from jaxcompress.onnx._integers import ACTIVATIONS, Floats, Integers
+from jaxcompress.onnx._libraries import library
+from jaxcompress.onnx._model import Traced, check_exportable, traced, write_model
+from jaxcompress.onnx._precision import narrow, native
+from jaxcompress.onnx._results import result_steps
+from jaxcompress.onnx._runtime import compute, has_integer_dot_product, integer_kernels, start
+from jaxcompress.onnx._supported import check_no_keys
 from jaxcompress.products.unknown import left_out
 from jaxcompress.quantization import fake_quantized
 from jaxcompress.quantization.calibration import Ranges
@@ -113,7 +113,7 @@ def export_onnx(
 
     Example:
         >>> import tempfile
-        >>> from jaxcompress.export.runtime import onnx_function
+        >>> from jaxcompress.onnx._runtime import onnx_function
         >>> from jaxcompress.quantization.calibration import calibrate
         >>> apply = lambda params, x: jax.nn.relu(x @ params["in"]) @ params["out"]
         >>> params = {"in": jnp.eye(2), "out": jnp.ones((2, 1))}

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.export.linear import Linear
-from jaxcompress.export.node import node
 from jaxcompress.leaves import Quantized, spread
+from jaxcompress.onnx._linear import Linear
+from jaxcompress.onnx._node import node
 from jaxcompress.products.find import Product, moved
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
 

@@ -8,12 +8,12 @@ import numpy as np
 from jax import export
 from jax.extend import core
 
-from jaxcompress.export.comparison import result_names
-from jaxcompress.export.libraries import library, quiet
-from jaxcompress.export.lowering import Lowering, Writer
-from jaxcompress.export.node import node, primitives
-from jaxcompress.export.precision import narrow_jax
-from jaxcompress.export.supported import check_supported
+from jaxcompress.onnx._comparison import result_names
+from jaxcompress.onnx._libraries import library, quiet
+from jaxcompress.onnx._lowering import Lowering, Writer
+from jaxcompress.onnx._node import node, primitives
+from jaxcompress.onnx._precision import narrow_jax
+from jaxcompress.onnx._supported import check_supported
 from jaxcompress.products.find import Product, find_products
 from jaxcompress.products.unknown import Unknown, find_unknown
 from jaxcompress.trace.inputs import first_line

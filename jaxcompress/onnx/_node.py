@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 
-from jaxcompress.export.libraries import library
+from jaxcompress.onnx._libraries import library
 
 NODE = Primitive("jaxcompress_onnx_node")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.export.precision import narrow_jax
+from jaxcompress.onnx._precision import narrow_jax
 from jaxcompress.quantization.grids import Grid, Steps, steps_for
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run

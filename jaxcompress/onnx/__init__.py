@@ -1,0 +1,13 @@
+"""ONNX: functions written for other runtimes, and run by ONNX Runtime; needs the extra `onnx`.
+
+From the bottom up: `_libraries` (imported when they are needed), `_node` (primitives that stand for
+nodes), `_pooling`, `_rules` and `_bodies` (equations in other words), `_linear` and `_integers`
+(products), `_lowering` (a program run again, to be traced by jax2onnx), `_precision`, `_supported`
+and `_comparison` (what is refused, and what is compared), `_results`, `_model`, `_runtime`,
+`_file`.
+"""
+
+from jaxcompress.onnx._file import OnnxFile, export_onnx
+from jaxcompress.onnx._runtime import onnx_function
+
+__all__ = ["OnnxFile", "export_onnx", "onnx_function"]
