@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.execution.functions import execute
+from jaxcompress.execution._functions import execute
 from jaxcompress.leaves import Quantized, dense
 
 SEED, INPUTS, OUTPUTS = 0, 1024, 4096

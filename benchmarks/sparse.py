@@ -20,7 +20,7 @@ from jax.experimental.sparse import BCOO
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.execution.functions import execute
+from jaxcompress.execution._functions import execute
 from jaxcompress.leaves import sparse
 
 SEED, CALLS = 0, 3

@@ -4,14 +4,14 @@ Everything is a pure function over pytrees or an optax transform; `import jaxcom
 """
 
 from jaxcompress.artifact.codec import inspect, load, load_compressed, load_into, save
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
-from jaxcompress.distill.cache import cached_logits
-from jaxcompress.distill.features import attention_transfer_loss, feature_matching_loss
-from jaxcompress.distill.logits import distillation_loss
-from jaxcompress.distill.relations import relational_angle_loss, relational_distance_loss
-from jaxcompress.execution.functions import execute
+from jaxcompress.distill._cache import cached_logits
+from jaxcompress.distill._features import attention_transfer_loss, feature_matching_loss
+from jaxcompress.distill._logits import distillation_loss
+from jaxcompress.distill._relations import relational_angle_loss, relational_distance_loss
+from jaxcompress.errors import ArtifactError
+from jaxcompress.execution._functions import execute
 from jaxcompress.leaves import (
     Clustered,
     Half,

@@ -52,6 +52,20 @@ def check_positive(name: str, value: Any, remedy: str) -> float:
     return number
 
 
+def check_fraction(name: str, fraction: float) -> float:
+    """Return a fraction that is kept as a float.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not in (0, 1].
+    """
+    remedy = "pass the fraction to keep, not a percentage"
+    number = check_positive(name, fraction, remedy)
+    if number > 1:
+        raise ValueError(f"{name}: must be in (0, 1], got {fraction}; {remedy}.")
+    return number
+
+
 def is_integer(value: Any) -> bool:
     """Return whether a value is an integer, of Python or numpy, and not a boolean."""
     return isinstance(value, Integral) and not isinstance(value, bool)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxcompress.artifact.atomic import write_atomically
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.regular import open_regular
+from jaxcompress.errors import ArtifactError
 from pipelines.folder import FolderError
 from pipelines.row import Row
 

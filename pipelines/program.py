@@ -10,10 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.cli.status import BROKEN_PIPE, INTERRUPTED, mute_stdout
-from jaxcompress.onnx._comparison import MismatchError
-from jaxcompress.packing.ans import MissingLibraryError
+from jaxcompress.errors import ArtifactError, MismatchError, MissingLibraryError
 from jaxcompress.text import printable
 from pipelines import device
 from pipelines.arguments import DEFAULT_TOP, parser

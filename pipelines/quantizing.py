@@ -11,7 +11,7 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.compiled import jit_for_inference as jit
-from jaxcompress.costs.latency import threads, times_ms
+from jaxcompress.costs._latency import threads, times_ms
 from jaxcompress.onnx._file import OnnxFile, export_onnx
 from jaxcompress.onnx._runtime import has_integer_dot_product, onnx_function
 from jaxcompress.quantization._histogram import histogram, read

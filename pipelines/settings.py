@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from jaxcompress.checks import check_sparsity
-from jaxcompress.distill.logits import check_temperature
+from jaxcompress.distill._logits import check_temperature
 from jaxcompress.prune._unit_choice import check_share
 from jaxcompress.quantization.grids import MOST_BITS
 from jaxcompress.sharing import check_clusters

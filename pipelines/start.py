@@ -6,8 +6,7 @@ from textwrap import shorten
 from typing import Any
 
 import jaxcompress as jc
-from jaxcompress.artifact.errors import ArtifactError
-from jaxcompress.packing.ans import MissingLibraryError
+from jaxcompress.errors import ArtifactError, MissingLibraryError
 from nets.functional import parameters_in
 from pipelines.classifier import Classifier
 from pipelines.folder import FolderError

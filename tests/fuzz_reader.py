@@ -14,8 +14,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["jaxcompress", "json"]):
-    from jaxcompress.artifact.errors import ArtifactError
     from jaxcompress.artifact.reader import read
+    from jaxcompress.errors import ArtifactError
 from files import members_of, written
 
 from jaxcompress.artifact.streams import MANIFEST

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.execution.functions import execute
+from jaxcompress.execution._functions import execute
 from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, dense
 
 RNG = np.random.default_rng(0)

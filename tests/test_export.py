@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from jax import lax
 
+from jaxcompress.errors import MismatchError, MissingLibraryError
 from jaxcompress.leaves import Quantized, half
 from jaxcompress.onnx import _file as file
 from jaxcompress.onnx import _integers as integers
 from jaxcompress.onnx import _lowering as lowering
 from jaxcompress.onnx import _pooling as pooling
 from jaxcompress.onnx import _runtime as runtime
-from jaxcompress.onnx._comparison import MismatchError, difference
+from jaxcompress.onnx._comparison import difference
 from jaxcompress.onnx._file import export_onnx
-from jaxcompress.onnx._libraries import MissingOnnxError
 from jaxcompress.onnx._linear import along
 from jaxcompress.onnx._runtime import onnx_function
 from jaxcompress.quantization._fake_quantized import fake_quantized
@@ -402,7 +402,7 @@ def test_compressed_leaves_are_made_dense(path):
 @pytest.mark.parametrize("name", ["jax2onnx", "onnx", "onnxruntime"])
 def test_a_missing_library_is_named(name, path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingOnnxError, match=rf"needs {name}, .* 'jaxcompress\[onnx\]'"):
+    with pytest.raises(MissingLibraryError, match=rf"needs {name}, .* 'jaxcompress\[onnx\]'"):
         export_onnx(lambda p, x: x, {}, numbers(2, 3), path)
     assert not path.exists()
 

@@ -11,8 +11,8 @@ import pytest
 from jax import lax, nn
 from jax.experimental import pallas
 
+from jaxcompress.errors import MismatchError
 from jaxcompress.onnx import _rules as rules
-from jaxcompress.onnx._comparison import MismatchError
 from jaxcompress.onnx._file import export_onnx
 from jaxcompress.onnx._libraries import library
 from jaxcompress.onnx._node import primitives

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import jaxcompress as jc
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.reader import read
+from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import Half, LowRank, Quantized
 from jaxcompress.trees import named_leaves
 

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ("kinds",),
     ("trees", "compiled", "text"),
-    ("checks", "placement", "states"),
+    ("checks", "errors", "placement", "states"),
+    ("extras",),
     ("leaves", "trace"),
     ("products", "packing", "sharing", "metrics"),
     ("costs", "execution", "lowrank"),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import jaxcompress as jc
 from jaxcompress.leaves import LowRank, broken_rule
-from jaxcompress.lowrank.matrices import matrix_of
-from jaxcompress.lowrank.splits import Axes
+from jaxcompress.lowrank._matrices import matrix_of
+from jaxcompress.lowrank._splits import Axes
 
 RNG = np.random.default_rng(0)
 
@@ -451,8 +451,8 @@ def test_a_sketch_is_close_to_the_best_and_the_same_each_time(shape):
 
 def test_large_matrices_of_low_rank_are_sketched(monkeypatch):
     calls = []
-    monkeypatch.setattr("jaxcompress.lowrank.svd.randomized_svd", lambda *a, **k: calls.append(a))
-    monkeypatch.setattr("jaxcompress.lowrank.svd.exact_svd", lambda *a: calls.append(None))
+    monkeypatch.setattr("jaxcompress.lowrank._svd.randomized_svd", lambda *a, **k: calls.append(a))
+    monkeypatch.setattr("jaxcompress.lowrank._svd.exact_svd", lambda *a: calls.append(None))
     large = np.zeros((512, 600), "f")
     for matrix, rank in ((large, 128), (large, 129), (large[:511], 8)):
         jc.truncated_svd(matrix, rank)

@@ -9,9 +9,9 @@ from files import members_of, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import MANIFEST
+from jaxcompress.errors import ArtifactError
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("v[234]*.npz"))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxcompress.packing import csr, digits, entropy, levels, positions
-from jaxcompress.packing.ans import ONE, Player, Recorder
+from jaxcompress.packing._ans import ONE, Player, Recorder
 from jaxcompress.packing.contexts import Adaptive, Choice, as_matrix
 
 
@@ -186,7 +186,7 @@ def test_every_model_decodes_what_it_coded(row_classes, lags, monkeypatch):
 
 
 def test_long_tensors_are_coded_in_segments(monkeypatch):
-    monkeypatch.setattr("jaxcompress.packing.ans._SEGMENT", 500)
+    monkeypatch.setattr("jaxcompress.packing._ans._SEGMENT", 500)
     rng = np.random.default_rng(0)
     tensor = rng.integers(-3, 4, (80, 60)) * (rng.random((80, 60)) < 0.3)
     words = entropy.encode(tensor, -3, 3)

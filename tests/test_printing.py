@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.errors import ArtifactError
 from jaxcompress.text import ascii_json, escaped, printable, shortened
 
 STEERING = {

@@ -13,7 +13,7 @@ from small_nets import Normed
 
 import jaxcompress as jc
 import run
-from jaxcompress.onnx._comparison import MismatchError
+from jaxcompress.errors import MismatchError
 from jaxcompress.quantization.grids import Steps, make_grid
 from nets.functional import functional
 from pipelines import job as job_module

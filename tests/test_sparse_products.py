@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from benchmarks.sparse import blocked, largest_error, padded, peers
-from jaxcompress.execution.functions import execute
+from jaxcompress.execution._functions import execute
 from jaxcompress.leaves import Sparse, dense
 
 X = np.arange(8, dtype="f").reshape(2, 4)

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 import jaxcompress as jc
-from jaxcompress.execution.functions import execute
+from jaxcompress.execution._functions import execute
 from jaxcompress.leaves import Half, LowRank, Quantized, dense
 
 RNG = np.random.default_rng(0)

@@ -7,6 +7,6 @@ in one call).
 """
 
 from jaxcompress.artifact.codec import inspect, load, load_compressed, load_into, save
-from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.errors import ArtifactError
 
 __all__ = ["ArtifactError", "inspect", "load", "load_compressed", "load_into", "save"]

@@ -15,8 +15,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.regular import open_regular
+from jaxcompress.errors import ArtifactError
 
 _LOCAL, _CENTRAL, _END = "<4s2B4HL2L2H", "<4s4B4HL2L5H2L", "<4s4H2LH"
 _CENTRAL_SIZE, _END_SIZE = struct.calcsize(_CENTRAL), struct.calcsize(_END)

@@ -10,9 +10,9 @@ import numpy as np
 
 from jaxcompress.artifact._forms import check_entry, oldest_version
 from jaxcompress.artifact._needs import need_of
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import MOST_DEPTH, Outline, from_paths, paths
+from jaxcompress.errors import ArtifactError
 
 VERSION = 4
 """The newest version of the format; a file has the oldest one that knows its forms."""

@@ -8,10 +8,11 @@ from jaxcompress.artifact import manifest
 from jaxcompress.artifact._archive import Member, Source, directory, inflate, opened
 from jaxcompress.artifact._foreign import HEAD_SIZE, kind_by
 from jaxcompress.artifact._forms import read_leaf
-from jaxcompress.artifact.errors import ArtifactError, reading
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import fill
+from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader
+from jaxcompress.errors import ArtifactError
 from jaxcompress.trees import PyTree
 
 

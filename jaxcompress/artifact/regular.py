@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from io import BufferedReader
 
-from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.errors import ArtifactError
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 
 from jaxcompress.artifact._archive import Deflated, Member, Source, deflate, inflate
-from jaxcompress.artifact.errors import ArtifactError
+from jaxcompress.errors import ArtifactError
 
 _STORED = {
     "bool": "|b1",

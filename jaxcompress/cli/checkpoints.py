@@ -11,11 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.artifact.errors import ArtifactError, reading
+from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import check_regular, open_regular
 from jaxcompress.cli.msgpack_values import check_msgpack
 from jaxcompress.cli.sources import check_memory, check_storable
 from jaxcompress.cli.status import Refused
+from jaxcompress.errors import ArtifactError
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.trees import PyTree, path_text, plain_bytes
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxcompress.cli import screen
 from jaxcompress.cli.artifacts import Artifact, Tensor, read, read_manifest
 from jaxcompress.cli.sizes import MAX_SIZE
-from jaxcompress.packing.ans import MissingLibraryError
+from jaxcompress.errors import MissingLibraryError
 from jaxcompress.states import optimizer_states
 
 

@@ -6,8 +6,8 @@ gigabytes. A key that is there twice would hide a tensor.
 
 from typing import NamedTuple
 
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.outline import MOST_DEPTH
+from jaxcompress.errors import ArtifactError
 
 MOST_VALUES = 1_000_000
 _MOST_DEPTH = MOST_DEPTH + 4  # arrays are containers of their shape and numbers

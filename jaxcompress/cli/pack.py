@@ -8,12 +8,12 @@ import click
 from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.artifact.writer import filled
+from jaxcompress.checks import check_fraction
 from jaxcompress.cli import screen
 from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
-from jaxcompress.lowrank.ranks import check_share
 from jaxcompress.oneshot.quantizers import QUANTIZERS, in_factors
 from jaxcompress.oneshot.sources import Track
 from jaxcompress.oneshot.stream import Pruning, Quantizer, prune
@@ -190,7 +190,7 @@ def _check_low_rank(ratio: float | None, name: str, sparsity: float) -> None:
     """Refuse no share, and what does not go with factors: zeros would not stay, steps vary."""
     if ratio is None:
         return
-    check_share("--low-rank", ratio)
+    check_fraction("--low-rank", ratio)
     if sparsity:
         raise Refused("--low-rank: a product keeps no zeros; leave out --sparsity.")
     if name not in ("kmeans", "grid"):

@@ -16,13 +16,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from jaxcompress.artifact.codec import inspect
-from jaxcompress.artifact.errors import ArtifactError, reading
 from jaxcompress.artifact.manifest import MOST_BYTES
 from jaxcompress.artifact.memory import free_bytes
 from jaxcompress.artifact.outline import Outline
+from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import check_regular, open_regular
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.cli.status import Refused
+from jaxcompress.errors import ArtifactError
 from jaxcompress.kinds import native
 from jaxcompress.oneshot.sources import Source
 from jaxcompress.trees import plain_bytes

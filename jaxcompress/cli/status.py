@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.cli.interruption import interruptible
+from jaxcompress.errors import ArtifactError
 from jaxcompress.text import printable
 
 SAME, DIFFERS, REFUSED, DAMAGED, FAULT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 70, 130, 141

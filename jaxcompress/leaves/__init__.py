@@ -3,19 +3,19 @@
 Techniques decide, leaves represent: packing, files and metrics see these types only.
 """
 
-from jaxcompress.leaves.clustered import MOST_CODES, Clustered, codes_dtype
-from jaxcompress.leaves.conversions import half, sparse
-from jaxcompress.leaves.half import Half
-from jaxcompress.leaves.lowrank import (
+from jaxcompress.leaves._clustered import MOST_CODES, Clustered, codes_dtype
+from jaxcompress.leaves._conversions import half, sparse
+from jaxcompress.leaves._half import Half
+from jaxcompress.leaves._lowrank import (
     MOST_FACTORS,
     LowRank,
     axis_sizes,
     broken_rule,
     largest_product,
 )
-from jaxcompress.leaves.quantized import Quantized, are_blocks, spread
-from jaxcompress.leaves.sparse import Sparse
-from jaxcompress.leaves.tree import (
+from jaxcompress.leaves._quantized import Quantized, are_blocks, spread
+from jaxcompress.leaves._sparse import Sparse
+from jaxcompress.leaves._tree import (
     COMPRESSED,
     arrays_in_scope,
     decoded,

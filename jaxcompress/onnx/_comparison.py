@@ -6,12 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcompress.errors import MismatchError
 from jaxcompress.trees import PyTree, named_leaves
-
-
-class MismatchError(ValueError):
-    """A model that does not compute what the function does."""
-
 
 Results = dict[str, np.ndarray]
 """What a function returned, by name."""

@@ -109,7 +109,7 @@ def export_onnx(
             finite.
         TypeError: `int8` is not what `calibrate` returns; keys of random numbers among `params`;
             called under `jit`.
-        MissingOnnxError: the extra `onnx` is not installed.
+        MissingLibraryError: the extra `onnx` is not installed.
 
     Example:
         >>> import tempfile

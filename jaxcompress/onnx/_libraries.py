@@ -1,7 +1,6 @@
 """The libraries of the extra `onnx`, imported when they are needed."""
 
 import contextlib
-import importlib
 import logging
 import warnings
 from collections.abc import Iterator
@@ -9,25 +8,17 @@ from typing import Any
 
 import jax
 
-
-class MissingOnnxError(ImportError):
-    """Exporting needs a library that is not installed."""
+from jaxcompress import extras
 
 
 def library(name: str) -> Any:
     """Return a module.
 
     Raises:
-        MissingOnnxError: it is not installed.
+        MissingLibraryError: it is not installed.
     """
-    try:
-        with quiet(), _unpatched():
-            return importlib.import_module(name)
-    except ImportError:
-        raise MissingOnnxError(
-            f"onnx: needs {name.partition('.')[0]}, which is not installed; "
-            "pip install 'jaxcompress[onnx]'."
-        ) from None
+    with quiet(), _unpatched():
+        return extras.library(name, "onnx", extra="onnx")
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -
         arrays if the file has several outputs.
 
     Raises:
-        MissingOnnxError: the extra `onnx` is not installed.
+        MissingLibraryError: the extra `onnx` is not installed.
         FileNotFoundError: there is no such file.
     """
     path = Path(path)

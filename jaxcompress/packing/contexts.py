@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.packing.ans import ONE, Coder
+from jaxcompress.packing._ans import ONE, Coder
 from jaxcompress.packing.levels import dtype
 
 _UNIT = 64  # one observation, in counts; a context starts with one shared out by the density

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.packing.ans import Player, Recorder
+from jaxcompress.packing._ans import Player, Recorder
 from jaxcompress.packing.contexts import (
     MOST_PER_WORD,
     Choice,

@@ -6,12 +6,9 @@ from typing import Any
 
 import jax
 
+from jaxcompress.errors import NoArrayError
 from jaxcompress.kinds import native
 from jaxcompress.trees import PyTree
-
-
-class NoArrayError(TypeError):
-    """A result that is no array."""
 
 
 def as_inputs(given: PyTree) -> tuple[PyTree, ...]:

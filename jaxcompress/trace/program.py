@@ -13,7 +13,8 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from jaxcompress.trace.inputs import NoArrayError, arrays_only, check_inputs, first_line, shell
+from jaxcompress.errors import NoArrayError
+from jaxcompress.trace.inputs import arrays_only, check_inputs, first_line, shell
 from jaxcompress.trees import PyTree, named_leaves
 
 INLINED = {

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.costs.flops import count_flops
+from jaxcompress.costs.counting import count_flops
 from jaxcompress.trace.inputs import other_examples
 from jaxcompress.trace.program import trace
 from jaxcompress.trees import PyTree, named_leaves, shapes_of

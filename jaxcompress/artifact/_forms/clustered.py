@@ -7,9 +7,9 @@ import numpy as np
 from jaxcompress.artifact._fields import is_codebook_size, is_count, is_name
 from jaxcompress.artifact._forms.form import Form, native
 from jaxcompress.artifact.coding import Alphabet, Fields, read_codes, write_codes
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import check_finite, finite
+from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import MOST_CODES, Clustered, codes_dtype
 
 

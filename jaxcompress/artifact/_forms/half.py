@@ -8,9 +8,9 @@ import numpy as np
 from jaxcompress.artifact._fields import is_float, is_half
 from jaxcompress.artifact._forms.form import Form, native
 from jaxcompress.artifact.coding import Fields
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import check_finite, finite
+from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import Half
 
 

@@ -10,9 +10,9 @@ from jaxcompress.artifact._fields import is_float
 from jaxcompress.artifact._forms.entry import HEAD, Forms, head, own_fields
 from jaxcompress.artifact._forms.form import Form
 from jaxcompress.artifact.coding import Fields
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import check_finite, finite
+from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import LowRank, broken_rule
 
 _SINCE = 4

@@ -13,9 +13,9 @@ import numpy as np
 from jaxcompress.artifact._fields import is_bits, is_flag, is_float, is_level, is_name, is_shape
 from jaxcompress.artifact._forms.form import Form, blocks, native
 from jaxcompress.artifact.coding import Alphabet, Fields, read_codes, write_codes
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import finite
+from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import Quantized, are_blocks, codes_dtype, spread
 
 

@@ -19,8 +19,8 @@ from jaxcompress.artifact._forms.half import HALF
 from jaxcompress.artifact._forms.lowrank import low_rank_form
 from jaxcompress.artifact._forms.quantized import QUANTIZED
 from jaxcompress.artifact._forms.sparse import SPARSE
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.artifact.streams import Reader, Writer
+from jaxcompress.errors import ArtifactError
 
 _OF_NUMBERS: dict[str, Form] = {
     "dense": DENSE,

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from jaxcompress.leaves.sized import Sized
+from jaxcompress.leaves._sized import Sized
 from jaxcompress.trees import Array
 
 

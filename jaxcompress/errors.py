@@ -1,16 +1,10 @@
-"""The one error of files that are not what they should be."""
+"""Errors that are more than a `ValueError` or a `TypeError` of an argument."""
 
-import contextlib
-import errno
-import os
-import struct
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Iterator
 from typing import Any, Self
 
 from jaxcompress.text import escaped, shortened
+
+__all__ = ["ArtifactError", "MismatchError", "MissingLibraryError", "NoArrayError"]
 
 
 class ArtifactError(ValueError):
@@ -57,27 +51,28 @@ class ArtifactError(ValueError):
         )
 
 
-@contextlib.contextmanager
-def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever a damaged file makes readers raise into one kind of error that names it.
+class MissingLibraryError(ImportError):
+    """A library that a feature needs is not installed.
 
-    Raises:
-        ArtifactError: naming the file.
+    Attributes:
+        extra: of jaxcompress, with which it is installed.
     """
-    try:
-        yield
-    except ArtifactError as error:
-        raise error.at(file=os.fspath(path)) from None
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a place before the start or far behind the end
-            raise
-        raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
-    except (
-        *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, TypeError),
-        *(KeyError, IndexError, ArithmeticError, tokenize.TokenError),
-        *(NotImplementedError, RecursionError),
-    ) as error:
-        raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
+
+    def __init__(self, feature: str, library: str, *, extra: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f"{feature}: needs {library}, which is not installed; "
+            f"pip install 'jaxcompress[{extra}]'.",
+            name=library,
+        )
+
+
+class MismatchError(ValueError):
+    """An exported model that does not compute what the function does."""
+
+
+class NoArrayError(TypeError):
+    """A result of a function that is no array."""
 
 
 def _short(value: Any) -> str:

@@ -8,10 +8,11 @@ same.
 Source: Duda 2009, arXiv:0902.0271; the coder is constriction's, Bamler 2022, arXiv:2201.01741.
 """
 
-import importlib
 from typing import Any, Protocol
 
 import numpy as np
+
+from jaxcompress.extras import library
 
 ONE = 1 << 20
 _START = np.array([0, 1], np.uint32)
@@ -41,18 +42,8 @@ class Coder(Protocol):
         ...
 
 
-class MissingLibraryError(ImportError):
-    """The entropy layout needs a library that is not installed."""
-
-
 def _library() -> Any:
-    try:
-        return importlib.import_module("constriction").stream
-    except ImportError:
-        raise MissingLibraryError(
-            "layout entropy: needs constriction, which is not installed; "
-            "pip install 'jaxcompress[entropy]'."
-        ) from None
+    return library("constriction", "layout entropy", extra="entropy").stream
 
 
 class Recorder:

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.leaves.namespace import namespace
-from jaxcompress.leaves.sized import Sized
+from jaxcompress.leaves._namespace import namespace
+from jaxcompress.leaves._sized import Sized
 from jaxcompress.trees import Array
 
 MOST_FACTORS = 8

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from jaxcompress.checks import check_concrete, check_known, is_integer
 from jaxcompress.kinds import FLOATS
 from jaxcompress.leaves import arrays_in_scope, is_compressed
-from jaxcompress.lowrank.matrices import Matrix, matrix_of
-from jaxcompress.lowrank.ranks import Rule, by_ratio
-from jaxcompress.lowrank.splits import Split, last_axis
-from jaxcompress.lowrank.svd import Decomposition, truncated_svd
+from jaxcompress.lowrank._matrices import Matrix, matrix_of
+from jaxcompress.lowrank._ranks import Rule, by_ratio
+from jaxcompress.lowrank._splits import Split, last_axis
+from jaxcompress.lowrank._svd import Decomposition, truncated_svd
 from jaxcompress.products.moments import Moments
 from jaxcompress.trees import (
     NamedLeaves,

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.checks import check_concrete, check_floats
+from jaxcompress.checks import check_concrete, check_floats, check_fraction
+from jaxcompress.extras import library
 from jaxcompress.leaves import LowRank, is_compressed
-from jaxcompress.lowrank.ranks import check_share
-from jaxcompress.lowrank.svd import near_one
+from jaxcompress.lowrank._svd import near_one
 from jaxcompress.trees import (
     PyTree,
     Scope,
@@ -25,10 +25,6 @@ from jaxcompress.trees import (
 
 Method = Callable[[np.ndarray, float], LowRank | None]
 """From a kernel HWIO and a share of its parameters to a product, None where none is so small."""
-
-
-class MissingTensorlyError(ImportError):
-    """The decomposition needs tensorly, which is not installed."""
 
 
 def convolutions(path: str, leaf: Any) -> bool:
@@ -56,9 +52,9 @@ def low_rank_convolutions(
         ValueError: a ratio out of range, kernels of other than four axes, NaN or infinity, an
             empty scope.
         TypeError: called under `jit`, or `ratio` is no number.
-        MissingTensorlyError: of `tucker2` and `cp`, without tensorly.
+        MissingLibraryError: of `tucker2` and `cp`, without tensorly.
     """
-    share = check_share("ratio", ratio)
+    share = check_fraction("ratio", ratio)
     check_concrete("low_rank_convolutions", params)
     named = named_leaves(params, is_leaf=is_compressed)
 
@@ -98,7 +94,7 @@ def tucker2(kernel: np.ndarray, ratio: float) -> LowRank | None:
         The product; None where none is so small, and of a kernel that is 0.
 
     Raises:
-        MissingTensorlyError: without tensorly, the extra `lowrank`.
+        MissingLibraryError: without tensorly, the extra `lowrank`.
 
     Source: Kim et al. 2016, arXiv:1511.06530.
     """
@@ -131,7 +127,7 @@ def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
         The product; None where none is so small, and of a kernel that is 0.
 
     Raises:
-        MissingTensorlyError: without tensorly, the extra `lowrank`.
+        MissingLibraryError: without tensorly, the extra `lowrank`.
 
     Source: Lebedev et al. 2015, arXiv:1412.6553.
     """
@@ -169,10 +165,4 @@ _RIDGE = 1e-6
 
 
 def _tensorly() -> Any:
-    try:
-        from tensorly import decomposition
-    except ImportError:
-        raise MissingTensorlyError(
-            "lowrank: needs tensorly, which is not installed; pip install 'jaxcompress[lowrank]'."
-        ) from None
-    return decomposition
+    return library("tensorly.decomposition", "lowrank", extra="lowrank")

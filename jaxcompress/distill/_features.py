@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxcompress.distill.pairs import check_alike, pair
+from jaxcompress.distill._pairs import check_alike, pair
 
 Projection = Callable[[jax.Array], jax.Array]
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.leaves.namespace import namespace
-from jaxcompress.leaves.sized import Sized
+from jaxcompress.leaves._namespace import namespace
+from jaxcompress.leaves._sized import Sized
 from jaxcompress.placement import by_compiler
 from jaxcompress.trees import Array
 

@@ -5,25 +5,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jaxcompress.checks import check_positive
-from jaxcompress.lowrank.matrices import Matrix
+from jaxcompress.checks import check_fraction, check_positive
+from jaxcompress.lowrank._matrices import Matrix
 
 Rule = Callable[[Sequence[Matrix]], list[int | str]]
 """From the matrices to the rank of each, or why it stays dense."""
-
-
-def check_share(name: str, share: float) -> float:
-    """Return a share as a float.
-
-    Raises:
-        TypeError: it is no number.
-        ValueError: it is not in (0, 1].
-    """
-    remedy = "pass the share to keep, not a percentage"
-    number = check_positive(name, share, remedy)
-    if number > 1:
-        raise ValueError(f"{name}: must be in (0, 1], got {share}; {remedy}.")
-    return number
 
 
 def by_ratio(ratio: float) -> Rule:
@@ -40,11 +26,11 @@ def by_ratio(ratio: float) -> Rule:
         ValueError: it is out of range.
 
     Example:
-        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> from jaxcompress.lowrank._weights import plan_ranks
         >>> plan_ranks({"w": np.eye(100)}, ranks=by_ratio(0.5)).ranks
         {'w': 25}
     """
-    share = check_share("ratio", ratio)
+    share = check_fraction("ratio", ratio)
 
     def rank(matrix: Matrix) -> int | str:
         one, size = matrix.parameters(1), matrix.tensor.size
@@ -69,11 +55,11 @@ def by_energy(share: float) -> Rule:
         ValueError: it is out of range.
 
     Example:
-        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> from jaxcompress.lowrank._weights import plan_ranks
         >>> plan_ranks({"w": np.diag([3.0, 1.0, 1.0, 1.0, 0.0])}, ranks=by_energy(0.8)).ranks
         {'w': 2}
     """
-    share = check_share("energy", share)
+    share = check_fraction("energy", share)
 
     def rank(matrix: Matrix) -> int:
         kept = np.cumsum(matrix.squares)
@@ -99,7 +85,7 @@ def by_budget(parameters: int) -> Rule:
         ValueError: it is not above 0; of the rule: below what rank 1 takes everywhere.
 
     Example:
-        >>> from jaxcompress.lowrank.weights import plan_ranks
+        >>> from jaxcompress.lowrank._weights import plan_ranks
         >>> flat, steep = np.eye(10), np.diag(0.5 ** np.arange(10))
         >>> plan_ranks({"flat": flat, "steep": steep}, ranks=by_budget(100)).ranks
         {'flat': 3, 'steep': 2}

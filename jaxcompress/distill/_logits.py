@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_positive
-from jaxcompress.distill.labels import checked_labels, checked_where, cross_entropy
-from jaxcompress.distill.pairs import check_alike, pair
+from jaxcompress.distill._labels import checked_labels, checked_where, cross_entropy
+from jaxcompress.distill._pairs import check_alike, pair
 from jaxcompress.trees import is_traced
 
 _COLDEST, _HOTTEST = 1e-3, 1e4

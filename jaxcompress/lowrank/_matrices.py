@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxcompress.checks import check_floats
 from jaxcompress.leaves import LowRank
-from jaxcompress.lowrank.splits import Axes
-from jaxcompress.lowrank.svd import Decomposition, near_one
+from jaxcompress.lowrank._splits import Axes
+from jaxcompress.lowrank._svd import Decomposition, near_one
 from jaxcompress.products.moments import Layer
 from jaxcompress.trees import as_jax, widened
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.execution.thin import (
+from jaxcompress.execution._thin import (
     converted,
     gathered,
     sliced,
@@ -17,7 +17,7 @@ from jaxcompress.execution.thin import (
     thin_product,
     transposed,
 )
-from jaxcompress.execution.weight_only import weight_only
+from jaxcompress.execution._weight_only import weight_only
 from jaxcompress.leaves import LowRank, Quantized, decoded, dense, dense_shapes, is_compressed
 from jaxcompress.products.find import keeps_derivatives
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.distill.pairs import check_alike, pair
+from jaxcompress.distill._pairs import check_alike, pair
 
 
 def relational_distance_loss(student: jax.Array, teacher: jax.Array) -> jax.Array:

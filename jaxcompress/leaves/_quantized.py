@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.leaves.namespace import namespace
-from jaxcompress.leaves.sized import Sized
+from jaxcompress.leaves._namespace import namespace
+from jaxcompress.leaves._sized import Sized
 from jaxcompress.trees import Array
 
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.artifact.codec import inspect, load, save
-from jaxcompress.artifact.errors import ArtifactError
 from jaxcompress.checks import check_finite, is_integer
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.errors import ArtifactError
 from jaxcompress.trees import PyTree, named_leaves
 
 _KIND = "teacher logits"
