@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, decoded, is_coded, spread
+from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, decoded
+from jaxcompress.leaves.quantized import spread
+from jaxcompress.leaves.tree import is_coded
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
 _BLOCK = 1 << 20

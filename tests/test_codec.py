@@ -23,7 +23,8 @@ from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.artifact.writer import ArtifactWriter
-from jaxcompress.leaves import Half, Quantized, are_blocks
+from jaxcompress.leaves import Half, Quantized
+from jaxcompress.leaves.quantized import are_blocks
 
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
-from jaxcompress.leaves import LowRank, broken_rule
+from jaxcompress.leaves import LowRank
+from jaxcompress.leaves.lowrank import broken_rule
 from jaxcompress.lowrank._matrices import matrix_of
 from jaxcompress.lowrank._splits import Axes
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from jaxcompress.artifact.streams import DTYPES
-from jaxcompress.leaves import MOST_CODES
+from jaxcompress.leaves.clustered import MOST_CODES
 
 
 def is_count(value: Any) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.leaves import axis_sizes, codes_dtype, largest_product
+from jaxcompress.leaves.clustered import codes_dtype
+from jaxcompress.leaves.lowrank import axis_sizes, largest_product
 from jaxcompress.packing import levels
 from jaxcompress.packing.contexts import as_matrix
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxcompress.artifact._fields import is_count
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.errors import ArtifactError
-from jaxcompress.leaves import codes_dtype
+from jaxcompress.leaves.clustered import codes_dtype
 from jaxcompress.packing import csr, digits, entropy, levels, positions
 from jaxcompress.packing.contexts import Choice
 

@@ -18,7 +18,8 @@ from jaxcompress.execution._thin import (
     transposed,
 )
 from jaxcompress.execution._weight_only import weight_only
-from jaxcompress.leaves import LowRank, Quantized, decoded, dense, dense_shapes, is_compressed
+from jaxcompress.leaves import LowRank, Quantized, decoded, dense, is_compressed
+from jaxcompress.leaves.tree import dense_shapes
 from jaxcompress.products.find import keeps_derivatives
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run

@@ -9,7 +9,7 @@ import numpy as np
 from jaxcompress.kinds import FLOATS, NUMBERS, Kinds
 from jaxcompress.leaves._half import Half
 from jaxcompress.leaves._sparse import Sparse
-from jaxcompress.leaves._tree import arrays_in_scope, is_coded
+from jaxcompress.leaves.tree import arrays_in_scope, is_coded
 from jaxcompress.trees import Array, PyTree, Scope, kernels, named_leaves
 
 

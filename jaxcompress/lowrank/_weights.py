@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from jaxcompress.checks import check_concrete, check_known, is_integer
 from jaxcompress.kinds import FLOATS
-from jaxcompress.leaves import arrays_in_scope, is_compressed
+from jaxcompress.leaves import is_compressed
+from jaxcompress.leaves.tree import arrays_in_scope
 from jaxcompress.lowrank._matrices import Matrix, matrix_of
 from jaxcompress.lowrank._ranks import Rule, by_ratio
 from jaxcompress.lowrank._splits import Split, last_axis

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.leaves import Quantized, spread
+from jaxcompress.leaves import Quantized
+from jaxcompress.leaves.quantized import spread
 from jaxcompress.onnx._linear import Linear
 from jaxcompress.onnx._node import node
 from jaxcompress.products.find import Product, moved

@@ -8,7 +8,8 @@ import numpy as np
 import optax
 
 from jaxcompress.checks import check_fits
-from jaxcompress.leaves import Clustered, decoded, is_coded
+from jaxcompress.leaves import Clustered, decoded
+from jaxcompress.leaves.tree import is_coded
 from jaxcompress.optim._by_leaf import check_params, flatten, seen
 from jaxcompress.placement import by_compiler, like
 from jaxcompress.trees import PyTree, is_traced, named_leaves, widened

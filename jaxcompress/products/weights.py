@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from jaxcompress.leaves import dense_shapes, is_compressed
+from jaxcompress.leaves import is_compressed
+from jaxcompress.leaves.tree import dense_shapes
 from jaxcompress.products.find import Weight, find_products
 from jaxcompress.products.unknown import find_unknown
 from jaxcompress.trace.program import Program, trace

@@ -8,7 +8,8 @@ import jax
 
 from jaxcompress.checks import check_known
 from jaxcompress.kinds import native
-from jaxcompress.leaves import Quantized, spread
+from jaxcompress.leaves import Quantized
+from jaxcompress.leaves.quantized import spread
 from jaxcompress.products.find import Product, trace_products
 from jaxcompress.products.weights import channel_axes
 from jaxcompress.quantization._granularity import Granularity, per_channel

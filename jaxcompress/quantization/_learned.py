@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.leaves import spread
+from jaxcompress.leaves.quantized import spread
 from jaxcompress.quantization.grids import Grid, Steps, from_integers, to_integers
 from jaxcompress.trees import Array
 

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_concrete, check_floats, check_known
-from jaxcompress.leaves import Clustered, Quantized, are_blocks, is_coded, spread
+from jaxcompress.leaves import Clustered, Quantized
+from jaxcompress.leaves.quantized import are_blocks, spread
+from jaxcompress.leaves.tree import is_coded
 from jaxcompress.quantization._granularity import Granularity, per_channel
 from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
 from jaxcompress.quantization.ranges import Estimator, Range, Samples, min_max, mse_optimal

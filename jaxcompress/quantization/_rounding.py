@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
-from jaxcompress.leaves import Quantized, dense, is_compressed, spread
+from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.leaves.quantized import spread
 from jaxcompress.products.moments import Layer, Moments
 from jaxcompress.products.recursion import BLOCK, damped, sweep
 from jaxcompress.quantization.grids import make_grid

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.checks import check_concrete, check_floats, check_known, check_positive
-from jaxcompress.leaves import Quantized, dense, is_coded
+from jaxcompress.leaves import Quantized, dense
+from jaxcompress.leaves.tree import is_coded
 from jaxcompress.products.moments import Moments
 from jaxcompress.quantization._granularity import per_channel, per_tensor
 from jaxcompress.quantization._quantize import rounded

@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxcompress.checks import check_concrete, check_finite, check_fits
 from jaxcompress.kinds import REALS
-from jaxcompress.leaves import Clustered, arrays_in_scope, is_coded
+from jaxcompress.leaves import Clustered
+from jaxcompress.leaves.tree import arrays_in_scope, is_coded
 from jaxcompress.placement import like
 from jaxcompress.trees import PyTree, Scope, as_jax, named_leaves, widened
 

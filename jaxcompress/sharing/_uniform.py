@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_positive
-from jaxcompress.leaves import MOST_CODES, Clustered
+from jaxcompress.leaves import Clustered
+from jaxcompress.leaves.clustered import MOST_CODES
 from jaxcompress.sharing._cells import Cells
 from jaxcompress.sharing._importance import Importance, checked, equal_importance
 from jaxcompress.sharing._members import Members, share_leaves

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from jaxcompress.leaves import MOST_CODES, Clustered, codes_dtype
+from jaxcompress.leaves import Clustered
+from jaxcompress.leaves.clustered import MOST_CODES, codes_dtype
 from jaxcompress.sharing._cells import Bins, Cells, Price, best_cells
 from jaxcompress.sharing._members import Members, cells_of, round_down
 

@@ -10,7 +10,8 @@ from jaxcompress.artifact.coding import Alphabet, Fields, read_codes, write_code
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import check_finite, finite
 from jaxcompress.errors import ArtifactError
-from jaxcompress.leaves import MOST_CODES, Clustered, codes_dtype
+from jaxcompress.leaves import Clustered
+from jaxcompress.leaves.clustered import MOST_CODES, codes_dtype
 
 
 def _prepare(path: str, leaf: Clustered) -> Clustered:

@@ -13,7 +13,8 @@ from jaxcompress.artifact.coding import Fields
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import check_finite, finite
 from jaxcompress.errors import ArtifactError
-from jaxcompress.leaves import LowRank, broken_rule
+from jaxcompress.leaves import LowRank
+from jaxcompress.leaves.lowrank import broken_rule
 
 _SINCE = 4
 

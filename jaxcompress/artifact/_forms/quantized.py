@@ -16,7 +16,9 @@ from jaxcompress.artifact.coding import Alphabet, Fields, read_codes, write_code
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import finite
 from jaxcompress.errors import ArtifactError
-from jaxcompress.leaves import Quantized, are_blocks, codes_dtype, spread
+from jaxcompress.leaves import Quantized
+from jaxcompress.leaves.clustered import codes_dtype
+from jaxcompress.leaves.quantized import are_blocks, spread
 
 
 def _prepare(path: str, leaf: Quantized) -> Quantized:

@@ -8,11 +8,11 @@ import numpy as np
 
 from jaxcompress.checks import check_finite
 from jaxcompress.kinds import Kinds, check_kind, native, refuse_masked
-from jaxcompress.leaves._clustered import Clustered
 from jaxcompress.leaves._half import Half
-from jaxcompress.leaves._lowrank import LowRank
-from jaxcompress.leaves._quantized import Quantized
 from jaxcompress.leaves._sparse import Sparse
+from jaxcompress.leaves.clustered import Clustered
+from jaxcompress.leaves.lowrank import LowRank
+from jaxcompress.leaves.quantized import Quantized
 from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, in_scope, named_leaves, path_text
 
 CODED = (Clustered, Half, Quantized, Sparse)
