@@ -16,8 +16,7 @@ import numpy as np
 
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
-from jaxcompress.compiled import jit_for_inference
-from jaxcompress.execution._functions import execute
+from jaxcompress import execute, jit_for_inference
 from jaxcompress.leaves import Quantized, dense
 
 SEED, INPUTS, OUTPUTS = 0, 1024, 4096

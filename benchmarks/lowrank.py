@@ -16,7 +16,7 @@ import numpy as np
 import jaxcompress as jc
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
-from jaxcompress.compiled import jit_for_inference
+from jaxcompress import jit_for_inference
 
 SEED, SIZE, RANK, SKETCHES = 0, 4096, 256, 3
 
@@ -48,7 +48,7 @@ def decomposition(name: str) -> dict[str, Any]:
     seconds, errors = [], []
     for seed in range(SKETCHES):
         started = time.process_time()
-        found = jc.randomized_svd(weight, RANK, seed=seed)
+        found = jc.lowrank.randomized_svd(weight, RANK, seed=seed)
         seconds.append(time.process_time() - started)
         errors.append(float(np.linalg.norm(weight - (found.left * found.values) @ found.right)))
     return {
@@ -74,13 +74,13 @@ def convolution(kernel: Any, x: jax.Array) -> jax.Array:
 
 
 LAYERS = {
-    "dense 1024x4096": (dense_layer, (1024, 4096), (1024,), 128, jc.last_axis, (1, 8, 64)),
+    "dense 1024x4096": (dense_layer, (1024, 4096), (1024,), 128, jc.lowrank.last_axis, (1, 8, 64)),
     "conv 3x3x256x256, 28x28": (
         convolution,
         (3, 3, 256, 256),
         (28, 28, 256),
         64,
-        jc.last_axis,
+        jc.lowrank.last_axis,
         (1, 8),
     ),
     "conv 3x3x256x256, 28x28, across space": (
@@ -88,7 +88,7 @@ LAYERS = {
         (3, 3, 256, 256),
         (28, 28, 256),
         64,
-        jc.across_space,
+        jc.lowrank.across_space,
         (1, 8),
     ),
 }

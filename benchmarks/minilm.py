@@ -27,7 +27,7 @@ from safetensors.numpy import load_file, save_file
 import jaxcompress as jc
 from benchmarks import bert, record, sentences
 from benchmarks.minilm_methods import METHODS, Given, Method, unit
-from jaxcompress.trees import PyTree
+from jaxcompress.typing import PyTree
 from nets.bert import from_bert
 from nets.functional import functional
 from nets.text import TextEncoder, TextEncoderConfig

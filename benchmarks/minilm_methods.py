@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxcompress as jc
-from jaxcompress.products.moments import Moments
-from jaxcompress.quantization._step_sizes import Probe
-from jaxcompress.trees import PyTree
+from jaxcompress.quantization import Moments, Probe
+from jaxcompress.typing import PyTree
 
-WEIGHTS = jc.matching(r"(^|/)(kernel|embedding)$")
+WEIGHTS = jc.scopes.matching(r"(^|/)(kernel|embedding)$")
 """Kernels and embeddings; biases of attention are of rank 2 too."""
 
 FEW = 32
@@ -36,18 +35,20 @@ class Given:
     @functools.cached_property
     def channels(self) -> Callable[[str, Any], tuple[int, ...]]:
         """A grid for each output of a layer, and for each word."""
-        axes = jc.channel_axes(self.apply, self.params, self.few)
-        return jc.per_channel({"words/embedding": (0,), "positions/embedding": (0,)} | axes)
+        axes = jc.quantization.channel_axes(self.apply, self.params, self.few)
+        return jc.quantization.per_channel(
+            {"words/embedding": (0,), "positions/embedding": (0,)} | axes
+        )
 
     @functools.cached_property
     def moments(self) -> Moments:
         """Of what the layers are fed."""
-        return jc.input_moments(self.apply, self.params, self.batches)
+        return jc.quantization.input_moments(self.apply, self.params, self.batches)
 
     @functools.cached_property
     def probes(self) -> dict[str, Probe]:
         """Damage by the rounding of each tensor, fitted."""
-        return jc.step_sensitivity(
+        return jc.quantization.step_sensitivity(
             self.apply,
             self.params,
             [self.few],
@@ -83,7 +84,7 @@ def _mixed(bits: float) -> Callable[[Given], PyTree]:
     """3, 4 or 6 bits a weight, so many on average, by what each tensor's rounding damages."""
 
     def compress(given: Given) -> PyTree:
-        table = jc.sensitivity(
+        table = jc.quantization.sensitivity(
             given.apply,
             given.params,
             [given.few],
@@ -92,7 +93,7 @@ def _mixed(bits: float) -> Callable[[Given], PyTree]:
             quantizer=lambda params, bits: _integers(bits)(given),
         )
         weights = sum(leaf.size for leaf in jax.tree.leaves(given.params) if leaf.ndim > 1)
-        chosen = jc.mixed_bits(table, bits / 8 * weights)
+        chosen = jc.quantization.mixed_bits(table, bits / 8 * weights)
         return jc.fit_rounding(_integers(chosen)(given), given.params, given.moments)
 
     return compress
@@ -100,7 +101,9 @@ def _mixed(bits: float) -> Callable[[Given], PyTree]:
 
 def _steps(damage: float) -> Callable[[Given], PyTree]:
     def compress(given: Given) -> PyTree:
-        rounded = jc.round_to_steps(given.params, jc.steps_for_damage(given.probes, damage))
+        rounded = jc.quantization.round_to_steps(
+            given.params, jc.quantization.steps_for_damage(given.probes, damage)
+        )
         return jc.fit_rounding(rounded, given.params, given.moments)
 
     return compress
@@ -111,9 +114,9 @@ def _blocks(count: int) -> Callable[[Given], PyTree]:
 
     def compress(given: Given) -> PyTree:
         params = given.params
-        for left in range(jc.count_blocks(params, "blocks") - 1, count - 1, -1):
-            importance = jc.block_importance(given.loss, params, "blocks")
-            rule = jc.important_blocks(importance)
+        for left in range(jc.prune.count_blocks(params, "blocks") - 1, count - 1, -1):
+            importance = jc.prune.block_importance(given.loss, params, "blocks")
+            rule = jc.prune.important_blocks(importance)
             keep = jc.choose_blocks(params, "blocks", left, rule=rule)
             params = jc.drop_blocks(params, "blocks", keep=keep)
         return jc.quantize(params, granularity=given.channels, scope=WEIGHTS)
@@ -127,7 +130,7 @@ def _units(share: float, axis: str) -> Callable[[Given], PyTree]:
     def compress(given: Given) -> PyTree:
         groups = jc.unit_groups(given.apply, given.params, given.few)
         shares = {group.name: share for group in groups.groups if group.name.endswith(axis)}
-        score = jc.activation_score(given.apply, given.few)
+        score = jc.prune.activation_score(given.apply, given.few)
         keep = jc.choose_units(groups, given.params, shares, score=score)
         small = jc.shrink(given.params, groups, keep)
         return jc.quantize(small, granularity=given.channels, scope=WEIGHTS)
@@ -140,9 +143,9 @@ def _factors(ratio: float, *, aware: bool) -> Callable[[Given], PyTree]:
         thin = jc.low_rank(
             given.params,
             ratio,
-            split=jc.summed_axes(given.apply, given.params, given.few),
+            split=jc.lowrank.summed_axes(given.apply, given.params, given.few),
             moments=given.moments if aware else None,
-            scope=jc.matching(r"/kernel$"),
+            scope=jc.scopes.matching(r"/kernel$"),
         )
         return jc.quantize(thin)
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from jaxcompress.trees import named_leaves
+from jaxcompress.scopes import named_leaves
 from nets.functional import Net, Params
 from pipelines.data import load
 from pipelines.data.augment import Augment, unchanged

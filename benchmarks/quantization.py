@@ -24,9 +24,8 @@ from benchmarks.networks import images, of_run
 from benchmarks.pipeline import run
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
-from jaxcompress.quantization._granularity import Granularity
-from jaxcompress.quantization.ranges import Estimator
-from jaxcompress.trees import PyTree
+from jaxcompress.quantization import Estimator, Granularity
+from jaxcompress.typing import PyTree
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
 from pipelines.models import MODELS
@@ -82,8 +81,8 @@ class Method(NamedTuple):
 
 
 METHODS = (
-    Method(f"{NEAREST}, one grid a tensor", 8, {"granularity": jc.per_tensor}),
-    Method(f"{NEAREST}, smallest to largest", 4, {"estimate": jc.min_max}),
+    Method(f"{NEAREST}, one grid a tensor", 8, {"granularity": jc.quantization.per_tensor}),
+    Method(f"{NEAREST}, smallest to largest", 4, {"estimate": jc.quantization.min_max}),
     Method(NEAREST, 4),
     Method(FITTING, 4, fits=True),
     Method(NEAREST, 2),
@@ -191,7 +190,7 @@ class Untrained:
             return [inputs[start : start + BATCH] for start in range(0, count, BATCH)]
 
         self._tree = jc.fold_norms(apply, work.tree, inputs[:2])
-        self._moments = jc.input_moments(apply, self._tree, batches(FITTED))
+        self._moments = jc.quantization.input_moments(apply, self._tree, batches(FITTED))
         ranges = jc.calibrate(apply, self._tree, batches(CALIBRATED))
         self._measure = _measure(jc.fake_quantized(apply, ranges), dataset.test, model)
 
@@ -207,7 +206,7 @@ class Untrained:
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of files of 8 bits."""
-        grids = {"channel": jc.per_channel(), "tensor": jc.per_tensor}
+        grids = {"channel": jc.quantization.per_channel(), "tensor": jc.quantization.per_tensor}
         with tempfile.TemporaryDirectory() as folder:
             return {
                 f"{layout}, {grid}": jc.save(

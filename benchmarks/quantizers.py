@@ -34,7 +34,7 @@ import numpy as np
 import jaxcompress as jc
 from benchmarks.networks import SEED, TRAININGS, accuracy_of, networks, plain_arrays
 from benchmarks.record import write
-from jaxcompress.artifact.codec import encode
+from jaxcompress.artifact import encode
 from nets.functional import Params
 from pipelines.data import load
 from pipelines.data.dataset import Split
@@ -75,13 +75,15 @@ def without_importance(name: str, step: float, params: Params) -> Candidate:
     weights = step_in_weights(params, step)
     if name == "uniform":
         return _sized(f"{step:.4g}", jc.uniform(params, weights))
-    return _sized(f"{step:.4g}", jc.entropy_constrained(params, jc.high_rate_weight(weights)))
+    return _sized(
+        f"{step:.4g}", jc.entropy_constrained(params, jc.sharing.high_rate_weight(weights))
+    )
 
 
 def _sized(setting: str, shared: Params) -> Candidate:
     def size() -> dict[str, int]:
         return {
-            "bound_bytes": round(jc.entropy_bound_bytes(shared)),
+            "bound_bytes": round(jc.metrics.entropy_bound_bytes(shared)),
             "file_bytes": len(encode(shared, layout="entropy")),
         }
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jaxcompress.costs._latency import threads
+from jaxcompress.costs import threads
 
 RESULTS = Path(__file__).parent / "results"
 

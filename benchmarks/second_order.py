@@ -76,20 +76,20 @@ def trained(seed: int, images: np.ndarray, labels: np.ndarray) -> Any:
 
 def weights(path: str, leaf: Any) -> bool:
     """Scope: all kernels but the first, whose one input channel has no neighbours."""
-    return jc.kernels(path, leaf) and not path.startswith("conv1")
+    return jc.scopes.kernels(path, leaf) and not path.startswith("conv1")
 
 
 def pruned(way: str, params: Any, moments: Any, setting: Any, seed: int) -> Any:
     """Return a network without some of its weights."""
     pattern, sparsity = (setting, None) if isinstance(setting, tuple) else (None, setting)
     if way == "second order":
-        return jc.fit_mask(params, moments, sparsity, pattern=pattern, scope=weights)[0]
+        return jc.prune.fit_mask(params, moments, sparsity, pattern=pattern, scope=weights)[0]
 
     def noise(tree: Any) -> Any:
         rng = np.random.default_rng(seed)
         return jax.tree.map(lambda leaf: rng.random(leaf.shape), tree)
 
-    score = noise if way == "random" else jc.magnitude
+    score = noise if way == "random" else jc.prune.magnitude
     if sparsity is None:
         mask = jc.nm_mask(params, *setting, scope=weights, score=score)
     else:
@@ -113,7 +113,7 @@ def main() -> None:
     for seed in SEEDS:
         params = trained(seed, images[:TRAINING], labels[:TRAINING])
         batches = np.split(images[:TRAINING], range(BATCH, TRAINING, BATCH))
-        moments = jc.input_moments(apply, params, batches)
+        moments = jc.quantization.input_moments(apply, params, batches)
         for name, setting in SETTINGS.items():
             row: dict[str, Any] = {"seed": seed, "removed": name, "dense": accuracy(params)}
             for way in ("magnitude", "second order", "random"):

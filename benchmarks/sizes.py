@@ -3,7 +3,7 @@
     python -m benchmarks.sizes                     # networks trained here, on Fashion-MNIST
     python -m benchmarks.sizes --weights FOLDER    # any trees of float arrays, as .npz
 
-Every layer shares 16 values by K-Means; the bound is `jc.entropy_bound_bytes`: entropy of the
+Every layer shares 16 values by K-Means; the bound is `entropy_bound_bytes`: entropy of the
 codes, codebooks, and all other leaves as they are. Sizes are bytes on disk, manifest and digests
 included.
 """
@@ -22,8 +22,7 @@ import jaxcompress as jc
 from benchmarks.networks import TRAININGS, networks, plain_arrays
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
-from jaxcompress.artifact.codec import encode
-from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact import LAYOUTS, encode
 from jaxcompress.packing import digits, positions
 
 SPARSITIES = [0.5, 0.9]
@@ -32,7 +31,7 @@ SPARSITIES = [0.5, 0.9]
 def size_row(name: str, sparsity: float, params: Any) -> dict[str, Any]:
     """Return the sizes of one network, its layers sharing 16 values each."""
     shared = jc.kmeans(params, 16)
-    bound = jc.entropy_bound_bytes(shared)
+    bound = jc.metrics.entropy_bound_bytes(shared)
     above = {}
     for layout in LAYOUTS:
         above[layout] = round(100 * (len(encode(shared, layout=layout)) / bound - 1), 2)

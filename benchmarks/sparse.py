@@ -19,8 +19,7 @@ from jax.experimental.sparse import BCOO
 
 from benchmarks.record import write
 from benchmarks.timing import interleaved, ratio
-from jaxcompress.compiled import jit_for_inference
-from jaxcompress.execution._functions import execute
+from jaxcompress import execute, jit_for_inference
 from jaxcompress.leaves import sparse
 
 SEED, CALLS = 0, 3

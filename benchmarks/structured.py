@@ -26,7 +26,7 @@ from benchmarks.networks import images, of_run
 from benchmarks.pipeline import run
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
-from jaxcompress.compiled import jit_for_inference
+from jaxcompress import jit_for_inference
 from nets.functional import Net, functional
 from nets.resnet import ResNet, ResNetConfig
 from pipelines.data import load
@@ -86,7 +86,7 @@ class Subject(NamedTuple):
 
     apply: Callable[[Any, Any], Any]
     tree: dict[str, Any]
-    groups: jc.UnitGroups
+    groups: jc.prune.UnitGroups
 
     def cut(self, share: float) -> dict[str, Any]:
         """Return the tree without that share of the units of each group."""

@@ -23,7 +23,7 @@ import jaxcompress as jc
 from benchmarks.networks import images, trained
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
-from jaxcompress.compiled import jit_for_inference
+from jaxcompress import jit_for_inference
 from nets.families import build
 from nets.functional import Params, parameters_in
 from nets.vit import ViTConfig
@@ -87,13 +87,13 @@ def half_from_scratch(full: Params, data: Dataset, seed: int) -> Params:
 def spread_out(full: Params, data: Dataset, seed: int) -> Params:
     """Drop half the blocks, at even distances."""
     del data, seed
-    return _half(full, jc.spread_out)
+    return _half(full, jc.prune.spread_out)
 
 
 def at_random(full: Params, data: Dataset, seed: int) -> Params:
     """Drop half the blocks, any."""
     del data
-    return _half(full, jc.random_blocks(jax.random.key(seed)))
+    return _half(full, jc.prune.random_blocks(jax.random.key(seed)))
 
 
 def least_important(full: Params, data: Dataset, seed: int) -> Params:
@@ -101,7 +101,7 @@ def least_important(full: Params, data: Dataset, seed: int) -> Params:
     del seed
     x, labels = data.train.images[:MEASURED], data.train.labels[:MEASURED]
     loss = jit_for_inference(lambda params: cross_entropy(apply(params, x), jnp.asarray(labels)))
-    return _half(full, jc.important_blocks(jc.block_importance(loss, full, "blocks")))
+    return _half(full, jc.prune.important_blocks(jc.prune.block_importance(loss, full, "blocks")))
 
 
 def _half(full: Params, rule: Any) -> Params:
@@ -117,7 +117,7 @@ def half_the_heads(full: Params, data: Dataset, seed: int) -> Params:
     return jc.shrink(full, groups, keep)
 
 
-def heads_of(groups: jc.UnitGroups) -> list[str]:
+def heads_of(groups: jc.prune.UnitGroups) -> list[str]:
     """Return the names of the groups whose units are heads."""
     return [
         group.name
@@ -129,7 +129,7 @@ def heads_of(groups: jc.UnitGroups) -> list[str]:
 def low_rank_mlp(full: Params, data: Dataset, seed: int) -> Params:
     """Put products of half the parameters in place of the kernels of every MLP."""
     del data, seed
-    return jc.low_rank(full, ratio=0.5, scope=jc.matching("dense"))
+    return jc.low_rank(full, ratio=0.5, scope=jc.scopes.matching("dense"))
 
 
 TAUGHT, LABELS = "labels and the full network", "labels"

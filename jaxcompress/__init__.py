@@ -1,271 +1,105 @@
-"""Compress neural networks in JAX: prune, share weights, pack into one small `.npz`.
+"""Compress neural networks in JAX: prune, share weights, quantize, pack into one small `.npz`.
 
-Everything is a pure function over pytrees or an optax transform; `import jaxcompress as jc`.
+Everything is a pure function over pytrees or an optax transform; `import jaxcompress as jc`. Names
+are imported when they are first used.
+
+Files
+    save                 write a tree to one `.npz` file
+    load                 read ordinary arrays
+    load_compressed      read the tree with its compressed leaves
+    load_into            read into the structure of a template
+    inspect              what a file says of itself
+    compress             a trained network in one call, without data
+    ArtifactError        a file that is damaged, hostile, or not of this format
+
+Leaves
+    Clustered            weights that share a few values
+    Half                 numbers of sixteen bits
+    LowRank              a product of smaller tensors
+    Quantized            entries on grids of equal steps
+    Sparse               mostly zeros
+    dense                the tree with ordinary arrays
+    decoded              the tree with arrays in place of its leaves and of their factors
+
+Pruning of weights
+    magnitude_mask       the smallest weights of all layers together
+    global_mask          by any score, over all layers together
+    layerwise_mask       by any score, within each layer
+    nm_mask              the best `n` of every `m` neighbours
+    random_mask          any weights: the control
+    apply_mask           exact zeros where a mask is False
+    hold_mask            an optax transform that keeps zeros while training
+    gradual_pruning      an optax transform that prunes while training
+
+Pruning of units and blocks
+    unit_groups          find units by tracing a function
+    choose_units         which units are kept
+    shrink               cut the others out of every array
+    check_shrink         prove the cut
+    choose_blocks        which blocks are kept
+    drop_blocks          drop the others
+
+Sharing and quantization
+    kmeans               one codebook a layer
+    uniform              one step size for all layers
+    entropy_constrained  at the price of a bit
+    share_centroids      an optax transform that trains codebooks
+    quantize             integers of few bits
+    calibrate            what enters products, on data
+    fake_quantized       simulated integers
+    quantization_aware   training through the rounding
+    fit_rounding         rounding that keeps what layers put out
+    fold_norms           norms folded into the weights before them
+
+Low rank and distillation
+    low_rank             products of two thin matrices
+    plan_ranks           what `low_rank` would do
+    distillation_loss    learn from a teacher
+
+Running and measuring
+    execute              a function on compressed leaves
+    export_onnx          a function as an ONNX file
+    onnx_function        an ONNX file as a function
+    jit_for_inference    compile for this device
+    flops                count operations
+    latency_ms           measure one call
+    measure_sparsity     the fraction of exact zeros
+
+Everything else, by subject
+    prune                scores, choices and proofs of pruning
+    quantization         grids, ranges, bits where they matter
+    lowrank              splits, ranks and decompositions
+    sharing              codebooks and their prices
+    distill              further losses, and logits on disk
+    optim                transforms, penalties, schedules
+    costs                operations, milliseconds, bytes of memory
+    onnx                 the results of an export
+    scopes               which leaves a technique is about
+    errors               all exceptions
+    typing               types of arguments and results
+
+For those who build on it
+    leaves               the leaf types and what holds for all of them
+    metrics              counts of what compression did
+    artifact             files: bytes, layouts, writing whole or not at all
+    packing              arrays to streams of small integers and back
+    checks               values refused at the boundary
+    text                 foreign text, shown so that it can steer nothing
 """
 
-from jaxcompress.artifact.codec import inspect, load, load_compressed, load_into, save
-from jaxcompress.compiled import jit_for_inference
-from jaxcompress.costs import Flops, Latency, flops, latency_ms, peak_bytes
-from jaxcompress.distill._cache import cached_logits
-from jaxcompress.distill._features import attention_transfer_loss, feature_matching_loss
-from jaxcompress.distill._logits import distillation_loss
-from jaxcompress.distill._relations import relational_angle_loss, relational_distance_loss
-from jaxcompress.errors import ArtifactError
-from jaxcompress.execution._functions import execute
-from jaxcompress.leaves import (
-    Clustered,
-    Half,
-    LowRank,
-    Quantized,
-    Sparse,
-    decoded,
-    dense,
-    half,
-    sparse,
-    update_codebooks,
-)
-from jaxcompress.lowrank import (
-    RankPlan,
-    across_space,
-    by_budget,
-    by_energy,
-    by_ratio,
-    cp,
-    exact_svd,
-    last_axis,
-    low_rank,
-    low_rank_convolutions,
-    plan_ranks,
-    randomized_svd,
-    summed_axes,
-    truncated_svd,
-    tucker2,
-)
-from jaxcompress.metrics import count_distinct, entropy_bound_bytes, measure_sparsity
-from jaxcompress.oneshot import compress
-from jaxcompress.onnx._file import OnnxFile, export_onnx
-from jaxcompress.onnx._runtime import onnx_function
-from jaxcompress.optim import add_penalty, current_mask, gradual_pruning, hold_mask, share_centroids
-from jaxcompress.optim._schedules import cubic_sparsity
-from jaxcompress.products.moments import input_moments
-from jaxcompress.products.weights import channel_axes, in_products
-from jaxcompress.prune import (
-    FrozenAxis,
-    Slice,
-    UnitGroup,
-    UnitGroups,
-    across_groups,
-    activation_score,
-    apply_mask,
-    block_importance,
-    by_flops,
-    by_parameters,
-    by_units,
-    check_shrink,
-    choose_blocks,
-    choose_units,
-    count_blocks,
-    divide_by_max,
-    divide_by_mean,
-    drop_blocks,
-    erk_sparsities,
-    first_blocks,
-    geometric_median_score,
-    global_mask,
-    group_lasso,
-    important_blocks,
-    l1_score,
-    l2_score,
-    layerwise_mask,
-    magnitude,
-    magnitude_mask,
-    mean_magnitude,
-    nm_mask,
-    nonzero_share,
-    norm_scale_score,
-    outer_blocks,
-    random_blocks,
-    random_mask,
-    random_score,
-    random_unit_score,
-    recalibrate,
-    shrink,
-    spread_out,
-    summed,
-    taylor_score,
-    unit_groups,
-    unit_slices,
-    unnormalized,
-    within_groups,
-)
-from jaxcompress.prune._second_order import fit_mask
-from jaxcompress.quantization._aware import quantization_aware
-from jaxcompress.quantization._bias_correction import correct_biases
-from jaxcompress.quantization._fake_quantized import fake_quantized
-from jaxcompress.quantization._granularity import per_block, per_channel, per_tensor
-from jaxcompress.quantization._mixed_bits import mixed_bits
-from jaxcompress.quantization._quantize import quantize
-from jaxcompress.quantization._rounding import fit_rounding
-from jaxcompress.quantization._sensitivity import sensitivity
-from jaxcompress.quantization._step_sizes import (
-    round_to_steps,
-    step_sensitivity,
-    steps_for_damage,
-)
-from jaxcompress.quantization.calibration import Ranges, calibrate
-from jaxcompress.quantization.ranges import kl_optimal, min_max, mse_optimal, percentile
-from jaxcompress.rewrite._equalize import equalize
-from jaxcompress.rewrite._fold_norms import fold_norms, folded_layers
-from jaxcompress.sharing import (
-    entropy_constrained,
-    high_rate_weight,
-    kmeans,
-    rate_weight_for,
-    size_importance,
-    uniform,
-)
-from jaxcompress.trees import everything, kernels, matching
+from typing import Any
+
+import lazy_loader
+
+from jaxcompress._moved import MOVED
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ArtifactError",
-    "Clustered",
-    "Flops",
-    "FrozenAxis",
-    "Half",
-    "Latency",
-    "LowRank",
-    "OnnxFile",
-    "Quantized",
-    "Ranges",
-    "RankPlan",
-    "Slice",
-    "Sparse",
-    "UnitGroup",
-    "UnitGroups",
-    "across_groups",
-    "across_space",
-    "activation_score",
-    "add_penalty",
-    "apply_mask",
-    "attention_transfer_loss",
-    "block_importance",
-    "by_budget",
-    "by_energy",
-    "by_flops",
-    "by_parameters",
-    "by_ratio",
-    "by_units",
-    "cached_logits",
-    "calibrate",
-    "channel_axes",
-    "check_shrink",
-    "choose_blocks",
-    "choose_units",
-    "compress",
-    "correct_biases",
-    "count_blocks",
-    "count_distinct",
-    "cp",
-    "cubic_sparsity",
-    "current_mask",
-    "decoded",
-    "dense",
-    "distillation_loss",
-    "divide_by_max",
-    "divide_by_mean",
-    "drop_blocks",
-    "entropy_bound_bytes",
-    "entropy_constrained",
-    "equalize",
-    "erk_sparsities",
-    "everything",
-    "exact_svd",
-    "execute",
-    "export_onnx",
-    "fake_quantized",
-    "feature_matching_loss",
-    "first_blocks",
-    "fit_mask",
-    "fit_rounding",
-    "flops",
-    "fold_norms",
-    "folded_layers",
-    "geometric_median_score",
-    "global_mask",
-    "gradual_pruning",
-    "group_lasso",
-    "half",
-    "high_rate_weight",
-    "hold_mask",
-    "important_blocks",
-    "in_products",
-    "input_moments",
-    "inspect",
-    "jit_for_inference",
-    "kernels",
-    "kl_optimal",
-    "kmeans",
-    "l1_score",
-    "l2_score",
-    "last_axis",
-    "latency_ms",
-    "layerwise_mask",
-    "load",
-    "load_compressed",
-    "load_into",
-    "low_rank",
-    "low_rank_convolutions",
-    "magnitude",
-    "magnitude_mask",
-    "matching",
-    "mean_magnitude",
-    "measure_sparsity",
-    "min_max",
-    "mixed_bits",
-    "mse_optimal",
-    "nm_mask",
-    "nonzero_share",
-    "norm_scale_score",
-    "onnx_function",
-    "outer_blocks",
-    "peak_bytes",
-    "per_block",
-    "per_channel",
-    "per_tensor",
-    "percentile",
-    "plan_ranks",
-    "quantization_aware",
-    "quantize",
-    "random_blocks",
-    "random_mask",
-    "random_score",
-    "random_unit_score",
-    "randomized_svd",
-    "rate_weight_for",
-    "recalibrate",
-    "relational_angle_loss",
-    "relational_distance_loss",
-    "round_to_steps",
-    "save",
-    "sensitivity",
-    "share_centroids",
-    "shrink",
-    "size_importance",
-    "sparse",
-    "spread_out",
-    "step_sensitivity",
-    "steps_for_damage",
-    "summed",
-    "summed_axes",
-    "taylor_score",
-    "truncated_svd",
-    "tucker2",
-    "uniform",
-    "unit_groups",
-    "unit_slices",
-    "unnormalized",
-    "update_codebooks",
-    "within_groups",
-]
+_attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, or say where it has gone."""
+    if name in MOVED:
+        raise AttributeError(f"jc.{name} is {MOVED[name]}")
+    return _attribute(name)

@@ -1,4 +1,10 @@
-"""Errors that are more than a `ValueError` or a `TypeError` of an argument."""
+"""Errors that are more than a `ValueError` or a `TypeError` of an argument.
+
+ArtifactError        a file that is damaged, hostile, or not of this format
+MismatchError        an exported model that does not compute what the function does
+MissingLibraryError  a library that a feature needs is not installed
+NoArrayError         a result of a function that is no array
+"""
 
 from typing import Any, Self
 

@@ -2,6 +2,11 @@
 
 Every share states its denominator through `scope`: by default the kernels, the weights that can
 be pruned, and not the biases and norms beside them.
+
+    count_distinct       distinct non-zero values, summed over leaves
+    entropy_bound_bytes  what a memoryless coder cannot go below
+    measure_sparsity     the fraction of exact zeros
+    root_mean_square     of the numbers that are not zero
 """
 
 import math
@@ -14,6 +19,8 @@ from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, decoded
 from jaxcompress.leaves.quantized import spread
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
+
+__all__ = ["count_distinct", "entropy_bound_bytes", "measure_sparsity", "root_mean_square"]
 
 _BLOCK = 1 << 20
 

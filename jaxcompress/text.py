@@ -2,11 +2,18 @@
 
 What is not printable is written as an escape: control characters (C0, DEL, C1), separators of
 lines, marks of direction and of no width, unpaired surrogates, unassigned code points.
+
+    ascii_json  JSON in printable ASCII
+    escaped     text with whatever is not printable escaped
+    printable   a message on one line
+    shortened   escaped text of at most so many characters
 """
 
 import json
 import math
 from typing import Any
+
+__all__ = ["ascii_json", "escaped", "printable", "shortened"]
 
 
 def escaped(text: str) -> str:

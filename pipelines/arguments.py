@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact import LAYOUTS
 from jaxcompress.text import printable
 from pipelines import device
 from pipelines.data import DATASETS

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxcompress.artifact._leftovers import remove_leftovers
+from jaxcompress.artifact import remove_leftovers
 from pipelines.flat import flatten, unflatten
 from pipelines.folder import FolderError, read_json, write_json
 

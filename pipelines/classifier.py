@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxcompress.checks import check_fits
 from jaxcompress.prune import count_blocks, drop_blocks
-from jaxcompress.trees import named_leaves
+from jaxcompress.scopes import named_leaves
 from nets.families import with_sizes
 from nets.functional import Net, Params, Stats
 from pipelines.models import MODELS, Inputs, Model, Shape

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from jaxcompress.prune._unit_scores import UnitScore
+from jaxcompress.prune import UnitScore
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work
 from pipelines.stages import adamw, packed, pruned_epochs, tune
@@ -23,12 +23,12 @@ ChooseScore = Callable[[Plan, int], UnitScore]
 def by_magnitude(plan: Plan, number: int) -> UnitScore:
     """Return the score of the classic recipe: the sum of what a unit's weights amount to."""
     del plan, number
-    return jc.l1_score
+    return jc.prune.l1_score
 
 
 def at_random(plan: Plan, number: int) -> UnitScore:
     """Return a score that ignores the weights: the control of pruning."""
-    return jc.random_unit_score(jax.random.fold_in(jax.random.key(plan.seed), number))
+    return jc.prune.random_unit_score(jax.random.fold_in(jax.random.key(plan.seed), number))
 
 
 def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
@@ -106,12 +106,12 @@ def regularize(job: Trainer, work: Work) -> tuple[Work, Facts]:
     groups = jc.unit_groups(job.apply, work.tree, job.sample(TRACED))
 
     def penalty(params: Any) -> jax.Array:
-        return jc.group_lasso(work._replace(params=params).tree, groups)
+        return jc.prune.group_lasso(work._replace(params=params).tree, groups)
 
     growing = optax.linear_schedule(0.0, plan.group_lasso, job.steps(epochs))
-    tx = optax.chain(jc.add_penalty(penalty, growing), adamw(job, epochs))
+    tx = optax.chain(jc.optim.add_penalty(penalty, growing), adamw(job, epochs))
     return job.fit(work, tx, epochs=epochs), {}
 
 
-def _sizes(groups: jc.UnitGroups) -> dict[str, int]:
+def _sizes(groups: jc.prune.UnitGroups) -> dict[str, int]:
     return {group.name: group.size for group in groups}

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 import jaxcompress as jc
-from jaxcompress.compiled import jit_for_inference as jit
+from jaxcompress import jit_for_inference as jit
 from nets.functional import parameters_in
 from pipelines.models import Inputs
 from pipelines.plan import Plan

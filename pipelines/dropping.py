@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 import jaxcompress as jc
-from jaxcompress.compiled import jit_for_inference
-from jaxcompress.prune._block_choice import Rule
+from jaxcompress import jit_for_inference
+from jaxcompress.prune import BlockRule
 from pipelines.distilling import lesson_of
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Trainer, Work
@@ -16,28 +16,30 @@ from pipelines.train import cross_entropy
 
 MEASURED = 1024  # training images that the importance of blocks is measured on
 
-ChooseRule = Callable[[Trainer, Work], Rule]
+ChooseRule = Callable[[Trainer, Work], BlockRule]
 """From the run, and what it has in hand, to which blocks stay."""
 
 
-def spread_out(job: Trainer, work: Work) -> Rule:
+def spread_out(job: Trainer, work: Work) -> BlockRule:
     """Keep blocks at even distances, the first and the last among them."""
     del job, work
-    return jc.spread_out
+    return jc.prune.spread_out
 
 
-def at_random(job: Trainer, work: Work) -> Rule:
+def at_random(job: Trainer, work: Work) -> BlockRule:
     """Keep any blocks: the control of every choice."""
     del work
-    return jc.random_blocks(jax.random.key(job.plan.seed))
+    return jc.prune.random_blocks(jax.random.key(job.plan.seed))
 
 
-def by_importance(job: Trainer, work: Work) -> Rule:
+def by_importance(job: Trainer, work: Work) -> BlockRule:
     """Keep those without which the loss on training images grows most."""
     inputs, labels = job.sample(MEASURED), jnp.asarray(job.labels(MEASURED))
     loss = jit_for_inference(lambda tree, x: cross_entropy(job.apply(tree, x), labels))
     at = job.classifier.blocks
-    return jc.important_blocks(jc.block_importance(lambda tree: loss(tree, inputs), work.tree, at))
+    return jc.prune.important_blocks(
+        jc.prune.block_importance(lambda tree: loss(tree, inputs), work.tree, at)
+    )
 
 
 def drop(choose: ChooseRule) -> Run:
@@ -45,9 +47,9 @@ def drop(choose: ChooseRule) -> Run:
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         at = job.classifier.blocks
-        depth = jc.count_blocks(work.params, at)
+        depth = jc.prune.count_blocks(work.params, at)
         drops = job.plan.blocks < depth  # else there is nothing to measure
-        rule = choose(job, work) if drops else jc.first_blocks
+        rule = choose(job, work) if drops else jc.prune.first_blocks
         keep = jc.choose_blocks(work.params, at, job.plan.blocks, rule=rule)
         small = jc.drop_blocks(work.tree, at, keep=keep)
         result = work._replace(params=small["params"], stats=small["stats"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.leaves import COMPRESSED, is_compressed
-from jaxcompress.trees import named_leaves
+from jaxcompress.scopes import named_leaves
 from pipelines.nested import nested
 
 _MARK = "#"

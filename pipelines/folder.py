@@ -10,9 +10,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from jaxcompress.artifact._leftovers import is_temporary, remove_leftovers
-from jaxcompress.artifact.atomic import check_target, write_atomically
-from jaxcompress.artifact.regular import open_regular
+from jaxcompress.artifact import (
+    check_target,
+    is_temporary,
+    open_regular,
+    remove_leftovers,
+    write_atomically,
+)
 from jaxcompress.text import shortened
 
 LOG, RESULTS, STAGES = "log.txt", "results.json", "stages"

@@ -152,7 +152,7 @@ class Job:
         if not work.stats:
             return work
         update = make_update(self.classifier.net, self.classifier.view, work.params)
-        stats = jc.recalibrate(update, work.stats, self.batches(_CALIBRATION))
+        stats = jc.prune.recalibrate(update, work.stats, self.batches(_CALIBRATION))
         return work._replace(stats=stats)
 
     def fit(

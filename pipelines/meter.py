@@ -42,7 +42,7 @@ class Meter:
             "loss": found.loss,
             "validation_accuracy": validation.accuracy,
             "sparsity": jc.measure_sparsity(work.params),
-            "distinct_weights": jc.count_distinct(work.params),
+            "distinct_weights": jc.metrics.count_distinct(work.params),
         } | costs
 
     def _execution(self, stage: Stage, work: Work) -> Execution:
@@ -59,6 +59,6 @@ class Meter:
             self._known[sizes] = {
                 "flops": jc.flops(apply, tree, picture).total,
                 "latency_ms": jc.latency_ms(apply, tree, picture).median,
-                "peak_bytes": jc.peak_bytes(apply, tree, picture),
+                "peak_bytes": jc.costs.peak_bytes(apply, tree, picture),
             }
         return self._known[sizes]

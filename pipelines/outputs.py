@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jaxcompress.artifact.atomic import write_atomically
-from jaxcompress.artifact.regular import open_regular
+from jaxcompress.artifact import open_regular, write_atomically
 from jaxcompress.errors import ArtifactError
 from pipelines.folder import FolderError
 from pipelines.row import Row

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxcompress.cli.status import BROKEN_PIPE, INTERRUPTED, mute_stdout
+from jaxcompress.cli import BROKEN_PIPE, INTERRUPTED, mute_stdout
 from jaxcompress.errors import ArtifactError, MismatchError, MissingLibraryError
 from jaxcompress.text import printable
 from pipelines import device

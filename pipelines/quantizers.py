@@ -7,7 +7,8 @@ import numpy as np
 
 import jaxcompress as jc
 from jaxcompress.metrics import root_mean_square
-from jaxcompress.trees import PyTree, in_scope, kernels, named_leaves
+from jaxcompress.scopes import in_scope, kernels, named_leaves
+from jaxcompress.typing import PyTree
 
 
 class Quantizer(NamedTuple):
@@ -41,13 +42,13 @@ def _kmeans(params: PyTree, clusters: float, mask: PyTree | None) -> PyTree:
 
 
 def _uniform(params: PyTree, step: float, mask: PyTree | None) -> PyTree:
-    importance = jc.size_importance(params)
+    importance = jc.sharing.size_importance(params)
     return jc.uniform(params, step_in_weights(params, step), mask=mask, importance=importance)
 
 
 def _entropy(params: PyTree, step: float, mask: PyTree | None) -> PyTree:
-    rate_weight = jc.high_rate_weight(step_in_weights(params, step))
-    importance = jc.size_importance(params)
+    rate_weight = jc.sharing.high_rate_weight(step_in_weights(params, step))
+    importance = jc.sharing.size_importance(params)
     return jc.entropy_constrained(params, rate_weight, mask=mask, importance=importance)
 
 

@@ -10,14 +10,12 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from jaxcompress.compiled import jit_for_inference as jit
-from jaxcompress.costs._latency import threads, times_ms
-from jaxcompress.onnx._file import OnnxFile, export_onnx
-from jaxcompress.onnx._runtime import has_integer_dot_product, onnx_function
-from jaxcompress.quantization._histogram import histogram, read
-from jaxcompress.quantization.calibration import usual_estimator
-from jaxcompress.quantization.grids import Grid, Steps, make_grid
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress import jit_for_inference as jit
+from jaxcompress.costs import threads, times_ms
+from jaxcompress.onnx import OnnxFile, export_onnx, has_integer_dot_product, onnx_function
+from jaxcompress.quantization import Grid, Steps, histogram, make_grid, read, usual_estimator
+from jaxcompress.scopes import named_leaves
+from jaxcompress.typing import PyTree
 from nets.functional import Params
 from pipelines.models import Inputs
 from pipelines.nested import nested
@@ -51,15 +49,15 @@ def fold(job: Trainer, work: Work) -> tuple[Work, Facts]:
 def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Round weights to integers, and lay grids on what enters layers, without training."""
     apply, plan = _with_stats(job, work), job.plan
-    axes = jc.channel_axes(apply, work.params, job.sample(TRACED))
+    axes = jc.quantization.channel_axes(apply, work.params, job.sample(TRACED))
     quantized = jc.quantize(
         work.params,
         plan.weight_bits,
-        granularity=jc.per_channel(axes),
+        granularity=jc.quantization.per_channel(axes),
         scope=lambda path, leaf: path in axes,
     )
     if plan.weight_bits < 8:
-        moments = jc.input_moments(apply, work.params, job.batches(FITTED))
+        moments = jc.quantization.input_moments(apply, work.params, job.batches(FITTED))
         quantized = jc.fit_rounding(quantized, work.params, moments)
     ranges = jc.calibrate(apply, work.params, job.batches(CALIBRATION))
     grid = _grid(plan)
@@ -198,11 +196,11 @@ def rounded_work(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid
     return work._replace(params=jc.dense(quantized), quantized=quantized, ends=nested(ends))
 
 
-def ranges_of(ends: Params | None) -> jc.Ranges:
+def ranges_of(ends: Params | None) -> jc.quantization.Ranges:
     """Return ranges that hold two numbers each: grids that cover them are those of before."""
     named = named_leaves(ends)
     readings = jax.device_get([read(jnp.asarray(pair)) for pair in named.leaves])
-    return jc.Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})
+    return jc.quantization.Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})
 
 
 def _grid(plan: Plan) -> Grid:

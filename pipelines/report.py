@@ -9,7 +9,7 @@ import jax
 from rich.table import Table
 from rich.text import Text
 
-from jaxcompress.costs._latency import threads
+from jaxcompress.costs import threads
 from jaxcompress.text import printable
 from pipelines.data import Dataset
 from pipelines.plan import Plan

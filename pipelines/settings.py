@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from jaxcompress.checks import check_sparsity
-from jaxcompress.distill._logits import check_temperature
-from jaxcompress.prune._unit_choice import check_share
-from jaxcompress.quantization.grids import MOST_BITS
-from jaxcompress.sharing import check_clusters
+from jaxcompress.checks import check_clusters, check_removed, check_sparsity, check_temperature
+from jaxcompress.quantization import MOST_BITS
 from pipelines.defaults import (
     COARSEST_STEP,
     DEFAULT_BITS,
@@ -128,7 +125,7 @@ class Settings:
         self._check_distillation()
         try:
             check_sparsity("--sparsity", self.sparsity or 0.0)
-            check_share("--channels", self.channels or 0.0)
+            check_removed("--channels", self.channels or 0.0)
             check_clusters(DEFAULT_CLUSTERS if self.clusters is None else self.clusters)
             check_temperature(
                 "--temperature",

@@ -12,9 +12,8 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from jaxcompress.artifact.atomic import write_atomically
-from jaxcompress.artifact.regular import open_regular
-from jaxcompress.trees import named_leaves
+from jaxcompress.artifact import open_regular, write_atomically
+from jaxcompress.scopes import named_leaves
 from nets.functional import Params
 from pipelines.defaults import DEFAULT_QUANTIZER
 from pipelines.folder import FolderError
@@ -90,7 +89,7 @@ def tune_shared(job: Trainer, work: Work) -> tuple[Work, Facts]:
     epochs = shared_epochs(job.plan)
     rate = schedule(job.plan.lr, job.steps(epochs))
     work = job.fit(work, jc.share_centroids(optax.adam(rate), work.shared), epochs=epochs)
-    return work._replace(shared=jc.update_codebooks(work.shared, work.params)), {}
+    return work._replace(shared=jc.leaves.update_codebooks(work.shared, work.params)), {}
 
 
 def train_on(extra_epochs: Callable[[Plan], int]) -> Run:
@@ -204,7 +203,7 @@ def write_compressed(job: Trainer, path: Path, work: Work) -> int:
     elif work.quantized is not None:
         params = work.quantized
     elif work.mask is not None:
-        params = jc.sparse(work.params)
+        params = jc.leaves.sparse(work.params)
     stats = {"stats": work.stats} if work.stats else {}
     metadata = job.classifier.as_metadata()
     return jc.save(path, {"params": params} | stats, layout=job.plan.layout, metadata=metadata)

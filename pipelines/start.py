@@ -58,7 +58,7 @@ def check_start(plan: Plan, networks: Sequence[Classifier]) -> None:
         return
     whole, *students = networks
     params = read_start(Path(plan.start), whole).params
-    if plan.blocks and plan.blocks > (depth := jc.count_blocks(params, whole.blocks)):
+    if plan.blocks and plan.blocks > (depth := jc.prune.count_blocks(params, whole.blocks)):
         raise SettingsError(
             f"--blocks: must be at most the {depth} blocks of --start, got {plan.blocks}."
         )

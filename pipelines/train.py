@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxcompress.compiled import jit_for_inference as jit
+from jaxcompress import jit_for_inference as jit
 from nets.functional import Net, Params, Stats
 from pipelines.data.augment import Augment, unchanged
 from pipelines.examples import Examples

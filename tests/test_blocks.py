@@ -45,9 +45,9 @@ LAYOUTS = ["list", "tuple", "numbers", "digits", "from one", "names", "names fro
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_same_blocks_stay_in_every_layout(layout):
     tree, names = of_layout(layout)
-    assert jc.count_blocks(tree, "blocks") == DEPTH
+    assert jc.prune.count_blocks(tree, "blocks") == DEPTH
     small = jc.drop_blocks(tree, "blocks", keep=[1, 2, 11])
-    assert small["head"] is tree["head"] and jc.count_blocks(small, "blocks") == 3
+    assert small["head"] is tree["head"] and jc.prune.count_blocks(small, "blocks") == 3
     for name, k, place in zip(names, (1, 2, 11), range(3), strict=True):
         if layout == "names":
             found = small[f"blocks{name}"]
@@ -220,10 +220,10 @@ def test_blocks_are_stacked_before_they_are_compressed():
 # Which stay
 
 RULES = {
-    "spread_out": jc.spread_out,
-    "first": jc.first_blocks,
-    "outer": jc.outer_blocks,
-    "random": jc.random_blocks(jax.random.key(3)),
+    "spread_out": jc.prune.spread_out,
+    "first": jc.prune.first_blocks,
+    "outer": jc.prune.outer_blocks,
+    "random": jc.prune.random_blocks(jax.random.key(3)),
 }
 
 
@@ -248,18 +248,23 @@ def test_rules_by_hand(rule, depth, count, positions):
 def test_every_rule_gives_so_many_positions_ascending(data, depth):
     count = data.draw(st.integers(1, depth))
     scores = np.array(data.draw(st.lists(st.floats(-1, 1), min_size=depth, max_size=depth)))
-    rules = [jc.spread_out, jc.first_blocks, jc.outer_blocks, jc.important_blocks(scores)]
+    rules = [
+        jc.prune.spread_out,
+        jc.prune.first_blocks,
+        jc.prune.outer_blocks,
+        jc.prune.important_blocks(scores),
+    ]
     for rule in rules:
         found = rule(depth, count)
         assert len(found) == count and found == sorted(set(found)) and 0 <= found[0]
         assert found[-1] < depth
     if count > 1:
-        for rule in (jc.spread_out, jc.outer_blocks):
+        for rule in (jc.prune.spread_out, jc.prune.outer_blocks):
             assert {0, depth - 1} <= set(rule(depth, count))
 
 
 def test_any_blocks_depend_on_the_key_alone():
-    found = [jc.random_blocks(jax.random.key(k))(20, 10) for k in (0, 0, 1)]
+    found = [jc.prune.random_blocks(jax.random.key(k))(20, 10) for k in (0, 0, 1)]
     assert found[0] == found[1] != found[2] and len(set(found[0])) == 10
 
 
@@ -285,21 +290,21 @@ def test_importance_by_hand():
         return (3 - sum(float(b["add"]) for b in params["blocks"])) ** 2
 
     params = {"blocks": [{"add": np.array(a)} for a in (3.0, 0.5, -1.0)]}
-    found = jc.block_importance(loss, params, "blocks")
+    found = jc.prune.block_importance(loss, params, "blocks")
     np.testing.assert_allclose(found, [3.5**2 - 0.25, 1 - 0.25, 0.25 - 0.25])
-    rule = jc.important_blocks(found)
+    rule = jc.prune.important_blocks(found)
     assert jc.choose_blocks(params, "blocks", 2, rule=rule) == [0, 1]
 
 
 def test_importance_that_cannot_be():
     with pytest.raises(ValueError, match="blocks: loss of all blocks, .*must be finite, got 4"):
-        jc.block_importance(lambda params: np.nan, LIST, "blocks")
+        jc.prune.block_importance(lambda params: np.nan, LIST, "blocks")
     with pytest.raises(ValueError, match="at least 2 blocks, got 1; the last one stays"):
-        jc.block_importance(lambda params: 0.0, {"blocks": [np.ones(2)]}, "blocks")
+        jc.prune.block_importance(lambda params: 0.0, {"blocks": [np.ones(2)]}, "blocks")
     with pytest.raises(ValueError, match="importance: must be finite"):
-        jc.important_blocks(np.array([0.0, np.inf]))
+        jc.prune.important_blocks(np.array([0.0, np.inf]))
     with pytest.raises(ValueError, match="one number for each of the 3 blocks, got shape"):
-        jc.choose_blocks(LIST, "blocks", 2, rule=jc.important_blocks(np.ones(2)))
+        jc.choose_blocks(LIST, "blocks", 2, rule=jc.prune.important_blocks(np.ones(2)))
 
 
 def test_a_rule_gives_as_many_as_it_is_asked_for():

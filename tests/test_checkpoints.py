@@ -61,7 +61,7 @@ def test_every_kind_of_leaf_comes_back(checkpoints):
         "bytes": quantize(kernel),
         "half": half(kernel),
         "shared": jc.kmeans(kernel, 2),
-        "sparse": jc.sparse(kernel),
+        "sparse": jc.leaves.sparse(kernel),
     }
     checkpoints.save({"work": leaves}, {})
     loaded = latest(checkpoints)[0]["work"]

@@ -276,7 +276,7 @@ def test_diff_names_what_differs(here):
     run("diff", "a.npz", "a.npz")
     other = {name: a for name, a in tensors.items() if name != "flags"}
     other |= {"new": normal(3), "scalar": np.array(7, np.float32), "steps": np.arange(3)}
-    jc.save("b.npz", jc.compress(other, clusters=3, scope=jc.matching("layer|half|double")))
+    jc.save("b.npz", jc.compress(other, clusters=3, scope=jc.scopes.matching("layer|half|double")))
     report = json.loads(run("diff", "a.npz", "b.npz", "--json", status=1).out)
     assert report["only_in_first"] == ["flags"] and report["only_in_second"] == ["new"]
     changed = {row["path"]: row for row in report["changed"]}

@@ -153,12 +153,12 @@ def test_under_jit_is_an_error_with_a_remedy():
 def test_update_codebooks_reads_the_trained_values():
     shared = jc.kmeans({"w": jnp.array([[1.0, 1.0, 4.0, 0.0]]), "b": jnp.zeros(2)}, 2)
     trained = {"w": jnp.array([[2.0, 2.0, 3.0, 0.0]]), "b": jnp.ones(2)}
-    updated = jc.update_codebooks(shared, trained)
+    updated = jc.leaves.update_codebooks(shared, trained)
     assert updated["w"].codebook.tolist() == [2.0, 3.0]
     assert updated["b"].tolist() == [1.0, 1.0]
     trained["w"] = jnp.array([[2.0, 2.5, 3.0, 0.0]])
     with pytest.raises(ValueError, match="w: .* 1 of 4 that differ"):
-        jc.update_codebooks(shared, trained)
+        jc.leaves.update_codebooks(shared, trained)
 
 
 def test_weights_that_are_few_enough_are_kept_to_the_bit():
@@ -177,6 +177,6 @@ def test_masks_of_zeros_and_ones_are_masks():
 def test_codes_of_another_shape_or_nan_are_refused_after_tuning():
     shared = {"w": share([1.0, 2.0], 2)}
     with pytest.raises(ValueError, match="w: the shape must be"):
-        jc.update_codebooks(shared, {"w": jnp.ones((2, 1))})
+        jc.leaves.update_codebooks(shared, {"w": jnp.ones((2, 1))})
     with pytest.raises(ValueError, match="w: must be finite"):
-        jc.update_codebooks(shared, {"w": jnp.full((1, 2), jnp.nan)})
+        jc.leaves.update_codebooks(shared, {"w": jnp.full((1, 2), jnp.nan)})

@@ -72,7 +72,7 @@ def test_clustered_round_trip(tmp_path, layout):
 
 @layouts
 def test_sparse_round_trip(tmp_path, layout):
-    tree = jc.sparse(jc.dense(example()))
+    tree = jc.leaves.sparse(jc.dense(example()))
     assert_same(round_trip(tmp_path, tree, layout=layout), tree)
 
 
@@ -102,7 +102,7 @@ def clustered_leaves(draw):
 def sparse_leaves(draw):
     values = draw(hnp.arrays(np.float32, hnp.array_shapes(min_side=0, max_side=40, max_dims=2)))
     return (
-        jc.sparse({"x": values.reshape(1, -1)}, scope=lambda *_: True)["x"]
+        jc.leaves.sparse({"x": values.reshape(1, -1)}, scope=lambda *_: True)["x"]
         if values.size
         else (values)
     )
@@ -176,7 +176,7 @@ def test_four_bits_take_four_bits(tmp_path):
 def test_special_values(tmp_path):
     values = np.array([-0.0, 0.0, 1e-45, np.nan, np.inf, -np.inf, 3e38], np.float32)
     half = values.astype(ml_dtypes.bfloat16)
-    tree = {"x": values, "y": half, "s": jc.sparse({"x": half.reshape(1, -1)})["x"]}
+    tree = {"x": values, "y": half, "s": jc.leaves.sparse({"x": half.reshape(1, -1)})["x"]}
     assert_same(round_trip(tmp_path, tree), tree)
 
 
@@ -205,7 +205,7 @@ def test_a_million_weights(tmp_path, layout):
     size = jc.save(path, tree, layout=layout)
     assert_same(read(path).tree, tree)
     # There is nothing but chance in these codes: no layout can go below the bound.
-    bound = jc.entropy_bound_bytes(tree)
+    bound = jc.metrics.entropy_bound_bytes(tree)
     assert bound < size < 1.04 * bound
 
 
@@ -437,7 +437,7 @@ def test_a_full_disk_leaves_the_previous_file(tmp_path):
 
 
 def test_what_save_writes_load_takes(tmp_path):
-    zeros = jc.sparse({"w": jnp.zeros((3, 4)), "v": jnp.ones((2, 2))})
+    zeros = jc.leaves.sparse({"w": jnp.zeros((3, 4)), "v": jnp.ones((2, 2))})
     assert_same(round_trip(tmp_path, zeros), zeros)
     wide = jc.Clustered(codes=jnp.array([[1, 2]], jnp.int32), codebook=jnp.array([1.0, 2.0]))
     loaded = round_trip(tmp_path, {"w": wide})["w"]

@@ -103,7 +103,7 @@ def test_leaves_are_loaded_one_at_a_time_and_only_when_asked():
 
 def test_leaves_out_of_the_scope_are_kept_exactly():
     params = tree()
-    small = jc.compress(params, sparsity=0.5, scope=jc.matching("b/"))
+    small = jc.compress(params, sparsity=0.5, scope=jc.scopes.matching("b/"))
     assert isinstance(small["b"]["kernel"], jc.Clustered)
     for kept, original in (
         (small["a"][0], params["a"][0]),
@@ -143,7 +143,7 @@ def test_modules_and_single_arrays_keep_their_kind():
         ({"clusters": 0}, ValueError, "k must be in 1 to 1024, got 0"),
         ({"target_bytes": 900}, ValueError, "a file of at most 900 bytes cannot be made, the sma"),
         ({"clusters": 2.5}, TypeError, "k must be an integer"),
-        ({"scope": jc.matching("nothing")}, ValueError, "no leaf is chosen"),
+        ({"scope": jc.scopes.matching("nothing")}, ValueError, "no leaf is chosen"),
         ({"scope": lambda path, leaf: "steps" in path}, TypeError, "steps: leaves in the scope"),
     ],
 )

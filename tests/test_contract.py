@@ -39,7 +39,9 @@ TECHNIQUES = {
     "layerwise": Technique(lambda p: jc.apply_mask(p, jc.layerwise_mask(p, 0.6))),
     "random": Technique(random_half),
     "2:4": Technique(lambda p: jc.apply_mask(p, jc.nm_mask(p, 2, 4))),
-    "erk": Technique(lambda p: jc.apply_mask(p, jc.layerwise_mask(p, jc.erk_sparsities(p, 0.6)))),
+    "erk": Technique(
+        lambda p: jc.apply_mask(p, jc.layerwise_mask(p, jc.prune.erk_sparsities(p, 0.6)))
+    ),
     "k-means": Technique(lambda p: jc.dense(jc.kmeans(p, 3)), jits=False),
     "uniform": Technique(lambda p: jc.dense(jc.uniform(p, 0.3)), jits=False),
     "entropy-constrained": Technique(
@@ -50,7 +52,7 @@ TECHNIQUES = {
         for bits in (8, 4, 2, 1)
     },
     "half": Technique(lambda p: jc.dense(half(p)), jits=False),
-    "sparse": Technique(lambda p: jc.dense(jc.sparse(p)), jits=False),
+    "sparse": Technique(lambda p: jc.dense(jc.leaves.sparse(p)), jits=False),
     "low rank": Technique(lambda p: jc.dense(jc.low_rank(p, 0.9)), jits=False, tolerance=1e-2),
 }
 
@@ -203,6 +205,6 @@ def test_a_mask_grown_in_an_nnx_optimizer_prunes_and_shares():
         optimizer.update(layer, gradients)
     params = nnx.state(layer, nnx.Param)
     assert jc.measure_sparsity(params) == 0.5
-    mask = jc.current_mask(optimizer.opt_state)
+    mask = jc.optim.current_mask(optimizer.opt_state)
     assert jc.measure_sparsity(jc.apply_mask(params, mask)) == 0.5
     assert jc.measure_sparsity(jc.kmeans(params, 4, mask=mask)) == 0.5

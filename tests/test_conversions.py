@@ -9,7 +9,7 @@ from jaxcompress.quantization._quantize import quantize
 
 TECHNIQUES = {
     "half": (half, Half),
-    "sparse": (jc.sparse, Sparse),
+    "sparse": (jc.leaves.sparse, Sparse),
     "kmeans": (lambda params: jc.kmeans(params, 1), Clustered),
 }
 
@@ -18,6 +18,6 @@ TECHNIQUES = {
 def test_leaves_that_are_compressed_already_stay_as_they_are(name):
     technique, kind = TECHNIQUES[name]
     params = {"a": np.eye(3, dtype="f"), "b": np.eye(3, dtype="f")}
-    before = quantize(params, scope=jc.matching("a"))
+    before = quantize(params, scope=jc.scopes.matching("a"))
     after = technique(before)
     assert after["a"] is before["a"] and isinstance(after["b"], kind)

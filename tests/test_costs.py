@@ -139,8 +139,8 @@ def test_too_few_calls_are_refused(wrong):
 
 def test_memory_grows_with_what_lies_between():
     params, x = zeros(), zeros(1000)
-    little = jc.peak_bytes(lambda p, x: x.sum() * p, params, x)
-    much = jc.peak_bytes(lambda p, x: jnp.sort(jnp.outer(x, x)).sum() * p, params, x)
+    little = jc.costs.peak_bytes(lambda p, x: x.sum() * p, params, x)
+    much = jc.costs.peak_bytes(lambda p, x: jnp.sort(jnp.outer(x, x)).sum() * p, params, x)
     assert 4000 <= little < 40_000 and much >= 4_000_000
 
 

@@ -99,7 +99,7 @@ def test_gradual_pruning_reaches_its_share():
     for _ in range(3):
         updates, state = tx.update(jax.tree.map(jnp.zeros_like, params), state, params)
         params = optax.apply_updates(params, updates)
-        masks.append(int(jc.current_mask(state)["kernel"].sum()))
+        masks.append(int(jc.optim.current_mask(state)["kernel"].sum()))
     assert masks == [300, 90, 60]
 
 

@@ -36,7 +36,7 @@ def cut(fn, params, keep, *inputs):
 def test_the_sizes_of_the_file_are_taken(tmp_path):
     small = cut(apply, whole(), [1, 0, 1, 0, 0, 1] == np.ones(6), X)
     path = tmp_path / "m.npz"
-    jc.save(path, jc.half(small))
+    jc.save(path, jc.leaves.half(small))
     for template in (whole(), jax.eval_shape(whole)):
         found = jc.load_into(path, template, fits=(apply, X))
         assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, small)

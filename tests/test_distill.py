@@ -71,10 +71,13 @@ def losses_of_everything():
     return {
         "logits": (lambda x: jc.distillation_loss(x, teacher, labels), student),
         "near": (lambda x: jc.distillation_loss(x, student + 0.01 * teacher, labels), student),
-        "features": (lambda x: jc.feature_matching_loss(x[0], wide, x[1]), (maps, wide[0, 0])),
-        "attention": (lambda x: jc.attention_transfer_loss(x, wide), maps),
-        "distances": (lambda x: jc.relational_distance_loss(x, wide), maps),
-        "angles": (lambda x: jc.relational_angle_loss(x, wide), maps),
+        "features": (
+            lambda x: jc.distill.feature_matching_loss(x[0], wide, x[1]),
+            (maps, wide[0, 0]),
+        ),
+        "attention": (lambda x: jc.distill.attention_transfer_loss(x, wide), maps),
+        "distances": (lambda x: jc.distill.relational_distance_loss(x, wide), maps),
+        "angles": (lambda x: jc.distill.relational_angle_loss(x, wide), maps),
     }
 
 
@@ -107,10 +110,12 @@ def three(loss):
 
 LOSSES = {
     "logits": jax.jit(lambda s, t: jc.distillation_loss(s, t, LABELS)),
-    "features": jax.jit(jc.feature_matching_loss),
-    "attention": jax.jit(lambda s, t: jc.attention_transfer_loss(s[..., None], t[..., None])),
-    "distances": three(jc.relational_distance_loss),
-    "angles": three(jc.relational_angle_loss),
+    "features": jax.jit(jc.distill.feature_matching_loss),
+    "attention": jax.jit(
+        lambda s, t: jc.distill.attention_transfer_loss(s[..., None], t[..., None])
+    ),
+    "distances": three(jc.distill.relational_distance_loss),
+    "angles": three(jc.distill.relational_angle_loss),
 }
 
 
@@ -375,18 +380,18 @@ def test_feature_matching_with_a_projection():
     student, teacher = rng.normal(size=(4, 2)).astype("f"), rng.normal(size=(4, 3)).astype("f")
     projection = rng.normal(size=(2, 3)).astype("f")
     expected = np.mean((student @ projection - teacher) ** 2)
-    found = jc.feature_matching_loss(student, teacher, projection)
+    found = jc.distill.feature_matching_loss(student, teacher, projection)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    as_function = jc.feature_matching_loss(student, teacher, lambda x: x @ projection)
+    as_function = jc.distill.feature_matching_loss(student, teacher, lambda x: x @ projection)
     np.testing.assert_allclose(as_function, expected, rtol=1e-5)
     for wrong in (None, projection.T, projection[:1], 3.0, lambda x: x):
         with pytest.raises(ValueError, match="must "):
-            jc.feature_matching_loss(student, teacher, wrong)
+            jc.distill.feature_matching_loss(student, teacher, wrong)
 
 
 def test_attention_looks_at_places_and_not_at_scales():
     teacher = rng.normal(size=(2, 3, 3, 4)).astype("f")
-    look = jax.jit(jax.value_and_grad(jc.attention_transfer_loss))
+    look = jax.jit(jax.value_and_grad(jc.distill.attention_transfer_loss))
     for scale in (1e-15, 1e15):
         value, _ = look(np.float32(scale) * teacher[..., ::-1], teacher)
         np.testing.assert_allclose(value, 0, atol=1e-6)
@@ -394,27 +399,27 @@ def test_attention_looks_at_places_and_not_at_scales():
     np.testing.assert_allclose(value, 1, rtol=1e-6)  # a map of zeros against one of norm 1
     assert np.isfinite(slope).all()
     with pytest.raises(ValueError, match="batch and places must be the teacher's"):
-        jc.attention_transfer_loss(teacher[:, :2], teacher)
+        jc.distill.attention_transfer_loss(teacher[:, :2], teacher)
 
 
 def test_relations_by_hand():
     teacher = np.array([[0.0], [1.0], [3.0]], "f")  # distances 1, 3, 2; their mean is 2
     student = np.array([[0.0, 0.0], [0.0, 4.0], [3.0, 0.0]], "f")  # 4, 3, 5; their mean is 4
     differences = np.array([4 / 4 - 1 / 2, 3 / 4 - 3 / 2, 5 / 4 - 2 / 2])
-    found = jax.jit(jc.relational_distance_loss)(student, teacher)
+    found = jax.jit(jc.distill.relational_distance_loss)(student, teacher)
     np.testing.assert_allclose(found, np.mean(differences**2 / 2), rtol=1e-6)
     # At each sample: cosines 0, 4/5, 3/5 and, on a line, 1, -1, 1.
     differences = np.array([0 - 1, 4 / 5 + 1, 3 / 5 - 1])
     huber = np.array([1 / 2, 1.8 - 1 / 2, 0.4**2 / 2])
     assert (np.abs(differences) > 1).tolist() == [False, True, False]
-    found = jax.jit(jc.relational_angle_loss)(student, teacher)
+    found = jax.jit(jc.distill.relational_angle_loss)(student, teacher)
     np.testing.assert_allclose(found, np.mean(huber), rtol=1e-6)
 
 
 def test_samples_in_the_same_place_have_gradients():
     student = np.array([[1.0, 2.0], [1.0, 2.0], [0.0, 1.0], [1.0, 2.0]], "f")
     teacher = np.arange(4.0, dtype="f")[:, None]
-    for loss in (jc.relational_distance_loss, jc.relational_angle_loss):
+    for loss in (jc.distill.relational_distance_loss, jc.distill.relational_angle_loss):
         for given in (student, 0 * student):
             value, slope = jax.jit(jax.value_and_grad(loss))(given, teacher)
             assert np.isfinite(value) and np.isfinite(slope).all()
@@ -435,10 +440,10 @@ def learn_relations(name, student, teacher):
 
 
 INSIDE = {
-    "features": jc.feature_matching_loss,
-    "attention": jc.attention_transfer_loss,
-    "distances": jc.relational_distance_loss,
-    "angles": jc.relational_angle_loss,
+    "features": jc.distill.feature_matching_loss,
+    "attention": jc.distill.attention_transfer_loss,
+    "distances": jc.distill.relational_distance_loss,
+    "angles": jc.distill.relational_angle_loss,
 }
 
 
@@ -456,7 +461,10 @@ def test_no_features_are_refused(name):
 
 
 def test_relations_need_enough_samples_of_the_same_batch():
-    for loss, least in ((jc.relational_distance_loss, 2), (jc.relational_angle_loss, 3)):
+    for loss, least in (
+        (jc.distill.relational_distance_loss, 2),
+        (jc.distill.relational_angle_loss, 3),
+    ):
         few = np.ones((least - 1, 4), "f")
         with pytest.raises(ValueError, match=f"at least {least} samples, got {least - 1}"):
             loss(few, few)

@@ -86,7 +86,7 @@ def counted(measure, params):
         measure(zeros, scope=only_w)
         == {
             jc.measure_sparsity: 0.75,
-            jc.count_distinct: len(set(native(params["w"])[:, 1].tolist())),
+            jc.metrics.count_distinct: len(set(native(params["w"])[:, 1].tolist())),
         }[measure]
     )
     return params | {"w": native(params["w"])}
@@ -108,12 +108,12 @@ TECHNIQUES = {
         REALS,
         lambda p: jc.dense(jc.compress(p, sparsity=0.5, clusters=3, scope=only_w)),
     ),
-    "half": (FLOATS, shared(jc.half)),
+    "half": (FLOATS, shared(jc.leaves.half)),
     "quantize": (FLOATS, shared(jc.quantize)),
     "low rank": (FLOATS, shared(jc.low_rank, 0.8)),
-    "sparse": (NUMBERS, shared(jc.sparse)),
+    "sparse": (NUMBERS, shared(jc.leaves.sparse)),
     "sparsity": (NUMBERS, lambda p: counted(jc.measure_sparsity, p)),
-    "distinct": (NUMBERS, lambda p: counted(jc.count_distinct, p)),
+    "distinct": (NUMBERS, lambda p: counted(jc.metrics.count_distinct, p)),
 }
 """The kinds that a technique handles, and from params to params."""
 
@@ -251,7 +251,7 @@ IGNORE_KEYS = {
     "mask under jit": jax.jit(lambda s: jc.apply_mask(s, jc.magnitude_mask(s, 0.5))),
     "k-means": lambda s: jc.dense(jc.kmeans(s, 4)),
     "compress": lambda s: jc.dense(jc.compress(s, clusters=4)),
-    "half": lambda s: jc.dense(jc.half(s)),
+    "half": lambda s: jc.dense(jc.leaves.half(s)),
     "quantize": lambda s: jc.dense(jc.quantize(s)),
     "low rank": lambda s: jc.dense(jc.low_rank(s, 0.9)),
 }
@@ -263,14 +263,14 @@ def test_random_keys_pass_through(name):
     after = IGNORE_KEYS[name](state)
     key, before = (t["drop"]["rngs"]["key"].get_value() for t in (after, state))
     assert key.dtype == before.dtype and bool(jnp.all(key == before))
-    assert jc.measure_sparsity(state) == 0 and jc.entropy_bound_bytes(state) > 160
+    assert jc.measure_sparsity(state) == 0 and jc.metrics.entropy_bound_bytes(state) > 160
 
 
 REFUSE_KEYS = {
     "save": lambda s, path: jc.save(path / "m.npz", s),
     "compress to a size": lambda s, path: jc.compress(s, target_bytes=2000),
     "k-means of all": lambda s, path: jc.kmeans(s, 4, scope=lambda p, leaf: "key" in p),
-    "sparse of all": lambda s, path: jc.sparse(s, scope=every),
+    "sparse of all": lambda s, path: jc.leaves.sparse(s, scope=every),
     "sparsity of all": lambda s, path: jc.measure_sparsity(s, scope=every),
     "mask": lambda s, path: jc.apply_mask(s, jax.tree.map(lambda x: np.zeros(x.shape, bool), s)),
     "hold": lambda s, path: jc.hold_mask(jax.tree.map(lambda x: np.zeros(x.shape, bool), s)).init(
@@ -324,7 +324,7 @@ def test_units_are_scored_by_magnitude_in_every_dtype(dtype):
     medians = np.sqrt(apart.sum(axis=0)).sum(axis=1)
     found = jc.prune.geometric_median_score([group], params)["w"]
     np.testing.assert_allclose(found, medians, rtol=1e-6, atol=1e-6)
-    lasso = float(jc.group_lasso(params, [group]))
+    lasso = float(jc.prune.group_lasso(params, [group]))
     np.testing.assert_allclose(lasso, 2 * squares.sum(), rtol=1e-2)
 
 
@@ -353,9 +353,9 @@ def compressed_leaves():
     kernel = {"w": tensor(np.dtype("float32"))}
     yield from (
         jc.kmeans(kernel, 3)["w"],
-        jc.half(kernel)["w"],
+        jc.leaves.half(kernel)["w"],
         jc.quantize(kernel)["w"],
-        jc.sparse(kernel)["w"],
+        jc.leaves.sparse(kernel)["w"],
         jc.low_rank(kernel, 1.0, scope=every)["w"],
     )
 
@@ -371,8 +371,8 @@ def test_leaves_say_their_size_as_arrays_do():
 @pytest.mark.parametrize("technique", ["half", "sparse", "kmeans", "low_rank"])
 def test_a_scope_of_compressed_leaves_alone_is_empty(technique):
     apply = {
-        "half": jc.half,
-        "sparse": jc.sparse,
+        "half": jc.leaves.half,
+        "sparse": jc.leaves.sparse,
         "kmeans": lambda p: jc.kmeans(p, 2),
         "low_rank": lambda p: jc.low_rank(p, 0.5),
     }[technique]
@@ -405,8 +405,10 @@ TRACED = {
     "calibrated": lambda p, x: jc.fake_quantized(net, jc.calibrate(net, p, [x]))(p, x),
     "executed": lambda p, x: jc.execute(net)(jc.quantize(p), x),
     "executed plain": lambda p, x: jc.execute(net)(p, x),
-    "equalized": lambda p, x: jc.equalize(net, p, x),
-    "by moments": lambda p, x: jc.low_rank(p, 0.8, moments=jc.input_moments(net, p, [x])),
+    "equalized": lambda p, x: jc.quantization.equalize(net, p, x),
+    "by moments": lambda p, x: jc.low_rank(
+        p, 0.8, moments=jc.quantization.input_moments(net, p, [x])
+    ),
     "shared": lambda p, x: jc.share_centroids(optax.sgd(0.1), jc.kmeans(p, 3)).init(
         jc.dense(jc.kmeans(p, 3))
     ),

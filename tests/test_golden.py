@@ -43,7 +43,7 @@ def expected_1():
         "half": np.array([1.5, -0.0], ml_dtypes.bfloat16),
         "count": np.array(3, np.int32),
     }
-    return jc.kmeans(params, 4) | jc.sparse({"wide": {"kernel": wide}})
+    return jc.kmeans(params, 4) | jc.leaves.sparse({"wide": {"kernel": wide}})
 
 
 def expected_2():

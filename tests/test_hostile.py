@@ -33,7 +33,7 @@ def example():
         "bias": np.arange(5, dtype=np.float32),
         "full": jc.Clustered(codes=full, codebook=book),
         "kernel": jc.kmeans({"w": kernel}, 5)["w"],
-        "sparse": jc.sparse({"w": kernel[:4]})["w"],
+        "sparse": jc.leaves.sparse({"w": kernel[:4]})["w"],
         "flags": np.array([True, False]),
     }
 

@@ -1,4 +1,4 @@
-"""The layering, read off the syntax: each layer imports only from those above it."""
+"""The layering, read off the syntax: who imports whom, what is private, what is shadowed."""
 
 import ast
 import subprocess
@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+CORE = ROOT / "jaxcompress"
 
-# Lowest first. A module may import from the rows above its own, and inside its own folder.
+# Lowest first. A module may import from the rows above its own, and inside its own folder:
+# techniques of a row are blind to each other.
 LAYERS = [
-    ("kinds",),
-    ("trees", "compiled", "text"),
-    ("checks", "errors", "placement", "states"),
-    ("extras",),
+    ("kinds", "text"),
+    ("trees", "compiled", "errors"),
+    ("checks", "extras", "placement", "states"),
     ("leaves", "trace"),
     ("products", "packing", "sharing", "metrics"),
     ("costs", "execution", "lowrank"),
@@ -23,59 +24,124 @@ LAYERS = [
     ("quantization", "optim"),
     ("artifact",),
     ("onnx", "oneshot", "distill"),
-    ("cli",),
+    ("cli", "scopes", "typing"),
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
-SOURCES = sorted((ROOT / "jaxcompress").rglob("*.py"))
-CHECKPOINTS = ROOT / "jaxcompress" / "cli" / "checkpoints.py"  # reads them, with the extra `run`
+FACE = {"__init__", "_moved"}
+SOURCES = sorted(CORE.rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in SOURCES
+}
+CHECKPOINTS = CORE / "cli" / "checkpoints.py"  # reads them, with the extra `flax`
 
 
 def imports(path):
+    """Yield module and name of each import, the name "" where a whole module is imported."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def target(module, name):
+    """Return the module that an import is of, where it is one of the core."""
+    full = f"{module}.{name}"
+    return full if full in MODULES else module
 
 
 def noun(path):
-    return path.relative_to(ROOT / "jaxcompress").parts[0].removesuffix(".py")
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def face(module):
+    """Return what a module says is public, None if it says nothing."""
+    for node in ast.parse(MODULES[module].read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return None
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_core_imports_upwards_only(path):
     here = noun(path)
-    for name in imports(path):
-        top, _, rest = name.partition(".")
-        assert top not in ("nets", "pipelines", "run"), f"{path} imports {name}"
+    for module, name in imports(path):
+        top, *rest = target(module, name).split(".")
+        assert top not in ("nets", "pipelines", "run"), f"{path} imports {module}"
         if path != CHECKPOINTS:
-            assert top not in ("flax", "orbax", "msgpack"), f"{path} imports {name}"
+            assert top not in ("flax", "orbax", "msgpack"), f"{path} imports {module}"
         if here != "cli":
-            assert top not in ("click", "rich", "safetensors"), f"{path} imports {name}"
-        if top != "jaxcompress" or here == "__init__" or not rest:
+            assert top not in ("click", "rich", "safetensors"), f"{path} imports {module}"
+        if top == "jaxcompress" and rest and here not in FACE and rest[0] != here:
+            assert ROW[rest[0]] < ROW[here], f"{path}: {here} imports {rest[0]}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_folders_keep_what_is_private(path):
+    """Another folder's files with an underscore, and names that its face does not list."""
+    for module, name in imports(path):
+        top, *rest = target(module, name).split(".")
+        if top != "jaxcompress" or not rest or noun(path) in {rest[0], *FACE}:
             continue
-        there = rest.split(".")[0]
-        if there in (here, "__init__"):
-            continue
-        assert ROW[there] < ROW[here], f"{path}: {here} imports {there}"
+        assert not any(part.startswith("_") for part in rest), f"{path} imports {module}.{name}"
+        if MODULES[module].name == "__init__.py" and target(module, name) == module:
+            public = face(module)
+            assert public is not None and name in public, f"{path} imports {module}.{name}"
+
+
+def test_nothing_imports_in_a_circle():
+    """Neither modules at any place, nor what they import when a function runs."""
+    reads = {
+        module: {target(*pair) for pair in imports(path)} & set(MODULES) - {module}
+        for module, path in MODULES.items()
+        if path.name != "__init__.py"
+    }
+    done = set()
+    while reads:
+        free = {module for module, others in reads.items() if not others & set(reads)}
+        assert free, f"a circle among {sorted(reads)}"
+        done |= free
+        reads = {module: others for module, others in reads.items() if module not in free}
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("__init__.py")), ids=lambda p: p.parent.name)
+def test_no_module_is_hidden_by_a_name_of_its_folder(path):
+    beside = {other.stem for other in path.parent.iterdir()}
+    names = {name for module, name in imports(path) if target(module, name) == module}
+    assert not names & beside
+
+
+def test_private_names_have_no_reader_elsewhere():
+    """A file that only its own folder imports says so by its underscore."""
+    readers = {module: set() for module in MODULES}
+    for path in SOURCES:
+        for pair in imports(path):
+            if (module := target(*pair)) in readers:
+                readers[module].add(noun(path))
+    for module, path in MODULES.items():
+        parts = module.split(".")[1:]
+        if len(parts) != 2 or parts[0] in ("cli", "packing") or path.name == "__init__.py":
+            continue  # cli is a program; packing offers its modules
+        others = readers[module] - {parts[0]}
+        assert bool(others) != parts[1].startswith("_"), f"{module}: read by {sorted(others)}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "nets").rglob("*.py")), ids=lambda p: p.name)
 def test_nets_know_nothing_of_compression(path):
-    for name in imports(path):
-        assert name.split(".")[0] not in ("jaxcompress", "pipelines", "run"), f"{path}: {name}"
+    for module, _ in imports(path):
+        assert module.split(".")[0] not in ("jaxcompress", "pipelines", "run"), f"{path}: {module}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "pipelines" / "data").glob("*.py")))
 def test_data_needs_neither_jax_nor_the_core(path):
-    for name in imports(path):
-        assert name.split(".")[0] not in ("jax", "flax", "jaxcompress", "nets"), f"{path}: {name}"
+    for module, _ in imports(path):
+        assert module.split(".")[0] not in ("jax", "flax", "jaxcompress", "nets"), module
 
 
 def test_every_module_of_the_core_has_a_layer():
-    assert {noun(path) for path in SOURCES} - {"__init__"} == set(ROW)
+    assert {noun(path) for path in SOURCES} - FACE == set(ROW)
 
 
 def test_importing_the_core_brings_nothing_heavy():
@@ -84,6 +150,9 @@ def test_importing_the_core_brings_nothing_heavy():
         "new = {name.split('.')[0] for name in set(sys.modules) - before};"
         "heavy = {'flax', 'orbax', 'sklearn', 'cv2', 'rich', 'tensorflow', 'matplotlib'};"
         "heavy |= {'click', 'safetensors'};"
+        "assert not new & heavy, new & heavy;"
+        "jaxcompress.kmeans, jaxcompress.save, jaxcompress.shrink, jaxcompress.typing;"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before};"
         "assert not new & heavy, new & heavy"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -169,14 +169,16 @@ def diagonal(*values, columns=40):
 def test_energy_takes_the_lowest_rank_that_keeps_the_share():
     params = {"w": diagonal(4, 2, 2, 1, 0)}  # squares 16, 4, 4, 1, 0
     for share, rank in ((0.5, 1), (16 / 25, 1), (0.65, 2), (0.8, 2), (0.81, 3), (0.97, 4)):
-        assert jc.plan_ranks(params, ranks=jc.by_energy(share)).ranks == {"w": rank}
-    assert jc.plan_ranks({"w": normal(9, 9)}, ranks=jc.by_energy(1)).left_dense
+        assert jc.plan_ranks(params, ranks=jc.lowrank.by_energy(share)).ranks == {"w": rank}
+    assert jc.plan_ranks({"w": normal(9, 9)}, ranks=jc.lowrank.by_energy(1)).left_dense
 
 
 def test_a_matrix_of_zeros_is_a_product_of_rank_one():
-    thin = jc.low_rank({"w": np.zeros((9, 9), "f")}, ranks=jc.by_energy(0.9))["w"]
+    thin = jc.low_rank({"w": np.zeros((9, 9), "f")}, ranks=jc.lowrank.by_energy(0.9))["w"]
     assert thin.factors[0].shape == (9, 1) and not thin.dense().any()
-    assert jc.plan_ranks({"w": np.zeros((9, 9), "f")}, ranks=jc.by_budget(99)).ranks == {"w": 1}
+    assert jc.plan_ranks({"w": np.zeros((9, 9), "f")}, ranks=jc.lowrank.by_budget(99)).ranks == {
+        "w": 1
+    }
 
 
 def test_a_budget_is_spent_where_the_error_falls_most_by_hand():
@@ -190,8 +192,8 @@ def test_a_budget_is_spent_where_the_error_falls_most_by_hand():
         (240, {"a": 3, "b": 2}),
         (260, {"b": 2}),  # all 160 of a: 0.2 for 72 more
     ):
-        assert jc.plan_ranks(params, ranks=jc.by_budget(parameters)).ranks == ranks
-    plan = jc.plan_ranks(params, ranks=jc.by_budget(320))
+        assert jc.plan_ranks(params, ranks=jc.lowrank.by_budget(parameters)).ranks == ranks
+    plan = jc.plan_ranks(params, ranks=jc.lowrank.by_budget(320))
     assert plan.left_dense == dict.fromkeys("ab", "the budget has room for all of it")
 
 
@@ -210,7 +212,7 @@ def test_a_budget_is_met_and_nearly_the_best_use_is_made_of_it(seed, share):
         for name, shape in zip("abc", shapes, strict=True)
     }
     parameters = int(share * sum(p.size for p in params.values()))
-    plan = jc.plan_ranks(params, ranks=jc.by_budget(parameters))
+    plan = jc.plan_ranks(params, ranks=jc.lowrank.by_budget(parameters))
     assert spent(params, plan) <= parameters
 
     def choices(path):
@@ -233,7 +235,7 @@ def test_a_budget_is_met_and_nearly_the_best_use_is_made_of_it(seed, share):
 def test_a_budget_below_rank_one_says_what_is_needed():
     params = {"a": normal(4, 40), "b": normal(8, 8)}
     with pytest.raises(ValueError, match="^parameters: must be at least 60, .* got 59; raise it"):
-        jc.low_rank(params, ranks=jc.by_budget(59))
+        jc.low_rank(params, ranks=jc.lowrank.by_budget(59))
 
 
 # Splits and moments.
@@ -243,12 +245,12 @@ def test_kernels_are_split_at_the_output_or_across_space():
     kernel = {"conv": normal(3, 3, 8, 16)}
     both = {
         split: jc.low_rank(kernel, 0.4, split=split)["conv"]
-        for split in (jc.last_axis, jc.across_space)
+        for split in (jc.lowrank.last_axis, jc.lowrank.across_space)
     }
-    assert both[jc.last_axis].equation == "hwir,ro->hwio"
-    assert [f.shape for f in both[jc.last_axis].factors] == [(3, 3, 8, 5), (5, 16)]
-    assert both[jc.across_space].equation == "hir,rwo->hwio"
-    assert [f.shape for f in both[jc.across_space].factors] == [(3, 8, 6), (6, 3, 16)]
+    assert both[jc.lowrank.last_axis].equation == "hwir,ro->hwio"
+    assert [f.shape for f in both[jc.lowrank.last_axis].factors] == [(3, 3, 8, 5), (5, 16)]
+    assert both[jc.lowrank.across_space].equation == "hir,rwo->hwio"
+    assert [f.shape for f in both[jc.lowrank.across_space].factors] == [(3, 8, 6), (6, 3, 16)]
     for split, leaf in both.items():
         axes = split("conv", kernel["conv"])
         order = [*axes.rows, *axes.columns]
@@ -280,7 +282,7 @@ def attention_params():
 
 def test_traced_splits_find_heads_tables_and_stacked_layers():
     params, x = attention_params(), jnp.arange(5)
-    split = jc.summed_axes(attention, params, x)
+    split = jc.lowrank.summed_axes(attention, params, x)
     for path, leaf, axes in (
         ("blocks/query", params["blocks"]["query"], Axes((1,), (2, 3))),
         ("blocks/out", params["blocks"]["out"], Axes((1, 2), (3,))),
@@ -303,7 +305,7 @@ def test_traced_splits_find_heads_tables_and_stacked_layers():
 def test_numbers_whose_squares_overflow_or_vanish_are_no_special_case(dtype, size):
     usual = np.outer(np.linspace(0.5, 1, 10), np.ones(12)).astype(dtype)
     params = {"usual": usual, "far": (usual * size).astype(dtype)}
-    for rule in (jc.by_energy(0.9), jc.by_budget(44)):
+    for rule in (jc.lowrank.by_energy(0.9), jc.lowrank.by_budget(44)):
         assert jc.plan_ranks(params, ranks=rule).ranks == {"usual": 1, "far": 1}
     left, right = jc.low_rank({"far": np.asarray(params["far"])}, 0.5)["far"].factors
     product = np.asarray(left, "f8") / size**0.5 @ (np.asarray(right, "f8") / size**0.5)
@@ -313,7 +315,7 @@ def test_numbers_whose_squares_overflow_or_vanish_are_no_special_case(dtype, siz
 def test_moments_lower_the_error_of_what_layers_put_out():
     params, x = {"kernel": normal(12, 16)}, normal(200, 12) * np.geomspace(1, 0.01, 12, dtype="f")
     apply = lambda params, x: x @ params["kernel"]  # noqa: E731
-    moments = jc.input_moments(apply, params, [x])
+    moments = jc.quantization.input_moments(apply, params, [x])
     outputs = apply(params, x)
 
     def error(tree):
@@ -323,15 +325,15 @@ def test_moments_lower_the_error_of_what_layers_put_out():
     assert error(weighted) < 0.7 * error(jc.low_rank(params, ranks={"kernel": 3}))
     s = np.linalg.svd(outputs, compute_uv=False)  # no product of rank 3 does better
     assert error(weighted) == pytest.approx(np.linalg.norm(s[3:]) / np.linalg.norm(s), rel=1e-3)
-    energy = jc.plan_ranks(params, ranks=jc.by_energy(0.9), moments=moments).ranks["kernel"]
-    assert energy < jc.plan_ranks(params, ranks=jc.by_energy(0.9)).ranks.get("kernel", 12)
+    energy = jc.plan_ranks(params, ranks=jc.lowrank.by_energy(0.9), moments=moments).ranks["kernel"]
+    assert energy < jc.plan_ranks(params, ranks=jc.lowrank.by_energy(0.9)).ranks.get("kernel", 12)
 
 
 def test_singular_moments_leave_weights_of_unseen_inputs_to_their_size():
     weight = diagonal(1, 1, 5, 3, columns=9)
     x = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0]], np.float32)
     apply = lambda params, x: x @ params["w"]  # noqa: E731
-    moments = jc.input_moments(apply, {"w": weight}, [x])
+    moments = jc.quantization.input_moments(apply, {"w": weight}, [x])
     thin = jc.low_rank({"w": weight}, ranks={"w": 2}, moments=moments)["w"].dense()
     np.testing.assert_allclose(thin[:2], weight[:2], atol=1e-3)
     # Of rank 3 nothing is saved here; the third direction would be that of 5.
@@ -351,8 +353,8 @@ def test_moments_of_stacked_layers_heads_and_convolutions_have_the_order_of_the_
         )
 
     params, x = {"s": normal(2, 4, 3, 12), "k": normal(8, 3, 2, 2)}, normal(50, 12)
-    split = jc.summed_axes(apply, params, x)
-    moments = jc.input_moments(apply, params, [x])
+    split = jc.lowrank.summed_axes(apply, params, x)
+    moments = jc.quantization.input_moments(apply, params, [x])
     found = {
         path: matrix_of(path, params[path], split(path, params[path]), moments.layers[path])
         for path in params
@@ -369,7 +371,9 @@ def test_moments_of_stacked_layers_heads_and_convolutions_have_the_order_of_the_
 
 def test_inputs_that_are_all_zero_decide_nothing():
     params = {"w": normal(12, 16)}
-    moments = jc.input_moments(lambda p, x: x @ p["w"], params, [np.zeros((9, 12), "f")])
+    moments = jc.quantization.input_moments(
+        lambda p, x: x @ p["w"], params, [np.zeros((9, 12), "f")]
+    )
     with_moments, without = (
         jc.low_rank(params, 0.5, moments=found)["w"].dense() for found in (moments, None)
     )
@@ -381,9 +385,9 @@ def test_moments_of_a_taller_stack_are_refused():
         return jax.lax.scan(lambda h, w: (h @ w, None), x, params["w"])[0]
 
     whole, x = {"w": normal(3, 8, 8)}, normal(5, 8)
-    moments = jc.input_moments(apply, whole, [x])
+    moments = jc.quantization.input_moments(apply, whole, [x])
     shallow = {"w": whole["w"][:2]}
-    split = jc.summed_axes(apply, shallow, x)
+    split = jc.lowrank.summed_axes(apply, shallow, x)
     with pytest.raises(ValueError, match="w: rows must be what its products sum over"):
         jc.low_rank(shallow, 0.5, split=split, moments=moments)
 
@@ -392,18 +396,18 @@ def test_moments_of_other_rows_are_refused():
     """Of a kernel `[out, in]` under the default split they were ignored, and nobody told."""
     params, x = {"w": normal(6, 8)}, normal(9, 8)
     apply = lambda p, x: x @ p["w"].T  # noqa: E731
-    moments = jc.input_moments(apply, params, [x])
+    moments = jc.quantization.input_moments(apply, params, [x])
     with pytest.raises(
         ValueError, match=r"w: rows must .* got the axes \(0,\) .* split=summed_axes"
     ):
         jc.low_rank(params, 0.5, moments=moments)
-    jc.low_rank(params, 0.5, moments=moments, split=jc.summed_axes(apply, params, x))
+    jc.low_rank(params, 0.5, moments=moments, split=jc.lowrank.summed_axes(apply, params, x))
 
 
 def test_a_weight_in_two_products_meets_the_inputs_of_both():
     params, one, two = {"w": normal(6, 6)}, normal(9, 6), normal(9, 6)
     apply = lambda p, x, y: (x @ p["w"], y @ p["w"])  # noqa: E731
-    moments = jc.input_moments(apply, params, [(one, two)])
+    moments = jc.quantization.input_moments(apply, params, [(one, two)])
     found = matrix_of("w", params["w"], Axes((0,), (1,)), moments.layers["w"]).moments
     both = np.concatenate([one, two])
     np.testing.assert_allclose(found[0], both.T @ both, rtol=1e-4, atol=1e-4)
@@ -422,7 +426,7 @@ def test_groups_of_a_convolution_have_no_moments_in_common():
             feature_group_count=2,
         )
 
-    moments = jc.input_moments(apply, params, [x])
+    moments = jc.quantization.input_moments(apply, params, [x])
     assert moments.layers["k"]
     weighed, plain = (
         jc.low_rank(params, 0.5, moments=found)["k"].dense() for found in (moments, None)
@@ -436,7 +440,7 @@ def test_groups_of_a_convolution_have_no_moments_in_common():
 @pytest.mark.parametrize("shape", [(60, 40), (40, 60)])
 def test_a_sketch_is_close_to_the_best_and_the_same_each_time(shape):
     matrix = normal(*shape)
-    best, sketched = jc.exact_svd(matrix, 8), jc.randomized_svd(matrix, 8, seed=3)
+    best, sketched = jc.lowrank.exact_svd(matrix, 8), jc.lowrank.randomized_svd(matrix, 8, seed=3)
 
     def error(found):
         return np.linalg.norm(matrix - (found.left * found.values) @ found.right)
@@ -444,10 +448,10 @@ def test_a_sketch_is_close_to_the_best_and_the_same_each_time(shape):
     assert error(best) <= error(sketched) <= 1.01 * error(best)
     assert [part.shape for part in sketched] == [(shape[0], 8), (8,), (8, shape[1])]
     np.testing.assert_allclose(sketched.left.T @ sketched.left, np.eye(8), atol=1e-5)
-    again = jc.randomized_svd(matrix, 8, seed=3)
+    again = jc.lowrank.randomized_svd(matrix, 8, seed=3)
     for one, other in zip(sketched, again, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert not np.array_equal(jc.randomized_svd(matrix, 8, seed=4).left, sketched.left)
+    assert not np.array_equal(jc.lowrank.randomized_svd(matrix, 8, seed=4).left, sketched.left)
 
 
 def test_large_matrices_of_low_rank_are_sketched(monkeypatch):
@@ -456,7 +460,7 @@ def test_large_matrices_of_low_rank_are_sketched(monkeypatch):
     monkeypatch.setattr("jaxcompress.lowrank._svd.exact_svd", lambda *a: calls.append(None))
     large = np.zeros((512, 600), "f")
     for matrix, rank in ((large, 128), (large, 129), (large[:511], 8)):
-        jc.truncated_svd(matrix, rank)
+        jc.lowrank.truncated_svd(matrix, rank)
     assert [call is not None for call in calls] == [True, False, False]
 
 
@@ -465,7 +469,7 @@ def test_the_decomposition_is_a_function():
 
     def svd(matrix, rank):
         asked.append((matrix.shape, rank))
-        return jc.exact_svd(matrix, rank)
+        return jc.lowrank.exact_svd(matrix, rank)
 
     jc.low_rank({"w": normal(10, 12), "s": normal(2, 2)}, ratio=0.5, svd=svd)
     assert asked == [((10, 12), 2)]
@@ -482,16 +486,16 @@ def test_tucker_and_cp_find_the_factors_a_kernel_is_made_of():
         "hr,wr,ir,or->hwio", normal(3, 2), normal(3, 2), normal(8, 2), normal(9, 2)
     )
     params = {"tucker": tucker, "parallel": parallel, "dense": normal(5, 5)}
-    thin = jc.low_rank_convolutions(params, 0.2, jc.tucker2)
+    thin = jc.lowrank.low_rank_convolutions(params, 0.2, jc.lowrank.tucker2)
     assert [f.shape for f in thin["tucker"].factors] == [(12, 4), (3, 3, 4, 5), (5, 16)]
     assert relative(thin["tucker"].dense(), tucker) < 1e-4
-    thin = jc.low_rank_convolutions(params, 0.15, jc.cp)
+    thin = jc.lowrank.low_rank_convolutions(params, 0.15, jc.lowrank.cp)
     assert [f.shape for f in thin["parallel"].factors] == [(3, 4), (3, 4), (8, 4), (9, 4)]
     assert relative(thin["parallel"].dense(), parallel) < 1e-2
     assert thin["dense"] is params["dense"]
-    for method in (jc.tucker2, jc.cp):
+    for method in (jc.lowrank.tucker2, jc.lowrank.cp):
         small = {"k": normal(1, 1, 3, 3)}
-        assert jc.low_rank_convolutions(small, 0.5, method)["k"] is small["k"]
+        assert jc.lowrank.low_rank_convolutions(small, 0.5, method)["k"] is small["k"]
 
 
 ONE = np.zeros((3, 3, 8, 9), "f")
@@ -500,35 +504,35 @@ ONE[1, 1, 2, 3] = 1
 
 @pytest.mark.parametrize("size", [1, 1e-30, 1e25])
 @pytest.mark.parametrize("kernel", [np.ones((3, 3, 8, 9), "f"), ONE], ids=["ones", "one"])
-@pytest.mark.parametrize("method", [jc.tucker2, jc.cp])
+@pytest.mark.parametrize("method", [jc.lowrank.tucker2, jc.lowrank.cp])
 def test_kernels_of_a_lower_rank_than_asked_for_are_found(method, kernel, size):
     pytest.importorskip("tensorly")
     kernel = (kernel * size).astype("f")
-    thin = jc.low_rank_convolutions({"k": kernel}, 0.5, method)["k"]
+    thin = jc.lowrank.low_rank_convolutions({"k": kernel}, 0.5, method)["k"]
     assert all(np.isfinite(factor).all() for factor in thin.factors)
     assert relative(thin.dense() / size, kernel.astype("f8") / size) < 1e-4
 
 
-@pytest.mark.parametrize("method", [jc.tucker2, jc.cp])
+@pytest.mark.parametrize("method", [jc.lowrank.tucker2, jc.lowrank.cp])
 def test_kernels_that_are_zero_stay(method):
     params = {"k": np.zeros((3, 3, 8, 8), "f")}
-    assert jc.low_rank_convolutions(params, 0.5, method)["k"] is params["k"]
+    assert jc.lowrank.low_rank_convolutions(params, 0.5, method)["k"] is params["k"]
 
 
 def test_tucker_has_no_higher_ranks_than_its_matrices():
     pytest.importorskip("tensorly")
     kernel = normal(1, 3, 19, 4)
-    thin = jc.low_rank_convolutions({"k": kernel}, 0.9, jc.tucker2)["k"]
+    thin = jc.lowrank.low_rank_convolutions({"k": kernel}, 0.9, jc.lowrank.tucker2)["k"]
     r, s = thin.factors[1].shape[2:]
     assert r <= 3 * s and s <= 3 * r
     assert thin.shape == kernel.shape and relative(thin.dense(), kernel) < 1
 
 
-@pytest.mark.parametrize("method", [jc.tucker2, jc.cp])
+@pytest.mark.parametrize("method", [jc.lowrank.tucker2, jc.lowrank.cp])
 def test_without_tensorly_it_is_named(monkeypatch, method):
-    monkeypatch.setitem(sys.modules, "tensorly", None)
+    monkeypatch.setitem(sys.modules, "tensorly.decomposition", None)
     with pytest.raises(ImportError, match=r"^lowrank: needs tensorly.*jaxcompress\[lowrank\]"):
-        jc.low_rank_convolutions({"k": normal(3, 3, 8, 8)}, 0.5, method)
+        jc.lowrank.low_rank_convolutions({"k": normal(3, 3, 8, 8)}, 0.5, method)
 
 
 def test_convolutions_refuse_what_they_cannot_do():
@@ -543,12 +547,12 @@ def test_convolutions_refuse_what_they_cannot_do():
         ({"k": normal(3, 3)}, {}, "scope: no leaf is chosen"),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
-            jc.low_rank_convolutions(params, 0.5, never, **options)
+            jc.lowrank.low_rank_convolutions(params, 0.5, never, **options)
     with pytest.raises(ValueError, match="^ratio: must be in"):
-        jc.low_rank_convolutions({"k": bad}, 2, never)
+        jc.lowrank.low_rank_convolutions({"k": bad}, 2, never)
     larger = LowRank(factors=(np.ones((3, 3, 2, 9)), np.ones((9, 2))), equation="hwir,ro->hwio")
     kept = {"k": normal(3, 3, 2, 2)}
-    assert jc.low_rank_convolutions(kept, 0.5, lambda *_: larger)["k"] is kept["k"]
+    assert jc.lowrank.low_rank_convolutions(kept, 0.5, lambda *_: larger)["k"] is kept["k"]
 
 
 # What is refused, and what goes with what.
@@ -557,7 +561,7 @@ def test_convolutions_refuse_what_they_cannot_do():
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        ({"ratio": 0}, ValueError, "ratio: must be finite and above 0, got 0; pass the share"),
+        ({"ratio": 0}, ValueError, "ratio: must be finite and above 0, got 0; pass the fraction"),
         ({"ratio": 50}, ValueError, r"ratio: must be in \(0, 1\], got 50; .* not a percentage"),
         ({"ratio": float("nan")}, ValueError, "ratio: must be finite and above 0, got nan"),
         ({"ratio": "half"}, TypeError, "ratio: must be a number above 0, got 'half'"),
@@ -584,7 +588,7 @@ def test_bad_arguments_are_refused(arguments, error, message):
             function({"w": normal(10, 12)}, **arguments)
 
 
-@pytest.mark.parametrize("rule", [jc.by_energy, jc.by_budget, jc.by_ratio])
+@pytest.mark.parametrize("rule", [jc.lowrank.by_energy, jc.lowrank.by_budget, jc.lowrank.by_ratio])
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
 def test_rules_refuse_what_is_no_share_or_number(rule, value):
     with pytest.raises(ValueError, match="must be finite and above 0"):
@@ -598,7 +602,7 @@ def test_vectors_are_no_matrices():
     with pytest.raises(
         ValueError, match=r"^bias: only .* got shape \(12,\); leave it out of the sc"
     ):
-        jc.low_rank(params, 0.5, scope=jc.everything)
+        jc.low_rank(params, 0.5, scope=jc.scopes.everything)
 
 
 def test_weights_that_are_not_finite_or_not_floating_are_named():
@@ -618,10 +622,10 @@ def test_weights_that_are_not_finite_or_not_floating_are_named():
     "layout, technique",
     [
         ("csr", lambda thin: jc.quantize(thin, 8)),
-        ("packed", lambda thin: jc.quantize(thin, 4, granularity=jc.per_block(8))),
+        ("packed", lambda thin: jc.quantize(thin, 4, granularity=jc.quantization.per_block(8))),
         ("entropy", lambda thin: jc.kmeans(thin, 8)),
-        ("packed", jc.half),
-        ("csr", jc.sparse),
+        ("packed", jc.leaves.half),
+        ("csr", jc.leaves.sparse),
         ("packed", lambda thin: thin),
     ],
 )
@@ -638,7 +642,7 @@ def test_factors_are_compressed_and_stored(tmp_path, layout, technique):
     loaded = jc.load(tmp_path / "m.npz")
     np.testing.assert_allclose(loaded["k"], jax.jit(jc.dense)(tree["k"]), rtol=1e-4, atol=1e-5)
     assert jc.inspect(tmp_path / "m.npz")["version"] == 4
-    assert jc.entropy_bound_bytes(tree) <= jc.entropy_bound_bytes(thin)
+    assert jc.metrics.entropy_bound_bytes(tree) <= jc.metrics.entropy_bound_bytes(thin)
 
 
 def test_rounded_factors_make_nearly_the_same_tensor():
@@ -668,5 +672,5 @@ def test_shared_factors_are_trained_by_their_centroids():
     state, gradients = tx.init(params), jax.tree.map(np.ones_like, params)
     moved = moved_by(gradients, params)
     assert all(len(np.unique(factor)) <= 4 for factor in moved["w"].factors)
-    again = jc.update_codebooks(shared, moved)
+    again = jc.leaves.update_codebooks(shared, moved)
     np.testing.assert_array_equal(again["w"].factors[0].dense(), moved["w"].factors[0])

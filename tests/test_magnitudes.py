@@ -130,9 +130,9 @@ def test_the_warning_tells_weights_from_means():
 
 def test_a_size_is_met_beside_an_outlier():
     values = np.append(BULK, 1e20).astype("f").reshape(1, -1)
-    rate = jc.rate_weight_for({"w": values}, 700)
+    rate = jc.sharing.rate_weight_for({"w": values}, 700)
     leaf = jc.entropy_constrained({"w": values}, rate)["w"]
-    assert 600 < jc.entropy_bound_bytes({"w": leaf}) <= 700
+    assert 600 < jc.metrics.entropy_bound_bytes({"w": leaf}) <= 700
     assert inner_error(np.asarray(leaf.dense()), values) < 0.05
     pytest.importorskip("constriction")
     small = jc.compress({"w": values}, target_bytes=1000)["w"]
@@ -143,9 +143,9 @@ def test_a_size_is_met_beside_an_outlier():
 def test_weights_without_squares_are_refused_where_bits_have_a_price(scale):
     values = {"w": (BULK * scale).reshape(1, -1)}
     with pytest.raises(ValueError, match="^params: weights must be between 1e-144 and 1e144"):
-        jc.rate_weight_for(values, 700)
+        jc.sharing.rate_weight_for(values, 700)
     with pytest.raises(ValueError, match="^step: its square must be a finite number above 0"):
-        jc.high_rate_weight(scale)
+        jc.sharing.high_rate_weight(scale)
 
 
 def test_root_mean_squares_of_any_magnitude():

@@ -92,7 +92,7 @@ def test_nm_errors():
 def test_erk_meets_the_overall_sparsity_and_caps_small_layers():
     shapes = {"a": (1, 1, 3, 16), "b": (512, 256), "c": (256, 10)}
     params = {name: jnp.ones(shape) for name, shape in shapes.items()}
-    by_path = jc.erk_sparsities(params, 0.9)
+    by_path = jc.prune.erk_sparsities(params, 0.9)
     sizes = {name: np.prod(shape) for name, shape in shapes.items()}
     removed = sum(by_path[name] * sizes[name] for name in shapes)
     assert removed == pytest.approx(0.9 * sum(sizes.values()))
@@ -103,20 +103,22 @@ def test_erk_meets_the_overall_sparsity_and_caps_small_layers():
 
 def test_erk_densities_follow_the_rule():
     shapes = {"b": (512, 256), "c": (256, 100)}
-    by_path = jc.erk_sparsities({name: jnp.ones(shape) for name, shape in shapes.items()}, 0.9)
+    by_path = jc.prune.erk_sparsities(
+        {name: jnp.ones(shape) for name, shape in shapes.items()}, 0.9
+    )
     eps = {n: (1 - by_path[n]) * np.prod(shapes[n]) / sum(shapes[n]) for n in shapes}
     assert eps["b"] == pytest.approx(eps["c"])
 
 
 def test_erk_by_hand():
     # Densities 2 eps and 20/100 eps; the budget is 52 of 104 weights: the small layer is full.
-    by_path = jc.erk_sparsities({"s": jnp.ones((2, 2)), "l": jnp.ones((10, 10))}, 0.5)
+    by_path = jc.prune.erk_sparsities({"s": jnp.ones((2, 2)), "l": jnp.ones((10, 10))}, 0.5)
     assert by_path["s"] == 0.0
     assert by_path["l"] == pytest.approx(0.52)
 
 
 @pytest.mark.parametrize("sparsity", [1.0, 1.2, 90, -0.1, float("nan"), float("inf")])
-@pytest.mark.parametrize("make", [jc.magnitude_mask, jc.layerwise_mask, jc.erk_sparsities])
+@pytest.mark.parametrize("make", [jc.magnitude_mask, jc.layerwise_mask, jc.prune.erk_sparsities])
 def test_sparsity_is_a_fraction(make, sparsity):
     with pytest.raises(ValueError, match=r"sparsity must be in \[0, 1\), got .*percentage"):
         make(two_layers(), sparsity)
@@ -142,18 +144,18 @@ def test_empty_scope_is_an_error():
     with pytest.raises(ValueError, match="no leaf is chosen out of 1"):
         jc.magnitude_mask({"bias": jnp.ones(3)}, 0.5)
     with pytest.raises(ValueError, match="no leaf is chosen"):
-        jc.magnitude_mask(two_layers(), 0.5, scope=jc.matching("nothing"))
+        jc.magnitude_mask(two_layers(), 0.5, scope=jc.scopes.matching("nothing"))
 
 
 def test_scope_by_path():
-    mask = jc.magnitude_mask(two_layers(), 0.5, scope=jc.matching("^dense/"))
+    mask = jc.magnitude_mask(two_layers(), 0.5, scope=jc.scopes.matching("^dense/"))
     assert mask["conv"]["kernel"].all()
     assert np.sum(~np.asarray(mask["dense"]["kernel"])) == 2
 
 
 def test_scope_everything_takes_biases():
     params = {"w": jnp.ones((2, 2)), "b": jnp.zeros(4)}
-    mask = jc.magnitude_mask(params, 0.5, scope=jc.everything)
+    mask = jc.magnitude_mask(params, 0.5, scope=jc.scopes.everything)
     assert mask["w"].all() and not mask["b"].any()
 
 
@@ -217,11 +219,11 @@ def test_nm_takes_integers():
 def test_paths_that_mean_two_leaves_are_refused_where_paths_choose():
     params = {"a": {"b": jnp.ones((2, 2))}, "a/b": jnp.ones((2, 2))}
     with pytest.raises(ValueError, match="a/b: a path must mean one leaf"):
-        jc.erk_sparsities(params, 0.5)
+        jc.prune.erk_sparsities(params, 0.5)
 
 
 def test_erk_takes_scalars_and_vectors_for_full():
     params = {"w": jnp.ones((50, 50)), "b": jnp.ones(5), "s": jnp.ones(())}
-    by_path = jc.erk_sparsities(params, 0.5, scope=jc.everything)
+    by_path = jc.prune.erk_sparsities(params, 0.5, scope=jc.scopes.everything)
     assert by_path["s"] == by_path["b"] == 0.0
-    jc.layerwise_mask(params, by_path, scope=jc.everything)
+    jc.layerwise_mask(params, by_path, scope=jc.scopes.everything)

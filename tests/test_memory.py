@@ -62,7 +62,7 @@ def product(shape):
 
 def sparse(shape, dtype="f"):
     dense = codes(shape, 255)
-    return jc.sparse({"w": dense.astype(dtype)}, scope=lambda path, leaf: True)["w"]
+    return jc.leaves.sparse({"w": dense.astype(dtype)}, scope=lambda path, leaf: True)["w"]
 
 
 FORMS = {

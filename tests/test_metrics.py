@@ -13,30 +13,32 @@ def params():
 
 def test_sparsity_states_its_denominator():
     assert jc.measure_sparsity(params()) == 0.25
-    assert jc.measure_sparsity(params(), scope=jc.everything) == 5 / 8
-    assert jc.measure_sparsity(jc.sparse(params())) == 0.25
+    assert jc.measure_sparsity(params(), scope=jc.scopes.everything) == 5 / 8
+    assert jc.measure_sparsity(jc.leaves.sparse(params())) == 0.25
 
 
 def test_distinct_counts_per_leaf_without_zero():
-    assert jc.count_distinct(params()) == 2
-    assert jc.count_distinct({"a": params(), "b": params()}) == 4
+    assert jc.metrics.count_distinct(params()) == 2
+    assert jc.metrics.count_distinct({"a": params(), "b": params()}) == 4
 
 
 def test_the_factors_of_products_are_counted_and_not_their_product():
     column, row = np.array([[1.0], [0.0]], "f"), np.array([[0.0, 3.0, 5.0]], "f")
     thin = {"w": jc.LowRank(factors=(column, row), equation="ir,ro->io")}
     assert jc.measure_sparsity(thin) == 2 / 5  # of the product 4 of 6 are 0
-    assert jc.count_distinct(jc.kmeans(thin, 1)) == 2
+    assert jc.metrics.count_distinct(jc.kmeans(thin, 1)) == 2
 
 
 def test_entropy_bound_by_hand():
     # Codes 0 1 1 2: entropy 1.5 bits each, 6 bits; two codebook entries; four float32 biases.
     leaf = jc.kmeans(params(), 2)
-    assert jc.entropy_bound_bytes(leaf) == pytest.approx(6 / 8 + 2 * 4 + 4 * 4)
+    assert jc.metrics.entropy_bound_bytes(leaf) == pytest.approx(6 / 8 + 2 * 4 + 4 * 4)
     # Positions: 4 * H(1/4) bits, three float32 values.
     bits = 4 * -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
-    assert jc.entropy_bound_bytes(jc.sparse(params())) == pytest.approx(bits / 8 + 12 + 16)
-    assert jc.entropy_bound_bytes(params()) == 32
+    assert jc.metrics.entropy_bound_bytes(jc.leaves.sparse(params())) == pytest.approx(
+        bits / 8 + 12 + 16
+    )
+    assert jc.metrics.entropy_bound_bytes(params()) == 32
 
 
 def test_entropy_bound_of_grids_by_hand():
@@ -47,13 +49,13 @@ def test_entropy_bound_of_grids_by_hand():
         zero_point=np.array([[0], [1]], np.int8),
         bits=3,
     )
-    assert jc.entropy_bound_bytes({"k": leaf}) == pytest.approx(8 * 1.5 / 8 + 2 * 4 + 2)
+    assert jc.metrics.entropy_bound_bytes({"k": leaf}) == pytest.approx(8 * 1.5 / 8 + 2 * 4 + 2)
     plain = Quantized(values=leaf.values[:1], scale=leaf.scale[:1], bits=3)
-    assert jc.entropy_bound_bytes({"k": plain}) == pytest.approx(6 / 8 + 4)
-    assert jc.entropy_bound_bytes(half(params())) == 2 * 4 + 4 * 4
+    assert jc.metrics.entropy_bound_bytes({"k": plain}) == pytest.approx(6 / 8 + 4)
+    assert jc.metrics.entropy_bound_bytes(half(params())) == 2 * 4 + 4 * 4
 
 
 def test_no_file_beats_the_bound_for_random_codes(tmp_path):
     weights = np.random.default_rng(0).standard_normal((300, 200)).astype(np.float32)
     shared = jc.kmeans({"w": weights}, 16)
-    assert jc.save(tmp_path / "m.npz", shared) > jc.entropy_bound_bytes(shared)
+    assert jc.save(tmp_path / "m.npz", shared) > jc.metrics.entropy_bound_bytes(shared)

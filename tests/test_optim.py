@@ -44,7 +44,9 @@ def test_hold_mask_beats_stale_moments(inner):
     for m, w, before in zip(*map(jax.tree.leaves, (mask, tuned, pruned)), strict=True):
         assert not np.any(np.asarray(w)[~np.asarray(m)])
         assert np.all((np.asarray(w) != np.asarray(before)) | ~np.asarray(m))
-    for a, b in zip(jax.tree.leaves(jc.current_mask(state)), jax.tree.leaves(mask), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(jc.optim.current_mask(state)), jax.tree.leaves(mask), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -85,7 +87,7 @@ def test_members_stay_equal_to_the_bit(inner):
             assert np.unique(after[codes == code]).size == 1
         assert np.all(after[codes > 0] != np.asarray(before.dense())[codes > 0])
     assert np.all(np.asarray(tuned["dense"]["bias"]) != 0)
-    updated = jc.update_codebooks(shared, tuned)
+    updated = jc.leaves.update_codebooks(shared, tuned)
     for a, b in zip(*map(jax.tree.leaves, (jc.dense(updated), tuned)), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -124,7 +126,7 @@ def test_sharing_equals_training_the_codebook_itself():
     for _ in range(10):
         updates, state = adam.update(jax.grad(through_codebooks)(books), state, books)
         books = optax.apply_updates(books, updates)
-    expected = jc.update_codebooks(shared, tuned)
+    expected = jc.leaves.update_codebooks(shared, tuned)
     for name, book in books.items():
         np.testing.assert_allclose(book, expected[name]["kernel"].codebook, rtol=1e-5)
 
@@ -152,11 +154,11 @@ def test_gradual_pruning_follows_the_cubic_schedule_and_ends_exact():
     params = some_params()
     size = 90 + 91
     tx = optax.chain(optax.sgd(1e-3), jc.gradual_pruning(0.9, begin=2, end=10, every=4))
-    schedule = jc.cubic_sparsity(0.9, begin=2, end=10)
+    schedule = jc.optim.cubic_sparsity(0.9, begin=2, end=10)
     state, previous = tx.init(params), 0
     for step in range(13):
         params, state = train(tx, params, state, 1) if step == 0 else one_more(tx, params, state)
-        mask = jc.current_mask(state)
+        mask = jc.optim.current_mask(state)
         removed = sum(int(np.sum(~np.asarray(m))) for m in jax.tree.leaves(mask))
         due = {2: 2, 3: 2, 4: 2, 5: 2, 6: 6, 7: 6, 8: 6, 9: 6}.get(step, 10)
         expected = 0 if step < 2 else round(float(schedule(due)) * size)
@@ -179,7 +181,7 @@ def test_gradual_pruning_never_revives():
     dead = jax.tree.map(lambda w: np.zeros(w.shape, bool), params)
     for _ in range(8):
         params, state = one_more(tx, params, state)
-        now = jax.tree.map(lambda m: ~np.asarray(m), jc.current_mask(state))
+        now = jax.tree.map(lambda m: ~np.asarray(m), jc.optim.current_mask(state))
         assert all(np.all(n[d]) for n, d in zip(*map(jax.tree.leaves, (now, dead)), strict=True))
         dead = now
 
@@ -201,7 +203,7 @@ def test_gradual_pruning_refuses(kwargs, message):
 def test_current_mask_needs_exactly_one():
     params = {"w": jnp.ones((2, 2))}
     with pytest.raises(ValueError, match="must hold one mask, got 0"):
-        jc.current_mask(optax.adam(1e-3).init(params))
+        jc.optim.current_mask(optax.adam(1e-3).init(params))
 
 
 def one_cluster(dtype=jnp.float32, shape=(64, 64)):
@@ -255,7 +257,7 @@ def test_donated_states_leave_the_mask_and_the_codes_alone():
 
     copied = jax.tree.map(jnp.copy, params)
     tuned, _ = jax.jit(step, donate_argnums=(0, 1))(copied, tx.init(params))
-    jc.update_codebooks(shared, tuned)
+    jc.leaves.update_codebooks(shared, tuned)
     assert jc.measure_sparsity(jc.apply_mask(tuned, mask)) == pytest.approx(0.5, abs=0.01)
 
 
@@ -267,7 +269,7 @@ def test_updates_that_are_none_do_not_shift_the_others():
     held, _ = tx.update(updates, tx.init(params), params)
     assert held["a"] is None
     assert held["w"][0, 0] == -1 and held["z"][0, 0] == 5
-    shared = jc.kmeans(params, 1, scope=jc.matching("w"))
+    shared = jc.kmeans(params, 1, scope=jc.scopes.matching("w"))
     tx = jc.share_centroids(optax.sgd(1.0), shared)
     moved, _ = tx.update(updates, tx.init(params), params)
     assert moved["a"] is None

@@ -52,7 +52,9 @@ TABLE = {
     "dense of kmeans": lambda p: jc.dense(jc.kmeans(p, 4)),
     "dense of uniform": lambda p: jc.dense(jc.uniform(p, 0.3)),
     "load_into": lambda p: jc.load_into(path, p),
-    "update_codebooks": lambda p: jc.dense(jc.update_codebooks(jc.kmeans(p, 4), shared_start(p))),
+    "update_codebooks": lambda p: jc.dense(
+        jc.leaves.update_codebooks(jc.kmeans(p, 4), shared_start(p))
+    ),
     "hold_mask": trained(lambda: optax.chain(optax.adam(0.1), jc.hold_mask(MASK))),
     "gradual_pruning": trained(
         lambda: optax.chain(optax.sgd(0.1), jc.gradual_pruning(0.5, begin=0, end=1))),

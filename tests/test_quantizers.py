@@ -24,7 +24,7 @@ def constrained(values, rate_weight, **kwargs):
 
 
 def bits(leaf):
-    return 8 * jc.entropy_bound_bytes({"w": leaf})
+    return 8 * jc.metrics.entropy_bound_bytes({"w": leaf})
 
 
 def cost(leaf, values, rate_weight):
@@ -150,7 +150,7 @@ def test_constrained_is_optimal_on_small_arrays(values, log_price):
 @settings(max_examples=100, deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=60), st.floats(0.01, 100))
 def test_constrained_is_no_worse_than_uniform_in_its_own_terms(values, step):
-    rate_weight = jc.high_rate_weight(step)
+    rate_weight = jc.sharing.high_rate_weight(step)
     ours, grid = constrained(values, rate_weight), uniform(values, step)
     values = np.float32(values)
     assert cost(ours, values, rate_weight) <= cost(grid, values, rate_weight) * (1 + 1e-6) + 1e-9
@@ -159,7 +159,7 @@ def test_constrained_is_no_worse_than_uniform_in_its_own_terms(values, step):
 @pytest.mark.parametrize("step", [0.02, 0.2, 0.7, 2.0])
 @pytest.mark.parametrize("values", [NORMAL, HEAVY], ids=["normal", "heavy tail"])
 def test_many_weights_cost_less_than_on_the_grid(values, step):
-    rate_weight = jc.high_rate_weight(step)
+    rate_weight = jc.sharing.high_rate_weight(step)
     ours, grid = constrained(values, rate_weight), uniform(values, step)
     assert cost(ours, values, rate_weight) < cost(grid, values, rate_weight)
 
@@ -191,8 +191,10 @@ def test_constrained_twice_is_constrained_once(values, rate_weight):
 
 @pytest.mark.parametrize("step", [0.02, 0.5, 1.5])
 def test_constrained_twice_is_constrained_once_for_many_weights(step):
-    once = constrained(HEAVY, jc.high_rate_weight(step)).dense()
-    np.testing.assert_array_equal(constrained(once, jc.high_rate_weight(step)).dense(), once)
+    once = constrained(HEAVY, jc.sharing.high_rate_weight(step)).dense()
+    np.testing.assert_array_equal(
+        constrained(once, jc.sharing.high_rate_weight(step)).dense(), once
+    )
 
 
 def test_an_entry_is_the_mean_of_its_members():
@@ -217,8 +219,10 @@ def test_a_leaf_of_zeros_and_one_of_equal_weights():
 
 @pytest.mark.parametrize("scale", [1e-38, 1e-20, 1.0, 1e18, 3e37])
 def test_the_unit_of_the_weights_does_not_matter(scale):
-    codes = constrained(NORMAL[:2000], jc.high_rate_weight(0.5)).codes
-    scaled = constrained(NORMAL[:2000] * np.float32(scale), jc.high_rate_weight(0.5 * scale))
+    codes = constrained(NORMAL[:2000], jc.sharing.high_rate_weight(0.5)).codes
+    scaled = constrained(
+        NORMAL[:2000] * np.float32(scale), jc.sharing.high_rate_weight(0.5 * scale)
+    )
     assert np.mean(scaled.codes == codes) > 0.999
 
 
@@ -232,7 +236,7 @@ def test_bfloat16_entries_lie_inside_their_cells():
 
 
 def test_hundreds_of_levels_use_wider_codes():
-    leaf = constrained(NORMAL, jc.high_rate_weight(0.005))
+    leaf = constrained(NORMAL, jc.sharing.high_rate_weight(0.005))
     assert len(leaf.codebook) > 255 and leaf.codes.dtype == np.uint16
     values = np.random.default_rng(2).standard_normal(200_000).astype(np.float32)
     for rate_weight in (1e-30, 1e-14):
@@ -246,38 +250,38 @@ def test_hundreds_of_levels_use_wider_codes():
 @pytest.mark.parametrize("size_bytes", [300, 5_000, 20_000])
 def test_a_size_is_met_and_nearly_used(size_bytes):
     params = {"a": NORMAL.reshape(100, -1), "b": HEAVY[:5000].reshape(50, -1), "bias": np.ones(9)}
-    shared = jc.entropy_constrained(params, jc.rate_weight_for(params, size_bytes))
-    assert 0.97 * size_bytes < jc.entropy_bound_bytes(shared) <= size_bytes
+    shared = jc.entropy_constrained(params, jc.sharing.rate_weight_for(params, size_bytes))
+    assert 0.97 * size_bytes < jc.metrics.entropy_bound_bytes(shared) <= size_bytes
 
 
 def test_a_size_for_pruned_weights_counts_the_zeros():
     params = {"w": NORMAL.reshape(100, -1)}
     mask = jc.magnitude_mask(params, 0.9)
-    rate_weight = jc.rate_weight_for(params, 2000, mask=mask)
+    rate_weight = jc.sharing.rate_weight_for(params, 2000, mask=mask)
     shared = jc.entropy_constrained(params, rate_weight, mask=mask)
-    assert jc.entropy_bound_bytes(shared) <= 2000 and jc.measure_sparsity(shared) >= 0.9
+    assert jc.metrics.entropy_bound_bytes(shared) <= 2000 and jc.measure_sparsity(shared) >= 0.9
 
 
 def test_a_size_below_the_leaves_that_stay_is_refused():
     params = {"w": np.ones((2, 2), np.float32), "bias": np.ones(100, np.float32)}
     with pytest.raises(ValueError, match="must be at least the 400 bytes .* got 399; raise it"):
-        jc.rate_weight_for(params, 399)
-    shared = jc.entropy_constrained(params, jc.rate_weight_for(params, 400))
-    assert jc.entropy_bound_bytes(shared) == 400
+        jc.sharing.rate_weight_for(params, 399)
+    shared = jc.entropy_constrained(params, jc.sharing.rate_weight_for(params, 400))
+    assert jc.metrics.entropy_bound_bytes(shared) == 400
 
 
 def test_a_size_with_room_for_every_weight_keeps_them():
     params = {"w": NORMAL[:500].reshape(10, -1)}
-    shared = jc.entropy_constrained(params, jc.rate_weight_for(params, 1e6))
+    shared = jc.entropy_constrained(params, jc.sharing.rate_weight_for(params, 1e6))
     np.testing.assert_allclose(shared["w"].dense(), params["w"], atol=1e-3)
 
 
 def test_a_size_is_met_with_importance_too():
     params = {"a": NORMAL.reshape(100, -1), "b": HEAVY[:500].reshape(50, -1)}
-    importance = jc.size_importance(params)
-    rate_weight = jc.rate_weight_for(params, 5000, importance=importance)
+    importance = jc.sharing.size_importance(params)
+    rate_weight = jc.sharing.rate_weight_for(params, 5000, importance=importance)
     shared = jc.entropy_constrained(params, rate_weight, importance=importance)
-    assert 4900 < jc.entropy_bound_bytes(shared) <= 5000
+    assert 4900 < jc.metrics.entropy_bound_bytes(shared) <= 5000
 
 
 # Both.
@@ -303,7 +307,7 @@ def test_shared_weights_are_tuned_like_any(quantize):
     shared = quantize(jc.apply_mask(params, mask), 0.02, mask=mask)
     start, tx = jc.dense(shared), jc.share_centroids(optax.adam(0.01), shared)
     updates, _ = tx.update(jax.tree.map(jnp.ones_like, start), tx.init(start), start)
-    tuned = jc.update_codebooks(shared, optax.apply_updates(start, updates))
+    tuned = jc.leaves.update_codebooks(shared, optax.apply_updates(start, updates))
     np.testing.assert_array_equal(tuned["w"].codes, shared["w"].codes)
     np.testing.assert_allclose(tuned["w"].codebook, shared["w"].codebook - 0.01, atol=1e-5)
 

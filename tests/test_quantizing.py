@@ -114,7 +114,7 @@ def test_statistics_are_frozen_at_the_end_and_what_is_trained_is_what_is_measure
     np.testing.assert_allclose(logits, job.trained[3][0], atol=1e-4)
     assert not np.allclose(job.net.apply(start.params, start.stats, job.images), logits, atol=1e-3)
     for path in ("conv", "dense"):
-        assert jc.count_distinct(tuned.params[path]) <= 15 * 4
+        assert jc.metrics.count_distinct(tuned.params[path]) <= 15 * 4
         assert tuned.quantized[path]["kernel"].bits == 4
 
 

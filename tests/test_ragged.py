@@ -101,15 +101,15 @@ def test_what_enters_is_measured_and_rounded():
     rounded = jc.quantize(
         {name: PARAMS[name] for name in bits},
         3,
-        granularity=jc.per_channel({"up": (0, 2), "down": (0, 2)}),
-        estimate=jc.min_max,
+        granularity=jc.quantization.per_channel({"up": (0, 2), "down": (0, 2)}),
+        estimate=jc.quantization.min_max,
     )
     np.testing.assert_allclose(sim, moe({**PARAMS, **jc.dense(rounded)}, X), rtol=1e-4, atol=1e-5)
-    assert jc.channel_axes(moe, PARAMS, X)["up"] == (0, 2)
+    assert jc.quantization.channel_axes(moe, PARAMS, X)["up"] == (0, 2)
 
 
 def test_moments_of_experts_are_left_out_with_the_reason():
-    found = jc.input_moments(moe, PARAMS, [X])
+    found = jc.quantization.input_moments(moe, PARAMS, [X])
     assert set(found.layers) == {"in", "router", "out"}
     why = "data decide which of its groups meets an input"
     assert {found.left_out[path] for path in ("up", "down")} == {why}
@@ -122,5 +122,5 @@ def test_compressed_experts_run():
 
 
 def test_other_functions_take_experts_as_they_are():
-    equal = jc.equalize(moe, PARAMS, X)
+    equal = jc.quantization.equalize(moe, PARAMS, X)
     np.testing.assert_allclose(moe(equal, X), moe(PARAMS, X), rtol=1e-4, atol=1e-4)

@@ -28,7 +28,7 @@ def test_the_example_runs_and_does_what_it_says(tmp_path, monkeypatch, capsys):
     assert size == (tmp_path / "model.npz").stat().st_size < 256 * 64 * 4 / 15
     loaded = jc.load(tmp_path / "model.npz")
     assert jc.measure_sparsity(loaded) == pytest.approx(0.9, abs=1e-4)
-    assert jc.count_distinct(loaded) <= 16
+    assert jc.metrics.count_distinct(loaded) <= 16
     np.testing.assert_array_equal(loaded["kernel"], names["params"]["kernel"])
     before = names["loss"](jc.dense(names["shared"]), jax.numpy.ones((4, 256)))
     assert names["loss"](loaded, jax.numpy.ones((4, 256))) < before

@@ -27,7 +27,7 @@ def stats_of(value=100.0):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.1, 0.9, 0.99, 0.9997, 127 / 128])
 def test_the_mean_over_batches_whatever_the_momentum(momentum):
-    found = jc.recalibrate(averaging(momentum), stats_of(), iter(BATCHES))
+    found = jc.prune.recalibrate(averaging(momentum), stats_of(), iter(BATCHES))
     np.testing.assert_allclose(found["mean"], np.mean([b.mean(0) for b in BATCHES], 0), rtol=2e-6)
     np.testing.assert_allclose(found["var"], np.mean([b.var(0) for b in BATCHES], 0), rtol=2e-6)
 
@@ -38,7 +38,7 @@ def test_another_way_to_write_it_and_a_momentum_for_each_entry():
     def update(stats, x):
         return {"mean": stats["mean"] + (1 - momenta) * (jnp.mean(x, 0) - stats["mean"])}
 
-    found = jc.recalibrate(update, {"mean": jnp.full(3, 1e6)}, BATCHES)
+    found = jc.prune.recalibrate(update, {"mean": jnp.full(3, 1e6)}, BATCHES)
     np.testing.assert_allclose(found["mean"], np.mean([b.mean(0) for b in BATCHES], 0), rtol=1e-5)
 
 
@@ -56,7 +56,7 @@ def test_real_norms_behind_each_other_and_random_states():
     net = functional(lambda rngs: Net(rngs=rngs))
     params, stats = net.init(jax.random.key(0))
     update = jax.jit(lambda stats, x: net.apply_training(params, stats, x)[1])
-    found = jc.recalibrate(update, stats, BATCHES)
+    found = jc.prune.recalibrate(update, stats, BATCHES)
     assert jax.tree.structure(found) == jax.tree.structure(stats)
     norm = found["norm"]
     np.testing.assert_allclose(norm["mean"], np.mean([b.mean(0) for b in BATCHES], 0), rtol=2e-6)
@@ -77,19 +77,19 @@ def test_what_is_frozen_stays_and_counts_go_on():
         return {"mean": 0.5 * stats["mean"] + 0.5 * x, "old": stats["old"], "n": stats["n"] + 1}
 
     stats = {"mean": jnp.zeros(()), "old": jnp.float32(7.25), "n": jnp.int32(5)}
-    found = jc.recalibrate(update, stats, [1.0, 2.0, 6.0])
+    found = jc.prune.recalibrate(update, stats, [1.0, 2.0, 6.0])
     assert {k: v.item() for k, v in found.items()} == {"mean": 3, "old": 7.25, "n": 8}
 
 
 def test_narrow_statistics_are_computed_wide():
     narrow = {k: v.astype(jnp.bfloat16) for k, v in stats_of(1.0).items()}
-    found = jc.recalibrate(averaging(0.99), narrow, BATCHES)
+    found = jc.prune.recalibrate(averaging(0.99), narrow, BATCHES)
     assert found["mean"].dtype == jnp.bfloat16
     np.testing.assert_allclose(
         np.asarray(found["var"], "f"), np.mean([b.var(0) for b in BATCHES], 0), rtol=5e-3
     )
     with pytest.raises(ValueError, match=r"a: update must give float32 or wider .* got bfloat16"):
-        jc.recalibrate(
+        jc.prune.recalibrate(
             lambda s, x: {"a": s["a"].astype(jnp.bfloat16)}, {"a": jnp.ones(1, jnp.bfloat16)}, [0]
         )
 
@@ -110,9 +110,9 @@ def test_what_is_no_moving_average_is_refused(update, message):
         return {"norm": {"mean": update(stats["norm"]["mean"], x)}}
 
     with pytest.raises(ValueError, match="^norm/mean: .*" + message):
-        jc.recalibrate(changed, {"norm": {"mean": jnp.zeros(1)}}, [1.0, 2.0])
+        jc.prune.recalibrate(changed, {"norm": {"mean": jnp.zeros(1)}}, [1.0, 2.0])
 
 
 def test_no_batches():
     with pytest.raises(ValueError, match="batches: must hold at least one batch, got none"):
-        jc.recalibrate(averaging(0.9), stats_of(), [])
+        jc.prune.recalibrate(averaging(0.9), stats_of(), [])

@@ -198,6 +198,6 @@ def test_products_in_loops_alone_are_named():
         )[1]
 
     params, x = {"w": np.eye(3, dtype=np.float32)}, np.ones((2, 3), np.float32)
-    moments = jc.input_moments(apply, params, [x])
+    moments = jc.quantization.input_moments(apply, params, [x])
     with pytest.raises(ValueError, match=r"got none \(w: it stands in a while loop.*; round these"):
         jc.fit_rounding(jc.quantize(params, 4), params, moments)

@@ -78,7 +78,7 @@ def test_a_silenced_norm_would_differ_from_a_cut_one():
 def without(groups, name, which):
     """Return groups of which one has lost a slice."""
     changed = [
-        jc.UnitGroup(
+        jc.prune.UnitGroup(
             name=g.name,
             size=g.size,
             slices=tuple(s for k, s in enumerate(g.slices) if g.name != name or k != which),
@@ -87,7 +87,7 @@ def without(groups, name, which):
         )
         for g in groups
     ]
-    return jc.UnitGroups(
+    return jc.prune.UnitGroups(
         groups=tuple(changed), frozen=groups.frozen, unknown={}, shapes=groups.shapes
     )
 
@@ -107,10 +107,10 @@ def test_a_wrong_index_is_caught():
     a, *rest = groups.groups
     kernel, dense = a.slices
     channels_first = dense._replace(indices=np.arange(36).reshape(4, 9))
-    wrong = jc.UnitGroup(
+    wrong = jc.prune.UnitGroup(
         name="a", size=4, slices=(kernel, channels_first), changes_function=False, parameters=0
     )
-    groups = jc.UnitGroups(groups=(wrong, *rest), frozen=(), unknown={}, shapes=groups.shapes)
+    groups = jc.prune.UnitGroups(groups=(wrong, *rest), frozen=(), unknown={}, shapes=groups.shapes)
     keep = {"a": np.array([True, False, True, True])}
     assert jc.check_shrink(apply, params, groups, keep, *inputs) > 1e-2
 

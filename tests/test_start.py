@@ -49,7 +49,7 @@ def two_blocks(tmp_path_factory):
 
 def test_blocks_may_be_gone(two_blocks):
     start = read_start(two_blocks, VIT)
-    assert jc.count_blocks(start.params, "blocks") == 2 and start.stats == {}
+    assert jc.prune.count_blocks(start.params, "blocks") == 2 and start.stats == {}
 
 
 def test_it_cannot_have_fewer_blocks_than_are_to_stay(two_blocks, tmp_path, capsys):

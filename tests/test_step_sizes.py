@@ -25,7 +25,7 @@ def test_rows_with_larger_weights_have_steps_of_their_own():
 
 
 def test_only_what_is_named_is_rounded_compressed_or_not():
-    tree = {"a": {"w": KERNEL}, "b": jc.sparse({"w": KERNEL}), "c": {"w": KERNEL}}
+    tree = {"a": {"w": KERNEL}, "b": jc.leaves.sparse({"w": KERNEL}), "c": {"w": KERNEL}}
     assert isinstance(tree["b"]["w"], Sparse)
     rounded = round_to_steps(tree, {"a/w": 0.2, "b/w": 0.2})
     assert rounded["c"]["w"] is KERNEL
@@ -83,7 +83,7 @@ def given():
     }
     params = {layer: {k: a.astype("f") for k, a in w.items()} for layer, w in params.items()}
     x = (rng.normal(size=(512, 4)) @ rng.normal(size=(4, 24))).astype("f") / 2
-    return params, x, jc.input_moments(net, params, [x])
+    return params, x, jc.quantization.input_moments(net, params, [x])
 
 
 def damage_of(tree, params, x):
@@ -97,7 +97,7 @@ def test_weights_that_cannot_be_measured_are_refused(given):
     with pytest.raises(ValueError, match="out/kernel: must be finite, got 256 NaN"):
         step_sensitivity(net, bad, [x])
     with pytest.raises(ValueError, match="scope: must have a tensor that is not all zero"):
-        step_sensitivity(net, params, [x], scope=jc.matching("none"))
+        step_sensitivity(net, params, [x], scope=jc.scopes.matching("none"))
 
 
 def test_what_was_asked_for_is_roughly_what_comes_out(given):

@@ -110,7 +110,7 @@ def test_heads_and_hidden_units_are_found_and_cut(network):
 @pytest.mark.slow
 def test_it_runs_on_integers_whose_rounding_is_fitted(network, tmp_path):
     _, params, apply = network
-    moments = jc.input_moments(apply, params, [TOKENS])
+    moments = jc.quantization.input_moments(apply, params, [TOKENS])
     assert len(moments.layers) == 2 * 6
     small = jc.fit_rounding(jc.quantize(params, 6), params, moments)
     jc.save(tmp_path / "small.npz", small)

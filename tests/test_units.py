@@ -31,8 +31,8 @@ def removed(keep):
 def test_l1_by_hand_sums_over_all_slices():
     groups, params = chain(1, 3, 1)
     params = {"a": np.array([[1.0, -4.0, 2.0]]), "b": np.array([[-9.0], [1.0], [2.0]])}
-    assert jc.l1_score(groups, params)["a"].tolist() == [10, 5, 4]
-    assert jc.l2_score(groups, params)["a"] == pytest.approx(np.sqrt([82, 17, 8]))
+    assert jc.prune.l1_score(groups, params)["a"].tolist() == [10, 5, 4]
+    assert jc.prune.l2_score(groups, params)["a"] == pytest.approx(np.sqrt([82, 17, 8]))
     assert jc.choose_units(groups, params, 0.34)["a"].tolist() == [True, True, False]
 
 
@@ -77,14 +77,14 @@ def test_across_groups_takes_the_lowest_of_all():
     groups, params = chain(2, 4, 4, 2)
     scores = {"a": np.array([1.0, 2, 3, 4]), "b": np.array([5.0, 6, 0.5, 8])}
     keep = jc.choose_units(
-        groups, params, 0.5, score=lambda g, p: scores, normalize=jc.unnormalized,
-        spread=jc.across_groups,
+        groups, params, 0.5, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
+        spread=jc.prune.across_groups,
     )  # fmt: skip
     assert keep["a"].tolist() == [False, False, False, True]
     assert keep["b"].tolist() == [True, True, False, True]
     capped = jc.choose_units(
-        groups, params, 0.5, score=lambda g, p: scores, normalize=jc.unnormalized,
-        spread=jc.across_groups, most=0.5,
+        groups, params, 0.5, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
+        spread=jc.prune.across_groups, most=0.5,
     )  # fmt: skip
     assert removed(capped) == {"a": 2, "b": 2}
 
@@ -93,12 +93,12 @@ def test_across_groups_never_empties_one():
     groups, params = chain(2, 4, 4, 2)
     scores = {"a": np.zeros(4), "b": np.ones(4)}
     keep = jc.choose_units(
-        groups, params, 0.75, score=lambda g, p: scores, normalize=jc.unnormalized,
-        spread=jc.across_groups,
+        groups, params, 0.75, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
+        spread=jc.prune.across_groups,
     )  # fmt: skip
     assert removed(keep) == {"a": 3, "b": 3}
     with pytest.raises(ValueError, match=r"share: must be at most 0.5"):
-        jc.choose_units(groups, params, 0.9, spread=jc.across_groups, most=0.5)
+        jc.choose_units(groups, params, 0.9, spread=jc.prune.across_groups, most=0.5)
 
 
 def test_by_parameters_counts_what_a_unit_carries():
@@ -108,8 +108,8 @@ def test_by_parameters_counts_what_a_unit_carries():
     assert [group.parameters for group in wide] == [11, 5]
     scores = {"a": np.arange(4.0), "b": np.arange(10.0) + 10}
     keep = jc.choose_units(
-        wide, more, 0.25, score=lambda g, p: scores, normalize=jc.unnormalized,
-        spread=jc.across_groups, measure=jc.by_parameters,
+        wide, more, 0.25, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
+        spread=jc.prune.across_groups, measure=jc.prune.by_parameters,
     )  # fmt: skip
     assert removed(keep) == {"a": 2, "b": 0}  # 22 of 94, nearer to a quarter than 33
 
@@ -139,13 +139,16 @@ def test_by_flops_counts_where_the_pictures_are_large():
     scores = {"a": np.arange(4.0), "b": np.arange(4.0) + 10}
     keep = {
         measure: jc.choose_units(
-            groups, params, 0.3, score=lambda g, p: scores, normalize=jc.unnormalized,
-            spread=jc.across_groups, measure=measure,
+            groups, params, 0.3, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
+            spread=jc.prune.across_groups, measure=measure,
         )
-        for measure in (jc.by_flops, jc.by_parameters)
+        for measure in (jc.prune.by_flops, jc.prune.by_parameters)
     }  # fmt: skip
-    assert removed(keep[jc.by_flops]) == {"a": 3, "b": 0}  # 300 of 1000
-    assert removed(keep[jc.by_parameters]) == {"a": 3, "b": 1}  # 54 of 176, the nearest to 52.8
+    assert removed(keep[jc.prune.by_flops]) == {"a": 3, "b": 0}  # 300 of 1000
+    assert removed(keep[jc.prune.by_parameters]) == {
+        "a": 3,
+        "b": 1,
+    }  # 54 of 176, the nearest to 52.8
 
 
 def test_a_cap_holds_within_groups():
@@ -172,27 +175,27 @@ def test_a_weight_on_two_axes_of_a_unit_counts_once():
     params["o"] = np.array([[0.0, 0], [0.5, 0.5]], "f")
     groups = jc.unit_groups(recurrent, params, np.ones((5, 3), "f"))
     (group,) = groups
-    assert jc.l1_score([group], params)[group.name].tolist() == [3 + 1, 2 + 1 + 1]
-    assert jc.l2_score([group], params)[group.name] == pytest.approx([10**0.5, 5.5**0.5])
+    assert jc.prune.l1_score([group], params)[group.name].tolist() == [3 + 1, 2 + 1 + 1]
+    assert jc.prune.l2_score([group], params)[group.name] == pytest.approx([10**0.5, 5.5**0.5])
     weights = 3 + 3 + 2  # of a unit: rows and columns, the corner once
     expected = weights**0.5 * (10**0.5 + 5.5**0.5)
-    assert float(jc.group_lasso(params, groups)) == pytest.approx(expected)
+    assert float(jc.prune.group_lasso(params, groups)) == pytest.approx(expected)
 
 
 def test_normalizers():
-    for normalize in (jc.divide_by_mean, jc.divide_by_max):
+    for normalize in (jc.prune.divide_by_mean, jc.prune.divide_by_max):
         assert np.argsort(normalize(np.array([-3.0, -1, -2]))).tolist() == [0, 2, 1]
     scores = np.array([1.0, 3.0])
-    assert jc.divide_by_mean(scores).tolist() == [0.5, 1.5]
-    assert jc.divide_by_max(scores).tolist() == [1 / 3, 1]
-    assert jc.unnormalized(scores) is scores
-    assert jc.divide_by_mean(np.zeros(2)).tolist() == [0, 0]
+    assert jc.prune.divide_by_mean(scores).tolist() == [0.5, 1.5]
+    assert jc.prune.divide_by_max(scores).tolist() == [1 / 3, 1]
+    assert jc.prune.unnormalized(scores) is scores
+    assert jc.prune.divide_by_mean(np.zeros(2)).tolist() == [0, 0]
 
 
 def test_random_units_are_seeded_and_ignore_the_weights():
     groups, params = chain(2, 40, 30, 2)
     keeps = [
-        jc.choose_units(groups, p, 0.5, score=jc.random_unit_score(jax.random.key(seed)))
+        jc.choose_units(groups, p, 0.5, score=jc.prune.random_unit_score(jax.random.key(seed)))
         for p, seed in ((params, 0), (jax.tree.map(np.zeros_like, params), 0), (params, 1))
     ]
     np.testing.assert_array_equal(keeps[0]["a"], keeps[1]["a"])
@@ -208,17 +211,17 @@ def test_taylor_is_the_first_order_change_of_the_loss():
         return jnp.mean((x @ p["a"] @ p["b"]) ** 2)
 
     gradients = jax.grad(loss)(params)
-    scores = jc.taylor_score(gradients)(groups, params)["a"]
+    scores = jc.prune.taylor_score(gradients)(groups, params)["a"]
     by_hand = (gradients["a"] * params["a"]).sum(0) + (gradients["b"] * params["b"]).sum(1)
     assert scores == pytest.approx(np.abs(by_hand), rel=1e-5)
     with pytest.raises(ValueError, match="b: gradients must have a leaf for each of the 2"):
-        jc.taylor_score({"a": params["a"]})(groups, params)
+        jc.prune.taylor_score({"a": params["a"]})(groups, params)
 
 
 def test_geometric_median_removes_what_others_can_stand_in_for():
     groups, _ = chain(1, 4, 1)
     params = {"a": np.array([[0.0, 5.0, 5.1, 11.0]]), "b": np.zeros((4, 1))}
-    scores = jc.geometric_median_score(groups, params)["a"]
+    scores = jc.prune.geometric_median_score(groups, params)["a"]
     assert scores == pytest.approx([21.1, 11.1, 11.1, 22.9], rel=1e-4)
 
 
@@ -237,19 +240,19 @@ def scaled():
 
 def test_norm_scales():
     groups, params = scaled()
-    assert jc.norm_scale_score()(groups.groups, params)["a"].tolist() == [3, 1, 2]
+    assert jc.prune.norm_scale_score()(groups.groups, params)["a"].tolist() == [3, 1, 2]
     with pytest.raises(ValueError, match="a: no scale of a norm goes with its units"):
-        jc.norm_scale_score("gamma$")(groups.groups, params)
+        jc.prune.norm_scale_score("gamma$")(groups.groups, params)
 
 
 def test_vectors_do_not_count_beside_kernels():
     groups, params = scaled()
-    assert jc.l1_score(groups.groups, params)["a"].tolist() == [4, 4, 4]
+    assert jc.prune.l1_score(groups.groups, params)["a"].tolist() == [4, 4, 4]
 
 
 def test_a_score_of_weights_is_summed():
     groups, params = scaled()
-    score = jc.summed(jc.random_score(jax.random.key(0)), scope=jc.everything)
+    score = jc.prune.summed(jc.prune.random_score(jax.random.key(0)), scope=jc.scopes.everything)
     assert score(groups.groups, params)["a"].shape == (3,)
 
 
@@ -275,12 +278,14 @@ def test_bad_input():
         corner[1, 0] = np.nan
         jc.choose_units(groups, {**params, "b": params["b"] + corner}, 0.5)
     with pytest.raises(ValueError, match="measure: must be finite, at least 0, and above 0 for"):
-        jc.choose_units(groups, params, 0.5, spread=jc.across_groups, measure=lambda group: 0.0)
+        jc.choose_units(
+            groups, params, 0.5, spread=jc.prune.across_groups, measure=lambda group: 0.0
+        )
     with pytest.raises(ValueError, match="b: the tree must have this leaf of group a"):
         jc.choose_units(groups, {"a": params["a"]}, 0.5)
     groups, params = chain(2, 4, 4, 2)
     with pytest.raises(ValueError, match="share: must be one number across groups"):
-        jc.choose_units(groups, params, {"a": 0.5, "b": 0.2}, spread=jc.across_groups)
+        jc.choose_units(groups, params, {"a": 0.5, "b": 0.2}, spread=jc.prune.across_groups)
 
 
 def test_one_number_is_for_the_groups_that_the_code_follows():

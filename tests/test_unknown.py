@@ -62,20 +62,20 @@ def fake_quantized(name):
 
 def moments(name):
     primitive, apply = net(name)
-    found = jc.input_moments(apply, PARAMS, [X])
+    found = jc.quantization.input_moments(apply, PARAMS, [X])
     assert list(found.layers) == ["b"]
     assert found.left_out == {"a": f"it enters {primitive}, which is not understood"}
 
     def twice(p, x):
         return apply(p, x) + (x @ p["a"]) @ p["b"]
 
-    found = jc.input_moments(twice, PARAMS, [X])
+    found = jc.quantization.input_moments(twice, PARAMS, [X])
     assert list(found.layers) == ["b"] and "not understood" in found.left_out["a"]
 
 
 def sensitivity(name):
     _, apply = net(name)
-    found = jc.sensitivity(apply, PARAMS, [X], bits=(3,)).prices
+    found = jc.quantization.sensitivity(apply, PARAMS, [X], bits=(3,)).prices
     rounded = jc.dense(jc.quantize(PARAMS, 3))
     for path, prices in found.items():
         outputs = apply({**PARAMS, path: rounded[path]}, X)
@@ -85,13 +85,13 @@ def sensitivity(name):
 
 def in_products(name):
     _, apply = net(name)
-    scope = jc.in_products(apply, PARAMS, X)
+    scope = jc.scopes.in_products(apply, PARAMS, X)
     assert [path for path, leaf in PARAMS.items() if scope(path, leaf)] == ["b"]
 
 
 def low_rank(name):
     primitive, apply = net(name)
-    split = jc.summed_axes(apply, PARAMS, X)
+    split = jc.lowrank.summed_axes(apply, PARAMS, X)
     plan = jc.plan_ranks(PARAMS, ranks={"b": 1}, split=split)
     assert plan.ranks == {"b": 1}
     assert plan.left_dense == {"a": f"it enters {primitive}, which is not understood"}
@@ -143,8 +143,8 @@ def test_calls_and_what_multiplies_nothing_are_understood(name):
     assert not found.unknown and found.by_path["a"] == 2 * M * K * N
     ranges = jc.calibrate(apply, PARAMS, [X])
     assert list(ranges) == ["a", "b"] and not ranges.left_float
-    assert set(jc.input_moments(apply, PARAMS, [X]).layers) == {"a", "b"}
-    scope = jc.in_products(apply, PARAMS, X)
+    assert set(jc.quantization.input_moments(apply, PARAMS, [X]).layers) == {"a", "b"}
+    scope = jc.scopes.in_products(apply, PARAMS, X)
     assert [path for path, leaf in PARAMS.items() if scope(path, leaf)] == ["a", "b"]
 
 

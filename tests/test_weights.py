@@ -128,7 +128,7 @@ def test_shared_weights_stay_shared():
     shared = jc.kmeans({"k": pruned()}, 5)
     leaf = quantize(shared, 4, estimate=min_max)["k"]
     assert leaf.scale.shape == (1, 1)
-    assert jc.count_distinct({"k": leaf}) <= 5
+    assert jc.metrics.count_distinct({"k": leaf}) <= 5
     top = float(np.abs(shared["k"].codebook).max())
     expected = np.round(np.asarray(shared["k"].dense()) / (top / 7))
     np.testing.assert_array_equal(leaf.values, expected)
@@ -140,10 +140,10 @@ def test_shared_weights_stay_shared():
 def test_other_leaves_are_made_dense_and_those_outside_stay():
     kernel = pruned()
     expected = quantized(kernel).values
-    for tree in (jc.sparse({"k": kernel}), {"k": quantized(kernel)}):
+    for tree in (jc.leaves.sparse({"k": kernel}), {"k": quantized(kernel)}):
         np.testing.assert_array_equal(quantize(tree)["k"].values, expected)
     tree = {"a": kernel, **half({"b": kernel}), "bias": np.ones(3, np.float32)}
-    result = quantize(tree, scope=jc.matching("a"))
+    result = quantize(tree, scope=jc.scopes.matching("a"))
     assert isinstance(result["a"], Quantized) and isinstance(result["b"], Half)
     assert result["bias"] is tree["bias"]
 

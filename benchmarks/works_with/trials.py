@@ -11,7 +11,7 @@ import numpy as np
 
 import jaxcompress as jc
 from benchmarks.works_with.cases import Case
-from jaxcompress.trees import is_floating, named_leaves
+from jaxcompress.scopes import is_floating, named_leaves
 
 SHARE = 0.25
 """Of the units, to cut."""
@@ -45,11 +45,11 @@ def _rebuild(case: Case) -> dict[str, Any]:
     return {} if case.rebuild is None else {"rebuild": case.rebuild}
 
 
-def _groups(case: Case) -> Callable[[], jc.UnitGroups]:
+def _groups(case: Case) -> Callable[[], jc.prune.UnitGroups]:
     """Return what finds the groups, once; code that checks its sizes is rebuilt where it can be."""
-    known: list[jc.UnitGroups] = []
+    known: list[jc.prune.UnitGroups] = []
 
-    def find() -> jc.UnitGroups:
+    def find() -> jc.prune.UnitGroups:
         if not known:
             found = jc.unit_groups(case.apply, case.params, *case.inputs, **_rebuild(case))
             known.append(found)
@@ -58,7 +58,7 @@ def _groups(case: Case) -> Callable[[], jc.UnitGroups]:
     return find
 
 
-def _traced(case: Case, groups: jc.UnitGroups) -> dict[str, Any]:
+def _traced(case: Case, groups: jc.prune.UnitGroups) -> dict[str, Any]:
     named = named_leaves(case.params)
     inside, total = 0, 0
     for path, leaf in zip(named.paths, named.leaves, strict=True):
@@ -78,12 +78,12 @@ def _traced(case: Case, groups: jc.UnitGroups) -> dict[str, Any]:
     }
 
 
-def _untried(group: jc.UnitGroup) -> str:
+def _untried(group: jc.prune.UnitGroup) -> str:
     """Return why a group could not be tried out, nothing if it was."""
     return getattr(group, "untried", "")
 
 
-def _cut(case: Case, groups: jc.UnitGroups) -> dict[str, Any]:
+def _cut(case: Case, groups: jc.prune.UnitGroups) -> dict[str, Any]:
     untried = {group.name: _untried(group) for group in groups}
     share = {name: SHARE for name, why in untried.items() if not why}
     if untried and not share:

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_positive
+from jaxcompress.checks import check_temperature
 from jaxcompress.distill._labels import checked_labels, checked_where, cross_entropy
 from jaxcompress.distill._pairs import check_alike, pair
 from jaxcompress.trees import is_traced
 
-_COLDEST, _HOTTEST = 1e-3, 1e4
 """Where single precision tells softened logits apart: at 1e6 gradients are wrong by some percent,
 at 1e8 they are 0."""
 
@@ -105,22 +104,6 @@ def _divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
     near = there & (jnp.abs(gap) < 1)
     small = jnp.where(near, gap, 0)
     return jnp.sum(jnp.where(near, p * (jnp.expm1(-small) + small), q - p + p * gap), axis=-1)
-
-
-def check_temperature(name: str, temperature: Any) -> float:
-    """Return a temperature as a float.
-
-    Raises:
-        TypeError: it is no number.
-        ValueError: it is not in 0.001 to 10 000.
-    """
-    remedy = "2 to 5 is usual"
-    number = check_positive(name, temperature, remedy)
-    if not _COLDEST <= number <= _HOTTEST:
-        raise ValueError(
-            f"{name}: must be in {_COLDEST:g} to {_HOTTEST:g}, got {temperature}; {remedy}."
-        )
-    return number
 
 
 def _check_numbers(temperature: Any, soft_weight: Any) -> None:

@@ -1,1 +1,9 @@
-"""Running functions on compressed leaves."""
+"""Execution: functions of arrays, run on compressed leaves without making them dense.
+
+From the bottom up: `_thin` (products with factors), `_weight_only` (products with integer weights),
+`_functions` (any function, traced).
+"""
+
+from jaxcompress.execution._functions import execute
+
+__all__ = ["execute"]

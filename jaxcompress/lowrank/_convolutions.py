@@ -23,7 +23,7 @@ from jaxcompress.trees import (
     widened,
 )
 
-Method = Callable[[np.ndarray, float], LowRank | None]
+ConvolutionMethod = Callable[[np.ndarray, float], LowRank | None]
 """From a kernel HWIO and a share of its parameters to a product, None where none is so small."""
 
 
@@ -34,7 +34,7 @@ def convolutions(path: str, leaf: Any) -> bool:
 
 
 def low_rank_convolutions(
-    params: PyTree, ratio: float, method: Method, *, scope: Scope = convolutions
+    params: PyTree, ratio: float, method: ConvolutionMethod, *, scope: Scope = convolutions
 ) -> PyTree:
     """Replace convolution kernels by products of three or four factors, where these are smaller.
 

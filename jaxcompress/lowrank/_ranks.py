@@ -8,11 +8,11 @@ import numpy as np
 from jaxcompress.checks import check_fraction, check_positive
 from jaxcompress.lowrank._matrices import Matrix
 
-Rule = Callable[[Sequence[Matrix]], list[int | str]]
+RankRule = Callable[[Sequence[Matrix]], list[int | str]]
 """From the matrices to the rank of each, or why it stays dense."""
 
 
-def by_ratio(ratio: float) -> Rule:
+def by_ratio(ratio: float) -> RankRule:
     """Keep at most a share of the parameters of each matrix.
 
     `rank = floor(ratio * m * n / (m + n))`, at most the highest that saves any. A square matrix of
@@ -41,7 +41,7 @@ def by_ratio(ratio: float) -> Rule:
     return lambda matrices: list(map(rank, matrices))
 
 
-def by_energy(share: float) -> Rule:
+def by_energy(share: float) -> RankRule:
     """Keep the lowest rank of each matrix that has a share of its squared singular values.
 
     `sum(values[:rank]^2) >= share * sum(values^2)`. The relative error of the product, in the norm
@@ -68,7 +68,7 @@ def by_energy(share: float) -> Rule:
     return lambda matrices: list(map(rank, matrices))
 
 
-def by_budget(parameters: int) -> Rule:
+def by_budget(parameters: int) -> RankRule:
     """Spend a number of parameters where the error falls most for each of them.
 
     The error of a matrix is its share of squared singular values that is left out, so that layers

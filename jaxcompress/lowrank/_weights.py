@@ -9,7 +9,7 @@ from jaxcompress.kinds import FLOATS
 from jaxcompress.leaves import is_compressed
 from jaxcompress.leaves.tree import arrays_in_scope
 from jaxcompress.lowrank._matrices import Matrix, matrix_of
-from jaxcompress.lowrank._ranks import Rule, by_ratio
+from jaxcompress.lowrank._ranks import RankRule, by_ratio
 from jaxcompress.lowrank._splits import Split, last_axis
 from jaxcompress.lowrank._svd import Decomposition, truncated_svd
 from jaxcompress.products.moments import Moments
@@ -38,7 +38,7 @@ def plan_ranks(
     params: PyTree,
     ratio: float | None = None,
     *,
-    ranks: Rule | Mapping[str, int] | None = None,
+    ranks: RankRule | Mapping[str, int] | None = None,
     split: Split = last_axis,
     moments: Moments | None = None,
     scope: Scope = kernels,
@@ -69,7 +69,7 @@ def low_rank(
     params: PyTree,
     ratio: float | None = None,
     *,
-    ranks: Rule | Mapping[str, int] | None = None,
+    ranks: RankRule | Mapping[str, int] | None = None,
     split: Split = last_axis,
     moments: Moments | None = None,
     svd: Decomposition = truncated_svd,
@@ -147,7 +147,7 @@ def _matrices(
 
 
 def _planned(
-    matrices: list[Matrix], ratio: float | None, ranks: Rule | Mapping[str, int] | None
+    matrices: list[Matrix], ratio: float | None, ranks: RankRule | Mapping[str, int] | None
 ) -> RankPlan:
     if (ratio is None) == (ranks is None):
         raise ValueError(
@@ -172,7 +172,7 @@ def _planned(
 
 
 def _ruled(
-    matrices: list[Matrix], rule: Rule | Mapping[str, int] | None
+    matrices: list[Matrix], rule: RankRule | Mapping[str, int] | None
 ) -> tuple[list[Matrix], list[int | str]]:
     """Return the matrices that a rule is about, and the rank of each, or why it stays dense."""
     if isinstance(rule, Mapping):

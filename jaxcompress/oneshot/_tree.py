@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.artifact.writer import filled
-from jaxcompress.checks import check_concrete
+from jaxcompress.checks import check_clusters, check_concrete
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
 from jaxcompress.oneshot.target import aim
-from jaxcompress.sharing import check_clusters, kmeans
+from jaxcompress.sharing import kmeans
 from jaxcompress.trees import PyTree, Scope, kernels, plain_bytes
 
 

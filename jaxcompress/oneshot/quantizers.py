@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_positive
+from jaxcompress.checks import check_clusters, check_positive
 from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
@@ -15,7 +15,6 @@ from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
 from jaxcompress.quantization import quantize
 from jaxcompress.quantization.grids import make_grid
 from jaxcompress.sharing import (
-    check_clusters,
     entropy_constrained,
     high_rate_weight,
     kmeans,

@@ -5,9 +5,14 @@ nodes), `_pooling`, `_rules` and `_bodies` (equations in other words), `_linear`
 (products), `_lowering` (a program run again, to be traced by jax2onnx), `_precision`, `_supported`
 and `_comparison` (what is refused, and what is compared), `_results`, `_model`, `_runtime`,
 `_file`.
+
+    export_onnx              write a function as an ONNX file, floats or integers, and check it
+    has_integer_dot_product  whether this CPU sums products of 8-bit integers without clipping
+    onnx_function            an ONNX file as a function of numpy arrays
+    OnnxFile                 what `export_onnx` wrote
 """
 
 from jaxcompress.onnx._file import OnnxFile, export_onnx
-from jaxcompress.onnx._runtime import onnx_function
+from jaxcompress.onnx._runtime import has_integer_dot_product, onnx_function
 
-__all__ = ["OnnxFile", "export_onnx", "onnx_function"]
+__all__ = ["OnnxFile", "export_onnx", "has_integer_dot_product", "onnx_function"]

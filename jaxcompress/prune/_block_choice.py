@@ -9,7 +9,7 @@ from jaxcompress.checks import check_finite, is_integer
 from jaxcompress.prune._blocks import count_blocks, drop_blocks
 from jaxcompress.trees import PyTree
 
-Rule = Callable[[int, int], list[int]]
+BlockRule = Callable[[int, int], list[int]]
 """`rule(depth, count)` gives the positions of the blocks that stay, ascending."""
 
 
@@ -56,7 +56,7 @@ def outer_blocks(depth: int, count: int) -> list[int]:
     return [*range(first), *range(depth - count + first, depth)]
 
 
-def random_blocks(key: jax.Array) -> Rule:
+def random_blocks(key: jax.Array) -> BlockRule:
     """Return a rule that takes any blocks: the control of every choice.
 
     Args:
@@ -69,7 +69,7 @@ def random_blocks(key: jax.Array) -> Rule:
     return rule
 
 
-def important_blocks(importance: np.ndarray) -> Rule:
+def important_blocks(importance: np.ndarray) -> BlockRule:
     """Return a rule that takes the most important blocks; among equals the first.
 
     Args:
@@ -93,7 +93,7 @@ def important_blocks(importance: np.ndarray) -> Rule:
     return rule
 
 
-def choose_blocks(tree: PyTree, at: str, count: int, *, rule: Rule = spread_out) -> list[int]:
+def choose_blocks(tree: PyTree, at: str, count: int, *, rule: BlockRule = spread_out) -> list[int]:
     """Choose the blocks that stay.
 
     Args:

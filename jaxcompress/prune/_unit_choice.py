@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_sparsity, is_integer
+from jaxcompress.checks import check_finite, check_removed, is_integer
 from jaxcompress.prune._unit_scores import Normalize, UnitScore, divide_by_mean, l1_score
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest
@@ -188,30 +188,10 @@ def _by_name(
 ) -> dict[str, float]:
     """Return a share for each group from one number, called `label`, or from some by name."""
     if not isinstance(share, Mapping):
-        return dict.fromkeys(_proved(groups), check_share(label, share))
+        return dict.fromkeys(_proved(groups), check_removed(label, share))
     for name in share:
         groups.check_name(name)
-    return {name: check_share(name, value) for name, value in share.items()}
-
-
-def check_share(name: str, share: float) -> float:
-    """Return a share of units as a float.
-
-    Raises:
-        ValueError: it is not in [0, 1).
-        TypeError: it is not a number.
-    """
-    try:
-        return check_sparsity(name, share)
-    except ValueError:
-        raise ValueError(
-            f"{name}: must be in [0, 1), got {share}; pass the fraction of units to remove, "
-            "not a percentage, and leave at least one."
-        ) from None
-    except TypeError:
-        raise TypeError(
-            f"{name}: must be a number in [0, 1), got {share!r}; pass a fraction."
-        ) from None
+    return {name: check_removed(name, value) for name, value in share.items()}
 
 
 def _checked(scores: Mapping[str, np.ndarray], groups: Sequence[UnitGroup]) -> dict:

@@ -5,19 +5,70 @@ From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a t
 (activations on data), `_fake_quantized` (simulated integers), `_learned` and `_aware` (training);
 `_rounding`, `_bias_correction` (less damage), `_sensitivity`, `_mixed_bits`, `_step_sizes` (bits
 where they matter).
+
+    Bits                of an integer, for all layers or by name
+    calibrate           histograms of what enters each product, on data
+    channel_axes        the axes of each weight along which its output channels lie
+    correct_biases      mend the mean that rounding moves in each channel
+    Damage              from outputs and exact outputs to a number
+    equalize            make ranges of weights equal across layers
+    Estimator           decides from samples which range a grid shall cover
+    fake_quantized      simulate integers in the products of a function
+    fit_rounding        round weights so that outputs of layers stay close
+    fold_norms          fold norms into the weights before them
+    folded_layers       which layers `fold_norms` folds
+    FoldedLayer         a product whose norm is folded
+    Granularity         decides by path and leaf how many grids there are
+    Grid                the integers that numbers are rounded to
+    Histogram           how often numbers occurred
+    histogram           what a reading says
+    input_moments       second moments of what meets the weights
+    kl_optimal          clip where most of the information is kept
+    Layer               weights that meet the same inputs, and the moments of these
+    make_grid           the grid of so many bits
+    min_max             cover everything
+    mixed_bits          bits for each tensor that damage least within a budget
+    Moments             second moments of what meets the weights of a network
+    MOST_BITS           of a grid
+    mse_optimal         search the range of least squared error
+    per_block           one grid for each block of entries along an axis
+    per_channel         one grid for each index of an axis, or of several
+    per_tensor          one grid for all entries
+    percentile          cover a part of the numbers that are not zero
+    Price               what a tensor costs at some bits
+    Probe               what one tensor's rounding did
+    quantization_aware  train through the rounding of products
+    QuantizationAware   a function with simulated integers in its products
+    quantize            round the leaves in the scope to grids of integers, as `Quantized` leaves
+    Quantizer           from a tree and a number of bits to the tree with `Quantized` leaves
+    Range               what a grid covers; the rest is clipped
+    Ranges              what entered each product: histograms by name
+    read                the reading of an array
+    relative_error      `sum((outputs - exact)^2) / sum(exact^2)`
+    round_to_steps      round tensors to multiples of their step sizes
+    Samples             numbers that shall be rounded, one row for each grid
+    Sensitivity         the price of each tensor at each number of bits, as a table
+    sensitivity         the damage of each tensor, all others left alone
+    step_sensitivity    the damage of each tensor at a step size of its own
+    Steps               `number = scale * (integer - zero_point)`
+    steps_for_damage    the step sizes of the fewest bits for a damage
+    usual_estimator     the range of activations by default
 """
 
+from jaxcompress.products.moments import Layer, Moments, input_moments
+from jaxcompress.products.weights import channel_axes
 from jaxcompress.quantization._aware import QuantizationAware, quantization_aware
 from jaxcompress.quantization._bias_correction import correct_biases
 from jaxcompress.quantization._fake_quantized import Bits, fake_quantized
 from jaxcompress.quantization._granularity import Granularity, per_block, per_channel, per_tensor
-from jaxcompress.quantization._histogram import Histogram
+from jaxcompress.quantization._histogram import Histogram, histogram, read
 from jaxcompress.quantization._mixed_bits import mixed_bits
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization._rounding import fit_rounding
 from jaxcompress.quantization._sensitivity import (
     Damage,
     Price,
+    Quantizer,
     Sensitivity,
     relative_error,
     sensitivity,
@@ -28,8 +79,8 @@ from jaxcompress.quantization._step_sizes import (
     step_sensitivity,
     steps_for_damage,
 )
-from jaxcompress.quantization.calibration import Ranges, calibrate
-from jaxcompress.quantization.grids import Grid, Steps, make_grid
+from jaxcompress.quantization.calibration import Ranges, calibrate, usual_estimator
+from jaxcompress.quantization.grids import MOST_BITS, Grid, Steps, make_grid
 from jaxcompress.quantization.ranges import (
     Estimator,
     Range,
@@ -39,26 +90,38 @@ from jaxcompress.quantization.ranges import (
     mse_optimal,
     percentile,
 )
+from jaxcompress.rewrite import FoldedLayer, equalize, fold_norms, folded_layers
 
 __all__ = [
     "Bits",
     "Damage",
     "Estimator",
+    "FoldedLayer",
     "Granularity",
     "Grid",
     "Histogram",
+    "Layer",
+    "MOST_BITS",
+    "Moments",
     "Price",
     "Probe",
     "QuantizationAware",
+    "Quantizer",
     "Range",
     "Ranges",
     "Samples",
     "Sensitivity",
     "Steps",
     "calibrate",
+    "channel_axes",
     "correct_biases",
+    "equalize",
     "fake_quantized",
     "fit_rounding",
+    "fold_norms",
+    "folded_layers",
+    "histogram",
+    "input_moments",
     "kl_optimal",
     "make_grid",
     "min_max",
@@ -70,9 +133,11 @@ __all__ = [
     "percentile",
     "quantization_aware",
     "quantize",
+    "read",
     "relative_error",
     "round_to_steps",
     "sensitivity",
     "step_sensitivity",
     "steps_for_damage",
+    "usual_estimator",
 ]

@@ -3,6 +3,15 @@
 From the bottom up: `_members` (weights that take part), `_importance` (how much their errors
 count), `_runs` and `magnitudes` (optimal clusterings of sorted numbers), `_kmeans`; `_cells` and
 `_weights` (cells at a price of a bit), `_uniform`, `_entropy`.
+
+    entropy_constrained  share weights so that squared error and bits cost least
+    equal_importance     a squared error counts the same in all leaves
+    high_rate_weight     the rate weight that is about as fine as a uniform step size
+    Importance           says by path and leaf how many times its squared error counts
+    kmeans               share weights by K-Means, one codebook a leaf
+    rate_weight_for      the rate weight at which `entropy_constrained` fits into a size
+    size_importance      an importance that grows as leaves get smaller
+    uniform              share weights by rounding to multiples of one step size
 """
 
 from jaxcompress.sharing._entropy import (
@@ -11,12 +20,11 @@ from jaxcompress.sharing._entropy import (
     rate_weight_for,
 )
 from jaxcompress.sharing._importance import Importance, equal_importance, size_importance
-from jaxcompress.sharing._kmeans import check_clusters, kmeans
+from jaxcompress.sharing._kmeans import kmeans
 from jaxcompress.sharing._uniform import uniform
 
 __all__ = [
     "Importance",
-    "check_clusters",
     "entropy_constrained",
     "equal_importance",
     "high_rate_weight",

@@ -8,14 +8,12 @@ import warnings
 
 import numpy as np
 
-from jaxcompress.checks import is_integer
+from jaxcompress.checks import check_clusters
 from jaxcompress.leaves import Clustered
 from jaxcompress.sharing._members import Members, cells_of, round_down, share_leaves
 from jaxcompress.sharing._runs import changes
 from jaxcompress.sharing.magnitudes import best_means
 from jaxcompress.trees import PyTree, Scope, kernels
-
-MOST_CLUSTERS = 1024
 
 
 def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope = kernels) -> PyTree:
@@ -69,19 +67,6 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
     for text in short:
         warnings.warn(text, stacklevel=2)
     return shared
-
-
-def check_clusters(k: int) -> None:
-    """Refuse a number of clusters that is not an integer in 1 to 1024.
-
-    Raises:
-        TypeError: `k` is not an integer.
-        ValueError: `k` is out of range.
-    """
-    if not is_integer(k):
-        raise TypeError(f"clusters: k must be an integer, got {k!r}; pass 16, say.")
-    if not 1 <= k <= MOST_CLUSTERS:
-        raise ValueError(f"clusters: k must be in 1 to {MOST_CLUSTERS}, got {k}; pass 16, say.")
 
 
 def _share(members: Members, k: int) -> tuple[Clustered, bool]:

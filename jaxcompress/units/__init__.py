@@ -10,5 +10,6 @@ follows), `find` (all of it, in one call).
 
 from jaxcompress.units.find import unit_groups
 from jaxcompress.units.groups import FrozenAxis, Slice, UnitGroup, UnitGroups
+from jaxcompress.units.trials import Rebuild
 
-__all__ = ["FrozenAxis", "Slice", "UnitGroup", "UnitGroups", "unit_groups"]
+__all__ = ["FrozenAxis", "Rebuild", "Slice", "UnitGroup", "UnitGroups", "unit_groups"]

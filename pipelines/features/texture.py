@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.compiled import jit_for_inference as jit
+from jaxcompress import jit_for_inference as jit
 
 # Rows and columns from the centre, clockwise from the top left; the i-th is bit i.
 _NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))

@@ -1,0 +1,172 @@
+"""Types of arguments and results of public functions.
+
+Array              an array of JAX or numpy
+Axes               a tensor as a matrix
+Bits               of an integer, for all layers or by name
+BlockRule          `rule(depth, count)` gives the positions of the blocks that are kept
+Candidate          a group whose units may go
+Clustered          a tensor whose weights share a few values
+ConvolutionMethod  from a kernel HWIO and a fraction of its parameters to a product
+Damage             from outputs and exact outputs to a number
+Decomposition      from a matrix and a rank to singular values and vectors
+Estimator          decides from samples which range a grid shall cover
+Flops              floating-point operations of one call
+FoldedLayer        a product whose norm is folded
+FrozenAxis         units that cannot go
+Granularity        decides by path and leaf how many grids there are
+Grid               the integers that numbers are rounded to
+Half               numbers of sixteen bits
+Histogram          how often numbers occurred
+Importance         says by path and leaf how many times its squared error counts
+Keep               by name of the group `[units]` booleans, True where a unit is kept
+Kinds              the dtypes that a technique is made for
+Latency            how long a call takes
+Layer              weights that meet the same inputs, and the moments of these
+LowRank            a tensor that is a product of smaller ones
+Matrix             a tensor as one matrix `W`, or as a stack of them, `[layers, m, n]`
+Measure            what one unit of a group counts for
+Moments            second moments of what meets the weights of a network
+NamedLeaves        paths and leaves of a tree, and how to put them together again
+Normalize          brings the scores of a group to a scale that groups share
+OnnxFile           what `export_onnx` wrote
+Penalty            from parameters to a scalar
+Price              what a tensor costs at some bits
+Probe              what one tensor's rounding did
+Projection         from features of the student to the size of the teacher's
+PyTree             any tree of arrays
+QuantizationAware  a function with simulated integers in its products
+Quantized          entries on grids of equal steps
+Quantizer          from a tree and a number of bits to the tree with `Quantized` leaves
+Range              what a grid covers; the rest is clipped
+Ranges             what entered each product: histograms by name
+RankPlan           which tensors become products, and which do not
+RankRule           from the matrices to the rank of each, or why it stays dense
+Rebuild            from shapes of smaller parameters to the `apply` built for them
+Samples            numbers that shall be rounded, one row for each grid
+Scope              says by path and leaf whether a technique is about it
+Score              from parameters to how much each weight matters
+Sensitivity        the price of each tensor at each number of bits, as a table
+Slice              where a group's units lie along one axis of one leaf
+Sparse             a tensor of which most entries are zero
+Split              decides by path and leaf which axes are rows
+Spread             says how many units each group loses
+Statistic          from `[entries, samples]` activations to a number for each entry
+Steps              `number = scale * (integer - zero_point)`
+Svd                `(left * values) @ right`
+UnitGroup          units that look alike
+UnitGroups         all groups of a function, as a table
+UnitScore          from groups and parameters to a number for each unit
+UnitScores         by name of the group `[units]` numbers; the smallest go first
+"""
+
+from jaxcompress.costs import Flops, Latency
+from jaxcompress.distill import Projection
+from jaxcompress.kinds import Kinds
+from jaxcompress.leaves import Clustered, Half, LowRank, Quantized, Sparse
+from jaxcompress.lowrank import (
+    Axes,
+    ConvolutionMethod,
+    Decomposition,
+    Matrix,
+    RankPlan,
+    RankRule,
+    Split,
+    Svd,
+)
+from jaxcompress.onnx import OnnxFile
+from jaxcompress.optim import Penalty
+from jaxcompress.prune import (
+    BlockRule,
+    Candidate,
+    Keep,
+    Measure,
+    Normalize,
+    Score,
+    Spread,
+    Statistic,
+    UnitScore,
+    UnitScores,
+)
+from jaxcompress.quantization import (
+    Bits,
+    Damage,
+    Estimator,
+    FoldedLayer,
+    Granularity,
+    Grid,
+    Histogram,
+    Layer,
+    Moments,
+    Price,
+    Probe,
+    QuantizationAware,
+    Quantizer,
+    Range,
+    Ranges,
+    Samples,
+    Sensitivity,
+    Steps,
+)
+from jaxcompress.sharing import Importance
+from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope
+from jaxcompress.units import FrozenAxis, Rebuild, Slice, UnitGroup, UnitGroups
+
+__all__ = [
+    "Array",
+    "Axes",
+    "Bits",
+    "BlockRule",
+    "Candidate",
+    "Clustered",
+    "ConvolutionMethod",
+    "Damage",
+    "Decomposition",
+    "Estimator",
+    "Flops",
+    "FoldedLayer",
+    "FrozenAxis",
+    "Granularity",
+    "Grid",
+    "Half",
+    "Histogram",
+    "Importance",
+    "Keep",
+    "Kinds",
+    "Latency",
+    "Layer",
+    "LowRank",
+    "Matrix",
+    "Measure",
+    "Moments",
+    "NamedLeaves",
+    "Normalize",
+    "OnnxFile",
+    "Penalty",
+    "Price",
+    "Probe",
+    "Projection",
+    "PyTree",
+    "QuantizationAware",
+    "Quantized",
+    "Quantizer",
+    "Range",
+    "Ranges",
+    "RankPlan",
+    "RankRule",
+    "Rebuild",
+    "Samples",
+    "Scope",
+    "Score",
+    "Sensitivity",
+    "Slice",
+    "Sparse",
+    "Split",
+    "Spread",
+    "Statistic",
+    "Steps",
+    "Svd",
+    "UnitGroup",
+    "UnitGroups",
+    "UnitScore",
+    "UnitScores",
+]
