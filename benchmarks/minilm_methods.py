@@ -48,7 +48,7 @@ class Given:
     @functools.cached_property
     def probes(self) -> dict[str, Probe]:
         """Damage by the rounding of each tensor, fitted."""
-        return jc.quantization.step_sensitivity(
+        return jc.quantization.step_size_sensitivity(
             self.apply,
             self.params,
             [self.few],
@@ -77,7 +77,7 @@ def _integers(bits: int | Mapping[str, int]) -> Callable[[Given], PyTree]:
 
 
 def _fitted(bits: int) -> Callable[[Given], PyTree]:
-    return lambda given: jc.fit_rounding(_integers(bits)(given), given.params, given.moments)
+    return lambda given: jc.fit_rounding(given.params, _integers(bits)(given), given.moments)
 
 
 def _mixed(bits: float) -> Callable[[Given], PyTree]:
@@ -93,18 +93,18 @@ def _mixed(bits: float) -> Callable[[Given], PyTree]:
             quantizer=lambda params, bits: _integers(bits)(given),
         )
         weights = sum(leaf.size for leaf in jax.tree.leaves(given.params) if leaf.ndim > 1)
-        chosen = jc.quantization.mixed_bits(table, bits / 8 * weights)
-        return jc.fit_rounding(_integers(chosen)(given), given.params, given.moments)
+        chosen = jc.quantization.mixed_bits(table, budget_bytes=bits / 8 * weights)
+        return jc.fit_rounding(given.params, _integers(chosen)(given), given.moments)
 
     return compress
 
 
 def _steps(damage: float) -> Callable[[Given], PyTree]:
     def compress(given: Given) -> PyTree:
-        rounded = jc.quantization.round_to_steps(
-            given.params, jc.quantization.steps_for_damage(given.probes, damage)
+        rounded = jc.quantization.round_to_step_sizes(
+            given.params, jc.quantization.step_sizes_for_damage(given.probes, damage=damage)
         )
-        return jc.fit_rounding(rounded, given.params, given.moments)
+        return jc.fit_rounding(given.params, rounded, given.moments)
 
     return compress
 
@@ -117,7 +117,7 @@ def _blocks(count: int) -> Callable[[Given], PyTree]:
         for left in range(jc.prune.count_blocks(params, "blocks") - 1, count - 1, -1):
             importance = jc.prune.block_importance(given.loss, params, "blocks")
             rule = jc.prune.important_blocks(importance)
-            keep = jc.choose_blocks(params, "blocks", left, rule=rule)
+            keep = jc.choose_blocks(params, "blocks", keep=left, rule=rule)
             params = jc.drop_blocks(params, "blocks", keep=keep)
         return jc.quantize(params, granularity=given.channels, scope=WEIGHTS)
 
@@ -131,7 +131,7 @@ def _units(share: float, axis: str) -> Callable[[Given], PyTree]:
         groups = jc.unit_groups(given.apply, given.params, given.few)
         shares = {group.name: share for group in groups.groups if group.name.endswith(axis)}
         score = jc.prune.activation_score(given.apply, given.few)
-        keep = jc.choose_units(groups, given.params, shares, score=score)
+        keep = jc.choose_units(given.params, groups, remove=shares, score=score)
         small = jc.shrink(given.params, groups, keep)
         return jc.quantize(small, granularity=given.channels, scope=WEIGHTS)
 
@@ -142,7 +142,7 @@ def _factors(ratio: float, *, aware: bool) -> Callable[[Given], PyTree]:
     def compress(given: Given) -> PyTree:
         thin = jc.low_rank(
             given.params,
-            ratio,
+            keep=ratio,
             split=jc.lowrank.summed_axes(given.apply, given.params, given.few),
             moments=given.moments if aware else None,
             scope=jc.scopes.matching(r"/kernel$"),

@@ -200,7 +200,7 @@ class Untrained:
         for method in METHODS:
             rounded = jc.quantize(self._tree, method.bits, **method.options)  # type: ignore
             if method.fits:
-                rounded = jc.fit_rounding(rounded, self._tree, self._moments)
+                rounded = jc.fit_rounding(self._tree, rounded, self._moments)
             figures.append(_figure(method.bits, method.name, self._measure(rounded)))
         return figures
 
@@ -249,7 +249,7 @@ def latency(seeds: list[int], models: list[str], folder: Path | None) -> None:
             files = {"float32": None, "int8": ranges}
             written = {
                 name: jc.export_onnx(
-                    apply, params, images(64), Path(temporary) / f"{name}.onnx", int8=int8
+                    Path(temporary) / f"{name}.onnx", apply, params, images(64), int8=int8
                 )
                 for name, int8 in files.items()
             }

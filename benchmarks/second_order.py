@@ -83,7 +83,9 @@ def pruned(way: str, params: Any, moments: Any, setting: Any, seed: int) -> Any:
     """Return a network without some of its weights."""
     pattern, sparsity = (setting, None) if isinstance(setting, tuple) else (None, setting)
     if way == "second order":
-        return jc.prune.fit_mask(params, moments, sparsity, pattern=pattern, scope=weights)[0]
+        return jc.prune.fit_mask(
+            params, moments, sparsity=sparsity, pattern=pattern, scope=weights
+        )[0]
 
     def noise(tree: Any) -> Any:
         rng = np.random.default_rng(seed)

@@ -90,7 +90,7 @@ class Subject(NamedTuple):
 
     def cut(self, share: float) -> dict[str, Any]:
         """Return the tree without that share of the units of each group."""
-        keep = jc.choose_units(self.groups, self.tree, share)
+        keep = jc.choose_units(self.tree, self.groups, remove=share)
         return jc.shrink(self.tree, self.groups, keep)
 
     def flops(self, tree: dict[str, Any]) -> int:

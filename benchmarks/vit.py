@@ -105,7 +105,7 @@ def least_important(full: Params, data: Dataset, seed: int) -> Params:
 
 
 def _half(full: Params, rule: Any) -> Params:
-    keep = jc.choose_blocks(full, "blocks", HALF, rule=rule)
+    keep = jc.choose_blocks(full, "blocks", keep=HALF, rule=rule)
     return jc.drop_blocks(full, "blocks", keep=keep)
 
 
@@ -113,7 +113,7 @@ def half_the_heads(full: Params, data: Dataset, seed: int) -> Params:
     """Cut out half of the heads of each block, by L1 norm."""
     del data, seed
     groups = jc.unit_groups(lambda params, x: PLAIN.apply(params, {}, VIEW(x)), full, images(1))
-    keep = jc.choose_units(groups, full, dict.fromkeys(heads_of(groups), 0.5))
+    keep = jc.choose_units(full, groups, remove=dict.fromkeys(heads_of(groups), 0.5))
     return jc.shrink(full, groups, keep)
 
 
@@ -129,7 +129,7 @@ def heads_of(groups: jc.prune.UnitGroups) -> list[str]:
 def low_rank_mlp(full: Params, data: Dataset, seed: int) -> Params:
     """Put products of half the parameters in place of the kernels of every MLP."""
     del data, seed
-    return jc.low_rank(full, ratio=0.5, scope=jc.scopes.matching("dense"))
+    return jc.low_rank(full, keep=0.5, scope=jc.scopes.matching("dense"))
 
 
 TAUGHT, LABELS = "labels and the full network", "labels"

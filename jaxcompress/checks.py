@@ -86,7 +86,7 @@ def check_fraction(name: str, fraction: float) -> float:
     return number
 
 
-def check_removed(name: str, share: float) -> float:
+def check_removed(name: str, fraction: float) -> float:
     """Return a fraction of units that are removed as a float.
 
     Raises:
@@ -94,15 +94,15 @@ def check_removed(name: str, share: float) -> float:
         TypeError: it is not a number.
     """
     try:
-        return check_sparsity(name, share)
+        return check_sparsity(name, fraction)
     except ValueError:
         raise ValueError(
-            f"{name}: must be in [0, 1), got {share}; pass the fraction of units to remove, "
+            f"{name}: must be in [0, 1), got {fraction}; pass the fraction of units to remove, "
             "not a percentage, and leave at least one."
         ) from None
     except TypeError:
         raise TypeError(
-            f"{name}: must be a number in [0, 1), got {share!r}; pass a fraction."
+            f"{name}: must be a number in [0, 1), got {fraction!r}; pass a fraction."
         ) from None
 
 

@@ -37,7 +37,7 @@ class ArtifactError(ValueError):
     ) -> None:
         self.reason, self.file, self.tensor = reason, file, tensor
         self.expected, self.found = expected, found
-        places = [file, None if tensor is None else shortened(tensor, 200)]
+        places = [file, None if tensor is None else shortened(tensor, most=200)]
         where = "".join(f"{place}: " for place in places if place is not None)
         facts = [
             f"{word} {_short(value)}"

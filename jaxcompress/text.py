@@ -38,7 +38,7 @@ def printable(text: str) -> str:
     return escaped(" ".join(line.strip() for line in text.splitlines() if line.strip()))
 
 
-def shortened(text: str, most: int = 80) -> str:
+def shortened(text: str, *, most: int = 80) -> str:
     """Return the escaped text, its end left out where it is longer than `most` characters."""
     # Cut before escaping too: the text may be as long as a file.
     shown = escaped(text[: most + 1])

@@ -43,7 +43,7 @@ class NamedLeaves(NamedTuple):
         return jax.tree.unflatten(self.treedef, leaves)
 
 
-def named_leaves(tree: PyTree, is_leaf: Callable[[Any], bool] | None = None) -> NamedLeaves:
+def named_leaves(tree: PyTree, *, is_leaf: Callable[[Any], bool] | None = None) -> NamedLeaves:
     """Flatten `tree`, naming every leaf by its path; arrays of numpy come in native byte order.
 
     Args:
@@ -116,7 +116,7 @@ def weights(path: str, leaf: Any) -> bool:
     return kind_of(leaf) in WEIGHTS.members and len(leaf.shape) >= 2
 
 
-def matching(pattern: str, scope: Scope = kernels) -> Scope:
+def matching(pattern: str, *, scope: Scope = kernels) -> Scope:
     """Scope of the leaves in `scope` whose path has a match of the regular expression `pattern`.
 
     Example:
@@ -138,7 +138,7 @@ def matching(pattern: str, scope: Scope = kernels) -> Scope:
 
 
 def in_scope(
-    named: NamedLeaves, scope: Scope, kinds: Kinds = NUMBERS, *, shapes: bool = False
+    named: NamedLeaves, scope: Scope, *, kinds: Kinds = NUMBERS, shapes: bool = False
 ) -> list[bool]:
     """Return for each leaf whether `scope` chooses it and it has any entries.
 

@@ -3,7 +3,7 @@
 Array              an array of JAX or numpy
 Axes               a tensor as a matrix
 Bits               of an integer, for all layers or by name
-BlockRule          `rule(depth, count)` gives the positions of the blocks that are kept
+BlockRule          `rule(depth, keep)` gives the positions of the blocks that are kept
 Candidate          a group whose units may go
 Clustered          a tensor whose weights share a few values
 ConvolutionMethod  from a kernel HWIO and a fraction of its parameters to a product
@@ -41,6 +41,7 @@ Range              what a grid covers; the rest is clipped
 Ranges             what entered each product: histograms by name
 RankPlan           which tensors become products, and which do not
 RankRule           from the matrices to the rank of each, or why it stays dense
+Reading            counts of the numbers of an array
 Rebuild            from shapes of smaller parameters to the `apply` built for them
 Samples            numbers that shall be rounded, one row for each grid
 Scope              says by path and leaf whether a technique is about it
@@ -103,6 +104,7 @@ from jaxcompress.quantization import (
     Quantizer,
     Range,
     Ranges,
+    Reading,
     Samples,
     Sensitivity,
     Steps,
@@ -151,6 +153,7 @@ __all__ = [
     "Quantizer",
     "Range",
     "Ranges",
+    "Reading",
     "RankPlan",
     "RankRule",
     "Rebuild",

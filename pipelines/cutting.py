@@ -76,7 +76,7 @@ def cut(number: int, score: ChooseScore) -> Run:
         chosen = score(plan, number)
         keep: dict[str, np.ndarray] = {}
         if groups or not first:  # down to one unit each there are no groups: nothing goes
-            keep = jc.choose_units(groups, tree, share, score=chosen, round_to=plan.round_to)
+            keep = jc.choose_units(tree, groups, remove=share, score=chosen, round_to=plan.round_to)
         small = jc.shrink(tree, groups, keep)
         result = work._replace(params=small["params"], stats=small["stats"])
         left = {name: [whole[name], int(np.sum(stay))] for name, stay in keep.items()}
@@ -109,7 +109,7 @@ def regularize(job: Trainer, work: Work) -> tuple[Work, Facts]:
         return jc.prune.group_lasso(work._replace(params=params).tree, groups)
 
     growing = optax.linear_schedule(0.0, plan.group_lasso, job.steps(epochs))
-    tx = optax.chain(jc.optim.add_penalty(penalty, growing), adamw(job, epochs))
+    tx = optax.chain(jc.optim.add_penalty(penalty, strength=growing), adamw(job, epochs))
     return job.fit(work, tx, epochs=epochs), {}
 
 

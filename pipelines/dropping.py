@@ -50,7 +50,7 @@ def drop(choose: ChooseRule) -> Run:
         depth = jc.prune.count_blocks(work.params, at)
         drops = job.plan.blocks < depth  # else there is nothing to measure
         rule = choose(job, work) if drops else jc.prune.first_blocks
-        keep = jc.choose_blocks(work.params, at, job.plan.blocks, rule=rule)
+        keep = jc.choose_blocks(work.params, at, keep=job.plan.blocks, rule=rule)
         small = jc.drop_blocks(work.tree, at, keep=keep)
         result = work._replace(params=small["params"], stats=small["stats"])
         return job.recalibrated(result), {"blocks": keep, "of": depth}

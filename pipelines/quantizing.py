@@ -58,7 +58,7 @@ def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
     )
     if plan.weight_bits < 8:
         moments = jc.quantization.input_moments(apply, work.params, job.batches(FITTED))
-        quantized = jc.fit_rounding(quantized, work.params, moments)
+        quantized = jc.fit_rounding(work.params, quantized, moments)
     ranges = jc.calibrate(apply, work.params, job.batches(CALIBRATION))
     grid = _grid(plan)
     steps = ranges.steps(grid, usual_estimator(grid))
@@ -98,7 +98,7 @@ def simulate(job: Trainer, work: Work) -> Execution:
     """Return how the network is run with simulated integers."""
     plan = job.plan
     sim = jc.fake_quantized(
-        _with_stats(job, work), ranges_of(work.ends), plan.bits, weight_bits=plan.weight_bits
+        _with_stats(job, work), ranges_of(work.ends), bits=plan.bits, weight_bits=plan.weight_bits
     )
     compiled = jit(sim)
     return Execution(
@@ -113,7 +113,7 @@ def export_floats(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Write the network for ONNX Runtime as it is."""
     x = job.sample(EXPORTED)
     return work, _facts(
-        export_onnx(_with_stats(job, work), work.params, x, job.folder / FLOAT_FILE)
+        export_onnx(job.folder / FLOAT_FILE, _with_stats(job, work), work.params, x)
     )
 
 
@@ -122,10 +122,10 @@ def export_integers(job: Trainer, work: Work) -> tuple[Work, Facts]:
     # Without that instruction sums of 8-bit products overflow: weights are then rounded anew, to 7.
     fits = job.plan.weight_bits < 8 or has_integer_dot_product()
     written = export_onnx(
+        job.folder / INTEGER_FILE,
         _with_stats(job, work),
         work.quantized if fits else work.params,
         job.sample(EXPORTED),
-        path=job.folder / INTEGER_FILE,
         int8=ranges_of(work.ends),
     )
     x = job.sample(CALIBRATION)

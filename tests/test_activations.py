@@ -15,7 +15,7 @@ X = np.array([[1.0, 2.0], [-1.0, 4.0]], "f")
 
 def scores(apply, params, *inputs, **options):
     groups = jc.unit_groups(apply, params, *inputs)
-    return jc.prune.activation_score(apply, *inputs, **options)(groups.groups, params)
+    return jc.prune.activation_score(apply, *inputs, **options)(params, groups.groups)
 
 
 def dense(p, x):
@@ -30,7 +30,7 @@ def dense_params():
 def test_what_the_next_layer_reads():
     # Behind the relu: [[1, 3, 0], [0, 0, 0]].
     assert scores(dense, dense_params(), X)["a"].tolist() == [0.5, 1.5, 0]
-    shares = scores(dense, dense_params(), X, statistic=jc.prune.nonzero_share)
+    shares = scores(dense, dense_params(), X, statistic=jc.prune.nonzero_fraction)
     assert shares["a"].tolist() == [0.5, 0.5, 0]
     spread = scores(dense, dense_params(), X, statistic=lambda a: a.max(axis=1))
     assert spread["a"].tolist() == [1, 3, 0]
@@ -39,7 +39,7 @@ def test_what_the_next_layer_reads():
 def test_dead_units_go_first():
     params = dense_params()
     groups = jc.unit_groups(dense, params, X)
-    keep = jc.choose_units(groups, params, 0.34, score=jc.prune.activation_score(dense, X))
+    keep = jc.choose_units(params, groups, remove=0.34, score=jc.prune.activation_score(dense, X))
     assert keep["a"].tolist() == [True, True, False]
 
 
@@ -80,7 +80,7 @@ def test_halves_that_are_read_apart():
     x = np.ones((1, 1), "f")
     for group in jc.unit_groups(apply, params, x):
         wanted = params["a"][0, group.slices[0].indices[:, 0]]
-        found = jc.prune.activation_score(apply, x)([group], params)[group.name]
+        found = jc.prune.activation_score(apply, x)(params, [group])[group.name]
         np.testing.assert_array_equal(found, wanted)
 
 
@@ -115,7 +115,7 @@ def test_a_module_that_cannot_be_tried_out():
     variables = module.init(jax.random.key(0), x)
     groups = jc.unit_groups(module.apply, variables, x)
     assert not groups.parted
-    (found,) = jc.prune.activation_score(module.apply, x)(groups.groups, variables).values()
+    (found,) = jc.prune.activation_score(module.apply, x)(variables, groups.groups).values()
     kernel = variables["params"]["Conv_0"]
     features = jax.nn.relu(
         lax.conv_general_dilated(
@@ -129,7 +129,9 @@ def test_a_module_that_cannot_be_tried_out():
 def test_real_blocks_have_a_score_for_every_unit(name):
     apply, params, inputs = make(name)
     groups = jc.unit_groups(apply, params, *inputs)
-    keep = jc.choose_units(groups, params, 0.5, score=jc.prune.activation_score(apply, *inputs))
+    keep = jc.choose_units(
+        params, groups, remove=0.5, score=jc.prune.activation_score(apply, *inputs)
+    )
     assert keep.keys() == set(groups.names)
 
 
@@ -154,4 +156,4 @@ def test_bad_input():
     params = {"a": np.ones((2, 9), "f"), "b": np.ones((9, 1), "f")}
     others = jc.unit_groups(lambda p, x: x @ p["a"] @ p["b"], params, X)
     with pytest.raises(ValueError, match="^a: must be a group of this function"):
-        jc.prune.activation_score(dense, X)(others.groups, dense_params())
+        jc.prune.activation_score(dense, X)(dense_params(), others.groups)

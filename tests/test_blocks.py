@@ -280,7 +280,7 @@ def test_any_blocks_depend_on_the_key_alone():
 )
 def test_no_fewer_than_one_block_and_no_more_than_there_are(count, error, match):
     with pytest.raises(error, match=match):
-        jc.choose_blocks(LIST, "blocks", count)
+        jc.choose_blocks(LIST, "blocks", keep=count)
 
 
 def test_importance_by_hand():
@@ -293,7 +293,7 @@ def test_importance_by_hand():
     found = jc.prune.block_importance(loss, params, "blocks")
     np.testing.assert_allclose(found, [3.5**2 - 0.25, 1 - 0.25, 0.25 - 0.25])
     rule = jc.prune.important_blocks(found)
-    assert jc.choose_blocks(params, "blocks", 2, rule=rule) == [0, 1]
+    assert jc.choose_blocks(params, "blocks", keep=2, rule=rule) == [0, 1]
 
 
 def test_importance_that_cannot_be():
@@ -304,9 +304,9 @@ def test_importance_that_cannot_be():
     with pytest.raises(ValueError, match="importance: must be finite"):
         jc.prune.important_blocks(np.array([0.0, np.inf]))
     with pytest.raises(ValueError, match="one number for each of the 3 blocks, got shape"):
-        jc.choose_blocks(LIST, "blocks", 2, rule=jc.prune.important_blocks(np.ones(2)))
+        jc.choose_blocks(LIST, "blocks", keep=2, rule=jc.prune.important_blocks(np.ones(2)))
 
 
 def test_a_rule_gives_as_many_as_it_is_asked_for():
     with pytest.raises(ValueError, match=r"blocks: a rule must give 2 positions, got \[0\]"):
-        jc.choose_blocks(LIST, "blocks", 2, rule=lambda depth, count: [0])
+        jc.choose_blocks(LIST, "blocks", keep=2, rule=lambda depth, count: [0])

@@ -132,7 +132,7 @@ def test_steps_are_float32_on_the_estimated_range():
     scale, zero_point = found.steps(make_grid(8, symmetric=False))[""]
     assert scale.dtype == np.float32 and scale == np.float32(3 / 255)
     assert zero_point.dtype == np.int8 and zero_point == -43
-    narrow = found.steps(make_grid(8), percentile(0.5))[""]
+    narrow = found.steps(make_grid(8), percentile(keep=0.5))[""]
     assert narrow.zero_point is None and narrow.scale == pytest.approx(1 / 127, rel=2 / BINS)
 
 

@@ -126,7 +126,7 @@ def test_pack_makes_products_and_the_other_commands_read_them(here):
     tensors = {"wide": normal(40, 60), "bias": normal(60), "flat": normal(2, 2)}
     save_file(tensors, "m.safetensors")
     run("pack", "m.safetensors", "--low-rank", 0.5, "--bits", 8)
-    expected = jc.quantize(jc.low_rank(tensors, 0.5))
+    expected = jc.quantize(jc.low_rank(tensors, keep=0.5))
     settings = {"sparsity": 0.0, "quantizer": "grid", "bits": 8, "low_rank": 0.5}
     assert jc.inspect("m.npz")["metadata"]["pack"] == settings
     run("unpack", "m.npz", "-o", "back.safetensors")

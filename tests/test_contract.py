@@ -53,7 +53,7 @@ TECHNIQUES = {
     },
     "half": Technique(lambda p: jc.dense(half(p)), jits=False),
     "sparse": Technique(lambda p: jc.dense(jc.leaves.sparse(p)), jits=False),
-    "low rank": Technique(lambda p: jc.dense(jc.low_rank(p, 0.9)), jits=False, tolerance=1e-2),
+    "low rank": Technique(lambda p: jc.dense(jc.low_rank(p, keep=0.9)), jits=False, tolerance=1e-2),
 }
 
 Pair = namedtuple("Pair", "kernel bias")

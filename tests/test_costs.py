@@ -114,7 +114,7 @@ def test_cutting_half_of_the_units_leaves_a_quarter_in_the_middle():
     params = {"a": np.ones((8, 16), "f"), "b": np.ones((16, 16), "f"), "c": np.ones((16, 2), "f")}
     x = np.ones((1, 8), "f")
     groups = jc.unit_groups(apply, params, x)
-    small = jc.shrink(params, groups, jc.choose_units(groups, params, 0.5))
+    small = jc.shrink(params, groups, jc.choose_units(params, groups, remove=0.5))
     full, cut = jc.flops(apply, params, x), jc.flops(apply, small, x)
     assert {path: full.by_path[path] / cut.by_path[path] for path in params} == {
         "a": 2,

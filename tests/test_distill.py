@@ -72,7 +72,7 @@ def losses_of_everything():
         "logits": (lambda x: jc.distillation_loss(x, teacher, labels), student),
         "near": (lambda x: jc.distillation_loss(x, student + 0.01 * teacher, labels), student),
         "features": (
-            lambda x: jc.distill.feature_matching_loss(x[0], wide, x[1]),
+            lambda x: jc.distill.feature_matching_loss(x[0], wide, projection=x[1]),
             (maps, wide[0, 0]),
         ),
         "attention": (lambda x: jc.distill.attention_transfer_loss(x, wide), maps),
@@ -380,13 +380,15 @@ def test_feature_matching_with_a_projection():
     student, teacher = rng.normal(size=(4, 2)).astype("f"), rng.normal(size=(4, 3)).astype("f")
     projection = rng.normal(size=(2, 3)).astype("f")
     expected = np.mean((student @ projection - teacher) ** 2)
-    found = jc.distill.feature_matching_loss(student, teacher, projection)
+    found = jc.distill.feature_matching_loss(student, teacher, projection=projection)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    as_function = jc.distill.feature_matching_loss(student, teacher, lambda x: x @ projection)
+    as_function = jc.distill.feature_matching_loss(
+        student, teacher, projection=lambda x: x @ projection
+    )
     np.testing.assert_allclose(as_function, expected, rtol=1e-5)
     for wrong in (None, projection.T, projection[:1], 3.0, lambda x: x):
         with pytest.raises(ValueError, match="must "):
-            jc.distill.feature_matching_loss(student, teacher, wrong)
+            jc.distill.feature_matching_loss(student, teacher, projection=wrong)
 
 
 def test_attention_looks_at_places_and_not_at_scales():

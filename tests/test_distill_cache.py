@@ -30,7 +30,7 @@ def writes(monkeypatch):
 def test_computed_once(tmp_path, writes):
     path = tmp_path / "teacher.npz"
     for _ in range(2):
-        found = jc.distill.cached_logits(teacher, PARAMS, INPUTS, path, batch_size=2)
+        found = jc.distill.cached_logits(path, teacher, PARAMS, INPUTS, batch_size=2)
         assert found.tolist() == (INPUTS @ PARAMS["kernel"]).tolist()
         assert writes == [path]
 
@@ -59,10 +59,10 @@ CHANGES = {
 def test_a_file_for_something_else_is_replaced(what, tmp_path, writes):
     path = tmp_path / "teacher.npz"
     before = closure(np.ones(3, "f")) if what == "values of that" else teacher
-    jc.distill.cached_logits(before, PARAMS, INPUTS, path)
+    jc.distill.cached_logits(path, before, PARAMS, INPUTS)
     apply, params, inputs = CHANGES[what]
     for _ in range(2):
-        found = jc.distill.cached_logits(apply, params, inputs, path)
+        found = jc.distill.cached_logits(path, apply, params, inputs)
         np.testing.assert_array_equal(found, apply(params, inputs))
     assert len(writes) == 2
 
@@ -86,7 +86,7 @@ def test_inputs_may_be_a_tree(tmp_path):
     def both(params, x):
         return teacher(params, x["a"]) + x["b"]
 
-    found = jc.distill.cached_logits(both, PARAMS, inputs, tmp_path / "x.npz", batch_size=3)
+    found = jc.distill.cached_logits(tmp_path / "x.npz", both, PARAMS, inputs, batch_size=3)
     assert found.tolist() == both(PARAMS, inputs).tolist()
 
 
@@ -108,7 +108,7 @@ def test_a_file_of_somebody_else_is_left_alone(what, tmp_path):
     OTHERS[what](path)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="is no cache of logits .*; pass another path, or remove"):
-        jc.distill.cached_logits(teacher, PARAMS, INPUTS, path)
+        jc.distill.cached_logits(path, teacher, PARAMS, INPUTS)
     assert path.read_bytes() == before
 
 
@@ -117,33 +117,33 @@ def test_a_file_of_somebody_else_is_left_alone(what, tmp_path):
 )
 def test_a_file_that_lies_is_refused(tree, tmp_path):
     path = tmp_path / "x.npz"
-    jc.distill.cached_logits(teacher, PARAMS, INPUTS, path)
+    jc.distill.cached_logits(path, teacher, PARAMS, INPUTS)
     jc.save(path, tree, metadata=jc.inspect(path)["metadata"])
     with pytest.raises(ValueError, match="is no cache of logits"):
-        jc.distill.cached_logits(teacher, PARAMS, INPUTS, path)
+        jc.distill.cached_logits(path, teacher, PARAMS, INPUTS)
 
 
 def test_damage_is_seen(tmp_path):
     path = tmp_path / "x.npz"
-    jc.distill.cached_logits(teacher, PARAMS, INPUTS, path)
+    jc.distill.cached_logits(path, teacher, PARAMS, INPUTS)
     content = path.read_bytes()
     for place in range(0, len(content), len(content) // 10):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(ValueError, match="is no cache of logits"):
-            jc.distill.cached_logits(teacher, PARAMS, INPUTS, path)
+            jc.distill.cached_logits(path, teacher, PARAMS, INPUTS)
 
 
 def test_what_cannot_be_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     for inputs in (INPUTS[:0], {"a": INPUTS, "b": INPUTS[:2]}, np.float32(1), {}):
         with pytest.raises(ValueError, match="inputs: all arrays must have the same number"):
-            jc.distill.cached_logits(teacher, PARAMS, inputs, path)
+            jc.distill.cached_logits(path, teacher, PARAMS, inputs)
     with pytest.raises(ValueError, match="batch_size: must be at least 1, got 0"):
-        jc.distill.cached_logits(teacher, PARAMS, INPUTS, path, batch_size=0)
+        jc.distill.cached_logits(path, teacher, PARAMS, INPUTS, batch_size=0)
     with pytest.raises(TypeError, match="batch_size: must be an integer, got 2.5"):
-        jc.distill.cached_logits(teacher, PARAMS, INPUTS, path, batch_size=2.5)
+        jc.distill.cached_logits(path, teacher, PARAMS, INPUTS, batch_size=2.5)
     with pytest.raises(ValueError, match="teacher logits: must be finite, got 15 NaN"):
-        jc.distill.cached_logits(teacher, {"kernel": PARAMS["kernel"] * np.nan}, INPUTS, path)
+        jc.distill.cached_logits(path, teacher, {"kernel": PARAMS["kernel"] * np.nan}, INPUTS)
     scalar, one, several = (
         lambda params, x: x.sum(),
         lambda params, x: x.sum(keepdims=True),
@@ -151,5 +151,5 @@ def test_what_cannot_be_is_refused(tmp_path):
     )
     for wrong in (scalar, one, several):
         with pytest.raises(ValueError, match="apply: must give an array with a row for each of 5"):
-            jc.distill.cached_logits(wrong, PARAMS, INPUTS, path)
+            jc.distill.cached_logits(path, wrong, PARAMS, INPUTS)
     assert not path.exists()

@@ -253,7 +253,7 @@ IGNORE_KEYS = {
     "compress": lambda s: jc.dense(jc.compress(s, clusters=4)),
     "half": lambda s: jc.dense(jc.leaves.half(s)),
     "quantize": lambda s: jc.dense(jc.quantize(s)),
-    "low rank": lambda s: jc.dense(jc.low_rank(s, 0.9)),
+    "low rank": lambda s: jc.dense(jc.low_rank(s, keep=0.9)),
 }
 
 
@@ -293,7 +293,7 @@ def test_keys_cannot_be_exported(tmp_path):
         pytest.importorskip(library)
     apply, state = net_with_keys()
     with pytest.raises(TypeError, match=r"^params/drop/rngs/key.* must be numbers, .*nnx\.Param"):
-        jc.export_onnx(apply, state, jnp.ones((2, 4)), tmp_path / "m.onnx")
+        jc.export_onnx(tmp_path / "m.onnx", apply, state, jnp.ones((2, 4)))
 
 
 def test_scales_that_are_exponents_alone_are_no_weights():
@@ -317,12 +317,12 @@ def test_units_are_scored_by_magnitude_in_every_dtype(dtype):
     group, params = group_of(dtype)
     wide = params["w"].astype(np.complex128 if dtype == "complex64" else np.float64)
     expected = np.abs(wide).sum(axis=0)
-    np.testing.assert_allclose(jc.prune.l1_score([group], params)["w"], expected, rtol=1e-6)
+    np.testing.assert_allclose(jc.prune.l1_score(params, [group])["w"], expected, rtol=1e-6)
     squares = np.sqrt((np.abs(wide) ** 2).sum(axis=0))
-    np.testing.assert_allclose(jc.prune.l2_score([group], params)["w"], squares, rtol=1e-6)
+    np.testing.assert_allclose(jc.prune.l2_score(params, [group])["w"], squares, rtol=1e-6)
     apart = np.abs(wide[:, :, None] - wide[:, None, :]) ** 2
     medians = np.sqrt(apart.sum(axis=0)).sum(axis=1)
-    found = jc.prune.geometric_median_score([group], params)["w"]
+    found = jc.prune.geometric_median_score(params, [group])["w"]
     np.testing.assert_allclose(found, medians, rtol=1e-6, atol=1e-6)
     lasso = float(jc.prune.group_lasso(params, [group]))
     np.testing.assert_allclose(lasso, 2 * squares.sum(), rtol=1e-2)
@@ -331,7 +331,7 @@ def test_units_are_scored_by_magnitude_in_every_dtype(dtype):
 def test_the_taylor_score_of_complex_weights_is_the_change_of_the_loss():
     group, params = group_of("complex64")
     loss = lambda p: jnp.sum(jnp.abs(p["w"] * jnp.asarray([1, 2j, 3, 1 - 1j])).real ** 2)  # noqa: E731
-    found = jc.prune.taylor_score(jax.grad(loss)(params))([group], params)["w"]
+    found = jc.prune.taylor_score(jax.grad(loss)(params))(params, [group])["w"]
     expected = [2 * loss({"w": jnp.where(jnp.arange(4) == n, params["w"], 0)}) for n in range(4)]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -344,7 +344,7 @@ def test_units_of_complex_layers_are_cut():
     }
     x = np.ones((2, 3), np.complex64)
     groups = jc.unit_groups(lambda p, x: x @ p["in"] @ p["out"], params, x)
-    keep = jc.choose_units(groups, params, 0.5)
+    keep = jc.choose_units(params, groups, remove=0.5)
     sizes = {path: leaf.shape for path, leaf in jc.shrink(params, groups, keep).items()}
     assert sizes == {"in": (3, 2), "out": (2, 2)}
 
@@ -356,7 +356,7 @@ def compressed_leaves():
         jc.leaves.half(kernel)["w"],
         jc.quantize(kernel)["w"],
         jc.leaves.sparse(kernel)["w"],
-        jc.low_rank(kernel, 1.0, scope=every)["w"],
+        jc.low_rank(kernel, keep=1.0, scope=every)["w"],
     )
 
 
@@ -374,7 +374,7 @@ def test_a_scope_of_compressed_leaves_alone_is_empty(technique):
         "half": jc.leaves.half,
         "sparse": jc.leaves.sparse,
         "kmeans": lambda p: jc.kmeans(p, 2),
-        "low_rank": lambda p: jc.low_rank(p, 0.5),
+        "low_rank": lambda p: jc.low_rank(p, keep=0.5),
     }[technique]
     leaf = jc.kmeans({"w": tensor(np.dtype("float32"))}, 3)["w"]
     with pytest.raises(ValueError, match="^scope: at least one leaf must be an array yet, got 1 "):
@@ -389,7 +389,7 @@ def net(params, x):
 
 def shrunk(params, x):
     groups = jc.unit_groups(net, params, x)
-    keep = jc.choose_units(groups, params, 0.5)
+    keep = jc.choose_units(params, groups, remove=0.5)
     assert jc.check_shrink(net, params, groups, keep, x) < 1e-5
     return jc.shrink(params, groups, keep)
 
@@ -407,7 +407,7 @@ TRACED = {
     "executed plain": lambda p, x: jc.execute(net)(p, x),
     "equalized": lambda p, x: jc.quantization.equalize(net, p, x),
     "by moments": lambda p, x: jc.low_rank(
-        p, 0.8, moments=jc.quantization.input_moments(net, p, [x])
+        p, keep=0.8, moments=jc.quantization.input_moments(net, p, [x])
     ),
     "shared": lambda p, x: jc.share_centroids(optax.sgd(0.1), jc.kmeans(p, 3)).init(
         jc.dense(jc.kmeans(p, 3))

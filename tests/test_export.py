@@ -91,7 +91,7 @@ def path(tmp_path):
 
 def test_floats_are_those_of_jax_for_any_batch(path):
     params, x = cnn_params(), numbers(5, 6, 6, 2)
-    written = export_onnx(cnn, params, x, path)
+    written = export_onnx(path, cnn, params, x)
     assert written.any_batch and written.difference < 1e-5
     assert written.path == path and written.size_bytes == path.stat().st_size
     assert not written.quantized and not written.left_float and not written.integer_kernels
@@ -156,7 +156,7 @@ FUNCTIONS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_floats_are_those_of_jax(name, path):
     apply, shape = FUNCTIONS[name]
-    written = export_onnx(apply, {}, numbers(*shape), path)
+    written = export_onnx(path, apply, {}, numbers(*shape))
     assert written.any_batch and written.difference < 1e-5
 
 
@@ -165,7 +165,7 @@ def test_trees_of_inputs_and_outputs_have_names(path):
         return {"sum": x @ params["w"] + more["b"], "all": (more["a"] * 2, x)}
 
     x, more = numbers(2, 3), {"a": numbers(2, 1), "b": numbers(2, 4)}
-    export_onnx(apply, {"w": numbers(3, 4)}, (x, more), path)
+    export_onnx(path, apply, {"w": numbers(3, 4)}, x, more)
     graph = onnx.load(path).graph
     assert [value.name for value in graph.input] == ["x0", "x1/a", "x1/b"]
     assert [value.name for value in graph.output] == ["y/all/0", "y/all/1", "y/sum"]
@@ -181,14 +181,14 @@ def test_trees_of_inputs_and_outputs_have_names(path):
 
 @pytest.mark.parametrize("apply", [lambda p, x: x.reshape(2, 2, 3), lambda p, x: x - x.mean()])
 def test_a_function_that_needs_its_batch_keeps_it(apply, path):
-    written = export_onnx(apply, {}, numbers(4, 3), path)
+    written = export_onnx(path, apply, {}, numbers(4, 3))
     assert written.difference < 1e-5
     assert onnx_function(path)(numbers(4, 3)).shape == apply({}, numbers(4, 3)).shape
 
 
 def test_integers_are_those_of_the_simulation(path, calibrated_cnn):
     params, x, ranges = calibrated_cnn
-    written = export_onnx(cnn, params, x, path, int8=ranges, weight_bits=8)
+    written = export_onnx(path, cnn, params, x, int8=ranges, weight_bits=8)
     assert written.quantized == ("conv/kernel", "dense/kernel") and not written.left_float
     assert written.integer_kernels == {"QLinearConv": 1, "QGemm": 1}
     assert written.difference < 0.05 and written.difference_simulated < 0.01
@@ -200,7 +200,7 @@ def test_a_product_of_integers_by_hand(path):
     params = {"w": np.array([[1.27, 0.5], [-0.3, 0.25]], np.float32)}
     x = np.array([[2.55, 0.013], [1.0, 0.004]], np.float32)  # steps of 0.01, rounded to 0.01 and 0
     ranges = calibrate(dense, params, [x])
-    export_onnx(dense, params, x, path, int8=ranges, weight_bits=8)
+    export_onnx(path, dense, params, x, int8=ranges, weight_bits=8)
     (values,) = constants(path, np.int8)
     np.testing.assert_array_equal(values, [[127, 127], [-30, 64]])
     scale = np.array([0.01, 0.5 / 127])
@@ -217,7 +217,7 @@ def test_a_convolution_whose_result_is_added_runs_in_integers(path):
         numbers(4, 5, 5, 4),
     )
     ranges = calibrate(apply, params, [x])
-    written = export_onnx(apply, params, x, path, int8=ranges)
+    written = export_onnx(path, apply, params, x, int8=ranges)
     assert written.integer_kernels == {"QLinearConv": 2}
     assert written.difference_simulated < 0.02
 
@@ -230,7 +230,7 @@ def test_integers_of_quantized_leaves_are_kept(path, calibrated_cnn):
     kernel = kept["dense"]["kernel"]
     moved = np.clip(np.asarray(kernel.values) + np.arange(54)[:, None] % 2, -7, 7).astype(np.int8)
     kept["dense"]["kernel"] = Quantized(values=moved, scale=kernel.scale, bits=4)
-    written = export_onnx(cnn, kept, x, path, int8=ranges)
+    written = export_onnx(path, cnn, kept, x, int8=ranges)
     assert written.difference_simulated < 0.02
     by_rank = {array.ndim: array for array in constants(path, np.int8)}
     np.testing.assert_array_equal(by_rank[2], moved)
@@ -250,7 +250,7 @@ def test_grids_that_are_not_one_a_channel(
 ):
     params, x, ranges = calibrated_dense
     kept = quantize(params, granularity=granularity, symmetric=symmetric)
-    written = export_onnx(dense, kept, x, path, int8=ranges)
+    written = export_onnx(path, dense, kept, x, int8=ranges)
     assert bool(written.quantized) == integers_run
     assert list(written.left_float) == ([] if integers_run else ["w"])
 
@@ -271,7 +271,7 @@ def test_what_stays_float_is_listed(path):
     ranges = calibrate(apply, params, [x])
     histograms = {name: found for name, found in ranges.items() if name != "unknown"}
     ranges = type(ranges)(histograms, {})
-    written = export_onnx(apply, params, x, path, int8=ranges)
+    written = export_onnx(path, apply, params, x, int8=ranges)
     assert written.quantized == ("known",)
     assert {name: why.split()[-1] for name, why in written.left_float.items()} == {
         "loop": "branch",
@@ -287,7 +287,7 @@ def test_a_product_of_activations_is_rounded_on_both_sides(path):
 
     params, x = {"query": numbers(4, 4), "key": numbers(4, 4, seed=1)}, numbers(3, 5, 4)
     ranges = calibrate(apply, params, [x])
-    written = export_onnx(apply, params, x, path, int8=ranges)
+    written = export_onnx(path, apply, params, x, int8=ranges)
     assert len(written.quantized) == 4 and not written.left_float
     assert written.difference_simulated < 1e-3
     simulated = jax.jit(fake_quantized(apply, ranges))(params, x)
@@ -301,7 +301,7 @@ def test_a_bias_beyond_32_bits_makes_steps_coarser(path):
     params = {"w": np.array([[1e-9, 1.0]], np.float32), "b": np.array([3.0, 1.0], np.float32)}
     x = numbers(4, 1)
     ranges = calibrate(apply, params, [x])
-    written = export_onnx(apply, params, x, path, int8=ranges)
+    written = export_onnx(path, apply, params, x, int8=ranges)
     assert written.quantized == ("w",) and written.difference < 0.01
 
 
@@ -314,17 +314,17 @@ def test_channels_without_weights_keep_their_biases(path):
     weights = np.array([[1, 0, 3e-36, 1e-42]], np.float32)
     params = {"w": weights, "b": np.array([0, 0.3, 2, -0.5], np.float32)}
     x = 1000 * numbers(4, 1)
-    export_onnx(apply, params, x, path, int8=calibrate(apply, params, [x]))
+    export_onnx(path, apply, params, x, int8=calibrate(apply, params, [x]))
     np.testing.assert_allclose(onnx_function(path)(x)[:, 1:], [[0.3, 2, -0.5]] * 4, rtol=1e-6)
 
 
 def test_weights_have_seven_bits_where_eight_would_clip(path, monkeypatch, calibrated_dense):
     params, x, ranges = calibrated_dense
     monkeypatch.setattr(file, "has_integer_dot_product", lambda: False)
-    assert export_onnx(dense, params, x, path, int8=ranges).weight_bits == 7
+    assert export_onnx(path, dense, params, x, int8=ranges).weight_bits == 7
     assert np.abs(constants(path, np.int8)[0]).max() == 63
     with pytest.raises(ValueError, match=r"weight_bits: must be 7, or 8 .* got 4"):
-        export_onnx(dense, params, x, path, int8=ranges, weight_bits=4)
+        export_onnx(path, dense, params, x, int8=ranges, weight_bits=4)
 
 
 def test_flags_of_the_processor_decide(monkeypatch, tmp_path):
@@ -363,7 +363,7 @@ def test_a_wrong_model_is_refused(what, path, monkeypatch):
     path.write_bytes(b"before")
     monkeypatch.setitem(*WRONG[what])
     with pytest.raises(MismatchError, match=r"^y: the ONNX model must give what JAX gives, got a "):
-        export_onnx(apply, params, x, path)
+        export_onnx(path, apply, params, x)
     assert path.read_bytes() == b"before" and list(path.parent.iterdir()) == [path]
 
 
@@ -374,7 +374,7 @@ def test_wrong_integers_are_refused(path, monkeypatch, calibrated_cnn):
         integers, "on_grid", lambda x, steps: on_grid(x, steps._replace(scale=steps.scale / 2))
     )
     with pytest.raises(MismatchError, match=r"^y: .* the simulation gives, got a relative"):
-        export_onnx(cnn, params, x, path, int8=ranges)
+        export_onnx(path, cnn, params, x, int8=ranges)
     assert not list(path.parent.iterdir())
 
 
@@ -382,13 +382,13 @@ def test_bad_input_is_refused(path):
     params, x = {"w": numbers(6, 4)}, numbers(5, 6)
     other = calibrate(lambda params, x: x @ params["v"], {"v": params["w"]}, [x])
     with pytest.raises(ValueError, match=r"^v: int8 must be ranges of this function, .* among w;"):
-        export_onnx(dense, params, x, path, int8=other)
+        export_onnx(path, dense, params, x, int8=other)
     with pytest.raises(TypeError, match=r"^int8: must be what calibrate returns, got dict"):
-        export_onnx(dense, params, x, path, int8={"w": (0, 1)})
+        export_onnx(path, dense, params, x, int8={"w": (0, 1)})
     with pytest.raises(ValueError, match=r"^y: must be finite to be compared"):
-        export_onnx(dense, params, x * np.nan, path)
+        export_onnx(path, dense, params, x * np.nan)
     with pytest.raises(ValueError, match=r"^y: must have numbers to be compared, got .*\(0, 4\)"):
-        export_onnx(dense, params, x[:0], path)
+        export_onnx(path, dense, params, x[:0])
     with pytest.raises(FileNotFoundError, match=r"net.onnx: must be an ONNX file"):
         onnx_function(path)
     assert not list(path.parent.iterdir())
@@ -396,14 +396,14 @@ def test_bad_input_is_refused(path):
 
 def test_compressed_leaves_are_made_dense(path):
     params, x = half({"w": numbers(6, 4)}), numbers(5, 6)
-    assert export_onnx(lambda p, x: x @ p["w"], params, x, path).difference < 1e-5
+    assert export_onnx(path, lambda p, x: x @ p["w"], params, x).difference < 1e-5
 
 
 @pytest.mark.parametrize("name", ["jax2onnx", "onnx", "onnxruntime"])
 def test_a_missing_library_is_named(name, path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingLibraryError, match=rf"needs {name}, .* 'jaxcompress\[onnx\]'"):
-        export_onnx(lambda p, x: x, {}, numbers(2, 3), path)
+        export_onnx(path, lambda p, x: x, {}, numbers(2, 3))
     assert not path.exists()
 
 
@@ -416,6 +416,6 @@ def test_constants_along_channels():
 
 def test_exporting_replaces_no_function_of_jax(path):
     before = {name: getattr(jnp, name) for name in dir(jnp)}
-    export_onnx(lambda p, x: jnp.cumsum(x @ p, -1), numbers(3, 2), numbers(4, 3), path)
+    export_onnx(path, lambda p, x: jnp.cumsum(x @ p, -1), numbers(3, 2), numbers(4, 3))
     assert [name for name in before if getattr(jnp, name) is not before[name]] == []
     assert jnp.cumsum(jnp.ones(3), -1).tolist() == [1, 2, 3]

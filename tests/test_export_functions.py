@@ -333,7 +333,7 @@ def path(tmp_path):
 @pytest.mark.slow
 def test_functions_are_exported(name, path):
     apply, x = EACH[name]
-    written = export_onnx(apply, PARAMS, x, path)
+    written = export_onnx(path, apply, PARAMS, x)
     assert written.difference < 1e-5
     results = onnx_function(path)(x)
     for got, expected in zip(
@@ -350,7 +350,7 @@ def test_functions_are_exported(name, path):
 def test_functions_are_refused_by_name(name, path):
     apply, x, text = REFUSED[name]
     with pytest.raises(ValueError, match=rf"^apply: must .*{re.escape(text)}.*\.$"):
-        export_onnx(apply, PARAMS, x, path)
+        export_onnx(path, apply, PARAMS, x)
     assert not path.exists()
 
 
@@ -393,7 +393,7 @@ def test_products_of_all_dimension_numbers_are_those_of_jax(dtype, path):
             results.append(lax.dot_general(left, right, dimensions))
         return results
 
-    written = export_onnx(apply, {}, np.full(1, 2, np.float32), path)
+    written = export_onnx(path, apply, {}, np.full(1, 2, np.float32))
     assert len(cases) == 36 and written.difference < 1e-6
     expected = apply({}, np.full(1, 2, np.float32))
     for got, wanted in zip(onnx_function(path)(np.full(1, 2, np.float32)), expected, strict=True):
@@ -402,7 +402,7 @@ def test_products_of_all_dimension_numbers_are_those_of_jax(dtype, path):
 
 
 def test_an_outer_product_is_one_multiplication(path):
-    export_onnx(EXPORTED["products"]["outer product of batches"][0], PARAMS, ROWS, path)
+    export_onnx(path, EXPORTED["products"]["outer product of batches"][0], PARAMS, ROWS)
     kinds = [node.op_type for node in onnx.load(path).graph.node]
     assert kinds.count("Mul") == 1 and "Einsum" not in kinds and "Expand" not in kinds
 
@@ -412,7 +412,7 @@ def test_integers_are_for_products_that_sum(path):
         y = jnp.clip(x @ p["w"], -1.0, 1.0)
         return jnp.einsum("bi,bj->bij", y, y) + jnp.einsum("bi,j->bij", y, p["b"])
 
-    written = export_onnx(apply, PARAMS, ROWS, path, int8=calibrate(apply, PARAMS, [ROWS]))
+    written = export_onnx(path, apply, PARAMS, ROWS, int8=calibrate(apply, PARAMS, [ROWS]))
     assert written.quantized == ("w",)
     reason = "it sums over nothing: a multiplication"
     assert written.left_float == {"dot_general": reason, "b": reason}
@@ -430,7 +430,7 @@ def test_numbers_of_64_bits_become_those_of_32(wide, path):
     params = {name: value.astype(np.float64) for name, value in PARAMS.items()}
     inputs = ROWS.astype(np.float64), np.array([1, 2, 0])
     with jax.enable_x64(wide):
-        written = export_onnx(apply, params, inputs, path)
+        written = export_onnx(path, apply, params, *inputs)
         assert written.difference < 1e-6
     graph = onnx.load(path).graph
     kinds = [value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)]
@@ -443,14 +443,14 @@ def test_numbers_of_64_bits_become_those_of_32(wide, path):
 @pytest.mark.parametrize("dtype", [">f4", ">f8"])
 def test_parameters_of_any_byte_order_are_their_values(dtype, path):
     params = {"w": PARAMS["w"].astype(dtype)}
-    assert export_onnx(dense, params, ROWS, path).difference < 1e-6
+    assert export_onnx(path, dense, params, ROWS).difference < 1e-6
     np.testing.assert_allclose(onnx_function(path)(ROWS), ROWS @ PARAMS["w"], rtol=1e-5)
 
 
 def test_integers_of_a_float64_function(path):
     with jax.enable_x64(True):
         apply, params, x = dense, {"w": numbers(4, 3).astype(np.float64)}, ROWS.astype(np.float64)
-        written = export_onnx(apply, params, x, path, int8=calibrate(apply, params, [x]))
+        written = export_onnx(path, apply, params, x, int8=calibrate(apply, params, [x]))
     assert written.quantized == ("w",) and written.difference_simulated < 1e-5
 
 
@@ -471,7 +471,7 @@ def test_numbers_that_32_bits_cannot_hold_are_refused(name, path):
         jax.enable_x64(True),
         pytest.raises(ValueError, match=rf"^{re.escape(name)}: {text}".replace("+", r"\+")),
     ):
-        export_onnx(dense, params, x, path)
+        export_onnx(path, dense, params, x)
 
 
 def test_a_function_that_needs_double_precision_is_refused(path):
@@ -479,21 +479,21 @@ def test_a_function_that_needs_double_precision_is_refused(path):
         jax.enable_x64(True),
         pytest.raises(MismatchError, match="or needs more than the 32 bits of the file"),
     ):
-        export_onnx(lambda p, x: (x + 1e9) - 1e9, {}, ROWS.astype(np.float64), path)
+        export_onnx(path, lambda p, x: (x + 1e9) - 1e9, {}, ROWS.astype(np.float64))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])
 def test_small_parameters_are_constants(dtype, path):
     params = {"w": jnp.asarray(PARAMS["w"], dtype)}
-    assert export_onnx(dense, params, ROWS, path).difference < 1e-6
+    assert export_onnx(path, dense, params, ROWS).difference < 1e-6
     # The remedy of the refusal.
     x = jnp.asarray(ROWS, dtype)
     with pytest.raises(
         ValueError, match=f"got {params['w'].dtype} at dot_general; cast parameters"
     ):
-        export_onnx(dense, params, x, path)
+        export_onnx(path, dense, params, x)
     cast = jax.tree.map(lambda array: array.astype(np.float32), params)
-    assert export_onnx(dense, cast, x.astype(np.float32), path).difference < 1e-6
+    assert export_onnx(path, dense, cast, x.astype(np.float32)).difference < 1e-6
 
 
 def test_keys_are_named_and_can_be_split_off(path):
@@ -513,11 +513,11 @@ def test_keys_are_named_and_can_be_split_off(path):
     with pytest.raises(
         TypeError, match=r"^params/drop/rngs/.*: must be numbers, .*nnx\.Param, \.\."
     ):
-        export_onnx(lambda p, x: nnx.merge(graph, p)(x), state, ROWS, path)
+        export_onnx(path, lambda p, x: nnx.merge(graph, p)(x), state, ROWS)
     graph, params, rest = nnx.split(net, nnx.Param, ...)
-    assert export_onnx(lambda p, x: nnx.merge(graph, p, rest)(x), params, ROWS, path).any_batch
+    assert export_onnx(path, lambda p, x: nnx.merge(graph, p, rest)(x), params, ROWS).any_batch
     with pytest.raises(TypeError, match=r"^inputs\[1\]: must be numbers, got keys"):
-        export_onnx(lambda p, x, key: x, {}, (ROWS, jax.random.key(0)), path)
+        export_onnx(path, lambda p, x, key: x, {}, ROWS, jax.random.key(0))
 
 
 def model(*nodes, opset=18):
@@ -554,7 +554,7 @@ def test_a_failure_of_jax2onnx_names_the_primitive(path, monkeypatch):
     with pytest.raises(
         ValueError, match=r"jax2onnx can translate, got from it .* at erf; write the"
     ):
-        export_onnx(lambda p, x: lax.erf(x), {}, ROWS, path)
+        export_onnx(path, lambda p, x: lax.erf(x), {}, ROWS)
 
 
 def test_a_failure_of_a_rule_is_no_fault_of_jax2onnx(path, monkeypatch):
@@ -565,7 +565,7 @@ def test_a_failure_of_a_rule_is_no_fault_of_jax2onnx(path, monkeypatch):
     with pytest.raises(
         ValueError, match=r"RuntimeError: no such thing at rem; .*to jaxcompress\.$"
     ):
-        export_onnx(lambda p, x: jnp.fmod(x, 0.7), {}, ROWS, path)
+        export_onnx(path, lambda p, x: jnp.fmod(x, 0.7), {}, ROWS)
 
 
 def system():

@@ -109,7 +109,7 @@ def test_factors_that_are_products_are_not_stored(tmp_path):
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16, np.float16, np.float64])
 def test_a_product_is_the_best_of_its_rank_in_every_dtype(dtype):
     params = {"kernel": normal(20, 30).astype(dtype), "bias": np.zeros(30, dtype)}
-    thin = jc.low_rank(params, ratio=0.5)
+    thin = jc.low_rank(params, keep=0.5)
     left, right = thin["kernel"].factors
     assert left.shape == (20, 6) and right.shape == (6, 30) and left.dtype == right.dtype == dtype
     assert thin["bias"] is params["bias"]
@@ -128,7 +128,9 @@ def test_a_product_is_the_best_of_its_rank_in_every_dtype(dtype):
 @settings(max_examples=60, deadline=None)
 def test_a_product_is_smaller_than_its_tensor_and_within_the_ratio(m, n, ratio, stack):
     params = {"kernel": np.ones((*stack, m, n), "f")}
-    plan = jc.plan_ranks(params, ratio, split=lambda *_: Axes((len(stack),), (len(stack) + 1,)))
+    plan = jc.plan_ranks(
+        params, keep=ratio, split=lambda *_: Axes((len(stack),), (len(stack) + 1,))
+    )
     assert plan.ranks.keys() | plan.left_dense.keys() == {"kernel"}
     if plan.ranks:
         kept = plan.ranks["kernel"] * (m + n)
@@ -141,7 +143,9 @@ def test_a_product_is_smaller_than_its_tensor_and_within_the_ratio(m, n, ratio, 
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 def test_factors_of_huge_and_of_tiny_weights_share_their_size(size, dtype):
     weight = (normal(20, 30) * size).astype(dtype)
-    left, right = (np.asarray(f, np.float64) for f in jc.low_rank({"w": weight}, 0.5)["w"].factors)
+    left, right = (
+        np.asarray(f, np.float64) for f in jc.low_rank({"w": weight}, keep=0.5)["w"].factors
+    )
     s = np.linalg.svd(weight.astype(np.float64), compute_uv=False)
     best = np.linalg.norm(s[6:]) / np.linalg.norm(s)
     exact = weight.astype(np.float64) / size
@@ -169,12 +173,12 @@ def diagonal(*values, columns=40):
 def test_energy_takes_the_lowest_rank_that_keeps_the_share():
     params = {"w": diagonal(4, 2, 2, 1, 0)}  # squares 16, 4, 4, 1, 0
     for share, rank in ((0.5, 1), (16 / 25, 1), (0.65, 2), (0.8, 2), (0.81, 3), (0.97, 4)):
-        assert jc.plan_ranks(params, ranks=jc.lowrank.by_energy(share)).ranks == {"w": rank}
-    assert jc.plan_ranks({"w": normal(9, 9)}, ranks=jc.lowrank.by_energy(1)).left_dense
+        assert jc.plan_ranks(params, ranks=jc.lowrank.by_energy(keep=share)).ranks == {"w": rank}
+    assert jc.plan_ranks({"w": normal(9, 9)}, ranks=jc.lowrank.by_energy(keep=1)).left_dense
 
 
 def test_a_matrix_of_zeros_is_a_product_of_rank_one():
-    thin = jc.low_rank({"w": np.zeros((9, 9), "f")}, ranks=jc.lowrank.by_energy(0.9))["w"]
+    thin = jc.low_rank({"w": np.zeros((9, 9), "f")}, ranks=jc.lowrank.by_energy(keep=0.9))["w"]
     assert thin.factors[0].shape == (9, 1) and not thin.dense().any()
     assert jc.plan_ranks({"w": np.zeros((9, 9), "f")}, ranks=jc.lowrank.by_budget(99)).ranks == {
         "w": 1
@@ -244,7 +248,7 @@ def test_a_budget_below_rank_one_says_what_is_needed():
 def test_kernels_are_split_at_the_output_or_across_space():
     kernel = {"conv": normal(3, 3, 8, 16)}
     both = {
-        split: jc.low_rank(kernel, 0.4, split=split)["conv"]
+        split: jc.low_rank(kernel, keep=0.4, split=split)["conv"]
         for split in (jc.lowrank.last_axis, jc.lowrank.across_space)
     }
     assert both[jc.lowrank.last_axis].equation == "hwir,ro->hwio"
@@ -290,7 +294,7 @@ def test_traced_splits_find_heads_tables_and_stacked_layers():
         ("elsewhere", np.ones((3, 3)), Axes((0,), (1,))),
     ):
         assert split(path, leaf) == axes
-    thin = jc.low_rank(params, 0.6, split=split)
+    thin = jc.low_rank(params, keep=0.6, split=split)
     query = thin["blocks"]["query"]
     assert [f.shape for f in query.factors] == [(2, 12, 3), (2, 3, 3, 4)] and query.stack == (2,)
     assert thin["table"].equation == "or,ri->io"
@@ -305,9 +309,9 @@ def test_traced_splits_find_heads_tables_and_stacked_layers():
 def test_numbers_whose_squares_overflow_or_vanish_are_no_special_case(dtype, size):
     usual = np.outer(np.linspace(0.5, 1, 10), np.ones(12)).astype(dtype)
     params = {"usual": usual, "far": (usual * size).astype(dtype)}
-    for rule in (jc.lowrank.by_energy(0.9), jc.lowrank.by_budget(44)):
+    for rule in (jc.lowrank.by_energy(keep=0.9), jc.lowrank.by_budget(44)):
         assert jc.plan_ranks(params, ranks=rule).ranks == {"usual": 1, "far": 1}
-    left, right = jc.low_rank({"far": np.asarray(params["far"])}, 0.5)["far"].factors
+    left, right = jc.low_rank({"far": np.asarray(params["far"])}, keep=0.5)["far"].factors
     product = np.asarray(left, "f8") / size**0.5 @ (np.asarray(right, "f8") / size**0.5)
     np.testing.assert_allclose(product, usual, rtol=1e-5)
 
@@ -325,8 +329,12 @@ def test_moments_lower_the_error_of_what_layers_put_out():
     assert error(weighted) < 0.7 * error(jc.low_rank(params, ranks={"kernel": 3}))
     s = np.linalg.svd(outputs, compute_uv=False)  # no product of rank 3 does better
     assert error(weighted) == pytest.approx(np.linalg.norm(s[3:]) / np.linalg.norm(s), rel=1e-3)
-    energy = jc.plan_ranks(params, ranks=jc.lowrank.by_energy(0.9), moments=moments).ranks["kernel"]
-    assert energy < jc.plan_ranks(params, ranks=jc.lowrank.by_energy(0.9)).ranks.get("kernel", 12)
+    energy = jc.plan_ranks(params, ranks=jc.lowrank.by_energy(keep=0.9), moments=moments).ranks[
+        "kernel"
+    ]
+    assert energy < jc.plan_ranks(params, ranks=jc.lowrank.by_energy(keep=0.9)).ranks.get(
+        "kernel", 12
+    )
 
 
 def test_singular_moments_leave_weights_of_unseen_inputs_to_their_size():
@@ -375,7 +383,7 @@ def test_inputs_that_are_all_zero_decide_nothing():
         lambda p, x: x @ p["w"], params, [np.zeros((9, 12), "f")]
     )
     with_moments, without = (
-        jc.low_rank(params, 0.5, moments=found)["w"].dense() for found in (moments, None)
+        jc.low_rank(params, keep=0.5, moments=found)["w"].dense() for found in (moments, None)
     )
     np.testing.assert_allclose(with_moments, without, atol=1e-5)
 
@@ -389,7 +397,7 @@ def test_moments_of_a_taller_stack_are_refused():
     shallow = {"w": whole["w"][:2]}
     split = jc.lowrank.summed_axes(apply, shallow, x)
     with pytest.raises(ValueError, match="w: rows must be what its products sum over"):
-        jc.low_rank(shallow, 0.5, split=split, moments=moments)
+        jc.low_rank(shallow, keep=0.5, split=split, moments=moments)
 
 
 def test_moments_of_other_rows_are_refused():
@@ -400,8 +408,8 @@ def test_moments_of_other_rows_are_refused():
     with pytest.raises(
         ValueError, match=r"w: rows must .* got the axes \(0,\) .* split=summed_axes"
     ):
-        jc.low_rank(params, 0.5, moments=moments)
-    jc.low_rank(params, 0.5, moments=moments, split=jc.lowrank.summed_axes(apply, params, x))
+        jc.low_rank(params, keep=0.5, moments=moments)
+    jc.low_rank(params, keep=0.5, moments=moments, split=jc.lowrank.summed_axes(apply, params, x))
 
 
 def test_a_weight_in_two_products_meets_the_inputs_of_both():
@@ -429,7 +437,7 @@ def test_groups_of_a_convolution_have_no_moments_in_common():
     moments = jc.quantization.input_moments(apply, params, [x])
     assert moments.layers["k"]
     weighed, plain = (
-        jc.low_rank(params, 0.5, moments=found)["k"].dense() for found in (moments, None)
+        jc.low_rank(params, keep=0.5, moments=found)["k"].dense() for found in (moments, None)
     )
     np.testing.assert_array_equal(weighed, plain)
 
@@ -471,7 +479,7 @@ def test_the_decomposition_is_a_function():
         asked.append((matrix.shape, rank))
         return jc.lowrank.exact_svd(matrix, rank)
 
-    jc.low_rank({"w": normal(10, 12), "s": normal(2, 2)}, ratio=0.5, svd=svd)
+    jc.low_rank({"w": normal(10, 12), "s": normal(2, 2)}, keep=0.5, svd=svd)
     assert asked == [((10, 12), 2)]
 
 
@@ -486,16 +494,16 @@ def test_tucker_and_cp_find_the_factors_a_kernel_is_made_of():
         "hr,wr,ir,or->hwio", normal(3, 2), normal(3, 2), normal(8, 2), normal(9, 2)
     )
     params = {"tucker": tucker, "parallel": parallel, "dense": normal(5, 5)}
-    thin = jc.lowrank.low_rank_convolutions(params, 0.2, jc.lowrank.tucker2)
+    thin = jc.lowrank.low_rank_convolutions(params, jc.lowrank.tucker2, keep=0.2)
     assert [f.shape for f in thin["tucker"].factors] == [(12, 4), (3, 3, 4, 5), (5, 16)]
     assert relative(thin["tucker"].dense(), tucker) < 1e-4
-    thin = jc.lowrank.low_rank_convolutions(params, 0.15, jc.lowrank.cp)
+    thin = jc.lowrank.low_rank_convolutions(params, jc.lowrank.cp, keep=0.15)
     assert [f.shape for f in thin["parallel"].factors] == [(3, 4), (3, 4), (8, 4), (9, 4)]
     assert relative(thin["parallel"].dense(), parallel) < 1e-2
     assert thin["dense"] is params["dense"]
     for method in (jc.lowrank.tucker2, jc.lowrank.cp):
         small = {"k": normal(1, 1, 3, 3)}
-        assert jc.lowrank.low_rank_convolutions(small, 0.5, method)["k"] is small["k"]
+        assert jc.lowrank.low_rank_convolutions(small, method, keep=0.5)["k"] is small["k"]
 
 
 ONE = np.zeros((3, 3, 8, 9), "f")
@@ -508,7 +516,7 @@ ONE[1, 1, 2, 3] = 1
 def test_kernels_of_a_lower_rank_than_asked_for_are_found(method, kernel, size):
     pytest.importorskip("tensorly")
     kernel = (kernel * size).astype("f")
-    thin = jc.lowrank.low_rank_convolutions({"k": kernel}, 0.5, method)["k"]
+    thin = jc.lowrank.low_rank_convolutions({"k": kernel}, method, keep=0.5)["k"]
     assert all(np.isfinite(factor).all() for factor in thin.factors)
     assert relative(thin.dense() / size, kernel.astype("f8") / size) < 1e-4
 
@@ -516,13 +524,13 @@ def test_kernels_of_a_lower_rank_than_asked_for_are_found(method, kernel, size):
 @pytest.mark.parametrize("method", [jc.lowrank.tucker2, jc.lowrank.cp])
 def test_kernels_that_are_zero_stay(method):
     params = {"k": np.zeros((3, 3, 8, 8), "f")}
-    assert jc.lowrank.low_rank_convolutions(params, 0.5, method)["k"] is params["k"]
+    assert jc.lowrank.low_rank_convolutions(params, method, keep=0.5)["k"] is params["k"]
 
 
 def test_tucker_has_no_higher_ranks_than_its_matrices():
     pytest.importorskip("tensorly")
     kernel = normal(1, 3, 19, 4)
-    thin = jc.lowrank.low_rank_convolutions({"k": kernel}, 0.9, jc.lowrank.tucker2)["k"]
+    thin = jc.lowrank.low_rank_convolutions({"k": kernel}, jc.lowrank.tucker2, keep=0.9)["k"]
     r, s = thin.factors[1].shape[2:]
     assert r <= 3 * s and s <= 3 * r
     assert thin.shape == kernel.shape and relative(thin.dense(), kernel) < 1
@@ -532,7 +540,7 @@ def test_tucker_has_no_higher_ranks_than_its_matrices():
 def test_without_tensorly_it_is_named(monkeypatch, method):
     monkeypatch.setitem(sys.modules, "tensorly.decomposition", None)
     with pytest.raises(ImportError, match=r"^lowrank: needs tensorly.*jaxcompress\[lowrank\]"):
-        jc.lowrank.low_rank_convolutions({"k": normal(3, 3, 8, 8)}, 0.5, method)
+        jc.lowrank.low_rank_convolutions({"k": normal(3, 3, 8, 8)}, method, keep=0.5)
 
 
 def test_convolutions_refuse_what_they_cannot_do():
@@ -547,12 +555,12 @@ def test_convolutions_refuse_what_they_cannot_do():
         ({"k": normal(3, 3)}, {}, "scope: no leaf is chosen"),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
-            jc.lowrank.low_rank_convolutions(params, 0.5, never, **options)
+            jc.lowrank.low_rank_convolutions(params, never, keep=0.5, **options)
     with pytest.raises(ValueError, match="^ratio: must be in"):
-        jc.lowrank.low_rank_convolutions({"k": bad}, 2, never)
+        jc.lowrank.low_rank_convolutions({"k": bad}, never, keep=2)
     larger = LowRank(factors=(np.ones((3, 3, 2, 9)), np.ones((9, 2))), equation="hwir,ro->hwio")
     kept = {"k": normal(3, 3, 2, 2)}
-    assert jc.lowrank.low_rank_convolutions(kept, 0.5, lambda *_: larger)["k"] is kept["k"]
+    assert jc.lowrank.low_rank_convolutions(kept, lambda *_: larger, keep=0.5)["k"] is kept["k"]
 
 
 # What is refused, and what goes with what.
@@ -602,7 +610,7 @@ def test_vectors_are_no_matrices():
     with pytest.raises(
         ValueError, match=r"^bias: only .* got shape \(12,\); leave it out of the sc"
     ):
-        jc.low_rank(params, 0.5, scope=jc.scopes.everything)
+        jc.low_rank(params, keep=0.5, scope=jc.scopes.everything)
 
 
 def test_weights_that_are_not_finite_or_not_floating_are_named():
@@ -611,11 +619,11 @@ def test_weights_that_are_not_finite_or_not_floating_are_named():
     with pytest.raises(
         ValueError, match="^block/w: .* 2 NaN or infinite of 120, the first at .2, 3"
     ):
-        jc.low_rank({"block": {"w": bad}}, 0.5)
+        jc.low_rank({"block": {"w": bad}}, keep=0.5)
     with pytest.raises(TypeError, match="^w: leaves in the scope must be of floating-point"):
-        jc.low_rank({"w": np.ones((9, 9), int)}, 0.5, scope=lambda *_: True)
+        jc.low_rank({"w": np.ones((9, 9), int)}, keep=0.5, scope=lambda *_: True)
     with pytest.raises(TypeError, match="^low_rank: params must be concrete"):
-        jax.jit(lambda p: jc.low_rank(p, 0.5))({"w": normal(9, 9)})
+        jax.jit(lambda p: jc.low_rank(p, keep=0.5))({"w": normal(9, 9)})
 
 
 @pytest.mark.parametrize(
@@ -631,7 +639,7 @@ def test_weights_that_are_not_finite_or_not_floating_are_named():
 )
 def test_factors_are_compressed_and_stored(tmp_path, layout, technique):
     params = {"w": normal(24, 20), "k": normal(3, 3, 6, 12), "b": np.ones(3, "f")}
-    thin = jc.low_rank(params, 0.5)
+    thin = jc.low_rank(params, keep=0.5)
     tree = technique(thin)
     assert isinstance(tree["w"], LowRank) and tree["k"].shape == (3, 3, 6, 12)
     jc.save(tmp_path / "m.npz", tree, layout=layout)
@@ -646,7 +654,7 @@ def test_factors_are_compressed_and_stored(tmp_path, layout, technique):
 
 
 def test_rounded_factors_make_nearly_the_same_tensor():
-    thin = jc.low_rank({"w": normal(24, 20)}, 0.5)
+    thin = jc.low_rank({"w": normal(24, 20)}, keep=0.5)
     rounded = jc.quantize(thin)
     assert [type(factor) for factor in rounded["w"].factors] == [jc.Quantized] * 2
     assert relative(rounded["w"].dense(), thin["w"].dense()) < 0.02
@@ -654,13 +662,13 @@ def test_rounded_factors_make_nearly_the_same_tensor():
 
 def test_compressed_leaves_and_products_stay_as_they_are():
     params = jc.quantize({"w": normal(10, 12)}) | {"v": normal(10, 12)}
-    once = jc.low_rank(params, 0.5)
+    once = jc.low_rank(params, keep=0.5)
     assert once["w"] is params["w"]
-    assert jc.low_rank(once | {"u": normal(10, 12)}, 0.5)["v"] is once["v"]
+    assert jc.low_rank(once | {"u": normal(10, 12)}, keep=0.5)["v"] is once["v"]
 
 
 def test_shared_factors_are_trained_by_their_centroids():
-    thin = jc.low_rank({"w": normal(10, 12)}, 0.5)
+    thin = jc.low_rank({"w": normal(10, 12)}, keep=0.5)
     shared = jc.kmeans(thin, 4)
     params = jc.decoded(shared)
     tx = jc.share_centroids(optax.sgd(0.1), shared)

@@ -109,8 +109,8 @@ def test_what_the_code_raises_marks_its_group_and_a_rebuild_proves_it(check):
 
     proved = jc.unit_groups(apply, MLP, X, rebuild=rebuild)
     assert proved.names == groups.names and not proved.note and MARK not in str(proved)
-    assert list(jc.choose_units(groups, MLP, 0.5)) == ["b"]
-    keep = jc.choose_units(proved, MLP, 0.5)
+    assert list(jc.choose_units(MLP, groups, remove=0.5)) == ["b"]
+    keep = jc.choose_units(MLP, proved, remove=0.5)
     assert jc.shrink(MLP, groups, keep)["a"].shape == (3, 4)
     for found in (groups, proved):
         assert jc.check_shrink(apply, MLP, found, keep, X, rebuild=rebuild) < 1e-5
@@ -233,13 +233,13 @@ def test_a_rebuild_proves_numbers_that_are_written_down_too():
 
     params = weights(a=(3, 8), b=(8, 2))
     with pytest.raises(ValueError, match="^groups: must hold a group .*cannot reshape.*rebuild"):
-        jc.choose_units(jc.unit_groups(build(4, 2), params, X), params, 0.5)
+        jc.choose_units(params, jc.unit_groups(build(4, 2), params, X), remove=0.5)
     groups = jc.unit_groups(
         build(4, 2), params, X, rebuild=lambda sizes: build(sizes["a"][1] // 2, 2)
     )
     (group,) = groups  # heads: those that this rebuild builds
     assert group.size == 4
-    keep = jc.choose_units(groups, params, 0.5)
+    keep = jc.choose_units(params, groups, remove=0.5)
     error = jc.check_shrink(build(4, 2), params, groups, keep, X, small_apply=build(2, 2))
     assert error < 1e-5
 
@@ -295,7 +295,7 @@ def test_modules_of_equinox():
 
     groups = jc.unit_groups(apply, params, X, rebuild=rebuild)
     assert [(g.size, g.untried) for g in groups] == [(8, "")]
-    keep = jc.choose_units(groups, params, 0.5)
+    keep = jc.choose_units(params, groups, remove=0.5)
     assert jc.check_shrink(apply, params, groups, keep, X, rebuild=rebuild) < 1e-5
 
 
@@ -311,7 +311,7 @@ def test_a_module_that_keeps_a_size_is_one_that_checks_it():
 
     groups = jc.unit_groups(apply, params, X, rebuild=rebuild)
     assert [(g.size, g.untried) for g in groups] == [(4, "")]
-    keep = jc.choose_units(groups, params, 0.5)
+    keep = jc.choose_units(params, groups, remove=0.5)
     assert jc.check_shrink(apply, params, groups, keep, X, rebuild=rebuild) < 1e-5
 
 
@@ -336,7 +336,7 @@ def test_modules_of_linen_are_rebuilt_and_proved():
     assert "Dense_0" in groups.groups[0].untried and "Dense_1" in groups.groups[1].untried
     proved = jc.unit_groups(Net((8, 6)).apply, variables, X, rebuild=rebuilt_linen)
     assert proved.names == groups.names and not any(g.untried for g in proved)
-    keep = jc.choose_units(proved, variables, 0.5)
+    keep = jc.choose_units(variables, proved, remove=0.5)
     error = jc.check_shrink(Net((8, 6)).apply, variables, proved, keep, X, rebuild=rebuilt_linen)
     assert error < 1e-5
 
@@ -393,7 +393,7 @@ def test_cells_that_check(gates):
 
     groups = jc.unit_groups(apply, params, x, rebuild=rebuild)
     assert [(g.size, g.untried) for g in groups] == [(8, "")]
-    keep = jc.choose_units(groups, params, 0.5)
+    keep = jc.choose_units(params, groups, remove=0.5)
     assert jc.shrink(params, groups, keep)["kernel"].shape == (7, gates * 4)
     assert jc.check_shrink(apply, params, groups, keep, x, rebuild=rebuild) < 1e-5
 
@@ -435,11 +435,11 @@ def test_nothing_to_cut_is_said_aloud():
     assert "Nothing can be cut" in str(groups)
     for share in (0.5, {}, {"a": 0.5}):
         with pytest.raises(ValueError, match=r"^groups: must hold .*a:1, b:0 \[no rule for sort\]"):
-            jc.choose_units(groups, params, share)
+            jc.choose_units(params, groups, remove=share)
     assert "Nothing can be cut" not in str(jc.unit_groups(checked_mlp(raises, 8), MLP, X))
     unused = jc.unit_groups(lambda p, x: x, np.float32(1), X)
     with pytest.raises(ValueError, match="no parameter has units"):
-        jc.choose_units(unused, np.float32(1), 0.5)
+        jc.choose_units(np.float32(1), unused, remove=0.5)
 
 
 @pytest.mark.parametrize("keep", [{}, {"a": np.ones(8, bool)}])

@@ -50,7 +50,7 @@ def test_group_lasso_takes_some_groups_other_scopes_and_narrow_numbers():
     groups, params = some_groups(), some_params()
     assert jc.prune.group_lasso(params, []) == 0
     biases = jc.prune.group_lasso(
-        params, [groups["a"]], scope=jc.scopes.matching("bias", jc.scopes.everything)
+        params, [groups["a"]], scope=jc.scopes.matching("bias", scope=jc.scopes.everything)
     )
     assert biases == pytest.approx(jnp.abs(params["bias"]).sum())
     narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
@@ -62,7 +62,7 @@ def test_group_lasso_refuses_what_is_not_the_tree_of_the_groups():
     groups, params = some_groups(), some_params()
     with pytest.raises(ValueError, match="b: the tree must have this leaf of group a"):
         jc.prune.group_lasso({"a": params["a"], "bias": params["bias"]}, groups)
-    small = jc.shrink(params, groups, jc.choose_units(groups, params, 0.5))
+    small = jc.shrink(params, groups, jc.choose_units(params, groups, remove=0.5))
     with pytest.raises(ValueError, match=r"a: axis 1 must have at least the 4 entries of group a"):
         jc.prune.group_lasso(small, groups)
 
@@ -97,7 +97,7 @@ def test_it_is_the_same_as_a_term_in_the_loss(strength):
     def whole(params, step):
         return loss(params) + schedule(step) * penalty(params)
 
-    chained = optax.chain(jc.optim.add_penalty(penalty, strength), optax.adam(0.05))
+    chained = optax.chain(jc.optim.add_penalty(penalty, strength=strength), optax.adam(0.05))
     added = train(chained, lambda params, step: loss(params), 6)
     wanted = train(optax.adam(0.05), whole, 6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), added, wanted)
@@ -108,11 +108,11 @@ def test_a_growing_strength_shrinks_units():
 
     def norms(strength):
         tx = optax.chain(
-            jc.optim.add_penalty(lambda p: jc.prune.group_lasso(p, groups), strength),
+            jc.optim.add_penalty(lambda p: jc.prune.group_lasso(p, groups), strength=strength),
             optax.sgd(0.05),
         )
         params = train(tx, lambda params, step: loss(params), 60)
-        return jc.prune.l2_score(groups.groups, params)["a"]
+        return jc.prune.l2_score(params, groups.groups)["a"]
 
     grown, plain = norms(optax.linear_schedule(0, 0.2, 60)), norms(0.0)
     assert (grown < plain).all() and grown.sum() < 0.6 * plain.sum()
@@ -120,7 +120,9 @@ def test_a_growing_strength_shrinks_units():
 
 def test_integers_and_missing_updates_pass_and_dtypes_stay():
     params = {"w": jnp.ones(2, jnp.bfloat16), "n": jnp.arange(2), "v": jnp.ones(1)}
-    tx = jc.optim.add_penalty(lambda p: jnp.sum(p["w"].astype("f") ** 2) + jnp.sum(p["v"]), 0.5)
+    tx = jc.optim.add_penalty(
+        lambda p: jnp.sum(p["w"].astype("f") ** 2) + jnp.sum(p["v"]), strength=0.5
+    )
     updates = {"w": jnp.zeros(2, jnp.bfloat16), "n": jnp.zeros(2, int), "v": None}
     updates, state = tx.update(updates, tx.init(params), params)
     assert updates["w"].dtype == jnp.bfloat16 and updates["w"].tolist() == [1, 1]
@@ -130,10 +132,10 @@ def test_integers_and_missing_updates_pass_and_dtypes_stay():
 
 def test_bad_strengths():
     with pytest.raises(ValueError, match="strength: must be finite and at least 0, got -1"):
-        jc.optim.add_penalty(jnp.sum, -1)
+        jc.optim.add_penalty(jnp.sum, strength=-1)
     with pytest.raises(TypeError, match="strength: must be a number or a schedule, got '1'"):
-        jc.optim.add_penalty(jnp.sum, "1")
+        jc.optim.add_penalty(jnp.sum, strength="1")
     with pytest.raises(ValueError, match="add_penalty: update needs params"):
-        jc.optim.add_penalty(jnp.sum, 1.0).update(
-            jnp.ones(1), jc.optim.add_penalty(jnp.sum, 1.0).init(None)
+        jc.optim.add_penalty(jnp.sum, strength=1.0).update(
+            jnp.ones(1), jc.optim.add_penalty(jnp.sum, strength=1.0).init(None)
         )

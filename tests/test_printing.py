@@ -40,11 +40,11 @@ def test_what_people_read_stays():
 
 @given(st.text(st.characters()))
 def test_all_text_becomes_one_printable_line(text):
-    for shown in (escaped(text), printable(text), shortened(text, 20)):
+    for shown in (escaped(text), printable(text), shortened(text, most=20)):
         assert shown.isprintable()
         shown.encode()
         assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in shown)
-    assert len(shortened(text, 20)) <= 20
+    assert len(shortened(text, most=20)) <= 20
 
 
 def test_a_message_keeps_its_lines_as_words():
@@ -53,8 +53,8 @@ def test_a_message_keeps_its_lines_as_words():
 
 
 def test_long_text_is_cut():
-    assert shortened("a" * 100, 10) == "aaaaaaa..."
-    assert shortened("\x1b" * 3, 10) == "\\x1b\\x1..."
+    assert shortened("a" * 100, most=10) == "aaaaaaa..."
+    assert shortened("\x1b" * 3, most=10) == "\\x1b\\x1..."
 
 
 def test_numbers_that_json_has_not_become_null():

@@ -17,7 +17,7 @@ from jaxcompress.quantization.ranges import (
 
 ESTIMATORS = {
     "min_max": min_max,
-    "percentile": percentile(0.9),
+    "percentile": percentile(keep=0.9),
     "mse_optimal": mse_optimal,
     "kl": kl_optimal,
 }
@@ -48,19 +48,19 @@ def test_min_max_holds_zero_and_believes_what_is_known_better():
 
 def test_percentile_leaves_out_the_tails_and_does_not_count_zeros():
     ten = [*range(1, 10), -100]
-    assert ranges(percentile(0.9)(samples(ten), INT8)) == [(-9, 9)]
-    assert ranges(percentile(0.9)(samples(ten + 90 * [0]), INT8)) == [(-9, 9)]
-    assert ranges(percentile(1.0)(samples(ten), INT8)) == [(-100, 100)]
+    assert ranges(percentile(keep=0.9)(samples(ten), INT8)) == [(-9, 9)]
+    assert ranges(percentile(keep=0.9)(samples(ten + 90 * [0]), INT8)) == [(-9, 9)]
+    assert ranges(percentile(keep=1.0)(samples(ten), INT8)) == [(-100, 100)]
     # A tenth at either end of an affine grid.
-    assert ranges(percentile(0.8)(samples([-50, *range(-4, 0), *range(1, 5), 70]), AFFINE)) == [
-        (-4, 4)
-    ]
-    assert ranges(percentile(0.8)(samples(range(1, 11)), AFFINE)) == [(0, 9)]
+    assert ranges(
+        percentile(keep=0.8)(samples([-50, *range(-4, 0), *range(1, 5), 70]), AFFINE)
+    ) == [(-4, 4)]
+    assert ranges(percentile(keep=0.8)(samples(range(1, 11)), AFFINE)) == [(0, 9)]
 
 
 def test_percentile_weighs_by_counts():
     counted = samples([1, 2, 3, 4], counts=[[50, 30, 15, 5]])
-    assert [percentile(share)(counted, INT8).high[0] for share in (0.5, 0.8, 0.95, 1)] == [
+    assert [percentile(keep=share)(counted, INT8).high[0] for share in (0.5, 0.8, 0.95, 1)] == [
         *(1, 2, 3, 4)
     ]
 
@@ -70,7 +70,7 @@ def test_percentile_weighs_by_counts():
 )
 def test_percentiles_that_are_none(share, error):
     with pytest.raises(error, match="share: "):
-        percentile(share)
+        percentile(keep=share)
 
 
 def test_one_bit_has_the_mean_magnitude():

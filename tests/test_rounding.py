@@ -58,7 +58,7 @@ def problems(draw):
 def test_no_channel_is_worse_than_with_the_rounding_given(problem):
     x, w, options = problem
     given_ = quantize({"w": w}, **options)
-    found = fit_rounding(given_, {"w": w}, moments_of(x, w.shape[1]))
+    found = fit_rounding({"w": w}, given_, moments_of(x, w.shape[1]))
     before, after = given_["w"], jax.tree.map(np.asarray, found["w"])
     bound = losses(given_, w, x) * (1 + 1e-6) + 1e-12 * ((np.abs(x) @ np.abs(w)) ** 2).sum(axis=0)
     assert (losses(found, w, x) <= bound).all()
@@ -76,23 +76,23 @@ def test_no_channel_is_worse_than_with_the_rounding_given(problem):
 def test_correlated_inputs_leave_a_fraction_of_the_error(bits, at_most):
     x, w = correlated(200, 8)  # more rows than a block
     given_ = quantize({"w": w}, bits=bits)
-    found = fit_rounding(given_, {"w": w}, moments_of(x, 8))
+    found = fit_rounding({"w": w}, given_, moments_of(x, 8))
     assert losses(found, w, x).sum() < at_most * losses(given_, w, x).sum()
 
 
 def test_blocks_only_order_the_computation(monkeypatch):
     x, w = correlated(40, 5)
     given_, moments = quantize({"w": w}, bits=3), moments_of(x, 5)
-    whole = fit_rounding(given_, {"w": w}, moments)["w"].values
+    whole = fit_rounding({"w": w}, given_, moments)["w"].values
     monkeypatch.setattr(rounding, "_BLOCK", 7)
-    np.testing.assert_array_equal(fit_rounding(given_, {"w": w}, moments)["w"].values, whole)
+    np.testing.assert_array_equal(fit_rounding({"w": w}, given_, moments)["w"].values, whole)
 
 
 def test_no_other_integer_of_one_weight_is_better():
     x, w = correlated(12, 3)
     x = np.concatenate([x, 0.3 * np.sqrt(np.mean(x**2) * len(x)) * np.eye(12)])
     given_ = quantize({"w": w}, bits=4)
-    leaf = fit_rounding(given_, {"w": w}, moments_of(x, 3))["w"]
+    leaf = fit_rounding({"w": w}, given_, moments_of(x, 3))["w"]
     values, scale = np.asarray(leaf.values, int), np.asarray(leaf.scale)
     damped = x.T @ x
     damped += 0.01 * np.trace(damped) / 12 * np.eye(12)
@@ -112,7 +112,7 @@ def test_no_other_integer_of_one_weight_is_better():
 def test_inputs_that_have_nothing_to_do_with_each_other_leave_the_nearest_integers():
     _, w = correlated(6, 4)
     given_ = quantize({"w": w}, bits=4)
-    found = fit_rounding(given_, {"w": w}, moments_of(np.diag([1.0, 2, 3, 4, 5, 0]), 4))
+    found = fit_rounding({"w": w}, given_, moments_of(np.diag([1.0, 2, 3, 4, 5, 0]), 4))
     np.testing.assert_array_equal(found["w"].values, given_["w"].values)
 
 
@@ -120,7 +120,7 @@ def test_channels_are_fitted_each_for_itself_however_far_apart():
     x, w = correlated(6, 2)
     apart = w * np.float32([1e-30, 1e20])
     together, far = (
-        fit_rounding(quantize({"w": k}, 4), {"w": k}, moments_of(x, 2))["w"] for k in (w, apart)
+        fit_rounding({"w": k}, quantize({"w": k}, 4), moments_of(x, 2))["w"] for k in (w, apart)
     )
     np.testing.assert_array_equal(together.values, far.values)
 
@@ -132,7 +132,7 @@ def test_groups_are_fitted_each_for_itself_and_other_leaves_stay():
     grouped = Layer(np.concatenate([entries, entries + 64]), np.concatenate([gram, 2 * gram]))
     params = {"w": np.concatenate([w, w]), "other": w, "bias": w[0]}
     given_ = quantize(params, bits=3, granularity=per_block(16))
-    found = fit_rounding(given_, params, Moments({"w": [grouped]}, {}))
+    found = fit_rounding(params, given_, Moments({"w": [grouped]}, {}))
     values = np.asarray(found["w"].values)
     np.testing.assert_array_equal(values[:16], values[16:])
     assert (values != np.asarray(given_["w"].values)).any()
@@ -142,10 +142,10 @@ def test_groups_are_fitted_each_for_itself_and_other_leaves_stay():
 def test_dtypes_and_kinds_of_arrays_stay():
     x, w = correlated(16, 4)
     narrow = {"w": jnp.asarray(w, jnp.bfloat16)}
-    found = fit_rounding(quantize(narrow, bits=4), narrow, moments_of(x, 4))["w"]
+    found = fit_rounding(narrow, quantize(narrow, bits=4), moments_of(x, 4))["w"]
     assert found.dtype == jnp.bfloat16 and found.dense().dtype == jnp.bfloat16
     wide = {"w": w.astype(np.float64)}
-    found = fit_rounding(quantize(wide, bits=4), wide, moments_of(x, 4))["w"]
+    found = fit_rounding(wide, quantize(wide, bits=4), moments_of(x, 4))["w"]
     assert isinstance(found.values, np.ndarray) and found.dense().dtype == np.float64
 
 
@@ -153,18 +153,18 @@ def test_refusals():
     x, w = correlated(4, 2)
     moments, given_ = moments_of(x, 2), quantize({"w": w}, bits=4)
     with pytest.raises(ValueError, match="w: params must have the shape of quantized"):
-        fit_rounding(given_, {"w": w[:3]}, moments)
+        fit_rounding({"w": w[:3]}, given_, moments)
     with pytest.raises(ValueError, match="w: must be finite, got 1 NaN"):
-        fit_rounding(given_, {"w": np.where(w == w[0, 0], np.nan, w)}, moments)
+        fit_rounding({"w": np.where(w == w[0, 0], np.nan, w)}, given_, moments)
     with pytest.raises(
         ValueError, match="moments: must be of weights that are quantized, got .* w"
     ):
         fit_rounding({"w": w}, {"w": w}, moments)
     thin = {"w": LowRank(factors=(w[:, :1], w[:1]), equation="ir,ro->io")}
     with pytest.raises(ValueError, match="got those of w; .* factors of products have none"):
-        fit_rounding(quantize(thin), thin, moments)
+        fit_rounding(thin, quantize(thin), moments)
     with pytest.raises(ValueError, match="w: moments must be those of its layer, got .* 14 .* 8"):
-        fit_rounding(given_, {"w": w}, moments_of(np.ones((1, 7)), 2))
+        fit_rounding({"w": w}, given_, moments_of(np.ones((1, 7)), 2))
 
 
 class Module(eqx.Module):
@@ -184,7 +184,7 @@ def test_trees_of_modules():
     for apply, params, granularity in nets:
         given_ = quantize(params, bits=3, granularity=granularity)
         moments = input_moments(apply, params, [x.astype(np.float32)])
-        found = fit_rounding(given_, params, moments)
+        found = fit_rounding(params, given_, moments)
         assert jax.tree.structure(found) == jax.tree.structure(given_)
         before, after = (np.asarray(jax.tree.leaves(dense(t))[0]) for t in (given_, found))
         before, after = (t.T if t.shape == (4, 16) else t for t in (before, after))
@@ -200,4 +200,4 @@ def test_products_in_loops_alone_are_named():
     params, x = {"w": np.eye(3, dtype=np.float32)}, np.ones((2, 3), np.float32)
     moments = jc.quantization.input_moments(apply, params, [x])
     with pytest.raises(ValueError, match=r"got none \(w: it stands in a while loop.*; round these"):
-        jc.fit_rounding(jc.quantize(params, 4), params, moments)
+        jc.fit_rounding(params, jc.quantize(params, 4), moments)

@@ -34,7 +34,7 @@ def test_two_weights_by_hand():
     # takes over what both inputs have in common: 2 + 0.5 * 1.
     x = np.linalg.cholesky([[1.0, 0.5], [0.5, 1.0]]).T
     w = np.array([[1.0], [2.0]])
-    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, 1), 0.5, damping=1e-9)
+    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, 1), sparsity=0.5, damping=1e-9)
     assert mask["w"].tolist() == [[False], [True]]
     np.testing.assert_allclose(new["w"], [[0], [2.5]], rtol=1e-6)
     np.testing.assert_allclose(error(x, w, new["w"]), 0.75, rtol=1e-6)
@@ -45,7 +45,7 @@ def test_a_weight_of_inputs_that_others_know_goes_before_a_smaller_one():
     x = rng.normal(size=(100, 3))
     x[:, 1] = x[:, 0] + 0.01 * rng.normal(size=100)
     w = np.array([[1.0], [1.1], [0.5]])
-    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, 1), 1 / 3, damping=1e-9)
+    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, 1), sparsity=1 / 3, damping=1e-9)
     assert mask["w"][2, 0] and not mask["w"][:2].all()
     np.testing.assert_allclose(np.sum(new["w"][:2]), 2.1, rtol=0.01)
 
@@ -56,7 +56,7 @@ def test_one_removed_weight_is_the_closed_form(n):
     gram = x.T @ x
     damped = gram + 0.01 * np.mean(np.diag(gram)) * np.eye(n)
     inverse = np.linalg.inv(damped)
-    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, 1), 1 / n)
+    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, 1), sparsity=1 / n)
     (gone,) = np.flatnonzero(~np.asarray(mask["w"][:, 0]))
     wanted = w[:, 0] - w[gone, 0] / inverse[gone, gone] * inverse[:, gone]
     np.testing.assert_allclose(new["w"][:, 0], wanted, atol=2e-4)
@@ -76,7 +76,7 @@ def problems(draw):
 @given(problems(), st.floats(0, 0.99))
 def test_the_error_is_never_above_that_of_the_magnitude_mask(problem, sparsity):
     x, w = problem
-    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, w.shape[1]), sparsity)
+    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, w.shape[1]), sparsity=sparsity)
     plain = jc.magnitude_mask({"w": w}, sparsity)["w"]
     assert np.sum(~mask["w"]) == np.sum(~plain)
     assert not np.asarray(new["w"])[~np.asarray(mask["w"])].any()
@@ -100,14 +100,14 @@ def test_patterns_are_exact(problem, pattern):
 
 def test_equal_weights_go_by_index_as_in_the_magnitude_mask():
     x = np.diag([3.0, 1.0, 2.0, 4.0])
-    new, mask = jc.prune.fit_mask({"w": np.ones((4, 2), "f")}, moments_of(x, 2), 0.5)
+    new, mask = jc.prune.fit_mask({"w": np.ones((4, 2), "f")}, moments_of(x, 2), sparsity=0.5)
     assert error(x, np.ones((4, 2)), new["w"]) == 2 * (1 + 4)
     assert mask["w"].tolist() == [[True] * 2, [False] * 2, [False] * 2, [True] * 2]
 
 
 def test_correlated_inputs_leave_a_fraction_of_the_error():
     x, w = correlated(200, 8)  # more rows than a block
-    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, 8), 0.5)
+    new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, 8), sparsity=0.5)
     assert np.sum(~mask["w"]) == 800
     assert error(x, w, new["w"]) < 0.1 * error(x, w, w * jc.magnitude_mask({"w": w}, 0.5)["w"])
 
@@ -129,7 +129,7 @@ def test_convolutions_and_stacked_layers():
     moments = jc.quantization.input_moments(
         convolutions, params, [rng.normal(size=(8, 6, 6, 4)).astype("f")]
     )
-    new, mask = jc.prune.fit_mask(params, moments, {"conv": 0.7, "stack": 0.5})
+    new, mask = jc.prune.fit_mask(params, moments, sparsity={"conv": 0.7, "stack": 0.5})
     removed = {k: int(np.sum(~leaf)) for k, leaf in mask.items()}
     assert removed == {"conv": round(0.7 * 288), "stack": 96, "out": 0}
     np.testing.assert_array_equal(new["out"], params["out"])
@@ -143,7 +143,7 @@ def test_convolutions_and_stacked_layers():
 def test_dtypes_stay_and_the_mask_can_be_held():
     x, w = correlated(8, 3)
     for params in ({"w": w, "b": w[0]}, {"w": jnp.asarray(w, jnp.bfloat16), "b": w[0]}):
-        new, mask = jc.prune.fit_mask(params, moments_of(x, 3), 0.5)
+        new, mask = jc.prune.fit_mask(params, moments_of(x, 3), sparsity=0.5)
         assert new["w"].dtype == params["w"].dtype and type(new["w"]) is type(params["w"])
         assert mask["b"].all() and new["b"] is params["b"]
         tx = optax.chain(optax.adam(0.1), jc.hold_mask(mask))
@@ -209,24 +209,26 @@ def test_what_cannot_be_is_refused(name):
 
 def test_complex_weights_are_refused_by_path():
     with pytest.raises(TypeError, match="w: "):
-        jc.prune.fit_mask({"w": W * 1j}, moments_of(X, 3), 0.5, scope=lambda path, leaf: True)
+        jc.prune.fit_mask(
+            {"w": W * 1j}, moments_of(X, 3), sparsity=0.5, scope=lambda path, leaf: True
+        )
 
 
 def test_tracers_and_axes_that_are_no_integers_are_refused():
     with pytest.raises(TypeError, match="fit_mask: params must be concrete"):
-        jax.jit(lambda p: jc.prune.fit_mask(p, moments_of(X, 3), 0.5))({"w": W})
+        jax.jit(lambda p: jc.prune.fit_mask(p, moments_of(X, 3), sparsity=0.5))({"w": W})
     with pytest.raises(TypeError, match="axis: must be an integer"):
         jc.prune.fit_mask({"w": W}, moments_of(X, 3), pattern=(2, 4), axis=1.5)
 
 
 def test_leaves_that_lose_nothing_stay_to_the_bit_and_need_no_moments():
     signed = np.where(np.arange(24).reshape(8, 3) < 5, np.float32(-0.0), W)
-    new, mask = jc.prune.fit_mask({"w": signed, "v": W}, moments_of(X, 3), {"w": 0.0})
+    new, mask = jc.prune.fit_mask({"w": signed, "v": W}, moments_of(X, 3), sparsity={"w": 0.0})
     assert new["w"].tobytes() == signed.tobytes() and mask["v"].all()
 
 
 def test_compressed_leaves_are_made_dense_and_the_result_can_be_clustered():
-    new, mask = jc.prune.fit_mask(jc.kmeans({"w": W}, 4), moments_of(X, 3), 0.5)
+    new, mask = jc.prune.fit_mask(jc.kmeans({"w": W}, 4), moments_of(X, 3), sparsity=0.5)
     assert int(np.sum(~mask["w"])) == 12
     again = jc.dense(jc.kmeans(new, 4))["w"]
     np.testing.assert_array_equal(np.asarray(again) == 0, ~np.asarray(mask["w"]))
@@ -235,12 +237,12 @@ def test_compressed_leaves_are_made_dense_and_the_result_can_be_clustered():
 @pytest.mark.parametrize("scale", [1e200, 1e-200])
 def test_magnitudes_of_float64_do_not_change_the_mask(scale):
     wide = W.astype(np.float64)
-    _, mask = jc.prune.fit_mask({"w": wide * scale}, moments_of(X, 3), 0.5)
-    _, wanted = jc.prune.fit_mask({"w": wide}, moments_of(X, 3), 0.5)
+    _, mask = jc.prune.fit_mask({"w": wide * scale}, moments_of(X, 3), sparsity=0.5)
+    _, wanted = jc.prune.fit_mask({"w": wide}, moments_of(X, 3), sparsity=0.5)
     np.testing.assert_array_equal(mask["w"], wanted["w"])
 
 
 def test_results_are_split_as_the_weights_are():
     placed = jax.NamedSharding(jax.make_mesh((1,), ("x",)), jax.P())
-    new, mask = jc.prune.fit_mask({"w": jax.device_put(W, placed)}, moments_of(X, 3), 0.5)
+    new, mask = jc.prune.fit_mask({"w": jax.device_put(W, placed)}, moments_of(X, 3), sparsity=0.5)
     assert new["w"].sharding == placed and mask["w"].sharding == placed

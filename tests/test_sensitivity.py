@@ -89,11 +89,11 @@ def test_fitted_rounding_is_measured_and_its_bits_go_to_quantize():
         params,
         [x],
         bits=(6, 3),
-        quantizer=lambda p, bits: fit_rounding(quantize(p, bits), p, moments),
+        quantizer=lambda p, bits: fit_rounding(p, quantize(p, bits), moments),
     )
     assert fitted.prices["one"][3].damage < 0.2 * plain.prices["one"][3].damage
     sizes = {bits: price.size_bytes for bits, price in plain.prices["one"].items()}
-    bits = mixed_bits(plain, sizes[6] + sizes[3])
+    bits = mixed_bits(plain, budget_bytes=sizes[6] + sizes[3])
     assert sorted(bits.values()) == [3, 6]
     rounded = quantize(params, bits)
     assert {path: leaf.bits for path, leaf in rounded.items()} == bits

@@ -98,7 +98,7 @@ def test_turns_of_a_scan_are_those_of_the_loop_written_out():
 
     w = np.random.default_rng(5).normal(size=(2, 4, 4)).astype("f")
     ranges, grid = calibrate(scanned, w, [X]), make_grid(4, symmetric=False)
-    sim = jax.jit(fake_quantized(scanned, ranges, {"": 4}, weight_bits=8))
+    sim = jax.jit(fake_quantized(scanned, ranges, bits={"": 4}, weight_bits=8))
     steps = ranges[""].steps(grid)
     (h, sums), entered = sim(w, X), X
     for turn in w:
@@ -147,7 +147,7 @@ def test_narrow_ranges_clip_and_bfloat16_stays():
     x = X.astype(jnp.bfloat16)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), PARAMS)
     ranges = calibrate(dense, params, [x])
-    sim = jax.jit(fake_quantized(dense, ranges, weight_bits={}, estimate=percentile(0.5)))
+    sim = jax.jit(fake_quantized(dense, ranges, weight_bits={}, estimate=percentile(keep=0.5)))
     assert sim(params, x)["y"].dtype == jnp.bfloat16
     wide, narrow = sim(params, 100 * x)["y"], sim(params, 200 * x)["y"]
     assert (wide == narrow).all()
@@ -214,7 +214,7 @@ def test_the_function_is_compiled_once_for_each_shape():
     rng = np.random.default_rng(0)
     params = {"a": rng.normal(size=(3, 4)), "b": rng.normal(size=(4, 2))}
     params = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
-    sim = jc.fake_quantized(apply, None, 4)
+    sim = jc.fake_quantized(apply, None, bits=4)
     x = rng.normal(size=(5, 3)).astype(np.float32)
     first = sim(params, x)
     times = len(calls)

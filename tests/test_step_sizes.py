@@ -8,26 +8,26 @@ import jaxcompress as jc
 from jaxcompress.leaves import Sparse
 from jaxcompress.quantization._step_sizes import (
     Probe,
-    round_to_steps,
-    step_sensitivity,
-    steps_for_damage,
+    round_to_step_sizes,
+    step_size_sensitivity,
+    step_sizes_for_damage,
 )
 
 KERNEL = np.array([[0.1, -0.24], [3.0, 0.1], [0.31, -0.1]], np.float32)
 
 
 def test_rows_with_larger_weights_have_steps_of_their_own():
-    leaf = round_to_steps({"kernel": KERNEL}, {"kernel": 0.01})["kernel"]
+    leaf = round_to_step_sizes({"kernel": KERNEL}, {"kernel": 0.01})["kernel"]
     assert leaf.scale.shape == (3, 1)
     np.testing.assert_allclose(leaf.scale[:, 0], [0.01, 3 / 127, 0.01], rtol=1e-6)
     np.testing.assert_array_equal(leaf.values, [[10, -24], [127, 4], [31, -10]])
-    assert round_to_steps({"kernel": KERNEL}, {"kernel": 0.1})["kernel"].scale.shape == (1, 1)
+    assert round_to_step_sizes({"kernel": KERNEL}, {"kernel": 0.1})["kernel"].scale.shape == (1, 1)
 
 
 def test_only_what_is_named_is_rounded_compressed_or_not():
     tree = {"a": {"w": KERNEL}, "b": jc.leaves.sparse({"w": KERNEL}), "c": {"w": KERNEL}}
     assert isinstance(tree["b"]["w"], Sparse)
-    rounded = round_to_steps(tree, {"a/w": 0.2, "b/w": 0.2})
+    rounded = round_to_step_sizes(tree, {"a/w": 0.2, "b/w": 0.2})
     assert rounded["c"]["w"] is KERNEL
     for name in "ab":
         expected = 0.2 * np.round(KERNEL / 0.2)
@@ -45,12 +45,12 @@ def test_only_what_is_named_is_rounded_compressed_or_not():
 )
 def test_steps_that_are_none_are_refused(steps, error, rule):
     with pytest.raises(error, match=rule):
-        round_to_steps({"kernel": KERNEL}, steps)
+        round_to_step_sizes({"kernel": KERNEL}, steps)
 
 
 def test_every_weight_does_as_much_damage_as_any_other():
     probes = {"a": Probe(0.5, 0.04, 6, 9.0), "b": Probe(2.0, 0.01, 24, 9.0)}
-    steps = steps_for_damage(probes, 0.05)
+    steps = step_sizes_for_damage(probes, damage=0.05)
     # A fifth of 0.05 is for `a`, a quarter of what it did; the rest for `b`, four times as much.
     np.testing.assert_allclose([steps["a"], steps["b"]], [0.25, 4.0])
 
@@ -59,15 +59,15 @@ def test_no_step_is_larger_than_the_largest_weight():
     """Also where rounding did no damage, or some good."""
     damages = {"a": 1.0, "b": 0.0, "c": -0.1}
     probes = {name: Probe(1.0, damage, 4, 2.0) for name, damage in damages.items()}
-    assert steps_for_damage(probes, 0.03) == {"a": 0.1, "b": 2.0, "c": 2.0}
-    assert steps_for_damage(probes, 3e3)["a"] == 2.0
+    assert step_sizes_for_damage(probes, damage=0.03) == {"a": 0.1, "b": 2.0, "c": 2.0}
+    assert step_sizes_for_damage(probes, damage=3e3)["a"] == 2.0
 
 
 def test_impossible_damages_are_refused():
     with pytest.raises(ValueError, match="damage: must be finite and above 0, got -1"):
-        steps_for_damage({"a": Probe(1.0, 1.0, 4, 2.0)}, -1)
+        step_sizes_for_damage({"a": Probe(1.0, 1.0, 4, 2.0)}, damage=-1)
     with pytest.raises(ValueError, match="probes: must hold a tensor at least"):
-        steps_for_damage({}, 1.0)
+        step_sizes_for_damage({}, damage=1.0)
 
 
 def net(p, x):
@@ -95,31 +95,31 @@ def test_weights_that_cannot_be_measured_are_refused(given):
     params, x, _ = given
     bad = {"in": params["in"], "out": {"kernel": params["out"]["kernel"] * np.float32("nan")}}
     with pytest.raises(ValueError, match="out/kernel: must be finite, got 256 NaN"):
-        step_sensitivity(net, bad, [x])
+        step_size_sensitivity(net, bad, [x])
     with pytest.raises(ValueError, match="scope: must have a tensor that is not all zero"):
-        step_sensitivity(net, params, [x], scope=jc.scopes.matching("none"))
+        step_size_sensitivity(net, params, [x], scope=jc.scopes.matching("none"))
 
 
 def test_what_was_asked_for_is_roughly_what_comes_out(given):
     params, x, moments = given
     for known in (None, moments):
-        probes = step_sensitivity(net, params, [x], moments=known)
+        probes = step_size_sensitivity(net, params, [x], moments=known)
         assert probes.keys() == {"in/kernel", "out/kernel"}
-        small = round_to_steps(params, steps_for_damage(probes, 0.002))
+        small = round_to_step_sizes(params, step_sizes_for_damage(probes, damage=0.002))
         if known is not None:
-            small = jc.fit_rounding(small, params, known)
+            small = jc.fit_rounding(params, small, known)
         assert 0.001 < damage_of(small, params, x) < 0.004
 
 
 def test_equal_damage_takes_fewer_bytes_than_equal_steps(given, tmp_path):
     """The rule beside the control: one step for all, as much damage, a larger file."""
     params, x, _ = given
-    steps = steps_for_damage(step_sensitivity(net, params, [x]), 0.002)
-    measured = round_to_steps(params, steps)
+    steps = step_sizes_for_damage(step_size_sensitivity(net, params, [x]), damage=0.002)
+    measured = round_to_step_sizes(params, steps)
     low, high = 1e-3, 1.0
     for _ in range(20):  # the step of all at which the damage is the same
         middle = float(np.sqrt(low * high))
-        same = round_to_steps(params, dict.fromkeys(steps, middle))
+        same = round_to_step_sizes(params, dict.fromkeys(steps, middle))
         low, high = (
             (middle, high)
             if damage_of(same, params, x) < damage_of(measured, params, x)

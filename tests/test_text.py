@@ -100,7 +100,7 @@ def test_heads_and_hidden_units_are_found_and_cut(network):
     groups = jc.unit_groups(apply, params, TOKENS)
     assert [group.size for group in groups.groups] == 2 * [HEADS, 4, 20]
     share = {group.name: 0.5 for group in groups.groups if group.size in (HEADS, 20)}
-    keep = jc.choose_units(groups, params, share)
+    keep = jc.choose_units(params, groups, remove=share)
     assert jc.check_shrink(apply, params, groups, keep, TOKENS) < 1e-5
     small = jc.shrink(params, groups, keep)
     assert small["blocks"][0]["dense1"]["kernel"].shape[1] < 20
@@ -112,7 +112,7 @@ def test_it_runs_on_integers_whose_rounding_is_fitted(network, tmp_path):
     _, params, apply = network
     moments = jc.quantization.input_moments(apply, params, [TOKENS])
     assert len(moments.layers) == 2 * 6
-    small = jc.fit_rounding(jc.quantize(params, 6), params, moments)
+    small = jc.fit_rounding(params, jc.quantize(params, 6), moments)
     jc.save(tmp_path / "small.npz", small)
     loaded = jc.load(tmp_path / "small.npz")
     exact = np.asarray(apply(params, TOKENS))

@@ -245,7 +245,9 @@ def test_what_cannot_be_rounded_is_left_and_listed():
         "weight of large": "it is computed",
         "tied (3)": "it lies in a branch or a while loop",
     }
-    paths = named_leaves(aware.quantize(trainable), lambda leaf: isinstance(leaf, Quantized)).paths
+    paths = named_leaves(
+        aware.quantize(trainable), is_leaf=lambda leaf: isinstance(leaf, Quantized)
+    ).paths
     assert paths == ["large", "small", "tied"]
 
 

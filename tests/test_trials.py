@@ -186,4 +186,4 @@ def test_the_widths_of_queries_keys_and_values_go_together_in_each_block():
     keep = random_keep(groups, 0)
     assert jc.check_shrink(net.apply, params, groups, keep, stats, x) <= 1e-4
     score = jc.prune.activation_score(net.apply, stats, x)  # values are read, queries and keys too
-    assert (score(groups.groups, params)["blocks/0/query/kernel:2"] > 0).all()
+    assert (score(params, groups.groups)["blocks/0/query/kernel:2"] > 0).all()

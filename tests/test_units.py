@@ -31,9 +31,9 @@ def removed(keep):
 def test_l1_by_hand_sums_over_all_slices():
     groups, params = chain(1, 3, 1)
     params = {"a": np.array([[1.0, -4.0, 2.0]]), "b": np.array([[-9.0], [1.0], [2.0]])}
-    assert jc.prune.l1_score(groups, params)["a"].tolist() == [10, 5, 4]
-    assert jc.prune.l2_score(groups, params)["a"] == pytest.approx(np.sqrt([82, 17, 8]))
-    assert jc.choose_units(groups, params, 0.34)["a"].tolist() == [True, True, False]
+    assert jc.prune.l1_score(params, groups)["a"].tolist() == [10, 5, 4]
+    assert jc.prune.l2_score(params, groups)["a"] == pytest.approx(np.sqrt([82, 17, 8]))
+    assert jc.choose_units(params, groups, remove=0.34)["a"].tolist() == [True, True, False]
 
 
 @settings(max_examples=50, deadline=None)
@@ -42,7 +42,7 @@ def test_the_count_is_exact_also_under_ties(share, size, constant):
     groups, params = chain(2, size, 2)
     if constant:
         params = jax.tree.map(np.ones_like, params)
-    stay = jc.choose_units(groups, params, share)["a"]
+    stay = jc.choose_units(params, groups, remove=share)["a"]
     gone = min(round(share * size), size - 1)
     assert np.sum(~stay) == gone
     if constant:
@@ -64,28 +64,37 @@ def test_the_count_is_exact_also_under_ties(share, size, constant):
 )
 def test_what_stays_is_rounded(size, share, round_to, stay):
     groups, params = chain(2, size, 2)
-    keep = jc.choose_units(groups, params, share, round_to=round_to)
+    keep = jc.choose_units(params, groups, remove=share, round_to=round_to)
     assert np.sum(keep["a"]) == stay
 
 
 def test_shares_by_group_leave_the_others_whole():
     groups, params = chain(2, 8, 6, 4)
-    assert removed(jc.choose_units(groups, params, {"b": 0.5})) == {"b": 3}
+    assert removed(jc.choose_units(params, groups, remove={"b": 0.5})) == {"b": 3}
 
 
 def test_across_groups_takes_the_lowest_of_all():
     groups, params = chain(2, 4, 4, 2)
     scores = {"a": np.array([1.0, 2, 3, 4]), "b": np.array([5.0, 6, 0.5, 8])}
     keep = jc.choose_units(
-        groups, params, 0.5, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
+        params,
+        groups,
+        remove=0.5,
+        score=lambda p, g: scores,
+        normalize=jc.prune.unnormalized,
         spread=jc.prune.across_groups,
-    )  # fmt: skip
+    )
     assert keep["a"].tolist() == [False, False, False, True]
     assert keep["b"].tolist() == [True, True, False, True]
     capped = jc.choose_units(
-        groups, params, 0.5, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
-        spread=jc.prune.across_groups, most=0.5,
-    )  # fmt: skip
+        params,
+        groups,
+        remove=0.5,
+        score=lambda p, g: scores,
+        normalize=jc.prune.unnormalized,
+        spread=jc.prune.across_groups,
+        remove_at_most=0.5,
+    )
     assert removed(capped) == {"a": 2, "b": 2}
 
 
@@ -93,12 +102,18 @@ def test_across_groups_never_empties_one():
     groups, params = chain(2, 4, 4, 2)
     scores = {"a": np.zeros(4), "b": np.ones(4)}
     keep = jc.choose_units(
-        groups, params, 0.75, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
+        params,
+        groups,
+        remove=0.75,
+        score=lambda p, g: scores,
+        normalize=jc.prune.unnormalized,
         spread=jc.prune.across_groups,
-    )  # fmt: skip
+    )
     assert removed(keep) == {"a": 3, "b": 3}
     with pytest.raises(ValueError, match=r"share: must be at most 0.5"):
-        jc.choose_units(groups, params, 0.9, spread=jc.prune.across_groups, most=0.5)
+        jc.choose_units(
+            params, groups, remove=0.9, spread=jc.prune.across_groups, remove_at_most=0.5
+        )
 
 
 def test_by_parameters_counts_what_a_unit_carries():
@@ -108,9 +123,14 @@ def test_by_parameters_counts_what_a_unit_carries():
     assert [group.parameters for group in wide] == [11, 5]
     scores = {"a": np.arange(4.0), "b": np.arange(10.0) + 10}
     keep = jc.choose_units(
-        wide, more, 0.25, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
-        spread=jc.prune.across_groups, measure=jc.prune.by_parameters,
-    )  # fmt: skip
+        more,
+        wide,
+        remove=0.25,
+        score=lambda p, g: scores,
+        normalize=jc.prune.unnormalized,
+        spread=jc.prune.across_groups,
+        measure=jc.prune.by_parameters,
+    )
     assert removed(keep) == {"a": 2, "b": 0}  # 22 of 94, nearer to a quarter than 33
 
 
@@ -139,11 +159,16 @@ def test_by_flops_counts_where_the_pictures_are_large():
     scores = {"a": np.arange(4.0), "b": np.arange(4.0) + 10}
     keep = {
         measure: jc.choose_units(
-            groups, params, 0.3, score=lambda g, p: scores, normalize=jc.prune.unnormalized,
-            spread=jc.prune.across_groups, measure=measure,
+            params,
+            groups,
+            remove=0.3,
+            score=lambda p, g: scores,
+            normalize=jc.prune.unnormalized,
+            spread=jc.prune.across_groups,
+            measure=measure,
         )
         for measure in (jc.prune.by_flops, jc.prune.by_parameters)
-    }  # fmt: skip
+    }
     assert removed(keep[jc.prune.by_flops]) == {"a": 3, "b": 0}  # 300 of 1000
     assert removed(keep[jc.prune.by_parameters]) == {
         "a": 3,
@@ -153,13 +178,18 @@ def test_by_flops_counts_where_the_pictures_are_large():
 
 def test_a_cap_holds_within_groups():
     groups, params = chain(2, 10, 2)
-    assert removed(jc.choose_units(groups, params, 0.8, most=0.3)) == {"a": 3}
-    assert removed(jc.choose_units(groups, params, 0.8, most=0.3, round_to=4)) == {"a": 2}
+    assert removed(jc.choose_units(params, groups, remove=0.8, remove_at_most=0.3)) == {"a": 3}
+    assert removed(jc.choose_units(params, groups, remove=0.8, remove_at_most=0.3, round_to=4)) == {
+        "a": 2
+    }
     groups, params = chain(2, 10, 10, 2)
-    assert removed(jc.choose_units(groups, params, 0.8, most={"b": 0.3})) == {"a": 8, "b": 3}
+    assert removed(jc.choose_units(params, groups, remove=0.8, remove_at_most={"b": 0.3})) == {
+        "a": 8,
+        "b": 3,
+    }
     for most, reason in ((3, "most: must be in"), ({"c": 0.3}, "c: no group of that name")):
         with pytest.raises(ValueError, match=reason):
-            jc.choose_units(groups, params, 0.8, most=most)
+            jc.choose_units(params, groups, remove=0.8, remove_at_most=most)
 
 
 def recurrent(p, x):
@@ -175,8 +205,8 @@ def test_a_weight_on_two_axes_of_a_unit_counts_once():
     params["o"] = np.array([[0.0, 0], [0.5, 0.5]], "f")
     groups = jc.unit_groups(recurrent, params, np.ones((5, 3), "f"))
     (group,) = groups
-    assert jc.prune.l1_score([group], params)[group.name].tolist() == [3 + 1, 2 + 1 + 1]
-    assert jc.prune.l2_score([group], params)[group.name] == pytest.approx([10**0.5, 5.5**0.5])
+    assert jc.prune.l1_score(params, [group])[group.name].tolist() == [3 + 1, 2 + 1 + 1]
+    assert jc.prune.l2_score(params, [group])[group.name] == pytest.approx([10**0.5, 5.5**0.5])
     weights = 3 + 3 + 2  # of a unit: rows and columns, the corner once
     expected = weights**0.5 * (10**0.5 + 5.5**0.5)
     assert float(jc.prune.group_lasso(params, groups)) == pytest.approx(expected)
@@ -195,7 +225,9 @@ def test_normalizers():
 def test_random_units_are_seeded_and_ignore_the_weights():
     groups, params = chain(2, 40, 30, 2)
     keeps = [
-        jc.choose_units(groups, p, 0.5, score=jc.prune.random_unit_score(jax.random.key(seed)))
+        jc.choose_units(
+            p, groups, remove=0.5, score=jc.prune.random_unit_score(jax.random.key(seed))
+        )
         for p, seed in ((params, 0), (jax.tree.map(np.zeros_like, params), 0), (params, 1))
     ]
     np.testing.assert_array_equal(keeps[0]["a"], keeps[1]["a"])
@@ -211,17 +243,17 @@ def test_taylor_is_the_first_order_change_of_the_loss():
         return jnp.mean((x @ p["a"] @ p["b"]) ** 2)
 
     gradients = jax.grad(loss)(params)
-    scores = jc.prune.taylor_score(gradients)(groups, params)["a"]
+    scores = jc.prune.taylor_score(gradients)(params, groups)["a"]
     by_hand = (gradients["a"] * params["a"]).sum(0) + (gradients["b"] * params["b"]).sum(1)
     assert scores == pytest.approx(np.abs(by_hand), rel=1e-5)
     with pytest.raises(ValueError, match="b: gradients must have a leaf for each of the 2"):
-        jc.prune.taylor_score({"a": params["a"]})(groups, params)
+        jc.prune.taylor_score({"a": params["a"]})(params, groups)
 
 
 def test_geometric_median_removes_what_others_can_stand_in_for():
     groups, _ = chain(1, 4, 1)
     params = {"a": np.array([[0.0, 5.0, 5.1, 11.0]]), "b": np.zeros((4, 1))}
-    scores = jc.prune.geometric_median_score(groups, params)["a"]
+    scores = jc.prune.geometric_median_score(params, groups)["a"]
     assert scores == pytest.approx([21.1, 11.1, 11.1, 22.9], rel=1e-4)
 
 
@@ -240,52 +272,52 @@ def scaled():
 
 def test_norm_scales():
     groups, params = scaled()
-    assert jc.prune.norm_scale_score()(groups.groups, params)["a"].tolist() == [3, 1, 2]
+    assert jc.prune.norm_scale_score()(params, groups.groups)["a"].tolist() == [3, 1, 2]
     with pytest.raises(ValueError, match="a: no scale of a norm goes with its units"):
-        jc.prune.norm_scale_score("gamma$")(groups.groups, params)
+        jc.prune.norm_scale_score("gamma$")(params, groups.groups)
 
 
 def test_vectors_do_not_count_beside_kernels():
     groups, params = scaled()
-    assert jc.prune.l1_score(groups.groups, params)["a"].tolist() == [4, 4, 4]
+    assert jc.prune.l1_score(params, groups.groups)["a"].tolist() == [4, 4, 4]
 
 
 def test_a_score_of_weights_is_summed():
     groups, params = scaled()
     score = jc.prune.summed(jc.prune.random_score(jax.random.key(0)), scope=jc.scopes.everything)
-    assert score(groups.groups, params)["a"].shape == (3,)
+    assert score(params, groups.groups)["a"].shape == (3,)
 
 
 @pytest.mark.parametrize("share", [1.0, 1.2, 90, -0.1, float("nan")])
 def test_a_share_is_a_fraction(share):
     groups, params = chain(2, 4, 2)
     with pytest.raises(ValueError, match=r"share: must be in \[0, 1\), got .*percentage"):
-        jc.choose_units(groups, params, share)
+        jc.choose_units(params, groups, remove=share)
 
 
 def test_bad_input():
     groups, params = chain(2, 4, 2)
     with pytest.raises(TypeError, match="share: must be a number"):
-        jc.choose_units(groups, params, "half")  # pyright: ignore
+        jc.choose_units(params, groups, remove="half")  # pyright: ignore
     with pytest.raises(ValueError, match="z: no group of that name; groups: a"):
-        jc.choose_units(groups, params, {"z": 0.5})
+        jc.choose_units(params, groups, remove={"z": 0.5})
     with pytest.raises(TypeError, match="round_to: must be an integer above 0, got 0"):
-        jc.choose_units(groups, params, 0.5, round_to=0)
+        jc.choose_units(params, groups, remove=0.5, round_to=0)
     with pytest.raises(ValueError, match=r"a: score must give one number for each of the 4 units"):
-        jc.choose_units(groups, params, 0.5, score=lambda g, p: {"a": np.ones(3)})
+        jc.choose_units(params, groups, remove=0.5, score=lambda g, p: {"a": np.ones(3)})
     with pytest.raises(ValueError, match=r"b: must be finite, got 1 NaN .* at \(1, 0\)"):
         corner = np.zeros_like(params["b"])
         corner[1, 0] = np.nan
-        jc.choose_units(groups, {**params, "b": params["b"] + corner}, 0.5)
+        jc.choose_units({**params, "b": params["b"] + corner}, groups, remove=0.5)
     with pytest.raises(ValueError, match="measure: must be finite, at least 0, and above 0 for"):
         jc.choose_units(
-            groups, params, 0.5, spread=jc.prune.across_groups, measure=lambda group: 0.0
+            params, groups, remove=0.5, spread=jc.prune.across_groups, measure=lambda group: 0.0
         )
     with pytest.raises(ValueError, match="b: the tree must have this leaf of group a"):
-        jc.choose_units(groups, {"a": params["a"]}, 0.5)
+        jc.choose_units({"a": params["a"]}, groups, remove=0.5)
     groups, params = chain(2, 4, 4, 2)
     with pytest.raises(ValueError, match="share: must be one number across groups"):
-        jc.choose_units(groups, params, {"a": 0.5, "b": 0.2}, spread=jc.prune.across_groups)
+        jc.choose_units(params, groups, remove={"a": 0.5, "b": 0.2}, spread=jc.prune.across_groups)
 
 
 def test_one_number_is_for_the_groups_that_the_code_follows():
@@ -304,10 +336,10 @@ def test_one_number_is_for_the_groups_that_the_code_follows():
     x = rng.normal(size=(4, 3))
     groups = jc.unit_groups(apply, params, x)
     assert {group.name: bool(group.untried) for group in groups} == {"a": True, "b": False}
-    keep = jc.choose_units(groups, params, 0.5)
+    keep = jc.choose_units(params, groups, remove=0.5)
     assert list(keep) == ["b"] and jc.check_shrink(apply, params, groups, keep, x) < 1e-5
-    both = jc.choose_units(groups, params, {"a": 0.5, "b": 0.5})
+    both = jc.choose_units(params, groups, remove={"a": 0.5, "b": 0.5})
     free = lambda sizes: lambda p, x: apply(p, x, checked=False)  # noqa: E731
     assert jc.check_shrink(apply, params, groups, both, x, rebuild=free) < 1e-5
     proved = jc.unit_groups(lambda p, x: apply(p, x, checked=False), params, x)
-    assert list(jc.choose_units(proved, params, 0.5)) == ["a", "b"]
+    assert list(jc.choose_units(params, proved, remove=0.5)) == ["a", "b"]

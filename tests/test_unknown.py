@@ -55,8 +55,8 @@ def fake_quantized(name):
     _, apply = net(name)
     h, product = behind(name)
     ranges = jc.calibrate(apply, PARAMS, [X])
-    sim = jc.fake_quantized(apply, ranges, 3)(PARAMS, X)
-    wanted = jc.fake_quantized(product, jc.calibrate(product, PARAMS, [h]), 3)(PARAMS, h)
+    sim = jc.fake_quantized(apply, ranges, bits=3)(PARAMS, X)
+    wanted = jc.fake_quantized(product, jc.calibrate(product, PARAMS, [h]), bits=3)(PARAMS, h)
     np.testing.assert_allclose(sim, wanted, rtol=1e-5, atol=1e-6)
 
 
@@ -220,4 +220,4 @@ def test_a_fourier_transform_counts():
 def test_export_names_what_it_cannot_translate(tmp_path):
     pytest.importorskip("jax2onnx")
     with pytest.raises(ValueError, match="got pallas_call; export the same"):
-        jc.export_onnx(net("pallas_call")[1], PARAMS, X, tmp_path / "net.onnx")
+        jc.export_onnx(tmp_path / "net.onnx", net("pallas_call")[1], PARAMS, X)

@@ -91,7 +91,7 @@ def test_rows_that_this_example_does_not_use_stay(name):
     assert groups.names == ["up"]
     (rows,) = [axis for axis in groups.frozen if (axis.path, axis.axis) == ("pos", 0)]
     assert rows.entries == N and NOT_USED in rows.reasons
-    keep = jc.choose_units(groups, params, 0.5)
+    keep = jc.choose_units(params, groups, remove=0.5)
     small = jc.shrink(params, groups, keep)
     assert jc.check_shrink(apply, params, groups, keep, x) < 1e-5
     longest = {"every other": N // 2, "in blocks": N // 2}.get(name, N - 2)

@@ -138,7 +138,7 @@ def test_heads_and_widths_can_go(function, params, sizes):
     assert {group.name: group.size for group in groups} == sizes and not groups.note
     width = {f"{part.path}:{part.axis}" for part in groups["embed"].slices}
     assert {"first:2", "places:2", "norm/scale:0", "classify/kernel:0"} <= width
-    keep = jc.choose_units(groups, params, 0.4)
+    keep = jc.choose_units(params, groups, remove=0.4)
     assert jc.check_shrink(function, params, groups, keep, IMAGES) < 1e-5
     small = jc.shrink(params, groups, keep)
     shallow = jc.drop_blocks(small, "blocks", keep=[1])

@@ -174,7 +174,7 @@ def test_numbers_beyond_reason():
     assert np.isfinite(tiny.dense()).all() and tiny.scale[0, 0] > 0
     subnormal = quantized([[1e-6, -1e-6]], dtype=np.float16, granularity=per_tensor)
     assert subnormal.scale[0, 0] > 0 and np.isfinite(np.asarray(subnormal.dense(), "f")).all()
-    wide = quantized([[3e38, -1e-38, 1.0]], granularity=per_tensor, estimate=percentile(0.5))
+    wide = quantized([[3e38, -1e-38, 1.0]], granularity=per_tensor, estimate=percentile(keep=0.5))
     assert wide.values.tolist() == [[127, 0, 127]]
     with pytest.raises(ValueError, match="k: the ends of the grid must be finite in float32, got"):
         quantized([[3e38, -3e38]], 2, granularity=per_tensor, symmetric=False, estimate=min_max)
@@ -205,7 +205,7 @@ def test_rounding_twice_changes_nothing(kernel, bits, granularity, estimate):
     assert (once[kernel == 0] == 0).all()
 
 
-@pytest.mark.parametrize("estimate", [min_max, percentile(0.99), mse_optimal, kl_optimal])
+@pytest.mark.parametrize("estimate", [min_max, percentile(keep=0.99), mse_optimal, kl_optimal])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_more_bits_are_nearer(estimate, symmetric):
     kernel = np.random.default_rng(0).standard_normal((200, 3)).astype(np.float32)

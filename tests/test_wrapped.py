@@ -69,7 +69,7 @@ def test_a_mask_of_the_whole_network_is_held(name):
         kernel, kept = np.asarray(params[layer]["kernel"]), np.asarray(MASK[layer]["kernel"])
         assert not kernel[~kept].any()
         assert (kernel[kept] != np.asarray(NET[layer]["kernel"])[kept]).all()
-    found = jc.optim.current_mask(state, NET)
+    found = jc.optim.current_mask(state, params=NET)
     np.testing.assert_array_equal(found["a"]["kernel"], MASK["a"]["kernel"])
     assert found["b"]["bias"].all() and jax.tree.structure(found) == jax.tree.structure(NET)
     if name in HIDES:
@@ -99,20 +99,23 @@ def test_masks_are_grown_on_what_is_seen(name):
     seen = ("a",) if "a layer" in name else ("a", "b")
     zeros = sum(int((np.asarray(params[layer]["kernel"]) == 0).sum()) for layer in seen)
     assert zeros == round(0.5 * sum(NET[layer]["kernel"].size for layer in seen))
-    assert jc.measure_sparsity(jc.apply_mask(NET, jc.optim.current_mask(state, NET))) == zeros / 27
+    assert (
+        jc.measure_sparsity(jc.apply_mask(NET, jc.optim.current_mask(state, params=NET)))
+        == zeros / 27
+    )
 
 
 def test_masks_of_several_labels_are_put_together():
     each = {"train": jc.hold_mask(MASK), "rest": jc.hold_mask(MASK)}
     state = optax.multi_transform(each, BY_LAYER).init(NET)
-    jax.tree.map(np.testing.assert_array_equal, jc.optim.current_mask(state, NET), MASK)
+    jax.tree.map(np.testing.assert_array_equal, jc.optim.current_mask(state, params=NET), MASK)
     with pytest.raises(ValueError, match="must hold one mask, got 2; .* pass params"):
         jc.optim.current_mask(state)
     twice = optax.chain(jc.hold_mask(MASK), jc.hold_mask(MASK)).init(NET)
     with pytest.raises(ValueError, match="^a/bias: must have one mask, got several"):
-        jc.optim.current_mask(twice, NET)
+        jc.optim.current_mask(twice, params=NET)
     with pytest.raises(ValueError, match="^[ab]/bias: mask must be of these params"):
-        jc.optim.current_mask(state, {"other": NET["a"]})
+        jc.optim.current_mask(state, params={"other": NET["a"]})
 
 
 def test_a_mask_of_what_is_seen_alone_is_held_too():

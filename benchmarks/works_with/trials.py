@@ -88,7 +88,7 @@ def _cut(case: Case, groups: jc.prune.UnitGroups) -> dict[str, Any]:
     share = {name: SHARE for name, why in untried.items() if not why}
     if untried and not share:
         raise ValueError(f"no group could be tried out: {next(iter(untried.values()))}")
-    keep = jc.choose_units(groups, case.params, share)
+    keep = jc.choose_units(case.params, groups, remove=share)
     small = jc.shrink(case.params, groups, keep)
     apart = jc.check_shrink(case.apply, case.params, groups, keep, *case.inputs, **_rebuild(case))
     return {"kept": _entries(small) / _entries(case.params), "difference": apart}
@@ -113,7 +113,7 @@ def _quantized(case: Case) -> dict[str, Any]:
 
 LEAVES: dict[str, Callable[[Any], Any]] = {
     "Quantized": lambda params: jc.quantize(params, bits=8),
-    "LowRank": lambda params: jc.low_rank(params, 0.6),
+    "LowRank": lambda params: jc.low_rank(params, keep=0.6),
     "Clustered": lambda params: jc.kmeans(params, 16),
 }
 
@@ -130,7 +130,7 @@ def _executed(case: Case) -> dict[str, Any]:
 def _exported(case: Case) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
-        written = jc.export_onnx(case.apply, case.params, case.inputs, path)
+        written = jc.export_onnx(path, case.apply, case.params, case.inputs)
     return {"difference": written.difference, "any_batch": written.any_batch}
 
 

@@ -20,24 +20,24 @@ _KIND = "teacher logits"
 
 
 def cached_logits(
+    path: str | os.PathLike[str],
     apply: Callable[[PyTree, Any], jax.Array],
     params: PyTree,
-    inputs: PyTree,
-    path: str | os.PathLike[str],
+    samples: PyTree,
     *,
     batch_size: int = 256,
 ) -> np.ndarray:
     """Return a teacher's logits, from a file if it holds them, else computed and written there.
 
     They are taken from the file only if it was written for this function (as JAX lowers it), these
-    parameters and these inputs, to the bit; a file for others is replaced. Inputs that are varied
+    parameters and these samples, to the bit; a file for others is replaced. Samples that are varied
     at every step have no use for it: compute their logits in the step.
 
     Args:
+        path: the file, an `.npz`; it is written atomically.
         apply: `apply(params, x) -> logits`, the teacher in evaluation mode.
         params: its parameters, and statistics if it has any.
-        inputs: an array, or a tree of arrays, with a row for each sample.
-        path: the file, an `.npz`; it is written atomically.
+        samples: an array, or a tree of arrays, with a row for each sample.
         batch_size: rows at a time; it is part of what JAX lowers, so keep it.
 
     Returns:
@@ -51,23 +51,23 @@ def cached_logits(
 
     Example:
         >>> import tempfile
-        >>> params, inputs = {"kernel": np.eye(2, dtype="f")}, np.ones((3, 2), "f")
+        >>> params, samples = {"kernel": np.eye(2, dtype="f")}, np.ones((3, 2), "f")
         >>> apply = lambda params, x: x @ params["kernel"]
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     cached_logits(apply, params, inputs, f"{folder}/teacher.npz").tolist()
+        ...     cached_logits(f"{folder}/teacher.npz", apply, params, samples).tolist()
         [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
-    count = _rows(inputs)
+    count = _rows(samples)
     if not is_integer(batch_size):
         raise TypeError(f"batch_size: must be an integer, got {batch_size!r}; 256 is usual.")
     if batch_size < 1:
         raise ValueError(f"batch_size: must be at least 1, got {batch_size}; 256 is usual.")
 
     def rows(start: int) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[start : start + batch_size], inputs)
+        return jax.tree.map(lambda leaf: leaf[start : start + batch_size], samples)
 
     compiled = jit_for_inference(apply)
-    key = _key(compiled.lower(params, rows(0)).as_text(), params, inputs)
+    key = _key(compiled.lower(params, rows(0)).as_text(), params, samples)
     if Path(path).exists():
         known = _read(path, key, count)
         if known is not None:
@@ -87,12 +87,12 @@ def cached_logits(
     return logits
 
 
-def _rows(inputs: PyTree) -> int:
-    named = named_leaves(inputs)
+def _rows(samples: PyTree) -> int:
+    named = named_leaves(samples)
     counts = {leaf.shape[0] if leaf.ndim else 0 for leaf in named.leaves}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(
-            "inputs: all arrays must have the same number of rows, at least one, got "
+            "samples: all arrays must have the same number of rows, at least one, got "
             f"{sorted(counts)}."
         )
     return counts.pop()

@@ -11,7 +11,7 @@ Projection = Callable[[jax.Array], jax.Array]
 
 
 def feature_matching_loss(
-    student: jax.Array, teacher: jax.Array, projection: jax.Array | Projection | None = None
+    student: jax.Array, teacher: jax.Array, *, projection: jax.Array | Projection | None = None
 ) -> jax.Array:
     """Return how far a student's features are from its teacher's: the mean of `(P(s) - t)^2`.
 
@@ -31,7 +31,8 @@ def feature_matching_loss(
 
     Example:
         >>> student, teacher = jnp.array([[1.0, 2.0]]), jnp.array([[1.0, 2.0, 5.0]])
-        >>> print(feature_matching_loss(student, teacher, jnp.array([[1.0, 0, 0], [0, 1, 1]])))
+        >>> projection = jnp.array([[1.0, 0, 0], [0, 1, 1]])
+        >>> print(feature_matching_loss(student, teacher, projection=projection))
         3.0
 
     Source: Romero et al. 2015 (FitNets), arXiv:1412.6550.

@@ -13,7 +13,7 @@ from jaxcompress.leaves.tree import arrays_in_scope, is_coded
 from jaxcompress.trees import Array, PyTree, Scope, kernels, named_leaves
 
 
-def half(params: PyTree, dtype: Any = jnp.bfloat16, *, scope: Scope = kernels) -> PyTree:
+def half(params: PyTree, *, dtype: Any = jnp.bfloat16, scope: Scope = kernels) -> PyTree:
     """Return `params` with the leaves in `scope` rounded to sixteen bits, as `Half` leaves.
 
     Zeros stay zeros. bfloat16 has the range of float32 and 8 bits of precision, float16 has 11

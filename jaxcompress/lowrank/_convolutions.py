@@ -4,8 +4,7 @@ import contextlib
 import functools
 import math
 import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,8 +22,13 @@ from jaxcompress.trees import (
     widened,
 )
 
-ConvolutionMethod = Callable[[np.ndarray, float], LowRank | None]
-"""From a kernel HWIO and a share of its parameters to a product, None where none is so small."""
+
+class ConvolutionMethod(Protocol):
+    """From a kernel HWIO to a product, None where none is so small."""
+
+    def __call__(self, kernel: np.ndarray, /, *, keep: float) -> LowRank | None:
+        """Return a product of at most the fraction `keep` of the kernel's parameters."""
+        ...
 
 
 def convolutions(path: str, leaf: Any) -> bool:
@@ -34,14 +38,14 @@ def convolutions(path: str, leaf: Any) -> bool:
 
 
 def low_rank_convolutions(
-    params: PyTree, ratio: float, method: ConvolutionMethod, *, scope: Scope = convolutions
+    params: PyTree, method: ConvolutionMethod, *, keep: float, scope: Scope = convolutions
 ) -> PyTree:
     """Replace convolution kernels by products of three or four factors, where these are smaller.
 
     Args:
         params: any pytree of concrete arrays; compressed leaves stay as they are.
-        ratio: share of the parameters of each kernel to keep, in (0, 1].
-        method: `tucker2`, `cp`, or another function of a kernel and a share.
+        method: `tucker2`, `cp`, or another function of a kernel and `keep`.
+        keep: fraction of the parameters of each kernel that is kept, in (0, 1].
         scope: which leaves are replaced; of four axes, HWIO.
 
     Returns:
@@ -49,12 +53,12 @@ def low_rank_convolutions(
         as they are.
 
     Raises:
-        ValueError: a ratio out of range, kernels of other than four axes, NaN or infinity, an
+        ValueError: a fraction out of range, kernels of other than four axes, NaN or infinity, an
             empty scope.
-        TypeError: called under `jit`, or `ratio` is no number.
+        TypeError: called under `jit`, or `keep` is no number.
         MissingLibraryError: of `tucker2` and `cp`, without tensorly.
     """
-    share = check_fraction("ratio", ratio)
+    keep = check_fraction("keep", keep)
     check_concrete("low_rank_convolutions", params)
     named = named_leaves(params, is_leaf=is_compressed)
 
@@ -65,7 +69,7 @@ def low_rank_convolutions(
                 f"{path}: kernels must have four axes HWIO, got shape {kernel.shape}; leave it out "
                 "of the scope."
             )
-        found = method(widened(check_floats(path, kernel)), share)
+        found = method(widened(check_floats(path, kernel)), keep=keep)
         if found is None or sum(factor.size for factor in found.factors) >= kernel.size:
             return leaf
         factors = tuple(as_jax(np.asarray(f, kernel.dtype)) for f in found.factors)
@@ -81,14 +85,14 @@ def low_rank_convolutions(
     )
 
 
-def tucker2(kernel: np.ndarray, ratio: float) -> LowRank | None:
+def tucker2(kernel: np.ndarray, *, keep: float) -> LowRank | None:
     """Return a convolution to fewer channels of 1x1, one among these, and one of 1x1 back.
 
-    `kernel = einsum("ir,hwrs,so->hwio", ...)`, `r` and `s` the same share of the channels.
+    `kernel = einsum("ir,hwrs,so->hwio", ...)`, `r` and `s` the same fraction of the channels.
 
     Args:
         kernel: `[height, width, inputs, outputs]`.
-        ratio: share of its parameters to keep.
+        keep: fraction of its parameters that is kept.
 
     Returns:
         The product; None where none is so small, and of a kernel that is 0.
@@ -99,12 +103,12 @@ def tucker2(kernel: np.ndarray, ratio: float) -> LowRank | None:
     Source: Kim et al. 2016, arXiv:1511.06530.
     """
     h, w, i, o = kernel.shape
-    # h w i o x^2 + (i^2 + o^2) x = ratio h w i o
+    # h w i o x^2 + (i^2 + o^2) x = keep h w i o
     size, sides = kernel.size, i * i + o * o
-    x = (math.sqrt(sides**2 + 4 * ratio * size**2) - sides) / (2 * size)
+    x = (math.sqrt(sides**2 + 4 * keep * size**2) - sides) / (2 * size)
     r, s = max(int(x * i), 1), max(int(x * o), 1)
     r, s = min(r, h * w * s), min(s, h * w * r)  # a matrix has no higher rank than it has columns
-    if i * r + h * w * r * s + s * o > ratio * size or not kernel.any():
+    if i * r + h * w * r * s + s * o > keep * size or not kernel.any():
         return None
     unit, power = near_one(kernel)
     (core, (first, last)), _ = _tensorly().partial_tucker(unit, rank=[r, s], modes=[2, 3])
@@ -112,7 +116,7 @@ def tucker2(kernel: np.ndarray, ratio: float) -> LowRank | None:
     return LowRank(factors=factors, equation="ir,hwrs,so->hwio")
 
 
-def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
+def cp(kernel: np.ndarray, *, keep: float, seed: int = 0) -> LowRank | None:
     """Return a convolution of 1x1, two along the axes for each channel alone, and one of 1x1.
 
     `kernel = einsum("hr,wr,ir,or->hwio", ...)`, by alternating least squares. The approximation
@@ -120,7 +124,7 @@ def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
 
     Args:
         kernel: `[height, width, inputs, outputs]`.
-        ratio: share of its parameters to keep.
+        keep: fraction of its parameters that is kept.
         seed: of the columns that the search starts from, where the kernel does not decide them.
 
     Returns:
@@ -131,7 +135,7 @@ def cp(kernel: np.ndarray, ratio: float, *, seed: int = 0) -> LowRank | None:
 
     Source: Lebedev et al. 2015, arXiv:1412.6553.
     """
-    rank = int(ratio * kernel.size / sum(kernel.shape))
+    rank = int(keep * kernel.size / sum(kernel.shape))
     if not rank or not kernel.any():
         return None
     unit, power = near_one(kernel)

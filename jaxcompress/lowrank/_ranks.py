@@ -12,14 +12,14 @@ RankRule = Callable[[Sequence[Matrix]], list[int | str]]
 """From the matrices to the rank of each, or why it stays dense."""
 
 
-def by_ratio(ratio: float) -> RankRule:
-    """Keep at most a share of the parameters of each matrix.
+def by_ratio(*, keep: float) -> RankRule:
+    """Keep at most a fraction of the parameters of each matrix.
 
-    `rank = floor(ratio * m * n / (m + n))`, at most the highest that saves any. A square matrix of
+    `rank = floor(keep * m * n / (m + n))`, at most the highest that saves any. A square matrix of
     half as many parameters has a quarter of the full rank; half of the full rank saves nothing.
 
     Args:
-        ratio: share of the parameters, in (0, 1].
+        keep: fraction of the parameters, in (0, 1].
 
     Raises:
         TypeError: it is no number.
@@ -27,28 +27,28 @@ def by_ratio(ratio: float) -> RankRule:
 
     Example:
         >>> from jaxcompress.lowrank._weights import plan_ranks
-        >>> plan_ranks({"w": np.eye(100)}, ranks=by_ratio(0.5)).ranks
+        >>> plan_ranks({"w": np.eye(100)}, ranks=by_ratio(keep=0.5)).ranks
         {'w': 25}
     """
-    share = check_fraction("ratio", ratio)
+    keep = check_fraction("keep", keep)
 
     def rank(matrix: Matrix) -> int | str:
         one, size = matrix.parameters(1), matrix.tensor.size
-        if share * size < one:
-            return f"rank 1 has {one:,} parameters, more than {share:g} of its {size:,}"
-        return min(int(share * size / one), max(matrix.highest, 1))
+        if keep * size < one:
+            return f"rank 1 has {one:,} parameters, more than {keep:g} of its {size:,}"
+        return min(int(keep * size / one), max(matrix.highest, 1))
 
     return lambda matrices: list(map(rank, matrices))
 
 
-def by_energy(share: float) -> RankRule:
-    """Keep the lowest rank of each matrix that has a share of its squared singular values.
+def by_energy(*, keep: float) -> RankRule:
+    """Keep the lowest rank of each matrix that has a fraction of its squared singular values.
 
-    `sum(values[:rank]^2) >= share * sum(values^2)`. The relative error of the product, in the norm
-    that the moments define, is `sqrt(1 - share)` at most.
+    `sum(values[:rank]^2) >= keep * sum(values^2)`. The relative error of the product, in the norm
+    that the moments define, is `sqrt(1 - keep)` at most.
 
     Args:
-        share: of the sum of the squares, in (0, 1].
+        keep: fraction of the sum of the squares, in (0, 1].
 
     Raises:
         TypeError: it is no number.
@@ -56,14 +56,14 @@ def by_energy(share: float) -> RankRule:
 
     Example:
         >>> from jaxcompress.lowrank._weights import plan_ranks
-        >>> plan_ranks({"w": np.diag([3.0, 1.0, 1.0, 1.0, 0.0])}, ranks=by_energy(0.8)).ranks
+        >>> plan_ranks({"w": np.diag([3.0, 1.0, 1.0, 1.0, 0.0])}, ranks=by_energy(keep=0.8)).ranks
         {'w': 2}
     """
-    share = check_fraction("energy", share)
+    keep = check_fraction("keep", keep)
 
     def rank(matrix: Matrix) -> int:
         kept = np.cumsum(matrix.squares)
-        return int(np.searchsorted(kept, share * kept[-1] * (1 - 1e-12))) + 1
+        return int(np.searchsorted(kept, keep * kept[-1] * (1 - 1e-12))) + 1
 
     return lambda matrices: list(map(rank, matrices))
 

@@ -36,8 +36,8 @@ class RankPlan(NamedTuple):
 
 def plan_ranks(
     params: PyTree,
-    ratio: float | None = None,
     *,
+    keep: float | None = None,
     ranks: RankRule | Mapping[str, int] | None = None,
     split: Split = last_axis,
     moments: Moments | None = None,
@@ -45,7 +45,7 @@ def plan_ranks(
 ) -> RankPlan:
     """Return the ranks that `low_rank` would take, and what stays dense.
 
-    The arguments are those of `low_rank`, but for `svd`: nothing is decomposed for a ratio.
+    The arguments are those of `low_rank`, but for `svd`: nothing is decomposed for `keep`.
 
     Raises:
         ValueError: as `low_rank`.
@@ -54,21 +54,21 @@ def plan_ranks(
     Example:
         >>> import numpy as np
         >>> params = {"wide": np.ones((10, 40), "f"), "thin": np.ones((2, 2), "f")}
-        >>> plan = plan_ranks(params, ratio=0.5)
+        >>> plan = plan_ranks(params, keep=0.5)
         >>> plan.ranks
         {'wide': 4}
         >>> plan.left_dense
         {'thin': 'rank 1 has 4 parameters, more than 0.5 of its 4'}
     """
     _, matrices, left = _matrices("plan_ranks", params, split, moments, scope)
-    plan = _planned(list(matrices.values()), ratio, ranks)
+    plan = _planned(list(matrices.values()), keep, ranks)
     return RankPlan(plan.ranks, plan.left_dense | left)
 
 
 def low_rank(
     params: PyTree,
-    ratio: float | None = None,
     *,
+    keep: float | None = None,
     ranks: RankRule | Mapping[str, int] | None = None,
     split: Split = last_axis,
     moments: Moments | None = None,
@@ -84,9 +84,10 @@ def low_rank(
 
     Args:
         params: any pytree of concrete arrays; compressed leaves stay as they are.
-        ratio: share of the parameters of each tensor to keep, in (0, 1]: `ranks=by_ratio(ratio)`.
-        ranks: instead of a ratio, a rule (`by_energy(0.99)`, `by_budget(1_000_000)`) or the rank
-            of each tensor by its path; tensors that it does not name stay as they are.
+        keep: fraction of the parameters of each tensor that is kept, in (0, 1]:
+            `ranks=by_ratio(keep=keep)`.
+        ranks: instead of `keep`, a rule (`by_energy(keep=0.99)`, `by_budget(1_000_000)`) or the
+            rank of each tensor by its path; tensors that it does not name stay as they are.
         split: which axes are the rows; by default all but the last, `summed_axes` finds those of
             attention and of stacked layers.
         moments: from `input_moments`. Where there are none, as of tables, or one for each group of
@@ -101,7 +102,7 @@ def low_rank(
         training.
 
     Raises:
-        ValueError: a ratio out of range, both or neither of `ratio` and `ranks`, a rank below 1,
+        ValueError: a fraction out of range, both or neither of `keep` and `ranks`, a rank below 1,
             a path that is not in the scope, moments of other rows than the split's, NaN or infinite
             weights, a budget too small, an empty scope.
         TypeError: called under `jit`; ranks that are no integers; leaves of other numbers.
@@ -109,7 +110,7 @@ def low_rank(
     Example:
         >>> import numpy as np
         >>> params = {"kernel": np.outer(np.arange(8.0), np.ones(8)), "bias": np.zeros(8)}
-        >>> thin = low_rank(params, ratio=0.5)
+        >>> thin = low_rank(params, keep=0.5)
         >>> [factor.shape for factor in thin["kernel"].factors]
         [(8, 2), (2, 8)]
         >>> bool(np.allclose(thin["kernel"].dense(), params["kernel"]))
@@ -118,7 +119,7 @@ def low_rank(
     Source: Wang et al. 2024 (SVD-LLM, with moments), arXiv:2403.07378.
     """
     named, matrices, _ = _matrices("low_rank", params, split, moments, scope)
-    chosen = _planned(list(matrices.values()), ratio, ranks).ranks
+    chosen = _planned(list(matrices.values()), keep, ranks).ranks
     return named.rebuild(
         [
             matrices[path].factors(chosen[path], svd) if path in chosen else leaf
@@ -147,14 +148,14 @@ def _matrices(
 
 
 def _planned(
-    matrices: list[Matrix], ratio: float | None, ranks: RankRule | Mapping[str, int] | None
+    matrices: list[Matrix], keep: float | None, ranks: RankRule | Mapping[str, int] | None
 ) -> RankPlan:
-    if (ratio is None) == (ranks is None):
+    if (keep is None) == (ranks is None):
         raise ValueError(
-            f"ratio: one of ratio and ranks must be given, got {ratio} and {ranks}; "
-            "pass ratio=0.5, say."
+            f"keep: one of keep and ranks must be given, got {keep} and {ranks}; "
+            "pass keep=0.5, say."
         )
-    rule = by_ratio(ratio) if ratio is not None else ranks
+    rule = by_ratio(keep=keep) if keep is not None else ranks
     matrices, found = _ruled(matrices, rule)
     chosen: dict[str, int] = {}
     left_dense: dict[str, str] = {}
@@ -182,8 +183,8 @@ def _ruled(
         return [known[path] for path in rule], list(starmap(_rank, rule.items()))
     if not callable(rule):
         raise TypeError(
-            f"ranks: must be a rule or a rank for each path, got {rule!r}; pass by_energy(0.9), or "
-            '{"kernel": 8}.'
+            f"ranks: must be a rule or a rank for each path, got {rule!r}; pass "
+            'by_energy(keep=0.9), or {"kernel": 8}.'
         )
     found = rule(matrices) if matrices else []
     if len(found) != len(matrices):

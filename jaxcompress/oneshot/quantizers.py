@@ -44,7 +44,7 @@ def _kmeans(pruning: Pruning, clusters: int, track: Track) -> Quantizer:
 
 def _uniform(pruning: Pruning, step: float, track: Track) -> Quantizer:
     step = step_in_weights(pruning, step, track=track)
-    return by_technique(functools.partial(uniform, step=step, importance=importance(pruning)))
+    return by_technique(functools.partial(uniform, step_size=step, importance=importance(pruning)))
 
 
 def _entropy(pruning: Pruning, step: float, track: Track) -> Quantizer:
@@ -79,7 +79,7 @@ def in_factors(quantizer: Quantizer, ratio: float) -> Quantizer:
         TypeError: the ratio is no number.
         ValueError: it is not in (0, 1].
     """
-    rule = by_ratio(ratio)
+    rule = by_ratio(keep=ratio)
 
     def quantized(path: str, tensor: np.ndarray) -> Any:
         leaf = low_rank({path: tensor}, ranks=rule, scope=everything)[path]

@@ -122,7 +122,7 @@ def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool
             "is kept exactly; pass the network, or rename what is none."
         )
     return in_scope(
-        named, lambda path, leaf: path not in owned and scope(path, leaf), REALS, shapes=True
+        named, lambda path, leaf: path not in owned and scope(path, leaf), kinds=REALS, shapes=True
     )
 
 

@@ -26,7 +26,6 @@ from jaxcompress.quantization import fake_quantized
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Steps
 from jaxcompress.quantization.ranges import Estimator, min_max
-from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trees import PyTree, named_leaves
 
 FLOATS_MAY_DIFFER = 1e-4
@@ -62,11 +61,10 @@ class OnnxFile(NamedTuple):
 
 
 def export_onnx(
+    path: str | os.PathLike[str],
     apply: Callable[..., PyTree],
     params: PyTree,
-    inputs: PyTree,
-    path: str | os.PathLike[str],
-    *,
+    *inputs: PyTree,
     int8: Ranges | None = None,
     weight_bits: int | None = None,
     estimate: Estimator = min_max,
@@ -86,13 +84,12 @@ def export_onnx(
     is rounded to the range that it has on `inputs`.
 
     Args:
+        path: of the file.
         apply: `apply(params, *inputs)`, in inference mode.
         params: any pytree of arrays; what they compute with the inputs must be float32, integers
             and truth values. Compressed leaves are made dense; in integers, those
             of `Quantized` leaves that are symmetric with one scale a channel are in the file.
-        inputs: what follows `params`, any pytree of arrays, in a tuple if there are several inputs.
-            Take a few dozen samples of the training data.
-        path: of the file.
+        *inputs: of the function, any pytrees of arrays: a few dozen samples of the training data.
         int8: what `calibrate` says enters the products; those that it does not name stay float.
             None for a file of floats.
         weight_bits: of weights, 7 or 8; None for 8 where the CPU at hand sums products of 8-bit
@@ -121,7 +118,7 @@ def export_onnx(
         >>> ranges = calibrate(apply, params, [x])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "net.onnx"
-        ...     written = export_onnx(apply, params, x, path, int8=ranges)
+        ...     written = export_onnx(path, apply, params, x, int8=ranges)
         ...     written.quantized, onnx_function(path)(x).round(1).tolist()
         (('in', 'out'), [[1.0], [2.5]])
 
@@ -137,7 +134,6 @@ def export_onnx(
     check_concrete("export_onnx", (params, inputs))
     for name in ("onnx", "onnxruntime", "jax2onnx"):
         library(name)
-    inputs = as_inputs(inputs)
     check_no_keys(params, "params")
     for number, part in enumerate(inputs):
         check_no_keys(part, f"inputs[{number}]")

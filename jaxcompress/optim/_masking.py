@@ -114,13 +114,13 @@ def gradual_pruning(
         raise ValueError(f"every: must be at least 1 step, got {every}; 100 is usual.")
 
     def init(params: PyTree) -> PyTree:
-        in_scope(named_leaves(params), scope, WEIGHTS, shapes=True)
+        in_scope(named_leaves(params), scope, kinds=WEIGHTS, shapes=True)
         mask = jax.tree.map(lambda leaf: like(jnp.ones(leaf.shape, bool), leaf), params)
         return GradualPruningState(jnp.zeros([], jnp.int32), mask)
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         check_params("gradual_pruning", params)
-        chosen = in_scope(named_leaves(params), scope, WEIGHTS)
+        chosen = in_scope(named_leaves(params), scope, kinds=WEIGHTS)
         masks = jax.tree.leaves(state.mask)
         moved = jax.tree.leaves(map_leaves(_moved, params, updates))
         size = sum(m.size for m, pick in zip(masks, chosen, strict=True) if pick)
@@ -149,7 +149,7 @@ def gradual_pruning(
     return optax.GradientTransformation(init, update)
 
 
-def current_mask(opt_state: PyTree, params: PyTree | None = None) -> PyTree:
+def current_mask(opt_state: PyTree, *, params: PyTree | None = None) -> PyTree:
     """Return the mask that `hold_mask` or `gradual_pruning` keeps in an optimizer state.
 
     Args:

@@ -21,7 +21,9 @@ class AddPenaltyState(NamedTuple):
     step: jax.Array
 
 
-def add_penalty(penalty: Penalty, strength: float | optax.Schedule) -> optax.GradientTransformation:
+def add_penalty(
+    penalty: Penalty, *, strength: float | optax.Schedule
+) -> optax.GradientTransformation:
     """Add a penalty to the loss, by its gradient; put it before the optimizer in the chain.
 
     `update = gradient + strength(step) * grad(penalty)(params)`, which the optimizer then sees as
@@ -41,7 +43,8 @@ def add_penalty(penalty: Penalty, strength: float | optax.Schedule) -> optax.Gra
         TypeError: a strength that is no number; in `update`, a penalty that is no scalar.
 
     Example:
-        >>> tx = optax.chain(add_penalty(lambda p: jnp.sum(abs(p["w"])), 0.5), optax.sgd(1.0))
+        >>> penalty = add_penalty(lambda p: jnp.sum(abs(p["w"])), strength=0.5)
+        >>> tx = optax.chain(penalty, optax.sgd(1.0))
         >>> params = {"w": jnp.array([1.0, -2.0])}
         >>> updates, _ = tx.update({"w": jnp.zeros(2)}, tx.init(params), params)
         >>> optax.apply_updates(params, updates)["w"].tolist()

@@ -7,21 +7,23 @@ import optax
 from jaxcompress.checks import check_sparsity
 
 
-def cubic_sparsity(final: float, *, begin: int, end: int, initial: float = 0.0) -> optax.Schedule:
+def cubic_sparsity(
+    sparsity: float, *, begin: int, end: int, initial: float = 0.0
+) -> optax.Schedule:
     """Return the schedule that prunes fast at first and slowly at the end.
 
-    `s(t) = final + (initial - final) * (1 - (t - begin) / (end - begin))^3`, held at `initial`
-    before step `begin` and at `final` from step `end`. Both are fractions of the weights of the
-    dense net: the steps do not compound.
+    `s(t) = sparsity + (initial - sparsity) * (1 - (t - begin) / (end - begin))^3`, held at
+    `initial` before step `begin` and at `sparsity` from step `end`. Both are fractions of the
+    weights of the dense net: the steps do not compound.
 
     Args:
-        final: sparsity from step `end` on, in [0, 1).
+        sparsity: from step `end` on, in [0, 1).
         begin: step of the first pruning.
         end: step of the last pruning, after `begin`.
-        initial: sparsity up to step `begin`, in [0, final].
+        initial: sparsity up to step `begin`, in [0, sparsity].
 
     Raises:
-        ValueError: a sparsity outside [0, 1), `initial` above `final`, or not
+        ValueError: a sparsity outside [0, 1), `initial` above `sparsity`, or not
             `0 <= begin < end`.
 
     Example:
@@ -31,11 +33,11 @@ def cubic_sparsity(final: float, *, begin: int, end: int, initial: float = 0.0) 
 
     Source: Zhu and Gupta 2017, arXiv:1710.01878.
     """
-    check_sparsity("final", final)
+    check_sparsity("sparsity", sparsity)
     check_sparsity("initial", initial)
-    if initial > final:
+    if initial > sparsity:
         raise ValueError(
-            f"initial: sparsity must not be above the final one, got {initial} above {final}; "
+            f"initial: sparsity must not be above the final one, got {initial} above {sparsity}; "
             "weights that were removed do not come back."
         )
     if not 0 <= begin < end:
@@ -46,6 +48,6 @@ def cubic_sparsity(final: float, *, begin: int, end: int, initial: float = 0.0) 
 
     def schedule(count: jax.typing.ArrayLike) -> jax.Array:
         progress = jnp.clip((jnp.asarray(count) - begin) / (end - begin), 0, 1)
-        return final + (initial - final) * (1 - progress) ** 3
+        return sparsity + (initial - sparsity) * (1 - progress) ** 3
 
     return schedule

@@ -10,7 +10,7 @@ the rest); units: `_unit_scores`, `_activations`, `_unit_choice`, `_penalties`, 
     activation_score        a score of units by what they put out on data
     apply_mask              `params` with exact zeros where `mask` is False
     block_importance        how much the loss grows when a block is dropped, for each block
-    BlockRule               `rule(depth, count)` gives the positions of the blocks that are kept
+    BlockRule               `rule(depth, keep)` gives the positions of the blocks that are kept
     by_flops                count a unit by the operations that go with it alone
     by_parameters           count a unit by the parameters that it carries alone
     by_units                count every unit once
@@ -39,7 +39,7 @@ the rest); units: `_unit_scores`, `_activations`, `_unit_choice`, `_penalties`, 
     mean_magnitude          the mean of `|a|` over the samples, `[entries]`
     Measure                 what one unit of a group counts for
     nm_mask                 keep the `n` highest scores of every `m` neighbours along `axis`
-    nonzero_share           the part of the samples that are not zero, `[entries]`: 1 - APoZ
+    nonzero_fraction           the samples that are not zero, `[entries]`: 1 - APoZ
     norm_scale_score        a score that sums `|scale|` of the norms behind a unit
     Normalize               brings the scores of a group to a scale that groups share
     outer_blocks            keep the first and the last blocks
@@ -71,7 +71,7 @@ from jaxcompress.prune._activations import (
     Statistic,
     activation_score,
     mean_magnitude,
-    nonzero_share,
+    nonzero_fraction,
 )
 from jaxcompress.prune._block_choice import (
     BlockRule,
@@ -172,7 +172,7 @@ __all__ = [
     "magnitude_mask",
     "mean_magnitude",
     "nm_mask",
-    "nonzero_share",
+    "nonzero_fraction",
     "norm_scale_score",
     "outer_blocks",
     "random_blocks",

@@ -33,11 +33,11 @@ def mean_magnitude(activations: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(activations), axis=1)
 
 
-def nonzero_share(activations: jax.Array) -> jax.Array:
-    """Return the share of the samples that are not zero, `[entries]`: 1 - APoZ.
+def nonzero_fraction(activations: jax.Array) -> jax.Array:
+    """Return the fraction of the samples that are not zero, `[entries]`: 1 - APoZ.
 
     Example:
-        >>> nonzero_share(jnp.array([[1.0, -3.0], [0.0, 1.0]])).tolist()
+        >>> nonzero_fraction(jnp.array([[1.0, -3.0], [0.0, 1.0]])).tolist()
         [1.0, 0.5]
 
     Source: Hu et al. 2016 (network trimming), arXiv:1607.03250.
@@ -59,7 +59,7 @@ def activation_score(
     Args:
         apply: the function that the groups were found for.
         *inputs: of the function, one batch of training data; a larger one is a better estimate.
-        statistic: `mean_magnitude`, `nonzero_share`, or any function like these.
+        statistic: `mean_magnitude`, `nonzero_fraction`, or any function like these.
 
     Returns:
         A score for `choose_units`, which raises ValueError where no product reads a unit or the
@@ -71,11 +71,11 @@ def activation_score(
         >>> apply = lambda p, x: jax.nn.relu(x @ p["in"]) @ p["out"]
         >>> x = np.array([[1.0], [2.0]])
         >>> groups = unit_groups(apply, params, x)
-        >>> activation_score(apply, x)(groups.groups, params)["in"].tolist()
+        >>> activation_score(apply, x)(params, groups.groups)["in"].tolist()
         [1.5, 0.0, 4.5]
     """
 
-    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+    def unit_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
         groups = list(groups)
         units, members = _traced(apply, params, inputs, groups)
         look = _Look(units, groups, members, statistic)
@@ -174,7 +174,7 @@ def _averaged(group: UnitGroup, readings: Sequence[dict[str, Reading]]) -> np.nd
     if not weight.all():
         raise ValueError(
             f"{group.name}: each unit must be read by a product outside of branches and while "
-            f"loops, got none for unit {int(np.argmin(weight))}; give shares by name without this "
-            "group, or score by weights, as l1_score does."
+            f"loops, got none for unit {int(np.argmin(weight))}; give fractions by name without "
+            "this group, or score by weights, as l1_score does."
         )
     return value / weight

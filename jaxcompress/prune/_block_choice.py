@@ -10,13 +10,13 @@ from jaxcompress.prune._blocks import count_blocks, drop_blocks
 from jaxcompress.trees import PyTree
 
 BlockRule = Callable[[int, int], list[int]]
-"""`rule(depth, count)` gives the positions of the blocks that stay, ascending."""
+"""`rule(depth, keep)` gives the positions of the blocks that are kept, ascending."""
 
 
-def spread_out(depth: int, count: int) -> list[int]:
+def spread_out(depth: int, keep: int) -> list[int]:
     """Return positions at even distances, the first and the last block among them.
 
-    `round(k * (depth - 1) / (count - 1))`; of one block the first.
+    `round(k * (depth - 1) / (keep - 1))`; of one block the first.
 
     Example:
         >>> spread_out(12, 6)
@@ -25,10 +25,10 @@ def spread_out(depth: int, count: int) -> list[int]:
     Source: the blocks that the authors of DistilBERT start from; Sanh et al. 2019,
     arXiv:1910.01108.
     """
-    return np.round(np.linspace(0, depth - 1, count)).astype(int).tolist()
+    return np.round(np.linspace(0, depth - 1, keep)).astype(int).tolist()
 
 
-def first_blocks(depth: int, count: int) -> list[int]:
+def first_blocks(depth: int, keep: int) -> list[int]:
     """Return the first positions: the last blocks go.
 
     Example:
@@ -38,10 +38,10 @@ def first_blocks(depth: int, count: int) -> list[int]:
     Source: "top-layer dropping", Sajjad et al. 2020, arXiv:2004.03844.
     """
     del depth
-    return list(range(count))
+    return list(range(keep))
 
 
-def outer_blocks(depth: int, count: int) -> list[int]:
+def outer_blocks(depth: int, keep: int) -> list[int]:
     """Return positions of the first and the last blocks: the middle goes.
 
     Of an odd number the larger half is at the beginning.
@@ -52,8 +52,8 @@ def outer_blocks(depth: int, count: int) -> list[int]:
 
     Source: "symmetric dropping", Sajjad et al. 2020, arXiv:2004.03844.
     """
-    first = (count + 1) // 2
-    return [*range(first), *range(depth - count + first, depth)]
+    first = (keep + 1) // 2
+    return [*range(first), *range(depth - keep + first, depth)]
 
 
 def random_blocks(key: jax.Array) -> BlockRule:
@@ -63,8 +63,8 @@ def random_blocks(key: jax.Array) -> BlockRule:
         key: key of `jax.random`; the same key gives the same blocks.
     """
 
-    def rule(depth: int, count: int) -> list[int]:
-        return sorted(jax.random.permutation(key, depth)[:count].tolist())
+    def rule(depth: int, keep: int) -> list[int]:
+        return sorted(jax.random.permutation(key, depth)[:keep].tolist())
 
     return rule
 
@@ -82,24 +82,24 @@ def important_blocks(importance: np.ndarray) -> BlockRule:
     scores = np.asarray(importance, np.float64)
     check_finite("importance", scores)
 
-    def rule(depth: int, count: int) -> list[int]:
+    def rule(depth: int, keep: int) -> list[int]:
         if scores.shape != (depth,):
             raise ValueError(
                 f"importance: must have one number for each of the {depth} blocks, got shape "
                 f"{scores.shape}; measure it on this network."
             )
-        return sorted(np.argsort(-scores, kind="stable")[:count].tolist())
+        return sorted(np.argsort(-scores, kind="stable")[:keep].tolist())
 
     return rule
 
 
-def choose_blocks(tree: PyTree, at: str, count: int, *, rule: BlockRule = spread_out) -> list[int]:
-    """Choose the blocks that stay.
+def choose_blocks(params: PyTree, at: str, *, keep: int, rule: BlockRule = spread_out) -> list[int]:
+    """Choose the blocks that are kept.
 
     Args:
-        tree: parameters.
+        params: parameters.
         at: where the blocks are, as in `drop_blocks`.
-        count: how many stay.
+        keep: how many.
         rule: which.
 
     Returns:
@@ -108,27 +108,27 @@ def choose_blocks(tree: PyTree, at: str, count: int, *, rule: BlockRule = spread
     Raises:
         ValueError: no such place, fewer than one block or more than there are, a rule that gives
             another number of positions.
-        TypeError: a `count` that is no integer.
+        TypeError: a `keep` that is no integer.
 
     Example:
-        >>> choose_blocks({"blocks": np.ones((12, 3, 3))}, "blocks", 4)
+        >>> choose_blocks({"blocks": np.ones((12, 3, 3))}, "blocks", keep=4)
         [0, 4, 7, 11]
     """
-    if not is_integer(count):
-        raise TypeError(f"{at}: count must be an integer, got {count!r}; pass how many stay.")
-    depth = count_blocks(tree, at)
-    if not 1 <= count <= depth:
+    if not is_integer(keep):
+        raise TypeError(f"{at}: keep must be an integer, got {keep!r}; pass how many blocks.")
+    depth = count_blocks(params, at)
+    if not 1 <= keep <= depth:
         raise ValueError(
-            f"{at}: must keep 1 to {depth} blocks, as many as there are, got {count}; pass how "
-            "many stay, not how many go."
+            f"{at}: must keep 1 to {depth} blocks, as many as there are, got {keep}; pass how "
+            "many are kept, not how many are removed."
         )
-    keep = rule(depth, int(count))
-    if len(keep) != count:
+    positions = rule(depth, int(keep))
+    if len(positions) != keep:
         raise ValueError(
-            f"{at}: a rule must give {count} positions, got {keep}; it is called with how many "
-            "blocks there are, and how many stay."
+            f"{at}: a rule must give {keep} positions, got {positions}; it is called with how many "
+            "blocks there are, and how many are kept."
         )
-    return keep
+    return positions
 
 
 def block_importance(loss: Callable[[PyTree], float], params: PyTree, at: str) -> np.ndarray:

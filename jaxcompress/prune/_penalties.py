@@ -43,7 +43,7 @@ def group_lasso(
     variables"; for units of networks Wen et al. 2016, arXiv:1608.03665.
     """
     total = jnp.zeros(())
-    for group, chosen in scored_slices(list(groups), params, scope=scope):
+    for group, chosen in scored_slices(params, list(groups), scope=scope):
         square, count = jnp.zeros(group.size), np.zeros(group.size)
         for number, (part, leaf) in enumerate(chosen):
             wide = widened(jnp.asarray(leaf))

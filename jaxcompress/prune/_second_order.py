@@ -40,8 +40,8 @@ _CHOSEN = 16  # inputs whose weights are chosen at a time: at 128 errors were up
 def fit_mask(
     params: PyTree,
     moments: Moments,
-    sparsity: float | Mapping[str, float] | None = None,
     *,
+    sparsity: float | Mapping[str, float] | None = None,
     pattern: tuple[int, int] | None = None,
     axis: int = -2,
     damping: float = DAMPING,
@@ -78,7 +78,8 @@ def fit_mask(
     Example:
         >>> layer = Layer(np.array([[[0], [1]]]), np.array([[[1.0, 0.5], [0.5, 1.0]]]))
         >>> params = {"kernel": np.array([[1.0], [2.0]])}
-        >>> pruned, mask = fit_mask(params, Moments({"kernel": [layer]}, {}), 0.5, damping=1e-9)
+        >>> moments = Moments({"kernel": [layer]}, {})
+        >>> pruned, mask = fit_mask(params, moments, sparsity=0.5, damping=1e-9)
         >>> pruned["kernel"].round(3).tolist(), mask["kernel"].tolist()
         ([[0.0], [2.5]], [[False], [True]])
 
@@ -93,7 +94,7 @@ def fit_mask(
     check_positive("damping", damping, "0.01 is usual")
     params = dense(params)
     named = named_leaves(params)
-    chosen = in_scope(named, scope, FLOATS)
+    chosen = in_scope(named, scope, kinds=FLOATS)
     paths = [path for path, pick in zip(named.paths, chosen, strict=True) if pick]
     for path, leaf, pick in zip(named.paths, named.leaves, chosen, strict=True):
         if pick:

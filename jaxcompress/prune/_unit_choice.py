@@ -1,4 +1,4 @@
-"""Which units go: shares, spread over groups, by score."""
+"""Which units are kept: fractions to remove, spread over groups, by score."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from jaxcompress.trees import PyTree
 from jaxcompress.units.groups import UnitGroup, UnitGroups
 
 Measure = Callable[[UnitGroup], float]
-"""What one unit of a group counts for, where a share is spread over all groups."""
+"""What one unit of a group counts for, where a fraction is spread over all groups."""
 
 
 class Candidate(NamedTuple):
@@ -21,13 +21,13 @@ class Candidate(NamedTuple):
 
     Attributes:
         group: itself.
-        share: to remove.
+        remove: the fraction to remove.
         scores: `[units]`, normalized.
         limit: how many units may go at most.
     """
 
     group: UnitGroup
-    share: float
+    remove: float
     scores: np.ndarray
     limit: int
 
@@ -50,28 +50,28 @@ def by_parameters(group: UnitGroup) -> float:
 def by_flops(group: UnitGroup) -> float:
     """Count a unit by the operations that go with it alone.
 
-    A share of FLOPs is one to first order: a kernel between two groups counts for both, of which
-    removing a share `p` each leaves `(1 - p)^2`; what goes with no unit stays.
+    A fraction of FLOPs is one to first order: a kernel between two groups counts for both, of which
+    removing a fraction `p` each leaves `(1 - p)^2`; what goes with no unit stays.
     """
     return float(group.flops)
 
 
 def within_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int]:
-    """Take the same share from each group."""
+    """Remove the same fraction of each group."""
     del measure
-    return [min(removed_count(c.group.name, c.share, c.group.size), c.limit) for c in candidates]
+    return [min(removed_count(c.group.name, c.remove, c.group.size), c.limit) for c in candidates]
 
 
 def across_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int]:
-    """Take the share from all groups together, the lowest scores first.
+    """Remove the fraction from all groups together, the lowest scores first.
 
     Raises:
-        ValueError: shares that differ by group, or more to remove than the groups may lose.
+        ValueError: fractions that differ by group, or more to remove than the groups may lose.
     """
-    shares = {c.share for c in candidates}
-    if len(shares) > 1:
+    fractions = {c.remove for c in candidates}
+    if len(fractions) > 1:
         raise ValueError(
-            f"share: must be one number across groups, got {sorted(shares)}; use within_groups."
+            f"remove: must be one number across groups, got {sorted(fractions)}; use within_groups."
         )
     cost = np.concatenate([np.full(c.group.size, measure(c.group)) for c in candidates])
     if not (np.isfinite(cost).all() and (cost >= 0).all() and cost.any()):
@@ -85,12 +85,12 @@ def across_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int
     limit = np.repeat([c.limit for c in candidates], [c.group.size for c in candidates])
     order = np.lexsort((-np.arange(len(scores)), scores))
     order = order[rank[order] < limit[order]]
-    share = shares.pop()
-    goal, reachable = share * cost.sum(), np.cumsum(cost[order])
+    fraction = fractions.pop()
+    goal, reachable = fraction * cost.sum(), np.cumsum(cost[order])
     if not len(order) or goal > reachable[-1] + 0.5 * cost.min():
         raise ValueError(
-            f"share: must be at most {(reachable[-1] if len(order) else 0) / cost.sum():.3f}, got "
-            f"{share}: the groups may lose no more units; raise most or pass a smaller share."
+            f"remove: must be at most {(reachable[-1] if len(order) else 0) / cost.sum():.3f}, got "
+            f"{fraction}: the groups may lose no more units; raise remove_at_most or pass less."
         )
     taken = order[: int(np.argmin(np.abs(np.concatenate([[0.0], reachable]) - goal)))]
     return np.bincount(owner[taken], minlength=len(candidates)).tolist()
@@ -104,53 +104,53 @@ def _rank(scores: np.ndarray) -> np.ndarray:
 
 
 def choose_units(
-    groups: UnitGroups,
     params: PyTree,
-    share: float | Mapping[str, float],
+    groups: UnitGroups,
     *,
+    remove: float | Mapping[str, float],
     score: UnitScore = l1_score,
     normalize: Normalize = divide_by_mean,
     spread: Spread = within_groups,
     measure: Measure = by_units,
     round_to: int = 1,
-    most: float | Mapping[str, float] | None = None,
+    remove_at_most: float | Mapping[str, float] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Choose the units that stay: those of the highest scores.
+    """Choose the units that are kept: those of the highest scores.
 
-    Exactly `round(share * units)` go of each group, or of all together, but never the last of a
-    group; ties keep the lower index. Removing a share `p` of the channels of every layer removes
-    about `1 - (1 - p)^2` of the parameters.
+    Exactly `round(remove * units)` units are removed from each group, or from all together, but
+    never the last of a group; ties keep the lower index. Removing a fraction `p` of the channels of
+    every layer removes about `1 - (1 - p)^2` of the parameters.
 
     Args:
+        params: the parameters that the groups were found for.
         groups: from `unit_groups`.
-        params: the parameters that they were found for.
-        share: of the units to remove, in [0, 1); or one for each group by name, the others stay.
-            One number is for the groups that the code was seen to follow; if it follows none, as
-            modules that check their sizes, for all.
+        remove: the fraction of units to remove, in [0, 1); or one for each group by name, the
+            others are kept whole. One number is for the groups that the code was seen to follow; if
+            it follows none, as modules that check their sizes, for all.
         score: `l1_score`, `l2_score`, `taylor_score(gradients)`, `norm_scale_score()`,
             `geometric_median_score`, `activation_score(apply, x)`, `random_unit_score(key)`, or
             `summed` of a score of weights.
         normalize: `divide_by_mean`, `divide_by_max` or `unnormalized`; matters across groups only.
         spread: `within_groups` or `across_groups`.
-        measure: what the share is of, across groups: `by_units`, `by_parameters`, `by_flops`.
-        round_to: what stays is rounded to the nearest multiple, where a group has as many: 97
+        measure: what the fraction is of, across groups: `by_units`, `by_parameters`, `by_flops`.
+        round_to: what is kept is rounded to the nearest multiple, where a group has as many: 97
             channels run no faster than 112, and 96 do.
-        most: the largest share that a group may lose, in [0, 1); one number for all groups, or
-            one for each by name.
+        remove_at_most: the largest fraction that a group may lose, in [0, 1); one number for all
+            groups, or one for each by name.
 
     Returns:
-        By name of the group `[units]` booleans, True where a unit stays.
+        By name of the group `[units]` booleans, True where a unit is kept.
 
     Raises:
-        ValueError: no group to choose from, a share outside [0, 1), an unknown group, NaN or
+        ValueError: no group to choose from, a fraction outside [0, 1), an unknown group, NaN or
             infinite scores.
-        TypeError: a share that is no number, a `round_to` that is no integer above 0.
+        TypeError: a fraction that is no number, a `round_to` that is no integer above 0.
 
     Example:
         >>> from jaxcompress.prune import unit_groups
         >>> params = {"in": np.array([[1.0, 3.0, 2.0, 0.5]]), "out": np.ones((4, 1))}
         >>> groups = unit_groups(lambda p, x: x @ p["in"] @ p["out"], params, np.ones((1, 1)))
-        >>> choose_units(groups, params, 0.5)["in"].tolist()
+        >>> choose_units(params, groups, remove=0.5)["in"].tolist()
         [False, True, True, False]
     """
     if not is_integer(round_to) or round_to < 1:
@@ -158,14 +158,14 @@ def choose_units(
             f"round_to: must be an integer above 0, got {round_to!r}; 16 suits most hardware."
         )
     groups.check_some()
-    shares = _by_name(groups, "share", share)
-    caps = {} if most is None else _by_name(groups, "most", most)
-    chosen = [group for group in groups if group.name in shares]
-    scores = _checked(score(chosen, params), chosen)
+    fractions = _by_name(groups, "remove", remove)
+    caps = {} if remove_at_most is None else _by_name(groups, "remove_at_most", remove_at_most)
+    chosen = [group for group in groups if group.name in fractions]
+    scores = _checked(score(params, chosen), chosen)
     candidates = [
         Candidate(
             group,
-            shares[group.name],
+            fractions[group.name],
             normalize(scores[group.name]),
             min(int(caps.get(group.name, 1.0) * group.size + 1e-9), group.size - 1),
         )
@@ -184,14 +184,14 @@ def _proved(groups: UnitGroups) -> list[str]:
 
 
 def _by_name(
-    groups: UnitGroups, label: str, share: float | Mapping[str, float]
+    groups: UnitGroups, label: str, fraction: float | Mapping[str, float]
 ) -> dict[str, float]:
-    """Return a share for each group from one number, called `label`, or from some by name."""
-    if not isinstance(share, Mapping):
-        return dict.fromkeys(_proved(groups), check_removed(label, share))
-    for name in share:
+    """Return a fraction for each group from one number, called `label`, or from some by name."""
+    if not isinstance(fraction, Mapping):
+        return dict.fromkeys(_proved(groups), check_removed(label, fraction))
+    for name in fraction:
         groups.check_name(name)
-    return {name: check_removed(name, value) for name, value in share.items()}
+    return {name: check_removed(name, value) for name, value in fraction.items()}
 
 
 def _checked(scores: Mapping[str, np.ndarray], groups: Sequence[UnitGroup]) -> dict:

@@ -15,15 +15,15 @@ from jaxcompress.units.groups import Slice, UnitGroup
 UnitScores = Mapping[str, np.ndarray]
 """By name of the group `[units]` numbers; the smallest go first."""
 
-UnitScore = Callable[[Sequence[UnitGroup], PyTree], UnitScores]
-"""From groups and parameters to a number for each unit."""
+UnitScore = Callable[[PyTree, Sequence[UnitGroup]], UnitScores]
+"""From parameters and groups to a number for each unit."""
 
 Normalize = Callable[[np.ndarray], np.ndarray]
 """Brings the scores of a group to a scale on which groups can be compared."""
 
 
 def unit_slices(
-    groups: Sequence[UnitGroup], tree: PyTree, *, scope: Scope = weights
+    tree: PyTree, groups: Sequence[UnitGroup], *, scope: Scope = weights
 ) -> dict[str, list[np.ndarray]]:
     """Return by name of the group what its units carry, one `[units, m]` array a slice.
 
@@ -31,8 +31,8 @@ def unit_slices(
     are zeros in the later ones: each weight of a unit counts once.
 
     Args:
-        groups: what to look at.
         tree: the parameters, or a tree with their leaves at the same paths, such as gradients.
+        groups: what to look at.
         scope: which leaves; a group without any in it gives all its weights, a group without
             weights all its numbers.
 
@@ -45,12 +45,12 @@ def unit_slices(
         >>> part = Slice("kernel", 1, np.array([[0], [1]]))
         >>> group = UnitGroup(
         ...     name="layer", size=2, slices=(part,), changes_function=False, parameters=2)
-        >>> unit_slices([group], {"kernel": np.array([[1.0, 2.0], [3.0, 4.0]])})["layer"]
+        >>> unit_slices({"kernel": np.array([[1.0, 2.0], [3.0, 4.0]])}, [group])["layer"]
         [array([[1., 3.],
                [2., 4.]])]
     """
     result, checked = {}, set()
-    for group, chosen in scored_slices(groups, tree, scope=scope):
+    for group, chosen in scored_slices(tree, groups, scope=scope):
         result[group.name] = []
         for number, (part, leaf) in enumerate(chosen):
             array = np.asarray(leaf)
@@ -62,7 +62,7 @@ def unit_slices(
 
 
 def scored_slices(
-    groups: Sequence[UnitGroup], tree: PyTree, *, scope: Scope
+    tree: PyTree, groups: Sequence[UnitGroup], *, scope: Scope
 ) -> Iterator[tuple[UnitGroup, list[tuple[Slice, Any]]]]:
     """Return for each group its slices in the scope with their leaves, as `unit_slices` does.
 
@@ -128,30 +128,30 @@ def summed(score: Score, *, scope: Scope = weights) -> UnitScore:
         scope: which leaves count; the running statistics of norms are no weights.
     """
 
-    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+    def unit_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
         scores = score(params)
         check_fits("score", scores, "params", params)
         return {
             name: np.sum([part.sum(axis=1, dtype=np.float64) for part in parts], axis=0)
-            for name, parts in unit_slices(groups, scores, scope=scope).items()
+            for name, parts in unit_slices(scores, groups, scope=scope).items()
         }
 
     return unit_score
 
 
-def l1_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+def l1_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
     """Score a unit by the sum of `|w|` over the kernels of all its slices.
 
     Source: Li et al. 2017, arXiv:1608.08710.
     """
-    return summed(magnitude)(groups, params)
+    return summed(magnitude)(params, groups)
 
 
-def l2_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+def l2_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
     """Score a unit by the root of the sum of `w^2` over the kernels of all its slices."""
     return {
         name: np.sqrt(np.sum([np.square(_wide(abs(p))).sum(axis=1) for p in parts], axis=0))
-        for name, parts in unit_slices(groups, params).items()
+        for name, parts in unit_slices(params, groups).items()
     }
 
 
@@ -162,7 +162,7 @@ def random_unit_score(key: jax.Array) -> UnitScore:
         key: key of `jax.random`; the same key gives the same score.
     """
 
-    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+    def unit_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
         del params
         keys = jax.random.split(key, max(len(groups), 1))
         return {
@@ -181,9 +181,9 @@ def norm_scale_score(pattern: str = r"(^|/)(scale|gamma)$") -> UnitScore:
 
     Source: Liu et al. 2017 (network slimming), arXiv:1708.06519.
     """
-    scope = matching(pattern, everything)
+    scope = matching(pattern, scope=everything)
 
-    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+    def unit_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
         for group in groups:
             if not any(scope(part.path, np.zeros(1)) for part in group.slices):
                 raise ValueError(
@@ -191,7 +191,7 @@ def norm_scale_score(pattern: str = r"(^|/)(scale|gamma)$") -> UnitScore:
                     f"{', '.join(part.path for part in group.slices)} matches {pattern!r}; choose "
                     "other groups or another score."
                 )
-        return summed(magnitude, scope=scope)(groups, params)
+        return summed(magnitude, scope=scope)(params, groups)
 
     return unit_score
 
@@ -208,9 +208,9 @@ def taylor_score(gradients: PyTree) -> UnitScore:
     Source: Molchanov et al. 2019, arXiv:1906.10771.
     """
 
-    def unit_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+    def unit_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
         check_fits("gradients", gradients, "params", params)
-        values, slopes = unit_slices(groups, params), unit_slices(groups, gradients)
+        values, slopes = unit_slices(params, groups), unit_slices(gradients, groups)
         return {
             name: np.abs(
                 np.sum(
@@ -227,13 +227,13 @@ def taylor_score(gradients: PyTree) -> UnitScore:
     return unit_score
 
 
-def geometric_median_score(groups: Sequence[UnitGroup], params: PyTree) -> UnitScores:
+def geometric_median_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
     """Score a unit by the sum of its distances to the others: what others can stand in for goes.
 
     Source: He et al. 2019 (FPGM), arXiv:1811.00250.
     """
     result = {}
-    for name, parts in unit_slices(groups, params).items():
+    for name, parts in unit_slices(params, groups).items():
         square = 0.0
         for part in parts:
             wide = _wide(part)

@@ -226,7 +226,10 @@ def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
     shapes = {
         path: leaf.shape or (1,)
         for path, leaf, pick in zip(
-            named.paths, named.leaves, in_scope(named, scope, WEIGHTS, shapes=True), strict=True
+            named.paths,
+            named.leaves,
+            in_scope(named, scope, kinds=WEIGHTS, shapes=True),
+            strict=True,
         )
         if pick
     }
@@ -250,7 +253,7 @@ def _scored(
 ) -> tuple[NamedLeaves, list[bool], list[Any]]:
     """Return the leaves by name, which are in the scope, and their scores, checked."""
     named = named_leaves(params)
-    chosen = in_scope(named, scope, WEIGHTS, shapes=True)
+    chosen = in_scope(named, scope, kinds=WEIGHTS, shapes=True)
     scored = score(params)
     check_fits("score", scored, "params", params)
     scores = jax.tree.leaves(scored)

@@ -44,14 +44,15 @@ where they matter).
     Range               what a grid covers; the rest is clipped
     Ranges              what entered each product: histograms by name
     read                the reading of an array
+    Reading                  counts of the numbers of an array
     relative_error      `sum((outputs - exact)^2) / sum(exact^2)`
-    round_to_steps      round tensors to multiples of their step sizes
+    round_to_step_sizes      round tensors to multiples of their step sizes
     Samples             numbers that shall be rounded, one row for each grid
     Sensitivity         the price of each tensor at each number of bits, as a table
     sensitivity         the damage of each tensor, all others left alone
-    step_sensitivity    the damage of each tensor at a step size of its own
+    step_size_sensitivity    the damage of each tensor at a step size of its own
     Steps               `number = scale * (integer - zero_point)`
-    steps_for_damage    the step sizes of the fewest bits for a damage
+    step_sizes_for_damage    the step sizes of the fewest bits for a damage
     usual_estimator     the range of activations by default
 """
 
@@ -61,7 +62,7 @@ from jaxcompress.quantization._aware import QuantizationAware, quantization_awar
 from jaxcompress.quantization._bias_correction import correct_biases
 from jaxcompress.quantization._fake_quantized import Bits, fake_quantized
 from jaxcompress.quantization._granularity import Granularity, per_block, per_channel, per_tensor
-from jaxcompress.quantization._histogram import Histogram, histogram, read
+from jaxcompress.quantization._histogram import Histogram, Reading, histogram, read
 from jaxcompress.quantization._mixed_bits import mixed_bits
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization._rounding import fit_rounding
@@ -75,9 +76,9 @@ from jaxcompress.quantization._sensitivity import (
 )
 from jaxcompress.quantization._step_sizes import (
     Probe,
-    round_to_steps,
-    step_sensitivity,
-    steps_for_damage,
+    round_to_step_sizes,
+    step_size_sensitivity,
+    step_sizes_for_damage,
 )
 from jaxcompress.quantization.calibration import Ranges, calibrate, usual_estimator
 from jaxcompress.quantization.grids import MOST_BITS, Grid, Steps, make_grid
@@ -109,6 +110,7 @@ __all__ = [
     "Quantizer",
     "Range",
     "Ranges",
+    "Reading",
     "Samples",
     "Sensitivity",
     "Steps",
@@ -135,9 +137,9 @@ __all__ = [
     "quantize",
     "read",
     "relative_error",
-    "round_to_steps",
+    "round_to_step_sizes",
     "sensitivity",
-    "step_sensitivity",
-    "steps_for_damage",
+    "step_size_sensitivity",
+    "step_sizes_for_damage",
     "usual_estimator",
 ]

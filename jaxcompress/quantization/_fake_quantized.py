@@ -24,8 +24,8 @@ Bits = int | Mapping[str, int]
 def fake_quantized(
     apply: Callable[..., PyTree],
     ranges: Ranges | None,
-    bits: Bits = 8,
     *,
+    bits: Bits = 8,
     weight_bits: Bits | None = None,
     estimate: Estimator = min_max,
 ) -> Callable[..., PyTree]:

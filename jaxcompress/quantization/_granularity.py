@@ -61,7 +61,7 @@ def per_channel(
     return shape
 
 
-def per_block(size: int, axis: int = -2, *, channels: Granularity | None = None) -> Granularity:
+def per_block(size: int, *, axis: int = -2, channels: Granularity | None = None) -> Granularity:
     """One grid for each block of entries along an axis of each channel.
 
     An axis of `n` entries is cut into `m = ceil(n / size)` blocks of `ceil(n / m)` entries, the

@@ -8,7 +8,7 @@ from jaxcompress.quantization._sensitivity import Sensitivity
 _MOST = 1 << 14  # sums that are followed
 
 
-def mixed_bits(table: Sensitivity, budget_bytes: float) -> dict[str, int]:
+def mixed_bits(table: Sensitivity, *, budget_bytes: float) -> dict[str, int]:
     """Return bits for each tensor that damage least within a budget, taking damages to add up.
 
     Tensor by tensor all sums of size and damage are kept that no other beats in both: the result
@@ -29,7 +29,7 @@ def mixed_bits(table: Sensitivity, budget_bytes: float) -> dict[str, int]:
     Example:
         >>> from jaxcompress.quantization._sensitivity import Price
         >>> a, b = {8: Price(0.1, 8), 4: Price(0.2, 4)}, {8: Price(0.1, 8), 4: Price(3.0, 4)}
-        >>> mixed_bits(Sensitivity({"a": a, "b": b}), 12)
+        >>> mixed_bits(Sensitivity({"a": a, "b": b}), budget_bytes=12)
         {'a': 4, 'b': 8}
 
     Source: Yao et al. 2021 (HAWQ-V3, as an integer program), arXiv:2011.10680.

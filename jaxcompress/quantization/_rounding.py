@@ -18,7 +18,7 @@ _DESCENTS = 4
 _BLOCK = BLOCK
 
 
-def fit_rounding(quantized: PyTree, params: PyTree, moments: Moments) -> PyTree:
+def fit_rounding(params: PyTree, quantized: PyTree, moments: Moments) -> PyTree:
     """Round weights anew so that the outputs of their layers stay close to what they were.
 
     For each channel the integers `q` of the grid are sought with the least
@@ -34,8 +34,8 @@ def fit_rounding(quantized: PyTree, params: PyTree, moments: Moments) -> PyTree:
     or block, other bits for each leaf.
 
     Args:
+        params: the weights before rounding.
         quantized: from `quantize(params, ...)`.
-        params: the weights that were rounded.
         moments: from `input_moments`, on training data.
 
     Returns:
@@ -50,7 +50,7 @@ def fit_rounding(quantized: PyTree, params: PyTree, moments: Moments) -> PyTree:
         >>> layer = Layer(np.array([[[0], [1]]]), np.array([[[1.0, 0.9], [0.9, 1.0]]]))
         >>> moments = Moments({"kernel": [layer]}, {})
         >>> params = {"kernel": np.array([[0.4], [0.4]])}
-        >>> fit_rounding({"kernel": leaf}, params, moments)["kernel"].values.tolist()
+        >>> fit_rounding(params, {"kernel": leaf}, moments)["kernel"].values.tolist()
         [[1], [0]]
 
     Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323; Chen et al. 2025 (GPTQ is the nearest

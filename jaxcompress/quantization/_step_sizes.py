@@ -1,7 +1,7 @@
 """Steps as fine as the outputs of a network need, for files of layout `entropy`.
 
 There a weight takes as many bits as its integer is rare, so that grids need not be short: the only
-choice is the step, and it may be any number.
+choice is the step size, and it may be any number.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,48 +29,49 @@ class Probe(NamedTuple):
     """What one tensor's rounding did.
 
     Attributes:
-        step: it was rounded to multiples of this.
+        step_size: it was rounded to multiples of this.
         damage: to the network's outputs.
         weights: how many it has.
         largest: the largest magnitude among them.
     """
 
-    step: float
+    step_size: float
     damage: float
     weights: int
     largest: float
 
 
-def round_to_steps(params: PyTree, steps: Mapping[str, float]) -> PyTree:
-    """Round tensors to multiples of their steps, as `Quantized` leaves of 8 bits.
+def round_to_step_sizes(params: PyTree, step_sizes: Mapping[str, float]) -> PyTree:
+    """Round tensors to multiples of their step sizes, as `Quantized` leaves of 8 bits.
 
-    `w = step * integer`, from -127 to 127. Where these do not reach the largest weight of a tensor,
-    each index of its first axis has a step of its own, `max(step, max |w| / 127)`: a transformer
-    may have one weight that is a hundred times the others.
+    `w = step_size * integer`, from -127 to 127. Where these do not reach the largest weight of a
+    tensor, each index of its first axis has one of its own, `max(step_size, max |w| / 127)`: a
+    transformer may have one weight that is a hundred times the others.
 
     Args:
         params: any pytree of concrete arrays; compressed leaves are taken as by `quantize`.
-        steps: above 0, by path; tensors that are not named stay as they are.
+        step_sizes: above 0, by path; tensors that are not named stay as they are.
 
     Raises:
-        ValueError: a path of no tensor, a step that is not above 0, NaN or infinite weights.
-        TypeError: a step that is no number, called under `jit`.
+        ValueError: a path of no tensor, a step size that is not above 0, NaN or infinite weights.
+        TypeError: a step size that is no number, called under `jit`.
 
     Example:
-        >>> leaf = round_to_steps({"w": np.array([[0.26, -0.5], [0.0, 1.4]])}, {"w": 0.25})["w"]
+        >>> params = {"w": np.array([[0.26, -0.5], [0.0, 1.4]])}
+        >>> leaf = round_to_step_sizes(params, {"w": 0.25})["w"]
         >>> leaf.values.tolist(), leaf.scale.tolist()
         ([[1, -2], [0, 6]], [[0.25]])
     """
-    check_concrete("round_to_steps", params)
+    check_concrete("round_to_step_sizes", params)
     named = named_leaves(params, is_leaf=is_coded)
     leaves = dict(zip(named.paths, named.leaves, strict=True))
     known = [path for path, leaf in leaves.items() if 0 not in leaf.shape]
-    check_known(steps, known, "steps must be for tensors of the tree", "correct it")
-    for path, step in steps.items():
+    check_known(step_sizes, known, "step sizes must be for tensors of the tree", "correct it")
+    for path, step in step_sizes.items():
         check_positive(path, step, "pass the distance of neighbouring values")
     return named.rebuild(
         [
-            _on_steps(path, leaf, steps[path]) if path in steps else leaf
+            _on_steps(path, leaf, step_sizes[path]) if path in step_sizes else leaf
             for path, leaf in leaves.items()
         ]
     )
@@ -85,7 +86,7 @@ def _on_steps(path: str, leaf: Any, step: float) -> Quantized:
     return rounded(path, leaf, _GRID, per_tensor if within else per_channel(0), reach)
 
 
-def step_sensitivity(
+def step_size_sensitivity(
     apply: Callable[..., PyTree],
     params: PyTree,
     batches: Iterable[PyTree],
@@ -111,8 +112,8 @@ def step_sensitivity(
 
     Example:
         >>> apply, params = lambda p, x: x @ p["w"], {"w": np.array([[2], [1]], np.float32)}
-        >>> probe = step_sensitivity(apply, params, [np.ones((1, 2), np.float32)])["w"]
-        >>> round(probe.step, 3), round(probe.damage, 3), probe.weights, probe.largest
+        >>> probe = step_size_sensitivity(apply, params, [np.ones((1, 2), np.float32)])["w"]
+        >>> round(probe.step_size, 3), round(probe.damage, 3), probe.weights, probe.largest
         (0.553, 0.011, 2, 2.0)
     """
     params = dense(params)
@@ -128,8 +129,8 @@ def step_sensitivity(
 
     def on_steps(params: PyTree, bits: int) -> PyTree:
         del bits  # those of the only grid
-        result = round_to_steps(params, steps)
-        return result if moments is None else fit_rounding(result, params, moments)
+        result = round_to_step_sizes(params, steps)
+        return result if moments is None else fit_rounding(params, result, moments)
 
     table = sensitivity(
         apply, params, batches, bits=(_GRID.bits,), damage=damage, quantizer=on_steps
@@ -140,16 +141,16 @@ def step_sensitivity(
     }
 
 
-def steps_for_damage(probes: Mapping[str, Probe], damage: float) -> dict[str, float]:
-    """Return the steps of the fewest bits at which the damages of all tensors sum up to `damage`.
+def step_sizes_for_damage(probes: Mapping[str, Probe], *, damage: float) -> dict[str, float]:
+    """Return the step sizes of the fewest bits at which the damages sum up to `damage`.
 
-    `step = probe.step * sqrt(damage * n / (N * probe.damage))` for `n` of all `N` weights: damage
-    grows with the square of the step, and each halving costs a bit a weight, so in the optimum
-    every weight does as much damage as any other. No step is larger than the largest weight. That
-    damages are squares and add up holds roughly; measure what comes out.
+    `step_size = probe.step_size * sqrt(damage * n / (N * probe.damage))` for `n` of all `N`
+    weights: damage grows with the square of the step size, and each halving costs a bit a weight,
+    so in the optimum every weight does as much damage as any other. None is larger than the largest
+    weight. That damages are squares and add up holds roughly; measure what comes out.
 
     Args:
-        probes: from `step_sensitivity`.
+        probes: from `step_size_sensitivity`.
         damage: of all tensors together.
 
     Raises:
@@ -158,7 +159,7 @@ def steps_for_damage(probes: Mapping[str, Probe], damage: float) -> dict[str, fl
 
     Example:
         >>> a, b = Probe(0.5, 0.04, 100, 9.0), Probe(0.5, 0.01, 100, 9.0)
-        >>> steps_for_damage({"a": a, "b": b}, 0.02)
+        >>> step_sizes_for_damage({"a": a, "b": b}, damage=0.02)
         {'a': 0.25, 'b': 0.5}
 
     Source: bits by the logarithm of what they save, as in transform coding; Huang and Schultheiss
@@ -166,10 +167,14 @@ def steps_for_damage(probes: Mapping[str, Probe], damage: float) -> dict[str, fl
     """
     check_positive("damage", damage, "pass what all tensors together may do")
     if not probes:
-        raise ValueError("probes: must hold a tensor at least, got none; see step_sensitivity.")
+        raise ValueError(
+            "probes: must hold a tensor at least, got none; see step_size_sensitivity."
+        )
     share = damage / sum(probe.weights for probe in probes.values())
     return {
-        path: min(probe.step * float(np.sqrt(share * probe.weights / probe.damage)), probe.largest)
+        path: min(
+            probe.step_size * float(np.sqrt(share * probe.weights / probe.damage)), probe.largest
+        )
         if probe.damage > 0  # else no step is known to do any
         else probe.largest
         for path, probe in probes.items()

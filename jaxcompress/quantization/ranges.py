@@ -71,27 +71,27 @@ def min_max(samples: Samples, grid: Grid) -> Range:
     )
 
 
-def percentile(share: float) -> Estimator:
-    """Cover a share of the numbers that are not zero.
+def percentile(*, keep: float) -> Estimator:
+    """Cover a fraction of the numbers that are not zero.
 
-    On a symmetric grid those of the smallest magnitude; on an affine one all but `(1 - share) / 2`
+    On a symmetric grid those of the smallest magnitude; on an affine one all but `(1 - keep) / 2`
     at either end.
 
     Args:
-        share: above 0 and at most 1.
+        keep: the fraction, above 0 and at most 1.
 
     Raises:
-        ValueError: `share` is out of range.
+        ValueError: `keep` is out of range.
         TypeError: it is no number.
 
     Example:
         >>> from jaxcompress.quantization.grids import make_grid
-        >>> percentile(0.75)(Samples(np.array([[1.0, -2.0, 3.0, -90.0, 0.0]])), make_grid(8))
+        >>> percentile(keep=0.75)(Samples(np.array([[1.0, -2.0, 3.0, -90.0, 0.0]])), make_grid(8))
         Range(low=array([-3.]), high=array([3.]))
     """
-    fraction = check_positive("share", share, "pass 0.999, say")
+    fraction = check_positive("keep", keep, "pass 0.999, say")
     if fraction > 1:
-        raise ValueError(f"share: must be at most 1, got {share}; pass a fraction, 0.999 say.")
+        raise ValueError(f"keep: must be at most 1, got {keep}; pass a fraction, 0.999 say.")
 
     return functools.partial(_in_parts, functools.partial(_inside, fraction))
 

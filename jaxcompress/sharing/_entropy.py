@@ -71,14 +71,14 @@ def entropy_constrained(
     return share_leaves("entropy_constrained", params, mask, scope, share)
 
 
-def high_rate_weight(step: float) -> float:
-    """Return the rate weight at which codebooks are about as fine as a uniform `step`.
+def high_rate_weight(step_size: float) -> float:
+    """Return the rate weight at which codebooks are about as fine as a uniform `step_size`.
 
-    `rate_weight = step^2 * ln(2) / 6`: the slope of squared error over bits of a uniform quantizer
-    at high rates.
+    `rate_weight = step_size^2 * ln(2) / 6`: the slope of squared error over bits of a uniform
+    quantizer at high rates.
 
     Args:
-        step: distance of neighbouring values, in the unit of the weights.
+        step_size: distance of neighbouring values, in the unit of the weights.
 
     Raises:
         ValueError: it is not above 0.
@@ -90,12 +90,14 @@ def high_rate_weight(step: float) -> float:
 
     Source: Gish and Pierce 1968, IEEE Transactions on Information Theory 14(5).
     """
-    step = check_positive("step", step, "pass a fraction of the weights' standard deviation")
+    step = check_positive(
+        "step_size", step_size, "pass a fraction of the weights' standard deviation"
+    )
     rate_weight = step * step * math.log(2) / 6
     if not 0 < rate_weight < math.inf:
         raise ValueError(
-            f"step: its square must be a finite number above 0, got {step}; scale the weights to "
-            "be near 1."
+            f"step_size: its square must be a finite number above 0, got {step}; scale the weights "
+            "to be near 1."
         )
     return rate_weight
 
@@ -184,7 +186,7 @@ def _usual_magnitude(leaves: list[np.ndarray]) -> float:
 
 
 def _check_rate_weight(rate_weight: Any) -> float:
-    remedy = "pass high_rate_weight(step), or what rate_weight_for gives"
+    remedy = "pass high_rate_weight(step_size), or what rate_weight_for gives"
     return check_positive("rate_weight", rate_weight, remedy)
 
 

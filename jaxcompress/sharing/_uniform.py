@@ -1,4 +1,4 @@
-"""Uniform quantization: every weight takes the nearest multiple of one step."""
+"""Uniform quantization: every weight takes the nearest multiple of one step size."""
 
 import math
 from typing import Any
@@ -19,34 +19,35 @@ from jaxcompress.trees import PyTree, Scope, kernels
 
 def uniform(
     params: PyTree,
-    step: float,
+    step_size: float,
     *,
     mask: PyTree | None = None,
     scope: Scope = kernels,
     importance: Importance = equal_importance,
 ) -> PyTree:
-    """Share the weights of every leaf in the scope by rounding, with one step for all of them.
+    """Share the weights of every leaf in the scope by rounding, with one step size for all of them.
 
-    `w = step * round(w / step)`; halves are rounded to even, and small weights become zero. (The
-    mean of a cell would be nearer to its weights at the same price. On trained networks it was not
-    better: pruned to 90 %, up to 8 % more bytes were needed for the same change of the output.)
+    `w = step_size * round(w / step_size)`; halves are rounded to even, and small weights become
+    zero. (The mean of a cell would be nearer to its weights at the same price. On trained networks
+    it was not better: pruned to 90 %, up to 8 % more bytes were needed for the same change of the
+    output.)
 
     Args:
         params: any pytree of concrete arrays.
-        step: distance of neighbouring values, in the unit of the weights.
+        step_size: distance of neighbouring values, in the unit of the weights.
         mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
         scope: which leaves are shared.
         importance: `(path, leaf) -> number`, how many times the squared error of a leaf counts; its
-            step is `step / sqrt(importance)`.
+            step size is `step_size / sqrt(importance)`.
 
     Returns:
         `params` with `Clustered` leaves in the scope. Zero has code 0; a codebook holds the other
         multiples that occur, in ascending order and in the dtype of the leaf.
 
     Raises:
-        ValueError: a step that is not above 0 or leaves more than 65535 values to a leaf, NaN or
-            infinite weights, an empty scope, another mask tree.
-        TypeError: `step` is no number; called under `jit`; the scope chooses leaves of other
+        ValueError: a step size that is not above 0 or leaves more than 65535 values to a leaf, NaN
+            or infinite weights, an empty scope, another mask tree.
+        TypeError: `step_size` is no number; called under `jit`; the scope chooses leaves of other
             numbers than floats.
 
     Example:
@@ -57,7 +58,9 @@ def uniform(
     Source: Gish and Pierce 1968, IEEE Transactions on Information Theory 14(5): at high rates no
     scalar quantizer needs fewer bits for the same squared error.
     """
-    step = check_positive("step", step, "pass a fraction of the weights' standard deviation")
+    step = check_positive(
+        "step_size", step_size, "pass a fraction of the weights' standard deviation"
+    )
 
     def share(members: Members) -> Clustered:
         return _share(members, step / math.sqrt(checked(importance, members)))
@@ -77,7 +80,7 @@ def _share(members: Members, step: float) -> Clustered:
     most = MOST_CODES + np.count_nonzero(used == 0)
     if len(used) > most:
         raise ValueError(
-            f"{members.path}: step must leave at most {MOST_CODES} values beside zero, got "
+            f"{members.path}: step_size must leave at most {MOST_CODES} values beside zero, got "
             f"{len(used):,} with {step:.3g}; pass a larger one."
         )
     with np.errstate(over="ignore"):
