@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from jax.extend import core
 
 from jaxcompress.products.contraction import contraction
+from jaxcompress.trace.loops import entering
 from jaxcompress.trace.primitives import PRIMITIVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, flatten, trace
 from jaxcompress.trees import PyTree, named_leaves
@@ -153,23 +154,20 @@ def _count_bodies(
     sizes: Mapping[str, int],
 ) -> None:
     """Add the operations of a loop's body or of the dearest branch, as often as they run."""
-    name, params = equation.name, equation.params
-    if name == "scan":
-        _count(counts, times * params["length"], equation.bodies[0], given, sizes)
-    elif name == "cond":
+    inputs = [entering(equation, which, given).flat() for which in range(len(equation.bodies))]
+    if equation.name == "scan":
+        _count(counts, times * equation.params["length"], equation.bodies[0], inputs[0], sizes)
+    elif equation.name == "cond":
         branches = [_Counts(Counter(), Counter(), counts.unknown) for _ in equation.bodies]
-        for branch, body in zip(branches, equation.bodies, strict=True):
-            _count(branch, times, body, given[1:], sizes)
+        for branch, body, mine in zip(branches, equation.bodies, inputs, strict=True):
+            _count(branch, times, body, mine, sizes)
         dearest = max(branches, key=lambda branch: branch.total)
         counts.operations.update(dearest.operations)
         counts.unknown_loops.update(dearest.unknown_loops)
     else:
-        first, second = params["cond_nconsts"], params["body_nconsts"]
-        carried = list(given[first + second :])
-        consts = given[first : first + second]
-        _count(counts, times, equation.bodies[0], [*given[:first], *carried], sizes)
-        _count(counts, times, equation.bodies[1], [*consts, *carried], sizes)
-        counts.unknown_loops[name] += 1
+        for body, mine in zip(equation.bodies, inputs, strict=True):
+            _count(counts, times, body, mine, sizes)
+        counts.unknown_loops[equation.name] += 1
 
 
 def _count_shards(

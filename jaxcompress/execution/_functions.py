@@ -21,6 +21,7 @@ from jaxcompress.execution._weight_only import weight_only
 from jaxcompress.leaves import LowRank, Quantized, decoded, dense, is_compressed
 from jaxcompress.leaves.tree import dense_shapes
 from jaxcompress.products.find import keeps_derivatives
+from jaxcompress.trace.loops import Entering, as_operands, entering
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, is_traced, named_leaves
@@ -127,22 +128,24 @@ def _cut(program: Program) -> defaultdict[int, float]:
     for operand in program.outputs:
         need(operand, math.inf)
     for equation in reversed(program.equations):
-        if equation.name == "scan":
-            (body,), params = equation.bodies, equation.params
-            fixed, carried = params["num_consts"], params["num_carry"]
-            inside = _cut(body)
-            for place, (operand, value) in enumerate(
-                zip(equation.operands, body.inputs, strict=True)
-            ):
-                carry = fixed <= place < fixed + carried
-                need(operand, math.inf if carry else inside[value] + (place >= fixed))
-        elif equation.bodies:
-            for operand in equation.operands:
-                need(operand, math.inf)
+        if equation.bodies:
+            for operand, axes in zip(equation.operands, _cut_by(equation), strict=True):
+                need(operand, axes)
         elif equation.name in GIVE_LEAVES:
             after, gone = found[equation.results[0]], len(equation.params.get("dimensions", ()))
             need(equation.operands[0], after and after + gone)
     return found
+
+
+def _cut_by(equation: Equation) -> list[float]:
+    """Return how many of its first axes a loop or branches cut each operand along."""
+    if equation.name != "scan":
+        return [math.inf] * len(equation.operands)
+    (body,) = equation.bodies
+    inside = _cut(body)
+    inputs = entering(equation, 0, equation.operands).like([inside[k] for k in body.inputs])
+    arrays = [math.inf] * len(inputs.carried)
+    return as_operands(Entering(inputs.constants, arrays, [axes + 1 for axes in inputs.sliced]))
 
 
 def _given(leaf: Any, *, is_plain: bool, cut: float) -> Any:

@@ -1,6 +1,6 @@
 """Equations as jax2onnx and ONNX Runtime take them, those in loops and branches as well."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxcompress.onnx._rules import RULES
 from jaxcompress.trace.inputs import shell
-from jaxcompress.trace.program import BODIES, Constant, Equation, Operand, Program, bind
+from jaxcompress.trace.loops import BODIES, chosen, entering, with_bodies
+from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 
 
 def lower(equation: Equation, operands: list[Any], shapes: Sequence[Sequence[Any]]) -> list[Any]:
@@ -39,7 +40,7 @@ def _has_many_branches(equation: Equation) -> bool:
 
 def _two_by_two(equation: Equation, operands: list[Any]) -> list[Any]:
     """Return branches as one of two, of which the second branches on."""
-    index, *rest = operands
+    index = chosen(operands)
 
     def choose(first: int, *given: Any) -> list[Any]:
         if first + 1 == len(equation.bodies):
@@ -51,7 +52,7 @@ def _two_by_two(equation: Equation, operands: list[Any]) -> list[Any]:
             *given,
         )
 
-    return choose(0, *rest)
+    return choose(0, *entering(equation, 0, operands).constants)
 
 
 def _with_lowered_bodies(equation: Equation) -> Equation:
@@ -60,15 +61,7 @@ def _with_lowered_bodies(equation: Equation) -> Equation:
     for body, jaxpr in zip(equation.bodies, BODIES[equation.name](equation.params), strict=True):
         run = jax.make_jaxpr(lambda *given, body=body: _run(body, given))
         jaxprs.append(run(*map(shell, jaxpr.in_avals)))
-    return replace(equation, params=equation.params | _NAMES[equation.name](jaxprs))
-
-
-_NAMES: dict[str, Callable[[list[Any]], dict[str, Any]]] = {
-    "scan": lambda jaxprs: {"jaxpr": jaxprs[0]},
-    "while": lambda jaxprs: {"cond_jaxpr": jaxprs[0], "body_jaxpr": jaxprs[1]},
-    "cond": lambda jaxprs: {"branches": tuple(jaxprs)},
-}
-"""Where primitives keep what `BODIES` takes out of them."""
+    return replace(equation, params=with_bodies(equation, jaxprs))
 
 
 def _run(program: Program, inputs: Sequence[Any]) -> list[Any]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxcompress.trace.loops import entering
 from jaxcompress.trace.moves import MOVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 from jaxcompress.trace.run import Key
@@ -116,21 +117,14 @@ def _together(
 
 def _enter(equation: Equation, which: int, given: Sequence[Origin]) -> list[Origin]:
     """Return where the inputs of a body come from."""
-    params = equation.params
-    if equation.name == "cond":
-        return list(given[1:])
-    if equation.name == "while":
-        first, second = params["cond_nconsts"], params["body_nconsts"]
-        consts = given[:first] if which == 0 else given[first : first + second]
-        return [*consts, *[None] * (len(given) - first - second)]
-    fixed, carried = params["num_consts"], params["num_carry"]
+    constants, carried, sliced = entering(equation, which, given)
     return [
-        *given[:fixed],
-        *[None] * carried,
+        *constants,
+        *[None] * len(carried),
         *(
             source._replace(moves=(*source.moves, equation))
             if source is not None and source.moves is not None and source.leaf >= 0
             else source
-            for source in given[fixed + carried :]
+            for source in sliced
         ),
     ]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxcompress.products._origins import visit_equations
+from jaxcompress.trace.loops import BODIES
 from jaxcompress.trace.primitives import PRIMITIVES
-from jaxcompress.trace.program import BODIES, INLINED, Equation, Program, inner_bodies
+from jaxcompress.trace.program import INLINED, Equation, Program, inner_bodies
 
 UNDERSTOOD = frozenset({*PRIMITIVES, *BODIES})
 """Primitives of which it is known what they multiply; no other is."""

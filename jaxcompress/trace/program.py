@@ -15,6 +15,7 @@ from jax.extend import core
 
 from jaxcompress.errors import NoArrayError
 from jaxcompress.trace.inputs import arrays_only, check_inputs, first_line, shell
+from jaxcompress.trace.loops import BODIES
 from jaxcompress.trees import PyTree, named_leaves
 
 INLINED = {
@@ -33,20 +34,13 @@ INLINED = {
 }
 """Primitives that only call a jaxpr, and the parameter that holds it."""
 
-BODIES: dict[str, Callable[[dict[str, Any]], list[Any]]] = {
-    "scan": lambda params: [params["jaxpr"]],
-    "while": lambda params: [params["cond_jaxpr"], params["body_jaxpr"]],
-    "cond": lambda params: list(params["branches"]),
-}
-"""Primitives that keep their jaxprs, and where these are."""
-
 
 def inner_bodies(name: str, params: Mapping[str, Any]) -> list[Any]:
     """Return the jaxprs of a primitive that calls one or keeps some; those of kernels are none."""
     if name in INLINED:
         found = [params[INLINED[name]]]
     else:
-        found = BODIES[name](dict(params)) if name in BODIES else []
+        found = BODIES[name](params) if name in BODIES else []
     return [getattr(body, "jaxpr", body) for body in found]
 
 

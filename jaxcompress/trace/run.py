@@ -1,12 +1,13 @@
 """Running a program equation by equation, with something else done at some of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxcompress.kinds import native
+from jaxcompress.trace.loops import BODY, TEST, chosen, entering, leaving
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trees import PyTree
 
@@ -94,42 +95,41 @@ def run_bodies(
     Returns:
         The results, and what was seen: of a scan stacked over its turns, of others nothing.
     """
-    return BODIES[equation.name](equation.params, body, operands, length)
+    return _BODIES[equation.name](equation, body, operands, length)
 
 
 def _scan(
-    params: Mapping[str, Any], body: Body, operands: Sequence[Any], length: int | None
+    equation: Equation, body: Body, operands: Sequence[Any], length: int | None
 ) -> tuple[list[Any], Any]:
-    fixed, carried = params["num_consts"], params["num_carry"]
-    length = params["length"] if length is None else length
-    consts = operands[:fixed]
+    length = equation.params["length"] if length is None else length
+    given = entering(equation, 0, operands)
 
     def step(carry: list[Any], slices: list[Any]) -> tuple[list[Any], Any]:
-        results, seen = body(0, [*consts, *carry, *slices])
-        return results[:carried], (results[carried:], seen)
+        results, seen = body(0, [*given.constants, *carry, *slices])
+        carry, stacked = leaving(equation, results)
+        return carry, (stacked, seen)
 
     carry, (stacked, seen) = jax.lax.scan(
         step,
-        list(map(jnp.asarray, operands[fixed : fixed + carried])),
-        jax.tree.map(lambda part: jnp.asarray(part)[:length], list(operands[fixed + carried :])),
+        list(map(jnp.asarray, given.carried)),
+        jax.tree.map(lambda part: jnp.asarray(part)[:length], given.sliced),
         length=length,
-        reverse=params["reverse"],
+        reverse=equation.params["reverse"],
     )
     return [*carry, *stacked], seen
 
 
 def _while(
-    params: Mapping[str, Any], body: Body, operands: Sequence[Any], length: int | None
+    equation: Equation, body: Body, operands: Sequence[Any], length: int | None
 ) -> tuple[list[Any], Any]:
     del length
-    first, second = params["cond_nconsts"], params["body_nconsts"]
-    for_test, for_body = operands[:first], operands[first : first + second]
+    for_test, for_body = (entering(equation, which, operands) for which in (TEST, BODY))
 
     def test(state: list[Any]) -> Any:
-        return body(0, [*for_test, *state])[0][0]
+        return body(TEST, [*for_test.constants, *state])[0][0]
 
     def step(state: list[Any]) -> list[Any]:
-        goes_on, after = test(state), body(1, [*for_body, *state])[0]
+        goes_on, after = test(state), body(BODY, [*for_body.constants, *state])[0]
         if not goes_on.ndim:
             return after
         # Under `vmap` it is one loop for each lane, which end apart.
@@ -138,20 +138,20 @@ def _while(
             for new, old in zip(after, state, strict=True)
         ]
 
-    state = list(map(jnp.asarray, operands[first + second :]))
+    state = list(map(jnp.asarray, for_body.carried))
     return jax.lax.while_loop(lambda state: test(state).any(), step, state), {}
 
 
 def _cond(
-    params: Mapping[str, Any], body: Body, operands: Sequence[Any], length: int | None
+    equation: Equation, body: Body, operands: Sequence[Any], length: int | None
 ) -> tuple[list[Any], Any]:
     del length
-    index, *rest = operands
-    branches = [lambda *given, k=k: body(k, given)[0] for k in range(len(params["branches"]))]
-    return jax.lax.switch(jnp.asarray(index, jnp.int32), branches, *rest), {}
+    index, given = chosen(operands), entering(equation, 0, operands)
+    branches = [lambda *given, k=k: body(k, given)[0] for k in range(len(equation.bodies))]
+    return jax.lax.switch(jnp.asarray(index, jnp.int32), branches, *given.constants), {}
 
 
-BODIES: dict[str, Callable[..., tuple[list[Any], Any]]] = {
+_BODIES: dict[str, Callable[..., tuple[list[Any], Any]]] = {
     "scan": _scan,
     "while": _while,
     "cond": _cond,

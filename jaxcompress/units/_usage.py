@@ -8,6 +8,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jaxcompress.trace.loops import (
+    BODY,
+    TEST,
+    Entering,
+    as_operands,
+    chosen,
+    entering,
+    leaving,
+)
 from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 from jaxcompress.units._known import Known
@@ -59,38 +68,34 @@ def _used(program: Program, results: Sequence[Used]) -> list[Used]:
 
 def _scan(program: Program, equation: Equation, results: list[Used]) -> list[Used]:
     """Return what the body uses in any turn; of what it steps along, all turns."""
-    (body,), params = equation.bodies, equation.params
-    fixed, carried = params["num_consts"], params["num_carry"]
-    stacked = [None if used is None else used[1:] for used in results[carried:]]
-    before = _until_steady(
-        results[:carried],
-        lambda carry: _used(body, [*carry, *stacked]),
-        slice(fixed, fixed + carried),
-    )
-    turns = everything((params["length"],))
-    along = [None if used is None else [*turns, *used] for used in before[fixed + carried :]]
-    return [*before[: fixed + carried], *along]
+    (body,), given = equation.bodies, entering(equation, 0, equation.operands)
+    carry, stacked = leaving(equation, results)
+    slices = [None if used is None else used[1:] for used in stacked]
+    before = _until_steady(carry, lambda carry: given.like(_used(body, [*carry, *slices])))
+    turns = everything((equation.params["length"],))
+    along = [None if used is None else [*turns, *used] for used in before.sliced]
+    return as_operands(before._replace(sliced=along))
 
 
 def _while(program: Program, equation: Equation, results: list[Used]) -> list[Used]:
     """Return what the test and the body use in any turn."""
-    first, second = equation.params["cond_nconsts"], equation.params["body_nconsts"]
     test, body = equation.bodies
-    tested = used_inputs(test)
-    carry = [either(*pair) for pair in zip(results, tested[first:], strict=True)]
-    before = _until_steady(carry, lambda carry: _used(body, carry), slice(second, None))
-    return [*tested[:first], *before]
+    for_test, for_body = (entering(equation, which, equation.operands) for which in (TEST, BODY))
+    tested = for_test.like(used_inputs(test))
+    carry = [either(*pair) for pair in zip(results, tested.carried, strict=True)]
+    before = _until_steady(carry, lambda carry: for_body.like(_used(body, carry)))
+    return as_operands(tested, before)
 
 
 def _until_steady(
-    carry: list[Used], turn: Callable[[list[Used]], list[Used]], where: slice
-) -> list[Used]:
+    carry: list[Used], turn: Callable[[list[Used]], Entering[Used]]
+) -> Entering[Used]:
     """Return what a turn uses when no further turn uses more of what is carried over."""
     while True:
         before = turn(carry)
-        after = [either(*pair) for pair in zip(carry, before[where], strict=True)]
+        after = [either(*pair) for pair in zip(carry, before.carried, strict=True)]
         if list(map(_count, after)) == list(map(_count, carry)):
-            return [*before[: where.start], *after, *before[where.start + len(after) :]]
+            return before._replace(carried=after)
         carry = after
 
 
@@ -101,10 +106,10 @@ def _count(used: Used) -> tuple[int, ...] | None:
 
 def _cond(program: Program, equation: Equation, results: list[Used]) -> list[Used]:
     """Return what any branch uses, and the number of the branch."""
-    found: list[Used] = [None] * (len(equation.operands) - 1)
-    for body in equation.bodies:
-        found = [either(*pair) for pair in zip(found, _used(body, results), strict=True)]
-    return [everything(program.shape(equation.operands[0])), *found]
+    first, *others = [_used(body, results) for body in equation.bodies]
+    for found in others:
+        first = [either(*pair) for pair in zip(first, found, strict=True)]
+    return [everything(program.shape(chosen(equation.operands))), *first]
 
 
 _LOOPS: dict[str, Callable[[Program, Equation, list[Used]], list[Used]]] = {

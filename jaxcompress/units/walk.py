@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxcompress.trace.loops import BODY, TEST, entering
 from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Constant, Operand, Program
 from jaxcompress.units._rules import SHAPES, Rule, Step, Value, freezing
@@ -217,31 +218,26 @@ def outputs(program: Program, walk: Walk, ledger: Ledger) -> list[Value]:
 
 def _scan(step: Step) -> tuple[list[Value], list[Walk]]:
     """Tie what is carried over; the axis that is stepped along stays."""
-    ledger, params = step.ledger, step.equation.params
-    fixed, carried = params["num_consts"], params["num_carry"]
-    consts, rest = step.operands[:fixed], step.operands[fixed:]
-    carry, stacked = rest[:carried], rest[carried:]
+    ledger, (body,) = step.ledger, step.equation.bodies
+    constants, carry, stacked = entering(step.equation, 0, step.operands)
     for value in stacked:
         ledger.freeze(value[0], "scan")
     slices = [value[1:] for value in stacked]
-    (body,) = step.equation.bodies
     walk, carry, results = _until_steady(
-        ledger, body, carry, lambda state: [*consts, *state, *slices]
+        ledger, body, carry, lambda state: [*constants, *state, *slices]
     )
-    length = params["length"]
+    length = step.equation.params["length"]
     return [*carry, *([ledger.fixed(length, "scan"), *v] for v in results)], [walk]
 
 
 def _while(step: Step) -> tuple[list[Value], list[Walk]]:
     """Tie what is carried over."""
-    params = step.equation.params
-    first, second = params["cond_nconsts"], params["body_nconsts"]
-    for_test, for_body = step.operands[:first], step.operands[first : first + second]
     test, body = step.equation.bodies
+    for_test, for_body = (entering(step.equation, k, step.operands) for k in (TEST, BODY))
     walk, carry, _ = _until_steady(
-        step.ledger, body, step.operands[first + second :], lambda state: [*for_body, *state]
+        step.ledger, body, for_body.carried, lambda state: [*for_body.constants, *state]
     )
-    return carry, [_walk(step.ledger, test, [*for_test, *carry]), walk]
+    return carry, [_walk(step.ledger, test, [*for_test.constants, *carry]), walk]
 
 
 def _until_steady(
@@ -269,7 +265,7 @@ def _until_steady(
 def _cond(step: Step) -> tuple[list[Value], list[Walk]]:
     """Tie the results of all branches."""
     ledger = step.ledger
-    _, *operands = step.operands
+    operands = entering(step.equation, 0, step.operands).constants
     walks = [_walk(ledger, body, operands) for body in step.equation.bodies]
     first, *others = [
         outputs(body, walk, ledger) for body, walk in zip(step.equation.bodies, walks, strict=True)
