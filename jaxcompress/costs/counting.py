@@ -3,11 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jax.extend import core
 
-from jaxcompress.products.contraction import contraction
+from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.trace.loops import entering
 from jaxcompress.trace.primitives import PRIMITIVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, flatten, trace
@@ -213,9 +213,8 @@ def _product(program: Program, equation: Equation) -> int:
 
 
 def _convolution(program: Program, equation: Equation) -> int:
-    numbers: Any = equation.params["dimension_numbers"]
     kernel = program.shape(equation.operands[1])
-    taps = math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+    taps = math.prod(kernel) // kernel[convolution(equation).channels_out[0]]
     # Of a transposed convolution's taps, all but one in as many meet the zeros put in between.
     return 2 * _entries(program, equation) * taps // math.prod(equation.params["lhs_dilation"])
 

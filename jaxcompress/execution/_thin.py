@@ -8,6 +8,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcompress.leaves import LowRank
+from jaxcompress.products.contraction import (
+    Convolution,
+    contraction,
+    convolution,
+    convolve,
+    lookup,
+    take_rows,
+)
 from jaxcompress.trace.program import Equation
 
 
@@ -23,23 +31,13 @@ def thin_product(equation: Equation, operands: list[Any], place: int) -> list[An
         The result. Where it is less work to multiply the factors first, that is done.
     """
     leaf, x = operands[place], operands[1 - place]
-    contracted, batch = equation.params["dimension_numbers"]
+    axes = contraction(equation)
     tensor, terms = _letters(leaf)
     inputs = list(ascii_uppercase[: x.ndim])
-    for mine, others in (
-        (contracted[place], contracted[1 - place]),
-        (batch[place], batch[1 - place]),
-    ):
-        for axis, other in zip(mine, others, strict=True):
+    for pairs in (axes.summed, axes.batch):
+        for axis, other in zip(pairs[place], pairs[1 - place], strict=True):
             inputs[other] = tensor[axis]
-    sides = [tensor, inputs] if place == 0 else [inputs, tensor]
-    free = [
-        name
-        for side, used in zip(sides, zip(contracted, batch, strict=True), strict=True)
-        for axis, name in enumerate(side)
-        if axis not in {*used[0], *used[1]}
-    ]
-    result = [*(tensor[axis] for axis in batch[place]), *free]
+    result = axes.result(tensor, inputs) if place == 0 else axes.result(inputs, tensor)
     dtype = equation.params["preferred_element_type"] or jnp.promote_types(x.dtype, leaf.dtype)
     product = jnp.einsum(
         f"{','.join([''.join(inputs), *terms])}->{''.join(result)}",
@@ -74,11 +72,10 @@ def thin_convolution(equation: Equation, operands: list[Any], place: int) -> lis
         where no row of factors leads from the channels that come in to those that go out.
     """
     leaf: LowRank = operands[place]
-    params = equation.params
-    if place != 1 or leaf.stack or params["feature_group_count"] * params["batch_group_count"] > 1:
+    params, axes = equation.params, convolution(equation)
+    if place != 1 or leaf.stack or axes.groups * axes.batch_groups > 1:
         return None
-    numbers = params["dimension_numbers"]
-    last, first, *space = (leaf.axes[axis] for axis in numbers.rhs_spec)
+    last, first, *space = (leaf.axes[axis] for axis in axes.kernel)
     row = _row(leaf.terms, first, last, set(space))
     if row is None:
         return None
@@ -95,23 +92,21 @@ def thin_convolution(equation: Equation, operands: list[Any], place: int) -> lis
             .transpose(order)
             .reshape(*channels, *(sizes.get(n, 1) for n in space))
         )
-        x = lax.conv_general_dilated(
+        groups = 1 if goes else sizes[comes]
+        x = convolve(
             x,
             kernel.astype(x.dtype),  # that of a sum in another precision, from the second one on
+            Convolution(axes.image, tuple(range(kernel.ndim)), axes.image, groups),
             window_strides=_along(windows, space, params["window_strides"], 1),
             padding=_along(windows, space, params["padding"], (0, 0)),
             lhs_dilation=_along(windows, space, params["lhs_dilation"], 1),
             rhs_dilation=_along(windows, space, params["rhs_dilation"], 1),
-            dimension_numbers=lax.ConvDimensionNumbers(
-                numbers.lhs_spec, tuple(range(kernel.ndim)), numbers.lhs_spec
-            ),
-            feature_group_count=1 if goes else sizes[comes],
             precision=params["precision"],
             preferred_element_type=params["preferred_element_type"],
         )
     # All ran in the layout of what comes in.
-    axes = [numbers.lhs_spec[numbers.out_spec.index(axis)] for axis in range(x.ndim)]
-    return [x.transpose(axes).astype(dtype)]
+    order = [axes.image[axes.result.index(axis)] for axis in range(x.ndim)]
+    return [x.transpose(order).astype(dtype)]
 
 
 def _row(
@@ -150,40 +145,30 @@ def gathered(equation: Equation, operands: list[Any], place: int) -> list[Any] |
         The result; None where the entries are no whole rows along one axis, or where missing ones
         are filled with a number.
     """
-    leaf, params = operands[place], equation.params
-    numbers = params["dimension_numbers"]
-    axes = numbers.start_index_map
+    leaf, params, axes = operands[place], equation.params, lookup(equation)
     fills = (
         params["mode"] == lax.GatherScatterMode.FILL_OR_DROP and params["fill_value"] is not None
     )
-    whole = tuple(1 if axis in axes else size for axis, size in enumerate(leaf.shape))
+    whole = tuple(1 if axis in axes.looked_up else size for axis, size in enumerate(leaf.shape))
     if (
         place != 0
         or leaf.stack
         or fills
-        or len(axes) != 1
-        or numbers.collapsed_slice_dims != axes
+        or len(axes.looked_up) != 1
+        or axes.single != axes.looked_up
         or params["slice_sizes"] != whole
     ):
         return None
-    name, indices, factors = leaf.axes[axes[0]], operands[1], leaf.arrays()
+    name, indices, factors = leaf.axes[axes.looked_up[0]], operands[1], leaf.arrays()
     which = next(k for k, term in enumerate(leaf.terms) if name in term)
-    term, factor = leaf.terms[which], factors[which]
-    axis, rank = term.index(name), indices.ndim - 1
-    factors[which] = lax.gather(
-        factor,
-        indices,
-        lax.GatherDimensionNumbers(tuple(range(rank, rank + factor.ndim - 1)), (axis,), (axis,)),
-        tuple(1 if k == axis else size for k, size in enumerate(factor.shape)),
-        mode=params["mode"],
-    )
+    term, rank = leaf.terms[which], indices.ndim - 1
+    factors[which] = take_rows(factors[which], indices, term.index(name), params["mode"])
     batch = ascii_uppercase[:rank]
     terms = [*leaf.terms]
     terms[which] = batch + term.replace(name, "")
     rest, rows = iter(leaf.axes.replace(name, "")), iter(batch)
-    offsets = set(numbers.offset_dims)
     result = "".join(
-        next(rest if axis in offsets else rows) for axis in range(rank + len(leaf.axes) - 1)
+        next(rest if k in axes.windows[1] else rows) for k in range(rank + len(leaf.axes) - 1)
     )
     product = jnp.einsum(  # precise as `dense`: a table is looked up, not rounded
         f"{','.join(terms)}->{result}",

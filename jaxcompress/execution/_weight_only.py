@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcompress.leaves import Quantized
+from jaxcompress.products.contraction import contraction
 from jaxcompress.trace.program import Equation
 from jaxcompress.trees import Array
 
@@ -26,15 +27,15 @@ def weight_only(equation: Equation, operands: list[Any], place: int) -> list[Any
         measured.
     """
     leaf: Quantized = operands[place]
-    contracted, batch = equation.params["dimension_numbers"]
-    axes, ends = contracted[place], (0, len(leaf.shape) - 1)
+    summed, batch = contraction(equation)[:2]
+    axes, ends = summed[place], (0, len(leaf.shape) - 1)
     if len(axes) != 1 or axes[0] not in ends or batch[0] or not _scaled(leaf, axes[0]):
         return None
     if jax.default_backend() != "cpu" or not leaf.values.size:
         return None
     (axis,) = axes
     free = tuple(size for k, size in enumerate(leaf.shape) if k != axis)
-    x = jnp.moveaxis(operands[1 - place], contracted[1 - place][0], -1)
+    x = jnp.moveaxis(operands[1 - place], summed[1 - place][0], -1)
     inputs = x.shape[-1]
     side = 0 if axis == 0 else 1
     result = _product(

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.products.find import Product
 
 
@@ -51,56 +52,53 @@ Vector = np.ndarray
 Affine = Callable[[int, Vector, Vector | None, Vector], tuple[Vector, Vector | None]]
 
 
-def convolution(
+def _convolution(
     product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]
 ) -> Linear | None:
     """Return a convolution of ONNX; None of one that ONNX has not."""
-    params = product.equation.params
-    left, right, out = params["dimension_numbers"]
+    params, axes = product.equation.params, convolution(product.equation)
     pads = params["padding"]
     strange = (
         product.activations != (0,)
-        or params["batch_group_count"] != 1
+        or axes.batch_groups != 1
         or any(step != 1 for step in params["lhs_dilation"])
         or any(pad < 0 for pair in pads for pad in pair)
-        or len(left) < 3
+        or len(axes.image) < 3
     )
     if strange:
         return None
 
     def to_weight(array: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(array.transpose(right))
+        return np.ascontiguousarray(array.transpose(axes.kernel))
 
     arranged = to_weight(weight)
     return Linear(
         product=product,
         op="Conv",
-        x=_transposed(x, left),
+        x=_transposed(x, axes.image),
         to_weight=to_weight,
         weight=arranged,
         channel_axis=0,
         attributes={
             "strides": tuple(params["window_strides"]),
             "dilations": tuple(params["rhs_dilation"]),
-            "group": params["feature_group_count"],
+            "group": axes.groups,
             "pads": (*(pair[0] for pair in pads), *(pair[1] for pair in pads)),
         },
-        shape=tuple(shape[axis] for axis in out),
-        channels=(out[1],),
-        to_result=lambda value: _transposed(value, np.argsort(out)),
+        shape=tuple(shape[axis] for axis in axes.result),
+        channels=(axes.channels_out[1],),
+        to_result=lambda value: _transposed(value, np.argsort(axes.result)),
         gain=np.ones(len(arranged), arranged.dtype),
     )
 
 
-def matrix(product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]) -> Linear | None:
+def _matrix(product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]) -> Linear | None:
     """Return a product of matrices; None where there are batches of them, or of a vector."""
-    contracted, batches = product.equation.params["dimension_numbers"]
-    (place,) = product.activations
-    sums, weight_sums = contracted[place], contracted[1 - place]
-    free = [axis for axis in range(x.ndim) if axis not in sums]
-    if batches[0] or not free or not sums:
+    axes, (place,) = contraction(product.equation), product.activations
+    sums, weight_sums = axes.summed[place], axes.summed[1 - place]
+    free, weight_free = axes.free(place, x.ndim), axes.free(1 - place, weight.ndim)
+    if axes.batch[0] or not free or not sums:
         return None
-    weight_free = [axis for axis in range(weight.ndim) if axis not in weight_sums]
     inner = int(np.prod([weight.shape[axis] for axis in weight_sums]))
     free_shape = tuple(x.shape[axis] for axis in free)
     columns = tuple(weight.shape[axis] for axis in weight_free)
@@ -118,7 +116,7 @@ def matrix(product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...])
     if len(sums) > 1:
         x = jax.lax.reshape(x, (*free_shape, inner))
     arranged = to_weight(weight)
-    first = len(free) if place == 0 else 0
+    ranks = (x.ndim, weight.ndim) if place == 0 else (weight.ndim, x.ndim)
     return Linear(
         product=product,
         op="MatMul",
@@ -128,13 +126,13 @@ def matrix(product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...])
         channel_axis=1,
         attributes={},
         shape=(*free_shape, arranged.shape[1]),
-        channels=tuple(range(first, first + len(columns))),
+        channels=tuple(axes.carried(1 - place, ranks).values()),
         to_result=to_result,
         gain=np.ones(arranged.shape[1], arranged.dtype),
     )
 
 
-CANONICAL: dict[str, Canonical] = {"conv_general_dilated": convolution, "dot_general": matrix}
+CANONICAL: dict[str, Canonical] = {"conv_general_dilated": _convolution, "dot_general": _matrix}
 
 
 def _transposed(x: Any, axes: Sequence[int] | np.ndarray) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxcompress.onnx._node import node
 from jaxcompress.onnx._pooling import POOLS
+from jaxcompress.products.contraction import Contraction, contraction, convolution
 from jaxcompress.trace.program import Equation
 from jaxcompress.trees import is_traced
 
@@ -23,21 +24,21 @@ def _dot(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
     """Return a product that sums over nothing, or whose operands are no floats of one dtype."""
     x, y = operands
     dtype = np.dtype(equation.params["preferred_element_type"] or jnp.result_type(x, y))
-    summed = equation.params["dimension_numbers"][0][0]
+    axes = contraction(equation)
+    summed = axes.summed[0]
     if summed and x.dtype == y.dtype == dtype and jnp.issubdtype(dtype, jnp.inexact):
         return None
     # ONNX Runtime multiplies integers of 32 bits, and no narrower ones.
     inner = dtype if jnp.issubdtype(dtype, jnp.inexact) else np.dtype(np.int32)
     x, y = _as(x, inner), _as(y, inner)
     write = _einsum if summed else _outer
-    return _back(write(x, y, equation.params["dimension_numbers"], shape), dtype)
+    return _back(write(x, y, axes, shape), dtype)
 
 
-def _outer(x: Any, y: Any, numbers: Any, shape: Sequence[Any]) -> Any:
+def _outer(x: Any, y: Any, axes: Contraction, shape: Sequence[Any]) -> Any:
     """Return `x[*batch, *left, 1...] * y[*batch, 1..., *right]`."""
-    batch_x, batch_y = numbers[1]
-    left = [axis for axis in range(x.ndim) if axis not in batch_x]
-    right = [axis for axis in range(y.ndim) if axis not in batch_y]
+    batch_x, batch_y = axes.batch
+    left, right = axes.free(0, x.ndim), axes.free(1, y.ndim)
     first, rank = len(batch_x) + len(left), len(shape)
     x = _unsqueezed(jax.lax.transpose(x, (*batch_x, *left)), range(first, rank))
     y = _unsqueezed(jax.lax.transpose(y, (*batch_y, *right)), range(len(batch_y), first))
@@ -54,16 +55,14 @@ def _unsqueezed(x: Any, axes: Sequence[int]) -> Any:
     return node("Unsqueeze", x, shape=sizes, dtype=x.dtype, counts={1: axes})
 
 
-def _einsum(x: Any, y: Any, numbers: Any, shape: Sequence[Any]) -> Any:
-    (summed_x, summed_y), (batch_x, batch_y) = numbers
+def _einsum(x: Any, y: Any, axes: Contraction, shape: Sequence[Any]) -> Any:
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     names_x = [next(letters) for _ in range(x.ndim)]
     names_y = [next(letters) for _ in range(y.ndim)]
-    for mine, other in zip((*summed_x, *batch_x), (*summed_y, *batch_y), strict=True):
-        names_y[other] = names_x[mine]
-    out = [names_x[axis] for axis in batch_x]
-    out += [n for axis, n in enumerate(names_x) if axis not in (*summed_x, *batch_x)]
-    out += [n for axis, n in enumerate(names_y) if axis not in (*summed_y, *batch_y)]
+    for pairs in (axes.summed, axes.batch):
+        for mine, other in zip(*pairs, strict=True):
+            names_y[other] = names_x[mine]
+    out = axes.result(names_x, names_y)
     equation = f"{''.join(names_x)},{''.join(names_y)}->{''.join(out)}"
     return node("Einsum", x, y, shape=shape, dtype=x.dtype, equation=equation)
 
@@ -173,7 +172,7 @@ def _convolution(equation: Equation, operands: list[Any], shape: Sequence[Any]) 
     if dilated or all(pad >= 0 for pair in pads for pad in pair):
         return None
     starts, ends = [0] * x.ndim, list(x.shape)
-    for axis, (low, high) in zip(params["dimension_numbers"].lhs_spec[2:], pads, strict=True):
+    for axis, (low, high) in zip(convolution(equation).space[0], pads, strict=True):
         starts[axis] -= min(low, 0)
         ends[axis] += min(high, 0)
     rest = [(max(low, 0), max(high, 0)) for low, high in pads]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.trace.program import Equation
 
 
@@ -27,38 +28,36 @@ class Arrangement(NamedTuple):
 
 
 def _dot_weights(equation: Equation, place: int, array: Any) -> Any:
-    summed, batch = equation.params["dimension_numbers"]
-    first = (*batch[place], *summed[place])
-    free = [axis for axis in range(array.ndim) if axis not in first]
-    groups = np.prod([array.shape[axis] for axis in batch[place]], dtype=int)
-    n = np.prod([array.shape[axis] for axis in summed[place]], dtype=int)
-    return array.transpose(*first, *free).reshape(groups, n, -1)
+    axes = contraction(equation)
+    summed, batch = axes.summed[place], axes.batch[place]
+    groups = np.prod([array.shape[axis] for axis in batch], dtype=int)
+    n = np.prod([array.shape[axis] for axis in summed], dtype=int)
+    arranged = array.transpose(*batch, *summed, *axes.free(place, array.ndim))
+    return arranged.reshape(groups, n, -1)
 
 
 def _convolution_weights(equation: Equation, place: int, array: np.ndarray) -> np.ndarray:
     del place
-    moved = array.transpose(equation.params["dimension_numbers"].rhs_spec)
-    groups = equation.params["feature_group_count"]
-    return moved.reshape(groups, len(moved) // groups, -1).transpose(0, 2, 1)
+    axes = convolution(equation)
+    moved = array.transpose(axes.kernel)
+    return moved.reshape(axes.groups, len(moved) // axes.groups, -1).transpose(0, 2, 1)
 
 
 def _patches(equation: Equation, place: int, array: Any, kernel: tuple[int, ...]) -> Any:
     del place
-    params = equation.params
-    numbers = params["dimension_numbers"]
-    images = jnp.transpose(array, numbers.lhs_spec)
+    params, axes = equation.params, convolution(equation)
+    images = jnp.transpose(array, axes.image)
     edges = [(0, 0, 0), (0, 0, 0)] + [
         (low, high, dilation - 1)
         for (low, high), dilation in zip(params["padding"], params["lhs_dilation"], strict=True)
     ]
     images = lax.pad(images, jnp.zeros((), images.dtype), edges)
-    windows = [kernel[axis] for axis in numbers.rhs_spec[2:]]
+    windows = [kernel[axis] for axis in axes.space[1]]
     slices = [_strided(images, offset, windows, params) for offset in np.ndindex(*windows)]
     patches = jnp.stack(slices, axis=2)
     count, channels, window = patches.shape[:3]
-    groups = params["feature_group_count"]
-    split = patches.reshape(count, groups, channels // groups * window, -1)
-    return jnp.moveaxis(split, 0, 2).reshape(groups, split.shape[2], -1)
+    split = patches.reshape(count, axes.groups, channels // axes.groups * window, -1)
+    return jnp.moveaxis(split, 0, 2).reshape(axes.groups, split.shape[2], -1)
 
 
 def _strided(images: Any, offset: Sequence[int], windows: Sequence[int], params: Any) -> Any:
@@ -74,7 +73,7 @@ def _strided(images: Any, offset: Sequence[int], windows: Sequence[int], params:
 def _why_no_patches(equation: Equation, place: int) -> str | None:
     if place != 1:
         return "it is the image of a convolution, not its kernel"
-    if equation.params["batch_group_count"] != 1:
+    if convolution(equation).batch_groups != 1:
         return "its convolution has groups of the batch"
     return None
 

@@ -7,29 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.products._origins import Parameter, visit_equations
-from jaxcompress.products.contraction import contraction
+from jaxcompress.products.contraction import summed_axes
 from jaxcompress.products.unknown import find_unknown, left_out
 from jaxcompress.trace.moves import moved
+from jaxcompress.trace.primitives import PRODUCTS, kind_of
 from jaxcompress.trace.program import INLINED, Equation, Program, inner_bodies, trace
 from jaxcompress.trace.run import Key
 from jaxcompress.trees import PyTree, named_leaves
-
-
-def _dot_axes(equation: Equation) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return contraction(equation).summed
-
-
-def _convolution_axes(equation: Equation) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    numbers = equation.params["dimension_numbers"]
-    return (numbers.lhs_spec[1],), tuple(numbers.rhs_spec[1:])
-
-
-SUMMED: dict[str, Callable[[Equation], tuple[tuple[int, ...], tuple[int, ...]]]] = {
-    "dot_general": _dot_axes,
-    "ragged_dot_general": _dot_axes,
-    "conv_general_dilated": _convolution_axes,
-}
-"""Of each product the axes of its two operands that it sums over; windows count for the kernel."""
 
 OPERANDS = (0, 1)
 """Places of what products multiply; what follows, such as the sizes of groups, is no factor."""
@@ -80,8 +64,8 @@ class Product:
         return self.name if len(self.activations) == 1 else f"{self.name}:{place}"
 
     def summed(self, place: int) -> tuple[int, ...]:
-        """Return the axes of an operand that are summed over."""
-        return SUMMED[self.equation.name](self.equation)[place]
+        """Return the axes of an operand that are summed over; windows count for the kernel."""
+        return summed_axes(self.equation)[place]
 
 
 class Traced(NamedTuple):
@@ -127,7 +111,7 @@ def find_products(program: Program, paths: Sequence[str]) -> list[Product]:
     for visited in visit_equations(program, len(paths)):
         equation = visited.equation
         activations = tuple(place for place in visited.from_inputs if place in OPERANDS)
-        if equation.name not in SUMMED or not activations:
+        if kind_of(equation.name) not in PRODUCTS or not activations:
             continue
         weights = {
             place: _weight(equation, place, source)
@@ -158,7 +142,7 @@ def keeps_derivatives(call: Any) -> bool:
 
 def _multiplies(equation: Any) -> bool:
     name = equation.primitive.name
-    return name in SUMMED or any(
+    return kind_of(name) in PRODUCTS or any(
         _multiplies(inner) for body in inner_bodies(name, equation.params) for inner in body.eqns
     )
 
@@ -166,7 +150,7 @@ def _multiplies(equation: Any) -> bool:
 def _weight(equation: Equation, place: int, source: Parameter) -> Weight:
     if source.moves is None:
         return Weight(source.leaf, None, None)
-    summed = SUMMED[equation.name](equation)[place]
+    summed = summed_axes(equation)[place]
     channels = []
     for axis in range(len(source.shape)):
         steps = np.arange(source.shape[axis]).reshape(

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from jaxcompress.products.contraction import contraction
+from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.products.find import Product, find_products
 from jaxcompress.rewrite.values import Expressions
 from jaxcompress.units.groups import Slice
@@ -70,9 +70,8 @@ def _is_plain(product: Product) -> bool:
 
 def _keeps_channels_apart(product: Product) -> bool:
     """Return whether channels of the result are channels of the operand: depthwise products."""
-    params = product.equation.params
     if product.equation.name == "conv_general_dilated":
-        return params["feature_group_count"] > 1
+        return convolution(product.equation).groups > 1
     return bool(contraction(product.equation).batch[0])
 
 

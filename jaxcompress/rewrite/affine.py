@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.products.find import Product, find_products
 from jaxcompress.rewrite.values import Expressions, wide
 from jaxcompress.trace.moves import MOVES
@@ -242,22 +243,14 @@ TERMS: dict[tuple[str, int], tuple[tuple[bool, bool, bool], ...]] = {
 
 
 def _dot(equation: Equation, place: int, program: Program) -> dict[int, int]:
-    summed, batch = equation.params["dimension_numbers"]
-    free = [
-        [k for k in range(len(program.shape(operand))) if k not in (*summed[side], *batch[side])]
-        for side, operand in enumerate(equation.operands)
-    ]
-    first = len(batch[0]) + (len(free[0]) if place else 0)
-    return {
-        **{axis: k for k, axis in enumerate(batch[place])},
-        **{axis: first + k for k, axis in enumerate(free[place])},
-    }
+    ranks = [len(program.shape(operand)) for operand in equation.operands]
+    return contraction(equation).carried(place, ranks)
 
 
 def _convolution(equation: Equation, place: int, program: Program) -> dict[int, int]:
     del program
-    numbers = equation.params["dimension_numbers"]
-    return {numbers.rhs_spec[0]: numbers.out_spec[1]} if place == 1 else {}
+    kernel, result = convolution(equation).channels_out
+    return {kernel: result} if place == 1 else {}
 
 
 CARRIED = {"dot_general": _dot, "conv_general_dilated": _convolution}

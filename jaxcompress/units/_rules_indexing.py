@@ -1,10 +1,10 @@
 """Rules of primitives that put arrays together and take parts of them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from jaxcompress.products.contraction import lookup
 from jaxcompress.units._rules import Rule, Step, Value
 from jaxcompress.units.dependencies import UNIFORM, Axis, Ledger, has_units, trim
 
@@ -110,44 +110,36 @@ def dynamic_update_slice(step: Step) -> list[Value]:
 def gather(step: Step) -> list[Value]:
     """Hand on the axes taken whole and those of the indices; freeze the axis looked up."""
     table, indices = step.operands
-    numbers: Any = step.equation.params["dimension_numbers"]
-    sizes = step.equation.params["slice_sizes"]
-    special = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
-    taken = []
+    axes, sizes = lookup(step.equation), step.equation.params["slice_sizes"]
+    places, taken = dict(zip(*axes.windows, strict=True)), {}
     for k, axis in enumerate(table):
-        if k in special:
+        if k not in places:
             step.fix(axis)
-        elif sizes[k] == axis.shape[1] and k not in numbers.start_index_map:
-            taken.append(axis)
+        elif sizes[k] == axis.shape[1] and k not in axes.looked_up:
+            taken[places[k]] = axis
         else:
-            taken.append(step.fix(axis, sizes[k]))
-    for k in numbers.start_indices_batching_dims:
+            taken[places[k]] = step.fix(axis, sizes[k])
+    for k in axes.batch[1]:
         step.fix(indices[k])
-    looked_up = list(indices[:-1])
-    return [
-        [
-            taken.pop(0) if k in numbers.offset_dims else looked_up.pop(0)
-            for k in range(len(step.shapes[0]))
-        ]
-    ]
+    rest = iter(indices[:-1])
+    return [[taken[k] if k in taken else next(rest) for k in range(len(step.shapes[0]))]]
 
 
 def scatter(step: Step) -> list[Value]:
     """Tie the axes that are replaced whole; freeze the others."""
     target, indices, updates = step.operands
-    numbers: Any = step.equation.params["dimension_numbers"]
-    window = list(numbers.update_window_dims)
-    special = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    axes = lookup(step.equation)
+    places = dict(zip(*axes.windows, strict=True))
     result = []
     for k, axis in enumerate(target):
-        part = None if k in special else updates[window.pop(0)]
+        part = updates[places[k]] if k in places else None
         whole = part is not None and part.shape[1] == axis.shape[1]
-        if part is not None and whole and k not in numbers.scatter_dims_to_operand_dims:
+        if part is not None and whole and k not in axes.looked_up:
             result.append(step.ledger.tie(axis, part))
         else:
             result.append(step.fix(axis))
             step.fix(axis if part is None else part)
-    rest = [a for k, a in enumerate(updates) if k not in numbers.update_window_dims]
+    rest = [a for k, a in enumerate(updates) if k not in axes.windows[1]]
     for axis in (*indices, *rest):
         step.fix(axis)
     return [result]

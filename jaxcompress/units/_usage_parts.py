@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
+from jaxcompress.products.contraction import lookup
 from jaxcompress.units._usage_rules import Look, Rule, Used, either, everything
 
 
@@ -103,18 +103,15 @@ def _dynamic_update_slice(look: Look) -> Sequence[Used]:
 
 def _gather(look: Look) -> Sequence[Used]:
     """Rows that are looked up by known numbers, and axes taken whole; all of others."""
-    numbers: Any = look.equation.params["dimension_numbers"]
+    axes = lookup(look.equation)
     sizes, shape = look.equation.params["slice_sizes"], look.shape(0)
     masks = everything(shape)
-    gone = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}
-    rest = [k for k in range(len(shape)) if k not in gone]
-    for axis, place in zip(rest, numbers.offset_dims, strict=True):
+    for axis, place in zip(*axes.windows, strict=True):
         if sizes[axis] == shape[axis]:
             masks[axis] = look.result[place]
-    looked_up = numbers.start_index_map
-    rows = look.value(1) if set(looked_up) <= set(numbers.collapsed_slice_dims) else None
-    if rows is not None and not numbers.operand_batching_dims:
-        for column, axis in enumerate(looked_up):
+    rows = look.value(1) if set(axes.looked_up) <= set(axes.single) else None
+    if rows is not None and not axes.batch[0]:
+        for column, axis in enumerate(axes.looked_up):
             read = rows[..., column].ravel().astype(np.int64)
             masks[axis] = np.isin(np.arange(shape[axis]), np.clip(read, 0, shape[axis] - 1))
     return [masks, everything(look.shape(1))]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.products.contraction import contraction
+from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.trace.program import Equation, Program
 from jaxcompress.units._known import Known
 
@@ -147,14 +147,10 @@ def _dot_general(look: Look) -> Sequence[Used]:
     """All that is summed over, except where the other operand is known to be zero."""
     axes = contraction(look.equation)
     sides = all_operands(look)
-    rest = list(look.result)[axes.stacked :]
-    for pair in zip(*axes.batch, strict=True):
-        mask = rest.pop(0)
-        for side, axis in enumerate(pair):
-            sides[side][axis] = mask
+    ranks = list(map(len, sides))
     for side in (0, 1):
-        for axis in axes.free(side, len(sides[side])):
-            sides[side][axis] = rest.pop(0)
+        for axis, place in axes.carried(side, ranks).items():
+            sides[side][axis] = look.result[place]
         factor = look.value(1 - side)
         for axis, other in zip(axes.summed[side], axes.summed[1 - side], strict=True):
             if factor is not None:
@@ -165,14 +161,13 @@ def _dot_general(look: Look) -> Sequence[Used]:
 
 def _convolution(look: Look) -> Sequence[Used]:
     image, kernel = all_operands(look)
-    numbers: Any = look.equation.params["dimension_numbers"]
-    if look.equation.params["batch_group_count"] == 1:
-        image[numbers.lhs_spec[0]] = look.result[numbers.out_spec[0]]
-        kernel[numbers.rhs_spec[0]] = features = look.result[numbers.out_spec[1]]
-        groups = look.equation.params["feature_group_count"]
-        if groups > 1:
-            used = features.reshape(groups, -1).any(1)
-            image[numbers.lhs_spec[1]] = np.repeat(used, len(image[numbers.lhs_spec[1]]) // groups)
+    axes = convolution(look.equation)
+    if axes.batch_groups == 1:
+        image[axes.batch[0]] = look.result[axes.batch[1]]
+        kernel[axes.channels_out[0]] = features = look.result[axes.channels_out[1]]
+        if axes.groups > 1:
+            used, source = features.reshape(axes.groups, -1).any(1), axes.channels_in[0]
+            image[source] = np.repeat(used, len(image[source]) // axes.groups)
     return [image, kernel]
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.products.contraction import contraction
+from jaxcompress.products.contraction import contraction, convolution
+from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trace.run import run_bodies
 from jaxcompress.units._rules import Value
@@ -82,14 +83,13 @@ def _skip_removed(
 
 def _summed(equation: Equation) -> list[list[tuple[int, int]]]:
     """Return the axes that a primitive sums over, `(operand, axis)` of all that run together."""
-    params = equation.params
     if equation.name in _REDUCTIONS:
-        return [[(0, k)] for k in params["axes"]]
-    if equation.name in ("dot_general", "ragged_dot_general"):
+        return [[(0, k)] for k in equation.params["axes"]]
+    kind = kind_of(equation.name)
+    if kind == "matrices":
         return [[(0, a), (1, b)] for a, b in zip(*contraction(equation).summed, strict=True)]
-    if equation.name == "conv_general_dilated" and params["feature_group_count"] == 1:
-        numbers = params["dimension_numbers"]
-        return [[(0, numbers.lhs_spec[1]), (1, numbers.rhs_spec[1])]]
+    if kind == "convolution" and (axes := convolution(equation)).groups == 1:
+        return [list(enumerate(axes.channels_in))]
     return []
 
 
