@@ -13,7 +13,7 @@ from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.products.find import find_products
 from jaxcompress.rewrite.adjust import set_offset
 from jaxcompress.rewrite.affine import Chain, affine, find_chains
-from jaxcompress.rewrite.values import Expressions
+from jaxcompress.rewrite.values import Values
 from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trace.program import Equation, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
@@ -67,7 +67,7 @@ def correct_biases(
     for batch in batches:
         inputs = as_inputs(batch)
         if values is None or observe is None:
-            values = Expressions.of(apply, rounded, inputs)
+            values = Values.of(apply, rounded, inputs)
             chains = _rounded_chains(values, tree)
             observe = jit_for_inference(_errors_of(apply, chains))
         for name, (total, count) in jax.device_get(observe(tree, rounded, inputs)).items():
@@ -77,9 +77,8 @@ def correct_biases(
     if values is None:
         raise ValueError("batches: must hold at least one batch, got none; pass training data.")
     for name, chain in chains.items():
-        before, (a, b) = list(values.leaves), affine(values, chain.terms, chain.count)
-        if not set_offset(values, chain, b - a * sums[name] / counts[name]):
-            values.restore(before)
+        a, b = affine(values, chain.terms, chain.count)
+        values = set_offset(values, chain, b - a * sums[name] / counts[name]) or values
     named = named_leaves(quantized, is_leaf=is_compressed)
     pairs = zip(named_leaves(values.tree()).leaves, values.named.leaves, strict=True)
     changed = [new if new is not old else None for new, old in pairs]
@@ -88,7 +87,7 @@ def correct_biases(
     )
 
 
-def _rounded_chains(values: Expressions, tree: PyTree) -> dict[str, Chain]:
+def _rounded_chains(values: Values, tree: PyTree) -> dict[str, Chain]:
     """Return the chains behind weights that rounding changes, by name."""
     leaves = jax.tree.leaves(tree)
     return {

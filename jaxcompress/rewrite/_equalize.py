@@ -1,16 +1,16 @@
 """Ranges of channels made equal across layers."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxcompress.rewrite._equivalence import Sameness
-from jaxcompress.rewrite._links import Stage, find_stages
+from jaxcompress.rewrite._links import Link, find_links
 from jaxcompress.rewrite.adjust import channel_factors, set_offset
-from jaxcompress.rewrite.affine import affine, find_chains
-from jaxcompress.rewrite.values import Expressions, wide
+from jaxcompress.rewrite.affine import Chain, affine, find_chains
+from jaxcompress.rewrite.values import Values, wide
 from jaxcompress.trees import PyTree, is_floating
 from jaxcompress.units.find import trace_units
 from jaxcompress.units.groups import Slice
@@ -63,36 +63,99 @@ def equalize(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyT
         raise TypeError(
             "inputs: must be arrays with values, got shapes; what is scaled is tried on them."
         )
-    values = Expressions.of(apply, tree, inputs)
-    named, scaling = values.named, _Scaling(values)
-    sameness = Sameness(apply, values, inputs)
+    values = Values.of(apply, tree, inputs)
+    places, sameness = _by_path(values), Sameness.of(apply, values, inputs)
     units = trace_units(apply, tree, inputs, part=True)
-    groups = [found.slices for found in read_groups(units, named.paths)[0]]
-    stages = [
-        stage
-        for stage in find_stages(values, groups)
-        if all(_scale(scaling, sameness, [stage], [tried]) for tried in _trials(stage.size))
+    groups = [found.slices for found in read_groups(units, values.named.paths)[0]]
+    links = [
+        link
+        for link in find_links(values, groups)
+        if all(_scale(values, places, sameness, [(link, by)])[1] for by in _trials(link.size))
     ]
     while True:
-        kept = _scale(scaling, sameness, stages, _converged(stages, scaling, named.leaves))
-        if len(kept) == len(stages):
-            return values.tree()
-        stages = kept  # without the others the ranges converge elsewhere
+        factors = _converged(links, places, values.leaves)
+        equal, kept = _scale(values, places, sameness, list(zip(links, factors, strict=True)))
+        if len(kept) == len(links):
+            return equal.tree()
+        links = kept  # without the others the ranges converge elsewhere
+
+
+class _Place(NamedTuple):
+    """A leaf, and the chain behind the product that it is the weight of, if there is one."""
+
+    leaf: int
+    chain: Chain | None
+
+
+def _by_path(values: Values) -> dict[str, _Place]:
+    """Return the leaves by path."""
+    chains = {chain.leaf: chain for chain in find_chains(values)}
+    return {path: _Place(leaf, chains.get(leaf)) for leaf, path in enumerate(values.named.paths)}
 
 
 def _scale(
-    scaling: "_Scaling", sameness: Sameness, stages: Sequence[Stage], factors: Sequence[np.ndarray]
-) -> list[Stage]:
-    """Scale stages of a function as it was, one after the other; return where it stays the same."""
-    values, kept = scaling.values, []
-    values.restore(values.named.leaves)
-    for stage, own in zip(stages, factors, strict=True):
-        before = list(values.leaves)
-        if scaling.scale(stage, own) and sameness.difference(values.leaves) <= sameness.within:
-            kept.append(stage)
-        else:
-            values.restore(before)
-    return kept
+    values: Values,
+    places: Mapping[str, _Place],
+    sameness: Sameness,
+    scaling: Sequence[tuple[Link, np.ndarray]],
+) -> tuple[Values, list[Link]]:
+    """Return values with links scaled one after the other, and those where results stay the same.
+
+    Args:
+        values: of the parameters.
+        places: of the leaves.
+        sameness: results as they should be.
+        scaling: links with their `[channels]` factors.
+    """
+    kept = []
+    for link, factors in scaling:
+        scaled = _scaled(values, places, link, factors)
+        if scaled is not None and sameness.difference(scaled.leaves) <= sameness.within:
+            values = scaled
+            kept.append(link)
+    return values, kept
+
+
+def _scaled(
+    values: Values, places: Mapping[str, _Place], link: Link, factors: np.ndarray
+) -> Values | None:
+    """Return values with channels divided by factors where they are made, multiplied where read.
+
+    Returns:
+        None where other code reads them too, or where no leaf alone holds their offset.
+    """
+    if not all(is_floating(values.leaves[places[piece.path].leaf]) for piece in sum(link, [])):
+        return None
+    for piece in link.producers:
+        if (divided := _divided(values, places[piece.path], piece, factors)) is None:
+            return None
+        values = divided
+    for piece in link.consumers:
+        leaf = places[piece.path].leaf
+        values = _multiplied(values, leaf, _in_shape(piece, factors, values.leaves[leaf].shape))
+    return values
+
+
+def _divided(values: Values, place: _Place, piece: Slice, factors: np.ndarray) -> Values | None:
+    """Return values with channels divided by factors where a weight makes them, offsets too."""
+    leaf, chain = place
+    if chain is None:
+        return None
+    by_entry = _in_shape(piece, 1 / factors, values.leaves[leaf].shape)
+    if (by_channel := channel_factors(chain, by_entry)) is None:
+        return None
+    b = affine(values, chain.terms, chain.count).b
+    return set_offset(_multiplied(values, leaf, by_entry), chain, b * by_channel)
+
+
+def _multiplied(values: Values, leaf: int, factors: np.ndarray) -> Values:
+    """Return values with a leaf multiplied by a factor for each entry."""
+    return values.with_leaf(leaf, wide(values.leaves[leaf]) * factors)
+
+
+def _in_shape(piece: Slice, factors: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Return `[channels]` factors as those of each entry of a leaf."""
+    return np.broadcast_to(_along(piece, factors, shape), shape)
 
 
 def _trials(size: int) -> Iterator[np.ndarray]:
@@ -100,49 +163,6 @@ def _trials(size: int) -> Iterator[np.ndarray]:
     factors = 2.0 ** np.random.default_rng(0).integers(*_TRIED, size, endpoint=True)
     yield factors
     yield 1 / factors
-
-
-class _Scaling:
-    """Moves factors from the weights that make channels to those that read them.
-
-    Attributes:
-        values: of the parameters, which change.
-        leaf: number of a leaf by path.
-    """
-
-    def __init__(self, values: Expressions) -> None:
-        self.values = values
-        self.leaf = {path: leaf for leaf, path in enumerate(values.named.paths)}
-        self._chains = {chain.leaf: chain for chain in find_chains(values)}
-
-    def scale(self, stage: Stage, factors: np.ndarray) -> bool:
-        """Divide channels by `[channels]` factors where they are made, multiply where read.
-
-        Returns:
-            Whether it can be: what other code reads too, or has an offset that no leaf alone holds,
-            cannot. Then some leaves may have changed.
-        """
-        for piece in stage.producers:
-            chain = self._chains.get(self.leaf[piece.path])
-            if chain is None:
-                return False
-            b = affine(self.values, chain.terms, chain.count).b
-            by_channel = channel_factors(chain, self._multiply(piece, 1 / factors))
-            if by_channel is None or not set_offset(self.values, chain, b * by_channel):
-                return False
-        for piece in stage.consumers:
-            self._multiply(piece, factors)
-        return all(
-            is_floating(self.values.leaves[self.leaf[piece.path]]) for piece in sum(stage, [])
-        )
-
-    def _multiply(self, piece: Slice, factors: np.ndarray) -> np.ndarray:
-        """Multiply a leaf; return by what, in its shape."""
-        leaf = self.leaf[piece.path]
-        array = wide(self.values.leaves[leaf])
-        spread = np.broadcast_to(_along(piece, factors, array.shape), array.shape)
-        self.values.change(leaf, array * spread)
-        return spread
 
 
 def _along(piece: Slice, factors: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -153,22 +173,22 @@ def _along(piece: Slice, factors: np.ndarray, shape: Sequence[int]) -> np.ndarra
 
 
 def _converged(
-    stages: Sequence[Stage], scaling: _Scaling, leaves: Sequence[Any]
+    links: Sequence[Link], places: Mapping[str, _Place], leaves: Sequence[Any]
 ) -> list[np.ndarray]:
-    """Return the factors of stages with which the ranges of both sides are equal."""
+    """Return the factors of links with which the ranges of both sides are equal."""
     axes: dict[str, set[int]] = {}
-    for stage in stages:
-        for piece in sum(stage, []):
+    for link in links:
+        for piece in sum(link, []):
             axes.setdefault(piece.path, set()).add(piece.axis)
-    sizes = {path: _largest(wide(leaves[scaling.leaf[path]]), own) for path, own in axes.items()}
-    factors = [np.ones(stage.size) for stage in stages]
+    sizes = {path: _largest(wide(leaves[places[path].leaf]), own) for path, own in axes.items()}
+    factors = [np.ones(link.size) for link in links]
     for _ in range(_MOST_ROUNDS):
         largest = 0.0
-        for number, stage in enumerate(stages):
-            made, read = (_range([(sizes[p.path], p) for p in side]) for side in stage)
+        for number, link in enumerate(links):
+            made, read = (_range([(sizes[p.path], p) for p in side]) for side in link)
             given = (made > 0) & (read > 0) & np.isfinite(made) & np.isfinite(read)
             step = np.sqrt(np.divide(made, read, out=np.ones_like(made), where=given))
-            for side, more in zip(stage, (1 / step, step), strict=True):
+            for side, more in zip(link, (1 / step, step), strict=True):
                 for piece in side:
                     sizes[piece.path] *= _along(piece, more, sizes[piece.path].shape)
             factors[number] = factors[number] * step

@@ -1,18 +1,20 @@
 """Whether a function does the same with other leaves."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.rewrite.values import Expressions, tolerance
+from jaxcompress.rewrite.values import Values, tolerance
 from jaxcompress.trace.program import Program
 from jaxcompress.trees import PyTree, is_floating
 from jaxcompress.units.silence import relative_difference
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Sameness:
     """The results of a function on some inputs, to compare others with.
 
@@ -20,22 +22,29 @@ class Sameness:
         within: relative difference that rounding may make.
     """
 
-    def __init__(
-        self, apply: Callable[..., PyTree], values: Expressions, inputs: Sequence[PyTree]
-    ) -> None:
-        self._compiled, self._named, self._inputs = jit_for_inference(apply), values.named, inputs
-        self._wanted = self._results(self._named.leaves)
-        dtypes = [x.dtype for x in (*self._wanted, *self._named.leaves) if is_floating(x)]
-        narrowed = _converted_to(values.program)
-        self.within = max(map(tolerance, (*dtypes, *narrowed)), default=0.0)
+    within: float
+    _results: Callable[[Sequence[Any]], list[Any]]
+    _wanted: list[Any]
+
+    @classmethod
+    def of(
+        cls, apply: Callable[..., PyTree], values: Values, inputs: Sequence[PyTree]
+    ) -> "Sameness":
+        """Return the results of `apply` on inputs, with the parameters as they were."""
+        compiled, named = jit_for_inference(apply), values.named
+
+        def results(leaves: Sequence[Any]) -> list[Any]:
+            return jax.tree.leaves(compiled(named.rebuild(list(leaves)), *inputs))
+
+        wanted = results(named.leaves)
+        given = [x.dtype for x in (*wanted, *named.leaves) if is_floating(x)]
+        dtypes = (*given, *_converted_to(values.program))
+        return cls(max(map(tolerance, dtypes), default=0.0), results, wanted)
 
     def difference(self, leaves: Sequence[Any]) -> float:
         """Return the largest relative difference of a result, of a function with other leaves."""
         given = self._results(leaves)
         return max(map(relative_difference, given, self._wanted), default=0.0)
-
-    def _results(self, leaves: Sequence[Any]) -> list[Any]:
-        return jax.tree.leaves(self._compiled(self._named.rebuild(list(leaves)), *self._inputs))
 
 
 def _converted_to(program: Program) -> Iterator[Any]:

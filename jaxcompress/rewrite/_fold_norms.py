@@ -8,14 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.rewrite._equivalence import Sameness
-from jaxcompress.rewrite.adjust import (
-    clear_offsets,
-    scale_weight,
-    set_factor,
-    set_offset,
-)
+from jaxcompress.rewrite.adjust import clear_offsets, scale_weight, set_factor, set_offset
 from jaxcompress.rewrite.affine import Chain, affine, find_chains
-from jaxcompress.rewrite.values import Expressions
+from jaxcompress.rewrite.values import Values
 from jaxcompress.trees import PyTree, is_floating
 
 
@@ -68,10 +63,11 @@ def fold_norms(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> P
 
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
     """
-    values, layers = _folded(apply, tree, inputs)
-    if not any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(inputs)):
-        _check_same(apply, values, layers, inputs)
-    return values.tree()
+    values = Values.of(apply, tree, inputs)
+    folded, layers = _fold_all(values)
+    if layers and not any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(inputs)):
+        _check_same(Sameness.of(apply, values, inputs), folded, layers)
+    return folded.tree()
 
 
 def folded_layers(
@@ -89,47 +85,37 @@ def folded_layers(
         >>> folded_layers(lambda p, x: x @ p["w"] * p["scale"], tree, np.ones((1, 1), "f"))
         (FoldedLayer(weight='w', norm=('scale',)),)
     """
-    return tuple(_folded(apply, tree, inputs)[1])
+    return _fold_all(Values.of(apply, tree, inputs))[1]
 
 
-def _folded(
-    apply: Callable[..., PyTree], tree: PyTree, inputs: Sequence[PyTree]
-) -> tuple[Expressions, list[FoldedLayer]]:
-    """Return the parameters after folding, and what was folded."""
-    values = Expressions.of(apply, tree, inputs)
-    paths, layers = values.named.paths, []
+def _fold_all(values: Values) -> tuple[Values, tuple[FoldedLayer, ...]]:
+    """Return values with every norm folded that can be, and what was folded, in order."""
+    layers = []
     for chain in find_chains(values):
-        before = list(values.leaves)
-        if not _fold(values, chain):
-            values.restore(before)
-            continue
-        same = [
-            old if new is old or np.array_equal(new, old) else new
-            for new, old in zip(values.leaves, before, strict=True)
-        ]
-        values.restore(same)
-        changed = [
-            path
-            for leaf, path in enumerate(paths)
-            if same[leaf] is not before[leaf] and leaf != chain.leaf
-        ]
-        layers.append(FoldedLayer(paths[chain.leaf], tuple(changed)))
-    return values, layers
+        if (folded := _fold(values, chain)) is not None:
+            folded = _settled(folded, values)
+            layers.append(_layer(values, folded, chain))
+            values = folded
+    return values, tuple(layers)
 
 
-def _fold(values: Expressions, chain: Chain) -> bool:
-    """Fold what is behind a product; if that fails some leaves may be changed."""
-    weight, (a, b) = values.leaves[chain.leaf], affine(values, chain.terms, chain.count)
-    if not (is_floating(weight) and np.isfinite(a).all() and np.isfinite(b).all()):
-        return False
-    if _is_neutral(a, weight.dtype) or not set_factor(values, chain):
-        return False
-    left = affine(values, chain.terms, chain.count).a
+def _fold(values: Values, chain: Chain) -> Values | None:
+    """Return values with what is behind a product folded into its weight, None if it cannot be."""
+    a, b = affine(values, chain.terms, chain.count)
+    if not _is_foldable(values.leaves[chain.leaf], a, b):
+        return None
+    if (neutral := set_factor(values, chain)) is None:
+        return None
+    left = affine(neutral, chain.terms, chain.count).a
     factors = np.divide(a, left, out=np.zeros_like(a), where=left != 0)
-    if not scale_weight(values, chain, factors):
-        return False
-    clear_offsets(values, chain)
-    return set_offset(values, chain, b)
+    scaled = scale_weight(neutral, chain, factors)
+    return scaled and set_offset(clear_offsets(scaled, chain), chain, b)
+
+
+def _is_foldable(weight: Any, a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether factors and offsets are numbers, and the factors not 1 or 0 already."""
+    finite = is_floating(weight) and np.isfinite(a).all() and np.isfinite(b).all()
+    return bool(finite) and not _is_neutral(a, weight.dtype)
 
 
 def _is_neutral(a: np.ndarray, dtype: Any) -> bool:
@@ -137,20 +123,29 @@ def _is_neutral(a: np.ndarray, dtype: Any) -> bool:
     return bool(np.all((np.abs(a - 1) <= 8 * float(jnp.finfo(dtype).eps)) | (a == 0)))
 
 
-def _check_same(
-    apply: Callable[..., PyTree],
-    values: Expressions,
-    layers: Sequence[FoldedLayer],
-    inputs: Sequence[PyTree],
-) -> None:
-    if not layers:
-        return
-    named, sameness = values.named, Sameness(apply, values, inputs)
+def _settled(values: Values, before: Values) -> Values:
+    """Return values with the leaves of those before where their entries came out the same."""
+    both = zip(values.leaves, before.leaves, strict=True)
+    return values.with_leaves(
+        tuple(old if new is old or np.array_equal(new, old) else new for new, old in both)
+    )
+
+
+def _layer(before: Values, folded: Values, chain: Chain) -> FoldedLayer:
+    """Return what folding one chain changed."""
+    paths, both = before.named.paths, zip(before.leaves, folded.leaves, strict=True)
+    changed = [leaf for leaf, (old, new) in enumerate(both) if new is not old]
+    return FoldedLayer(paths[chain.leaf], tuple(paths[k] for k in changed if k != chain.leaf))
+
+
+def _check_same(sameness: Sameness, folded: Values, layers: Sequence[FoldedLayer]) -> None:
+    """Refuse results that differ, naming the layer that makes the most of it."""
+    named = folded.named
 
     def difference(changed: Sequence[FoldedLayer]) -> float:
         """Return what folding some layers only changes."""
         paths = {path for layer in changed for path in (layer.weight, *layer.norm)}
-        both = zip(named.paths, values.leaves, named.leaves, strict=True)
+        both = zip(named.paths, folded.leaves, named.leaves, strict=True)
         return sameness.difference([new if path in paths else old for path, new, old in both])
 
     if not (found := difference(layers)) <= sameness.within:

@@ -9,11 +9,11 @@ from scipy.sparse.csgraph import connected_components
 
 from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.products.find import Product, find_products
-from jaxcompress.rewrite.values import Expressions
+from jaxcompress.rewrite.values import Values
 from jaxcompress.units.groups import Slice
 
 
-class Stage(NamedTuple):
+class Link(NamedTuple):
     """Channels between products.
 
     Attributes:
@@ -30,10 +30,10 @@ class Stage(NamedTuple):
         return len(self.producers[0].indices)
 
 
-def find_stages(values: Expressions, groups: Sequence[Sequence[Slice]]) -> list[Stage]:
+def find_links(values: Values, groups: Sequence[Sequence[Slice]]) -> list[Link]:
     """Return the channels that some products make and others read.
 
-    A group of units may be several stages: a depthwise product reads the channels that one stage
+    A group of units may be several links: a depthwise product reads the channels that one link
     brings, and makes those of the next.
 
     Args:
@@ -47,9 +47,9 @@ def find_stages(values: Expressions, groups: Sequence[Sequence[Slice]]) -> list[
         (weight,) = product.weights.values()
         of_path.setdefault(paths[weight.leaf], []).append(product)
     part = _parts(values, products)
-    stages = []
+    links = []
     for slices in groups:
-        between: dict[int, Stage] = {}
+        between: dict[int, Link] = {}
         for piece in slices:
             for product in of_path.get(piece.path, []):
                 (weight,), (place,) = product.weights.values(), product.activations
@@ -57,11 +57,11 @@ def find_stages(values: Expressions, groups: Sequence[Sequence[Slice]]) -> list[
                 read = part[product.equation.operands[place]]  # type: ignore[index]
                 makes = piece.axis in (weight.channels or ())
                 if makes:
-                    between.setdefault(made, Stage([], [])).producers.append(piece)
+                    between.setdefault(made, Link([], [])).producers.append(piece)
                 if not makes or _keeps_channels_apart(product):
-                    between.setdefault(read, Stage([], [])).consumers.append(piece)
-        stages += [stage for stage in between.values() if all(stage)]
-    return stages
+                    between.setdefault(read, Link([], [])).consumers.append(piece)
+        links += [link for link in between.values() if all(link)]
+    return links
 
 
 def _is_plain(product: Product) -> bool:
@@ -75,7 +75,7 @@ def _keeps_channels_apart(product: Product) -> bool:
     return bool(contraction(product.equation).batch[0])
 
 
-def _parts(values: Expressions, products: Sequence[Product]) -> np.ndarray:
+def _parts(values: Values, products: Sequence[Product]) -> np.ndarray:
     """Return by value the part of the program that it lies in; products stand between parts."""
     program, apart = values.program, {product.key[0] for product in products}
     edges = [

@@ -1,29 +1,29 @@
-"""Leaves changed so that a chain has another weight, factor or offset."""
+"""Values with which a chain has another weight, factor or offset."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from jaxcompress.rewrite._solve import solve
 from jaxcompress.rewrite.affine import Chain, Term, affine
-from jaxcompress.rewrite.values import Expressions, close, wide
+from jaxcompress.rewrite.values import Values, close, wide
 from jaxcompress.trace.moves import moved
 
 
 @np.errstate(all="ignore")
-def scale_weight(values: Expressions, chain: Chain, factors: np.ndarray) -> bool:
-    """Multiply the weight of a chain by `[channels]` factors.
+def scale_weight(values: Values, chain: Chain, factors: np.ndarray) -> Values | None:
+    """Return values with the weight of a chain multiplied by `[channels]` factors.
 
     Returns:
-        Whether it can be: entries of the leaf that stand for several channels cannot.
+        None where entries of the leaf stand for several channels.
     """
     leaf = wide(values.leaves[chain.leaf])
     index = _at_product(chain, np.arange(leaf.size).reshape(leaf.shape))
     wanted, spread = factors[chain.weight_channels], np.ones(leaf.size)
     spread[index] = wanted
     if not np.array_equal(spread[index], wanted):
-        return False
-    values.change(chain.leaf, leaf * spread.reshape(leaf.shape))
-    return True
+        return None
+    return values.with_leaf(chain.leaf, leaf * spread.reshape(leaf.shape))
 
 
 def channel_factors(chain: Chain, factors: np.ndarray) -> np.ndarray | None:
@@ -39,41 +39,49 @@ def _at_product(chain: Chain, array: np.ndarray) -> np.ndarray:
 
 
 @np.errstate(all="ignore")
-def set_factor(values: Expressions, chain: Chain) -> bool:
-    """Change one leaf so that the factors of a chain are 1, or stay 0, if there is one."""
+def set_factor(values: Values, chain: Chain) -> Values | None:
+    """Return values with one other leaf, with which the factors of a chain are 1, or stay 0.
+
+    A leaf that several factors are computed from changes them all; then they are not 1.
+    """
     a = affine(values, chain.terms, chain.count).a
     inverse = np.divide(1, a, out=np.ones_like(a), where=a != 0)
     for term in reversed(chain.factors):
-        step = _at_operand(values, term, 1 / inverse if term.inverse else inverse)
-        if values.solve(term.operand, wide(values.value(term.operand)) * step, _of(chain.terms)):
-            return True
-    return False
+        step = _at_operand(values, term, 1 / inverse if term.role.inverse else inverse)
+        target = wide(values.value(term.operand)) * step
+        if (solved := solve(values, term.operand, target, _of(chain.terms))) is not None:
+            return solved
+    return None
 
 
-def clear_offsets(values: Expressions, chain: Chain) -> None:
-    """Change leaves so that nothing is added, where there are such."""
+def clear_offsets(values: Values, chain: Chain) -> Values:
+    """Return values with which a chain adds nothing, where leaves can be changed so."""
     for term in chain.offsets:
-        shape = values.program.shape(term.operand)
-        values.solve(term.operand, np.zeros(shape), _of(chain.offsets))
+        nothing = np.zeros(values.program.shape(term.operand))
+        values = solve(values, term.operand, nothing, _of(chain.offsets)) or values
+    return values
 
 
 @np.errstate(all="ignore")
-def set_offset(values: Expressions, chain: Chain, wanted: np.ndarray) -> bool:
-    """Change one leaf so that a chain adds `[channels]` offsets, if there is one: the last."""
-    for number, term in reversed(list(enumerate(chain.terms))):
-        lacking = wanted - affine(values, chain.terms, chain.count).b
-        if not lacking.any():
-            return True
-        if term.multiplies:
-            continue
-        tail = affine(values, chain.terms[number + 1 :], chain.count).a
-        # Behind a factor of 0 no offset before it matters.
-        more = np.divide(lacking, tail, out=np.zeros_like(lacking), where=tail != 0)
-        step = _at_operand(values, term, -more if term.inverse else more)
-        if values.solve(term.operand, wide(values.value(term.operand)) + step, _of(chain.offsets)):
-            break
-    b, dtype = affine(values, chain.terms, chain.count).b, values.leaves[chain.leaf].dtype
-    return close(b, wanted, dtype)
+def set_offset(values: Values, chain: Chain, wanted: np.ndarray) -> Values | None:
+    """Return values with one other leaf, the last, with which a chain adds `[channels]` offsets."""
+    lacking = wanted - affine(values, chain.terms, chain.count).b
+    if not lacking.any():
+        return values
+    places = [k for k, term in enumerate(chain.terms) if not term.role.multiplies]
+    tries = (_with_more(values, chain, place, lacking) for place in reversed(places))
+    solved = next((found for found in tries if found is not None), values)
+    b, dtype = affine(solved, chain.terms, chain.count).b, solved.leaves[chain.leaf].dtype
+    return solved if close(b, wanted, dtype) else None
+
+
+def _with_more(values: Values, chain: Chain, place: int, lacking: np.ndarray) -> Values | None:
+    """Return values with one other leaf, with which the term at a place adds what is lacking."""
+    term, tail = chain.terms[place], affine(values, chain.terms[place + 1 :], chain.count).a
+    # Behind a factor of 0 no offset before it matters.
+    more = np.divide(lacking, tail, out=np.zeros_like(lacking), where=tail != 0)
+    step = _at_operand(values, term, -more if term.role.inverse else more)
+    return solve(values, term.operand, wide(values.value(term.operand)) + step, _of(chain.offsets))
 
 
 def _of(terms: Sequence[Term]) -> frozenset[int]:
@@ -81,7 +89,7 @@ def _of(terms: Sequence[Term]) -> frozenset[int]:
     return frozenset(term.equation for term in terms)
 
 
-def _at_operand(values: Expressions, term: Term, entries: np.ndarray) -> np.ndarray:
+def _at_operand(values: Values, term: Term, entries: np.ndarray) -> np.ndarray:
     """Return `[channels]` entries where the operand of a term has these channels."""
     shape = values.program.shape(term.operand)
     if not shape:

@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.products.find import Product, find_products
-from jaxcompress.rewrite.values import Expressions, wide
+from jaxcompress.rewrite.roles import ROLES, Role, by_channel, joined
+from jaxcompress.rewrite.values import Values
 from jaxcompress.trace.moves import MOVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program
 
@@ -19,15 +20,13 @@ class Term(NamedTuple):
     """What a value is multiplied with, or what is added to it.
 
     Attributes:
-        multiplies: whether it is a factor.
-        inverse: whether it is a divisor, or is subtracted.
+        role: what is done with it.
         operand: computed from parameters alone.
         channels: channel of each entry of the value, a view that broadcasts.
         equation: its number.
     """
 
-    multiplies: bool
-    inverse: bool
+    role: Role
     operand: Operand
     channels: np.ndarray
     equation: int
@@ -56,12 +55,12 @@ class Chain:
     @property
     def factors(self) -> list[Term]:
         """Terms that multiply."""
-        return [term for term in self.terms if term.multiplies]
+        return [term for term in self.terms if term.role.multiplies]
 
     @property
     def offsets(self) -> list[Term]:
         """Terms that are added."""
-        return [term for term in self.terms if not term.multiplies]
+        return [term for term in self.terms if not term.role.multiplies]
 
     @property
     def leaf(self) -> int:
@@ -81,7 +80,7 @@ class Affine(NamedTuple):
     b: np.ndarray
 
 
-def find_chains(values: Expressions) -> list[Chain]:
+def find_chains(values: Values) -> list[Chain]:
     """Return the chains of a program, in order.
 
     Chains end at the first operation that is not affine, and where a value has a second reader.
@@ -119,18 +118,20 @@ def find_chains(values: Expressions) -> list[Chain]:
 
 
 @np.errstate(all="ignore")  # a leaf may be anything, what is not finite is not used
-def affine(values: Expressions, terms: Sequence[Term], count: int) -> Affine:
+def affine(values: Values, terms: Sequence[Term], count: int) -> Affine:
     """Return what terms do together; NaN where leaves make one vary along other axes too."""
     a, b = np.ones(count), np.zeros(count)
     for term in terms:
-        entries = _by_channel(values.value(term.operand), term, count)
-        entries = np.full(count, np.nan) if entries is None else entries
-        if term.multiplies:
-            factor = 1 / entries if term.inverse else entries
-            a, b = a * factor, b * factor
-        else:
-            b = b - entries if term.inverse else b + entries
+        entries = _entries(values, term, count)
+        a, b = joined(term.role, a, b, np.full(count, np.nan) if entries is None else entries)
     return Affine(a, b)
+
+
+def _entries(values: Values, term: Term, count: int) -> np.ndarray | None:
+    """Return a term as `[channels]`; None where it varies along other axes too, or is NaN."""
+    neutral = float(term.role.multiplies)
+    found = by_channel(values.value(term.operand), term.channels, count, neutral)
+    return None if found is None or np.isnan(found).any() else found
 
 
 class _Start(NamedTuple):
@@ -142,7 +143,7 @@ class _Start(NamedTuple):
     for_result: np.ndarray
 
 
-def _start(values: Expressions, product: Product) -> _Start | None:
+def _start(values: Values, product: Product) -> _Start | None:
     if len(product.key) != 1 or len(product.weights) != 1 or len(product.activations) != 1:
         return None
     ((place, weight),) = product.weights.items()
@@ -172,9 +173,7 @@ def _spread(array: np.ndarray, axes: Sequence[int], shape: Sequence[int]) -> np.
     return np.broadcast_to(array.transpose(order).reshape(sizes), shape)
 
 
-def _follow(
-    values: Expressions, only: dict[int, int], value: int, channels: np.ndarray
-) -> list[Term]:
+def _follow(values: Values, only: dict[int, int], value: int, channels: np.ndarray) -> list[Term]:
     """Return the terms behind a value."""
     terms, count = [], int(channels.max(initial=-1)) + 1
     while value in only:
@@ -183,21 +182,20 @@ def _follow(
         shape = values.program.shapes[equation.results[0]]
         if equation.name in MOVES and not equation.bodies and _stays_floating(equation):
             channels = MOVES[equation.name](channels, equation.params)
-        elif (equation.name, place) in TERMS and all(
+        elif (equation.name, place) in ROLES and all(
             values.known(o) for k, o in enumerate(equation.operands) if k != place
         ):
             channels = np.broadcast_to(channels, shape)
             found = [
                 Term(
-                    multiplies,
-                    inverse,
-                    Constant(-1.0) if negates else equation.operands[1 - place],
+                    role,
+                    Constant(-1.0) if role.negates else equation.operands[1 - place],
                     channels,
                     only[value],
                 )
-                for multiplies, inverse, negates in TERMS[equation.name, place]
+                for role in ROLES[equation.name, place]
             ]
-            if any(_by_channel(values.value(t.operand), t, count) is None for t in found):
+            if any(_entries(values, term, count) is None for term in found):
                 break
             terms += found
         else:
@@ -206,40 +204,9 @@ def _follow(
     return terms
 
 
-def _by_channel(array: Any, term: Term, count: int) -> np.ndarray | None:
-    """Return `[channels]` entries of what varies along channels alone; None of other arrays."""
-    channels = term.channels
-    spread = np.broadcast_to(np.asarray(array), channels.shape)
-    once = tuple(
-        slice(None) if any(strides) else slice(1)  # what is repeated is looked at once
-        for strides in zip(channels.strides, spread.strides, strict=True)
-    )
-    channels, spread = channels[once], wide(spread[once])
-    entries = np.full(count, float(term.multiplies))
-    entries[channels] = spread
-    return entries if np.array_equal(entries[channels], spread) else None
-
-
 def _stays_floating(equation: Equation) -> bool:
     dtype = equation.params.get("new_dtype")
     return dtype is None or bool(jnp.issubdtype(dtype, jnp.floating))
-
-
-_FACTOR, _OFFSET = (True, False, False), (False, False, False)
-_DIVISOR, _LESS = (True, True, False), (False, True, False)
-_NEGATED = (True, False, True)
-
-TERMS: dict[tuple[str, int], tuple[tuple[bool, bool, bool], ...]] = {
-    ("add", 0): (_OFFSET,),
-    ("add", 1): (_OFFSET,),
-    ("sub", 0): (_LESS,),
-    ("sub", 1): (_NEGATED, _OFFSET),
-    ("mul", 0): (_FACTOR,),
-    ("mul", 1): (_FACTOR,),
-    ("div", 0): (_DIVISOR,),
-    ("neg", 0): (_NEGATED,),
-}
-"""Terms of affine primitives, by the place of `z`: what `Term` says, and whether it is just -1."""
 
 
 def _dot(equation: Equation, place: int, program: Program) -> dict[int, int]:

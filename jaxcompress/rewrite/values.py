@@ -1,7 +1,8 @@
-"""What a function computes from its parameters alone, and leaves that make it something else."""
+"""What a function computes from its parameters alone, whatever entries these have."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,40 +10,45 @@ import numpy as np
 
 from jaxcompress.trace.moves import MOVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
-from jaxcompress.trees import NamedLeaves, PyTree, is_floating, is_traced, named_leaves
+from jaxcompress.trees import NamedLeaves, PyTree, is_traced, named_leaves
 
 _OUTPUT = -1
 """Stands for what a program returns where equations have numbers."""
 
 
-def tolerance(dtype: Any) -> float:
-    """Return the relative error up to which numbers count as equal: 1.2e-4 for float32."""
-    return float(np.sqrt(float(jnp.finfo(dtype).eps)) / 3)
+class _Known(NamedTuple):
+    """What depends on no input, by number of the value.
+
+    Attributes:
+        leaves: numbers of the parameters.
+        makers: equations that compute the others.
+        sources: numbers of the parameters that each depends on.
+    """
+
+    leaves: dict[int, int]
+    makers: dict[int, Equation]
+    sources: dict[int, frozenset[int]]
 
 
-class Expressions:
-    """The values of a function that depend on no input, for leaves that may change.
+@dataclass(frozen=True, eq=False, repr=False)
+class Values:
+    """The values of a function that depend on no input.
 
     Attributes:
         program: of the function.
         named: its parameters as they were.
-        leaves: as they are.
+        leaves: its parameters as they are.
     """
 
-    def __init__(self, program: Program, named: NamedLeaves) -> None:
-        self.program, self.named, self.leaves = program, named, list(named.leaves)
-        self._number = {value: k for k, value in enumerate(program.inputs[: len(self.leaves)])}
-        self._makers: dict[int, Equation] = {}
-        for equation in program.equations:
-            if all(map(self.known, equation.operands)):
-                self._makers.update(dict.fromkeys(equation.results, equation))
-        self._readers = _readers(program, self._makers)
-        self._values: dict[int, Any] = {}
+    program: Program
+    named: NamedLeaves
+    leaves: tuple[Any, ...]
+    _known: _Known
+    _readers: Mapping[int, frozenset[int]]
+    _computed: dict[int, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, apply: Callable[..., PyTree], tree: PyTree, inputs: Sequence[PyTree]
-    ) -> "Expressions":
+    def of(cls, apply: Callable[..., PyTree], tree: PyTree, inputs: Sequence[PyTree]) -> "Values":
         """Return the values of `apply(tree, *inputs)`.
 
         Raises:
@@ -56,7 +62,9 @@ class Expressions:
                     f"{path}: must be an array with values, got {type(leaf).__name__}; call this "
                     "outside of jit, on trained parameters."
                 )
-        return cls(trace(apply, tree, *inputs), named)
+        program = trace(apply, tree, *inputs)
+        known = _find_known(program, len(named.leaves))
+        return cls(program, named, tuple(named.leaves), known, _readers(program, known.makers))
 
     def tree(self) -> PyTree:
         """Return the tree of the leaves, of which each is an array of JAX if it was one."""
@@ -67,118 +75,65 @@ class Expressions:
             ]
         )
 
+    @np.errstate(over="ignore")
+    def with_leaf(self, number: int, array: Any) -> "Values":
+        """Return the values with other entries of one leaf, in the dtype that it has."""
+        new = np.asarray(array).astype(self.leaves[number].dtype)
+        return self.with_leaves((*self.leaves[:number], new, *self.leaves[number + 1 :]))
+
+    def with_leaves(self, leaves: tuple[Any, ...]) -> "Values":
+        """Return the values with other leaves; what depends on none of those stays computed."""
+        both = enumerate(zip(leaves, self.leaves, strict=True))
+        changed = {number for number, (new, old) in both if new is not old}
+        sources = self._known.sources
+        left = {k: array for k, array in self._computed.items() if not sources[k] & changed}
+        return replace(self, leaves=leaves, _computed=left)
+
     def known(self, operand: Operand) -> bool:
         """Return whether an operand depends on no input."""
-        return isinstance(operand, Constant) or operand in self._number or operand in self._makers
+        return isinstance(operand, Constant) or operand in self._known.sources
 
-    @np.errstate(over="ignore")
-    def change(self, leaf: int, array: Any) -> None:
-        """Give a leaf other entries, in the dtype that it has."""
-        self.leaves[leaf] = np.asarray(array).astype(self.leaves[leaf].dtype)
-        self._values.clear()
+    def leaf(self, operand: int) -> int | None:
+        """Return the number of the leaf that an operand is, None if it is computed."""
+        return self._known.leaves.get(operand)
 
-    def restore(self, leaves: Sequence[Any]) -> None:
-        """Give all leaves the entries that they had."""
-        self.leaves = list(leaves)
-        self._values.clear()
-
-    def value(self, operand: Operand) -> Any:
-        """Return the array that an operand is."""
-        if isinstance(operand, Constant):
-            return operand.value
-        if operand in self._number:
-            return self.leaves[self._number[operand]]
-        if operand not in self._values:
-            maker = self._makers[operand]
-            given = list(map(self.value, maker.operands))
-            if maker.name == "broadcast_in_dim":  # a view: it may have the size of activations
-                results = [MOVES[maker.name](np.asarray(given[0]), maker.params)]
-            else:
-                results = bind(maker, given)
-            self._values.update(zip(maker.results, results, strict=True))
-        return self._values[operand]
+    def maker(self, operand: int) -> Equation:
+        """Return the equation that computes an operand which depends on no input."""
+        return self._known.makers[operand]
 
     def readers(self, leaf: int) -> frozenset[int]:
         """Return the equations with inputs that a leaf enters, -1 for what is returned."""
         return self._readers.get(self.program.inputs[leaf], frozenset())
 
-    def solve(self, operand: Operand, target: np.ndarray, among: frozenset[int]) -> bool:
-        """Change one leaf so that an operand gets a value.
-
-        The leaf with the fewest operations between is taken. It is tried: the operand must have
-        the value then.
-
-        Args:
-            operand: what depends on no input.
-            target: its value, of its shape.
-            among: equations; a leaf that enters others is not touched.
-
-        Returns:
-            Whether there is such a leaf; if not, all stay as they were.
-        """
-        if np.array_equal(wide(self.value(operand)), target):
-            return True
-        for leaf, path in sorted(self._paths(operand), key=lambda found: len(found[1])):
-            if not (is_floating(self.leaves[leaf]) and self.readers(leaf) <= among):
-                continue
-            before, solution = list(self.leaves), self._undo(path, target)
-            if solution is None:
-                continue
-            self.change(leaf, solution)
-            found = self.value(operand)
-            if close(found, target, found.dtype, self.leaves[leaf].dtype):
-                return True
-            self.restore(before)
-        return False
-
-    def _paths(self, operand: Operand) -> Iterator[tuple[int, list[tuple[Equation, int]]]]:
-        """Yield leaves below an operand, with the equations between and the places in them."""
+    def value(self, operand: Operand) -> Any:
+        """Return the array that an operand is."""
         if isinstance(operand, Constant):
-            return
-        if operand in self._number:
-            yield self._number[operand], []
-            return
-        maker = self._makers[operand]
-        if maker.name in INVERSES or (maker.name in MOVES and not maker.bodies):
-            for place, lower in enumerate(maker.operands):
-                for leaf, path in self._paths(lower):
-                    yield leaf, [(maker, place), *path]
-
-    def _undo(self, path: Sequence[tuple[Equation, int]], target: np.ndarray) -> np.ndarray | None:
-        for equation, place in path:
-            given = [wide(self.value(operand)) for operand in equation.operands]
-            old = given[place]
-            with np.errstate(all="ignore"):
-                if equation.name in MOVES:
-                    new = old.copy()
-                    index = np.arange(old.size).reshape(old.shape)
-                    new.reshape(-1)[MOVES[equation.name](index, equation.params)] = target
-                else:
-                    new = INVERSES[equation.name](target, given, place, equation.params)
-            if new.ndim != old.ndim:
-                return None
-            new = new[tuple(slice(1) if size == 1 else slice(None) for size in old.shape)]
-            # Where the operand does not matter, as beside a factor of 0, it stays.
-            target = np.where(np.isfinite(new), new, old)
-        return target
+            return operand.value
+        if (leaf := self.leaf(operand)) is not None:
+            return self.leaves[leaf]
+        if operand not in self._computed:  # the only thing that is written down here
+            maker = self.maker(operand)
+            given = list(map(self.value, maker.operands))
+            if maker.name == "broadcast_in_dim":  # a view: it may have the size of activations
+                results = [MOVES[maker.name](np.asarray(given[0]), maker.params)]
+            else:
+                results = bind(maker, given)
+            self._computed.update(zip(maker.results, results, strict=True))
+        return self._computed[operand]
 
 
-Inverse = Callable[[np.ndarray, Sequence[np.ndarray], int, Mapping[str, Any]], np.ndarray]
-"""From a result, the operands, the place of one and the parameters to what this one must be."""
-
-INVERSES: dict[str, Inverse] = {
-    "add": lambda result, given, place, _: result - given[1 - place],
-    "sub": lambda result, given, place, _: result + given[1] if place == 0 else given[0] - result,
-    "mul": lambda result, given, place, _: result / given[1 - place],
-    "div": lambda result, given, place, _: result * given[1] if place == 0 else given[0] / result,
-    "neg": lambda result, *_: -result,
-    "rsqrt": lambda result, *_: result**-2.0,
-    "sqrt": lambda result, *_: result**2.0,
-    "square": lambda result, *_: np.sqrt(result),
-    "integer_pow": lambda result, given, place, params: result ** (1 / params["y"]),
-    "exp": lambda result, *_: np.log(result),
-}
-"""Primitives that can be undone for one of their operands."""
+def _find_known(program: Program, parameters: int) -> _Known:
+    """Return what depends on the first inputs of a program alone, on constants at most."""
+    leaves = {value: leaf for leaf, value in enumerate(program.inputs[:parameters])}
+    makers: dict[int, Equation] = {}
+    sources = {value: frozenset({leaf}) for value, leaf in leaves.items()}
+    for equation in program.equations:
+        values = [operand for operand in equation.operands if isinstance(operand, int)]
+        if all(value in sources for value in values):
+            below = frozenset().union(*(sources[value] for value in values))
+            makers.update(dict.fromkeys(equation.results, equation))
+            sources.update(dict.fromkeys(equation.results, below))
+    return _Known(leaves, makers, sources)
 
 
 def _readers(program: Program, makers: Mapping[int, Equation]) -> dict[int, frozenset[int]]:
@@ -194,6 +149,11 @@ def _readers(program: Program, makers: Mapping[int, Equation]) -> dict[int, froz
             if isinstance(operand, int):
                 found[operand] = found.get(operand, frozenset()) | ends
     return found
+
+
+def tolerance(dtype: Any) -> float:
+    """Return the relative error up to which numbers count as equal: 1.2e-4 for float32."""
+    return float(np.sqrt(float(jnp.finfo(dtype).eps)) / 3)
 
 
 def wide(array: Any) -> np.ndarray:
