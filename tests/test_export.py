@@ -15,12 +15,12 @@ from jaxcompress.onnx import _pooling as pooling
 from jaxcompress.onnx import _runtime as runtime
 from jaxcompress.onnx._comparison import difference
 from jaxcompress.onnx._file import export_onnx
-from jaxcompress.onnx._linear import along
 from jaxcompress.onnx._runtime import onnx_function
 from jaxcompress.quantization._fake_quantized import fake_quantized
 from jaxcompress.quantization._granularity import per_block, per_tensor
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization.calibration import calibrate
+from jaxcompress.rewrite.roles import along
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("jax2onnx")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 
 from jaxcompress.products.contraction import contraction, convolution
 from jaxcompress.products.find import Product
+from jaxcompress.rewrite.roles import after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,36 +142,8 @@ def _transposed(x: Any, axes: Sequence[int] | np.ndarray) -> Any:
     return x if order == tuple(range(len(order))) else jax.lax.transpose(x, order)
 
 
-def along(channels: Sequence[int], constant: np.ndarray, shape: Sequence[Any]) -> Vector | None:
-    """Return a constant as `[channels]`, None if it is not the same along all other axes.
+AFFINE: dict[str, Affine] = {name: partial(after, name) for name in ("add", "sub", "mul")}
+"""What an equation makes of gain and bias of the product at a place, given the other operand.
 
-    Args:
-        channels: axes.
-        constant: broadcasts to `shape`, with as many axes or none.
-        shape: of which some sizes may be symbolic.
-    """
-    constant = constant.reshape(constant.shape or (1,) * len(shape))
-    if any(size != 1 for axis, size in enumerate(constant.shape) if axis not in channels):
-        return None
-    sizes = [size if axis in channels else 1 for axis, size in enumerate(shape)]
-    return np.broadcast_to(constant, sizes).ravel()
-
-
-def _add(place: int, gain: Vector, bias: Vector | None, c: Vector) -> tuple[Vector, Vector | None]:
-    del place
-    return gain, c if bias is None else bias + c
-
-
-def _sub(place: int, gain: Vector, bias: Vector | None, c: Vector) -> tuple[Vector, Vector | None]:
-    if place == 0:
-        return gain, -c if bias is None else bias - c
-    return -gain, c if bias is None else c - bias
-
-
-def _mul(place: int, gain: Vector, bias: Vector | None, c: Vector) -> tuple[Vector, Vector | None]:
-    del place
-    return gain * c, None if bias is None else bias * c
-
-
-AFFINE: dict[str, Affine] = {"add": _add, "sub": _sub, "mul": _mul}
-"""What an equation makes of gain and bias of the product at a place, given the other operand."""
+Those that divide stay nodes, because in float32 a weight times `1 / c` is rounded twice.
+"""

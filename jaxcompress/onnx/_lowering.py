@@ -13,9 +13,10 @@ import jax
 import numpy as np
 
 from jaxcompress.onnx._bodies import lower
-from jaxcompress.onnx._linear import AFFINE, CANONICAL, Linear, along
+from jaxcompress.onnx._linear import AFFINE, CANONICAL, Linear
 from jaxcompress.onnx._pooling import pooled_reshape
 from jaxcompress.products.find import Product
+from jaxcompress.rewrite.roles import along
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trees import is_traced
 
