@@ -9,7 +9,8 @@ check_temperature  0.001 to 10 000
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -193,6 +194,33 @@ def check_known(names: Iterable[str], known: Collection[str], rule: str, remedy:
             raise ValueError(
                 f"{name}: {rule}, got a name that is not among {some_of(sorted(known))}; {remedy}."
             )
+
+
+def check_unique(
+    paths: Sequence[str],
+    *,
+    rule: str = "a path must mean one leaf",
+    place: str = "",
+    written: Sequence[str] = (),
+) -> None:
+    """Refuse a tree of which two leaves have one path, as keys with slashes in them may give.
+
+    Args:
+        paths: of all leaves.
+        rule: for the error.
+        place: what stands before the path in the error, such as a file.
+        written: of each path how the tree itself has it, to tell the two apart in the error.
+
+    Raises:
+        ValueError: naming the first path that is there twice.
+    """
+    twice = next((path for path, times in Counter(paths).items() if times > 1), None)
+    if twice is not None:
+        both = [text for path, text in zip(paths, written, strict=False) if path == twice][:2]
+        raise ValueError(
+            f"{place}{twice}: {rule}, got {' and '.join(both) or 'several'}; rename keys that hold "
+            "a slash."
+        )
 
 
 def check_fits(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:

@@ -472,10 +472,11 @@ def test_missing_extras_are_named(here, monkeypatch):
     (here / "ckpt").mkdir()
     assert "holds _METADATA" in refused("pack", "ckpt")
     (here / "ckpt" / "_METADATA").write_bytes(b"")
-    for name in ("flax", "orbax", "orbax.checkpoint"):
+    for name in ("flax.serialization", "orbax.checkpoint"):
         monkeypatch.setitem(sys.modules, name, None)
     for name in ("m.msgpack", "ckpt"):
-        assert "pip install 'jaxcompress[run]'" in refused("pack", name)
+        message = "which is not installed; pip install 'jaxcompress[flax]'."
+        assert message in refused("pack", name) and f"{name}: needs " in refused("pack", name)
 
 
 def test_help_states_the_exit_statuses():

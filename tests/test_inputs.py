@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 import jaxcompress as jc
 from jaxcompress.artifact import manifest
-from jaxcompress.cli import cli, sources
+from jaxcompress.cli import cli, refusals, sources
 from jaxcompress.cli.msgpack_values import MOST_VALUES, check_msgpack
 
 
@@ -137,7 +137,7 @@ def test_tensors_larger_than_memory_are_refused_by_name(here, monkeypatch):
     np.savez("m.npz", a=np.ones((300, 2)), b=np.ones(2))
     tree = {"a": np.ones((300, 2))}
     (here / "m.msgpack").write_bytes(serialization.msgpack_serialize(tree))
-    monkeypatch.setattr(sources, "free_bytes", lambda: 4000)
+    monkeypatch.setattr(refusals, "free_bytes", lambda: 4000)
     for name, where in (("npz", "a: "), ("safetensors", "a: "), ("msgpack", "")):
         said = refused("pack", f"m.{name}", "-o", "o.npz")
         assert (

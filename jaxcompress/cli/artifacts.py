@@ -1,13 +1,12 @@
 """Reading compressed files for the command: tensors by name, and what each of them takes."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxcompress.artifact import reader
-from jaxcompress.cli.status import Refused
+from jaxcompress.cli.refusals import check_names
 from jaxcompress.leaves import Sparse, is_compressed
 from jaxcompress.metrics import entropy_bound_bytes
 from jaxcompress.trees import PyTree
@@ -84,11 +83,11 @@ def read(path: Path, max_bytes: int | None = None) -> Artifact:
 
     Raises:
         ArtifactError: it is damaged.
-        Refused: two tensors have one path.
+        ValueError: two tensors have one path.
         OSError: it cannot be read.
     """
     contents = reader.read(path, max_bytes=max_bytes)
-    check_unique(path, [info.path for info in contents.tensors])
+    check_names(path, [info.path for info in contents.tensors])
     tensors = {info.path: _tensor(info) for info in contents.tensors}
     return Artifact(contents.tree, tensors, contents.manifest["metadata"], contents.file_bytes)
 
@@ -98,11 +97,11 @@ def read_manifest(path: Path) -> Artifact:
 
     Raises:
         ArtifactError: it is damaged.
-        Refused: two tensors have one path.
+        ValueError: two tensors have one path.
         OSError: it cannot be read.
     """
     manifest = reader.read_manifest(path)
-    check_unique(path, [entry["path"] for entry in manifest["tensors"]])
+    check_names(path, [entry["path"] for entry in manifest["tensors"]])
     tensors = {entry["path"]: _described(entry, None, None) for entry in manifest["tensors"]}
     return Artifact(None, tensors, manifest["metadata"], path.stat().st_size)
 
@@ -130,17 +129,3 @@ def _described(entry: dict[str, Any], leaf: Any, stored_bytes: float | None) -> 
         stored_bytes=stored_bytes,
         entries=entry.get("entries") if entry.get("packing") in ("ans", "bits", "gaps") else None,
     )
-
-
-def check_unique(path: Path, names: list[str]) -> None:
-    """Refuse a tree of which two tensors have one path.
-
-    Raises:
-        Refused: naming it.
-    """
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise Refused(
-            f"{path}: {twice[0]}: a name must mean one tensor, got several; rename keys that hold "
-            "a slash."
-        )

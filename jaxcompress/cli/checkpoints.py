@@ -1,4 +1,4 @@
-"""Weights as Flax and orbax keep them; needs the extra `run`, which is imported only when used.
+"""Weights as Flax and orbax keep them; needs the extra `flax`, which is imported only when used.
 
 Both formats are read whole: memory holds the network once, and one compressed tensor beside it.
 """
@@ -14,20 +14,20 @@ import numpy as np
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import check_regular, open_regular
 from jaxcompress.cli.msgpack_values import check_msgpack
-from jaxcompress.cli.sources import check_memory, check_storable
+from jaxcompress.cli.refusals import check_memory, check_names, check_storable
 from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
+from jaxcompress.extras import library
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.trees import PyTree, path_text, plain_bytes
-
-_EXTRA = "needs {}; install it with pip install 'jaxcompress[run]'."
 
 
 def msgpack_source(path: Path) -> TreeSource:
     """Return the tree that `flax.serialization.msgpack_serialize` wrote.
 
     Raises:
-        Refused: Flax is missing, or leaves cannot be stored.
+        MissingLibraryError: Flax is missing.
+        ValueError: leaves cannot be stored.
         ArtifactError: the file is damaged.
     """
     restore = _flax(path).msgpack_restore
@@ -49,7 +49,8 @@ def msgpack_bytes(path: Path, tree: PyTree) -> bytes:
     """Return the tree as Flax serializes it; lists and tuples become dicts of their indices.
 
     Raises:
-        Refused: Flax is missing, or keys collide.
+        MissingLibraryError: Flax is missing.
+        ValueError: keys collide.
     """
     serialization = _flax(path)
     arrays = jax.tree.map(np.asarray, tree)
@@ -60,7 +61,8 @@ def orbax_source(path: Path) -> TreeSource:
     """Return the tree of an orbax checkpoint: the folder of a tree, or of one step.
 
     Raises:
-        Refused: orbax is missing, the folder holds no tree, or leaves cannot be stored.
+        MissingLibraryError: orbax is missing.
+        ValueError: the folder holds no tree, or leaves cannot be stored.
         ArtifactError: the checkpoint is damaged.
     """
     folders = [folder for folder in (path, path / "default") if (folder / "_METADATA").is_file()]
@@ -69,10 +71,7 @@ def orbax_source(path: Path) -> TreeSource:
             f"{path}: a folder must be an orbax checkpoint of one tree (it holds _METADATA), found "
             "none; of several steps or items name the folder of one."
         )
-    try:
-        import orbax.checkpoint as ocp
-    except ImportError:
-        raise Refused(f"{path}: {_EXTRA.format('orbax-checkpoint')}") from None
+    ocp = library("orbax.checkpoint", str(path), extra="flax")
     logging.getLogger("absl").setLevel(logging.ERROR)
     folder = folders[0].resolve()
     _check_files(folder)
@@ -100,26 +99,15 @@ def _check_files(folder: Path) -> None:
 
 
 def _flax(path: Path) -> Any:
-    try:
-        from flax import serialization
-    except ImportError:
-        raise Refused(f"{path}: {_EXTRA.format('flax')}") from None
-    return serialization
+    return library("flax.serialization", str(path), extra="flax")
 
 
 def _arrays(path: Path, tree: PyTree) -> TreeSource:
     """Return a source of the tree, numbers made arrays, text and the like refused by name."""
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
     names = [path_text(keys) for keys, _ in flat]
-    seen: dict[str, Any] = {}
-    for name, (keys, leaf) in zip(names, flat, strict=True):
-        if name in seen:
-            both = " and ".join(map(jax.tree_util.keystr, (seen[name], keys)))
-            raise Refused(
-                f"{path}: {name}: a name must mean one tensor, got {both}; rename keys that hold "
-                "a slash."
-            )
-        seen[name] = keys
+    check_names(path, names, [jax.tree_util.keystr(keys) for keys, _ in flat])
+    for name, (_, leaf) in zip(names, flat, strict=True):
         if not isinstance(leaf, np.ndarray | np.generic | int | float | complex):
             raise Refused(
                 f"{path}: {name}: leaves must be arrays or numbers, got {type(leaf).__name__}; "

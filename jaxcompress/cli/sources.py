@@ -6,7 +6,6 @@ Nothing is mapped into memory: mapped pages would count as used until the file i
 import json
 import math
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,12 @@ from safetensors import SafetensorError, safe_open
 
 from jaxcompress.artifact.codec import inspect
 from jaxcompress.artifact.manifest import MOST_BYTES
-from jaxcompress.artifact.memory import free_bytes
 from jaxcompress.artifact.outline import Outline
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import check_regular, open_regular
 from jaxcompress.artifact.streams import DTYPES
+from jaxcompress.cli.checkpoints import msgpack_source, orbax_source
+from jaxcompress.cli.refusals import check_memory, check_storable, not_storable
 from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
 from jaxcompress.kinds import native
@@ -46,8 +46,6 @@ def open_source(path: Path) -> Source:
         OSError: the file cannot be read.
     """
     if path.is_dir():
-        from jaxcompress.cli.checkpoints import orbax_source
-
         return orbax_source(path)
     check_regular(path)
     if path.suffix == ".safetensors":
@@ -55,8 +53,6 @@ def open_source(path: Path) -> Source:
     if path.suffix == ".npz":
         return NpzSource(path)
     if path.suffix in (".msgpack", ".flax"):
-        from jaxcompress.cli.checkpoints import msgpack_source
-
         return msgpack_source(path)
     raise Refused(
         f"{path}: weights must be .safetensors, .npz, .msgpack or an orbax folder, got "
@@ -106,7 +102,7 @@ class SafetensorsSource(_FlatSource):
         header.pop("__metadata__", None)
         for name, entry in header.items():
             if entry["dtype"] not in SAFETENSORS_DTYPES:
-                raise _not_storable(path, name, entry["dtype"])
+                raise not_storable(path, name, entry["dtype"])
         specs = {
             name: jax.ShapeDtypeStruct(tuple(entry["shape"]), SAFETENSORS_DTYPES[entry["dtype"]])
             for name, entry in header.items()
@@ -185,41 +181,3 @@ def _refuse_artifact(path: Path) -> None:
     except ArtifactError:
         return
     raise Refused(f"{path}: compressed already; make plain weights of it with jaxcompress unpack.")
-
-
-def check_memory(path: Path, name: str | None, needed: int) -> None:
-    """Refuse what cannot be in memory, before the system ends the program.
-
-    Args:
-        path: of the file.
-        name: of the tensor; None for all of them together.
-        needed: bytes.
-
-    Raises:
-        Refused: naming both.
-    """
-    free = free_bytes()
-    if needed > free:
-        where = "" if name is None else f"{name}: "
-        raise Refused(
-            f"{path}: {where}must fit in memory, got {needed:,} bytes of {free:,} that are free; "
-            "take a larger machine, or a file of fewer weights."
-        )
-
-
-def check_storable(path: Path, leaves: Iterable[tuple[str, Any]]) -> None:
-    """Refuse tensors of a dtype that the format does not know.
-
-    Raises:
-        Refused: naming file and tensor.
-    """
-    for name, leaf in leaves:
-        dtype = np.dtype(getattr(leaf, "dtype", leaf))
-        if dtype.name not in DTYPES:
-            raise _not_storable(path, name, dtype.name)
-
-
-def _not_storable(path: Path, name: str, dtype: str) -> Refused:
-    return Refused(
-        f"{path}: {name}: dtype must be one of {', '.join(DTYPES)}, got {dtype}; convert it first."
-    )

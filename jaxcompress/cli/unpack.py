@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcompress.cli import outputs, screen
 from jaxcompress.cli.artifacts import Tensor, read
+from jaxcompress.cli.checkpoints import msgpack_bytes
 from jaxcompress.cli.sizes import MAX_SIZE, limit_of
 from jaxcompress.cli.status import Refused
 from jaxcompress.leaves import dense
@@ -44,8 +45,6 @@ def unpack(model: Path, output: Path | None, max_size: int | None) -> None:
 
     if where.suffix == ".msgpack":
         _check_whole(model, tensors.values(), limit_of(max_size))
-        from jaxcompress.cli.checkpoints import msgpack_bytes
-
         size = outputs.write_bytes(where, msgpack_bytes(where, dense(artifact.tree)))
     elif where.suffix == ".npz":
         size = outputs.write_npz(where, tensors, load)

@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from jaxcompress.cli import screen
-from jaxcompress.cli.artifacts import Artifact, check_unique, read
+from jaxcompress.cli.artifacts import Artifact, read
 from jaxcompress.cli.comparison import Error, Total
+from jaxcompress.cli.refusals import check_names
 from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import DIFFERS, SAME, Refused
@@ -66,7 +67,7 @@ def verify(
 
 
 def _compare(artifact: Artifact, source: Source, against: Path, track: Any) -> dict[str, Any]:
-    check_unique(against, source.paths)
+    check_names(against, source.paths)
     shapes = {path: tensor.shape for path, tensor in artifact.tensors.items()}
     common = [(i, path) for i, path in enumerate(source.paths) if path in shapes]
     known, total = set(source.paths), Total()

@@ -4,7 +4,6 @@ A mask covers the whole tree and is True outside its scope. Sparsity is the frac
 weights in the scope that are removed, in [0, 1); the denominator is the scope, not the net.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_fits, check_sparsity
+from jaxcompress.checks import check_finite, check_fits, check_sparsity, check_unique
 from jaxcompress.kinds import NUMBERS, WEIGHTS, check_values, kind_of
 from jaxcompress.placement import like
 from jaxcompress.prune._scores import Score, magnitude, random_score
@@ -115,7 +114,7 @@ def layerwise_mask(
     """
     named, chosen, scores = _scored(params, score, scope)
     if isinstance(sparsity, Mapping):
-        _check_unique(named)
+        check_unique(named.paths)
     in_reach = [path for path, pick in zip(named.paths, chosen, strict=True) if pick]
     by_path = dict(sparsity) if isinstance(sparsity, Mapping) else dict.fromkeys(in_reach, sparsity)
     unknown = sorted(set(by_path) - set(in_reach))
@@ -222,7 +221,7 @@ def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
     Source: Evci et al. 2020 (RigL), arXiv:1911.11134.
     """
     named = named_leaves(params)
-    _check_unique(named)
+    check_unique(named.paths)
     shapes = {
         path: leaf.shape or (1,)
         for path, leaf, pick in zip(
@@ -281,12 +280,3 @@ def _cover(named: NamedLeaves, chosen: list[bool], leaf_mask: Any) -> PyTree:
             for index, (leaf, pick) in enumerate(zip(named.leaves, chosen, strict=True))
         ]
     )
-
-
-def _check_unique(named: NamedLeaves) -> None:
-    """Refuse a tree of which two leaves share a path, where sparsities are given by path."""
-    twice = [path for path, times in Counter(named.paths).items() if times > 1]
-    if twice:
-        raise ValueError(
-            f"{twice[0]}: a path must mean one leaf, got several; rename keys that hold a slash."
-        )

@@ -1,6 +1,5 @@
 """Finding the units of a function by tracing it, and trying out whether its code follows a cut."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.checks import check_unique
 from jaxcompress.costs.counting import count_flops
 from jaxcompress.trace.inputs import other_examples
 from jaxcompress.trace.program import trace
@@ -131,11 +131,7 @@ def _group(
     rebuild: Rebuild | None,
 ) -> UnitGroups:
     named = named_leaves(params)
-    twice = [path for path, times in Counter(named.paths).items() if times > 1]
-    if twice:
-        raise ValueError(
-            f"{twice[0]}: a path must mean one leaf, got several; rename keys that hold a slash."
-        )
+    check_unique(named.paths)
     units = trace_units(apply, params, inputs, part=True, others=others)
     trial = Trial(apply, params, inputs, units, named.paths, rebuild, seen={}, raised={})
     if rebuild and (failure := trial.at_full_size()):
