@@ -10,9 +10,9 @@ check_temperature  0.001 to 10 000
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = [
 
 MOST_CLUSTERS = 1024
 _COLDEST, _HOTTEST = 1e-3, 1e4
+T = TypeVar("T")
 
 
 def check_sparsity(name: str, sparsity: Any) -> float:
@@ -194,6 +195,24 @@ def check_known(names: Iterable[str], known: Collection[str], rule: str, remedy:
             raise ValueError(
                 f"{name}: {rule}, got a name that is not among {some_of(sorted(known))}; {remedy}."
             )
+
+
+def nonempty_batches(batches: Iterable[T], remedy: str) -> Iterator[T]:
+    """Yield batches as they come, one at a time, and refuse in the end that there was none.
+
+    Args:
+        batches: read once.
+        remedy: what to pass instead, for the error.
+
+    Raises:
+        ValueError: there is none.
+    """
+    empty = True
+    for batch in batches:
+        empty = False
+        yield batch
+    if empty:
+        raise ValueError(f"batches: must hold at least one batch, got none; {remedy}.")
 
 
 def check_unique(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcompress.checks import check_concrete, check_finite
+from jaxcompress.checks import check_concrete, check_finite, nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.products._im2col import ARRANGEMENTS
@@ -94,16 +94,12 @@ def input_moments(
         return _grams(plans[-1], jax.tree.leaves((params, inputs)))
 
     compiled, sums = jit_for_inference(step), {}
-    for batch in batches:
+    for batch in nonempty_batches(batches, "some hundred samples do"):
         inputs = as_inputs(batch)
         for name, gram in jax.device_get(compiled(params, *inputs)).items():
             check_finite(f"{name}: moments of its inputs", gram)
             sums.setdefault(name, np.zeros(gram.shape))
             sums[name] += gram
-    if not plans:
-        raise ValueError(
-            "batches: must hold at least one batch, got none; some hundred samples do."
-        )
     return _gathered(plans[-1], sums, named)
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_fits
+from jaxcompress.checks import check_finite, check_fits, nonempty_batches
 from jaxcompress.trees import NamedLeaves, PyTree, is_floating, named_leaves
 
 _PROBE_BITS = 30  # a probe so much larger than an update's own part that this is lost beside it
@@ -52,14 +52,12 @@ def recalibrate(
     zeros = {path: _filled(old, 0) for path, old in olds.items()}
     sums = {path: np.zeros(old.shape) for path, old in olds.items()}
     momenta, count = {}, 0
-    for batch in batches:
+    for batch in nonempty_batches(batches, "20 to 100 are enough"):
         parts, after = step(zeros, rest, batch)
         if count < 2:  # the second shows whether they depend on how many went before
             momenta = _momenta(step, parts, zeros, rest, batch, momenta)
         rest, count = after, count + 1
         sums = {path: total + parts[path] for path, total in sums.items()}
-    if not count:
-        raise ValueError("batches: must hold at least one batch, got none; 20 to 100 are enough.")
     means = {path: _mean(old, sums[path] / count, momenta[path]) for path, old in olds.items()}
     return named.rebuild([(means if path in means else rest)[path] for path in named.paths])
 

@@ -1,5 +1,6 @@
 """Biases that make up for what the rounding of weights changes on average."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_fits
+from jaxcompress.checks import check_finite, check_fits, nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.products.find import find_products
@@ -61,21 +62,19 @@ def correct_biases(
     """
     rounded = dense(quantized)
     check_fits("quantized", rounded, "tree", tree)
-    values, chains, observe = None, {}, None
+    every = nonempty_batches(batches, "pass training data")
+    first = next(every)
+    values = Values.of(apply, rounded, as_inputs(first))
+    chains = _rounded_chains(values, tree)
+    observe = jit_for_inference(_errors_of(apply, chains))
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, float] = {}
-    for batch in batches:
+    for batch in itertools.chain([first], every):
         inputs = as_inputs(batch)
-        if values is None or observe is None:
-            values = Values.of(apply, rounded, inputs)
-            chains = _rounded_chains(values, tree)
-            observe = jit_for_inference(_errors_of(apply, chains))
         for name, (total, count) in jax.device_get(observe(tree, rounded, inputs)).items():
             check_finite(name, total)
             sums[name] = sums.get(name, 0.0) + total.astype(np.float64)
             counts[name] = counts.get(name, 0.0) + count
-    if values is None:
-        raise ValueError("batches: must hold at least one batch, got none; pass training data.")
     for name, chain in chains.items():
         a, b = affine(values, chain.terms, chain.count)
         values = set_offset(values, chain, b - a * sums[name] / counts[name]) or values

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.checks import nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.quantization._quantize import quantize
@@ -124,7 +125,7 @@ def sensitivity(
 
     outputs, compiled = jit_for_inference(apply), jit_for_inference(compare)
     sums, count = np.zeros(len(tries)), 0
-    for batch in batches:
+    for batch in nonempty_batches(batches, "some hundred samples do"):
         inputs = as_inputs(batch)
         exact = outputs(params, *inputs)
         for index, (place, leaf) in enumerate(tries):
@@ -134,10 +135,6 @@ def sensitivity(
                 named.paths[place], leaf, compiled(named.rebuild(leaves), exact, inputs)
             )
         count += 1
-    if not count:
-        raise ValueError(
-            "batches: must hold at least one batch, got none; some hundred samples do."
-        )
     prices: dict[str, dict[int, Price]] = {}
     for (place, leaf), total in zip(tries, sums, strict=True):
         by_bits = prices.setdefault(named.paths[place], {})

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.checks import check_concrete
+from jaxcompress.checks import check_concrete, nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.kinds import native
 from jaxcompress.leaves import dense
@@ -105,7 +105,7 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
     first: tuple[Any, ...] = ()
     found: dict[str, Histogram] = {}
     left: dict[str, str] = {}
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(nonempty_batches(batches, "pass training data")):
         inputs = as_inputs(batch)
         shapes = tuple(check_inputs(inputs))
         if not number:
@@ -118,8 +118,6 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
         for name, reading in readings.items():
             _check_finite(name, reading, number)
             found[name] = found.get(name, NOTHING) + histogram(reading)
-    if not first:
-        raise ValueError("batches: must hold at least one batch, got none; pass training data.")
     empty = {name: "it has no entries" for name in found if not found[name].count}
     return Ranges({n: h for n, h in found.items() if n not in empty}, left | empty)
 
