@@ -1,13 +1,14 @@
 """Scopes: which leaves of a tree a technique is about, told by their paths and arrays.
 
-everything      all leaves of numbers
+everything      all floating-point leaves
 in_products     the weights that enter products of a function, found by tracing it
 in_scope        the leaves of a tree that a scope takes, by path
 is_floating     whether a leaf holds floating-point numbers
 kernels         floating-point leaves of two axes or more: the scope of most functions
 matching        leaves whose path matches a pattern
 named_leaves    paths and leaves of a tree, and how to build it again
-weights         floating-point leaves of one axis or more
+nested          nested dicts from paths and leaves
+weights         kernels, and complex leaves of two axes or more
 """
 
 from jaxcompress.products.weights import in_products
@@ -18,6 +19,7 @@ from jaxcompress.trees import (
     kernels,
     matching,
     named_leaves,
+    nested,
     weights,
 )
 
@@ -29,5 +31,6 @@ __all__ = [
     "kernels",
     "matching",
     "named_leaves",
+    "nested",
     "weights",
 ]

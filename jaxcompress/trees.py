@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -70,6 +70,33 @@ def named_leaves(tree: PyTree, *, is_leaf: Callable[[Any], bool] | None = None) 
 def path_text(keys: Sequence[Any]) -> str:
     """Return the keys that lead to a leaf as its path, such as `block1/conv/kernel`."""
     return jax.tree_util.keystr(tuple(keys), simple=True, separator="/")
+
+
+def nested(named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the nested dicts whose leaves have these paths: keys are what slashes part.
+
+    Args:
+        named: path and leaf of each.
+
+    Raises:
+        ValueError: a path is there twice, or lies below another.
+
+    Example:
+        >>> nested([("a/b", 1), ("a/c", 2), ("d", 3)])
+        {'a': {'b': 1, 'c': 2}, 'd': 3}
+    """
+    tree: dict[str, Any] = {}
+    for path, leaf in named:
+        *parents, key = path.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ValueError(f"{path!r} lies below a leaf")
+        if key in node:
+            raise ValueError(f"{path!r} is there twice, or a leaf and more")
+        node[key] = leaf
+    return tree
 
 
 def shapes_of(tree: PyTree) -> dict[str, tuple[int, ...]]:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.leaves import COMPRESSED, is_compressed
-from jaxcompress.scopes import named_leaves
-from pipelines.nested import nested
+from jaxcompress.scopes import named_leaves, nested
 
 _MARK = "#"
 """Begins the names of the parts of a leaf."""
@@ -57,7 +56,7 @@ def flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return what `flatten` was given."""
-    return _with_leaves(nested(flat))
+    return _with_leaves(nested(flat.items()))
 
 
 def _with_leaves(node: Any) -> Any:

@@ -14,11 +14,10 @@ from jaxcompress import jit_for_inference as jit
 from jaxcompress.costs import threads, times_ms
 from jaxcompress.onnx import OnnxFile, export_onnx, has_integer_dot_product, onnx_function
 from jaxcompress.quantization import Grid, Steps, histogram, make_grid, read, usual_estimator
-from jaxcompress.scopes import named_leaves
+from jaxcompress.scopes import named_leaves, nested
 from jaxcompress.typing import PyTree
 from nets.functional import Params
 from pipelines.models import Inputs
-from pipelines.nested import nested
 from pipelines.plan import Plan
 from pipelines.stage import Execution, Facts, Run, Stage, Trainer, Work
 from pipelines.stages import (
@@ -193,7 +192,7 @@ def rounded_work(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid
         name: np.float32(scale) * (np.array([grid.lowest, grid.highest], np.float32) - zero_point)
         for name, (scale, zero_point) in steps.items()
     }
-    return work._replace(params=jc.dense(quantized), quantized=quantized, ends=nested(ends))
+    return work._replace(params=jc.dense(quantized), quantized=quantized, ends=nested(ends.items()))
 
 
 def ranges_of(ends: Params | None) -> jc.quantization.Ranges:

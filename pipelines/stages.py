@@ -13,11 +13,10 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.artifact import open_regular, write_atomically
-from jaxcompress.scopes import named_leaves
+from jaxcompress.scopes import named_leaves, nested
 from nets.functional import Params
 from pipelines.defaults import DEFAULT_QUANTIZER
 from pipelines.folder import FolderError
-from pipelines.nested import nested
 from pipelines.plan import Plan
 from pipelines.quantizers import QUANTIZERS
 from pipelines.stage import Facts, Run, Stage, Trainer, Work, no_epochs
@@ -177,7 +176,7 @@ def read_plain(path: Path) -> Work:
         raise FolderError(f"{path}: is missing; pass --resume to write it again.")
     try:
         with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
-            tree = nested({name: jnp.asarray(archive[name]) for name in archive.files})
+            tree = nested((name, jnp.asarray(archive[name])) for name in archive.files)
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         raise FolderError(
             f"{path}: is damaged ({error}); pass --resume to write it again."

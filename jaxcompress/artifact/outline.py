@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from jaxcompress.trees import PyTree
+from jaxcompress.trees import PyTree, nested
 
 Outline = dict[str, Any] | int | None
 
@@ -101,23 +101,18 @@ def from_paths(names: Sequence[str]) -> Outline:
         >>> from_paths(["a/b", "a/c", "d"])
         {'dict': [['a', {'dict': [['b', 0], ['c', 1]]}], ['d', 2]]}
     """
-    tree: dict[str, Any] = {}
-    for number, name in enumerate(names):
-        *parents, key = name.split("/")
-        if len(parents) > MOST_DEPTH:
-            raise ValueError(f"containers are nested more than {MOST_DEPTH} deep")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise ValueError(f"{name!r} lies below a leaf")
-        if key in node:
-            raise ValueError(f"{name!r} is there twice, or a leaf and more")
-        node[key] = number
-    structure = _from_dict(tree)
+    structure = _from_dict(nested(_numbered(names)))
     if paths(structure) != list(names):
         raise ValueError("paths are not in the order of a tree")
     return structure
+
+
+def _numbered(names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Yield each path and its number, once it is known not to lie too deep."""
+    for number, name in enumerate(names):
+        if name.count("/") > MOST_DEPTH:
+            raise ValueError(f"containers are nested more than {MOST_DEPTH} deep")
+        yield name, number
 
 
 def _from_dict(node: dict[str, Any] | int) -> Outline:

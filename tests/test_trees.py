@@ -1,0 +1,29 @@
+"""Trees by the paths of their leaves."""
+
+import numpy as np
+import pytest
+
+from jaxcompress.trees import named_leaves, nested
+
+
+def test_paths_become_the_tree_that_they_are_of():
+    tree = {"a": {"b": np.ones(1), "c": {"d": np.zeros(2)}}, "e": np.ones(3)}
+    named = named_leaves(tree)
+    assert named.paths == ["a/b", "a/c/d", "e"]
+    again = nested(zip(named.paths, named.leaves, strict=True))
+    assert again.keys() == tree.keys() and again["a"]["c"]["d"] is tree["a"]["c"]["d"]
+    assert nested([]) == {} and nested([("", 1), ("a//b", 2)]) == {"": 1, "a": {"": {"b": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (["a", "a/b"], "'a/b' lies below a leaf"),
+        (["a/b", "a/b/c/d"], "'a/b/c/d' lies below a leaf"),
+        (["a/b", "a"], "'a' is there twice, or a leaf and more"),
+        (["a/b", "c", "a/b"], "'a/b' is there twice, or a leaf and more"),
+    ],
+)
+def test_paths_of_no_tree_are_refused(paths, said):
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        nested((path, 0) for path in paths)
