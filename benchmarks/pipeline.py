@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import merge
+from jaxcompress.oneshot import SHARING
 from pipelines.console import Console
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
@@ -28,7 +29,6 @@ from pipelines.job import Interrupted, Job
 from pipelines.models import MODELS
 from pipelines.networks import networks_of
 from pipelines.plan import Plan
-from pipelines.quantizers import QUANTIZERS
 from pipelines.recipes import uses
 from pipelines.report import results
 from pipelines.row import Row
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, default=Settings().model)
     parser.add_argument("--data", required=True)
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.5, 0.9])
-    parser.add_argument("--quantizers", nargs="+", choices=QUANTIZERS, default=list(QUANTIZERS))
+    parser.add_argument("--quantizers", nargs="+", choices=SHARING, default=list(SHARING))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     for seed in arguments.seeds:

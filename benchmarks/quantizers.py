@@ -35,10 +35,10 @@ import jaxcompress as jc
 from benchmarks.networks import SEED, TRAININGS, accuracy_of, networks, plain_arrays
 from benchmarks.record import write
 from jaxcompress.artifact import encode
+from jaxcompress.oneshot import SHARING, weights_of
 from nets.functional import Params
 from pipelines.data import load
 from pipelines.data.dataset import Split
-from pipelines.quantizers import QUANTIZERS, step_in_weights
 
 SPARSITIES = [0.5, 0.9]
 TOLERANCE = 0.002
@@ -67,12 +67,13 @@ class Candidate(NamedTuple):
 
 def ours(name: str, setting: float, params: Params) -> Candidate:
     """Return what one of our quantizers makes of a network."""
-    return _sized(f"{setting:.4g}", QUANTIZERS[name].share(params, setting, None))
+    share = SHARING[name].technique(setting, weights_of(params))
+    return _sized(f"{setting:.4g}", share(params))
 
 
 def without_importance(name: str, step: float, params: Params) -> Candidate:
     """Return the same with squared errors that count alike in all layers."""
-    weights = step_in_weights(params, step)
+    weights = weights_of(params).step_size(step)
     if name == "uniform":
         return _sized(f"{step:.4g}", jc.uniform(params, weights))
     return _sized(
@@ -110,7 +111,7 @@ def nncodec(python: Path, params: Params) -> Iterator[list[Iterable[Candidate]]]
     """
     arrays = {name: _output_first(array) for name, array in plain_arrays(params).items()}
     rank1 = sum(array.nbytes for array in arrays.values() if array.ndim < 2)
-    unit = 4 * math.log2(step_in_weights(params, 1))
+    unit = 4 * math.log2(weights_of(params).step_size(1))
     qps = [round(unit + 4 * math.log2(step)) for step in STEPS]
     with tempfile.TemporaryDirectory() as folder:
         plain, coded = Path(folder) / "arrays.npz", Path(folder) / "coded.npz"

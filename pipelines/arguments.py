@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jaxcompress.artifact import LAYOUTS
+from jaxcompress.oneshot import SHARING
 from jaxcompress.text import printable
 from pipelines import device
 from pipelines.data import DATASETS
@@ -22,7 +23,6 @@ from pipelines.defaults import (
     LARGEST_CUT,
 )
 from pipelines.models import MODELS
-from pipelines.quantizers import QUANTIZERS
 from pipelines.recipes import RECIPES
 from pipelines.settings import Settings
 
@@ -36,7 +36,7 @@ recipes:
 {chr(10).join(f"  {name:17} {recipe.summary}" for name, recipe in RECIPES.items())}
 
 quantizers:
-{chr(10).join(f"  {name:14} {quantizer.summary}" for name, quantizer in QUANTIZERS.items())}
+{chr(10).join(f"  {name:14} {quantizer.summary}" for name, quantizer in SHARING.items())}
 
 default epochs (training, fine-tuning after pruning; after sharing a third of that):
 {chr(10).join(f"  {name:14} {e.train}, {e.finetune}" for name, e in DEFAULT_EPOCHS.items())}
@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument(
         "--quantizer",
-        choices=QUANTIZERS,
+        choices=SHARING,
         help="how shared values are chosen, see below "
         f"({DEFAULT_QUANTIZER}; kmeans where --clusters says how many)",
     )

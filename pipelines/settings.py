@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from jaxcompress.checks import check_clusters, check_removed, check_sparsity, check_temperature
+from jaxcompress.oneshot import SHARING
 from jaxcompress.quantization import MOST_BITS
 from pipelines.defaults import (
     COARSEST_STEP,
@@ -25,7 +26,6 @@ from pipelines.defaults import (
     MOST_STUDENTS,
 )
 from pipelines.plan import Plan
-from pipelines.quantizers import QUANTIZERS
 from pipelines.uses import OF_SOME_RECIPES, Uses
 
 
@@ -216,11 +216,11 @@ class Settings:
     def _check_uses(self, uses: Uses) -> None:
         """Refuse what recipe, quantizer or model has no use for."""
         name = self.chosen_quantizer()
-        parameters = sorted({quantizer.parameter for quantizer in QUANTIZERS.values()})
+        parameters = sorted({quantizer.parameter for quantizer in SHARING.values()})
         for flag, used, user in (
             *((flag, flag in uses.flags, "recipe") for flag in sorted(OF_SOME_RECIPES)),
             ("branches", bool(uses.branches), f"model {self.model}"),
-            *((f, f == QUANTIZERS[name].parameter, f"quantizer {name}") for f in parameters),
+            *((f, f == SHARING[name].parameter, f"quantizer {name}") for f in parameters),
         ):
             if getattr(self, flag) is not None and not used:
                 written = flag.replace("_", "-")
@@ -246,7 +246,7 @@ class Settings:
         default = DEFAULT_EPOCHS[data]
         sparsity = DEFAULT_SPARSITY if self.sparsity is None else self.sparsity
         quantizer = self.chosen_quantizer() if "quantizer" in uses.flags else None
-        parameter = QUANTIZERS[quantizer].parameter if quantizer else None
+        parameter = SHARING[quantizer].parameter if quantizer else None
         clusters = DEFAULT_CLUSTERS if self.clusters is None else self.clusters
         step = DEFAULT_STEP if self.step is None else self.step
         cuts = "channels" in uses.flags

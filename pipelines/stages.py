@@ -13,12 +13,12 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.artifact import open_regular, write_atomically
+from jaxcompress.oneshot import SHARING, weights_of
 from jaxcompress.scopes import named_leaves, nested
 from nets.functional import Params
 from pipelines.defaults import DEFAULT_QUANTIZER
 from pipelines.folder import FolderError
 from pipelines.plan import Plan
-from pipelines.quantizers import QUANTIZERS
 from pipelines.stage import Facts, Run, Stage, Trainer, Work, no_epochs
 from pipelines.start import read_start
 
@@ -70,9 +70,10 @@ def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 def share(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Let the weights of each layer share a few values."""
-    quantizer = QUANTIZERS[job.plan.quantizer or DEFAULT_QUANTIZER]
+    quantizer = SHARING[job.plan.quantizer or DEFAULT_QUANTIZER]
     fineness = getattr(job.plan, quantizer.parameter)
-    shared = quantizer.share(work.params, fineness, work.mask)
+    share_values = quantizer.technique(fineness, weights_of(work.params))
+    shared = share_values(work.params, mask=work.mask)
     return work._replace(params=jc.dense(shared), shared=shared), {}
 
 

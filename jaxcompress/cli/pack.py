@@ -14,9 +14,9 @@ from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
-from jaxcompress.oneshot.quantizers import QUANTIZERS, in_factors
+from jaxcompress.oneshot.quantizers import QUANTIZERS, in_factors, weights_left
 from jaxcompress.oneshot.sources import Track
-from jaxcompress.oneshot.stream import Pruning, Quantizer, prune
+from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
 from jaxcompress.oneshot.target import aim
 from jaxcompress.trees import kernels, matching, plain_bytes
 
@@ -124,8 +124,9 @@ def pack(
         if target_size:
             size = file.write_within(target_size)
         else:
-            quantizer = QUANTIZERS[name].make(pruning, fineness[parameter], track)
-            size = file.write(quantizer if ratio is None else in_factors(quantizer, ratio))
+            weights = weights_left(pruning, track=track)
+            quantizer = by_technique(QUANTIZERS[name].technique(fineness[parameter], weights))
+            size = file.write(quantizer if ratio is None else in_factors(quantizer, keep=ratio))
     if kept:
         screen.note(
             f"{model}: {len(kept)} tensors of {sum(kept):,} bytes are the state of an optimizer "

@@ -1,6 +1,5 @@
 """Compression of a trained network in one call: no data, no training."""
 
-import functools
 import tempfile
 import warnings
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 from jaxcompress.artifact.writer import filled
 from jaxcompress.checks import check_clusters, check_concrete
 from jaxcompress.leaves import dense
+from jaxcompress.oneshot.quantizers import QUANTIZERS, weights_left
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
 from jaxcompress.oneshot.target import aim
-from jaxcompress.sharing import kmeans
 from jaxcompress.trees import PyTree, Scope, kernels, plain_bytes
 
 
@@ -70,7 +69,8 @@ def compress(
             stacklevel=2,
         )
     if target_bytes is None:
-        leaves = list(pruning.share(by_technique(functools.partial(kmeans, k=clusters))))
+        technique = QUANTIZERS["kmeans"].technique(clusters, weights_left(pruning))
+        leaves = list(pruning.share(by_technique(technique)))
     else:
         leaves = _within(pruning, target_bytes)
     return source.named.rebuild(

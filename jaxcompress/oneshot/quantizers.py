@@ -1,4 +1,4 @@
-"""How the weights of a tensor come to take few values: by name, as the command offers it."""
+"""How the weights of a tensor come to take few values, by name: one table for whoever offers it."""
 
 import functools
 from collections.abc import Callable
@@ -11,75 +11,139 @@ from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
 from jaxcompress.oneshot.sources import Track, untracked
-from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
+from jaxcompress.oneshot.stream import Pruning, Quantizer
 from jaxcompress.quantization import quantize
 from jaxcompress.quantization.grids import make_grid
 from jaxcompress.sharing import (
+    Importance,
     entropy_constrained,
     high_rate_weight,
     kmeans,
     size_importance,
     uniform,
 )
-from jaxcompress.trees import everything
+from jaxcompress.trees import PyTree, Scope, everything, in_scope, kernels, named_leaves
+
+
+class Weights(NamedTuple):
+    """What a technique may ask of all weights that it is to quantize; computed when asked.
+
+    Attributes:
+        root_mean_square: gives that of the weights that are not zero, 1 if there are none.
+        importance: gives how much errors count, tensor by tensor, by its size.
+    """
+
+    root_mean_square: Callable[[], float]
+    importance: Callable[[], Importance]
+
+    def step_size(self, relative: float) -> float:
+        """Return a distance of values, given in root mean squares, in the unit of the weights.
+
+        Raises:
+            ValueError: it is not above 0.
+            TypeError: it is no number.
+        """
+        relative = check_positive("step", relative, "0.5 is fine, 1 is coarse")
+        return relative * self.root_mean_square()
+
+
+Technique = Callable[..., PyTree]
+"""From a tree, and a `scope`, to the tree with compressed leaves."""
 
 
 class Choice(NamedTuple):
     """A way to share or to round weights.
 
     Attributes:
-        parameter: the option that says how finely.
-        make: from a pruning, the value of that option and a progress bar to the quantizer.
+        summary: one line for `--help`; an option in it is that of the parameter.
+        parameter: the option that says how finely: `clusters` a tensor, `step` in root mean squares
+            of the weights that are not zero, or `bits` of a weight.
+        technique: from the value of that option and the weights to what is applied to them.
     """
 
+    summary: str
     parameter: str
-    make: Callable[[Pruning, Any, Track], Quantizer]
+    technique: Callable[[Any, Weights], Technique]
 
 
-def _kmeans(pruning: Pruning, clusters: int, track: Track) -> Quantizer:
-    del pruning, track
+def _kmeans(clusters: int, weights: Weights) -> Technique:
+    del weights
     check_clusters(clusters)
-    return by_technique(functools.partial(kmeans, k=clusters))
+    return functools.partial(kmeans, k=clusters)
 
 
-def _uniform(pruning: Pruning, step: float, track: Track) -> Quantizer:
-    step = step_in_weights(pruning, step, track=track)
-    return by_technique(functools.partial(uniform, step_size=step, importance=importance(pruning)))
+def _uniform(step: float, weights: Weights) -> Technique:
+    step_size = weights.step_size(step)
+    return functools.partial(uniform, step_size=step_size, importance=weights.importance())
 
 
-def _entropy(pruning: Pruning, step: float, track: Track) -> Quantizer:
-    weight = high_rate_weight(step_in_weights(pruning, step, track=track))
-    return by_technique(
-        functools.partial(entropy_constrained, rate_weight=weight, importance=importance(pruning))
+def _entropy(step: float, weights: Weights) -> Technique:
+    rate_weight = high_rate_weight(weights.step_size(step))
+    return functools.partial(
+        entropy_constrained, rate_weight=rate_weight, importance=weights.importance()
     )
 
 
-def _grid(pruning: Pruning, bits: int, track: Track) -> Quantizer:
-    del pruning, track
+def _grid(bits: int, weights: Weights) -> Technique:
+    del weights
     make_grid(bits)
-    return by_technique(functools.partial(quantize, bits=bits))
+    return functools.partial(quantize, bits=bits)
 
+
+SHARING: dict[str, Choice] = {
+    "kmeans": Choice("least squared error for --clusters values a layer", "clusters", _kmeans),
+    "uniform": Choice("multiples of --step, finer in small layers", "step", _uniform),
+    "entropy": Choice("least squared error and bits together, as fine as --step", "step", _entropy),
+}
+"""Those by which weights share values; their techniques take a `mask` too."""
 
 QUANTIZERS: dict[str, Choice] = {
-    "kmeans": Choice("clusters", _kmeans),
-    "uniform": Choice("step", _uniform),
-    "entropy": Choice("step", _entropy),
-    "grid": Choice("bits", _grid),
+    **SHARING,
+    "grid": Choice("a grid of --bits for each channel", "bits", _grid),
 }
 
 
-def in_factors(quantizer: Quantizer, ratio: float) -> Quantizer:
+def weights_of(params: PyTree, *, scope: Scope = kernels) -> Weights:
+    """Return what there is to know of the weights of a tree.
+
+    Example:
+        >>> weights_of({"kernel": np.array([[3.0, 0.0], [0.0, -3.0]])}).step_size(0.5)
+        1.5
+    """
+
+    def root() -> float:
+        named = named_leaves(params)
+        chosen = zip(named.leaves, in_scope(named, scope), strict=True)
+        return root_mean_square(np.asarray(leaf) for leaf, pick in chosen if pick)
+
+    return Weights(root, lambda: size_importance(params, scope=scope))
+
+
+def weights_left(pruning: Pruning, *, track: Track = untracked) -> Weights:
+    """Return what there is to know of the weights that a pruning leaves."""
+
+    def importance() -> Importance:
+        leaves = pruning.source.leaves
+        shared = {str(index): leaves[index] for index, pick in enumerate(pruning.chosen) if pick}
+        return size_importance(shared, scope=everything)
+
+    return Weights(
+        lambda: root_mean_square(tensor for _, tensor in pruning.leaves(track=track)), importance
+    )
+
+
+def in_factors(quantizer: Quantizer, *, keep: float) -> Quantizer:
     """Return the quantizer that makes a tensor a product, where that pays, and rounds its factors.
 
     Args:
         quantizer: of the factors, and of tensors that stay whole.
-        ratio: share of the parameters to keep, as for `low_rank`.
+        keep: fraction of the parameters that is kept, as for `low_rank`.
 
     Raises:
-        TypeError: the ratio is no number.
+        TypeError: the fraction is no number.
         ValueError: it is not in (0, 1].
     """
-    rule = by_ratio(keep=ratio)
+    rule = by_ratio(keep=keep)
 
     def quantized(path: str, tensor: np.ndarray) -> Any:
         leaf = low_rank({path: tensor}, ranks=rule, scope=everything)[path]
@@ -89,21 +153,3 @@ def in_factors(quantizer: Quantizer, ratio: float) -> Quantizer:
         return LowRank(factors=factors, equation=leaf.equation)
 
     return quantized
-
-
-def step_in_weights(pruning: Pruning, step: float, *, track: Track = untracked) -> float:
-    """Return a step, given in root mean squares of the non-zero weights, in the weights' unit.
-
-    Raises:
-        ValueError: it is not above 0.
-        TypeError: it is no number.
-    """
-    step = check_positive("step", step, "0.5 is fine, 1 is coarse")
-    return step * root_mean_square(tensor for _, tensor in pruning.leaves(track=track))
-
-
-def importance(pruning: Pruning) -> Callable[[str, Any], float]:
-    """Return the importance by size among the tensors that are shared."""
-    leaves = pruning.source.leaves
-    shared = {str(index): leaves[index] for index, pick in enumerate(pruning.chosen) if pick}
-    return size_importance(shared, scope=everything)

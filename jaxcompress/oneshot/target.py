@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from jaxcompress.oneshot.quantizers import importance
+from jaxcompress.oneshot.quantizers import weights_left
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique
 from jaxcompress.sharing import entropy_constrained, high_rate_weight
@@ -86,7 +86,7 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
     Raises:
         ValueError: no file fits; says how small the smallest was.
     """
-    weigh = importance(pruning)
+    weigh = weights_left(pruning).importance()
     sketch = Sketch(
         (tensor, weigh(pruning.source.paths[index], tensor))
         for index, tensor in pruning.leaves(track=track)
