@@ -7,8 +7,7 @@ the weights themselves (EMA) are weights, and compressed as such.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Container, Iterable, Sequence
 
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
 
@@ -91,12 +90,14 @@ def outside_states(tree: PyTree, scope: Scope = kernels) -> Scope:
     """
     named = named_leaves(tree)
     states = optimizer_states(named.paths, [leaf.shape for leaf in named.leaves])
-    found = {path for path, is_state in zip(named.paths, states, strict=True) if is_state}
+    return without(
+        {path for path, is_state in zip(named.paths, states, strict=True) if is_state}, scope
+    )
 
-    def chosen(path: str, leaf: Any) -> bool:
-        return path not in found and scope(path, leaf)
 
-    return chosen
+def without(paths: Container[str], scope: Scope) -> Scope:
+    """Scope of the leaves in `scope` whose paths are not among these."""
+    return lambda path, leaf: path not in paths and scope(path, leaf)
 
 
 def _fields(sizes: dict[tuple[str, ...], Shape]) -> set[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
+from jaxcompress.prune.masks import is_pattern
 
 
 def two_layers():
@@ -108,6 +109,19 @@ def test_erk_densities_follow_the_rule():
     )
     eps = {n: (1 - by_path[n]) * np.prod(shapes[n]) / sum(shapes[n]) for n in shapes}
     assert eps["b"] == pytest.approx(eps["c"])
+
+
+@pytest.mark.parametrize("integer", [int, np.int32, np.uint8])
+def test_patterns_are_integers_of_any_library(integer):
+    kernel = jnp.array([[1.0], [3.0], [2.0], [0.5]])
+    mask = jc.nm_mask({"w": kernel}, integer(1), integer(2))["w"]
+    assert np.ravel(mask).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("pattern", [(0, 4), (5, 4), (2.0, 4), (2, "4"), (True, 4), (None, None)])
+def test_what_is_no_pattern(pattern):
+    assert is_pattern(4, 4) and is_pattern(1, 1)
+    assert not is_pattern(*pattern)
 
 
 def test_erk_by_hand():
@@ -214,6 +228,8 @@ def test_a_score_of_another_shape_is_refused():
 def test_nm_takes_integers():
     with pytest.raises(ValueError, match="must be integers"):
         jc.nm_mask({"w": jnp.ones((4, 2))}, 2.5, 4)  # pyright: ignore
+    with pytest.raises(ValueError, match="n:m must be integers"):
+        jc.nm_mask({"w": jnp.ones((4, 2))}, True, 4)
 
 
 def test_paths_that_mean_two_leaves_are_refused_where_paths_choose():

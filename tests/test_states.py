@@ -16,7 +16,7 @@ from program import refused, run
 from safetensors.numpy import save_file
 
 import jaxcompress as jc
-from jaxcompress.states import optimizer_states, outside_states
+from jaxcompress.states import optimizer_states, outside_states, without
 from jaxcompress.trees import named_leaves
 
 RNG = np.random.default_rng(0)
@@ -211,3 +211,12 @@ def test_a_scope_for_other_techniques():
     mask = jc.magnitude_mask(tree, 0.5, scope=outside_states(tree))
     assert all(np.all(leaf) for leaf in jax.tree.leaves(mask["opt_state"]))
     assert not all(np.all(leaf) for leaf in jax.tree.leaves(mask["params"]))
+
+
+def test_a_scope_without_some_paths():
+    scope = without({"a/w"}, lambda path, leaf: leaf > 0)
+    assert [scope(path, leaf) for path, leaf in [("a/w", 1), ("b/w", 1), ("b/w", 0)]] == [
+        False,
+        True,
+        False,
+    ]

@@ -15,7 +15,7 @@ from jaxcompress.kinds import REALS
 from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.prune.masks import removed_count
-from jaxcompress.states import optimizer_states
+from jaxcompress.states import optimizer_states, without
 from jaxcompress.trees import NamedLeaves, Scope, in_scope, kernels
 
 Quantizer = Callable[[str, np.ndarray], Any]
@@ -121,9 +121,7 @@ def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool
             f"{picked[0]}: the scope must hold weights, got the state of an optimizer alone, which "
             "is kept exactly; pass the network, or rename what is none."
         )
-    return in_scope(
-        named, lambda path, leaf: path not in owned and scope(path, leaf), kinds=REALS, shapes=True
-    )
+    return in_scope(named, without(owned, scope), kinds=REALS, shapes=True)
 
 
 def by_technique(technique: Callable[..., Any]) -> Quantizer:

@@ -21,7 +21,7 @@ from jaxcompress.placement import like
 from jaxcompress.products.moments import Layer, Moments
 from jaxcompress.products.recursion import DAMPING
 from jaxcompress.prune._compensation import Choose, Group, fitted, group_of
-from jaxcompress.prune.masks import layerwise_mask, nm_mask
+from jaxcompress.prune.masks import is_pattern, layerwise_mask, nm_mask
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.trees import (
     Array,
@@ -131,8 +131,8 @@ class _Pattern(NamedTuple):
 
 
 def _checked_pattern(pattern: Any, axis: Any) -> tuple[int, int]:
-    two = isinstance(pattern, tuple | list) and len(pattern) == 2 and all(map(is_integer, pattern))
-    if not (two and 1 <= pattern[0] <= pattern[1]):
+    two = isinstance(pattern, tuple | list) and len(pattern) == 2
+    if not (two and is_pattern(*pattern)):
         raise ValueError(
             f"pattern: must be integers (n, m) with 1 <= n <= m, got {pattern}; (2, 4) keeps half."
         )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_fits, check_sparsity, check_unique
+from jaxcompress.checks import check_finite, check_fits, check_sparsity, check_unique, is_integer
 from jaxcompress.kinds import NUMBERS, WEIGHTS, check_values, kind_of
 from jaxcompress.placement import like
 from jaxcompress.prune._scores import Score, magnitude, random_score
@@ -178,7 +178,7 @@ def nm_mask(
 
     Source: Mishra et al. 2021, arXiv:2104.08378.
     """
-    if not (isinstance(n, int) and isinstance(m, int) and 1 <= n <= m):
+    if not is_pattern(n, m):
         raise ValueError(
             f"n:m must be integers with 1 <= n <= m, got {n}:{m}; 2:4 keeps half the weights."
         )
@@ -199,6 +199,11 @@ def nm_mask(
         return jnp.moveaxis((beaten_by < n).reshape(lanes.shape), -1, axis)
 
     return _cover(named, chosen, leaf_mask)
+
+
+def is_pattern(n: Any, m: Any) -> bool:
+    """Return whether `n` of `m` neighbours can be kept: integers with `1 <= n <= m`."""
+    return is_integer(n) and is_integer(m) and 1 <= n <= m
 
 
 def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -> dict[str, float]:
