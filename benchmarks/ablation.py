@@ -18,7 +18,7 @@ import jax
 from benchmarks.pipeline import run
 from benchmarks.record import merge
 from nets.fruits_fusion import BRANCHES
-from nets.functional import parameters_in
+from nets.students import parameters_in
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS, Shape

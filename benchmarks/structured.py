@@ -27,7 +27,7 @@ from benchmarks.pipeline import run
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress import jit_for_inference
-from nets.functional import Net, functional
+from jaxcompress.nnx import Net, functional
 from nets.resnet import ResNet, ResNetConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset

@@ -24,8 +24,9 @@ from benchmarks.networks import images, trained
 from benchmarks.record import merge, rows_of, write
 from benchmarks.timing import interleaved, ratio
 from jaxcompress import jit_for_inference
+from jaxcompress.nnx import Params
 from nets.families import build
-from nets.functional import Params, parameters_in
+from nets.students import parameters_in
 from nets.vit import ViTConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split

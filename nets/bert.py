@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nets.functional import Params
+from jaxcompress.nnx import Params
 from nets.text import TextEncoderConfig
 
 _ATTENTION = {"query": "self.query", "key": "self.key", "value": "self.value"}

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from jaxcompress.nnx import Net, functional
 from nets.fruits_fusion import FruitsFusionConfig, FruitsFusionNet
-from nets.functional import Net, functional
 from nets.lenet import LeNet5, LeNet5Config, LeNet300, LeNet300Config
 from nets.resnet import ResNet, ResNetConfig
 from nets.small_cifar import SmallCifarConfig, SmallCIFARNet

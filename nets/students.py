@@ -10,7 +10,6 @@ import jax
 from flax import nnx
 
 from nets.families import FAMILIES
-from nets.functional import parameters_in
 
 TOLERANCE = 0.05
 """How far below the target the number of parameters may be, as a fraction."""
@@ -26,6 +25,16 @@ _RAISE = 16
 
 _DEPTH_POWER = 1 / 3
 """Parameters grow with the depth and the square of the width: each shrinks by the same factor."""
+
+
+def parameters_in(params: Any) -> int:
+    """Return how many parameters a tree of arrays, or of their shapes, holds.
+
+    Example:
+        >>> parameters_in({"kernel": jax.numpy.ones((2, 3)), "bias": jax.numpy.ones(3)})
+        9
+    """
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
 def parameter_count(config: Any) -> int:

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from jaxcompress.checks import check_fits
+from jaxcompress.nnx import Net, Params, Stats
 from jaxcompress.prune import count_blocks, drop_blocks
 from jaxcompress.scopes import named_leaves
 from nets.families import with_sizes
-from nets.functional import Net, Params, Stats
 from pipelines.models import MODELS, Inputs, Model, Shape
 
 MOST_PICTURE_SIZE = 4096  # what a file may ask for

@@ -7,7 +7,7 @@ import jax
 
 import jaxcompress as jc
 from jaxcompress import jit_for_inference as jit
-from nets.functional import parameters_in
+from nets.students import parameters_in
 from pipelines.models import Inputs
 from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work

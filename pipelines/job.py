@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 import jaxcompress as jc
-from nets.functional import Net, Params
+from jaxcompress.nnx import Net, Params
 from pipelines.checkpoints import Checkpoints
 from pipelines.classifier import Classifier
 from pipelines.console import Console

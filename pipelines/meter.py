@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import jaxcompress as jc
-from nets.functional import Params, Stats
+from jaxcompress.nnx import Params, Stats
 from pipelines.examples import Prepared
 from pipelines.models import Inputs
 from pipelines.stage import Execution, Stage, Trainer, Work

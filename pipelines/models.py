@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.nnx import Net
 from nets.families import build, with_sizes
 from nets.fruits_fusion import BRANCHES, FruitsFusionConfig
-from nets.functional import Net
 from nets.lenet import LeNet5Config, LeNet300Config
 from nets.resnet import ResNetConfig
 from nets.small_cifar import WIDE, SmallCifarConfig

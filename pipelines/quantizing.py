@@ -12,11 +12,11 @@ import optax
 import jaxcompress as jc
 from jaxcompress import jit_for_inference as jit
 from jaxcompress.costs import threads, times_ms
+from jaxcompress.nnx import Params
 from jaxcompress.onnx import OnnxFile, export_onnx, has_integer_dot_product, onnx_function
 from jaxcompress.quantization import Grid, Steps, histogram, make_grid, read, usual_estimator
 from jaxcompress.scopes import named_leaves, nested
 from jaxcompress.typing import PyTree
-from nets.functional import Params
 from pipelines.models import Inputs
 from pipelines.plan import Plan
 from pipelines.stage import Execution, Facts, Run, Stage, Trainer, Work

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import optax
 
-from nets.functional import Net, Params, Stats
+from jaxcompress.nnx import Net, Params, Stats
 from pipelines.classifier import Classifier
 from pipelines.models import Inputs
 from pipelines.plan import Plan

@@ -13,9 +13,9 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.artifact import open_regular, write_atomically
+from jaxcompress.nnx import Params
 from jaxcompress.oneshot import SHARING, weights_of
 from jaxcompress.scopes import named_leaves, nested
-from nets.functional import Params
 from pipelines.defaults import DEFAULT_QUANTIZER
 from pipelines.folder import FolderError
 from pipelines.plan import Plan

@@ -7,7 +7,7 @@ from typing import Any
 
 import jaxcompress as jc
 from jaxcompress.errors import ArtifactError, MissingLibraryError
-from nets.functional import parameters_in
+from nets.students import parameters_in
 from pipelines.classifier import Classifier
 from pipelines.folder import FolderError
 from pipelines.plan import Plan

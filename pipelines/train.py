@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from jaxcompress import jit_for_inference as jit
-from nets.functional import Net, Params, Stats
+from jaxcompress.nnx import Net, Params, Stats
 from pipelines.data.augment import Augment, unchanged
 from pipelines.examples import Examples
 from pipelines.models import Inputs

@@ -12,7 +12,7 @@ from commands import interrupt_at, refusal, results_of
 
 import jaxcompress as jc
 import run
-from nets.functional import Net
+from jaxcompress.nnx import Net
 from pipelines import arguments
 from pipelines.capacity import (
     MEASURED,

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import jaxcompress as jc
-from nets.functional import functional
+from jaxcompress.nnx import functional
 from nets.text import TextClassifier, TextEncoderConfig
 from pipelines.data import grammar
 from pipelines.examples import Examples

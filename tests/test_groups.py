@@ -11,7 +11,7 @@ from known_nets import ALL
 from traced_nets import EXPECTED, fruits_net, make
 
 import jaxcompress as jc
-from nets.functional import functional
+from jaxcompress.nnx import functional
 
 
 def described(group):

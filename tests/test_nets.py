@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from nets.functional import functional
+from jaxcompress.nnx import functional
 from nets.layers import max_pool_2x2
 from pipelines.models import MODELS, Shape
 

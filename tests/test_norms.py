@@ -9,9 +9,9 @@ from flax import linen as nn
 from flax import nnx
 from jax import lax
 
+from jaxcompress.nnx import functional
 from jaxcompress.rewrite._fold_norms import FoldedLayer, fold_norms, folded_layers
 from jaxcompress.units.silence import relative_difference
-from nets.functional import functional
 from nets.resnet import ResNet, ResNetConfig
 
 RNG = np.random.default_rng(0)

@@ -14,8 +14,8 @@ from small_nets import Normed
 import jaxcompress as jc
 import run
 from jaxcompress.errors import MismatchError
+from jaxcompress.nnx import functional
 from jaxcompress.quantization.grids import Steps, make_grid
-from nets.functional import functional
 from pipelines import job as job_module
 from pipelines import quantizing, settings
 from pipelines.recipes import stages_of, uses

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 import jaxcompress as jc
-from nets.functional import functional
+from jaxcompress.nnx import functional
 
 BATCHES = [np.random.default_rng(k).normal(k, 1 + k, (6, 3)).astype("f") for k in range(3)]
 

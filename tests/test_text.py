@@ -6,8 +6,8 @@ import pytest
 
 import jaxcompress as jc
 from benchmarks import bert
+from jaxcompress.nnx import functional
 from nets.bert import from_bert
-from nets.functional import functional
 from nets.text import TextEncoder
 
 TOKENS = np.array([[3, 4, 5, 9, 0, 0], [6, 7, 8, 2, 1, 3]])

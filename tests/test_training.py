@@ -10,13 +10,13 @@ from small_nets import Normed
 
 import jaxcompress as jc
 from jaxcompress.leaves import Quantized
+from jaxcompress.nnx import functional
 from jaxcompress.quantization._aware import quantization_aware
 from jaxcompress.quantization._granularity import per_tensor
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization.calibration import calibrate
 from jaxcompress.quantization.grids import make_grid, on_grid
 from jaxcompress.trees import named_leaves
-from nets.functional import functional
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 4)).astype(np.float32)

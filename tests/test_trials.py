@@ -11,10 +11,10 @@ from test_groups import described
 from test_shrink import random_keep
 
 import jaxcompress as jc
+from jaxcompress.nnx import functional
 from jaxcompress.units._failures import Failure
 from jaxcompress.units.patterns import Found
 from jaxcompress.units.trials import counts_apart, sifted
-from nets.functional import functional
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from scipy.special import erf, softmax
 
 import jaxcompress as jc
+from jaxcompress.nnx import functional
 from nets.families import build, sizes_of
-from nets.functional import functional
 from nets.vit import StackedViT, ViTConfig, listed, stacked
 
 TINY = ViTConfig(classes=3, image_size=8, patch=4, width=6, depth=2, heads=2, hidden=5)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcompress.nnx import functional
 from nets.fruits_fusion import FruitsFusionConfig, FruitsFusionNet
-from nets.functional import functional
 
 NETS = {}
 EXPECTED = {}
