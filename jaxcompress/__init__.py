@@ -74,6 +74,7 @@ Everything else, by subject
     optim                transforms, penalties, schedules
     costs                operations, milliseconds, bytes of memory
     onnx                 the results of an export
+    nnx                  modules of Flax NNX as functions
     scopes               which leaves a technique is about
     errors               all exceptions
     typing               types of arguments and results
@@ -83,7 +84,9 @@ For those who build on it
     metrics              counts of what compression did
     artifact             files: bytes, layouts, writing whole or not at all
     packing              arrays to streams of small integers and back
-    checks               values refused at the boundary
+    oneshot              quantizers by name, as the command offers them
+    bounds               numbers refused at the boundary
+    checks               trees refused at the boundary
     text                 foreign text, shown so that it can steer nothing
 """
 

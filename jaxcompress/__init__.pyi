@@ -1,4 +1,5 @@
 from . import artifact as artifact
+from . import bounds as bounds
 from . import checks as checks
 from . import costs as costs
 from . import distill as distill
@@ -6,6 +7,8 @@ from . import errors as errors
 from . import leaves as leaves
 from . import lowrank as lowrank
 from . import metrics as metrics
+from . import nnx as nnx
+from . import oneshot as oneshot
 from . import onnx as onnx
 from . import optim as optim
 from . import packing as packing

@@ -3,6 +3,12 @@
 `follow_arrays` sets what layers keep beside their arrays; `functional` turns a module into a `Net`,
 functions of plain nested dicts, which does so by itself. Both need Flax, the extra `flax`, which is
 imported when they are called.
+
+    follow_arrays  set the sizes that layers keep to those of their arrays
+    functional     a module as pure functions
+    Net            these functions
+    Params         nested dicts of parameters
+    Stats          nested dicts of what training changes without a gradient
 """
 
 import functools

@@ -5,6 +5,7 @@ Axes               a tensor as a matrix
 Bits               of an integer, for all layers or by name
 BlockRule          `rule(depth, keep)` gives the positions of the blocks that are kept
 Candidate          a group whose units may go
+Choice             a way to share or to round weights
 Clustered          a tensor whose weights share a few values
 ConvolutionMethod  from a kernel HWIO and a fraction of its parameters to a product
 Damage             from outputs and exact outputs to a number
@@ -27,8 +28,10 @@ Matrix             a tensor as one matrix `W`, or as a stack of them, `[layers, 
 Measure            what one unit of a group counts for
 Moments            second moments of what meets the weights of a network
 NamedLeaves        paths and leaves of a tree, and how to put them together again
+Net                a network as pure functions
 Normalize          brings the scores of a group to a scale that groups share
 OnnxFile           what `export_onnx` wrote
+Params             nested dicts of parameters
 Penalty            from parameters to a scalar
 Price              what a tensor costs at some bits
 Probe              what one tensor's rounding did
@@ -52,12 +55,14 @@ Sparse             a tensor of which most entries are zero
 Split              decides by path and leaf which axes are rows
 Spread             says how many units each group loses
 Statistic          from `[entries, samples]` activations to a number for each entry
+Stats              nested dicts of what training changes without a gradient
 Steps              `number = scale * (integer - zero_point)`
 Svd                `(left * values) @ right`
 UnitGroup          units that look alike
 UnitGroups         all groups of a function, as a table
 UnitScore          from groups and parameters to a number for each unit
 UnitScores         by name of the group `[units]` numbers; the smallest go first
+Weights            what a technique may ask of all weights that it quantizes
 """
 
 from jaxcompress.costs import Flops, Latency
@@ -74,6 +79,8 @@ from jaxcompress.lowrank import (
     Split,
     Svd,
 )
+from jaxcompress.nnx import Net, Params, Stats
+from jaxcompress.oneshot import Choice, Weights
 from jaxcompress.onnx import OnnxFile
 from jaxcompress.optim import Penalty
 from jaxcompress.prune import (
@@ -119,6 +126,7 @@ __all__ = [
     "Bits",
     "BlockRule",
     "Candidate",
+    "Choice",
     "Clustered",
     "ConvolutionMethod",
     "Damage",
@@ -141,8 +149,10 @@ __all__ = [
     "Measure",
     "Moments",
     "NamedLeaves",
+    "Net",
     "Normalize",
     "OnnxFile",
+    "Params",
     "Penalty",
     "Price",
     "Probe",
@@ -166,10 +176,12 @@ __all__ = [
     "Split",
     "Spread",
     "Statistic",
+    "Stats",
     "Steps",
     "Svd",
     "UnitGroup",
     "UnitGroups",
     "UnitScore",
     "UnitScores",
+    "Weights",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from jaxcompress.checks import check_clusters, check_removed, check_sparsity, check_temperature
+from jaxcompress.bounds import check_clusters, check_removed, check_sparsity, check_temperature
 from jaxcompress.oneshot import SHARING
 from jaxcompress.quantization import MOST_BITS
 from pipelines.defaults import (

@@ -66,14 +66,16 @@ def test_no_fineness_is_refused_at_once(name, value):
 
 @pytest.mark.filterwarnings("ignore:.*fewer than")
 def test_techniques_are_those_that_have_the_name():
-    relative, importance = 0.5, jc.size_importance(UNEQUAL)
+    relative, importance = 0.5, jc.sharing.size_importance(UNEQUAL)
     step_size = relative * np.sqrt((sum(n * n for n in range(1, 33)) + 1) / 33)
     explicit = {
         "kmeans": (3, jc.kmeans(UNEQUAL, 3)),
         "uniform": (relative, jc.uniform(UNEQUAL, step_size, importance=importance)),
         "entropy": (
             relative,
-            jc.entropy_constrained(UNEQUAL, jc.high_rate_weight(step_size), importance=importance),
+            jc.entropy_constrained(
+                UNEQUAL, jc.sharing.high_rate_weight(step_size), importance=importance
+            ),
         ),
         "grid": (4, jc.quantize(UNEQUAL, bits=4)),
     }

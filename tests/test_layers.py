@@ -15,7 +15,7 @@ CORE = ROOT / "jaxcompress"
 LAYERS = [
     ("kinds", "text"),
     ("trees", "compiled", "errors"),
-    ("checks", "extras", "placement", "states"),
+    ("bounds", "checks", "extras", "placement", "states"),
     ("leaves", "trace"),
     ("products", "packing", "sharing", "metrics"),
     ("costs", "execution", "lowrank"),
@@ -24,7 +24,8 @@ LAYERS = [
     ("quantization", "optim"),
     ("artifact",),
     ("onnx", "oneshot", "distill"),
-    ("cli", "nnx", "scopes", "typing"),
+    ("cli", "nnx", "scopes"),
+    ("typing",),
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}
 FACE = {"__init__", "_moved"}

@@ -8,7 +8,7 @@ import click
 from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.artifact.writer import filled
-from jaxcompress.checks import check_fraction
+from jaxcompress.bounds import check_fraction
 from jaxcompress.cli import screen
 from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.sizes import Size

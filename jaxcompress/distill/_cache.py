@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.artifact.codec import inspect, load, save
-from jaxcompress.checks import check_finite, is_integer
+from jaxcompress.bounds import is_integer
+from jaxcompress.checks import check_finite
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.errors import ArtifactError
 from jaxcompress.trees import PyTree, named_leaves

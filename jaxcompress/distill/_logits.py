@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_temperature
+from jaxcompress.bounds import check_temperature
 from jaxcompress.distill._labels import checked_labels, checked_where, cross_entropy
 from jaxcompress.distill._pairs import check_alike, pair
 from jaxcompress.trees import is_traced

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jaxcompress.checks import check_concrete, check_floats, check_fraction
+from jaxcompress.bounds import check_fraction
+from jaxcompress.checks import check_concrete, check_floats
 from jaxcompress.extras import library
 from jaxcompress.leaves import LowRank, is_compressed
 from jaxcompress.lowrank._svd import near_one

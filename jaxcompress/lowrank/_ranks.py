@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jaxcompress.checks import check_fraction, check_positive
+from jaxcompress.bounds import check_fraction, check_positive
 from jaxcompress.lowrank._matrices import Matrix
 
 RankRule = Callable[[Sequence[Matrix]], list[int | str]]

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from itertools import starmap
 from typing import Any, NamedTuple
 
-from jaxcompress.checks import check_concrete, check_known, is_integer
+from jaxcompress.bounds import is_integer
+from jaxcompress.checks import check_concrete, check_known
 from jaxcompress.kinds import FLOATS
 from jaxcompress.leaves import is_compressed
 from jaxcompress.leaves.tree import arrays_in_scope

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.artifact.writer import filled
-from jaxcompress.checks import check_clusters, check_concrete
+from jaxcompress.bounds import check_clusters
+from jaxcompress.checks import check_concrete
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.quantizers import QUANTIZERS, weights_left
 from jaxcompress.oneshot.sources import TreeSource

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_clusters, check_positive
+from jaxcompress.bounds import check_clusters, check_positive
 from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcompress.checks import check_sparsity
+from jaxcompress.bounds import check_sparsity
 
 
 def cubic_sparsity(

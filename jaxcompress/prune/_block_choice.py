@@ -5,7 +5,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from jaxcompress.checks import check_finite, is_integer
+from jaxcompress.bounds import is_integer
+from jaxcompress.checks import check_finite
 from jaxcompress.prune._blocks import count_blocks, drop_blocks
 from jaxcompress.trees import PyTree
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxcompress.checks import is_integer
+from jaxcompress.bounds import is_integer
 from jaxcompress.leaves import is_compressed
 from jaxcompress.prune._shrink import cut_out
 from jaxcompress.trees import PyTree, named_leaves, path_text, some_of

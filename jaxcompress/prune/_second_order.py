@@ -8,13 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import (
-    check_concrete,
-    check_finite,
-    check_floats,
-    check_positive,
-    is_integer,
-)
+from jaxcompress.bounds import check_positive, is_integer
+from jaxcompress.checks import check_concrete, check_finite, check_floats
 from jaxcompress.kinds import FLOATS
 from jaxcompress.leaves import dense
 from jaxcompress.placement import like

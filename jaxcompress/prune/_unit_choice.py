@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_removed, is_integer
+from jaxcompress.bounds import check_removed, is_integer
+from jaxcompress.checks import check_finite
 from jaxcompress.prune._unit_scores import Normalize, UnitScore, divide_by_mean, l1_score
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.prune.select import keep_largest

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_fits, check_sparsity, check_unique, is_integer
+from jaxcompress.bounds import check_sparsity, is_integer
+from jaxcompress.checks import check_finite, check_fits, check_unique
 from jaxcompress.kinds import NUMBERS, WEIGHTS, check_values, kind_of
 from jaxcompress.placement import like
 from jaxcompress.prune._scores import Score, magnitude, random_score

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.checks import is_integer
+from jaxcompress.bounds import is_integer
 
 Granularity = Callable[[str, Any], tuple[int, ...]]
 """Decides by path and leaf the shape of its scales, as `Quantized` explains it."""

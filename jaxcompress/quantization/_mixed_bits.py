@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxcompress.checks import check_positive
+from jaxcompress.bounds import check_positive
 from jaxcompress.quantization._sensitivity import Sensitivity
 
 _MOST = 1 << 14  # sums that are followed

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_concrete, check_floats, check_known, check_positive
+from jaxcompress.bounds import check_positive
+from jaxcompress.checks import check_concrete, check_floats, check_known
 from jaxcompress.leaves import Quantized, dense
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.products.moments import Moments

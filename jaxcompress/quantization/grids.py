@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import is_integer
+from jaxcompress.bounds import is_integer
 from jaxcompress.trees import Array
 
 MOST_BITS = 8

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_positive
+from jaxcompress.bounds import check_positive
 from jaxcompress.quantization.grids import Grid, on_grid, steps_for, to_integers
 
 _BLOCK = 1 << 16  # numbers rounded at a time: they stay in the cache

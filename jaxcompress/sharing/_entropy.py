@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.checks import check_positive
+from jaxcompress.bounds import check_positive
 from jaxcompress.leaves import Clustered
 from jaxcompress.leaves.clustered import MOST_CODES
 from jaxcompress.sharing._importance import Importance, checked, equal_importance

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from jaxcompress.checks import check_positive
+from jaxcompress.bounds import check_positive
 from jaxcompress.sharing._members import Members
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 

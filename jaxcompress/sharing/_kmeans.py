@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from jaxcompress.checks import check_clusters
+from jaxcompress.bounds import check_clusters
 from jaxcompress.leaves import Clustered
 from jaxcompress.sharing._members import Members, cells_of, round_down, share_leaves
 from jaxcompress.sharing._runs import changes

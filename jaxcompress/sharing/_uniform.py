@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_positive
+from jaxcompress.bounds import check_positive
 from jaxcompress.leaves import Clustered
 from jaxcompress.leaves.clustered import MOST_CODES
 from jaxcompress.sharing._cells import Cells
