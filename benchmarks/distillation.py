@@ -115,8 +115,8 @@ def _distilled(task: Task, seed: int, start: Path, folder: Path) -> list[Row]:
         data=DATA,
         recipe="distill",
         start=start,
-        target_ratio=task.ratio,
-        stages=task.stages,
+        times_smaller=task.ratio,
+        students=task.stages,
         batch_size=BATCH_SIZE,
         lr=LR,
         temperature=TEMPERATURE,
@@ -134,7 +134,7 @@ def _plan(settings: Settings) -> Plan:
     used = uses(settings.recipe, settings.model)
     settings.check(used)
     plan = settings.plan(used, data=DATA, train_size=settings.limit or 0)
-    return with_students(plan, settings.stages, classes=10)
+    return with_students(plan, settings.students, classes=10)
 
 
 def _figures(rows: list[Row]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ PACKED = (
     "--bits 8 --layout packed",
     "--clusters 32 --layout packed",
     "--clusters 16 --layout entropy",
-    "--quantizer entropy --step 0.5 --layout entropy",
+    "--quantizer entropy --step-size 0.5 --layout entropy",
 )
 
 

@@ -86,7 +86,7 @@ def figure(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
         "seed": plan.seed,
         "quantizer": plan.quantizer,
         "clusters": plan.clusters,
-        "step": plan.step,
+        "step": plan.step_size,
         "layout": plan.layout,
         "stages": {row.name: row.accuracy for row in rows},
         "validation": {row.name: row.validation_accuracy for row in rows},

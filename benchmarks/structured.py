@@ -4,8 +4,8 @@
     taskset -c 0 python -m benchmarks.structured latency tracing
 
 Accuracy: every row is what `python run.py --model resnet20 --data fashion_mnist --recipe R
---channels C --steps N` gives with the epochs and images below. Runs of a seed share their baseline.
-Rows are written after each run; those that are there are not made again.
+--remove-channels C --rounds N` gives with the epochs and images below. Runs of a seed share their
+baseline. Rows are written after each run; those that are there are not made again.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Method(NamedTuple):
     Attributes:
         name: what is cut, and when.
         recipe: of `run.py`.
-        steps: rounds of cutting; None for as many as cut at most a fifth each.
+        rounds: of cutting; None for as many as remove at most a fifth each.
         finetune_epochs: shared out among the rounds.
         reduction: times fewer FLOPs.
         controls: that are trained beside it; others with as many epochs share the dense one.
@@ -56,7 +56,7 @@ class Method(NamedTuple):
 
     name: str
     recipe: str
-    steps: int | None
+    rounds: int | None
     finetune_epochs: int
     reduction: float
     controls: tuple[str, ...] = ()
@@ -143,8 +143,8 @@ def _one_seed(dataset: Dataset, seed: int, folder: Path) -> None:
             model=MODEL,
             data=DATA,
             recipe=method.recipe,
-            channels=shares[method.reduction],
-            steps=method.steps,
+            remove_channels=shares[method.reduction],
+            rounds=method.rounds,
             epochs=EPOCHS,
             finetune_epochs=method.finetune_epochs,
             limit=IMAGES,
@@ -174,8 +174,8 @@ def _figure(plan: Plan, method: Method, rows: dict[str, Any]) -> dict[str, Any]:
         "reduction": method.reduction,
         "method": method.name,
         "seed": plan.seed,
-        "channels": plan.channels,
-        "rounds": plan.steps,
+        "channels": plan.remove_channels,
+        "rounds": plan.rounds,
         "images": plan.limit,
         "epochs": plan.epochs,
         "finetune_epochs": plan.finetune_epochs,

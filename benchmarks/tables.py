@@ -99,7 +99,7 @@ def minilm(name: str) -> list[str]:
     record = recorded(name)
     rows = [
         [
-            row["name"],
+            row["name"].replace("--step ", "--step-size "),  # as the option is called by now
             f"{row['file_bytes']:,}",
             f"{row['ratio']:.1f}x",
             f"{row['cosine_mean']:.4f} ({row['cosine_least']:.3f})",

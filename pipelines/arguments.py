@@ -2,11 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from jaxcompress.artifact import LAYOUTS
 from jaxcompress.oneshot import SHARING
-from jaxcompress.text import printable
 from pipelines import device
 from pipelines.data import DATASETS
 from pipelines.defaults import (
@@ -22,6 +21,7 @@ from pipelines.defaults import (
     DEFAULT_TEMPERATURE,
     LARGEST_CUT,
 )
+from pipelines.flags import Parser
 from pipelines.models import MODELS
 from pipelines.recipes import RECIPES
 from pipelines.settings import Settings
@@ -46,14 +46,14 @@ examples:
   python run.py --model cifar --data fashion_mnist --sparsity 0.5 --control
   python run.py --model cifar --data digits --limit 500 --epochs 2 --out runs/quick
   python run.py --model cifar --data digits --out runs/quick --resume
-  python run.py --model cifar --recipe distill --target-ratio 8 --control
+  python run.py --model cifar --recipe distill --times-smaller 8 --control
   python run.py --model fruits --data-dir my/pictures
   python run.py --model fruits --predict a.jpg b.png --weights runs/fruits/compressed.npz
 """
 
 
-def _stages(text: str) -> int | None:
-    """Return a number of stages, None for `auto`."""
+def _students(text: str) -> int | None:
+    """Return a number of students, None for `auto`."""
     try:
         return None if text == "auto" else int(text)
     except ValueError:
@@ -68,17 +68,9 @@ class _Tuple(argparse.Action):
         setattr(namespace, self.dest, tuple(values))
 
 
-class _Parser(argparse.ArgumentParser):
-    """Shows no word of the command line raw: a name that a shell put there may hold anything."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and leave."""
-        super().error(printable(message))
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of the command line; defaults are those of `Settings`."""
-    result = _Parser(
+    result = Parser(
         prog="run.py",
         description="Train a network, prune it, share its weights, write one compressed .npz,\n"
         "load it back and compare the logits to the bit.",
@@ -111,31 +103,31 @@ def parser() -> argparse.ArgumentParser:
         help=f"values a layer may use beside zero ({DEFAULT_CLUSTERS})",
     )
     what.add_argument(
-        "--step",
+        "--step-size",
         type=float,
         metavar="D",
         help="distance of shared values in the largest layer, in root mean squares of all "
-        f"weights but zeros ({DEFAULT_STEP})",
+        f"non-zero weights ({DEFAULT_STEP})",
     )
     what.add_argument(
-        "--channels",
+        "--remove-channels",
         type=float,
         metavar="S",
-        help="fraction of the channels of every layer (units of every group) to cut out, in [0, 1) "
+        help="fraction of the channels of every layer (units of every group) to remove, in [0, 1) "
         f"({DEFAULT_CHANNELS})",
     )
     what.add_argument(
-        "--steps",
+        "--rounds",
         type=int,
         metavar="N",
-        help="rounds of cutting and fine-tuning; 1 cuts all at once (as many as cut at most "
+        help="rounds of cutting and fine-tuning; 1 cuts all at once (as many as remove at most "
         f"{LARGEST_CUT} of the channels each)",
     )
     what.add_argument(
         "--round-to",
         type=int,
         metavar="N",
-        help="leave multiples of N channels, where a layer has as many; 16 suits processors (1)",
+        help="keep multiples of N channels, where a layer has as many; 16 suits processors (1)",
     )
     what.add_argument(
         "--group-lasso",
@@ -144,16 +136,17 @@ def parser() -> argparse.ArgumentParser:
         help="before the cuts, train with a penalty on the norms of channels that grows to L",
     )
     what.add_argument(
-        "--blocks",
+        "--keep-blocks",
         type=int,
         metavar="N",
-        help="drop all blocks of a transformer but N (half of them)",
+        help="blocks of a transformer to keep; the others are dropped (half of them)",
     )
     what.add_argument(
         "--bits",
         type=int,
         metavar="N",
-        help=f"of the integers that enter layers, 2 to 8; only those of 8 run ({DEFAULT_BITS})",
+        help="of the integers that layers take as inputs, 2 to 8; only those of 8 run "
+        f"({DEFAULT_BITS})",
     )
     what.add_argument(
         "--weight-bits",
@@ -163,16 +156,17 @@ def parser() -> argparse.ArgumentParser:
         "(as --bits)",
     )
     what.add_argument(
-        "--target-ratio",
+        "--times-smaller",
         type=float,
         metavar="R",
         help=f"how many times fewer parameters the last student has, above 1 ({DEFAULT_RATIO:g})",
     )
     what.add_argument(
-        "--stages",
-        type=_stages,
+        "--students",
+        type=_students,
         metavar="N",
-        help="students, each taught by the one before (auto: 1 up to ratio 4, 2 up to 16, else 3)",
+        help="students, each taught by the one before (auto: 1 up to 4 times smaller, 2 up to 16, "
+        "else 3)",
     )
     what.add_argument(
         "--temperature",
@@ -184,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
         "--soft-weight",
         type=float,
         metavar="W",
-        help="share of the teacher's term in a student's loss, in [0, 1]; labels have the rest "
+        help="weight of the teacher's term in a student's loss, in [0, 1]; labels have the rest "
         f"({DEFAULT_SOFT_WEIGHT:g})",
     )
     what.add_argument(
@@ -241,7 +235,7 @@ def parser() -> argparse.ArgumentParser:
         "--finetune-epochs",
         type=int,
         metavar="N",
-        help="passes of fine-tuning after pruning, dropping or distilling, shared out among rounds "
+        help="passes of fine-tuning after pruning, dropping or distilling, divided among rounds "
         "of cutting; after sharing a third of that",
     )
     training.add_argument(

@@ -73,38 +73,38 @@ def expected_loss(losses: Sequence[Loss], ratio: float) -> str:
     return f"expect to lose {less}{known.points:.1f} points ({known.ratio:g}x: {known.origin})"
 
 
-def with_students(plan: Plan, stages: int | None, classes: int) -> Plan:
+def with_students(plan: Plan, count: int | None, classes: int) -> Plan:
     """Return a plan with the sizes of its students, if its recipe has any.
 
     Args:
         plan: without them.
-        stages: how many; None takes as many as the ratio asks for.
+        count: how many; None takes as many as the ratio asks for.
         classes: of the dataset.
 
     Raises:
         SettingsError: the network cannot be made so small.
     """
-    if not plan.target_ratio:
+    if not plan.times_smaller:
         return plan
     config = MODELS[plan.model].config(Shape(classes, plan.image_size, plan.branches))
     full = parameter_count(config)
     try:
         students = [
             sizes_of(student_for(config, math.floor(full / ratio)))
-            for ratio in ratios(plan.target_ratio, stages or stages_for(plan.target_ratio))
+            for ratio in ratios(plan.times_smaller, count or stages_for(plan.times_smaller))
         ]
     except ValueError as error:
         raise SettingsError(
-            f"--target-ratio: {plan.target_ratio:g} is not possible for the {full:,} parameters of "
-            f"{plan.model} ({error}); pass another."
+            f"--times-smaller: {plan.times_smaller:g} is not possible for the {full:,} parameters "
+            f"of {plan.model} ({error}); pass another."
         ) from None
     return dataclasses.replace(plan, students=tuple(students))
 
 
 def warning(plan: Plan, classes: int) -> str:
     """Return what must be said before students are trained that are very small; else nothing."""
-    if plan.target_ratio <= MOST_RATIO[2]:
+    if plan.times_smaller <= MOST_RATIO[2]:
         return ""
     config = MODELS[plan.model].config(Shape(classes, plan.image_size, plan.branches))
-    expected = expected_loss(MEASURED.get(type(config), ()), plan.target_ratio)
-    return f"a network {plan.target_ratio:g} times smaller is far from its teacher; {expected}"
+    expected = expected_loss(MEASURED.get(type(config), ()), plan.times_smaller)
+    return f"a network {plan.times_smaller:g} times smaller is far from its teacher; {expected}"

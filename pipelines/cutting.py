@@ -32,14 +32,14 @@ def at_random(plan: Plan, number: int) -> UnitScore:
 
 
 def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
-    """Return the stages of all rounds, `plan.steps` of them, as a function of the plan."""
+    """Return the stages of all rounds, `plan.rounds` of them, as a function of the plan."""
 
     def stages(plan: Plan) -> Sequence[Stage]:
         result = []
         if plan.group_lasso:
             result.append(packed("regularized", regularize, pruned_epochs))
-        for number in range(1, plan.steps + 1):
-            name = f"cut {number}/{plan.steps}" if plan.steps > 1 else "cut"
+        for number in range(1, plan.rounds + 1):
+            name = f"cut {number}/{plan.rounds}" if plan.rounds > 1 else "cut"
             epochs = _epochs(number)
             result.append(packed(name, cut(number, score)))
             result.append(packed(f"{name} + tuned", tune(epochs), epochs))
@@ -49,17 +49,17 @@ def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
 
 
 def _epochs(number: int) -> Callable[[Plan], int]:
-    """Return how long a round is fine-tuned: all share what there is, at least one epoch each."""
+    """Return how long a round is fine-tuned: an equal part of all epochs, and at least one."""
 
     def epochs(plan: Plan) -> int:
-        total, steps = plan.finetune_epochs, plan.steps
-        return max(total * number // steps - total * (number - 1) // steps, 1)
+        total, rounds = plan.finetune_epochs, plan.rounds
+        return max(total * number // rounds - total * (number - 1) // rounds, 1)
 
     return epochs
 
 
 def cut(number: int, score: ChooseScore) -> Run:
-    """Return the stage that cuts units until `channels * number / steps` of the first are gone."""
+    """Return the stage that cuts up to `remove_channels * number / rounds` of the first units."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         plan, x = job.plan, job.sample(TRACED)
@@ -68,7 +68,7 @@ def cut(number: int, score: ChooseScore) -> Run:
         first = jc.unit_groups(job.apply, Work(*job.classifier.blank()).tree, x)
         # A group may have another name when others are down to one unit: then it starts anew.
         whole = _sizes(groups) | _sizes(first)
-        gone = plan.channels * number / plan.steps
+        gone = plan.remove_channels * number / plan.rounds
         share = {
             name: max(1 - max(round((1 - gone) * whole[name]), 1) / size, 0.0)
             for name, size in _sizes(groups).items()
@@ -94,7 +94,7 @@ def from_scratch(epochs: Callable[[Plan], int]) -> Run:
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         del work
-        small, facts = cut(job.plan.steps, at_random)(job, job.fresh())
+        small, facts = cut(job.plan.rounds, at_random)(job, job.fresh())
         return tune(epochs)(job, small)[0], facts
 
     return run

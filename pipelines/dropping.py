@@ -43,14 +43,14 @@ def by_importance(job: Trainer, work: Work) -> BlockRule:
 
 
 def drop(choose: ChooseRule) -> Run:
-    """Return the stage that drops blocks until `plan.blocks` are left."""
+    """Return the stage that drops blocks until `plan.keep_blocks` are left."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         at = job.classifier.blocks
         depth = jc.prune.count_blocks(work.params, at)
-        drops = job.plan.blocks < depth  # else there is nothing to measure
+        drops = job.plan.keep_blocks < depth  # else there is nothing to measure
         rule = choose(job, work) if drops else jc.prune.first_blocks
-        keep = jc.choose_blocks(work.params, at, keep=job.plan.blocks, rule=rule)
+        keep = jc.choose_blocks(work.params, at, keep=job.plan.keep_blocks, rule=rule)
         small = jc.drop_blocks(work.tree, at, keep=keep)
         result = work._replace(params=small["params"], stats=small["stats"])
         return job.recalibrated(result), {"blocks": keep, "of": depth}

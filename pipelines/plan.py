@@ -5,6 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_RECORDED = {
+    "step_size": "step",
+    "remove_channels": "channels",
+    "rounds": "steps",
+    "keep_blocks": "blocks",
+    "times_smaller": "target_ratio",
+}
+"""What files of version 1 call a setting that has another name by now."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -17,12 +26,13 @@ class Plan:
         sparsity: fraction of the kernels' weights to remove; 0 where the recipe prunes nothing.
         quantizer: name of the quantizer; None where the recipe shares nothing.
         clusters: values a layer may use beside zero; 0 where nothing has a use for it.
-        step: distance of shared values in the largest layer, in root mean squares of all non-zero
-            weights; 0 where nothing has a use for it.
-        channels: fraction of the units of each group to cut out; 0 where the recipe cuts nothing.
-        steps: rounds of cutting and fine-tuning; 0 where the recipe cuts nothing.
-        round_to: what stays of a group is a multiple of this, where it has as many units.
-        blocks: how many stay; 0 where the recipe drops none.
+        step_size: distance of shared values in the largest layer, in root mean squares of all
+            non-zero weights; 0 where nothing has a use for it.
+        remove_channels: fraction of the units of each group to remove; 0 where the recipe cuts
+            nothing.
+        rounds: of cutting and fine-tuning; 0 where the recipe cuts nothing.
+        round_to: the units kept of a group are a multiple of this, where it has as many.
+        keep_blocks: how many to keep; 0 where the recipe drops none.
         group_lasso: strength of the penalty before the cuts; 0 for none.
         image_size: height and width of the images the network is fed, in pixels.
         branches: the inputs it fuses; empty for a network that sees the picture alone.
@@ -37,9 +47,10 @@ class Plan:
         bits: of the integers that enter layers; 0 where the recipe rounds nothing.
         weight_bits: of those that weights are rounded to; 0 where the recipe rounds nothing.
         start: a file of a run, whose network takes the place of the first training, or None.
-        target_ratio: how many times fewer parameters the last student has; 0 where there is none.
+        times_smaller: how many times fewer parameters the last student has; 0 where there is
+            none.
         temperature: of the softened logits that students learn from; 0 where there is none.
-        soft_weight: share of the teacher's term in a student's loss; 0 where there is none.
+        soft_weight: weight of the teacher's term in a student's loss; 0 where there is none.
         students: sizes of each student, the last the smallest; each teaches the next.
     """
 
@@ -49,11 +60,11 @@ class Plan:
     sparsity: float
     quantizer: str | None
     clusters: int
-    step: float
-    channels: float
-    steps: int
+    step_size: float
+    remove_channels: float
+    rounds: int
     round_to: int
-    blocks: int
+    keep_blocks: int
     group_lasso: float
     image_size: int
     branches: tuple[str, ...]
@@ -68,7 +79,7 @@ class Plan:
     bits: int
     weight_bits: int
     start: str | None
-    target_ratio: float
+    times_smaller: float
     temperature: float
     soft_weight: float
     students: tuple[Mapping[str, Any], ...] = ()
@@ -76,4 +87,5 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """Return the plan for a file, and for comparing two runs."""
         lists = {"branches": list(self.branches), "students": list(self.students)}
-        return dataclasses.asdict(self) | lists
+        settings = dataclasses.asdict(self) | lists
+        return {_RECORDED.get(name, name): value for name, value in settings.items()}

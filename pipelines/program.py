@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             where = device.choose(arguments.device)
             dataset = _load(settings, console, stop)
             plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
-            plan = with_students(plan, settings.stages, len(dataset.classes))
+            plan = with_students(plan, settings.students, len(dataset.classes))
             networks = _networks(plan, dataset, resume=arguments.resume)
             folder = folder or Path(
                 f"runs/{plan.model}-{plan.data}-{time.strftime('%Y%m%d-%H%M%S')}"

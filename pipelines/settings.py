@@ -48,16 +48,16 @@ class Settings:
             default, where the recipe shares.
         clusters: values a layer may use beside zero; None takes the default where the quantizer
             has a use for it.
-        step: distance of shared values in the largest layer, in root mean squares of all non-zero
-            weights; None takes the default where the quantizer has a use for it.
-        channels: fraction of the units of each group to cut out, in [0, 1); None takes the
+        step_size: distance of shared values in the largest layer, in root mean squares of all
+            non-zero weights; None takes the default where the quantizer has a use for it.
+        remove_channels: fraction of the units of each group to remove, in [0, 1); None takes the
             default where the recipe cuts.
-        steps: rounds of cutting and fine-tuning; None takes as many as cut at most a fifth each.
-        round_to: what stays of a group is a multiple of this, where it has as many units; None
+        rounds: of cutting and fine-tuning; None takes as many as remove at most a fifth each.
+        round_to: the units kept of a group are a multiple of this, where it has as many; None
             rounds nothing.
         group_lasso: strength of the penalty on the norms of units in a training before the cuts;
             None trains none.
-        blocks: how many stay of the network's; None takes half where the recipe drops some.
+        keep_blocks: how many of the network's to keep; None takes half where the recipe drops some.
         image_size: height and width of the images the network is fed, in pixels; None takes the
             model's default.
         branches: the inputs the network fuses; None for all.
@@ -74,11 +74,12 @@ class Settings:
         bits: of the integers that enter layers; None takes the default where the recipe rounds.
         weight_bits: of those that weights are rounded to; None takes as many as `bits`.
         start: a file of a run, whose network takes the place of the first training.
-        target_ratio: how many times fewer parameters the last student has, above 1; None takes the
+        times_smaller: how many times fewer parameters the last student has, above 1; None takes the
             default where the recipe distills.
-        stages: students, each taught by the one before; None takes as many as the ratio asks for.
+        students: how many, each taught by the one before; None takes as many as `times_smaller`
+            asks for.
         temperature: of softened logits; None takes the default where the recipe teaches.
-        soft_weight: share of the teacher's term in the loss, in [0, 1]; None takes the default
+        soft_weight: weight of the teacher's term in the loss, in [0, 1]; None takes the default
             where the recipe teaches.
     """
 
@@ -89,12 +90,12 @@ class Settings:
     sparsity: float | None = None
     quantizer: str | None = None
     clusters: int | None = None
-    step: float | None = None
-    channels: float | None = None
-    steps: int | None = None
+    step_size: float | None = None
+    remove_channels: float | None = None
+    rounds: int | None = None
     round_to: int | None = None
     group_lasso: float | None = None
-    blocks: int | None = None
+    keep_blocks: int | None = None
     image_size: int | None = None
     branches: tuple[str, ...] | None = None
     epochs: int | None = None
@@ -108,8 +109,8 @@ class Settings:
     bits: int | None = None
     weight_bits: int | None = None
     start: Path | None = None
-    target_ratio: float | None = None
-    stages: int | None = None
+    times_smaller: float | None = None
+    students: int | None = None
     temperature: float | None = None
     soft_weight: float | None = None
 
@@ -125,7 +126,7 @@ class Settings:
         self._check_distillation()
         try:
             check_sparsity("--sparsity", self.sparsity or 0.0)
-            check_removed("--channels", self.channels or 0.0)
+            check_removed("--remove-channels", self.remove_channels or 0.0)
             check_clusters(DEFAULT_CLUSTERS if self.clusters is None else self.clusters)
             check_temperature(
                 "--temperature",
@@ -133,14 +134,14 @@ class Settings:
             )
         except (TypeError, ValueError) as error:
             raise SettingsError(str(error).replace("clusters: k", "--clusters:")) from None
-        step = DEFAULT_STEP if self.step is None else self.step
-        if not FINEST_STEP <= step <= COARSEST_STEP:
+        step_size = DEFAULT_STEP if self.step_size is None else self.step_size
+        if not FINEST_STEP <= step_size <= COARSEST_STEP:
             raise SettingsError(
-                f"--step: must be in {FINEST_STEP} to {COARSEST_STEP}, got {step}; "
+                f"--step-size: must be in {FINEST_STEP} to {COARSEST_STEP}, got {step_size}; "
                 f"{DEFAULT_STEP} is usual."
             )
         for flag, value in (
-            ("--steps", self.steps),
+            ("--rounds", self.rounds),
             ("--round-to", self.round_to),
             ("--epochs", self.epochs),
             ("--finetune-epochs", self.finetune_epochs),
@@ -166,7 +167,7 @@ class Settings:
 
     def chosen_quantizer(self) -> str:
         """Return the quantizer asked for: a number of clusters alone asks for K-Means."""
-        by_clusters = self.clusters is not None and self.step is None
+        by_clusters = self.clusters is not None and self.step_size is None
         return self.quantizer or ("kmeans" if by_clusters else DEFAULT_QUANTIZER)
 
     def _check_sizes(self, uses: Uses) -> None:
@@ -176,15 +177,15 @@ class Settings:
                 f"--image-size: must be one of {', '.join(map(str, sorted(uses.image_sizes)))} for "
                 f"{self.model}, got {self.image_size}."
             )
-        if "blocks" in uses.flags and not uses.depth:
+        if "keep_blocks" in uses.flags and not uses.depth:
             raise SettingsError(
                 f"--recipe: {self.recipe} needs a model with blocks to drop, got {self.model}; "
                 "pass --model vit."
             )
-        if self.blocks is not None and not 1 <= self.blocks <= uses.depth:
+        if self.keep_blocks is not None and not 1 <= self.keep_blocks <= uses.depth:
             raise SettingsError(
-                f"--blocks: must be 1 to {uses.depth}, the blocks of {self.model}, got "
-                f"{self.blocks}; pass how many stay."
+                f"--keep-blocks: must be 1 to {uses.depth}, the blocks of {self.model}, got "
+                f"{self.keep_blocks}; pass how many to keep."
             )
         if unknown := [name for name in self.branches or () if name not in uses.branches]:
             raise SettingsError(
@@ -193,16 +194,18 @@ class Settings:
 
     def _check_distillation(self) -> None:
         """Refuse students that are no smaller, too many of them, and losses that cannot be."""
-        ratio, stages, share = self.target_ratio, self.stages, self.soft_weight
+        ratio, students, weight = self.times_smaller, self.students, self.soft_weight
         if ratio is not None and not (math.isfinite(ratio) and ratio > 1):
             raise SettingsError(
-                f"--target-ratio: must be above 1, got {ratio}; {DEFAULT_RATIO:g} makes a network "
+                f"--times-smaller: must be above 1, got {ratio}; {DEFAULT_RATIO:g} makes a network "
                 f"of an {DEFAULT_RATIO:g}th of the parameters."
             )
-        if stages is not None and not 1 <= stages <= MOST_STUDENTS:
-            raise SettingsError(f"--stages: must be auto or 1 to {MOST_STUDENTS}, got {stages}.")
-        if share is not None and not 0 <= share <= 1:
-            raise SettingsError(f"--soft-weight: must be in [0, 1], got {share}; 0.7 is usual.")
+        if students is not None and not 1 <= students <= MOST_STUDENTS:
+            raise SettingsError(
+                f"--students: must be auto or 1 to {MOST_STUDENTS}, got {students}."
+            )
+        if weight is not None and not 0 <= weight <= 1:
+            raise SettingsError(f"--soft-weight: must be in [0, 1], got {weight}; 0.7 is usual.")
 
     def _check_start(self, uses: Uses) -> None:
         """Refuse a start that is not there, and a training that it takes the place of."""
@@ -210,7 +213,7 @@ class Settings:
             return
         if not self.start.is_file():
             raise SettingsError(f"--start: {self.start} is no file; pass a compressed.npz.")
-        if self.epochs is not None and "target_ratio" not in uses.flags:
+        if self.epochs is not None and "times_smaller" not in uses.flags:
             raise SettingsError("--epochs: with --start nothing is trained at first; leave it out.")
 
     def _check_uses(self, uses: Uses) -> None:
@@ -248,15 +251,15 @@ class Settings:
         quantizer = self.chosen_quantizer() if "quantizer" in uses.flags else None
         parameter = SHARING[quantizer].parameter if quantizer else None
         clusters = DEFAULT_CLUSTERS if self.clusters is None else self.clusters
-        step = DEFAULT_STEP if self.step is None else self.step
-        cuts = "channels" in uses.flags
-        channels = DEFAULT_CHANNELS if self.channels is None else self.channels
-        rounds = "weight_bits" in uses.flags
-        bits = self.bits or DEFAULT_BITS
-        distills, teaches = "target_ratio" in uses.flags, "temperature" in uses.flags
+        step_size = DEFAULT_STEP if self.step_size is None else self.step_size
+        cuts = "remove_channels" in uses.flags
+        remove = DEFAULT_CHANNELS if self.remove_channels is None else self.remove_channels
+        quantizes = "weight_bits" in uses.flags
+        bits, drops = self.bits or DEFAULT_BITS, "keep_blocks" in uses.flags
+        distills, teaches = "times_smaller" in uses.flags, "temperature" in uses.flags
         temperature = DEFAULT_TEMPERATURE if self.temperature is None else self.temperature
         soft_weight = DEFAULT_SOFT_WEIGHT if self.soft_weight is None else self.soft_weight
-        enough = max(math.ceil(round(channels / LARGEST_CUT, 9)), 1)
+        enough = max(math.ceil(round(remove / LARGEST_CUT, 9)), 1)
         return Plan(
             model=self.model,
             data=data,
@@ -264,12 +267,12 @@ class Settings:
             sparsity=sparsity if "sparsity" in uses.flags else 0.0,
             quantizer=quantizer,
             clusters=clusters if parameter == "clusters" else 0,
-            step=step if parameter == "step" else 0.0,
-            channels=channels if cuts else 0.0,
-            steps=(self.steps or enough) if cuts else 0,
+            step_size=step_size if parameter == "step_size" else 0.0,
+            remove_channels=remove if cuts else 0.0,
+            rounds=(self.rounds or enough) if cuts else 0,
             round_to=self.round_to or 1,
             group_lasso=self.group_lasso or 0.0,
-            blocks=(self.blocks or max(uses.depth // 2, 1)) if "blocks" in uses.flags else 0,
+            keep_blocks=(self.keep_blocks or max(uses.depth // 2, 1)) if drops else 0,
             image_size=self.image_size or uses.image_sizes[0],
             branches=tuple(b for b in uses.branches if b in (self.branches or uses.branches)),
             epochs=self.epochs or default.train,
@@ -281,9 +284,9 @@ class Settings:
             control=self.control,
             layout=self.layout,
             start=None if self.start is None else str(self.start),
-            bits=bits if rounds else 0,
-            weight_bits=(self.weight_bits or bits) if rounds else 0,
-            target_ratio=(self.target_ratio or DEFAULT_RATIO) if distills else 0.0,
+            bits=bits if quantizes else 0,
+            weight_bits=(self.weight_bits or bits) if quantizes else 0,
+            times_smaller=(self.times_smaller or DEFAULT_RATIO) if distills else 0.0,
             temperature=temperature if teaches else 0.0,
             soft_weight=soft_weight if teaches else 0.0,
         )

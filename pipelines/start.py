@@ -43,8 +43,8 @@ def read_start(path: Path, wanted: Classifier) -> Work:
 def check_start(plan: Plan, networks: Sequence[Classifier]) -> None:
     """Refuse a start from which a plan cannot go on, before anything is made.
 
-    Units and blocks of it may be gone, so that fewer blocks are left than are to stay, or a student
-    is larger than its teacher.
+    Units and blocks of it may be gone, so that it has fewer blocks than are to be kept, or a
+    student is larger than its teacher.
 
     Args:
         plan: of the run.
@@ -58,16 +58,17 @@ def check_start(plan: Plan, networks: Sequence[Classifier]) -> None:
         return
     whole, *students = networks
     params = read_start(Path(plan.start), whole).params
-    if plan.blocks and plan.blocks > (depth := jc.prune.count_blocks(params, whole.blocks)):
+    depth = jc.prune.count_blocks(params, whole.blocks) if plan.keep_blocks else 0
+    if plan.keep_blocks > depth:
         raise SettingsError(
-            f"--blocks: must be at most the {depth} blocks of --start, got {plan.blocks}."
+            f"--keep-blocks: must be at most the {depth} blocks of --start, got {plan.keep_blocks}."
         )
     if students:
         mine, largest = parameters_in(params), parameters_in(students[0].blank()[0])
         if largest >= mine:
             raise SettingsError(
-                f"--target-ratio: the first student has {largest:,} parameters, and its teacher, "
-                f"of --start, only {mine:,}; pass a larger ratio, or fewer --stages."
+                f"--times-smaller: the first student has {largest:,} parameters, and its teacher, "
+                f"of --start, only {mine:,}; pass a larger one, or fewer --students."
             )
 
 

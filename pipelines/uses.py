@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 PRUNING = ("sparsity",)
-SHARING = ("quantizer", "clusters", "step")
-CUTTING = ("channels", "steps", "round_to", "group_lasso")
+SHARING = ("quantizer", "clusters", "step_size")
+CUTTING = ("remove_channels", "rounds", "round_to", "group_lasso")
 QUANTIZING = ("bits", "weight_bits")
-DROPPING = ("blocks", "temperature", "soft_weight")
-DISTILLING = ("target_ratio", "stages", "temperature", "soft_weight")
+DROPPING = ("keep_blocks", "temperature", "soft_weight")
+DISTILLING = ("times_smaller", "students", "temperature", "soft_weight")
 OF_SOME_RECIPES = frozenset(PRUNING + SHARING + CUTTING + QUANTIZING + DROPPING + DISTILLING)
 """Settings that only some recipes have a use for."""
 

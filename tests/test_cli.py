@@ -89,7 +89,7 @@ def test_pack_meets_a_target_size(here):
 def test_pack_takes_other_quantizers(here, quantizer):
     tensors = {"a": normal(40, 50)}
     save_file(tensors, "m.safetensors")
-    run("pack", "m.safetensors", "--quantizer", quantizer, "--step", 0.1)
+    run("pack", "m.safetensors", "--quantizer", quantizer, "--step-size", 0.1)
     step = 0.1 * np.sqrt(np.mean(tensors["a"] ** 2))  # of the largest tensor, as finely as asked
     largest = np.abs(jc.load("m.npz")["a"] - tensors["a"]).max()
     assert 0.4 * step < largest < (0.5001 * step if quantizer == "uniform" else 3 * step)
@@ -125,7 +125,7 @@ def test_pack_rounds_to_grids_and_the_other_commands_read_them(here):
 def test_pack_makes_products_and_the_other_commands_read_them(here):
     tensors = {"wide": normal(40, 60), "bias": normal(60), "flat": normal(2, 2)}
     save_file(tensors, "m.safetensors")
-    run("pack", "m.safetensors", "--low-rank", 0.5, "--bits", 8)
+    run("pack", "m.safetensors", "--keep-low-rank", 0.5, "--bits", 8)
     expected = jc.quantize(jc.low_rank(tensors, keep=0.5))
     settings = {"sparsity": 0.0, "quantizer": "grid", "bits": 8, "low_rank": 0.5}
     assert jc.inspect("m.npz")["metadata"]["pack"] == settings
@@ -137,7 +137,7 @@ def test_pack_makes_products_and_the_other_commands_read_them(here):
     assert (rows["wide"]["packing"], rows["wide"]["bits"]) == ("ir,ro->io", 8)
     assert rows["wide"]["bits_per_weight"] < 6 and rows["wide"]["bound_bytes"] > 0
     assert "8-bit lowrank ir,ro->io" in run("inspect", "m.npz").out
-    run("pack", "m.safetensors", "-o", "other.npz", "--low-rank", 0.4, "--clusters", 9)
+    run("pack", "m.safetensors", "-o", "other.npz", "--keep-low-rank", 0.4, "--clusters", 9)
     found = json.loads(run("diff", "m.npz", "other.npz", "--json", status=1).out)["changed"]
     (wide,) = [row for row in found if row["path"] == "wide"]
     assert (wide["bits"], wide["k"]) == ([8, None], [None, 9]) and "form" not in wide
@@ -419,7 +419,7 @@ def test_outputs_that_would_destroy_something(here):
         (["--scope", "nothing"], "no leaf is chosen out of 2"),
         (["--scope", "("], "is not a regular expression"),
         (["--quantizer", "magic"], "'magic' is not one of"),
-        (["--step", "0.1"], "only the quantizers uniform and entropy take one"),
+        (["--step-size", "0.1"], "only the quantizers uniform and entropy take one"),
         (["--quantizer", "uniform"], "the quantizer uniform needs one"),
         (["--quantizer", "uniform", "--clusters", "3"], "only the quantizer kmeans takes one"),
         (["--bits", "9"], "bits: must be 1 to 8"),
@@ -430,9 +430,9 @@ def test_outputs_that_would_destroy_something(here):
         (["--target-size", "1 mile"], "must be a size above zero"),
         (["--target-size", "1MB", "--quantizer", "kmeans"], "only the quantizer entropy can aim"),
         (["--layout", "best"], "'best' is not one of"),
-        (["--low-rank", "50"], "--low-rank: must be in (0, 1], got 50"),
-        (["--low-rank", "0.5", "--sparsity", "0.5"], "a product keeps no zeros"),
-        (["--low-rank", "0.5", "--target-size", "1MB"], "kmeans and grid, not with entropy"),
+        (["--keep-low-rank", "50"], "--keep-low-rank: must be in (0, 1], got 50"),
+        (["--keep-low-rank", "0.5", "--sparsity", "0.5"], "a product keeps no zeros"),
+        (["--keep-low-rank", "0.5", "--target-size", "1MB"], "kmeans and grid, not with entropy"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(here, words, message):

@@ -69,7 +69,7 @@ def test_float8_is_shared_in_the_scope_and_kept_outside(name):
     assert f"a: .npz cannot name {small.dtype.name}; write .safetensors instead" in said
 
 
-@pytest.mark.parametrize("words", [("--quantizer", "grid"), ("--low-rank", 0.5)])
+@pytest.mark.parametrize("words", [("--quantizer", "grid"), ("--keep-low-rank", 0.5)])
 def test_float8_that_a_quantizer_does_not_take_is_named(words):
     write_safetensors("m.safetensors", {"w": ("F8_E4M3", WEIGHTS.astype(ml_dtypes.float8_e4m3fn))})
     said = run("pack", "m.safetensors", *words, status=2)

@@ -35,7 +35,7 @@ def plan_of(train_size=256, data="digits", **settings):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("cut") / "run"
-    words = "--recipe structured+shared --channels 0.5 --steps 2 --sparsity 0.6 --control"
+    words = "--recipe structured+shared --remove-channels 0.5 --rounds 2 --sparsity 0.6 --control"
     assert run.main([*TINY, *words.split(), "--out", str(out)]) == 0
     return out
 
@@ -103,7 +103,7 @@ def test_a_cut_network_names_pictures(finished, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_run_stopped_between_rounds_goes_on_to_the_same_bytes(tmp_path):
     data = load("digits", limit=256)
-    plan = plan_of(epochs=1, finetune_epochs=1, channels=0.4)
+    plan = plan_of(epochs=1, finetune_epochs=1, remove_channels=0.4)
 
     def go_on(folder, stop_at=""):
         folder.mkdir(exist_ok=True)
@@ -158,7 +158,7 @@ def noise():
 
 
 def test_sizes_may_be_rounded():
-    job, work, left = Bench(plan_of(channels=0.45, round_to=16)), noise(), []
+    job, work, left = Bench(plan_of(remove_channels=0.45, round_to=16)), noise(), []
     for number in (1, 2, 3):  # 300 and 100: 255 and 85, 210 and 70, 165 and 55 are wanted
         work, facts = cut(number, by_magnitude)(job, work)
         left.append(tuple(size for _, size in facts["units"].values()))
@@ -167,9 +167,9 @@ def test_sizes_may_be_rounded():
 
 
 def test_a_round_that_cuts_nothing_is_no_proof():
-    work, facts = cut(1, by_magnitude)(Bench(plan_of(channels=0.0)), noise())
+    work, facts = cut(1, by_magnitude)(Bench(plan_of(remove_channels=0.0)), noise())
     assert facts == {"units": {"params/dense1": [300, 300], "params/dense2": [100, 100]}}
-    job = Bench(plan_of(channels=0.999, steps=1))
+    job = Bench(plan_of(remove_channels=0.999, rounds=1))
     work, facts = cut(1, by_magnitude)(job, work)
     assert [left for _, left in facts["units"].values()] == [1, 1]
     assert facts["silenced_difference"] < 1e-5
@@ -179,7 +179,7 @@ def test_a_round_that_cuts_nothing_is_no_proof():
 
 
 def test_the_smallest_go_or_any():
-    job, work = Bench(plan_of(steps=1)), noise()
+    job, work = Bench(plan_of(rounds=1)), noise()
     work.params["dense1"]["kernel"][:, :150] *= 3
     first, _ = cut(1, by_magnitude)(job, work)
     other, _ = cut(1, at_random)(job, work)
@@ -190,17 +190,17 @@ def test_the_smallest_go_or_any():
 
 
 @pytest.mark.parametrize(
-    ("channels", "rounds"), [(None, 3), (0.2, 1), (0.21, 2), (0.6, 3), (0.75, 4), (0.0, 1)]
+    ("remove", "rounds"), [(None, 3), (0.2, 1), (0.21, 2), (0.6, 3), (0.75, 4), (0.0, 1)]
 )
-def test_no_round_cuts_more_than_a_fifth(channels, rounds):
-    assert plan_of(channels=channels).steps == rounds
+def test_no_round_cuts_more_than_a_fifth(remove, rounds):
+    assert plan_of(remove_channels=remove).rounds == rounds
 
 
 @pytest.mark.parametrize(
-    ("finetune", "steps", "epochs"), [(30, 3, [10, 10, 10]), (8, 3, [2, 3, 3]), (1, 3, [1, 1, 1])]
+    ("finetune", "count", "epochs"), [(30, 3, [10, 10, 10]), (8, 3, [2, 3, 3]), (1, 3, [1, 1, 1])]
 )
-def test_rounds_share_the_epochs(finetune, steps, epochs):
-    plan = plan_of(finetune_epochs=finetune, steps=steps)
+def test_rounds_share_the_epochs(finetune, count, epochs):
+    plan = plan_of(finetune_epochs=finetune, rounds=count)
     stages = rounds(by_magnitude)(plan)
     assert [stage.extra_epochs(plan) for stage in stages] == [
         n for count in epochs for n in (0, count)
@@ -208,14 +208,15 @@ def test_rounds_share_the_epochs(finetune, steps, epochs):
 
 
 REFUSALS = {
-    "--recipe prune --channels 0.5": "--channels: the recipe has no use for it",
-    "--recipe share --steps 2": "--steps: the recipe has no use for it",
+    "--recipe prune --remove-channels 0.5": "--remove-channels: the recipe has no use for it",
+    "--recipe share --rounds 2": "--rounds: the recipe has no use for it",
     "--recipe structured --sparsity 0.5": "--sparsity: the recipe has no use for it",
     "--recipe structured --quantizer kmeans": "--quantizer: the recipe has no use for it",
-    "--recipe structured --channels 50": "--channels: must be in [0, 1), got 50.0; pass the",
-    "--recipe structured --channels 1": "leave at least one",
-    "--recipe structured --channels nan": "--channels: must be in [0, 1), got nan",
-    "--recipe structured --steps 0": "--steps: must be at least 1, got 0",
+    "--recipe structured --remove-channels 50": "--remove-channels: must be in [0, 1), got 50.0; "
+    "pass the",
+    "--recipe structured --remove-channels 1": "leave at least one",
+    "--recipe structured --remove-channels nan": "--remove-channels: must be in [0, 1), got nan",
+    "--recipe structured --rounds 0": "--rounds: must be at least 1, got 0",
     "--recipe structured --round-to 0": "--round-to: must be at least 1, got 0",
     "--recipe structured --group-lasso -1": "--group-lasso: must be above 0, got -1.0; 0.0001",
     "--group-lasso 1": "--group-lasso: the recipe has no use for it",
@@ -276,7 +277,7 @@ def test_every_recipe_has_flags_that_exist():
 @pytest.mark.parametrize("model", sorted(MODELS.keys() - {"fruits", "cifar-wide", "vit"}))
 def test_every_network_can_be_cut(model, tmp_path):
     words = f"--model {model} --data digits --limit 128 --epochs 1 --finetune-epochs 1"
-    more = "--recipe structured --steps 1 --group-lasso 0.001 --control"
+    more = "--recipe structured --rounds 1 --group-lasso 0.001 --control"
     out = tmp_path / "run"
     assert run.main([*words.split(), *more.split(), "--out", str(out)]) == 0
     rows = {row["name"]: row for row in results_of(out)["stages"]}

@@ -34,16 +34,16 @@ from pipelines.settings import Settings, SettingsError
 from pipelines.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
-WORDS = "--recipe distill --target-ratio 20 --control --temperature 2 --soft-weight 0.9".split()
+WORDS = "--recipe distill --times-smaller 20 --control --temperature 2 --soft-weight 0.9".split()
 TAUGHT = ["distilled 1/2", "distilled 2/2", "distilled + tuned"]
 CONTROLS = ["student from scratch", "single stage", "single stage + tuned"]
 
 
-def plan_of(stages=None, **settings):
+def plan_of(count=None, **settings):
     settings = Settings(**{"model": "lenet-300-100", "recipe": "distill"} | settings)
     used = uses(settings.recipe, settings.model)
     settings.check(used)
-    return with_students(settings.plan(used, data="digits", train_size=256), stages, 10)
+    return with_students(settings.plan(used, data="digits", train_size=256), count, 10)
 
 
 # What is planned
@@ -59,40 +59,40 @@ def test_ratios_are_geometric_and_each_stage_shrinks_by_four_at_most():
 
 
 def test_a_plan_has_the_sizes_of_all_students():
-    plan = plan_of(target_ratio=16.0)
+    plan = plan_of(times_smaller=16.0)
     assert [set(sizes) for sizes in plan.students] == [{"widths"}] * 2
     for ratio, sizes in zip((4, 16), plan.students, strict=True):
         first, second = sizes["widths"]
         count = 785 * first + (first + 1) * second + (second + 1) * 10
         assert 0.95 * 266_610 / ratio <= count <= 266_610 / ratio
-    assert len(plan_of(stages=3, target_ratio=16.0).students) == 3
+    assert len(plan_of(count=3, times_smaller=16.0).students) == 3
     default = plan_of()
-    assert (default.target_ratio, default.temperature, default.soft_weight) == (8.0, 3.0, 0.7)
+    assert (default.times_smaller, default.temperature, default.soft_weight) == (8.0, 3.0, 0.7)
     json.dumps(plan.as_json(), allow_nan=False)
     other = plan_of(recipe="prune")
-    assert (other.students, other.target_ratio, other.soft_weight) == ((), 0.0, 0.0)
+    assert (other.students, other.times_smaller, other.soft_weight) == ((), 0.0, 0.0)
 
 
 def test_stages_follow_the_plan():
     names = [stage.name for stage in stages_of(plan_of(control=True))]
     assert names == ["baseline", *TAUGHT, "reloaded", *CONTROLS]
-    plan = plan_of(target_ratio=3.0, control=True)
+    plan = plan_of(times_smaller=3.0, control=True)
     names = [stage.name for stage in stages_of(plan)]
     assert names == ["baseline", "distilled", "distilled + tuned", "reloaded", CONTROLS[0]]
-    assert [stage.student for stage in students(plan_of(stages=3))] == [1, 2, 3, 3]
-    assert {stage.student for stage in controls(plan_of(stages=3))} == {3}
+    assert [stage.student for stage in students(plan_of(count=3))] == [1, 2, 3, 3]
+    assert {stage.student for stage in controls(plan_of(count=3))} == {3}
     assert sum(stage.extra_epochs(plan) for stage in students(plan)) == 30 + 30
-    shared = [stage.name for stage in stages_of(plan_of(recipe="distill+shared", stages=1))]
+    shared = [stage.name for stage in stages_of(plan_of(recipe="distill+shared", count=1))]
     assert shared[2:5] == ["distilled + tuned", "pruned", "pruned + tuned"]
 
 
 def test_small_students_come_with_a_warning_that_says_what_is_known(monkeypatch):
-    assert warning(plan_of(target_ratio=16.0), 10) == ""
-    said = warning(plan_of(target_ratio=20.0), 10)
+    assert warning(plan_of(times_smaller=16.0), 10) == ""
+    said = warning(plan_of(times_smaller=20.0), 10)
     assert said.startswith("a network 20 times smaller is far from its teacher; ")
     losses = (Loss(8, 0.4, "digits"), Loss(30, 2.5, "digits"))
     monkeypatch.setitem(MEASURED, type(MODELS["lenet-5"].config(Shape(10, 32))), losses)
-    said = warning(plan_of(model="lenet-5", target_ratio=20.0), 10)
+    said = warning(plan_of(model="lenet-5", times_smaller=20.0), 10)
     assert said.endswith("; expect to lose 2.5 points (30x: digits)")
     assert expected_loss(losses, 31) == "expect to lose at least 2.5 points (30x: digits)"
     assert expected_loss((), 31).startswith("no loss was measured")
@@ -104,22 +104,22 @@ def test_measured_losses_are_in_order_and_say_where_they_come_from():
 
 
 REFUSALS = {
-    "--recipe distill --target-ratio 1": "--target-ratio: must be above 1, got 1.0; 8 makes",
-    "--recipe distill --target-ratio 0.5": "must be above 1, got 0.5",
-    "--recipe distill --target-ratio nan": "must be above 1, got nan",
-    "--recipe distill --target-ratio inf": "must be above 1, got inf",
-    "--recipe distill --target-ratio 5000": "--target-ratio: 5000 is not possible for the 266,610 "
-    "parameters of lenet-300-100 (target_params: must be at least 807",
-    "--recipe distill --stages 0": "--stages: must be auto or 1 to 6, got 0",
-    "--recipe distill --stages 7": "--stages: must be auto or 1 to 6, got 7",
+    "--recipe distill --times-smaller 1": "--times-smaller: must be above 1, got 1.0; 8 makes",
+    "--recipe distill --times-smaller 0.5": "must be above 1, got 0.5",
+    "--recipe distill --times-smaller nan": "must be above 1, got nan",
+    "--recipe distill --times-smaller inf": "must be above 1, got inf",
+    "--recipe distill --times-smaller 5000": "--times-smaller: 5000 is not possible for the "
+    "266,610 parameters of lenet-300-100 (target_params: must be at least 807",
+    "--recipe distill --students 0": "--students: must be auto or 1 to 6, got 0",
+    "--recipe distill --students 7": "--students: must be auto or 1 to 6, got 7",
     "--recipe distill --temperature 0": "--temperature: must be finite and above 0, got 0.0; 2 to",
     "--recipe distill --temperature inf": "--temperature: must be finite and above 0, got inf",
     "--recipe distill --temperature 1e30": "--temperature: must be in 0.001 to 10000, got 1e+30",
     "--recipe distill --soft-weight 1.5": "--soft-weight: must be in [0, 1], got 1.5",
     "--recipe distill --soft-weight nan": "--soft-weight: must be in [0, 1], got nan",
     "--recipe distill --sparsity 0.5": "--sparsity: the recipe has no use for it",
-    "--target-ratio 8": "--target-ratio: the recipe has no use for it",
-    "--stages 2": "--stages: the recipe has no use for it",
+    "--times-smaller 8": "--times-smaller: the recipe has no use for it",
+    "--students 2": "--students: the recipe has no use for it",
     "--temperature 2": "--temperature: the recipe has no use for it",
     "--soft-weight 0": "--soft-weight: the recipe has no use for it",
 }
@@ -130,24 +130,22 @@ def test_what_cannot_work_is_refused_before_training(words, tmp_path, capsys):
     assert REFUSALS[words] in refusal([*TINY, *words.split()], tmp_path, capsys)
 
 
-@pytest.mark.parametrize("words", ["--stages two", "--stages 1.5", "--target-ratio many"])
+@pytest.mark.parametrize("words", ["--students two", "--students 1.5", "--times-smaller many"])
 def test_what_is_no_number_is_refused(words, capsys):
     with pytest.raises(SystemExit) as stopped:
         run.main([*TINY, "--recipe", "distill", *words.split()])
     error = capsys.readouterr().err
-    assert stopped.value.code == 2 and words.split()[0] in error and "_stages" not in error
+    assert stopped.value.code == 2 and words.split()[0] in error and "_students" not in error
 
 
-def test_auto_is_the_default_number_of_stages():
-    parsed = [
-        arguments.parser().parse_args([*TINY, *more]).stages for more in ([], ["--stages", "auto"])
-    ]
-    assert parsed == [None, None]
+def test_auto_is_the_default_number_of_students():
+    for more in ([], ["--students", "auto"]):
+        assert arguments.parser().parse_args([*TINY, *more]).students is None
 
 
 def test_no_network_is_within_reach_of_some_budgets():
-    with pytest.raises(SettingsError, match="--target-ratio: 180 is not possible .* within 5%"):
-        plan_of(target_ratio=180.0)
+    with pytest.raises(SettingsError, match="--times-smaller: 180 is not possible .* within 5%"):
+        plan_of(times_smaller=180.0)
 
 
 # What is learnt
@@ -205,7 +203,7 @@ def test_what_is_not_varied_is_asked_once():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("distill") / "run"
-    assert run.main([*TINY, *WORDS, "--stages", "2", "--out", str(out)]) == 0
+    assert run.main([*TINY, *WORDS, "--students", "2", "--out", str(out)]) == 0
     return out
 
 
@@ -261,7 +259,7 @@ def test_a_teacher_may_come_from_a_file(finished, tmp_path):
     teacher = tmp_path / "teacher"
     assert run.main([*TINY, "--recipe", "share", "--out", str(teacher)]) == 0
     start = ["--start", str(teacher / "compressed.npz")]
-    words = [*TINY, *start, "--recipe", "distill", "--target-ratio", "3"]
+    words = [*TINY, *start, "--recipe", "distill", "--times-smaller", "3"]
     assert run.main([*words, "--out", str(tmp_path / "run")]) == 0
     rows = results_of(tmp_path / "run")["stages"]
     assert rows[0]["accuracy"] == results_of(teacher)["reloaded_accuracy"]
@@ -276,7 +274,7 @@ def test_stopped_in_any_lesson_it_goes_on_to_the_same_bytes(
     """Four steps an epoch: in the first lesson, in the second, and of the control."""
     out = tmp_path / "run"
     interrupt_at(monkeypatch, stop_after)
-    words = [*TINY, *WORDS, "--stages", "2", "--out", str(out)]
+    words = [*TINY, *WORDS, "--students", "2", "--out", str(out)]
     assert run.main(words) == 130
     assert run.main([*words, "--resume"]) == 0
     for name in ("compressed.npz", "stages/distilled_1_of_2.npz", "stages/single_stage.npz"):
@@ -286,7 +284,7 @@ def test_stopped_in_any_lesson_it_goes_on_to_the_same_bytes(
 
 @pytest.mark.slow
 def test_a_student_is_pruned_and_shared(tmp_path):
-    words = "--recipe distill+shared --target-ratio 3 --sparsity 0.6".split()
+    words = "--recipe distill+shared --times-smaller 3 --sparsity 0.6".split()
     assert run.main([*TINY, *words, "--out", str(tmp_path / "run")]) == 0
     results = results_of(tmp_path / "run")
     assert results["reload_exact"] and results["stages"][-1]["sparsity"] >= 0.6
@@ -296,7 +294,7 @@ def test_a_student_is_pruned_and_shared(tmp_path):
 @pytest.mark.slow
 def test_a_network_of_convolutions_teaches(tmp_path):
     words = "--model lenet-5 --data digits --limit 128 --epochs 1 --finetune-epochs 1"
-    more = "--recipe distill --target-ratio 4"
+    more = "--recipe distill --times-smaller 4"
     out = tmp_path / "run"
     assert run.main([*words.split(), *more.split(), "--out", str(out)]) == 0
     rows = {row["name"]: row for row in results_of(out)["stages"]}
@@ -309,7 +307,7 @@ def test_a_network_of_convolutions_teaches(tmp_path):
 def test_fruits_teach(fruits, monkeypatch, tmp_path):
     archives.isolate(monkeypatch, tmp_path)
     words = [word for word in fruits.words if word not in ("--sparsity", "0.5")]
-    more = ["--recipe", "distill", "--target-ratio", "6", "--out", str(tmp_path / "run")]
+    more = ["--recipe", "distill", "--times-smaller", "6", "--out", str(tmp_path / "run")]
     assert run.main([*words, *more]) == 0
     results = results_of(tmp_path / "run")
     assert results["reload_exact"] and results["reloaded_accuracy"] > 0.9

@@ -29,7 +29,7 @@ def plan_of(**settings):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("drop") / "run"
-    words = "--recipe drop-measured --blocks 2"
+    words = "--recipe drop-measured --keep-blocks 2"
     assert run.main([*TINY, *words.split(), "--out", str(out)]) == 0
     return out
 
@@ -109,7 +109,7 @@ def first_bias(block):
 
 
 def test_the_stage_by_hand():
-    job = Bench(plan_of(blocks=3))
+    job = Bench(plan_of(keep_blocks=3))
     whole = job.fresh()
     work, facts = drop(spread_out)(job, whole)
     assert facts == {"blocks": [0, 6, 11], "of": 12}
@@ -117,7 +117,7 @@ def test_the_stage_by_hand():
         found, expected = work.params["blocks"][k], whole.params["blocks"][old]
         np.testing.assert_array_equal(first_bias(found), first_bias(expected))
     assert len(work.params["blocks"]) == 3 and len(whole.params["blocks"]) == 12
-    assert plan_of().blocks == 6  # half, where nothing is said
+    assert plan_of().keep_blocks == 6  # half, where nothing is said
 
 
 def test_any_blocks_depend_on_the_seed():
@@ -126,11 +126,11 @@ def test_any_blocks_depend_on_the_seed():
 
 
 def plans():
-    return [plan_of(blocks=6, seed=seed) for seed in (0, 0, 1)]
+    return [plan_of(keep_blocks=6, seed=seed) for seed in (0, 0, 1)]
 
 
 def test_the_control_starts_anew_and_trains_as_long_as_all_stages():
-    job = Bench(plan_of(blocks=2, epochs=5, finetune_epochs=3))
+    job = Bench(plan_of(keep_blocks=2, epochs=5, finetune_epochs=3))
     work, _ = from_scratch(lambda plan: plan.epochs + plan.finetune_epochs)(job, Work({}, {}))
     assert len(work.params["blocks"]) == 2 and job.fitted == [8]
 
@@ -145,13 +145,13 @@ def test_controls_stand_beside_it(recipe):
 def test_a_start_of_one_block_has_none_to_measure():
     whole = Bench(plan_of()).fresh()
     work = whole._replace(params=jc.drop_blocks(whole.params, "blocks", keep=[5]))
-    left, facts = drop(by_importance)(Bench(plan_of(recipe="drop-measured", blocks=1)), work)
+    left, facts = drop(by_importance)(Bench(plan_of(recipe="drop-measured", keep_blocks=1)), work)
     assert facts == {"blocks": [0], "of": 1} and left.params["blocks"].keys() == {0}
 
 
 @pytest.mark.slow
 def test_what_is_left_learns_from_the_whole_network(tmp_path):
-    job = Bench(plan_of(blocks=2, finetune_epochs=3))
+    job = Bench(plan_of(keep_blocks=2, finetune_epochs=3))
     job.folder, whole = tmp_path, job.fresh()
     write_plain(job, tmp_path / BASELINE, whole)
     recover(job, drop(spread_out)(job, whole)[0])
@@ -164,14 +164,15 @@ def test_what_is_left_learns_from_the_whole_network(tmp_path):
 
 
 REFUSALS = {
-    "--recipe drop --blocks 0": "--blocks: must be 1 to 12, the blocks of vit, got 0; pass how",
-    "--recipe drop --blocks 13": "--blocks: must be 1 to 12, the blocks of vit, got 13",
-    "--recipe drop --blocks -1": "--blocks: must be 1 to 12",
-    "--recipe prune --blocks 6": "--blocks: the recipe has no use for it",
+    "--recipe drop --keep-blocks 0": "--keep-blocks: must be 1 to 12, the blocks of vit, got 0; "
+    "pass how many to keep",
+    "--recipe drop --keep-blocks 13": "--keep-blocks: must be 1 to 12, the blocks of vit, got 13",
+    "--recipe drop --keep-blocks -1": "--keep-blocks: must be 1 to 12",
+    "--recipe prune --keep-blocks 6": "--keep-blocks: the recipe has no use for it",
     "--recipe drop --sparsity 0.5": "--sparsity: the recipe has no use for it",
-    "--recipe drop --channels 0.5": "--channels: the recipe has no use for it",
+    "--recipe drop --remove-channels 0.5": "--remove-channels: the recipe has no use for it",
     "--model lenet-5 --recipe drop": "drop needs a model with blocks to drop, got lenet-5",
-    "--model resnet20 --recipe drop-random --blocks 2": "pass --model vit",
+    "--model resnet20 --recipe drop-random --keep-blocks 2": "pass --model vit",
 }
 
 

@@ -211,7 +211,7 @@ def test_every_recipe_runs(tmp_path, recipe):
 @pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["uniform", "entropy"])
 def test_other_quantizers_keep_their_promises(tmp_path, quantizer):
-    assert tiny(tmp_path / "run", "--quantizer", quantizer, "--step", "0.4") == 0
+    assert tiny(tmp_path / "run", "--quantizer", quantizer, "--step-size", "0.4") == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     asked = results["settings"]
     assert (asked["quantizer"], asked["step"], asked["clusters"]) == (quantizer, 0.4, 0)
@@ -224,7 +224,7 @@ def test_other_quantizers_keep_their_promises(tmp_path, quantizer):
 
 @pytest.mark.slow
 def test_a_step_that_leaves_nothing_still_ends_in_a_table(tmp_path):
-    assert tiny(tmp_path / "run", "--quantizer", "entropy", "--step", "4") == 0
+    assert tiny(tmp_path / "run", "--quantizer", "entropy", "--step-size", "4") == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["stages"][3]["sparsity"] > 0.99
 
@@ -244,9 +244,9 @@ def test_a_number_of_clusters_asks_for_kmeans():
     data = {"data": "digits", "train_size": 1000}
     used = uses("prune+share", "cifar")
     plan = Settings(clusters=4).plan(used, **data)
-    assert (plan.quantizer, plan.clusters, plan.step) == ("kmeans", 4, 0.0)
+    assert (plan.quantizer, plan.clusters, plan.step_size) == ("kmeans", 4, 0.0)
     plan = Settings().plan(used, **data)
-    assert (plan.quantizer, plan.clusters, plan.step) == ("entropy", 0, 0.6)
+    assert (plan.quantizer, plan.clusters, plan.step_size) == ("entropy", 0, 0.6)
 
 
 REFUSALS = {
@@ -257,11 +257,11 @@ REFUSALS = {
     "--sparsity -0.1": "must be in [0, 1)",
     "--sparsity nan": "must be in [0, 1), got nan",
     "--recipe prune --quantizer uniform": "--quantizer: the recipe has no use for it",
-    "--recipe prune --step 1": "--step: the recipe has no use for it",
-    "--quantizer kmeans --step 1": "--step: the quantizer kmeans has no use for it",
+    "--recipe prune --step-size 1": "--step-size: the recipe has no use for it",
+    "--quantizer kmeans --step-size 1": "--step-size: the quantizer kmeans has no use for it",
     "--quantizer entropy --clusters 4": "--clusters: the quantizer entropy has no use for it",
-    "--quantizer entropy --step 0": "--step: must be in 0.01 to 4.0, got 0.0",
-    "--quantizer uniform --step nan": "--step: must be in 0.01 to 4.0, got nan",
+    "--quantizer entropy --step-size 0": "--step-size: must be in 0.01 to 4.0, got 0.0",
+    "--quantizer uniform --step-size nan": "--step-size: must be in 0.01 to 4.0, got nan",
     "--clusters 0": "--clusters: must be in 1 to 1024, got 0",
     "--epochs 0": "--epochs: must be at least 1, got 0",
     "--finetune-epochs -1": "--finetune-epochs: must be at least 1",
@@ -377,8 +377,9 @@ def test_help_is_a_page(capsys):
         run.main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    flags = "model data data-dir sparsity quantizer clusters step epochs finetune-epochs batch-size"
-    flags += " channels steps round-to group-lasso blocks"
+    flags = "model data data-dir sparsity quantizer clusters step-size epochs finetune-epochs"
+    flags += " batch-size remove-channels rounds round-to group-lasso keep-blocks times-smaller"
+    flags += " students"
     for flag in [
         *flags.split(),
         "lr",

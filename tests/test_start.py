@@ -53,18 +53,19 @@ def test_blocks_may_be_gone(two_blocks):
 
 
 def test_it_cannot_have_fewer_blocks_than_are_to_stay(two_blocks, tmp_path, capsys):
-    error = refusal([*words(two_blocks), "--recipe", "drop", "--blocks", "3"], tmp_path, capsys)
-    assert "--blocks: must be at most the 2 blocks of --start, got 3." in error
+    recipe = ["--recipe", "drop", "--keep-blocks", "3"]
+    error = refusal([*words(two_blocks), *recipe], tmp_path, capsys)
+    assert "--keep-blocks: must be at most the 2 blocks of --start, got 3." in error
 
 
 def test_it_cannot_be_smaller_than_what_it_teaches(tmp_path, capsys):
     """Units of a teacher may be gone; ratios count from the whole network all the same."""
     start = tmp_path / "narrow.npz"
     write(start, zeros(classifier("lenet-300-100", widths=[20, 10])), LENET)
-    recipe = ["--recipe", "distill", "--target-ratio", "2"]
+    recipe = ["--recipe", "distill", "--times-smaller", "2"]
     error = refusal([*words(start, model="lenet-300-100"), *recipe], tmp_path, capsys)
     mine = 28 * 28 * 20 + 20 + 20 * 10 + 10 + 10 * 10 + 10
-    assert f"its teacher, of --start, only {mine:,}; pass a larger ratio" in error
+    assert f"its teacher, of --start, only {mine:,}; pass a larger one, or fewer" in error
 
 
 def test_what_is_damaged_or_of_another_network_is_refused(two_blocks, tmp_path, capsys):

@@ -20,8 +20,28 @@ from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
 from jaxcompress.oneshot.target import aim
 from jaxcompress.trees import kernels, matching, plain_bytes
 
+_RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
+"""By option of earlier versions the option that took its place; of this version only."""
 
-@click.command()
+_RECORDED = {"step_size": "step"}
+"""What files call a setting that has another name by now."""
+
+
+class _Pack(click.Command):
+    """Tells an old option its new name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if new := _RENAMED.get(error.option_name):
+                old = error.option_name
+                raise Refused(f"{old}: is called {new} now; pass {new}.") from None
+            raise
+
+
+@click.command(cls=_Pack)
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-o",
@@ -45,11 +65,11 @@ from jaxcompress.trees import kernels, matching, plain_bytes
     "--quantizer",
     "technique",
     type=click.Choice(QUANTIZERS),
-    help="How values are chosen: K-Means, multiples of --step, by the price of their bits, or a "
-    "grid of --bits for each channel.  [default: kmeans; with --bits grid]",
+    help="How values are chosen: K-Means, multiples of --step-size, by the price of their bits, or "
+    "a grid of --bits for each channel.  [default: kmeans; with --bits grid]",
 )
 @click.option(
-    "--step",
+    "--step-size",
     type=float,
     help="For uniform and entropy: distance of values, in root mean squares of the weights.",
 )
@@ -57,11 +77,11 @@ from jaxcompress.trees import kernels, matching, plain_bytes
     "--bits", type=int, help="For grid: bits of a weight, 1 to 8; 1 is binary.  [default: 8]"
 )
 @click.option(
-    "--low-rank",
-    "ratio",
+    "--keep-low-rank",
+    "fraction",
     type=float,
-    help="Share of the weights of a tensor to keep as a product of two, its last axis against the "
-    "others, in (0, 1]; with kmeans or grid.",
+    help="Fraction of the weights of a tensor to keep, as a product of two, its last axis against "
+    "the others, in (0, 1]; with kmeans or grid.",
 )
 @click.option(
     "--target-size", type=Size(), help="Largest file wanted: 400KB, 1.5MiB; by the price of bits."
@@ -82,9 +102,9 @@ def pack(
     sparsity: float,
     clusters: int | None,
     technique: str | None,
-    step: float | None,
+    step_size: float | None,
     bits: int | None,
-    ratio: float | None,
+    fraction: float | None,
     target_size: int | None,
     layout: str | None,
     scope: str | None,
@@ -95,19 +115,20 @@ def pack(
     outside of the scope are kept exactly, and so are states of optimizers, whatever the scope.
     """
     name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
-    _check_options(name, {"clusters": clusters, "step": step, "bits": bits}, target_size)
-    _check_low_rank(ratio, name, sparsity)
+    _check_options(name, {"clusters": clusters, "step_size": step_size, "bits": bits}, target_size)
+    _check_low_rank(fraction, name, sparsity)
     where = output or default_output(model)
     check_output(where, model, named=output is not None)
     fineness = {
         "clusters": 16 if clusters is None else clusters,
-        "step": step,
+        "step_size": step_size,
         "bits": 8 if bits is None else bits,
         "target_bytes": target_size,
     }
     parameter = "target_bytes" if target_size else QUANTIZERS[name].parameter
-    settings = {"sparsity": sparsity, "quantizer": name, parameter: fineness[parameter]}
-    settings |= {} if ratio is None else {"low_rank": ratio}
+    recorded = _RECORDED.get(parameter, parameter)
+    settings = {"sparsity": sparsity, "quantizer": name, recorded: fineness[parameter]}
+    settings |= {} if fraction is None else {"low_rank": fraction}
     settings |= {} if scope is None else {"scope": scope}
     source = open_source(model)
     metadata: dict[str, Any] = {"pack": settings}
@@ -126,7 +147,9 @@ def pack(
         else:
             weights = weights_left(pruning, track=track)
             quantizer = by_technique(QUANTIZERS[name].technique(fineness[parameter], weights))
-            size = file.write(quantizer if ratio is None else in_factors(quantizer, keep=ratio))
+            size = file.write(
+                quantizer if fraction is None else in_factors(quantizer, keep=fraction)
+            )
     if kept:
         screen.note(
             f"{model}: {len(kept)} tensors of {sum(kept):,} bytes are the state of an optimizer "
@@ -187,15 +210,17 @@ def default_output(model: Path) -> Path:
     return stem.with_name(f"{stem.name}{'.small' if model.suffix == '.npz' else ''}.npz")
 
 
-def _check_low_rank(ratio: float | None, name: str, sparsity: float) -> None:
-    """Refuse no share, and what does not go with factors: zeros would not stay, steps vary."""
-    if ratio is None:
+def _check_low_rank(fraction: float | None, name: str, sparsity: float) -> None:
+    """Refuse no fraction, and what does not go with factors: zeros would not stay, steps vary."""
+    if fraction is None:
         return
-    check_fraction("--low-rank", ratio)
+    check_fraction("--keep-low-rank", fraction)
     if sparsity:
-        raise Refused("--low-rank: a product keeps no zeros; leave out --sparsity.")
+        raise Refused("--keep-low-rank: a product keeps no zeros; leave out --sparsity.")
     if name not in ("kmeans", "grid"):
-        raise Refused(f"--low-rank: goes with kmeans and grid, not with {name}; name one of them.")
+        raise Refused(
+            f"--keep-low-rank: goes with kmeans and grid, not with {name}; name one of them."
+        )
 
 
 def _check_options(name: str, fineness: dict[str, Any], target_size: int | None) -> None:
@@ -207,8 +232,9 @@ def _check_options(name: str, fineness: dict[str, Any], target_size: int | None)
         if value is not None and option != wanted:
             takers = [other for other, choice in QUANTIZERS.items() if choice.parameter == option]
             takes = "quantizer {} takes" if len(takers) == 1 else "quantizers {} take"
+            flag = option.replace("_", "-")
             raise Refused(
-                f"--{option}: only the {takes.format(' and '.join(takers))} one; leave it out."
+                f"--{flag}: only the {takes.format(' and '.join(takers))} one; leave it out."
             )
-    if wanted == "step" and fineness["step"] is None:
-        raise Refused(f"--step: the quantizer {name} needs one; pass 0.5, say.")
+    if wanted == "step_size" and fineness["step_size"] is None:
+        raise Refused(f"--step-size: the quantizer {name} needs one; pass 0.5, say.")

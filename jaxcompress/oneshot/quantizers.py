@@ -43,7 +43,7 @@ class Weights(NamedTuple):
             ValueError: it is not above 0.
             TypeError: it is no number.
         """
-        relative = check_positive("step", relative, "0.5 is fine, 1 is coarse")
+        relative = check_positive("step size", relative, "0.5 is fine, 1 is coarse")
         return relative * self.root_mean_square()
 
 
@@ -56,8 +56,8 @@ class Choice(NamedTuple):
 
     Attributes:
         summary: one line for `--help`; an option in it is that of the parameter.
-        parameter: the option that says how finely: `clusters` a tensor, `step` in root mean squares
-            of the weights that are not zero, or `bits` of a weight.
+        parameter: the option that says how finely: `clusters` a tensor, `step_size` in root mean
+            squares of the weights that are not zero, or `bits` of a weight.
         technique: from the value of that option and the weights to what is applied to them.
     """
 
@@ -92,8 +92,10 @@ def _grid(bits: int, weights: Weights) -> Technique:
 
 SHARING: dict[str, Choice] = {
     "kmeans": Choice("least squared error for --clusters values a layer", "clusters", _kmeans),
-    "uniform": Choice("multiples of --step, finer in small layers", "step", _uniform),
-    "entropy": Choice("least squared error and bits together, as fine as --step", "step", _entropy),
+    "uniform": Choice("multiples of --step-size, finer in small layers", "step_size", _uniform),
+    "entropy": Choice(
+        "least squared error and bits together, as fine as --step-size", "step_size", _entropy
+    ),
 }
 """Those by which weights share values; their techniques take a `mask` too."""
 
