@@ -272,10 +272,10 @@ def test_any_blocks_depend_on_the_key_alone():
     ("count", "error", "match"),
     [
         (0, ValueError, "blocks: must keep 1 to 3 blocks, as many as there are, got 0"),
-        (4, ValueError, "got 4; pass how many stay, not how many go"),
+        (4, ValueError, "got 4; pass how many are kept, not"),
         (-1, ValueError, "got -1"),
-        (1.5, TypeError, "count must be an integer, got 1.5"),
-        (True, TypeError, "count must be an integer"),
+        (1.5, TypeError, "keep must be an integer, got 1.5"),
+        (True, TypeError, "keep must be an integer"),
     ],
 )
 def test_no_fewer_than_one_block_and_no_more_than_there_are(count, error, match):

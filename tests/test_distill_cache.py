@@ -71,7 +71,7 @@ def test_another_process_reads_it(tmp_path):
     program = (
         "import jax, numpy as np, jaxcompress as jc\n"
         "relu = lambda params, x: jax.nn.relu(x @ params)\n"
-        "jc.distill.cached_logits(relu, np.eye(3, dtype='f'), np.ones((2, 3), 'f'), path)"
+        "jc.distill.cached_logits(path, relu, np.eye(3, dtype='f'), np.ones((2, 3), 'f'))"
     )
     path = str(tmp_path / "x.npz")
     exec(program, {"path": path})
@@ -136,7 +136,7 @@ def test_damage_is_seen(tmp_path):
 def test_what_cannot_be_is_refused(tmp_path):
     path = tmp_path / "x.npz"
     for inputs in (INPUTS[:0], {"a": INPUTS, "b": INPUTS[:2]}, np.float32(1), {}):
-        with pytest.raises(ValueError, match="inputs: all arrays must have the same number"):
+        with pytest.raises(ValueError, match="samples: all arrays must have the same number"):
             jc.distill.cached_logits(path, teacher, PARAMS, inputs)
     with pytest.raises(ValueError, match="batch_size: must be at least 1, got 0"):
         jc.distill.cached_logits(path, teacher, PARAMS, INPUTS, batch_size=0)

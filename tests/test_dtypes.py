@@ -1,5 +1,6 @@
 """One table: each technique handles each dtype rightly, or refuses it by path."""
 
+import functools
 import warnings
 
 import jax
@@ -110,7 +111,7 @@ TECHNIQUES = {
     ),
     "half": (FLOATS, shared(jc.leaves.half)),
     "quantize": (FLOATS, shared(jc.quantize)),
-    "low rank": (FLOATS, shared(jc.low_rank, 0.8)),
+    "low rank": (FLOATS, shared(functools.partial(jc.low_rank, keep=0.8))),
     "sparse": (NUMBERS, shared(jc.leaves.sparse)),
     "sparsity": (NUMBERS, lambda p: counted(jc.measure_sparsity, p)),
     "distinct": (NUMBERS, lambda p: counted(jc.metrics.count_distinct, p)),

@@ -544,7 +544,7 @@ def test_without_tensorly_it_is_named(monkeypatch, method):
 
 
 def test_convolutions_refuse_what_they_cannot_do():
-    def never(kernel, ratio):
+    def never(kernel, *, keep):
         raise AssertionError
 
     bad = normal(3, 3, 2, 2)
@@ -556,11 +556,11 @@ def test_convolutions_refuse_what_they_cannot_do():
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             jc.lowrank.low_rank_convolutions(params, never, keep=0.5, **options)
-    with pytest.raises(ValueError, match="^ratio: must be in"):
+    with pytest.raises(ValueError, match="^keep: must be in"):
         jc.lowrank.low_rank_convolutions({"k": bad}, never, keep=2)
     larger = LowRank(factors=(np.ones((3, 3, 2, 9)), np.ones((9, 2))), equation="hwir,ro->hwio")
     kept = {"k": normal(3, 3, 2, 2)}
-    assert jc.lowrank.low_rank_convolutions(kept, lambda *_: larger, keep=0.5)["k"] is kept["k"]
+    assert jc.lowrank.low_rank_convolutions(kept, lambda *_, keep: larger, keep=0.5)["k"] is kept["k"]
 
 
 # What is refused, and what goes with what.
@@ -569,12 +569,12 @@ def test_convolutions_refuse_what_they_cannot_do():
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        ({"ratio": 0}, ValueError, "ratio: must be finite and above 0, got 0; pass the fraction"),
-        ({"ratio": 50}, ValueError, r"ratio: must be in \(0, 1\], got 50; .* not a percentage"),
-        ({"ratio": float("nan")}, ValueError, "ratio: must be finite and above 0, got nan"),
-        ({"ratio": "half"}, TypeError, "ratio: must be a number above 0, got 'half'"),
-        ({}, ValueError, "ratio: one of ratio and ranks must be given, got None and None"),
-        ({"ratio": 0.5, "ranks": {"w": 1}}, ValueError, "ratio: one of ratio and ranks"),
+        ({"keep": 0}, ValueError, "keep: must be finite and above 0, got 0; pass the fraction"),
+        ({"keep": 50}, ValueError, r"keep: must be in \(0, 1\], got 50; .* not a percentage"),
+        ({"keep": float("nan")}, ValueError, "keep: must be finite and above 0, got nan"),
+        ({"keep": "half"}, TypeError, "keep: must be a number above 0, got 'half'"),
+        ({}, ValueError, "keep: one of keep and ranks must be given, got None and None"),
+        ({"keep": 0.5, "ranks": {"w": 1}}, ValueError, "keep: one of keep and ranks"),
         ({"ranks": 8}, TypeError, "ranks: must be a rule or a rank for each path, got 8; pass"),
         ({"ranks": {"w": 0}}, ValueError, "w: rank must be at least 1, got 0; leave it out"),
         ({"ranks": {"w": 1.5}}, TypeError, "w: rank must be an integer, got 1.5"),
@@ -584,10 +584,10 @@ def test_convolutions_refuse_what_they_cannot_do():
         ({"ranks": lambda matrices: []}, ValueError, "ranks: a rule must give a rank for each"),
         ({"ranks": lambda matrices: [1.5]}, TypeError, "w: rank must be an integer, got 1.5"),
         ({"ranks": {"v": 1}}, ValueError, "v: ranks must be for tensors in the scope, .* among w"),
-        ({"ratio": 0.5, "scope": lambda *_: False}, ValueError, "scope: no leaf is chosen"),
-        ({"ratio": 0.5, "split": lambda *_: Axes((0,), ())}, ValueError, "w: the split must name"),
-        ({"ratio": 0.5, "split": lambda *_: Axes((0,), (0,))}, ValueError, "w: the split must"),
-        ({"ratio": 0.5, "split": lambda *_: Axes((0,), (2,))}, ValueError, "w: the split must"),
+        ({"keep": 0.5, "scope": lambda *_: False}, ValueError, "scope: no leaf is chosen"),
+        ({"keep": 0.5, "split": lambda *_: Axes((0,), ())}, ValueError, "w: the split must name"),
+        ({"keep": 0.5, "split": lambda *_: Axes((0,), (0,))}, ValueError, "w: the split must"),
+        ({"keep": 0.5, "split": lambda *_: Axes((0,), (2,))}, ValueError, "w: the split must"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, error, message):
@@ -596,13 +596,20 @@ def test_bad_arguments_are_refused(arguments, error, message):
             function({"w": normal(10, 12)}, **arguments)
 
 
-@pytest.mark.parametrize("rule", [jc.lowrank.by_energy, jc.lowrank.by_budget, jc.lowrank.by_ratio])
+RULES = {
+    "energy": lambda value: jc.lowrank.by_energy(keep=value),
+    "ratio": lambda value: jc.lowrank.by_ratio(keep=value),
+    "budget": jc.lowrank.by_budget,
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
-def test_rules_refuse_what_is_no_share_or_number(rule, value):
+def test_rules_refuse_what_is_no_fraction_or_number(rule, value):
     with pytest.raises(ValueError, match="must be finite and above 0"):
-        rule(value)
-    with pytest.raises(TypeError):
-        rule("much")
+        RULES[rule](value)
+    with pytest.raises(TypeError, match="number"):
+        RULES[rule]("much")
 
 
 def test_vectors_are_no_matrices():

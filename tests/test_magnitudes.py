@@ -144,7 +144,7 @@ def test_weights_without_squares_are_refused_where_bits_have_a_price(scale):
     values = {"w": (BULK * scale).reshape(1, -1)}
     with pytest.raises(ValueError, match="^params: weights must be between 1e-144 and 1e144"):
         jc.sharing.rate_weight_for(values, 700)
-    with pytest.raises(ValueError, match="^step: its square must be a finite number above 0"):
+    with pytest.raises(ValueError, match="^step_size: its square must be a finite number above 0"):
         jc.sharing.high_rate_weight(scale)
 
 

@@ -117,7 +117,9 @@ def test_uniform_near_the_ends_of_the_dtype():
 
 def test_more_levels_than_codes_tell_apart_are_refused():
     values = np.arange(1, 70_001, dtype=np.float32)
-    with pytest.raises(ValueError, match=r"w: step must leave at most 65535 .* got 70,000 with 1"):
+    with pytest.raises(
+        ValueError, match=r"w: step_size must leave at most 65535 .* got 70,000 with 1"
+    ):
         uniform(values, 1.0)
     far = jc.uniform({"w": np.array([[1e300, 1.0]])}, 1e-300)["w"]  # each is a multiple itself
     np.testing.assert_allclose(far.dense(), [[1e300, 1.0]], rtol=1e-15)

@@ -69,7 +69,7 @@ def test_percentile_weighs_by_counts():
     "share, error", [(0, ValueError), (1.5, ValueError), (np.nan, ValueError), ("x", TypeError)]
 )
 def test_percentiles_that_are_none(share, error):
-    with pytest.raises(error, match="share: "):
+    with pytest.raises(error, match="keep: "):
         percentile(keep=share)
 
 

@@ -169,13 +169,13 @@ def test_under_vmap_and_grad():
 
 def test_what_is_refused():
     ranges = calibrate(dense, PARAMS, [X])
-    for arguments, message in (
-        ((ranges, 9), "bits: must be 2 to 8"),
-        ((ranges, {"kernle": 8}), "kernle: bits must be for products"),
+    for (known, bits, weight_bits), message in (
+        ((ranges, 9, None), "bits: must be 2 to 8"),
+        ((ranges, {"kernle": 8}, None), "kernle: bits must be for products"),
         ((None, 8, {"bias": 8}), "bias: bits must be for products"),
     ):
         with pytest.raises(ValueError, match=message):
-            fake_quantized(dense, *arguments[:2], weight_bits=(*arguments, None)[2])(PARAMS, X)
+            fake_quantized(dense, known, bits=bits, weight_bits=weight_bits)(PARAMS, X)
     with pytest.raises(ValueError, match="kernel: ranges must be for products of this function"):
         fake_quantized(lambda w, x: x @ w, ranges)(W, X)
 

@@ -37,7 +37,7 @@ def test_only_what_is_named_is_rounded_compressed_or_not():
 @pytest.mark.parametrize(
     ("steps", "error", "rule"),
     [
-        ({"kernels": 0.1}, ValueError, "kernels: steps must be for tensors .* among kernel"),
+        ({"kernels": 0.1}, ValueError, "kernels: step sizes must be for tensors .* among kernel"),
         ({"kernel": 0.0}, ValueError, "kernel: must be finite and above 0, got 0.0"),
         ({"kernel": np.nan}, ValueError, "kernel: must be finite and above 0, got nan"),
         ({"kernel": "fine"}, TypeError, "kernel: must be a number above 0, got 'fine'"),

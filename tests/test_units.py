@@ -110,7 +110,7 @@ def test_across_groups_never_empties_one():
         spread=jc.prune.across_groups,
     )
     assert removed(keep) == {"a": 3, "b": 3}
-    with pytest.raises(ValueError, match=r"share: must be at most 0.5"):
+    with pytest.raises(ValueError, match=r"remove: must be at most 0.5"):
         jc.choose_units(
             params, groups, remove=0.9, spread=jc.prune.across_groups, remove_at_most=0.5
         )
@@ -291,13 +291,13 @@ def test_a_score_of_weights_is_summed():
 @pytest.mark.parametrize("share", [1.0, 1.2, 90, -0.1, float("nan")])
 def test_a_share_is_a_fraction(share):
     groups, params = chain(2, 4, 2)
-    with pytest.raises(ValueError, match=r"share: must be in \[0, 1\), got .*percentage"):
+    with pytest.raises(ValueError, match=r"remove: must be in \[0, 1\), got .*percentage"):
         jc.choose_units(params, groups, remove=share)
 
 
 def test_bad_input():
     groups, params = chain(2, 4, 2)
-    with pytest.raises(TypeError, match="share: must be a number"):
+    with pytest.raises(TypeError, match="remove: must be a number"):
         jc.choose_units(params, groups, remove="half")  # pyright: ignore
     with pytest.raises(ValueError, match="z: no group of that name; groups: a"):
         jc.choose_units(params, groups, remove={"z": 0.5})
@@ -316,7 +316,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="b: the tree must have this leaf of group a"):
         jc.choose_units({"a": params["a"]}, groups, remove=0.5)
     groups, params = chain(2, 4, 4, 2)
-    with pytest.raises(ValueError, match="share: must be one number across groups"):
+    with pytest.raises(ValueError, match="remove: must be one number across groups"):
         jc.choose_units(params, groups, remove={"a": 0.5, "b": 0.2}, spread=jc.prune.across_groups)
 
 

@@ -19,7 +19,7 @@ def product(params, x):
 def score_of(score):
     part = Slice("w", 1, np.arange(8)[:, None])
     group = UnitGroup(name="w", size=8, slices=(part,), changes_function=False, parameters=16)
-    return lambda p: score([group], p)
+    return lambda p: score(p, [group])
 
 
 X = np.ones((2, 16), "f")
