@@ -21,8 +21,8 @@ def unasked():
 def test_the_table_says_how_each_says_how_finely():
     assert {name: choice.parameter for name, choice in QUANTIZERS.items()} == {
         "kmeans": "clusters",
-        "uniform": "step",
-        "entropy": "step",
+        "uniform": "step_size",
+        "entropy": "step_size",
         "grid": "bits",
     }
     assert SHARING == {name: c for name, c in QUANTIZERS.items() if name != "grid"}
@@ -54,7 +54,7 @@ def test_importance_is_by_size_among_what_is_in_the_scope():
 def test_no_step_is_refused_before_weights_are_read(step):
     weights = Weights(unasked, unasked)
     for name in ("uniform", "entropy"):
-        with pytest.raises((ValueError, TypeError), match="^step: must be .*; 0.5 is fine"):
+        with pytest.raises((ValueError, TypeError), match="^--step-size: must be .*; 0.5 is fine"):
             QUANTIZERS[name].technique(step, weights)
 
 

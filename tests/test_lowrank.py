@@ -560,7 +560,9 @@ def test_convolutions_refuse_what_they_cannot_do():
         jc.lowrank.low_rank_convolutions({"k": bad}, never, keep=2)
     larger = LowRank(factors=(np.ones((3, 3, 2, 9)), np.ones((9, 2))), equation="hwir,ro->hwio")
     kept = {"k": normal(3, 3, 2, 2)}
-    assert jc.lowrank.low_rank_convolutions(kept, lambda *_, keep: larger, keep=0.5)["k"] is kept["k"]
+    assert (
+        jc.lowrank.low_rank_convolutions(kept, lambda *_, keep: larger, keep=0.5)["k"] is kept["k"]
+    )
 
 
 # What is refused, and what goes with what.
