@@ -9,14 +9,14 @@ _TAUGHT, _ALONE, _AT_ONCE = "distilled + tuned", "student from scratch", "single
 
 
 def distillation(name: str) -> list[str]:
-    """Return rows for each task: the student from scratch, taught at once, taught in stages."""
+    """Return rows for each task: the student from scratch, taught at once, taught by students."""
     record = recorded(name)
     rows = []
     for _, group in groupby(record["figures"], lambda run: run["order"]):
         runs = list(group)
         first, stages = runs[0], runs[0]["accuracy"]
-        taught = "in one stage" if _AT_ONCE not in stages else f"in {first['taught']} stages"
-        ways = {_ALONE: "from scratch", _AT_ONCE: "in one stage", _TAUGHT: taught}
+        taught = "taught by the teacher" if _AT_ONCE not in stages else f"last of {first['taught']}"
+        ways = {_ALONE: "from scratch", _AT_ONCE: "taught by the teacher", _TAUGHT: taught}
         rows += [
             [
                 f"{first['parameter_ratio']:.1f}x",

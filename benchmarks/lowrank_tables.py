@@ -18,7 +18,8 @@ def low_rank_layers(name: str) -> list[str]:
         for row in record["figures"]["layers"]
     ]
     header = ["layer", "batch", "parameters", "FLOPs", "dense, ms", "times as fast"]
-    return markdown(header, rows) + footnote(record, " Shares of those of the dense layer.")
+    more = " Parameters and FLOPs are fractions of those of the dense layer."
+    return markdown(header, rows) + footnote(record, more)
 
 
 def low_rank_svd(name: str) -> list[str]:

@@ -51,7 +51,7 @@ def _trained(figures: list[dict[str, Any]]) -> str:
 
 
 def quantization_sizes(name: str) -> list[str]:
-    """Return the share of the float32 file that int8 files take."""
+    """Return the sizes of int8 files as fractions of the float32 file."""
     record = recorded(name)
     rows = []
     for model, group in groupby(record["figures"], lambda row: row["model"]):

@@ -38,7 +38,7 @@ def structured_accuracy(name: str) -> list[str]:
         if "small from scratch" in runs[0]["accuracy"]:
             rows.append(row("that size from scratch", runs, "small from scratch"))
     first = record["figures"][0]
-    header = ["units that go (rounds)", "fewer FLOPs", "epochs after", "seeds", "control %"]
+    header = ["units removed (rounds)", "fewer FLOPs", "epochs after", "seeds", "control %"]
     header += ["after the last cut %", "in the end %", "against control, points"]
     more = (
         f" Mean (range) over the seeds. {first['images']:,} images, {first['epochs']} epochs, then "
@@ -48,7 +48,7 @@ def structured_accuracy(name: str) -> list[str]:
 
 
 def structured_latency(name: str) -> list[str]:
-    """Return how long half and a quarter of the channels take, in times of all."""
+    """Return the time of half and of a quarter of the channels, relative to all."""
     record = recorded(name)
     rows = [
         [

@@ -1,4 +1,4 @@
-"""Generate the tables of README and docs from benchmarks/results; no figure is typed by hand.
+"""Generate the tables of README and docs from benchmarks/results; nobody types a figure.
 
 python -m benchmarks.tables           # rewrite README.md and docs/*.md
 python -m benchmarks.tables --check   # exit 1 if any would change
@@ -39,7 +39,7 @@ def pipeline(name: str) -> list[str]:
     record = recorded(name)
 
     def setting(run: dict[str, Any]) -> tuple[float, str]:
-        fineness = f"step {run['step']}" if run["step"] else f"k = {run['clusters']}"
+        fineness = f"step size {run['step']}" if run["step"] else f"k = {run['clusters']}"
         return run["sparsity"], f"{run['sparsity']:.0%}, {run['quantizer']}, {fineness}"
 
     controls = {
@@ -99,7 +99,7 @@ def minilm(name: str) -> list[str]:
     record = recorded(name)
     rows = [
         [
-            row["name"].replace("--step ", "--step-size "),  # as the option is called by now
+            row["name"].replace("--step ", "--step-size ").replace("steps,", "step sizes,"),
             f"{row['file_bytes']:,}",
             f"{row['ratio']:.1f}x",
             f"{row['cosine_mean']:.4f} ({row['cosine_least']:.3f})",

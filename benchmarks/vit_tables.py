@@ -46,7 +46,7 @@ def vit_accuracy(name: str) -> list[str]:
 
 
 def vit_latency(name: str) -> list[str]:
-    """Return how long smaller networks take, in times of the full one."""
+    """Return the time of smaller networks, relative to the full one."""
     record = recorded(name)
     rows = [
         [
