@@ -1,10 +1,10 @@
-"""What each input of FruitsFusionNet is worth: each alone against all together.
+"""Accuracy of FruitsFusionNet with each of its inputs alone, and with all together.
 
     python -m benchmarks.ablation --seeds 0
     python -m benchmarks.ablation --seeds 0 --rows "without texture"
 
-Every row trains the dense network with `--branches` as `python run.py --model fruits` does, and is
-measured on the test images. Rows are written after each training.
+Every row trains the dense network with `--branches` as `python run.py --model fruits` does, and
+measures it on the test images. A row is written after each training.
 """
 
 import argparse

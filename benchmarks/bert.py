@@ -1,4 +1,4 @@
-"""Sentence embeddings of all-MiniLM-L6-v2 in numpy: enough of BERT to see what compression does.
+"""Sentence embeddings of all-MiniLM-L6-v2 in numpy: enough of BERT to measure compression.
 
 Source: Devlin et al. 2019, arXiv:1810.04805; Wang et al. 2020 (MiniLM), arXiv:2002.10957.
 """

@@ -1,4 +1,4 @@
-"""Speed of the core as ratios against named peers: clustering, masks, training steps, import.
+"""Times of the core as ratios to named peers: clustering, masks, training steps, import.
 
 taskset -c 0 python -m benchmarks.core        # needs the extra `dev`, for kmeans1d
 """

@@ -1,11 +1,11 @@
-"""Distillation: a student beside the same student from scratch, and stages beside none.
+"""Distillation: a student beside the same student from scratch, and with students between.
 
     python -m benchmarks.distillation --folder runs --seeds 0 1 2
 
 Fashion-MNIST, ResNet-20. Every row is what `python run.py --model resnet20 --data fashion_mnist
---recipe distill --control --start TEACHER` gives with the settings below; TEACHER holds the network
-that the first stage of a run trains, once for a seed and a number of images. Rows are written
-after each run; those that are there are not made again.
+--recipe distill --control --start TEACHER` gives with the settings below. TEACHER holds the network
+that the first stage of a run trains, once for each seed and number of images. A row is written
+after each run; existing rows are not made again.
 """
 
 import argparse

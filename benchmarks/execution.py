@@ -2,9 +2,9 @@
 
     taskset -c 0 python -m benchmarks.execution
 
-Seconds are those of the processor, as other processes take their share of the clock's. All are
+Times are in CPU-seconds, so that time taken by other processes does not count. All are
 compiled with `jit_for_inference`, and called in turn. The weights are in the processor's cache
-where it is large enough; where they are not, the fewer bytes count more.
+if it is large enough; if not, their fewer bytes gain more.
 """
 
 import time

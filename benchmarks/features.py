@@ -1,4 +1,4 @@
-"""Pictures per CPU-second of each kind of feature, and local binary patterns against NumPy.
+"""Pictures per CPU-second of each kind of feature, and of local binary patterns by NumPy.
 
 taskset -c 0 python -m benchmarks.features
 """

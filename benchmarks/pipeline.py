@@ -4,10 +4,10 @@
     python -m benchmarks.pipeline --model fruits --data rendered_fruits --seeds 0
 
 Every row is what `python run.py --model MODEL --data DATA --sparsity S --quantizer Q --seed N`
-gives. Runs of a seed share their baseline, and those of a sparsity their pruned network: a copy of
-the folder where they part is resumed with other settings. The first run of a seed has `--control`,
-which is dense and the same for all. Rows are written after each run, beside those that are there,
-so that a benchmark may be made in parts.
+gives. Runs of one seed have the same baseline, and those of one sparsity also the same pruned
+network: a copy of the folder is resumed from there with other settings. The first run of a seed
+has `--control`, which is dense and the same for all. A row is written after each run, beside the
+existing rows, so that a benchmark may be made in parts.
 """
 
 import argparse

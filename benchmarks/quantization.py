@@ -1,12 +1,12 @@
-"""Quantization: what integers cost in accuracy, what they gain in bytes and in time.
+"""Quantization: the accuracy that integers cost, the bytes and the time that they save.
 
     python -m benchmarks.quantization accuracy --seeds 0 1 2     # Fashion-MNIST
     taskset -c 0 python -m benchmarks.quantization latency
 
 Accuracy: networks are trained as `run.py --recipe int8` trains them, and kept in `--folder`. The
 rows of that recipe, of `--recipe qat` and its control start from the same network; those of other
-ways to round are made with the library. Rows are written after each network; those that are there
-are not made again.
+ways to round are made with the library. Rows are written after each network; existing rows are not
+made again.
 """
 
 import argparse

@@ -1,18 +1,18 @@
-"""How few bytes each quantizer needs for the accuracy that 16 values a layer keep; no fine-tuning.
+"""The bytes that each quantizer needs for the accuracy of 16 values a layer; no fine-tuning.
 
     python -m benchmarks.quantizers                     # networks trained on Fashion-MNIST
-    python -m benchmarks.quantizers --nncodec PYTHON    # and NNCodec, which that interpreter has
+    python -m benchmarks.quantizers --nncodec PYTHON    # and NNCodec, run by that interpreter
 
 Every network is shared by K-Means, 16 values a layer: its entropy bound (`B16`) and its accuracy
-on the 5 000 validation images (`A16`) are the reference. The others go from coarse to fine in
-steps of 2^(1/4), steps being in root mean squares of the non-zero weights, and the first one taken
-that reaches `A16 - 0.002`: 0.2 points are 10 images, and a setting may pass by luck, ours and a
-peer's alike; test accuracies show it. (Settings far off are told by the first 1 000 of the
-images.) Test images are read once, for what was taken.
+on the 5 000 validation images (`A16`) are the reference. The other quantizers try step sizes from
+coarse to fine, each a factor of 2^(1/4) apart, in root mean squares of the non-zero weights. The
+first one that reaches `A16 - 0.002` is taken. 0.2 points are 10 images, so a setting may pass by
+luck, ours as well as a peer's; test accuracies show it. (The first 1 000 images decide where a
+setting is far off.) Test images are read once, for the setting that was taken.
 
 Sizes are bytes of files in layout entropy, manifest and digests included. Only kernels are
 quantized; other leaves are float32 in our files. NNCodec codes these too, at its own choice of
-about 20 bits; `float32_rank1_bytes` is its size if they took 4 bytes each instead. It is tried
+about 20 bits; `float32_rank1_bytes` is its size with 4 bytes each instead. It is tried
 with dependent quantization and without, with `lambda_scale` 0 (its default) and 0.5, and the
 smallest result is taken.
 """

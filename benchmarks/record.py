@@ -1,4 +1,4 @@
-"""Writing figures down with everything that is needed to repeat them."""
+"""Records of figures, with everything that is needed to repeat them."""
 
 import json
 import platform

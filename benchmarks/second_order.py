@@ -2,7 +2,7 @@
 
     taskset -c 0 python -m benchmarks.second_order
 
-A small convolutional network on scikit-learn's digits (1437 images to train on, 360 to test). All
+A small convolutional network on scikit-learn's digits (1437 training and 360 test images). All
 ways remove the same number of weights from each layer; moments are those of all training images.
 """
 

@@ -1,4 +1,4 @@
-"""English sentences that are on every machine which has the extra `run`: packages' own prose."""
+"""English sentences from the prose of packages that every machine with the extra `run` has."""
 
 import pydoc_data.topics
 import re

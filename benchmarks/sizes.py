@@ -1,4 +1,4 @@
-"""How near the entropy bound each layout comes, and how fast it is written and read.
+"""How close each layout is to the entropy bound, and how fast it is written and read.
 
     python -m benchmarks.sizes                     # networks trained here, on Fashion-MNIST
     python -m benchmarks.sizes --weights FOLDER    # any trees of float arrays, as .npz

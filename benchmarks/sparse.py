@@ -2,10 +2,10 @@
 
     taskset -c 0 python -m benchmarks.sparse
 
-Seconds are those of the processor, as other processes take their share of the clock's. All are
-compiled with `jit_for_inference`, weights are arguments, and the peers are called in turn. All give
-the product of their weights, which is checked before anything is timed. Blocks are in the best of
-cases, as each column of them keeps as many.
+Times are in CPU-seconds, so that time taken by other processes does not count. All are
+compiled with `jit_for_inference`, weights are arguments, and the peers are called in turn. Before
+anything is timed, the product of each peer is checked. Blocks are measured in the best case: each
+column of them keeps the same number of blocks.
 """
 
 import time

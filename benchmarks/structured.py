@@ -1,11 +1,11 @@
-"""Structured pruning: how fast it traces, how fast the result runs, and what accuracy that costs.
+"""Structured pruning: how fast it traces, how fast the result runs, and the accuracy that it costs.
 
     python -m benchmarks.structured accuracy --seeds 0 1     # Fashion-MNIST, ResNet-20
     taskset -c 0 python -m benchmarks.structured latency tracing
 
 Accuracy: every row is what `python run.py --model resnet20 --data fashion_mnist --recipe R
---remove-channels C --rounds N` gives with the epochs and images below. Runs of a seed share their
-baseline. Rows are written after each run; those that are there are not made again.
+--remove-channels C --rounds N` gives with the epochs and images below. Runs of one seed have
+the same baseline. A row is written after each run; existing rows are not made again.
 """
 
 import argparse

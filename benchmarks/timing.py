@@ -1,4 +1,4 @@
-"""Timing peers against each other in one run."""
+"""Times of peers beside each other, in one run."""
 
 import statistics
 import time

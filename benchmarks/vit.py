@@ -1,12 +1,12 @@
-"""A vision transformer made smaller: blocks, heads, ranks; what recovery brings back.
+"""A vision transformer with fewer blocks, heads or ranks, and the accuracy after recovery.
 
     python -m benchmarks.vit accuracy --seeds 0 1 2     # Fashion-MNIST, the `vit` of run.py
     taskset -c 0 python -m benchmarks.vit latency
 
-Accuracy: a network is trained, made smaller, and trained on: from its labels and the logits of the
-large one, or from labels alone. Its controls are the large one trained on, and one of half the
-blocks trained from scratch for as many epochs in all. Trained networks are kept in `--folder`, rows
-are written after each; what is there is not made again.
+Accuracy: a network is trained, made smaller, and trained again, with labels and the logits of the
+large network, or with labels alone. Its controls are the large network, trained for as many further
+epochs, and one of half the blocks, trained from scratch for as many epochs in all. Trained networks
+are kept in `--folder`, and rows are written after each; existing ones are not made again.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""Networks of other libraries, made small, through everything that this one does.
+"""Small networks of other libraries, each through everything that this library does.
 
-`cases` says what a network is, `haiku_`, `keras_`, `equinox_`, `flax_` and `others` make them,
-`trials` puts one through everything, `__main__` runs all and writes them down.
+`cases` says what a network is; `haiku_`, `keras_`, `equinox_`, `flax_` and `others` make them;
+`trials` tries everything on one; `__main__` runs all and records the results.
 """

@@ -1,7 +1,7 @@
 """python -m benchmarks.works_with [--only WORD ...]: write benchmarks/results/works_with.json.
 
-It needs an environment of its own, of `requirements.txt` beside this file. A network whose package
-is missing is skipped by name; with `--only` the others stay as they were written down.
+It needs an environment of its own, with `requirements.txt` beside this file. A network whose
+package is missing is skipped and named; with `--only` the records of the others do not change.
 """
 
 import argparse

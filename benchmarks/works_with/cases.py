@@ -1,4 +1,4 @@
-"""What a network of another library is here, and what all of them need."""
+"""What a network of another library is here, and helpers that all of them need."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple

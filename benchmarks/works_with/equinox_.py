@@ -1,4 +1,4 @@
-"""Vision models of Equimo, flows of FlowJAX and a neural ODE of Diffrax: all are of Equinox."""
+"""Vision models of Equimo, flows of FlowJAX and a neural ODE of Diffrax: all of Equinox."""
 
 from collections.abc import Callable
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Networks of Flax that others wrote: Hugging Face's classes, and a Mamba-2."""
+"""Networks of Flax that others wrote: classes of Hugging Face, and a Mamba-2."""
 
 from collections.abc import Callable
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Networks of Haiku: its layers compare every shape with what they were made for."""
+"""Networks of Haiku: its layers compare every shape with the one they were made for."""
 
 from collections.abc import Callable
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Networks of Keras 3, called by `stateless_call`: variables keep the shapes that they have."""
+"""Networks of Keras 3, called by `stateless_call`: variables keep their shapes."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A flow of Distrax and a graph network of Jraph, both with networks of Haiku inside."""
+"""A flow of Distrax and a graph network of Jraph, both with networks of Haiku inside them."""
 
 from collections.abc import Callable
 from importlib import import_module

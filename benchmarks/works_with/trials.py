@@ -1,4 +1,4 @@
-"""One network through everything: what came of each step, or why nothing did."""
+"""Everything tried on one network: the outcome of each trial, or why it failed."""
 
 import tempfile
 import warnings
