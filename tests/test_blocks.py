@@ -299,7 +299,7 @@ def test_importance_by_hand():
 def test_importance_that_cannot_be():
     with pytest.raises(ValueError, match="blocks: loss of all blocks, .*must be finite, got 4"):
         jc.prune.block_importance(lambda params: np.nan, LIST, "blocks")
-    with pytest.raises(ValueError, match="at least 2 blocks, got 1; the last one stays"):
+    with pytest.raises(ValueError, match="at least 2 blocks, got 1; the last one is kept"):
         jc.prune.block_importance(lambda params: 0.0, {"blocks": [np.ones(2)]}, "blocks")
     with pytest.raises(ValueError, match="importance: must be finite"):
         jc.prune.important_blocks(np.array([0.0, np.inf]))

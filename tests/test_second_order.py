@@ -156,7 +156,7 @@ def test_kernels_of_outputs_by_inputs_have_their_neighbours_on_the_last_axis():
     x, w = correlated(8, 4)
     entries = np.arange(32).reshape(4, 8).T[None]
     moments = Moments({"w": [Layer(entries, (x.T @ x)[None])]}, {})
-    with pytest.raises(ValueError, match="w: axis 0 must be one that meets the inputs, .* axis=-1"):
+    with pytest.raises(ValueError, match="w: axis 0 must be an input axis, .* axis=-1"):
         jc.prune.fit_mask({"w": w.T}, moments, pattern=(2, 4))
     new, mask = jc.prune.fit_mask({"w": w.T.copy()}, moments, pattern=(2, 4), axis=-1)
     wanted, _ = jc.prune.fit_mask({"w": w}, moments_of(x, 4), pattern=(2, 4))

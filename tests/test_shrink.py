@@ -218,7 +218,7 @@ def test_bad_input():
         jc.shrink(params, groups, {"a": keep["b"]})
     with pytest.raises(TypeError, match="a: keep must be booleans"):
         jc.shrink(params, groups, {"a": np.arange(6)})
-    with pytest.raises(ValueError, match="a: at least one unit must stay, got none"):
+    with pytest.raises(ValueError, match="a: at least one unit must be kept, got none"):
         jc.shrink(params, groups, {"a": np.zeros(6, bool)})
     with pytest.raises(ValueError, match=r"a/b: must have the shape of a/b, \(6,\), got \(4,\)"):
         jc.shrink(jc.shrink(params, groups, keep), groups, keep)

@@ -2,34 +2,34 @@
 
 From the bottom up, weights: `counts` and `select` (exactly the k smallest), `_scores`, `masks`,
 `zeros` (masks applied), `_compensation` and `_second_order` (masks whose kept weights make up for
-the rest); units: `_unit_scores`, `_activations`, `_unit_choice`, `_penalties`, `_owners`,
+the removed ones); units: `_unit_scores`, `_activations`, `_unit_choice`, `_penalties`, `_owners`,
 `_factored` and `_states` (optimizer states in a cut), `_shrink`, `_proof`, `_recalibrate`; blocks:
 `_blocks`, `_block_choice`.
 
-    across_groups           take the share from all groups together, the lowest scores first
-    activation_score        a score of units by what they put out on data
+    across_groups           remove the fraction from all groups together, the lowest scores first
+    activation_score        a score of units by their outputs on data
     apply_mask              `params` with exact zeros where `mask` is False
     block_importance        how much the loss grows when a block is dropped, for each block
     BlockRule               `rule(depth, keep)` gives the positions of the blocks that are kept
-    by_flops                count a unit by the operations that go with it alone
+    by_flops                count a unit by the operations that are removed with it alone
     by_parameters           count a unit by the parameters that it carries alone
     by_units                count every unit once
-    Candidate               a group whose units may go
+    Candidate               a group whose units may be removed
     check_shrink            prove a cut: the relative difference to the function with units silenced
     choose_blocks           choose the blocks that are kept
     choose_units            choose the units that are kept: those of the highest scores
     count_blocks            how many blocks a tree has
     divide_by_max           scores in units of their group's largest magnitude
     divide_by_mean          scores in units of the mean of their group's magnitudes
-    drop_blocks             keep some blocks of a network, the others go
+    drop_blocks             keep some blocks of a network, remove the others
     erk_sparsities          spread a sparsity over the leaves by the Erdos-Renyi-Kernel rule
     first_blocks            keep the first blocks
     fit_mask                prune, and let the kept weights make up for what is removed
-    FrozenAxis              units that cannot go
+    FrozenAxis              units that cannot be removed
     geometric_median_score  score a unit by the sum of its distances to the others
     global_mask             remove the weights of the smallest score over all layers together
     group_lasso             the group lasso: the sum over all units of `sqrt(m) * ||w||_2`
-    important_blocks        a rule that takes the most important blocks
+    important_blocks        a rule that keeps the most important blocks
     Keep                    by name of the group `[units]` booleans, True where a unit is kept
     l1_score                score a unit by the sum of `|w|` over all its slices
     l2_score                score a unit by the root of the sum of `w^2` over all its slices
@@ -39,11 +39,11 @@ the rest); units: `_unit_scores`, `_activations`, `_unit_choice`, `_penalties`, 
     mean_magnitude          the mean of `|a|` over the samples, `[entries]`
     Measure                 what one unit of a group counts for
     nm_mask                 keep the `n` highest scores of every `m` neighbours along `axis`
-    nonzero_fraction           the samples that are not zero, `[entries]`: 1 - APoZ
+    nonzero_fraction        the fraction of the samples that are not zero, `[entries]`: 1 - APoZ
     norm_scale_score        a score that sums `|scale|` of the norms behind a unit
-    Normalize               brings the scores of a group to a scale that groups share
+    Normalize               brings the scores of a group to a common scale
     outer_blocks            keep the first and the last blocks
-    random_blocks           a rule that takes any blocks: the control
+    random_blocks           a rule that keeps random blocks: the control
     random_mask             remove weights at random: the control
     random_score            ignore the weights: the control
     random_unit_score       ignore the weights: the control
@@ -58,13 +58,13 @@ the rest); units: `_unit_scores`, `_activations`, `_unit_choice`, `_penalties`, 
     summed                  a score of units that sums a score of weights
     taylor_score            how much the loss changes, to first order, without a unit
     unit_groups             find the units of a function by tracing it
-    unit_slices             what units carry, one `[units, m]` array a slice
+    unit_slices             the entries that belong to units, one `[units, m]` array a slice
     UnitGroup               units that look alike
     UnitGroups              all groups of a function, as a table
     UnitScore               from groups and parameters to a number for each unit
-    UnitScores              by name of the group `[units]` numbers; the smallest go first
+    UnitScores              by name of the group `[units]` numbers; the smallest are removed first
     unnormalized            scores as they are
-    within_groups           take the same share from each group
+    within_groups           remove the same fraction of each group
 """
 
 from jaxcompress.prune._activations import (

@@ -48,17 +48,17 @@ def nonzero_fraction(activations: jax.Array) -> jax.Array:
 def activation_score(
     apply: Callable[..., PyTree], *inputs: PyTree, statistic: Statistic = mean_magnitude
 ) -> UnitScore:
-    """Return a score of units by what they put out on data.
+    """Return a score of units by their outputs on data.
 
-    The activations of a unit are the entries along its axis of what the next layers read: operands
-    of products (`dot_general`, convolutions) that are summed over units and depend on the inputs.
-    The statistic is taken over all other axes, then averaged over the places that a unit has along
-    the axis (those of a flattened image), over the turns of a scan, and over all readers. Readers
-    inside `while` loops and branches are not seen.
+    The activations of a unit are its entries in the inputs of the next layers: in operands of
+    products (`dot_general`, convolutions) that are summed over units and depend on the inputs.
+    The statistic is taken over all other axes, then averaged over the positions that a unit has
+    along the axis (those of a flattened image), over the iterations of a scan, and over all
+    products that read the unit. Products inside `while` loops and branches do not count.
 
     Args:
         apply: the function that the groups were found for.
-        *inputs: of the function, one batch of training data; a larger one is a better estimate.
+        *inputs: of the function, one batch of training data; a larger one gives a better estimate.
         statistic: `mean_magnitude`, `nonzero_fraction`, or any function like these.
 
     Returns:
@@ -135,7 +135,7 @@ class _Look:
         statistic: Statistic,
     ) -> None:
         self.component, self.groups, self.statistic = units.solution.component, groups, statistic
-        # The last is of what has no component.
+        # The last entry is for nodes without a component.
         self.owner = np.full(units.solution.components + 1, -1)
         self.unit = np.zeros(units.solution.components + 1, int)
         for number, components in enumerate(members):

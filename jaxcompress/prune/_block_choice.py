@@ -1,4 +1,4 @@
-"""Which blocks of a network stay: by their places, or by what their loss costs."""
+"""Which blocks of a network are kept: by position, or by how much their removal costs."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ BlockRule = Callable[[int, int], list[int]]
 def spread_out(depth: int, keep: int) -> list[int]:
     """Return positions at even distances, the first and the last block among them.
 
-    `round(k * (depth - 1) / (keep - 1))`; of one block the first.
+    `round(k * (depth - 1) / (keep - 1))`; the first if `keep` is 1.
 
     Example:
         >>> spread_out(12, 6)
@@ -30,7 +30,7 @@ def spread_out(depth: int, keep: int) -> list[int]:
 
 
 def first_blocks(depth: int, keep: int) -> list[int]:
-    """Return the first positions: the last blocks go.
+    """Return the first positions: the last blocks are removed.
 
     Example:
         >>> first_blocks(12, 6)
@@ -43,9 +43,9 @@ def first_blocks(depth: int, keep: int) -> list[int]:
 
 
 def outer_blocks(depth: int, keep: int) -> list[int]:
-    """Return positions of the first and the last blocks: the middle goes.
+    """Return positions of the first and the last blocks: the middle is removed.
 
-    Of an odd number the larger half is at the beginning.
+    If `keep` is odd, the larger half is at the beginning.
 
     Example:
         >>> outer_blocks(12, 5)
@@ -58,7 +58,7 @@ def outer_blocks(depth: int, keep: int) -> list[int]:
 
 
 def random_blocks(key: jax.Array) -> BlockRule:
-    """Return a rule that takes any blocks: the control of every choice.
+    """Return a rule that keeps random blocks: the control of every choice.
 
     Args:
         key: key of `jax.random`; the same key gives the same blocks.
@@ -71,7 +71,7 @@ def random_blocks(key: jax.Array) -> BlockRule:
 
 
 def important_blocks(importance: np.ndarray) -> BlockRule:
-    """Return a rule that takes the most important blocks; among equals the first.
+    """Return a rule that keeps the most important blocks; ties keep the lower position.
 
     Args:
         importance: a number for each block, from `block_importance`.
@@ -100,8 +100,8 @@ def choose_blocks(params: PyTree, at: str, *, keep: int, rule: BlockRule = sprea
     Args:
         params: parameters.
         at: where the blocks are, as in `drop_blocks`.
-        keep: how many.
-        rule: which.
+        keep: how many blocks are kept.
+        rule: which blocks are kept.
 
     Returns:
         Their positions, ascending, for `drop_blocks`.
@@ -135,8 +135,8 @@ def choose_blocks(params: PyTree, at: str, *, keep: int, rule: BlockRule = sprea
 def block_importance(loss: Callable[[PyTree], float], params: PyTree, at: str) -> np.ndarray:
     """Return how much the loss grows when a block is dropped, for each block.
 
-    `loss(params without block k) - loss(params)`. Two blocks that stand in for each other are both
-    found unimportant: measure again after a drop where many go.
+    `loss(params without block k) - loss(params)`. If two blocks can replace each other, both are
+    found unimportant: where many blocks are removed, remove a few at a time and measure again.
 
     Args:
         loss: of parameters, of any depth; measure it on training data.
@@ -157,7 +157,7 @@ def block_importance(loss: Callable[[PyTree], float], params: PyTree, at: str) -
     """
     depth = count_blocks(params, at)
     if depth < 2:
-        raise ValueError(f"{at}: must have at least 2 blocks, got {depth}; the last one stays.")
+        raise ValueError(f"{at}: must have at least 2 blocks, got {depth}; the last one is kept.")
     everything = range(depth)
     trees = [params, *(drop_blocks(params, at, keep=[*set(everything) - {k}]) for k in everything)]
     losses = np.array([float(loss(tree)) for tree in trees])

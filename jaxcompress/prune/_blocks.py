@@ -15,20 +15,20 @@ from jaxcompress.trees import PyTree, named_leaves, path_text, some_of
 
 
 def drop_blocks(tree: PyTree, at: str, *, keep: Sequence[int]) -> PyTree:
-    """Keep some blocks of a network, which then are blocks 0, 1, 2, ... of a shallower one.
+    """Keep some blocks of a network; they become blocks 0, 1, 2, ... of a shallower one.
 
     Blocks are listed (a list, a dict with numbers for keys, keys that end in a number: `block1`,
-    `block2`) or stacked (arrays that all have an axis for the blocks in front, as `lax.scan` takes
+    `block2`) or stacked (arrays whose first axis is that of the blocks, as `lax.scan` takes
     them). Listed ones take the names of the first, so that the code that made them for a smaller
-    depth runs on them; what stands beside them under other keys stays. Blocks are cut in every
-    place whose path ends in `at`: trees that mirror the parameters shrink alike, statistics, masks
-    and optimizer states among them.
+    depth runs on them; other keys beside them are kept. Blocks are removed wherever a path ends in
+    `at`: trees that mirror the parameters shrink alike, such as statistics, masks and optimizer
+    states.
 
     Args:
         tree: parameters, or a tree that mirrors them.
         at: path of what holds the blocks (`"encoder/blocks"`), or of what their names begin with
             (`"encoder/block"` for `encoder/block1`).
-        keep: positions of the blocks that stay, from 0, ascending; from `choose_blocks`.
+        keep: positions of the blocks that are kept, from 0, ascending; from `choose_blocks`.
 
     Returns:
         The tree with fewer blocks; nothing else changes.
@@ -171,7 +171,7 @@ def _depths(path: str, node: Any, at: str) -> Iterator[tuple[str, int]]:
 
 
 def _children(path: str, node: Any) -> tuple[list[tuple[str, Any]], Any]:
-    """Return what a node of a tree holds, with paths, and how to put it together again."""
+    """Return the children of a node with their paths, and its structure."""
     flat, treedef = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda x: x is not node)
     names = [path_text(keys) for keys, _ in flat]
     pairs = zip(names, (child for _, child in flat), strict=True)

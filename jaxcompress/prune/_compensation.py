@@ -7,14 +7,14 @@ import numpy as np
 
 from jaxcompress.products.recursion import damped, sweep
 
-_REFITS = 32  # steps of conjugate gradients: exact for as many inputs, close for more
+_REFITS = 32  # iterations of conjugate gradients: exact up to so many inputs, close for more
 
 Choose = Callable[[slice, np.ndarray], np.ndarray]
-"""From rows and their scores `[rows, channels]` to which stay."""
+"""From rows and their scores `[rows, channels]` to booleans, True where a weight is kept."""
 
 
 class Group(NamedTuple):
-    """Weights that meet the same inputs, in the order of the sweep.
+    """Weights multiplied with the same inputs, in the order of the sweep.
 
     Attributes:
         entries: `[n, channels]` of the weights in their leaf.
@@ -49,14 +49,14 @@ def group_of(
     damping: float,
     bundles: np.ndarray | None = None,
 ) -> Group:
-    """Order weights for the sweep: those of the smallest inputs go first, the largest make up.
+    """Order weights for the sweep: those of the smallest inputs first, the largest make up.
 
     Args:
         weights: flat.
         entries: `[n, channels]` of them.
         gram: `[n, n]`.
         damping: as a fraction of the mean moment.
-        bundles: `[bundles, size]` rows that stay side by side, by default each for itself.
+        bundles: `[bundles, size]` rows that are next to each other; by default each is on its own.
     """
     rows = np.arange(len(gram))[:, None] if bundles is None else bundles
     order = rows[np.argsort(-np.diag(gram)[rows].sum(axis=1), kind="stable")].ravel()
@@ -66,11 +66,11 @@ def group_of(
 
 
 def fitted(group: Group, choose: Choose, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which weights of a group stay, and all of them fitted, zero where they went.
+    """Return which weights of a group are kept, and the fitted weights, zero where removed.
 
     Args:
         group: the weights.
-        choose: which stay, from the costs at the values that the blocks before left.
+        choose: which are kept, from the costs after the blocks before were settled.
         block: rows to choose at a time.
     """
     keep = np.ones(group.weights.shape, bool)
@@ -87,7 +87,7 @@ def fitted(group: Group, choose: Choose, block: int) -> tuple[np.ndarray, np.nda
 
 
 def _refitted(errors: np.ndarray, keep: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return the errors that are best where weights stay: conjugate gradients, by channel."""
+    """Return the best errors of kept weights: conjugate gradients, by channel."""
     own = np.diag(matrix)[:, None]
     residual = -np.where(keep, matrix @ errors, 0)
     step = residual / own

@@ -1,4 +1,4 @@
-"""Second moments in two factors, as Adafactor keeps them, and where they go in a cut."""
+"""Second moments in two factors, as Adafactor keeps them, and what they become in a cut."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from jaxcompress.prune._owners import RESTART, Leaf, Leaves, Owner, Part, Shape,
 def factored(leaves: Leaves, leaf: Leaf, owner: Owner, fresh: list[Shape] | None) -> Part | None:
     """Return what a factor of Adafactor's second moments becomes, None where it is no factor.
 
-    The moments are means over the two largest axes in turn, the largest in `v_row`. An axis
-    that was the largest may not be any more after the cut: then the factors change places.
+    `v_row` is the mean over the largest axis, `v_col` that over the second largest. After a cut
+    another axis may be the largest: then the factors change places.
     """
     head, tail = leaf.path[: -len(owner.tail)], owner.tail
     field = head.rstrip("/").rpartition("/")[2]

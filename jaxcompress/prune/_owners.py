@@ -9,8 +9,8 @@ import numpy as np
 from jaxcompress.trees import PyTree, named_leaves
 from jaxcompress.units.groups import UnitGroups
 
-Stays: TypeAlias = Mapping[str, Mapping[int, np.ndarray]]
-"""The indices that stay, by path and axis, of all axes that lose any."""
+KeptIndices: TypeAlias = Mapping[str, Mapping[int, np.ndarray]]
+"""The indices that are kept, by path and axis, of all axes that lose any."""
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -22,7 +22,7 @@ class Part(NamedTuple):
 
     Attributes:
         source: number of the leaf that it is cut from.
-        path: the parameter that the leaf belongs to, None where it is of none and stays.
+        path: the parameter that the leaf belongs to, None if it belongs to none and is kept.
         axes: for each axis of the leaf that of the parameter, None for one that was reduced to 1.
     """
 
@@ -30,9 +30,9 @@ class Part(NamedTuple):
     path: str | None = None
     axes: tuple[int | None, ...] = ()
 
-    def kept(self, stays: Stays) -> dict[int, np.ndarray]:
-        """Return the indices that stay, by axis of the leaf."""
-        own = stays.get(self.path or "", {})
+    def kept(self, kept: KeptIndices) -> dict[int, np.ndarray]:
+        """Return the indices that are kept, by axis of the leaf."""
+        own = kept.get(self.path or "", {})
         return {
             k: own[axis] for k, axis in enumerate(self.axes) if axis is not None and axis in own
         }
@@ -60,11 +60,11 @@ class Owner(NamedTuple):
 
 
 class Leaves:
-    """The leaves of a tree, beside the shapes of parameters and their indices that stay."""
+    """The leaves of a tree, beside the shapes of parameters and their indices that are kept."""
 
-    def __init__(self, tree: PyTree, groups: UnitGroups, stays: Stays) -> None:
+    def __init__(self, tree: PyTree, groups: UnitGroups, kept: KeptIndices) -> None:
         """Note paths and shapes."""
-        self.shapes, self.stays = groups.shapes, stays
+        self.shapes, self.kept_indices = groups.shapes, kept
         named = named_leaves(tree)
         keys = [keys for keys, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]
         shapes = [tuple(leaf.shape) for leaf in named.leaves]
@@ -78,7 +78,9 @@ class Leaves:
                     self.tails.setdefault(tail, []).append(path)
 
     def owners(self, path: str) -> list[Owner]:
-        """Return what the longest known end of a path may mean, with an index after it and without.
+        """Return the parameters that the longest known end of a path may mean.
+
+        It is looked up with and without an index behind it.
 
         Code that keeps a list for each parameter writes an index after its path.
         """
@@ -96,5 +98,5 @@ class Leaves:
 
     def small(self, path: str) -> Shape:
         """Return the shape of a parameter after the cut."""
-        own = self.stays.get(path, {})
+        own = self.kept_indices.get(path, {})
         return tuple(len(own[k]) if k in own else size for k, size in enumerate(self.shapes[path]))

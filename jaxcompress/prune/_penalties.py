@@ -16,14 +16,14 @@ def group_lasso(
 ) -> jax.Array:
     """Return the group lasso: the sum over all units of `sqrt(m) * ||w||_2`.
 
-    `w` are the `m` weights that go with a unit. Unlike the square of the norm, its slope does not
-    vanish as a unit gets small, so that units that matter little go to zero as a whole. At a unit
-    of zeros the slope is taken to be 0.
+    `w` are the `m` weights of a unit. Unlike that of the squared norm, the slope does not vanish as
+    a unit gets small, so that units that matter little become zero as a whole. At a unit of zeros
+    the slope is taken to be 0.
 
     Args:
         params: the parameters that the groups were found for; may be traced.
         groups: from `unit_groups`, or some of them.
-        scope: which leaves; a group without any in it gives all its weights.
+        scope: which leaves count; a group with no leaf in the scope counts with all its weights.
 
     Returns:
         A scalar; to be weighted and added to a loss, or given to `add_penalty`.

@@ -30,13 +30,16 @@ def check_shrink(
 ) -> float:
     """Return the largest relative difference between the cut function and the silenced one.
 
-    `max |small - silenced| / max |silenced|` of each result, and of these the largest: a large
-    result hides no other. Silenced means that the full function runs with zeros in place of the
-    removed units in every value between its primitives, biases and the offsets of norms included.
-    Where a norm averages over the units themselves, its statistics are those of the units that
-    stay, as in the cut function; numbers that follow from sizes, such as the `n` of a mean, are
-    taken from there. Code that is traced otherwise for one unit than for several, as the products
-    of attention for one head, is compared with what it does for two, with the numbers of two.
+    `max |small - silenced| / max |silenced|` of each result; the largest is returned, so that a
+    large result does not hide a small one. Silenced means that the full function runs with zeros in
+    place of the removed units in every value between its primitives, biases and the offsets of
+    norms included.
+
+    Where a norm averages over the units themselves, its statistics are those of the kept units,
+    as in the cut function; numbers that follow from sizes, such as the `n` of a mean, are taken
+    from the cut function. Some code is traced differently for one unit than for several, such as
+    the products of attention for one head: it is compared with its trace for two units, with the
+    numbers of two.
 
     Args:
         apply: the function that `groups` were found for.
@@ -45,17 +48,17 @@ def check_shrink(
         keep: by name of the group `[units]` booleans.
         *inputs: of the function; their values matter, random ones are better than zeros.
         small_apply: the function rebuilt for the new sizes, where `apply` does not follow them.
-        rebuild: what rebuilds it, as in `unit_groups`: `rebuild(sizes)` returns it, given the new
-            shape of every leaf by path.
+        rebuild: what rebuilds it, as in `unit_groups`: `rebuild(sizes)` gets the new shape of
+            every leaf by path and returns the `apply` for them.
 
     Returns:
-        About 1e-6 for float32 if the cut is right; a deep net without training may lose digits,
-        which float64 parameters under `jax_enable_x64` give back. Infinity if
-        a result has no finite number, or one that is finite on one side only.
+        About 1e-6 for float32 if the cut is right; a deep untrained net may lose digits; float64
+        parameters under `jax_enable_x64` keep them. Infinity if a result has no finite number, or
+        one that is finite on one side only.
 
     Raises:
         ValueError: the function does not run on the cut parameters, or does something else there;
-            a `keep` that removes no unit, as then there is no cut to prove; parameters of other
+            a `keep` that removes no unit, since there is no cut to prove then; parameters of other
             paths or shapes than those that `groups` were found for.
         TypeError: inputs or results that are no arrays.
 
@@ -76,10 +79,10 @@ def check_shrink(
     _check_shapes(params, groups)
     units = trace_units(apply, params, inputs, part=groups.parted)
     cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))
-    if all(np.all(stays) for stays in keep.values()):
+    if all(np.all(kept) for kept in keep.values()):
         raise ValueError(
             "keep: must remove a unit, as there is no cut to prove otherwise, got "
-            f"{'all True' if keep else 'no group'}; remove a larger share, or do not check."
+            f"{'all True' if keep else 'no group'}; remove a larger fraction, or do not check."
         )
     small_params = shrink(params, groups, keep)
     remedy = (
@@ -100,7 +103,7 @@ def check_shrink(
         ) from error
     difference = other_results(units.program, small)
     if not difference and (difference := mismatch(units.program, units.walk, small, cut)):
-        alone = [name for name, stays in keep.items() if np.count_nonzero(stays) == 1]
+        alone = [name for name, kept in keep.items() if np.count_nonzero(kept) == 1]
         if twins := _at_two(build, params, inputs, units, groups, keep, alone):
             small, difference = twins, None
         elif alone:
@@ -129,7 +132,7 @@ def _at_two(
     keep: Keep,
     alone: Sequence[str],
 ) -> Program | None:
-    """Return the program with two units where one is left, in as few groups as it takes."""
+    """Return the program with two units in place of one, in as few groups as needed."""
     paths = named_leaves(params).paths
     found, several = None, list(alone)
     for spared in ("", *alone):
@@ -146,8 +149,8 @@ def _at_two(
     return found
 
 
-def _one_more(stays: Any) -> np.ndarray:
-    flags = np.array(stays)
+def _one_more(kept: Any) -> np.ndarray:
+    flags = np.array(kept)
     flags[np.argmin(flags)] = True
     return flags
 
@@ -169,7 +172,7 @@ def _check_shapes(params: PyTree, groups: UnitGroups) -> None:
 
 
 def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:
-    """Return by node whether it goes."""
+    """Return for each node whether it is removed."""
     out = np.zeros(units.solution.components, bool)
     flags = [check_keep(groups, name, chosen) for name, chosen in keep.items()]
     members = members_of(units, [groups[name] for name in keep], paths)

@@ -10,19 +10,19 @@ import numpy as np
 from jaxcompress.checks import check_finite, check_fits, nonempty_batches
 from jaxcompress.trees import NamedLeaves, PyTree, is_floating, named_leaves
 
-_PROBE_BITS = 30  # a probe so much larger than an update's own part that this is lost beside it
-_DIGITS = 7  # of a momentum that float32 can tell; 0.99 was meant where it has 0.9900000095
+_PROBE_BITS = 30  # a probe is so much larger that the batch's own part is lost in rounding
+_DIGITS = 7  # digits of a momentum that float32 holds: 0.9900000095 stands for 0.99
 
 
 def recalibrate(
     update: Callable[[PyTree, Any], PyTree], stats: PyTree, batches: Iterable[Any]
 ) -> PyTree:
-    """Return running statistics as the plain mean over batches, whatever momentum they have.
+    """Return running statistics as the plain mean over batches, whatever their momentum.
 
-    Norms keep moving averages, `new = m * old + (1 - m) * b`, with `b` of one batch: after a cut,
-    hundreds of batches would have to pass before the old ones are forgotten, and then the last ones
-    count most. `update` from 0 gives `(1 - m) * b`, and from one large number `m`: all that the
-    mean of `b` takes.
+    Norms keep moving averages, `new = m * old + (1 - m) * b`, where `b` is the statistic of one
+    batch. After a cut it takes hundreds of batches to forget the old values, and then the last
+    batches count most. `update` from 0 gives `(1 - m) * b`, and from a large number `m`: the mean
+    of `b` needs nothing else.
 
     Args:
         update: `update(stats, batch) -> stats`, the update of a forward pass in training mode;
@@ -54,7 +54,7 @@ def recalibrate(
     momenta, count = {}, 0
     for batch in nonempty_batches(batches, "20 to 100 are enough"):
         parts, after = step(zeros, rest, batch)
-        if count < 2:  # the second shows whether they depend on how many went before
+        if count < 2:  # the second shows whether momenta depend on the number of batches before
             momenta = _momenta(step, parts, zeros, rest, batch, momenta)
         rest, count = after, count + 1
         sums = {path: total + parts[path] for path, total in sums.items()}
@@ -105,7 +105,7 @@ def _momenta(
     batch: Any,
     known: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Return `m` by path: how much more comes out of a probe than of 0, for a probe of 1.
+    """Return `m` by path: the update from a probe less the update from 0, divided by the probe.
 
     Probes are powers of 2, which lose no digit of `m`.
     """
@@ -142,7 +142,7 @@ def _check_momentum(path: str, momentum: np.ndarray, part: np.ndarray, known: np
 
 
 def _mean(old: Any, part: np.ndarray, momentum: np.ndarray) -> jax.Array:
-    """Return `b` from the mean of `(1 - m) * b`, and what was there where `m` is 1."""
+    """Return `b` from the mean of `(1 - m) * b`, and the old value where `m` is 1."""
     frozen = momentum == 1
     mean = np.where(frozen, np.asarray(old, np.float64), part / np.where(frozen, 1, 1 - momentum))
     return jnp.asarray(mean, old.dtype)

@@ -1,4 +1,4 @@
-"""How much a weight matters: a score is a tree of numbers, and the smallest go first."""
+"""How much a weight matters: a score is a tree of numbers, and the smallest are removed first."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Score = Callable[[PyTree], PyTree]
 
 
 def magnitude(params: PyTree) -> PyTree:
-    """Score every weight by `|w|`; leaves that are no numbers, or shapes, stay as they are.
+    """Score every weight by `|w|`; leaves that are not numbers, or only shapes, are kept.
 
     Source: Han et al. 2015, arXiv:1506.02626.
     """
@@ -23,7 +23,7 @@ def magnitude(params: PyTree) -> PyTree:
         kind = kind_of(leaf)
         if kind not in NUMBERS.members or is_shape(leaf):
             return leaf
-        # Concrete scores are selected from in numpy, which is also faster at taking them.
+        # Selection from concrete scores runs in numpy, which is also faster at computing them.
         leaf = leaf if is_traced(leaf) else np.asarray(leaf)
         if kind not in WEIGHTS.members:
             # The lowest integer has no magnitude of its own dtype, truth values have none.

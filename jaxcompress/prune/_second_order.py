@@ -1,4 +1,4 @@
-"""Pruning that keeps what a layer puts out: the weights that stay make up for those that go."""
+"""Pruning that keeps the outputs of a layer: the kept weights make up for the removed ones."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -29,7 +29,9 @@ from jaxcompress.trees import (
     some_of,
 )
 
-_CHOSEN = 16  # inputs whose weights are chosen at a time: at 128 errors were up to 2.6 times these
+_CHOSEN = (
+    16  # inputs whose weights are chosen at a time: with 128 errors were up to 2.6 times larger
+)
 
 
 def fit_mask(
@@ -42,28 +44,29 @@ def fit_mask(
     damping: float = DAMPING,
     scope: Scope = kernels,
 ) -> tuple[PyTree, PyTree]:
-    """Prune so that the outputs of layers stay close to what they were, and mend what stays.
+    """Prune so that the outputs of layers change little: the kept weights are fitted anew.
 
     Removing a weight `w_i` costs `w_i^2 / [G^-1]_ii` in the squared error of its channel's output,
-    where `G` are the second moments of the inputs, once all others are set anew by
-    `delta w = -w_i / [G^-1]_ii * G^-1[:, i]`. Inputs are gone through in blocks, the smallest
-    first; in each the weights of least cost go, and those not yet met make up for it (SparseGPT, by
-    the recursion of `fit_rounding`). Then all that stay are fitted by conjugate gradients. A leaf
-    takes the magnitude mask instead, fitted or as it is, where that errs less.
+    where `G` are the second moments of the inputs, if all other weights then change by
+    `delta w = -w_i / [G^-1]_ii * G^-1[:, i]`. Inputs are processed in blocks, the smallest first:
+    in each block the weights of least cost are removed, and the weights of later blocks make up
+    for them (SparseGPT, by the recursion of `fit_rounding`). Then all kept weights are fitted by
+    conjugate gradients. A leaf takes the magnitude mask instead, with fitted or unchanged weights,
+    where its error is smaller.
 
     Args:
         params: any pytree of arrays; compressed leaves are made dense.
         moments: from `input_moments`, on training data.
         sparsity: fraction removed of each leaf in the scope, in [0, 1), or fractions by path;
-            exactly `round(sparsity * n)` weights go, but never the last. Leaves that lose nothing
-            are returned as they are and need no moments.
+            exactly `round(sparsity * n)` weights are removed, but never the last. Leaves that
+            lose no weight are returned as they are and need no moments.
         pattern: `(n, m)` keeps `n` of `m` neighbours along `axis`, in place of `sparsity`.
-        axis: where the neighbours lie, an axis that meets the inputs.
-        damping: of the mean second moment, added to each.
+        axis: where the neighbours lie, an input axis.
+        damping: fraction of the mean second moment that is added to each.
         scope: which leaves are pruned.
 
     Returns:
-        The parameters, zeros where weights went, and a tree of booleans like them, for `hold_mask`.
+        The parameters, zeros for removed weights, and a tree of booleans like them for `hold_mask`.
 
     Raises:
         ValueError: both or none of `sparsity` and `pattern`, or ones that cannot be; weights in
@@ -95,8 +98,8 @@ def fit_mask(
         if pick:
             check_floats(path, leaf)
     if sparsity is not None:
-        shares = sparsity if isinstance(sparsity, Mapping) else dict.fromkeys(paths, sparsity)
-        plain = layerwise_mask(params, shares, scope=scope)
+        fractions = sparsity if isinstance(sparsity, Mapping) else dict.fromkeys(paths, sparsity)
+        plain = layerwise_mask(params, fractions, scope=scope)
     else:  # there is a pattern
         pattern = _checked_pattern(pattern, axis)
         plain = nm_mask(params, *pattern, axis=axis, scope=scope)
@@ -117,7 +120,7 @@ def fit_mask(
 
 
 class _Pattern(NamedTuple):
-    """Which of how many stay, along an axis of a shape."""
+    """How many of how many neighbours are kept, along an axis of a shape."""
 
     n: int
     m: int
@@ -137,7 +140,7 @@ def _checked_pattern(pattern: Any, axis: Any) -> tuple[int, int]:
 
 
 def _check_moments(losing: dict[str, tuple[int, ...]], moments: Moments) -> None:
-    """Refuse leaves of which weights go, but not all moments are known."""
+    """Refuse leaves that lose weights but whose moments are not all known."""
     missing = [path for path in losing if path not in moments.layers]
     if missing:
         why = [f"{path}: {moments.left_out.get(path, 'none of that path')}" for path in missing]
@@ -193,11 +196,11 @@ def _fitted(
     for chooses in (given, _choices(groups, pattern, flat)):
         total, keep, new = 0.0, np.ones(tensor.size, bool), np.zeros(tensor.size)
         for group, choose in zip(groups, chooses, strict=True):
-            stays, moved = fitted(group, choose, pattern.m if pattern else _CHOSEN)
-            moved, still = stored(moved), np.where(stays, group.weights, 0)
+            kept, moved = fitted(group, choose, pattern.m if pattern else _CHOSEN)
+            moved, still = stored(moved), np.where(kept, group.weights, 0)
             after, before = group.loss(moved), group.loss(still)
             better = after < before  # never where weights are infinite
-            keep[group.entries], total = stays, total + np.where(better, after, before).sum()
+            keep[group.entries], total = kept, total + np.where(better, after, before).sum()
             new[group.entries] = np.where(better, moved, still)
         tried.append((total, keep, new))
     _, keep, new = min(tried, key=lambda one: one[0])
@@ -220,26 +223,26 @@ def _bundles(path: str, entries: np.ndarray, pattern: _Pattern | None) -> np.nda
         if (alike == alike[:, :, :1]).all():
             return order.reshape(-1, pattern.m)
     raise ValueError(
-        f"{path}: axis {pattern.axis} must be one that meets the inputs, got one along which "
+        f"{path}: axis {pattern.axis} must be an input axis, got one along which "
         "weights belong to other outputs; pass axis=-1 for kernels [out, in], and axis=-2 for "
         "[in, out]."
     )
 
 
 def _choices(groups: list[Group], pattern: _Pattern | None, plain: np.ndarray) -> list[Choose]:
-    """Return for each group how weights are chosen: the first of m, or so many of a block.
+    """Return for each group how weights are chosen: the best of m neighbours, or some of a block.
 
-    How many is what the costs say before anything is removed, over all groups together.
+    The costs before any removal, over all groups together, decide how many a block loses.
     """
     if pattern is not None:
         return [partial(_highest, pattern.n)] * len(groups)
     scores = [group.scores(slice(None), group.weights) for group in groups]
-    goes = [~np.asarray(keep) for keep in keep_largest(scores, int(np.sum(~plain)))]
+    removed = [~np.asarray(keep) for keep in keep_largest(scores, int(np.sum(~plain)))]
 
-    def choose(rows: slice, scores: np.ndarray, goes: np.ndarray) -> np.ndarray:
-        return np.asarray(keep_largest([scores], int(np.sum(goes[rows])))[0])
+    def choose(rows: slice, scores: np.ndarray, removed: np.ndarray) -> np.ndarray:
+        return np.asarray(keep_largest([scores], int(np.sum(removed[rows])))[0])
 
-    return [partial(choose, goes=part) for part in goes]
+    return [partial(choose, removed=part) for part in removed]
 
 
 def _highest(n: int, rows: slice, scores: np.ndarray) -> np.ndarray:

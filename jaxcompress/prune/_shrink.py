@@ -12,23 +12,24 @@ from jaxcompress.trees import PyTree, named_leaves
 from jaxcompress.units.groups import UnitGroups
 
 Keep = Mapping[str, Any]
-"""By name of the group `[units]` booleans, True where a unit stays; groups left out stay whole."""
+"""By name of the group `[units]` booleans, True where a unit is kept; other groups lose nothing."""
 
 
 def shrink(
     tree: PyTree, groups: UnitGroups, keep: Keep, *, restart: PyTree | None = None
 ) -> PyTree:
-    """Cut the units that do not stay out of every array.
+    """Cut the removed units out of every array.
 
     Parameters shrink, and so does any tree whose leaves mirror them: gradients, masks, statistics,
     optimizer states. A leaf is known by the end of its path (`0/mu/conv1/kernel`) and its full
-    shape; scalars and leaves of one entry pass. Removing a share `p` of the channels of every
+    shape; scalars and leaves of one entry pass. Removing a fraction `p` of the channels of every
     layer removes about `1 - (1 - p)^2` of the parameters.
 
     Means and maxima over some axes are cut along the others: Adafactor's `v_row` and `v_col`, SM3's
-    vectors, arrays with an axis reduced to 1; what removed units have added to them stays in them.
-    What has no entries of its own for each unit (Kronecker statistics and their roots, projections)
-    or may be of several axes cannot be cut; `restart` starts such states anew.
+    vectors, arrays with an axis reduced to 1; the parts that removed units added to them are kept.
+    Leaves without entries of their own for each unit (Kronecker statistics and their roots,
+    projections) and leaves that may be of several axes cannot be cut; `restart` starts such states
+    anew.
 
     Args:
         tree: the parameters that were traced, or a tree that mirrors them.
@@ -36,16 +37,16 @@ def shrink(
         keep: by name of the group `[units]` booleans, from `choose_units`.
         restart: `tx.init(small_params)`, for the state of an optimizer. The innermost named tuple
             with a leaf that cannot be cut, such as one optimizer of a chain, is taken from there
-            whole, with its count: moments that start anew under an old count would be wrong. What
-            can be cut is cut.
+            whole, with its count: moments that start anew under an old count would be wrong. All
+            other leaves are cut.
 
     Returns:
         A tree of the same structure with smaller arrays.
 
     Raises:
         ValueError: an unknown group, a `keep` of another length or that keeps no unit, a leaf of
-            unknown path or of another shape, one that may be of several axes, or that is factored
-            otherwise at its new size; a `restart` of another optimizer or other sizes.
+            unknown path or of another shape, a leaf that may be of several axes or is factored
+            differently at its new size; a `restart` of another optimizer or other sizes.
         TypeError: a `keep` that is not boolean.
 
     Example:
@@ -56,10 +57,10 @@ def shrink(
         >>> small["in"].shape, small["out"].shape
         ((3, 2), (2, 2))
     """
-    stays = kept_indices(groups, keep)
+    kept = kept_indices(groups, keep)
     named = named_leaves(tree)
-    parts = States(tree, groups, stays).parts(restart)
-    if stays and restart is None and not any(part and part.path for part in parts):
+    parts = States(tree, groups, kept).parts(restart)
+    if kept and restart is None and not any(part and part.path for part in parts):
         raise ValueError(
             f"tree: no leaf has a path of the parameters ({', '.join(list(groups.shapes)[:3])}, "
             f"...), got {', '.join(named.paths[:3]) or 'none'}; pass a tree that mirrors them."
@@ -67,14 +68,14 @@ def shrink(
     fresh = named.leaves if restart is None else jax.tree.leaves(restart)
     return named.rebuild(
         [
-            cut_out(named.leaves[part.source], part.kept(stays)) if part else new
+            cut_out(named.leaves[part.source], part.kept(kept)) if part else new
             for part, new in zip(parts, fresh, strict=True)
         ]
     )
 
 
 def kept_indices(groups: UnitGroups, keep: Keep) -> dict[str, dict[int, np.ndarray]]:
-    """Return the indices that stay, by path and axis, of all axes that lose any.
+    """Return the indices that are kept, by path and axis, of all axes that lose any.
 
     Raises:
         ValueError: as `shrink`.
@@ -95,7 +96,7 @@ def kept_indices(groups: UnitGroups, keep: Keep) -> dict[str, dict[int, np.ndarr
 
 
 def check_keep(groups: UnitGroups, name: str, chosen: Any) -> np.ndarray:
-    """Return which units of a group stay, as booleans.
+    """Return which units of a group are kept, as booleans.
 
     Raises:
         ValueError: an unknown group, or a `keep` of another length or that keeps no unit.
@@ -105,7 +106,7 @@ def check_keep(groups: UnitGroups, name: str, chosen: Any) -> np.ndarray:
     flags = np.asarray(chosen)
     if flags.dtype != bool:
         raise TypeError(
-            f"{name}: keep must be booleans, True where a unit stays, got {flags.dtype}; "
+            f"{name}: keep must be booleans, True where a unit is kept, got {flags.dtype}; "
             "compare scores with a threshold or use choose_units."
         )
     if flags.shape != (groups[name].size,):
@@ -114,16 +115,18 @@ def check_keep(groups: UnitGroups, name: str, chosen: Any) -> np.ndarray:
             f"shape {flags.shape}; use the groups that it was chosen from."
         )
     if not flags.any():
-        raise ValueError(f"{name}: at least one unit must stay, got none; remove a smaller share.")
+        raise ValueError(
+            f"{name}: at least one unit must be kept, got none; remove a smaller fraction."
+        )
     return flags
 
 
-def cut_out(leaf: Any, stays: Mapping[int, np.ndarray]) -> Any:
-    """Return an array with the indices that stay alone, by axis."""
+def cut_out(leaf: Any, kept: Mapping[int, np.ndarray]) -> Any:
+    """Return an array with the kept indices alone, by axis."""
     if isinstance(leaf, jax.ShapeDtypeStruct):
-        sizes = [len(stays[k]) if k in stays else size for k, size in enumerate(leaf.shape)]
+        sizes = [len(kept[k]) if k in kept else size for k, size in enumerate(leaf.shape)]
         return jax.ShapeDtypeStruct(tuple(sizes), leaf.dtype)
-    for axis, indices in stays.items():
+    for axis, indices in kept.items():
         take = np.take if isinstance(leaf, np.ndarray) else jnp.take
         leaf = take(leaf, indices, axis=axis)
     return leaf

@@ -1,4 +1,4 @@
-"""What the leaves of an optimizer state are of: which parameter, and which of its axes."""
+"""Which parameter the leaves of an optimizer state belong to, and which of its axes they have."""
 
 import math
 import re
@@ -12,10 +12,10 @@ from jaxcompress.prune._owners import RESTART, Leaf, Leaves, Owner, Part, Shape,
 from jaxcompress.trees import PyTree, named_leaves, path_text, some_of
 
 _CONSTANTS = ("ns_coeffs",)
-"""Fields that are of no parameter: Muon's polynomial."""
+"""Fields that belong to no parameter: Muon's polynomial."""
 _MIXED = re.compile(r"precond\w*|projectors?|projections?|kron\w*|statistics|GG|Q|QL|QR")
-"""Fields whose entries mix all units (roots, bases): a part of them is not that of a part of the
-units, even where the shape is the parameter's."""
+"""Fields whose entries mix all units (roots, bases): a part of them is not the state of a part of
+the units, even where they have the parameter's shape."""
 
 
 class States(Leaves):
@@ -25,7 +25,7 @@ class States(Leaves):
         """Return what each new leaf is made of; None where it is taken from `restart`.
 
         Raises:
-            ValueError: a leaf that cannot be cut, without `restart` or in no state of its own; a
+            ValueError: a leaf that cannot be cut, without `restart` or in no named tuple; a
                 `restart` of another structure or other sizes.
         """
         fresh = None if restart is None else self._fresh_shapes(restart)
@@ -68,7 +68,7 @@ class States(Leaves):
         return bool(part.path) and self.leaves[part.source].shape == self.shapes[part.path]
 
     def _check_size(self, leaf: Leaf, part: Part, there: Shape) -> None:
-        kept = part.kept(self.stays)
+        kept = part.kept(self.kept_indices)
         old = self.leaves[part.source].shape
         here = tuple(len(kept[k]) if k in kept else size for k, size in enumerate(old))
         if there != here:
@@ -98,7 +98,9 @@ class States(Leaves):
         if moments := [x for owner in owners if (x := factored(self, leaf, owner, fresh))]:
             return moments[0]
         found = [part for owner in owners for part in self._readings(leaf, owner)]
-        same = {tuple((k, v.tobytes()) for k, v in p.kept(self.stays).items()) for p in found}
+        same = {
+            tuple((k, v.tobytes()) for k, v in p.kept(self.kept_indices).items()) for p in found
+        }
         if len(same) == 1:
             self._check_mixed(leaf, owners, found[0])
             return found[0]
@@ -117,8 +119,8 @@ class States(Leaves):
             )
         if owners:
             name = owners[0].path
-            stays_whole = not any(self.stays.get(owner.path) for owner in owners)
-            if stays_whole and leaf.path not in self.shapes:
+            is_whole = not any(self.kept_indices.get(owner.path) for owner in owners)
+            if is_whole and leaf.path not in self.shapes:
                 return Part(leaf.number)
             raise Unclear(
                 f"must have the shape of {name}, {self.shapes[name]}, got {leaf.shape}; pass a "
@@ -135,7 +137,7 @@ class States(Leaves):
     def _check_mixed(self, leaf: Leaf, owners: list[Owner], part: Part) -> None:
         before = leaf.path[: -max(len(owner.tail) for owner in owners)]
         field = before.rstrip("/").rpartition("/")[2]
-        if _MIXED.fullmatch(field) and part.kept(self.stays):
+        if _MIXED.fullmatch(field) and part.kept(self.kept_indices):
             raise Unclear(
                 f"must have entries of its own for each unit, but {field} mixes them; {RESTART}."
             )
@@ -160,9 +162,9 @@ class States(Leaves):
         return [Part(leaf.number, owner.path, axes) for axes in ways]
 
     def _check_order(self, path: str, shapes: list[Shape], ways: Sequence[Sequence[Any]]) -> None:
-        """Refuse means that code which chooses axes by their sizes would take for those of others.
+        """Refuse means over axes that code which chooses axes by size would take for others.
 
-        Where shapes differ the next step fails; where they are equal it would go wrong in silence.
+        Where shapes differ the next step fails; where they are equal it would be wrong unnoticed.
         """
         full, small = self.shapes[path], self.small(path)
         if len(ways) == 1 and len(set(shapes)) < len(shapes) and by_size(full) != by_size(small):

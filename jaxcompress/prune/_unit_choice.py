@@ -18,13 +18,13 @@ Measure = Callable[[UnitGroup], float]
 
 
 class Candidate(NamedTuple):
-    """A group whose units may go.
+    """A group whose units may be removed.
 
     Attributes:
         group: itself.
         remove: the fraction to remove.
         scores: `[units]`, normalized.
-        limit: how many units may go at most.
+        limit: how many units may be removed at most.
     """
 
     group: UnitGroup
@@ -49,10 +49,10 @@ def by_parameters(group: UnitGroup) -> float:
 
 
 def by_flops(group: UnitGroup) -> float:
-    """Count a unit by the operations that go with it alone.
+    """Count a unit by the operations that are removed with it alone.
 
-    A fraction of FLOPs is one to first order: a kernel between two groups counts for both, of which
-    removing a fraction `p` each leaves `(1 - p)^2`; what goes with no unit stays.
+    A fraction of FLOPs holds to first order: a kernel between two groups counts for both, and if
+    each loses a fraction `p`, `(1 - p)^2` of its FLOPs are kept; FLOPs of no unit are kept.
     """
     return float(group.flops)
 
@@ -98,7 +98,7 @@ def across_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int
 
 
 def _rank(scores: np.ndarray) -> np.ndarray:
-    """Return how many units go before each; of equal scores the higher index goes first."""
+    """Return how many units are removed before each; ties remove the higher index first."""
     rank = np.empty(len(scores), int)
     rank[np.lexsort((-np.arange(len(scores)), scores))] = np.arange(len(scores))
     return rank
@@ -126,16 +126,16 @@ def choose_units(
         params: the parameters that the groups were found for.
         groups: from `unit_groups`.
         remove: the fraction of units to remove, in [0, 1); or one for each group by name, the
-            others are kept whole. One number is for the groups that the code was seen to follow; if
-            it follows none, as modules that check their sizes, for all.
+            others are kept whole. One number is for the groups whose removal the code was seen to
+            follow; if there are none, as in modules that check their sizes, for all groups.
         score: `l1_score`, `l2_score`, `taylor_score(gradients)`, `norm_scale_score()`,
             `geometric_median_score`, `activation_score(apply, x)`, `random_unit_score(key)`, or
             `summed` of a score of weights.
-        normalize: `divide_by_mean`, `divide_by_max` or `unnormalized`; matters across groups only.
+        normalize: `divide_by_mean`, `divide_by_max` or `unnormalized`; matters only across groups.
         spread: `within_groups` or `across_groups`.
-        measure: what the fraction is of, across groups: `by_units`, `by_parameters`, `by_flops`.
-        round_to: what is kept is rounded to the nearest multiple, where a group has as many: 97
-            channels run no faster than 112, and 96 do.
+        measure: what a fraction across groups counts: `by_units`, `by_parameters`, `by_flops`.
+        round_to: the number of kept units is rounded to the nearest multiple, in groups that are
+            large enough: with 16, 97 channels run no faster than 112, but 96 do.
         remove_at_most: the largest fraction that a group may lose, in [0, 1); one number for all
             groups, or one for each by name.
 
@@ -180,7 +180,7 @@ def choose_units(
 
 
 def _proved(groups: UnitGroups) -> list[str]:
-    """Return the groups that one number is for: those that the code follows, or all if none is."""
+    """Return the groups that one number is for: those that the code follows, or all if none."""
     return [group.name for group in groups if not group.untried] or groups.names
 
 
@@ -210,14 +210,14 @@ def _checked(scores: Mapping[str, np.ndarray], groups: Sequence[UnitGroup]) -> d
 
 
 def _rounded(candidate: Candidate, removed: int, round_to: int) -> int:
-    """Return how many units go when what stays is a multiple of `round_to`, if it can be."""
+    """Return how many units to remove to keep a multiple of `round_to`, if possible."""
     size = candidate.group.size
     if not removed or size < round_to:
         return removed
-    stay = max(int((size - removed) / round_to + 0.5), 1) * round_to
-    while size - stay > candidate.limit:
-        stay += round_to
-    return max(size - stay, 0)
+    kept = max(int((size - removed) / round_to + 0.5), 1) * round_to
+    while size - kept > candidate.limit:
+        kept += round_to
+    return max(size - kept, 0)
 
 
 def _keep(candidate: Candidate, removed: int) -> np.ndarray:

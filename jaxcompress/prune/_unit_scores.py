@@ -1,4 +1,4 @@
-"""How much a unit matters: one number a unit, from all the slices that go with it."""
+"""How much a unit matters: one number a unit, from all its slices."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from jaxcompress.trees import PyTree, Scope, everything, matching, named_leaves,
 from jaxcompress.units.groups import Slice, UnitGroup
 
 UnitScores = Mapping[str, np.ndarray]
-"""By name of the group `[units]` numbers; the smallest go first."""
+"""By name of the group `[units]` numbers; the smallest are removed first."""
 
 UnitScore = Callable[[PyTree, Sequence[UnitGroup]], UnitScores]
 """From parameters and groups to a number for each unit."""
@@ -25,16 +25,16 @@ Normalize = Callable[[np.ndarray], np.ndarray]
 def unit_slices(
     tree: PyTree, groups: Sequence[UnitGroup], *, scope: Scope = weights
 ) -> dict[str, list[np.ndarray]]:
-    """Return by name of the group what its units carry, one `[units, m]` array a slice.
+    """Return by name of the group the entries of its units, one `[units, m]` array a slice.
 
-    Where several slices lie in one leaf, as in a recurrent kernel, entries that an earlier one has
-    are zeros in the later ones: each weight of a unit counts once.
+    Where several slices lie in one leaf, as in a recurrent kernel, entries of an earlier slice are
+    zeros in the later ones: each weight of a unit counts once.
 
     Args:
         tree: the parameters, or a tree with their leaves at the same paths, such as gradients.
-        groups: what to look at.
-        scope: which leaves; a group without any in it gives all its weights, a group without
-            weights all its numbers.
+        groups: the groups to read.
+        scope: which leaves count; a group with no leaf in the scope gives all its weights, a group
+            without weights all its numbers.
 
     Raises:
         ValueError: a leaf is missing, not finite, or has fewer entries than the group.
@@ -99,13 +99,13 @@ def _check_leaf(group: UnitGroup, part: Slice, leaves: Mapping[str, Any]) -> Non
 
 
 def by_unit(leaf: Any, part: Slice, before: Sequence[tuple[Slice, Any]], xp: Any) -> Any:
-    """Return `[units, m]`: the entries of each unit, zeros for those that a slice before has.
+    """Return `[units, m]`: the entries of each unit, zeros for those of an earlier slice.
 
     Args:
         leaf: the array.
         part: where the units lie in it.
-        before: slices that have been looked at, with their leaves.
-        xp: `numpy`, or `jax.numpy` for arrays that are traced.
+        before: earlier slices with their leaves.
+        xp: `numpy`, or `jax.numpy` for traced arrays.
     """
     units = len(part.indices)
     rows = xp.moveaxis(leaf, part.axis, 0)[part.indices]
@@ -125,7 +125,7 @@ def summed(score: Score, *, scope: Scope = weights) -> UnitScore:
 
     Args:
         score: from parameters to a tree of the same shapes, such as `magnitude`.
-        scope: which leaves count; the running statistics of norms are no weights.
+        scope: which leaves count; the running statistics of norms are not weights.
     """
 
     def unit_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
@@ -197,7 +197,7 @@ def norm_scale_score(pattern: str = r"(^|/)(scale|gamma)$") -> UnitScore:
 
 
 def taylor_score(gradients: PyTree) -> UnitScore:
-    """Return a score of how much the loss changes, to first order, when a unit goes.
+    """Return a score of how much the loss changes, to first order, without a unit.
 
     `|sum of g * w|` over the kernels of all its slices, the real part where they are complex:
     `jax.grad` gives the conjugate of the direction of ascent.
@@ -228,7 +228,7 @@ def taylor_score(gradients: PyTree) -> UnitScore:
 
 
 def geometric_median_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
-    """Score a unit by the sum of its distances to the others: what others can stand in for goes.
+    """Score a unit by the sum of its distances to the others: replaceable units score low.
 
     Source: He et al. 2019 (FPGM), arXiv:1811.00250.
     """

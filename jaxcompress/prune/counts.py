@@ -1,7 +1,7 @@
 """Counts of more entries than 32 bits can number, exact without 64-bit integers.
 
 JAX has integers of 32 bits unless `jax_enable_x64` is set, and networks have more weights than
-that. A count is two unsigned words here, `high * 2^32 + low`. Arrays are counted in parts that one
+that. Here a count is two unsigned words, `high * 2^32 + low`. Arrays are counted in parts that one
 word can number.
 """
 
@@ -18,7 +18,7 @@ _WORD: Any = jnp.uint32
 
 
 def word() -> Any:
-    """Return the unsigned integer that is a word."""
+    """Return the unsigned integer type of a word."""
     return _WORD
 
 

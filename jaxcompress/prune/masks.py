@@ -1,4 +1,4 @@
-"""Masks: trees of booleans, True where a weight stays.
+"""Masks: trees of booleans, True where a weight is kept.
 
 A mask covers the whole tree and is True outside its scope. Sparsity is the fraction of the
 weights in the scope that are removed, in [0, 1); the denominator is the scope, not the net.
@@ -29,9 +29,9 @@ from jaxcompress.trees import (
 
 
 def removed_count(name: str, sparsity: float, size: int) -> int:
-    """Return how many of `size` weights go: `min(round(sparsity * size), size - 1)`.
+    """Return how many of `size` weights to remove: `min(round(sparsity * size), size - 1)`.
 
-    At least one weight stays.
+    At least one weight is kept.
 
     Raises:
         ValueError: `sparsity` is not a fraction in [0, 1).
@@ -46,17 +46,17 @@ def global_mask(
     """Remove the weights of the smallest score over all layers together.
 
     Exactly `round(sparsity * n)` of the `n` weights in the scope are removed, but never the last;
-    ties keep the lower index. One threshold for the net beats the same share per layer by far: a
-    layer with few weights keeps more of them.
+    ties keep the lower index. One threshold for the net is far better than the same fraction
+    per layer: a layer with few weights keeps more of them.
 
     Args:
         params: any pytree of arrays.
         sparsity: fraction of the weights in the scope to remove, in [0, 1).
-        score: from parameters to a tree of the same shapes; the smallest go.
+        score: from parameters to a tree of the same shapes; the smallest are removed.
         scope: which leaves are pruned.
 
     Returns:
-        Tree of booleans like `params`, True where a weight stays, all True outside the scope.
+        Tree of booleans like `params`, True where a weight is kept, all True outside the scope.
         Works under `jit` for a concrete `sparsity`, where NaN goes unnoticed.
 
     Raises:
@@ -103,7 +103,7 @@ def layerwise_mask(
         params: any pytree of arrays.
         sparsity: one fraction for every leaf in the scope, or one for each by path, as
             `erk_sparsities` gives them; paths left out stay dense.
-        score: from parameters to a tree of the same shapes; the smallest go.
+        score: from parameters to a tree of the same shapes; the smallest are removed.
         scope: which leaves are pruned.
 
     Returns:
@@ -136,7 +136,7 @@ def layerwise_mask(
 def random_mask(
     params: PyTree, sparsity: float, *, key: jax.Array, scope: Scope = kernels
 ) -> PyTree:
-    """Remove weights at random: the control that every pruning result needs beside it.
+    """Remove weights at random: the control that every pruning result needs.
 
     `global_mask` with the score `random_score(key)`; see there.
 
@@ -168,7 +168,7 @@ def nm_mask(
         n: weights kept in a group.
         m: size of a group; it divides the length of `axis` in every leaf in the scope.
         axis: where the neighbours lie.
-        score: from parameters to a tree of the same shapes; the highest stay.
+        score: from parameters to a tree of the same shapes; the highest are kept.
         scope: which leaves are pruned.
 
     Returns:
@@ -195,7 +195,7 @@ def nm_mask(
         lanes = jnp.moveaxis(jnp.asarray(values), axis, -1)
         groups = lanes.reshape(*lanes.shape[:-1], -1, m)
         own, other = groups[..., :, None], groups[..., None, :]
-        lower_index = jnp.tri(m, k=-1, dtype=bool)  # of equal scores the lower index stays
+        lower_index = jnp.tri(m, k=-1, dtype=bool)  # ties keep the lower index
         beaten_by = jnp.sum((other > own) | ((other == own) & lower_index), axis=-1)
         return jnp.moveaxis((beaten_by < n).reshape(lanes.shape), -1, axis)
 
@@ -211,7 +211,7 @@ def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
     """Spread a sparsity over the leaves by the Erdos-Renyi-Kernel rule.
 
     The density of a leaf of shape `s` is `eps * sum(s) / prod(s)`, capped at 1, with the one
-    `eps` that makes the share of weights removed over all leaves equal to `sparsity`.
+    `eps` that makes the fraction of weights removed over all leaves equal to `sparsity`.
 
     Args:
         params: any pytree of arrays.
@@ -256,7 +256,7 @@ def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
 def _scored(
     params: PyTree, score: Score, scope: Scope
 ) -> tuple[NamedLeaves, list[bool], list[Any]]:
-    """Return the leaves by name, which are in the scope, and their scores, checked."""
+    """Return the leaves by name, whether each is in the scope, and their checked scores."""
     named = named_leaves(params)
     chosen = in_scope(named, scope, kinds=WEIGHTS, shapes=True)
     scored = score(params)
@@ -278,7 +278,7 @@ def _ones(leaf: Any) -> Any:
 def _cover(named: NamedLeaves, chosen: list[bool], leaf_mask: Any) -> PyTree:
     """Build the whole mask: `leaf_mask(index)` in the scope, True elsewhere.
 
-    Where nothing can be zero it is an array of numpy, known under `jit` too.
+    On leaves without zeros, such as random keys, it is a numpy array, known under `jit` too.
     """
     return named.rebuild(
         [

@@ -1,7 +1,7 @@
 """Selecting exactly the k smallest of many numbers, with and without `jit`.
 
-Ties are the trap. Comparing with a quantile removes all or none of a constant layer; here ties
-keep the lower index, counted over the leaves in order, so that exactly k entries go.
+Ties need care. Comparing with a quantile removes all or none of a constant layer; here ties
+keep the lower index, counted over the leaves in order, so that exactly k entries are removed.
 
 Concrete arrays take NumPy's partition, traced ones a bisection over the bits of the numbers: 32
 counting passes, no sort, and k may be traced too. Both give the same mask, however many entries
@@ -65,8 +65,8 @@ def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Arra
     dtype = jnp.result_type(jnp.float32, *scores)  # one width, or their bits cannot be compared
     keys = [_ordered_bits(jnp.asarray(score, dtype).ravel()) for score in scores]
     threshold = _kth_smallest(keys, removed)
-    stay = minus(as_count(sum(key.size for key in keys)), as_count(removed))
-    ties_kept = minus(stay, counted(keys, lambda key: key > threshold))
+    kept = minus(as_count(sum(key.size for key in keys)), as_count(removed))
+    ties_kept = minus(kept, counted(keys, lambda key: key > threshold))
     pieces = [part for key in keys for part in parts(key)]
     first = iter(_first_of([part == threshold for part in pieces], ties_kept))
     flat = [
@@ -78,7 +78,7 @@ def _keep_largest_traced(scores: Sequence[Array], removed: Any) -> list[jax.Arra
 
 
 def _first_of(flags: Sequence[jax.Array], k: Count) -> list[jax.Array]:
-    """Return the first k that are True of parts `[n]` in order, each of at most a word."""
+    """Return the first k True flags of parts `[n]` in order, each part of at most a word."""
     places = [jnp.arange(flag.size, dtype=word()) for flag in flags]
     taken = []
     for flag in flags:
@@ -110,7 +110,7 @@ def _ordered_bits(values: jax.Array) -> jax.Array:
     unsigned = jnp.uint32 if values.dtype.itemsize == 4 else jnp.uint64
     sign = unsigned(1 << (8 * values.dtype.itemsize - 1))
     bits = jax.lax.bitcast_convert_type(values, unsigned)
-    bits = jnp.where(bits == sign, 0, bits)  # not `values == 0`: XLA takes subnormals for zero
+    bits = jnp.where(bits == sign, 0, bits)  # not `values == 0`: XLA treats subnormals as zero
     return jnp.where(bits & sign, ~bits, bits | sign)
 
 

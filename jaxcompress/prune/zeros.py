@@ -14,12 +14,12 @@ from jaxcompress.trees import PyTree, is_traced, named_leaves
 def apply_mask(params: PyTree, mask: PyTree) -> PyTree:
     """Return `params` with exact zeros where `mask` is False.
 
-    Leaves of any numbers are zeroed; random keys and the like have no zero, and pass where the mask
-    is True.
+    Leaves of any numbers are zeroed. Random keys and the like have no zero: they are returned as
+    they are, and their mask must be True.
 
     Raises:
         ValueError: the trees do not match, naming the leaf.
-        TypeError: a mask is False on a leaf that has no zero, or is not known there under `jit`;
+        TypeError: a mask is False, or under `jit` not known, on a leaf that has no zero;
             a leaf is a shape without values.
     """
     check_fits("mask", mask, "params", params)
