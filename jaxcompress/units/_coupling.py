@@ -1,4 +1,4 @@
-"""Joining groups that the code lets go together only, unit by unit."""
+"""Joining groups that the code follows only together, unit by unit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,15 +17,15 @@ def couple(
 ) -> tuple[Trial, list[Found]]:
     """Join groups that must lose equally many units, such as the halves of `split(x, 2)`.
 
-    Groups of one size that fail alone are tried out as one, whose unit `i` is unit `i` of each:
-    pairs first, then all that share an axis of a parameter. What works for one block is tried in
-    all of them at once.
+    Groups of one size that fail alone are tried as one group, whose unit `i` is unit `i` of each:
+    pairs first, then all groups on one axis of a parameter. What works for one block is tried in
+    all blocks at once.
 
     Args:
-        trial: has tried out the groups one without the other.
+        trial: has tried the groups separately.
         found: all groups.
         good: those that the code follows.
-        failures: of others, by mark: of one group of each kind at least.
+        failures: of other groups, by mark; of at least one group of each kind.
 
     Returns:
         The trial with the groups joined, and all groups that the code follows now.
@@ -59,9 +59,9 @@ def couple(
 def _not_alone(
     stuck: Sequence[Found], trial: Trial, failures: Mapping[int, Failure]
 ) -> list[Found]:
-    """Return the groups that others may help.
+    """Return the groups that may work together with others.
 
-    Not those that fail as they do alone where all groups of their size go with them.
+    A group is left out if it fails with all groups of its size in the same way as alone.
     """
     helped = []
     for size in dict.fromkeys(len(group.components) for group in stuck):
@@ -84,7 +84,7 @@ def _same(one: Failure | None, other: Failure | None) -> bool:
 
 
 def _candidates(lead: Found, stuck: Sequence[Found]) -> Iterator[list[Found]]:
-    """Yield what may have to go with a group: those that share an axis with it are the first."""
+    """Yield groups that may have to be cut with a group: first those that share an axis with it."""
     alike = [g for g in stuck if g is not lead and len(g.components) == len(lead.components)]
     mine = {(part.path, part.axis) for part in lead.slices}
     near = [g for g in alike if mine & {(part.path, part.axis) for part in g.slices}]
@@ -97,7 +97,7 @@ def _candidates(lead: Found, stuck: Sequence[Found]) -> Iterator[list[Found]]:
 
 
 def _everywhere(mates: list[Found], stuck: Sequence[Found]) -> list[list[Found]]:
-    """Return the mates of every block, those given alone if blocks differ."""
+    """Return the mates in every block, or only the given ones if blocks differ."""
     kinds = [group.kind for group in mates]
     columns = [[group for group in stuck if group.kind == kind] for kind in kinds]
     if len(set(kinds)) < len(kinds) or len({len(column) for column in columns}) > 1:
@@ -128,7 +128,7 @@ def _joined(units: Units, sets: Sequence[Sequence[Found]]) -> Units:
     return units._replace(
         solution=solution._replace(
             component=name[solution.component],
-            frozen=[(why, np.unique(name[stays])) for why, stays in solution.frozen],
+            frozen=[(why, np.unique(name[ids])) for why, ids in solution.frozen],
             reduced=np.unique(name[solution.reduced]),
         )
     )

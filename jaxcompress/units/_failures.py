@@ -1,4 +1,4 @@
-"""What goes wrong when code meets smaller sizes, and whether the code itself minds them."""
+"""What goes wrong when code runs at smaller sizes, and whether the code itself checks sizes."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -14,12 +14,12 @@ from jaxcompress.trace.program import first_line
 
 
 class Failure(NamedTuple):
-    """What goes wrong when units go.
+    """What goes wrong when units are removed.
 
     Attributes:
-        text: what a person reads.
-        place: files and lines through which an error came; nothing where the code ran.
-        checked: the code minds the sizes: built anew for others, it may run.
+        text: the message for users.
+        place: files and lines of the error's traceback; empty if the code ran.
+        checked: the code checks sizes: if it is built anew for other sizes, it may run.
     """
 
     text: str
@@ -28,16 +28,16 @@ class Failure(NamedTuple):
 
 
 def failure_of(error: Exception, sizes: Collection[int]) -> Failure:
-    """Return what an error says of code that ran while units were gone.
+    """Return what an error says about code that ran with some units removed.
 
-    An error that JAX raises, such as "cannot reshape", says that what is computed has a number
-    written down. All others come from code that checks: an assertion, a module that compares
-    shapes with its configuration. So do those of JAX that a method ran into whose object keeps one
-    of the sizes as an attribute.
+    An error that JAX raises, such as "cannot reshape", means that the code has a size written down.
+    All other errors come from code that checks sizes: an assertion, a module that compares shapes
+    with its configuration. So does an error of JAX inside a method whose object has one of the
+    sizes as an attribute.
 
     Args:
         error: raised with the frames of JAX, see `all_frames`.
-        sizes: how many there were of what is gone.
+        sizes: full sizes of the groups and axes that lost units.
     """
     frames = [(frame, line) for frame, line in walk_tb(error.__traceback__)]
     place = tuple((frame.f_code.co_filename, line) for frame, line in frames)
@@ -48,7 +48,7 @@ def failure_of(error: Exception, sizes: Collection[int]) -> Failure:
 
 @contextmanager
 def all_frames() -> Iterator[None]:
-    """Let errors keep the frames of JAX, which it hides otherwise."""
+    """Let errors keep the frames of JAX, which JAX hides by default."""
     before = jax.config.jax_traceback_filtering  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_traceback_filtering", "off")
     try:

@@ -1,4 +1,4 @@
-"""Values of a program that depend on none of its inputs: iotas, and what is made of them."""
+"""Values of a program that depend on none of its inputs: iotas, and what is computed from them."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from jaxcompress.trace.primitives import PURE, kind_of
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 
 MOST_ENTRIES = 1 << 20
-"""Of a value that is computed to be looked at."""
+"""Most entries of a value that is computed for inspection."""
 
 
 class Known:
-    """Computes such values when they are asked for."""
+    """Computes values that depend on no input, on demand."""
 
     def __init__(self, program: Program) -> None:
         self._makers: dict[int, Equation] = {}

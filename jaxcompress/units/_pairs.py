@@ -1,8 +1,8 @@
-"""Groups of two units: whether the code follows is seen with three, of which one goes.
+"""Groups of two units: three units, of which one is removed, show whether the code follows.
 
-Code is traced otherwise for one unit than for several: `jnp.matmul` writes the products of one head
-without a batch. That equations differ when two units become one tells nothing then. With a third
-unit added, one that goes leaves the equations as they are, if the code follows.
+Some code is traced differently for one unit than for several: `jnp.matmul` writes the products of
+one head without a batch. Then different equations for one unit and for two prove nothing. With a
+third unit added, removing one does not change the equations if the code follows.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from jaxcompress.units.trials import Trial
 from jaxcompress.units.walk import Units
 
 TraceAgain = Callable[[Trial, PyTree], Units]
-"""From a trial and shapes of parameters to what walking its function with them finds."""
+"""From a trial and shapes of parameters to the units of its function at these shapes."""
 
 
 def with_pairs(
     trial: Trial, found: Sequence[Found], good: Sequence[Found], trace_again: TraceAgain
 ) -> list[Found]:
-    """Return the groups that the code follows, those of two units that it follows from three too.
+    """Return the groups that the code follows, pairs that it follows from three units included.
 
     Args:
-        trial: has tried out the groups.
+        trial: has tried the groups.
         found: all groups.
         good: those that the code follows.
         trace_again: traces and walks the function of a trial.
@@ -42,7 +42,7 @@ def with_pairs(
 def _follows_from_three(
     trial: Trial, pairs: Sequence[Found], good: Sequence[Found], trace_again: TraceAgain
 ) -> bool:
-    """Return whether the code follows when one unit of three goes, and units of other groups."""
+    """Return whether the code follows with one unit of three removed, and units of other groups."""
     inputs = trial.units.program.inputs[: len(trial.paths)]
     shapes = {
         path: list(trial.units.program.shapes[value])
@@ -56,12 +56,12 @@ def _follows_from_three(
         units = trace_again(trial, params)
     except MemoryError:
         raise
-    except Exception:  # whatever the code raises, it does not run with three
+    except Exception:  # whatever the code raises, it does not run with three units
         return False
     there: dict[object, list[Found]] = {}
     for group in read_groups(units, trial.paths)[0]:
         there.setdefault(_form(group), []).append(group)
-    # Of other groups those that are the same: the axes of some have more entries a unit now.
+    # Only those other groups that did not change: some now have more entries a unit.
     grown = [_take(there, (3, slices)) for _, slices in map(_form, pairs)]
     others = [_take(there, form) for form in map(_form, good)]
     bigger = trial._replace(params=params, units=units, seen={})
@@ -73,7 +73,7 @@ def _take(groups: dict[object, list[Found]], form: object) -> Found | None:
 
 
 def _form(group: Found) -> tuple[int, frozenset[tuple[str, int, int]]]:
-    """Return how many units there are, and what each has on which axes."""
+    """Return the number of units, and how many entries each has on which axes."""
     slices = frozenset((part.path, part.axis, part.indices.shape[1]) for part in group.slices)
     return len(group.components), slices
 

@@ -1,4 +1,4 @@
-"""One rule a kind of primitive: from the ids of its operands' axes to those of its results."""
+"""One rule for each kind of primitive: from ids of its operands' axes to ids of its results'."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -19,10 +19,10 @@ Value = list[Axis]
 
 
 class Step(NamedTuple):
-    """What a rule sees.
+    """The input of a rule.
 
     Attributes:
-        ledger: takes ties and freezes.
+        ledger: records ties and frozen nodes.
         equation: the primitive with its static parameters.
         operands: ids of each axis of each operand.
         shapes: of the results.
@@ -38,7 +38,7 @@ class Step(NamedTuple):
         return self.ledger.fixed(size, self.equation.name)
 
     def fix(self, axis: Axis, size: int | None = None) -> Axis:
-        """Let all units of `axis` stay; return the axis of `size` that comes of it."""
+        """Freeze all units of `axis`; return the resulting axis of `size`."""
         self.ledger.freeze(axis, self.equation.name)
         return self.fixed(axis.shape[1] if size is None else size)
 
@@ -61,19 +61,19 @@ def elementwise(step: Step) -> list[Value]:
 
 
 def bitcast(step: Step) -> list[Value]:
-    """Hand the axes on, unless one of bits comes or goes."""
+    """Pass the axes on, unless an axis of bits is added or dropped."""
     if len(step.operands[0]) == len(step.shapes[0]):
         return passing(step)
     return freezing(step, step.equation.name)
 
 
 def passing(step: Step) -> list[Value]:
-    """Hand each operand on."""
+    """Pass each operand on."""
     return list(step.operands)
 
 
 def freezing(step: Step, reason: str) -> list[Value]:
-    """Freeze all that the primitive touches."""
+    """Freeze all axes of the operands and results."""
     for value in step.operands:
         for axis in value:
             step.ledger.freeze(axis, reason)
@@ -86,7 +86,7 @@ def transpose(step: Step) -> list[Value]:
 
 
 def broadcast_in_dim(step: Step) -> list[Value]:
-    """Place the axes; what is new or stretched follows any cut."""
+    """Place the axes; new or stretched axes follow any cut."""
     (shape,) = step.shapes
     result = [uniform(size) for size in shape]
     places = step.equation.params["broadcast_dimensions"]
@@ -99,7 +99,7 @@ def broadcast_in_dim(step: Step) -> list[Value]:
 
 
 def squeeze(step: Step) -> list[Value]:
-    """Drop axes of one entry, which then must stay."""
+    """Drop axes of one entry and freeze them."""
     gone = {d % len(step.operands[0]) for d in step.equation.params["dimensions"]}
     for k in gone:
         step.ledger.freeze(step.operands[0][k], "a single entry")
@@ -107,14 +107,14 @@ def squeeze(step: Step) -> list[Value]:
 
 
 def stack(step: Step) -> list[Value]:
-    """Tie axes of the same place; what tells the operands apart stays."""
+    """Tie axes of the same place; the new axis, one entry for each operand, is fixed."""
     place = step.equation.params["axis"]
     (tied,) = elementwise(step._replace(shapes=[tuple(axis.shape[1] for axis in step.operands[0])]))
     return [[*tied[:place], step.fixed(len(step.operands)), *tied[place:]]]
 
 
 def unstack(step: Step) -> list[Value]:
-    """Take an axis apart, which then stays."""
+    """Split an axis into its entries and freeze it."""
     place = step.equation.params["axis"]
     step.fix(step.operands[0][place])
     rest = [axis for k, axis in enumerate(step.operands[0]) if k != place]
@@ -122,7 +122,7 @@ def unstack(step: Step) -> list[Value]:
 
 
 def reshape(step: Step) -> list[Value]:
-    """Merge and split axes, block by block of as many entries."""
+    """Merge and split axes, block by block of equally many entries."""
     (shape,) = step.shapes
     if 0 in shape:
         return freezing(step, "reshape")
@@ -171,22 +171,22 @@ def reduction(step: Step) -> list[Value]:
 
 
 def arg_reduction(step: Step) -> list[Value]:
-    """Drop the reduced axes, which stay: results count their entries."""
+    """Drop the reduced axes and freeze them: results count their entries."""
     for k in step.equation.params["axes"]:
         step.fix(step.operands[0][k])
     return reduction(step)
 
 
 def cumulative(step: Step) -> list[Value]:
-    """Freeze the axis that is run along."""
+    """Freeze the axis that is accumulated along."""
     axis = step.equation.params["axis"]
     return [[step.fix(a) if k == axis else a for k, a in enumerate(step.operands[0])]]
 
 
 def cumsum(step: Step) -> list[Value]:
-    """Hand all axes on: a removed entry adds nothing to those behind it.
+    """Pass all axes on: a removed entry adds nothing to those behind it.
 
-    What was the same all along the axis counts its entries afterwards, and must stay.
+    A value that is constant along the axis counts entries afterwards, and is frozen.
     """
     axis = step.operands[0][step.equation.params["axis"]]
     if (axis == UNIFORM).any():
@@ -217,7 +217,7 @@ def windows(step: Step) -> list[Value]:
 
 
 def sort(step: Step) -> list[Value]:
-    """Freeze the axis that is sorted along; what is sorted alike goes together elsewhere."""
+    """Freeze the axis that is sorted along; tie the other axes of operands sorted together."""
     own = step.equation.params["dimension"]
     tied = [reduce(step.ledger.tie, axes) for axes in zip(*step.operands, strict=True)]
     return _without_rule(step, [tied] * len(step.shapes), {own})
@@ -238,7 +238,7 @@ def top_k(step: Step) -> list[Value]:
 
 
 def _without_rule(step: Step, values: Sequence[Value], own: set[int]) -> list[Value]:
-    """Freeze the axes of the primitive's own, for which there is no rule; hand on the others."""
+    """Freeze the axes that the primitive works along, which have no rule; pass the others on."""
     reason = f"no rule for {step.equation.name}"
     for axis in (value[k] for value in values for k in own):
         step.ledger.freeze(axis, reason)
@@ -275,4 +275,4 @@ SHAPES: dict[str, Rule] = {
     "unstack": unstack,
     "window": windows,
 }
-"""By kind, rules of primitives that take each number by itself or give axes a new form."""
+"""By kind, rules of elementwise primitives and of those that rearrange or reduce axes."""

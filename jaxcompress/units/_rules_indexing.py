@@ -10,7 +10,7 @@ from jaxcompress.units.dependencies import UNIFORM, Axis, Ledger, has_units, tri
 
 
 def concatenate(step: Step) -> list[Value]:
-    """Put ids in a row along the axis, tie the others."""
+    """Join ids along the axis, tie the other axes."""
     axis = step.equation.params["dimension"]
     first, *others = step.operands
     result = list(first)
@@ -24,9 +24,9 @@ def concatenate(step: Step) -> list[Value]:
 
 
 def join(ledger: Ledger, axes: Sequence[Axis]) -> Axis:
-    """Return axes end to end, each filled up to as many layers as the deepest.
+    """Return axes end to end, each padded to the number of layers of the deepest.
 
-    Two that are the same all along, ones and zeros, are not the same when joined: they stay.
+    Two axes that are constant, ones and zeros, are not constant when joined: they are frozen.
     """
     deepest = max(map(len, axes))
     filler = ledger.code("concatenate")
@@ -61,13 +61,13 @@ def slicing(step: Step) -> list[Value]:
 
 
 def reverse(step: Step) -> list[Value]:
-    """Turn the ids round."""
+    """Reverse the ids."""
     turned = step.equation.params["dimensions"]
     return [[a[:, ::-1] if k in turned else a for k, a in enumerate(step.operands[0])]]
 
 
 def pad(step: Step) -> list[Value]:
-    """Put entries that follow any cut around the ids; freeze what is padded in between."""
+    """Put entries that follow any cut around the ids; freeze axes that are padded in between."""
     result = []
     for axis, (low, high, between) in zip(
         step.operands[0], step.equation.params["padding_config"], strict=True
@@ -84,7 +84,7 @@ def pad(step: Step) -> list[Value]:
 
 
 def dynamic_slice(step: Step) -> list[Value]:
-    """Hand whole axes on, freeze those of which a part is taken."""
+    """Pass whole axes on, freeze axes of which a part is taken."""
     (shape,) = step.shapes
     return [
         [
@@ -95,7 +95,7 @@ def dynamic_slice(step: Step) -> list[Value]:
 
 
 def dynamic_update_slice(step: Step) -> list[Value]:
-    """Tie whole axes, freeze those of which a part is replaced."""
+    """Tie whole axes, freeze axes of which a part is replaced."""
     whole, part = step.operands[:2]
     result = []
     for a, b in zip(whole, part, strict=True):
@@ -108,7 +108,7 @@ def dynamic_update_slice(step: Step) -> list[Value]:
 
 
 def gather(step: Step) -> list[Value]:
-    """Hand on the axes taken whole and those of the indices; freeze the axis looked up."""
+    """Pass on the axes taken whole and those of the indices; freeze the axis looked up."""
     table, indices = step.operands
     axes, sizes = lookup(step.equation), step.equation.params["slice_sizes"]
     places, taken = dict(zip(*axes.windows, strict=True)), {}

@@ -10,7 +10,7 @@ from jaxcompress.units.dependencies import merge, split
 def _matrices(step: Step) -> list[Value]:
     """Tie contracted axes and batch axes; the result has batch, left and right axes.
 
-    Of a ragged product, what data decide stays: the rows that belong to groups, and the groups.
+    Axes that data decide are frozen: in a ragged product, the rows of groups and the groups.
     """
     axes = contraction(step.equation)
     left, right, *sizes = step.operands
@@ -28,10 +28,10 @@ def _matrices(step: Step) -> list[Value]:
 
 
 def _convolution(step: Step) -> list[Value]:
-    """Tie input features to the kernel's; the kernel's output features go on, windows stay.
+    """Tie input features to the kernel's; pass its output features on, freeze windows.
 
     With `g` feature groups the input has the features `(g, i)` and the kernel the outputs `(g, o)`:
-    a whole group may go, or the same place in every group.
+    a whole group may be removed, or the same place in every group.
     """
     axes = convolution(step.equation)
     if axes.batch_groups != 1:

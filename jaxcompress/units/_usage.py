@@ -1,7 +1,7 @@
 """Which entries of its inputs the results of a program depend on, axis by axis.
 
-The walk is from the results back. Of each value it knows one mask an axis: an entry is used if any
-number with its index is. Where a primitive has no rule, all that enters it is used.
+The walk goes backwards from the results. It keeps one mask for each axis of a value: an entry is
+used if any number with its index is used. All operands of a primitive without a rule are used.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ from jaxcompress.units._usage_rules import (
 )
 
 RULES: dict[str, Rule] = {**NUMBERS, **PARTS}
-"""All rules but those of loops and branches; of what has none everything is used that enters."""
+"""All rules except those of loops and branches; without a rule all operands are used."""
 
 
 def used_inputs(program: Program) -> list[Used]:
@@ -67,7 +67,7 @@ def _used(program: Program, results: Sequence[Used]) -> list[Used]:
 
 
 def _scan(program: Program, equation: Equation, results: list[Used]) -> list[Used]:
-    """Return what the body uses in any turn; of what it steps along, all turns."""
+    """Return what the body uses in any iteration; of the scanned axis all entries."""
     (body,), given = equation.bodies, entering(equation, 0, equation.operands)
     carry, stacked = leaving(equation, results)
     slices = [None if used is None else used[1:] for used in stacked]
@@ -78,7 +78,7 @@ def _scan(program: Program, equation: Equation, results: list[Used]) -> list[Use
 
 
 def _while(program: Program, equation: Equation, results: list[Used]) -> list[Used]:
-    """Return what the test and the body use in any turn."""
+    """Return what the test and the body use in any iteration."""
     test, body = equation.bodies
     for_test, for_body = (entering(equation, which, equation.operands) for which in (TEST, BODY))
     tested = for_test.like(used_inputs(test))
@@ -90,7 +90,7 @@ def _while(program: Program, equation: Equation, results: list[Used]) -> list[Us
 def _until_steady(
     carry: list[Used], turn: Callable[[list[Used]], Entering[Used]]
 ) -> Entering[Used]:
-    """Return what a turn uses when no further turn uses more of what is carried over."""
+    """Return what one iteration uses once no iteration uses more of the carried values."""
     while True:
         before = turn(carry)
         after = [either(*pair) for pair in zip(carry, before.carried, strict=True)]
@@ -100,7 +100,7 @@ def _until_steady(
 
 
 def _count(used: Used) -> tuple[int, ...] | None:
-    """Return what grows when more is used."""
+    """Return a count that grows when more is used."""
     return None if used is None else tuple(int(mask.sum()) for mask in used)
 
 
@@ -120,26 +120,26 @@ _LOOPS: dict[str, Callable[[Program, Equation, list[Used]], list[Used]]] = {
 
 
 def partly_used(ids: np.ndarray, masks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return which units stay because examples use a part of an axis of a parameter.
+    """Return which units are kept because examples use a part of an axis of a parameter.
 
-    What all examples use alike may go, if there are several. Otherwise each entry that some example
-    does not use stays. So does a unit of several entries that are all used: with another example
-    it may have more of them among the rest. One that has used and unused entries, such as a place
-    in heads of which some are unused, goes from all alike.
+    If there are several examples and all use the same part, its units may be removed. Otherwise
+    each entry that some example does not use is kept. So is a unit of several entries that are all
+    used: with another example it may have more entries among the unused ones. A unit with used and
+    unused entries, such as a place in heads of which some are unused, may be removed from all.
 
     Args:
         ids: `[layers, n]` units of the axis, negative where there are none.
         masks: `[n]` booleans for each example that uses the parameter, what it uses.
 
     Returns:
-        Units of entries that stay, and further units that stay because of them.
+        Units of entries that are kept, and further units that are kept because of them.
     """
     first, *others = masks
     unread = ~np.all(masks, axis=0)
     if not unread.any() or (others and all(np.array_equal(first, mask) for mask in others)):
         return np.zeros(0, int), np.zeros(0, int)
     size = int(ids.max(initial=-1)) + 2
-    ids = np.where(ids >= 0, ids, size - 1)  # the last is for what is no unit
+    ids = np.where(ids >= 0, ids, size - 1)  # the last is for entries without a unit
     read, idle = (
         np.bincount(ids[:, entries].ravel(), minlength=size) for entries in (~unread, unread)
     )

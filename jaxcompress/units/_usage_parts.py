@@ -1,4 +1,4 @@
-"""What is used of operands by primitives that put arrays together and take parts of them."""
+"""Used entries of operands, for primitives that put arrays together and take parts of them."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -78,7 +78,7 @@ def _tile(look: Look) -> Sequence[Used]:
 
 
 def _dynamic_slice(look: Look) -> Sequence[Used]:
-    """Entries from a place that is known; all where it depends on an input."""
+    """Use entries from a known place; all entries if the place depends on an input."""
     masks = []
     for place, (size, taken) in enumerate(zip(look.shape(0), look.result, strict=True)):
         start = None if len(taken) == size else look.value(place + 1)
@@ -102,7 +102,7 @@ def _dynamic_update_slice(look: Look) -> Sequence[Used]:
 
 
 def _gather(look: Look) -> Sequence[Used]:
-    """Rows that are looked up by known numbers, and axes taken whole; all of others."""
+    """Use rows looked up by known numbers, and the used part of axes taken whole; else all."""
     axes = lookup(look.equation)
     sizes, shape = look.equation.params["slice_sizes"], look.shape(0)
     masks = everything(shape)

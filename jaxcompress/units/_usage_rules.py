@@ -1,4 +1,4 @@
-"""One rule a kind: from what is used of results to what is used of operands."""
+"""One rule for each kind: from used entries of results to used entries of operands."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -15,13 +15,13 @@ Used = list[np.ndarray] | None
 
 
 class Look(NamedTuple):
-    """What a rule sees.
+    """The input of a rule.
 
     Attributes:
-        program: which the equation is of.
+        program: the program of the equation.
         known: its values that depend on no input.
         equation: the primitive.
-        results: what is used of its results, of one at least.
+        results: used entries of its results, at least one of them used.
     """
 
     program: Program
@@ -31,7 +31,7 @@ class Look(NamedTuple):
 
     @property
     def result(self) -> list[np.ndarray]:
-        """What is used of the only result."""
+        """Used entries of the only result."""
         return next(used for used in self.results if used is not None)
 
     def shape(self, place: int) -> tuple[int, ...]:
@@ -47,19 +47,19 @@ Rule = Callable[[Look], Sequence[Used]]
 
 
 def either(one: Used, other: Used) -> Used:
-    """Return what is used by one or the other."""
+    """Return the entries used by one or the other."""
     if one is None or other is None:
         return other if one is None else one
     return [a | b for a, b in zip(one, other, strict=True)]
 
 
 def everything(shape: Sequence[int]) -> list[np.ndarray]:
-    """Return that all of a value is used."""
+    """Return masks in which all entries are used."""
     return [np.ones(size, bool) for size in shape]
 
 
 def all_operands(look: Look) -> list[list[np.ndarray]]:
-    """Return that all that enters is used."""
+    """Return masks in which all entries of all operands are used."""
     return [everything(look.shape(place)) for place in range(len(look.equation.operands))]
 
 
@@ -83,7 +83,7 @@ def _passing(look: Look) -> Sequence[Used]:
 
 
 def _keeping(axes: Callable[[dict[str, Any], int], set[int]]) -> Rule:
-    """Return the rule of what works along axes of its own and keeps all of them."""
+    """Return the rule of primitives that work along some axes and keep all axes."""
 
     def rule(look: Look) -> Sequence[Used]:
         rank = len(look.shape(0))
@@ -116,7 +116,7 @@ def _squeeze(look: Look) -> Sequence[Used]:
 
 
 def _reshape(look: Look) -> Sequence[Used]:
-    """Blocks of as many entries, in C order."""
+    """Blocks of equally many entries, in C order."""
     shape = look.shape(0)
     if 0 in shape:
         return [everything(shape), *[[] for _ in look.equation.operands[1:]]]
@@ -188,4 +188,4 @@ NUMBERS: dict[str, Rule] = {
     "top_k": _keeping(lambda params, rank: {params.get("axis", -1)}),
     "transpose": _transpose,
 }
-"""By kind, rules of primitives that compute or give axes a new form."""
+"""By kind, rules of primitives that compute, or rearrange axes."""

@@ -1,4 +1,4 @@
-"""What is left of every value when units go, and whether a smaller program agrees."""
+"""What is left of every value when units are removed, and whether a smaller program agrees."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from jaxcompress.units.walk import Walk
 
 
 class Cut:
-    """Nodes that go, and what is left of axes without them.
+    """Removed nodes, and what is left of axes without them.
 
-    Most values share their arrays of ids with others: each array is looked at once.
+    Many values have the same array of ids: each array is read once.
     """
 
     def __init__(self, removed: np.ndarray) -> None:
@@ -19,7 +19,7 @@ class Cut:
         self._known: dict[int, tuple[Axis, np.ndarray, int, int]] = {}
 
     def gone(self, axis: Axis) -> np.ndarray:
-        """Return `[n]` booleans: the entries that go."""
+        """Return `[n]` booleans, True for removed entries."""
         return self._look(axis)[1]
 
     def left(self, axis: Axis) -> int:
@@ -27,7 +27,7 @@ class Cut:
         return self._look(axis)[2]
 
     def shape(self, value: Value) -> tuple[int, ...]:
-        """Return the shape of a value without the entries that go."""
+        """Return the shape of a value without the removed entries."""
         return tuple(map(self.left, value))
 
     def fits(self, shape: tuple[int, ...], value: Value) -> bool:
@@ -42,7 +42,7 @@ class Cut:
 
     def _look(self, axis: Axis) -> tuple[Axis, np.ndarray, int, int]:
         found = self._known.get(id(axis))
-        if found is None:  # the array is kept, so that no other gets its id
+        if found is None:  # keeps the array alive, so that no other gets its id()
             gone = np.zeros(axis.shape[1], bool)
             if self.removed.size:
                 gone = np.any((axis >= 0) & self.removed[np.maximum(axis, 0)], axis=0)
@@ -53,11 +53,11 @@ class Cut:
 
 
 def mismatch(program: Program, walk: Walk, small: Program, cut: Cut) -> str | None:
-    """Say where a program traced at smaller sizes is not the full one without the units that go.
+    """Say where a program traced at smaller sizes is not the full one without the removed units.
 
     Returns:
-        None if both have the same equations and every value has the shape that was predicted, so
-        that entries stand where they should; otherwise the first difference.
+        None if both have the same equations and every value has the predicted shape;
+        otherwise the first difference.
     """
     if len(program.equations) != len(small.equations):
         return f"{len(program.equations)} equations became {len(small.equations)}"
@@ -82,7 +82,7 @@ def mismatch(program: Program, walk: Walk, small: Program, cut: Cut) -> str | No
 
 
 def other_results(program: Program, small: Program) -> str | None:
-    """Say whether results, of which nothing can go, are others; `mismatch` sees equations only."""
+    """Say whether shapes of results, never cut, changed; `mismatch` compares equations only."""
     before, after = ([_text(p.shape(o)) for o in p.outputs] for p in (program, small))
     if before == after:
         return None
@@ -97,7 +97,7 @@ def _misplaced(full: Equation, other: Equation, walk: Walk, small: Program, cut:
         if full.name == "slice":
             left = np.flatnonzero(~cut.gone(axis))
             if len(left) != small.shape(other.operands[0])[k]:
-                continue  # uniform entries, which follow
+                continue  # uniform entries, which follow any cut
             wanted = np.arange(axis.shape[1])[_taken(full, k)]
             given = left[_taken(other, k)]
             if not np.array_equal(given, wanted[np.isin(wanted, left)]):

@@ -1,15 +1,16 @@
-"""The arithmetic of unit ids: who goes together with whom.
+"""The arithmetic of unit ids: which entries go together.
 
 Along an axis of `n` entries a value carries an integer array `[layers, n]`. An id >= 0 names a
-node; an entry goes when the node of any of its layers goes. Most axes have one layer. Two arise
-where two axes with units are merged, `[heads, width] -> [heads * width]`: an entry goes with its
-head or with its place in the head. Negative ids say that the entry never goes:
+node; an entry is removed if the node of any of its layers is removed. Most axes have one layer.
+Two arise where two axes with units are merged, `[heads, width] -> [heads * width]`: an entry is
+removed with its head or with its place in the head. A negative id means that the entry is never
+removed:
 
-- `UNIFORM`: the value is the same all along the axis, broadcast from one number, so it follows any
-  cut when the code runs again at the smaller size;
+- `UNIFORM`: the value is constant along the axis, broadcast from one number, so it follows any cut
+  when the code runs again at the smaller size;
 - anything below: fixed, for a reason that `Ledger.reasons` keeps.
 
-Ties are edges between nodes. They are collected on the way and solved once, at the end.
+Ties are edges between nodes. They are collected during the walk and solved once, at the end.
 """
 
 from collections.abc import Sequence
@@ -26,11 +27,11 @@ UNIFORM = -1
 
 
 class Hint(NamedTuple):
-    """Nodes of parameters that would do better as products of several.
+    """Nodes of parameters that should become products of several nodes.
 
     Attributes:
-        nodes: `[n]` that were tied coarsely in this walk, for want of layers.
-        labels: `[layers, n]`, how to part them in the next.
+        nodes: `[n]` that were tied too coarsely in this walk, which had too few layers.
+        labels: `[layers, n]`, how to part them in the next walk.
     """
 
     nodes: np.ndarray
@@ -41,9 +42,9 @@ class Solution(NamedTuple):
     """Connected components of all ties.
 
     Attributes:
-        component: `[nodes]` of each node.
-        components: how many there are.
-        frozen: reasons, and the components that stay for them.
+        component: `[nodes]`, the component of each node.
+        components: number of components.
+        frozen: reasons, and the components that are frozen for them.
         reduced: components over which a sum, a maximum or the like is taken.
     """
 
@@ -54,7 +55,7 @@ class Solution(NamedTuple):
 
 
 class Ledger:
-    """Hands out nodes and collects what a walk finds out about them."""
+    """Creates nodes and records what a walk finds about them."""
 
     def __init__(self) -> None:
         self.nodes = 0
@@ -82,7 +83,7 @@ class Ledger:
         return np.full((1, size), self.code(reason))
 
     def freeze(self, ids: np.ndarray, reason: str) -> None:
-        """Let the nodes among `ids` stay."""
+        """Freeze the nodes among `ids`."""
         self._freeze(ids, self.code(reason))
 
     def _freeze(self, ids: np.ndarray, code: int) -> None:
@@ -96,17 +97,17 @@ class Ledger:
             self._reduced.append(np.unique(axis[axis >= 0]))
 
     def tie(self, one: Axis, other: Axis) -> Axis:
-        """Let entries of the same index go together; return the ids of what is made of both.
+        """Tie entries of the same index; return the ids of the result of both.
 
-        Layers that part the axis alike are tied one to one. A layer without a partner must stay:
-        then an entry goes on one side exactly when it goes on the other.
+        Layers that part the axis alike are tied one to one. A layer without a partner is frozen:
+        then an entry is removed on one side exactly when it is removed on the other.
         """
         if one is other:
             return one
         if len(one) == len(other) == 1:
             layer = one[0]
             tied = self._tie_layers(layer, other[0])
-            return one if tied is layer else tied[None]  # the same array, to be looked at once
+            return one if tied is layer else tied[None]  # the same array, so that it is read once
         if not (has_units(one) and has_units(other)):
             plain, layered = (one, other) if has_units(other) else (other, one)
             fixed = plain[0] < UNIFORM
@@ -157,7 +158,7 @@ class Ledger:
         return np.where(units_a, a, np.where(units_b, b, np.minimum(a, b)))
 
     def tie_rows(self, block: np.ndarray) -> np.ndarray:
-        """Tie all of each row of `[a, b]` ids; return `[a]` ids of the rows."""
+        """Tie the entries of each row of `[a, b]` ids; return `[a]` ids of the rows."""
         row = block.max(axis=1)
         for column in block.T:
             self._tie_layers(row, column)
@@ -167,7 +168,7 @@ class Ledger:
         """Ask that the nodes of `layer` be parted by `labels` in the next walk.
 
         Returns:
-            Whether they will be, by these labels or by those that were asked for before.
+            Whether they will be parted, by these labels or by earlier ones.
         """
         if not (layer >= 0).all() or len(np.unique(layer)) != layer.size:
             return False
@@ -202,18 +203,18 @@ def uniform(size: int) -> Axis:
 
 
 def has_units(axis: Axis) -> bool:
-    """Return whether any entry of the axis may go."""
+    """Return whether any entry of the axis may be removed."""
     return bool((axis >= 0).any())
 
 
 def trim(axis: Axis) -> Axis:
-    """Return the axis without layers that have no units in what is left of it."""
+    """Return the axis without layers that have no units."""
     used = (axis >= 0).any(axis=1)
     return axis[used] if used.any() else axis[:1]
 
 
 def merge(ledger: Ledger, axes: Sequence[Axis]) -> Axis:
-    """Return the ids of axes that are merged into one, the last running fastest."""
+    """Return the ids of axes that are merged into one, the last varying fastest."""
     sizes = [axis.shape[1] for axis in axes]
     total = int(np.prod(sizes))
     if not any(map(has_units, axes)):
@@ -223,7 +224,7 @@ def merge(ledger: Ledger, axes: Sequence[Axis]) -> Axis:
         if has_units(axis):
             own = [layer for layer in axis if (layer >= 0).any()]
         elif axis.shape[1] > 1 and (axis == UNIFORM).all():
-            own = [ledger.fresh(axis.shape[1])]  # so that it may follow a cut of its own
+            own = [ledger.fresh(axis.shape[1])]  # so that it can be cut separately
         else:
             continue
         shape = [-1 if k == place else 1 for k in range(len(axes))]
@@ -232,11 +233,11 @@ def merge(ledger: Ledger, axes: Sequence[Axis]) -> Axis:
 
 
 def split(ledger: Ledger, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
-    """Return the ids of the axes of `sizes` that one axis is split into.
+    """Return the ids of the axes of `sizes` into which one axis is split.
 
-    A layer that varies along one of them only belongs to that one. Nodes that are all different
-    are parted into one layer for each in the next walk; in this one, and where they cannot be,
-    whatever shares an index of the first goes together.
+    A layer that varies along only one of them belongs to that axis. Nodes that are all different
+    are parted into one layer for each axis in the next walk. In this walk, and where that is not
+    possible, entries with the same index of the first axis go together.
     """
     parts: list[list[np.ndarray]] = [[] for _ in sizes]
     rest = UNIFORM if (axis == UNIFORM).all() else ledger.code("reshape")
@@ -264,7 +265,7 @@ def split(ledger: Ledger, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
 
 
 def _partition(layer: np.ndarray) -> np.ndarray:
-    """Return `[n]` labels, numbered as they appear: equal for layers that part an axis alike."""
+    """Return `[n]` labels in order of appearance: equal for layers that part an axis alike."""
     _, first, inverse = np.unique(layer, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

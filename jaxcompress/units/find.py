@@ -1,4 +1,4 @@
-"""Finding the units of a function by tracing it, and trying out whether its code follows a cut."""
+"""Finding the units of a function by tracing it, and trying whether its code follows a cut."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -36,36 +36,37 @@ def unit_groups(
 ) -> UnitGroups:
     """Find the units of a function that can be cut out of its parameters, by tracing it.
 
-    A unit is the set of all slices, of all leaves, that must go together: a convolution's output
-    channel, the norm's scale and offset behind it, the input channel of what reads it. Units that
-    reach an input or an output stay, and so does what a primitive without a rule touches.
+    A unit is the set of all slices, of all leaves, that must be removed together: a convolution's
+    output channel, the norm's scale and offset behind it, the input channel of the layers that read
+    it. Units that reach an input, an output or a primitive without a rule are frozen: they cannot
+    be removed.
 
     The function is traced again with fewer units of the groups. Groups that must lose equally many
-    are joined, and those that its code does not follow, because it has their size written down,
-    stay too, each with its own reason. Code that checks its sizes, as modules do that compare
-    shapes with a configuration, raises an error of its own: such groups are as tracing alone has
-    found them, marked as not tried, until `rebuild` gives the code for other sizes.
+    units are joined. Groups whose size is written down in the code are frozen too, each with its
+    reason. Code that checks its sizes, such as modules that compare shapes with a configuration,
+    raises an error of its own: its groups are found by tracing alone, and are marked as not tried
+    unless `rebuild` gives the code for other sizes.
 
     Args:
         apply: `apply(params, *inputs)` that returns arrays.
         params: any pytree of arrays, or of shapes and dtypes; statistics of norms belong in it.
         *inputs: any pytrees of arrays, or of shapes and dtypes. Entries of an axis that this
-            example does not use, such as the rows of a table of positions behind its length, stay.
-        others: further examples, each an input or a tuple of inputs, of other sizes in whatever
-            may have other sizes. What goes together in one of them does, what the examples use
-            differently stays, and what all of them leave unused alike may go.
-        rebuild: `rebuild(sizes)` returns the `apply` of the module built for other sizes, given the
-            new shape of every leaf by path, `{"dense/kernel": (3, 8), ...}`. The groups are tried
-            out on what it returns; it is called for each trial, and may raise what it likes for
-            sizes that cannot be.
+            example does not use, such as rows of a position table beyond its length, are frozen.
+        others: further examples, each an input or a tuple of inputs, with other sizes
+            wherever sizes may vary. Slices that go together in one example go together; entries
+            that only some examples use are frozen; entries that no example uses may be removed.
+        rebuild: `rebuild(sizes)` gets the new shape of every leaf by path,
+            `{"dense/kernel": (3, 8), ...}`, and returns the `apply` of the module built for these
+            sizes. The groups are tried on it. It is called for each trial, and may raise any error
+            for impossible sizes.
 
     Returns:
-        The groups; shapes decide them, values do not matter.
+        The groups; they depend on shapes, not on values.
 
     Raises:
         ValueError: two leaves of one path, a function that does not run on these arrays, or whose
             shapes depend on their values; another example of the same shapes; a `rebuild` that
-            does not give the same function at the sizes that there are.
+            does not give the same function at the present sizes.
         TypeError: leaves, inputs or results that are no arrays.
 
     Example:
@@ -92,7 +93,7 @@ def unit_groups(
         >>> unit_groups(build(8), params, np.ones((1, 3)), rebuild=rebuild)["in"].untried
         ''
 
-    Source: Fang et al. 2023 (DepGraph), arXiv:2301.12900, has the idea of coupled layers; here
+    Source: Fang et al. 2023 (DepGraph), arXiv:2301.12900, introduced coupled layers; here
     equations are walked instead of modules.
     """
     return _group(apply, params, inputs, other_examples(inputs, others), rebuild)
@@ -106,14 +107,14 @@ def trace_units(
     part: bool,
     others: Sequence[Sequence[PyTree]] = (),
 ) -> Units:
-    """Return what walking the function finds; keys and integers among its parameters stay.
+    """Trace and walk the function; keys and integers among its parameters are frozen.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: as in `unit_groups`.
         inputs: as in `unit_groups`.
-        part: whether units of two kinds may share an axis.
-        others: further examples, each all that follows `params`.
+        part: whether an axis may have units of two kinds.
+        others: further examples, each the inputs behind `params`.
     """
     whole = [
         not (jnp.issubdtype(leaf.dtype, jnp.inexact) or leaf.dtype == bool)
@@ -143,7 +144,7 @@ def _group(
     tried = _try_out(trial, others)
     parted = not tried.unproved or bool(tried.good)
     if not parted:
-        # Which kind of unit an axis has cannot be tried out: that of the axis which stands first.
+        # Trials cannot tell which kind of unit an axis has: take that of the first of the axes.
         units = trace_units(apply, params, inputs, part=False, others=others)
         tried = _try_out(trial._replace(units=units, seen={}), [])
     units = tried.trial.units
@@ -174,15 +175,15 @@ def _group(
 
 
 class _Tried(NamedTuple):
-    """Groups of a function, tried out.
+    """Groups of a function after trials.
 
     Attributes:
-        trial: in which groups that must go together are joined.
+        trial: has groups joined that must lose equally many units.
         found: all groups.
-        alone: components that are alone of their kind.
+        alone: components that are the only ones of their kind.
         good: groups that the code follows.
-        unproved: groups that it checks, so that it must be built anew.
-        failures: what went wrong with groups that are not good, by mark.
+        unproved: groups whose size the code checks, so that it must be built anew.
+        failures: of groups that are not good, by mark.
     """
 
     trial: Trial
@@ -217,19 +218,19 @@ def _try_out(trial: Trial, others: Sequence[Sequence[PyTree]]) -> _Tried:
 def _one_by_one(
     trial: Trial, found: Sequence[Found], good: list[Found], failures: dict[int, Failure]
 ) -> tuple[list[Found], dict[int, Failure]]:
-    """Try the groups of which nothing is known, and return what is known of all."""
+    """Try the groups without a result, and return the results of all."""
     known = {group.mark for group in good} | set(failures)
     good, more = trial.run([[group] for group in found if group.mark not in known], good)
     return good, failures | more
 
 
 def trace_again(trial: Trial, params: PyTree) -> Units:
-    """Return what walking the function of a trial finds with parameters of other shapes."""
+    """Trace and walk the function of a trial with parameters of other shapes."""
     return trace_units(trial.function(shapes_of(params)), params, trial.inputs, part=True)
 
 
 def _apart(groups: Sequence[Found], others: Sequence[Found]) -> list[Found]:
-    """Return the groups that have no entry in common with others, or with one before them."""
+    """Return the groups that have no entry in common with others or with earlier ones."""
     taken = {entry for group in others for entry in _entries(group)}
     result = []
     for group in groups:
@@ -265,10 +266,10 @@ _SHOWN = 3  # errors in the note
 def _with_flops(
     group: UnitGroup, by_path: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]]
 ) -> UnitGroup:
-    """Fill in the operations that go with one unit: of each leaf the share that its entries are."""
+    """Fill in the operations of one unit: for each leaf, in proportion to its entries."""
     left: dict[str, float] = {}
     for part in group.slices:
-        share = part.indices.shape[1] / shapes[part.path][part.axis]
-        left[part.path] = left.get(part.path, 1.0) * (1 - share)
+        fraction = part.indices.shape[1] / shapes[part.path][part.axis]
+        left[part.path] = left.get(part.path, 1.0) * (1 - fraction)
     carried = sum(by_path.get(path, 0) * (1 - rest) for path, rest in left.items())
     return replace(group, flops=round(carried))

@@ -1,4 +1,4 @@
-"""What can be cut: groups of units, and a table of them that a person can read."""
+"""Groups of units, and a table of them for users."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Slice(NamedTuple):
 
 
 def places(slices: Sequence[Slice]) -> frozenset[tuple[str, int, bytes]]:
-    """Return what tells groups apart: where their units lie, in any order of the slices."""
+    """Return where the units of a group lie, in any order of the slices: its identity."""
     return frozenset((s.path, s.axis, np.asarray(s.indices, np.int64).tobytes()) for s in slices)
 
 
@@ -42,17 +42,17 @@ class UnitGroup:
 
     Attributes:
         name: the layer whose output they are.
-        size: how many units.
-        slices: what goes when a unit goes, by leaf and axis.
+        size: number of units.
+        slices: the slices that are removed with a unit, by leaf and axis.
         changes_function: a norm, a softmax or a sum runs over the units themselves, so that
             cutting some differs from silencing them.
-        parameters: entries of all leaves that one unit carries.
-        flops: operations of one call that go with one unit: of those that each leaf takes part in,
-            the share that the unit is of its entries; entries on two axes count once. What no
-            parameter takes part in (activations, the scores of attention) is not counted.
-        untried: what the code raised without some of the units, where it checks its own sizes: then
-            the group is what tracing alone has found, and the code must be built anew. Nothing
-            where the code follows.
+        parameters: entries of all leaves that belong to one unit.
+        flops: operations of one call that are removed with one unit: for each leaf its operations
+            times the fraction of its entries that the unit has; entries on two axes count once.
+            Operations without parameters (activations, the scores of attention) are not counted.
+        untried: the error of code that checks its own sizes, raised without some of the units: then
+            the group was found by tracing alone, and the code must be built anew. Empty if the
+            code follows.
     """
 
     name: str
@@ -65,13 +65,13 @@ class UnitGroup:
 
 
 class FrozenAxis(NamedTuple):
-    """Units that cannot go.
+    """Units that cannot be removed.
 
     Attributes:
         path: of the leaf.
         axis: of the leaf.
-        entries: how many along the axis stay.
-        reasons: why: an input, an output, a constant, the name of a primitive.
+        entries: number of frozen entries along the axis.
+        reasons: an input, an output, a constant, the name of a primitive.
     """
 
     path: str
@@ -86,11 +86,11 @@ class UnitGroups:
 
     Attributes:
         groups: in the order in which the function uses them.
-        frozen: axes with units that cannot go, and why.
+        frozen: axes with units that cannot be removed, and why.
         unknown: primitives without a rule, and the paths that each froze.
         shapes: of every leaf, by path.
-        parted: whether units of two kinds may share an axis, heads and places in them.
-        note: what a reader should know, or nothing.
+        parted: whether an axis may have units of two kinds, such as heads and places in them.
+        note: a warning for users, or empty.
     """
 
     groups: tuple[UnitGroup, ...]
@@ -116,7 +116,7 @@ class UnitGroups:
         """Refuse a name that no group has.
 
         Raises:
-            ValueError: with the names that there are.
+            ValueError: naming the groups.
         """
         if name not in self.names:
             raise ValueError(self._unknown(name))
@@ -158,15 +158,15 @@ class UnitGroups:
         return "\n".join([*lines, *([self.note] if self.note else [])])
 
     def check_some(self) -> None:
-        """Refuse that there is no group.
+        """Refuse an empty collection of groups.
 
         Raises:
-            ValueError: with what keeps the units, and what helps.
+            ValueError: with the reasons that freeze the units, and a remedy.
         """
         if self.groups:
             return
         by_reason = self._by_reason()
-        # What a person can do something about comes first.
+        # Reasons that users can change come first.
         why = sorted(by_reason, key=lambda why: why.startswith(("an input", "an output", "unused")))
         kept = [f"{_few(by_reason[w])} [{w}]" for w in why[:_MOST_REASONS]]
         more = f" and {len(why) - len(kept)} more reasons" if len(why) > len(kept) else ""

@@ -1,4 +1,4 @@
-"""What walking a function knows of the units of its groups."""
+"""The units of groups among the components that walking a function found."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,16 @@ from jaxcompress.units.walk import Units
 
 
 def members_of(units: Units, groups: Sequence[UnitGroup], paths: Sequence[str]) -> list[np.ndarray]:
-    """Return for each group the components that go with each unit and with no other.
+    """Return for each group the components of each unit that belong to no other unit.
 
     Args:
-        units: what walking a function found.
+        units: from walking a function.
         groups: from `unit_groups`, of this function or of one much like it.
         paths: of its parameters.
 
     Returns:
-        `[units, n]` components a group. There are several where the code lets components go
-        together only, such as the halves of a split, and none where the function knows no such
-        units.
+        `[units, n]` components a group. There are several if components can only be
+        removed together, such as the halves of a split, and none if the function has no such units.
     """
     found, _ = read_groups(units, paths)
     known = {places(group.slices): group.components[:, None] for group in found}

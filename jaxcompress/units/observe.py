@@ -1,4 +1,4 @@
-"""Running a program and looking at what its products read."""
+"""Running a program and observing the inputs of its products."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,20 +19,20 @@ Look = Callable[[Any, int, Axis], PyTree]
 def run_observed(
     program: Program, walk: Walk, paths: Sequence[str], inputs: Sequence[Any], look: Look
 ) -> list[PyTree]:
-    """Run a program and look at each operand of a product that depends on its inputs.
+    """Run a program and observe each operand of a product that depends on its inputs.
 
-    What the body of a scan sees is the mean over its turns; what other loops and branches see is
-    not looked at.
+    Observations in the body of a scan are averaged over its iterations; other loops and branches
+    are not observed.
 
     Args:
         program: what to run.
         walk: ids of its values.
         paths: of its first inputs, the parameters.
         inputs: arrays, parameters first.
-        look: what to take down.
+        look: gives the arrays to record.
 
     Returns:
-        What was seen, one entry a look.
+        The observations, one entry for each operand.
     """
     products = {p.key: p for p in find_products(program, paths) if p.observable}
 
@@ -57,7 +57,7 @@ def run_observed(
 def _reads(product: Product) -> list[tuple[int, int]]:
     """Return the operands that depend on inputs, and the axes of units along which they are summed.
 
-    The windows of a kernel are none.
+    The windows of a kernel are not axes of units.
     """
     places = product.activations
     if product.equation.name == "conv_general_dilated":

@@ -16,8 +16,8 @@ class Found(NamedTuple):
     """A group before it has a name.
 
     Attributes:
-        components: one a unit.
-        slices: what goes with them.
+        components: one for each unit.
+        slices: the slices that are removed with them.
         layered: an axis has units of two kinds, such as heads and places in them.
         changes_function: as in `UnitGroup`.
     """
@@ -29,12 +29,12 @@ class Found(NamedTuple):
 
     @property
     def mark(self) -> int:
-        """What tells groups of one walk apart, joined ones too: no two share a component."""
+        """Identifies a group of one walk, joined ones too: no two have a component in common."""
         return int(self.components[0])
 
     @property
     def kind(self) -> tuple[bool, tuple[tuple[str, int, int], ...]]:
-        """What the groups of repeated blocks share."""
+        """Equal for the groups of repeated blocks."""
         where = [
             (re.sub(r"\d+", "#", part.path), part.axis, part.indices.shape[1])
             for part in self.slices
@@ -43,16 +43,16 @@ class Found(NamedTuple):
 
 
 def read_groups(units: Units, paths: Sequence[str]) -> tuple[list[Found], np.ndarray]:
-    """Return components with the same number of indices in the same axes as groups.
+    """Return groups of components that have equally many indices in the same axes.
 
     Returns:
-        Groups of two units and more, and the components that are alone of their kind: as one unit
-        always stays, they do.
+        Groups of two units and more, and the components that are the only ones of their kind: they
+        are kept, since one unit of a group is always kept.
     """
     solution = units.solution
     free = np.ones(solution.components, bool)
-    for _, stays in solution.frozen:
-        free[stays] = False
+    for _, frozen in solution.frozen:
+        free[frozen] = False
     component, slot, index = _table(units, free)
     if not component.size:
         return [], np.zeros(0, int)
@@ -81,7 +81,7 @@ def read_groups(units: Units, paths: Sequence[str]) -> tuple[list[Found], np.nda
 
 
 def _table(units: Units, free: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return component, slot and index of all that parameters hold in components that may go.
+    """Return component, slot and index of all entries of parameters that may be removed.
 
     Sorted in this order, each once.
     """
@@ -108,7 +108,7 @@ def _kinds(component: np.ndarray, slot: np.ndarray) -> tuple[np.ndarray, np.ndar
     trait = np.unique(where * (counts.max() + 1) + counts, return_inverse=True)[1].ravel()
     members, start, slots = np.unique(owner, return_index=True, return_counts=True)
     kinds = slots - 1
-    for rank in range(slots.max()):  # as many rounds as a unit has slots, at the most
+    for rank in range(slots.max()):  # at most as many rounds as a unit has slots
         there = np.flatnonzero(slots > rank)
         key = kinds[there] * (trait.max() + 1) + trait[start[there] + rank]
         kinds[there] = np.unique(key, return_inverse=True)[1].ravel()
@@ -135,11 +135,11 @@ def _in_order(found: list[Found], program: Program, paths: Sequence[str]) -> lis
 def named_groups(
     found: Sequence[Found], shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[UnitGroup, ...]:
-    """Name groups by the layer of their first leaf, with as much more as tells them apart."""
+    """Name groups by the layer of their first leaf, and by more where names are equal."""
     forms = []
     for group in found:
         path, axis = group.slices[0].path, group.slices[0].axis
-        layer = path.removesuffix("/value").rpartition("/")[0]  # NNX puts a box around arrays
+        layer = path.removesuffix("/value").rpartition("/")[0]  # NNX wraps arrays
         forms.append((layer or path, path, f"{path}:{axis}"))
     often = [Counter(column) for column in zip(*forms, strict=True)]
     seen: Counter[str] = Counter()
@@ -161,7 +161,7 @@ def named_groups(
 
 
 def _carried(group: Found, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Return how many entries go with one unit; a leaf with it on two axes counts them once."""
+    """Return the number of entries of one unit; entries on two axes of a leaf count once."""
     left: dict[str, list[int]] = {}
     for part in group.slices:
         sizes = left.setdefault(part.path, list(shapes[part.path]))
@@ -172,30 +172,30 @@ def _carried(group: Found, shapes: Mapping[str, tuple[int, ...]]) -> int:
 def frozen_axes(
     units: Units, paths: Sequence[str], good: Sequence[Found], more: Mapping[str, np.ndarray]
 ) -> tuple[FrozenAxis, ...]:
-    """Return the axes with entries that cannot go, the windows of convolutions aside.
+    """Return the axes with entries that cannot be removed, except windows of convolutions.
 
     Args:
-        units: what walking found.
+        units: from walking a function.
         paths: of the leaves.
-        good: groups that may go.
-        more: further reasons, and the components that stay for them.
+        good: groups that may be removed.
+        more: further reasons, and the components that are frozen for them.
     """
-    free = np.zeros(units.solution.components + 1, bool)  # the last is of no component
+    free = np.zeros(units.solution.components + 1, bool)  # the last is for no component
     free[np.concatenate([np.zeros(0, int), *(group.components for group in good)])] = True
     reasons = []
-    for why, stays in (*units.solution.frozen, *more.items()):
+    for why, ids in (*units.solution.frozen, *more.items()):
         if why != "window":
             mask = np.zeros(len(free), bool)
-            mask[stays] = True
+            mask[ids] = True
             reasons.append((why, mask))
     result = []
     for (leaf, axis), ids in zip(units.slots, units.axes, strict=True):
         component = np.where(ids >= 0, units.solution.component[ids], -1)
-        goes = np.any(free[component], axis=0)
-        here = [(why, np.any(mask[component], axis=0) & ~goes) for why, mask in reasons]
-        here = [(why, stays) for why, stays in here if stays.any()]
+        removable = np.any(free[component], axis=0)
+        here = [(why, np.any(mask[component], axis=0) & ~removable) for why, mask in reasons]
+        here = [(why, kept) for why, kept in here if kept.any()]
         if here:
-            entries = int(np.count_nonzero(np.any([stays for _, stays in here], axis=0)))
+            entries = int(np.count_nonzero(np.any([kept for _, kept in here], axis=0)))
             result.append(FrozenAxis(paths[leaf], axis, entries, tuple(why for why, _ in here)))
     return tuple(result)
 
@@ -203,12 +203,12 @@ def frozen_axes(
 def unknown_primitives(units: Units, paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the primitives without a rule that froze anything, and the paths that they froze."""
     result = {}
-    for why, stays in units.solution.frozen:
+    for why, components in units.solution.frozen:
         if why.startswith("no rule for "):
             touched = [
                 paths[leaf]
                 for (leaf, _), ids in zip(units.slots, units.axes, strict=True)
-                if np.isin(units.solution.component[ids[ids >= 0]], stays).any()
+                if np.isin(units.solution.component[ids[ids >= 0]], components).any()
             ]
             result[why.removeprefix("no rule for ")] = tuple(dict.fromkeys(touched))
     return result

@@ -23,10 +23,10 @@ def run_silenced(
 ) -> list[Any]:
     """Run a program with zeros in every removed entry of every value.
 
-    Reductions and products over an axis skip the removed entries, and of entries that are all
-    alike, such as ones that are counted, take as many as `small` has, the same program traced at
-    the smaller size. Numbers that the code wrote down, such as the `n` of a mean, and constants are
-    those of `small`: so statistics over an axis of units are those of the units that stay.
+    Reductions and products over an axis skip the removed entries. Of an axis whose entries are all
+    alike, such as ones that are counted, they take as many as `small` has, the same program traced
+    at the smaller size. Numbers written in the code, such as the `n` of a mean, and constants are
+    those of `small`: so statistics over an axis of units are those of the kept units.
     """
     known: dict[int, Any] = {}
 
@@ -60,9 +60,9 @@ def _skip_removed(
     cut: Cut,
     operands: list[Any],
 ) -> list[Any]:
-    """Take what stays along the axes that are summed over, of operands that `shapes` are left of.
+    """Take the kept entries along the axes that are summed over; `shapes` are those after the cut.
 
-    Constants are those of the smaller program, and have nothing that goes.
+    Constants are those of the smaller program, without removed entries.
     """
     operands = list(operands)
     for places in _summed(equation):
@@ -74,15 +74,15 @@ def _skip_removed(
         if not axes:
             continue
         which, k = places[0]
-        stay = _stay(list(axes.values()), cut, shapes[which][k])
-        if not stay.all():
+        kept = _kept(list(axes.values()), cut, shapes[which][k])
+        if not kept.all():
             for which, k in axes:
-                operands[which] = jnp.take(operands[which], np.flatnonzero(stay), axis=k)
+                operands[which] = jnp.take(operands[which], np.flatnonzero(kept), axis=k)
     return operands
 
 
 def _summed(equation: Equation) -> list[list[tuple[int, int]]]:
-    """Return the axes that a primitive sums over, `(operand, axis)` of all that run together."""
+    """Return the axes that a primitive sums over, `(operand, axis)` of axes summed together."""
     if equation.name in _REDUCTIONS:
         return [[(0, k)] for k in equation.params["axes"]]
     kind = kind_of(equation.name)
@@ -93,16 +93,16 @@ def _summed(equation: Equation) -> list[list[tuple[int, int]]]:
     return []
 
 
-def _stay(axes: Sequence[Axis], cut: Cut, size: int) -> np.ndarray:
-    """Return by entry of axes that run together whether it is among the `size` that are left.
+def _kept(axes: Sequence[Axis], cut: Cut, size: int) -> np.ndarray:
+    """Return for each entry of axes summed together whether it is among the `size` kept ones.
 
-    What goes with no unit but is alike all along the axes follows their size.
+    Of entries without a unit that are constant along the axes, surplus ones are dropped.
     """
-    stay = ~np.any([cut.gone(axis) for axis in axes], axis=0)
-    alike = stay & np.all([(axis == UNIFORM).all(axis=0) for axis in axes], axis=0)
-    surplus = max(int(np.count_nonzero(stay)) - size, 0)
-    stay[np.flatnonzero(alike)[:surplus]] = False
-    return stay
+    kept = ~np.any([cut.gone(axis) for axis in axes], axis=0)
+    alike = kept & np.all([(axis == UNIFORM).all(axis=0) for axis in axes], axis=0)
+    surplus = max(int(np.count_nonzero(kept)) - size, 0)
+    kept[np.flatnonzero(alike)[:surplus]] = False
+    return kept
 
 
 def _silence(value: Any, axes: Value, cut: Cut) -> Any:
@@ -123,12 +123,12 @@ def _run_bodies(
         )
         return list(map(jnp.asarray, results)), None
 
-    # A length may be a count of units: then it is another.
+    # A length may be a number of units: take that of the smaller program.
     return run_bodies(equation, body, operands, smaller.params.get("length"))[0]
 
 
 def relative_difference(a: Any, b: Any) -> float:
-    """Return `max |a - b| / max |b|` over finite numbers; what is infinite must agree.
+    """Return `max |a - b| / max |b|` over finite numbers; infinities and NaN must agree.
 
     Infinity if `b` has no finite number, or is zero where `a` is not.
     """
@@ -136,7 +136,7 @@ def relative_difference(a: Any, b: Any) -> float:
     a, b = np.asarray(a).astype(wide), np.asarray(b).astype(wide)
     if not np.isfinite(b).any() and b.size:
         return float("inf")
-    same = (a == b) | (np.isnan(a) & np.isnan(b))  # infinite masks of logits, for one
+    same = (a == b) | (np.isnan(a) & np.isnan(b))  # such as infinite masks of logits
     if same.all():
         return 0.0
     if not (np.isfinite(a[~same]).all() and np.isfinite(b[~same]).all()):

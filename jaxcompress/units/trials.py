@@ -1,4 +1,4 @@
-"""Trying out whether the code of a function follows when units go."""
+"""Trying whether the code of a function follows when units are removed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
@@ -19,7 +19,7 @@ Sizes = Mapping[str, tuple[int, ...]]
 Rebuild = Callable[[Sizes], Callable[..., PyTree]]
 """From the shapes of smaller parameters to the `apply` that is built for them."""
 
-_FEW = 4  # units of which all but one are tried out too
+_FEW = 4  # most units of a group of which all but one are also tried
 
 
 class Trial(NamedTuple):
@@ -29,11 +29,11 @@ class Trial(NamedTuple):
         apply: the function.
         params: its parameters.
         inputs: its inputs.
-        units: what walking it found.
+        units: from walking it.
         paths: of the leaves of `params`.
         rebuild: gives the function at smaller sizes, where `apply` does not follow them.
-        seen: what was found out about nodes that go, so that nothing is traced twice.
-        raised: what was raised at shapes; other ways to walk the function share it.
+        seen: results by removed nodes, so that nothing is traced twice.
+        raised: errors by shapes; common to all walks of the function.
     """
 
     apply: Callable[..., PyTree]
@@ -48,19 +48,20 @@ class Trial(NamedTuple):
     def run(
         self, lots: Sequence[Sequence[Found]], good: Sequence[Found]
     ) -> tuple[list[Found], dict[int, Failure]]:
-        """Return the groups that the code follows, and what went wrong with others.
+        """Return the groups that the code follows, and the failures of others.
 
-        All at once first. If that fails, fewer and fewer lots are tried; of one that fails alone,
-        group by group, unless its first fails. Those that pass are then tried together in all ways.
+        All groups are tried at once first. If that fails, fewer and fewer lots are tried. A lot
+        that fails alone is tried group by group, unless its first group fails. Groups that pass
+        are then tried together in all ways.
 
         Args:
-            lots: groups to try, those that are much alike in one; the order matters where some
-                groups can go without others only.
+            lots: groups to try, similar groups in one lot; the order matters where some groups
+                can be removed only without others.
             good: groups that the code is known to follow.
 
         Returns:
-            Good groups, those given among them, and failures by the `mark` of a group. Of some
-            nothing is known: those that are in a lot with one that fails.
+            Good groups, the given ones included, and failures by the `mark` of a group. Groups in
+            a lot with a group that fails may have no result.
         """
         new, failures = sifted(lots, lambda new, some: self.at_once(some))
         if new and self.complaint([*good, *new]):
@@ -73,16 +74,16 @@ class Trial(NamedTuple):
         return [*good, *new], failures
 
     def at_once(self, groups: Sequence[Found]) -> Failure | None:
-        """Return what goes wrong when the last units of each group go, as many as can, or None."""
+        """Return the failure with as many last units of each group removed as possible, or None."""
         components = next(self._removals(groups))
         return self._trial(components, _sizes(groups))
 
     def complaint(self, groups: Sequence[Found]) -> Failure | None:
-        """Return what goes wrong when units of each group go, or None.
+        """Return the failure with units of each group removed, or None.
 
-        Units at the end of all groups, then at the beginning, then any: where a unit stands must
-        not matter. Of two groups of one size now the one and now the other loses more: those that
-        must lose equally many are found out.
+        Units at the end of all groups are removed, then at the beginning, then random ones: the
+        position of a unit must not matter. Of two groups of one size each loses more than the
+        other in some trial: so groups that must lose equally many are found.
         """
         sizes = _sizes(groups)
         for components in self._removals(groups) if groups else ():
@@ -90,7 +91,7 @@ class Trial(NamedTuple):
                 return found
         few = [group.components[1:] for group in groups if 2 < len(group.components) <= _FEW]
         if few and isinstance(found := self._trace(self._cut(np.concatenate(few)), sizes), Failure):
-            return found  # that equations differ is no complaint: an axis of one may be dropped
+            return found  # equations may differ here: an axis of one entry may be dropped
         return None
 
     def function(self, sizes: Sizes) -> Callable[..., PyTree]:
@@ -98,7 +99,7 @@ class Trial(NamedTuple):
         return self.rebuild(sizes) if self.rebuild else self.apply
 
     def at_full_size(self) -> Failure | None:
-        """Return what goes wrong where nothing is gone: of a function that is rebuilt."""
+        """Return the failure of a rebuilt function with nothing removed, or None."""
         return self._trial(np.zeros(0, int), set())
 
     def _removals(self, groups: Sequence[Found]) -> Iterator[np.ndarray]:
@@ -122,7 +123,7 @@ class Trial(NamedTuple):
         return self.seen[key]
 
     def _trace(self, cut: Cut, sizes: set[int]) -> Program | Failure:
-        """Return the function without these components, or what its code raises."""
+        """Return the program without the removed nodes, or the failure of its code."""
         shapes = {
             path: cut.shape(self.units.walk.values[self.units.program.inputs[k]])
             for k, path in enumerate(self.paths)
@@ -155,7 +156,7 @@ def _last(components: np.ndarray) -> np.ndarray:
 
 
 def _sizes(groups: Sequence[Found]) -> set[int]:
-    """Return how many units groups have, and entries the axes on which they lie."""
+    """Return the numbers of units of groups, and the sizes of their axes."""
     return {len(group.components) for group in groups} | {
         part.indices.size for group in groups for part in group.slices
     }
@@ -173,10 +174,10 @@ def sifted(
     lots: Sequence[Sequence[Found]],
     complaint: Callable[[list[Found], list[Found]], Failure | None],
 ) -> tuple[list[Found], dict[int, Failure]]:
-    """Return the groups of which nobody complains, and what was said of each other one.
+    """Return the groups without a complaint, and the failures of others.
 
-    What passes lets twice as many lots be tried next, what fails half as many. With `n` groups that
-    takes `n + log n` calls where all fail, and never more than twice as many.
+    After a pass twice as many lots are tried next, after a failure half as many. With `n` groups
+    that takes `n + log n` calls where all fail, and never more than twice as many.
 
     Args:
         lots: of groups, in the order in which to try them.
@@ -205,16 +206,16 @@ def sifted(
 
 
 def counts_apart(sizes: Sequence[int], rng: np.random.Generator) -> list[list[int]]:
-    """Return for a few trials how many units each group loses; two stay where there are three.
+    """Return for a few trials how many units each group loses; at least two of three are kept.
 
     In the first trial each group loses as many as it can. Of any two groups of one size each loses
     more than the other in some trial: code that divides widths and rounds (`width // 3`) hides a
-    difference to one side. Groups of two sizes lose different shares in some trial. As few trials
-    as that takes, since each is a trace.
+    difference to one side. Groups of two sizes lose different fractions in some trial. The number
+    of trials is as small as possible, since each is a trace.
 
     Args:
         sizes: of the groups.
-        rng: draws what tells groups of two sizes apart where nothing else does.
+        rng: draws counts that tell groups of two sizes apart where the others do not.
     """
     units = np.array(sizes, np.int64)
     most = np.maximum(units - 2, 1)
@@ -224,9 +225,9 @@ def counts_apart(sizes: Sequence[int], rng: np.random.Generator) -> list[list[in
     while len(trials) == 1 or number.any():
         digit, number = number % (most + 1), number // (most + 1)
         trials += [digit, most - digit]
-    shares = np.array(trials) / units
+    fractions = np.array(trials) / units
     alike = units[:, None] != units
-    alike &= (shares[:, :, None] == shares[:, None]).all(axis=0)
+    alike &= (fractions[:, :, None] == fractions[:, None]).all(axis=0)
     while alike.any():
         lost = rng.integers(0, most + 1)
         alike &= lost[:, None] * units == lost * units[:, None]

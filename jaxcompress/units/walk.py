@@ -16,12 +16,12 @@ from jaxcompress.units._usage import Used, partly_used, used_inputs
 from jaxcompress.units.dependencies import Axis, Hint, Ledger, Solution, trim, uniform
 
 MOST_WALKS = 8
-"""Walks in which nodes may be parted; each parts at least one, and two are the rule."""
+"""Most walks that may part nodes; each parts at least one node, two walks are typical."""
 
 _MOST_TURNS = 8
 
 RULES: dict[str, Rule] = {**SHAPES, **PARTS, **PRODUCTS}
-"""All rules by kind of primitive but those of loops and branches."""
+"""All rules by kind of primitive, except those of loops and branches."""
 
 
 class Walk(NamedTuple):
@@ -37,14 +37,14 @@ class Walk(NamedTuple):
 
 
 class Units(NamedTuple):
-    """What walking a function found out.
+    """What walking a function found.
 
     Attributes:
         program: the function.
         walk: ids of all values.
         slots: `(leaf, axis)` of each axis of each parameter.
         axes: ids of each slot.
-        solution: which ids go together, which stay and why.
+        solution: which ids go together, which are frozen and why.
         others: program and walk of each further example.
     """
 
@@ -67,16 +67,16 @@ def find_units(
 
     Args:
         program: what to walk.
-        whole: for each parameter whether it stays as it is.
-        part: whether units may be products, `[heads * width]` of heads and of places in them;
-            otherwise what is split goes with the first of the axes.
-        others: the same function with other inputs. What goes together in any of them does, and
-            what stays in any of them does.
+        whole: for each parameter whether it is frozen.
+        part: whether an axis may have two kinds of units, `[heads * width]` heads and places in
+            them; otherwise the units of an axis that is split are those of its first part.
+        others: the same function with other inputs. Entries that go together in one of them go
+            together; entries that are frozen in one of them are frozen.
     """
     slots = [
         (leaf, axis)
-        for leaf, stays in enumerate(whole)
-        if not stays
+        for leaf, frozen in enumerate(whole)
+        if not frozen
         for axis in range(len(program.shapes[program.inputs[leaf]]))
     ]
     sizes = [program.shapes[program.inputs[leaf]][axis] for leaf, axis in slots]
@@ -103,10 +103,10 @@ def find_units(
 
 
 NOT_USED = "not used by this example: pass others= of other sizes"
-"""Why entries of an axis stay of which results depend on a part."""
+"""Why entries of an axis are kept if results depend on a part of it."""
 
 NOT_BY_ALL = "not used by every example"
-"""The same where there are several examples."""
+"""The same if there are several examples."""
 
 
 def _with_unused(
@@ -115,10 +115,10 @@ def _with_unused(
     slots: list[tuple[int, int]],
     axes: list[Axis],
 ) -> Solution:
-    """Let all stay of which no result is made.
+    """Freeze entries on which no result depends.
 
-    Parameters of which none is made in any example stay unless they go with others; of an axis that
-    is used in part the rest stays with all that goes with it.
+    Parameters that no example uses are frozen unless their units have used entries elsewhere; of
+    an axis that is used in part, the units of unused entries are frozen.
     """
     alive = np.zeros(solution.components, bool)
     here, unread, beside = alive.copy(), alive.copy(), alive.copy()
@@ -128,11 +128,11 @@ def _with_unused(
         masks = [mine[k] for used in usages if (mine := used[leaf]) is not None]
         if masks:
             alive[units[units >= 0]] = True
-            for stays, mine in zip((unread, beside), partly_used(units, masks), strict=True):
-                stays[mine] = True
+            for frozen, mine in zip((unread, beside), partly_used(units, masks), strict=True):
+                frozen[mine] = True
     why = NOT_USED if len(usages) == 1 else NOT_BY_ALL
     reasons = {"unused": here & ~alive, why: unread, f"beside what is {why}": beside & ~unread}
-    more = [(why, np.flatnonzero(stays)) for why, stays in reasons.items() if stays.any()]
+    more = [(why, np.flatnonzero(mask)) for why, mask in reasons.items() if mask.any()]
     return solution._replace(frozen=[*solution.frozen, *more])
 
 
@@ -151,7 +151,7 @@ def _renumber(ledger: Ledger, labels: np.ndarray) -> np.ndarray:
 
 
 def _part(nodes: np.ndarray, hints: Sequence[Hint]) -> np.ndarray:
-    """Return labels in which each hint has replaced a node of its own by one a layer."""
+    """Return labels in which each hint replaces its nodes by one for each layer."""
     layers = max(len(nodes), *(len(hint.labels) for hint in hints))
     result = np.full((layers, nodes.shape[1]), -1)
     result[: len(nodes)] = np.maximum(nodes, -1)
@@ -217,7 +217,7 @@ def outputs(program: Program, walk: Walk, ledger: Ledger) -> list[Value]:
 
 
 def _scan(step: Step) -> tuple[list[Value], list[Walk]]:
-    """Tie what is carried over; the axis that is stepped along stays."""
+    """Tie carried values; freeze the scanned axis."""
     ledger, (body,) = step.ledger, step.equation.bodies
     constants, carry, stacked = entering(step.equation, 0, step.operands)
     for value in stacked:
@@ -231,7 +231,7 @@ def _scan(step: Step) -> tuple[list[Value], list[Walk]]:
 
 
 def _while(step: Step) -> tuple[list[Value], list[Walk]]:
-    """Tie what is carried over."""
+    """Tie carried values."""
     test, body = step.equation.bodies
     for_test, for_body = (entering(step.equation, k, step.operands) for k in (TEST, BODY))
     walk, carry, _ = _until_steady(
@@ -246,7 +246,7 @@ def _until_steady(
     carry: list[Value],
     inputs: Callable[[list[Value]], list[Value]],
 ) -> tuple[Walk, list[Value], list[Value]]:
-    """Walk a body until what it carries over has the ids with which it came in."""
+    """Walk a body until its carried values come out with the ids with which they came in."""
     turns = 0
     while True:
         turns += 1
