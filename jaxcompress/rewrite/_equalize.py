@@ -17,34 +17,34 @@ from jaxcompress.units.groups import Slice
 from jaxcompress.units.patterns import read_groups
 
 _MOST_ROUNDS = 100
-_EQUAL = 1e-3  # relative change of a range below which it has converged
-_TRIED = (4, 8)  # powers of 2 that trials scale with, which lose no digits
+_EQUAL = 1e-3  # relative change of ranges below which they have converged
+_TRIED = (4, 8)  # trials scale with these powers of 2, which lose no digits
 
 
 def equalize(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyTree:
     """Make ranges of weights equal across layers, without changing the function.
 
     Where a function `f` with `f(s * x) = s * f(x)` for `s > 0` lies between two layers (ReLU, max
-    and mean pooling, reshaping), a channel may be divided by `s` in the weight that makes it and
-    multiplied by `s` in the one that reads it. With `s = sqrt(r1 / r2)`, `r1` and `r2` the largest
-    magnitudes of both slices, each gets the range `sqrt(r1 * r2)`; this is done in turn for all
-    layers until it changes nothing. Then one grid for a whole weight fits all its channels.
+    and mean pooling, reshaping), a channel may be divided by `s` in the weight that produces it
+    and multiplied by `s` in the weight that reads it. With `s = sqrt(r1 / r2)`, where `r1` and `r2`
+    are the largest magnitudes of both slices, each gets the range `sqrt(r1 * r2)`. This is repeated
+    for all layers until nothing changes. Then one grid for a whole weight fits all its channels.
 
-    Channels are found by tracing: units as in `unit_groups`, those of residual streams with all
-    layers that write and read them, those of depthwise layers before and behind these. Offsets
-    behind the weights are divided too; fold norms first. Channels between which something else
-    lies (tanh, a norm of the activations, clipping) stay: each set is tried on the inputs, with
-    powers of 2 from 16 to 256 and their inverses and with its own factors, and only scaled if the
-    results stay the same.
+    Channels are found by tracing: units as in `unit_groups`. Units of a residual stream include all
+    layers that write and read it; a depthwise layer has channels before and behind it. Offsets
+    behind the weights are divided too; fold norms first. Channels with another function between
+    the layers (tanh, a norm of the activations, clipping) are not scaled: each set is tried on the
+    inputs, with powers of 2 from 16 to 256 and their inverses and with its own factors, and is
+    scaled only if the results stay the same.
 
     Args:
         apply: `apply(tree, *inputs)` in evaluation mode.
         tree: parameters and running statistics, any pytree of arrays.
         *inputs: arrays like those that the function will see; a clipping that none of them reaches
-            is not noticed.
+            goes unnoticed.
 
     Returns:
-        A tree of the same structure, shapes and dtypes. Channels of range 0 stay as they are.
+        A tree of the same structure, shapes and dtypes. Channels of range 0 are not changed.
 
     Raises:
         ValueError: a function that does not run on these arrays.
@@ -81,7 +81,7 @@ def equalize(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyT
 
 
 class _Place(NamedTuple):
-    """A leaf, and the chain behind the product that it is the weight of, if there is one."""
+    """A leaf, and the chain behind its product if the leaf is a weight."""
 
     leaf: int
     chain: Chain | None
@@ -99,12 +99,12 @@ def _scale(
     sameness: Sameness,
     scaling: Sequence[tuple[Link, np.ndarray]],
 ) -> tuple[Values, list[Link]]:
-    """Return values with links scaled one after the other, and those where results stay the same.
+    """Return values with links scaled in turn, and the links that keep the results the same.
 
     Args:
         values: of the parameters.
         places: of the leaves.
-        sameness: results as they should be.
+        sameness: the original results.
         scaling: links with their `[channels]` factors.
     """
     kept = []
@@ -119,10 +119,10 @@ def _scale(
 def _scaled(
     values: Values, places: Mapping[str, _Place], link: Link, factors: np.ndarray
 ) -> Values | None:
-    """Return values with channels divided by factors where they are made, multiplied where read.
+    """Return values with channels divided where they are produced, multiplied where read.
 
     Returns:
-        None where other code reads them too, or where no leaf alone holds their offset.
+        None if other code reads them too, or if no single leaf holds their offset.
     """
     if not all(is_floating(values.leaves[places[piece.path].leaf]) for piece in sum(link, [])):
         return None
@@ -137,7 +137,7 @@ def _scaled(
 
 
 def _divided(values: Values, place: _Place, piece: Slice, factors: np.ndarray) -> Values | None:
-    """Return values with channels divided by factors where a weight makes them, offsets too."""
+    """Return values with channels and offsets divided where a weight produces them."""
     leaf, chain = place
     if chain is None:
         return None
@@ -175,7 +175,7 @@ def _along(piece: Slice, factors: np.ndarray, shape: Sequence[int]) -> np.ndarra
 def _converged(
     links: Sequence[Link], places: Mapping[str, _Place], leaves: Sequence[Any]
 ) -> list[np.ndarray]:
-    """Return the factors of links with which the ranges of both sides are equal."""
+    """Return the factors of links that make the ranges of both sides equal."""
     axes: dict[str, set[int]] = {}
     for link in links:
         for piece in sum(link, []):
@@ -187,12 +187,12 @@ def _converged(
         for number, link in enumerate(links):
             made, read = (_range([(sizes[p.path], p) for p in side]) for side in link)
             given = (made > 0) & (read > 0) & np.isfinite(made) & np.isfinite(read)
-            step = np.sqrt(np.divide(made, read, out=np.ones_like(made), where=given))
-            for side, more in zip(link, (1 / step, step), strict=True):
+            ratio = np.sqrt(np.divide(made, read, out=np.ones_like(made), where=given))
+            for side, more in zip(link, (1 / ratio, ratio), strict=True):
                 for piece in side:
                     sizes[piece.path] *= _along(piece, more, sizes[piece.path].shape)
-            factors[number] = factors[number] * step
-            largest = max(largest, float(np.abs(np.log(step)).max(initial=0.0)))
+            factors[number] = factors[number] * ratio
+            largest = max(largest, float(np.abs(np.log(ratio)).max(initial=0.0)))
         if largest < _EQUAL:
             break
     return factors

@@ -1,4 +1,4 @@
-"""Whether a function does the same with other leaves."""
+"""Whether a function gives the same results with other leaves."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from jaxcompress.units.silence import relative_difference
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sameness:
-    """The results of a function on some inputs, to compare others with.
+    """The results of a function on some inputs, as a reference for comparison.
 
     Attributes:
-        within: relative difference that rounding may make.
+        within: largest relative difference that rounding explains.
     """
 
     within: float
@@ -30,7 +30,7 @@ class Sameness:
     def of(
         cls, apply: Callable[..., PyTree], values: Values, inputs: Sequence[PyTree]
     ) -> "Sameness":
-        """Return the results of `apply` on inputs, with the parameters as they were."""
+        """Return the results of `apply` on inputs, with the original parameters."""
         compiled, named = jit_for_inference(apply), values.named
 
         def results(leaves: Sequence[Any]) -> list[Any]:
@@ -42,13 +42,13 @@ class Sameness:
         return cls(max(map(tolerance, dtypes), default=0.0), results, wanted)
 
     def difference(self, leaves: Sequence[Any]) -> float:
-        """Return the largest relative difference of a result, of a function with other leaves."""
+        """Return the largest relative difference of any result with other leaves."""
         given = self._results(leaves)
         return max(map(relative_difference, given, self._wanted), default=0.0)
 
 
 def _converted_to(program: Program) -> Iterator[Any]:
-    """Yield the floating-point dtypes in which a program computes besides those it is given."""
+    """Yield the floating-point dtypes to which a program converts."""
     for equation in program.equations:
         dtype = equation.params.get("new_dtype")
         if dtype is not None and jnp.issubdtype(dtype, jnp.floating):

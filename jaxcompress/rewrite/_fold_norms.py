@@ -27,25 +27,26 @@ class FoldedLayer(NamedTuple):
 
 
 def fold_norms(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyTree:
-    """Fold norms in evaluation mode into the weights before them; the function stays the same.
+    """Fold norms in evaluation mode into the weights before them, without changing the function.
 
-    Behind a product `z` the operations with parameters alone make `y = a * z + b`, with `a` and `b`
-    by channel: for a norm `a = scale / sqrt(var + eps)` and `b = bias - a * mean`. Then
-    `weight' = a * weight`, and the norm is left with the factor 1 and the offset `b`: its scale is
-    divided by `a`, its mean and other offsets before the last are 0, the last one is `b`. Where it
-    has no scale the variance is changed, where it has no bias the mean. So the same tree comes
-    back, for the same code and the same files, and grids are estimated for weights as they act.
+    Operations with parameters alone turn a product `z` into `y = a * z + b`, with `a` and `b` by
+    channel: for a norm `a = scale / sqrt(var + eps)` and `b = bias - a * mean`. Folding sets
+    `weight' = a * weight` and leaves the norm with the factor 1 and the offset `b`: its scale is
+    divided by `a`, its mean and all offsets before the last are 0, the last offset is `b`. A norm
+    without a scale gets another variance, a norm without a bias another mean. The tree keeps its
+    structure, for the same code and the same files, and grids are estimated for the weights that
+    act.
 
-    All this is found by tracing: any factor by channel counts, whatever it is called. Left alone
-    are norms that do not follow a product (after an activation or a sum), weights and norms that
-    are used twice, and products within loops and branches. Channels whose factor is 0 get the
-    weight 0. In bfloat16 the new weights are rounded as any are.
+    All this is found by tracing: any factor by channel counts, whatever its name. Not folded are
+    norms that do not follow a product (after an activation or a sum), weights and norms that are
+    used twice, and products within loops and branches. Channels whose factor is 0 get the weight 0.
+    In bfloat16 the new weights are rounded to bfloat16.
 
     Args:
         apply: `apply(tree, *inputs)` in evaluation mode.
         tree: parameters and running statistics, any pytree of arrays.
-        *inputs: of the function; if they are arrays its results before and after are compared,
-            if they are shapes and dtypes they are not.
+        *inputs: of the function. With arrays the results before and after are compared; with
+            shapes and dtypes they are not.
 
     Returns:
         A tree of the same structure, shapes and dtypes.
@@ -53,7 +54,7 @@ def fold_norms(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> P
     Raises:
         ValueError: the results differ by more than rounding explains; a function that does not run
             on these arrays.
-        TypeError: leaves without values, inputs or results that are no arrays.
+        TypeError: leaves without values, inputs or results that are not arrays.
 
     Example:
         >>> tree = {"w": np.ones((1, 2), "f"), "scale": np.array([2.0, 4.0], "f")}
@@ -77,7 +78,7 @@ def folded_layers(
 
     Args:
         apply: as in `fold_norms`.
-        tree: as in `fold_norms`; of a tree that is folded nothing is left to fold.
+        tree: as in `fold_norms`; a folded tree has nothing left to fold.
         *inputs: as in `fold_norms`.
 
     Example:
@@ -89,7 +90,7 @@ def folded_layers(
 
 
 def _fold_all(values: Values) -> tuple[Values, tuple[FoldedLayer, ...]]:
-    """Return values with every norm folded that can be, and what was folded, in order."""
+    """Return values with all foldable norms folded, and the folded layers in order."""
     layers = []
     for chain in find_chains(values):
         if (folded := _fold(values, chain)) is not None:
@@ -100,7 +101,7 @@ def _fold_all(values: Values) -> tuple[Values, tuple[FoldedLayer, ...]]:
 
 
 def _fold(values: Values, chain: Chain) -> Values | None:
-    """Return values with what is behind a product folded into its weight, None if it cannot be."""
+    """Return values with a chain folded into the weight of its product, None if impossible."""
     a, b = affine(values, chain.terms, chain.count)
     if not _is_foldable(values.leaves[chain.leaf], a, b):
         return None
@@ -113,18 +114,18 @@ def _fold(values: Values, chain: Chain) -> Values | None:
 
 
 def _is_foldable(weight: Any, a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether factors and offsets are numbers, and the factors not 1 or 0 already."""
+    """Return whether factors and offsets are finite, and the factors not all 1 or 0 already."""
     finite = is_floating(weight) and np.isfinite(a).all() and np.isfinite(b).all()
     return bool(finite) and not _is_neutral(a, weight.dtype)
 
 
 def _is_neutral(a: np.ndarray, dtype: Any) -> bool:
-    """Return whether factors are 1 but for rounding, or 0."""
+    """Return whether factors are 1 up to rounding, or 0."""
     return bool(np.all((np.abs(a - 1) <= 8 * float(jnp.finfo(dtype).eps)) | (a == 0)))
 
 
 def _settled(values: Values, before: Values) -> Values:
-    """Return values with the leaves of those before where their entries came out the same."""
+    """Return values with the earlier leaves where their entries are equal."""
     both = zip(values.leaves, before.leaves, strict=True)
     return values.with_leaves(
         tuple(old if new is old or np.array_equal(new, old) else new for new, old in both)
@@ -132,18 +133,18 @@ def _settled(values: Values, before: Values) -> Values:
 
 
 def _layer(before: Values, folded: Values, chain: Chain) -> FoldedLayer:
-    """Return what folding one chain changed."""
+    """Return the layer of a chain, with the leaves that folding changed."""
     paths, both = before.named.paths, zip(before.leaves, folded.leaves, strict=True)
     changed = [leaf for leaf, (old, new) in enumerate(both) if new is not old]
     return FoldedLayer(paths[chain.leaf], tuple(paths[k] for k in changed if k != chain.leaf))
 
 
 def _check_same(sameness: Sameness, folded: Values, layers: Sequence[FoldedLayer]) -> None:
-    """Refuse results that differ, naming the layer that makes the most of it."""
+    """Refuse results that differ, naming the layer that contributes most."""
     named = folded.named
 
     def difference(changed: Sequence[FoldedLayer]) -> float:
-        """Return what folding some layers only changes."""
+        """Return the difference if only some layers are folded."""
         paths = {path for layer in changed for path in (layer.weight, *layer.norm)}
         both = zip(named.paths, folded.leaves, named.leaves, strict=True)
         return sameness.difference([new if path in paths else old for path, new, old in both])

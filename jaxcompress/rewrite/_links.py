@@ -1,4 +1,4 @@
-"""Where channels go from layer to layer: who makes them, and who reads them."""
+"""Channels between layers: which products write them, and which read them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,10 +31,10 @@ class Link(NamedTuple):
 
 
 def find_links(values: Values, groups: Sequence[Sequence[Slice]]) -> list[Link]:
-    """Return the channels that some products make and others read.
+    """Return the channels that some products write and others read.
 
-    A group of units may be several links: a depthwise product reads the channels that one link
-    brings, and makes those of the next.
+    A group of units may be several links: a depthwise product reads the channels of one link and
+    writes those of the next.
 
     Args:
         values: of the parameters.
@@ -76,7 +76,7 @@ def _keeps_channels_apart(product: Product) -> bool:
 
 
 def _parts(values: Values, products: Sequence[Product]) -> np.ndarray:
-    """Return by value the part of the program that it lies in; products stand between parts."""
+    """Return for each value the part of the program that it lies in; products separate parts."""
     program, apart = values.program, {product.key[0] for product in products}
     edges = [
         (equation.results[0], value)

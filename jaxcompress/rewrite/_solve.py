@@ -1,4 +1,4 @@
-"""Leaves solved for: which one, with which entries, makes an expression what it should be."""
+"""Leaves solved for: which leaf, with which entries, gives an expression a wanted value."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,19 +14,19 @@ from jaxcompress.trees import is_floating
 def solve(
     values: Values, operand: Operand, target: np.ndarray, among: frozenset[int]
 ) -> Values | None:
-    """Return values with one other leaf, with which an operand is what it should be.
+    """Return values with one changed leaf that gives an operand a wanted value.
 
-    The leaf with the fewest operations between is taken. It is tried: the operand must have the
-    value then.
+    The leaf with the fewest operations between is changed. The result is checked: the operand
+    must have the wanted value.
 
     Args:
         values: of the parameters.
-        operand: what depends on no input.
-        target: its value, of its shape.
-        among: equations; a leaf that enters others is not touched.
+        operand: depends on no input.
+        target: the wanted value, of its shape.
+        among: equations; a leaf that other equations read is not changed.
 
     Returns:
-        `values` where the operand has the value already; None if there is no such leaf.
+        `values` if the operand already has the value; None if there is no such leaf.
     """
     if np.array_equal(wide(values.value(operand)), target):
         return values
@@ -43,7 +43,7 @@ def solve(
 
 
 def _paths(values: Values, operand: Operand) -> Iterator[tuple[int, list[tuple[Equation, int]]]]:
-    """Yield leaves below an operand, with the equations between and the places in them."""
+    """Yield leaves below an operand, with the equations between and the operand places in them."""
     if isinstance(operand, Constant):
         return
     if (leaf := values.leaf(operand)) is not None:
@@ -59,7 +59,7 @@ def _paths(values: Values, operand: Operand) -> Iterator[tuple[int, list[tuple[E
 def _undo(
     values: Values, path: Sequence[tuple[Equation, int]], target: np.ndarray
 ) -> np.ndarray | None:
-    """Return the entries of a leaf from what the last result should be; None of another rank."""
+    """Return the entries of a leaf that give the wanted result; None if ranks differ."""
     for equation, place in path:
         given = [wide(values.value(operand)) for operand in equation.operands]
         old = given[place]
@@ -73,13 +73,13 @@ def _undo(
         if new.ndim != old.ndim:
             return None
         new = new[tuple(slice(1) if size == 1 else slice(None) for size in old.shape)]
-        # Where the operand does not matter, as beside a factor of 0, it stays.
+        # Where the operand does not matter, as beside a factor of 0, it is kept.
         target = np.where(np.isfinite(new), new, old)
     return target
 
 
 Inverse = Callable[[np.ndarray, Sequence[np.ndarray], int, Mapping[str, Any]], np.ndarray]
-"""From a result, the operands, the place of one and the parameters to what this one must be."""
+"""From a result, the operands, the place of one and the parameters to the value of this one."""
 
 INVERSES: dict[str, Inverse] = {
     "add": lambda result, given, place, _: result - given[1 - place],

@@ -1,4 +1,4 @@
-"""Values with which a chain has another weight, factor or offset."""
+"""Values in which a chain has another weight, factor or offset."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def scale_weight(values: Values, chain: Chain, factors: np.ndarray) -> Values | 
     """Return values with the weight of a chain multiplied by `[channels]` factors.
 
     Returns:
-        None where entries of the leaf stand for several channels.
+        None if an entry of the leaf belongs to several channels.
     """
     leaf = wide(values.leaves[chain.leaf])
     index = _at_product(chain, np.arange(leaf.size).reshape(leaf.shape))
@@ -34,28 +34,28 @@ def channel_factors(chain: Chain, factors: np.ndarray) -> np.ndarray | None:
 
 
 def _at_product(chain: Chain, array: np.ndarray) -> np.ndarray:
-    """Move entries as those of the leaf move to the product."""
+    """Arrange entries as the program arranges the leaf for the product."""
     return moved(array, chain.product.weights[chain.place].moves or ())
 
 
 @np.errstate(all="ignore")
 def set_factor(values: Values, chain: Chain) -> Values | None:
-    """Return values with one other leaf, with which the factors of a chain are 1, or stay 0.
+    """Return values with one changed leaf, so that the factors of a chain are 1, or 0 as before.
 
-    A leaf that several factors are computed from changes them all; then they are not 1.
+    A leaf from which several factors are computed changes them all; then they are not 1.
     """
     a = affine(values, chain.terms, chain.count).a
     inverse = np.divide(1, a, out=np.ones_like(a), where=a != 0)
     for term in reversed(chain.factors):
-        step = _at_operand(values, term, 1 / inverse if term.role.inverse else inverse)
-        target = wide(values.value(term.operand)) * step
+        factor = _at_operand(values, term, 1 / inverse if term.role.inverse else inverse)
+        target = wide(values.value(term.operand)) * factor
         if (solved := solve(values, term.operand, target, _of(chain.terms))) is not None:
             return solved
     return None
 
 
 def clear_offsets(values: Values, chain: Chain) -> Values:
-    """Return values with which a chain adds nothing, where leaves can be changed so."""
+    """Return values in which a chain adds nothing, as far as leaves allow."""
     for term in chain.offsets:
         nothing = np.zeros(values.program.shape(term.operand))
         values = solve(values, term.operand, nothing, _of(chain.offsets)) or values
@@ -64,7 +64,7 @@ def clear_offsets(values: Values, chain: Chain) -> Values:
 
 @np.errstate(all="ignore")
 def set_offset(values: Values, chain: Chain, wanted: np.ndarray) -> Values | None:
-    """Return values with one other leaf, the last, with which a chain adds `[channels]` offsets."""
+    """Return values with one changed leaf, the last possible, so that a chain adds the offsets."""
     lacking = wanted - affine(values, chain.terms, chain.count).b
     if not lacking.any():
         return values
@@ -76,12 +76,14 @@ def set_offset(values: Values, chain: Chain, wanted: np.ndarray) -> Values | Non
 
 
 def _with_more(values: Values, chain: Chain, place: int, lacking: np.ndarray) -> Values | None:
-    """Return values with one other leaf, with which the term at a place adds what is lacking."""
+    """Return values with one changed leaf, so that the term at a place adds what is lacking."""
     term, tail = chain.terms[place], affine(values, chain.terms[place + 1 :], chain.count).a
-    # Behind a factor of 0 no offset before it matters.
+    # A factor of 0 cancels the offsets before it.
     more = np.divide(lacking, tail, out=np.zeros_like(lacking), where=tail != 0)
-    step = _at_operand(values, term, -more if term.role.inverse else more)
-    return solve(values, term.operand, wide(values.value(term.operand)) + step, _of(chain.offsets))
+    change = _at_operand(values, term, -more if term.role.inverse else more)
+    return solve(
+        values, term.operand, wide(values.value(term.operand)) + change, _of(chain.offsets)
+    )
 
 
 def _of(terms: Sequence[Term]) -> frozenset[int]:

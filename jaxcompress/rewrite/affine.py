@@ -1,4 +1,4 @@
-"""Chains behind products: elementwise operations with parameters that stay affine per channel."""
+"""Chains behind products: elementwise operations with parameters, affine by channel."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from jaxcompress.trace.program import Constant, Equation, Operand, Program
 
 
 class Term(NamedTuple):
-    """What a value is multiplied with, or what is added to it.
+    """A factor or an offset of a value.
 
     Attributes:
-        role: what is done with it.
+        role: how the operand acts on the value.
         operand: computed from parameters alone.
         channels: channel of each entry of the value, a view that broadcasts.
         equation: its number.
@@ -37,7 +37,7 @@ class Chain:
     """A product `z` and the terms that make it `a * z + b`, with `a` and `b` by channel.
 
     Attributes:
-        product: whose weight is a leaf that it alone reads.
+        product: its weight is a leaf that nothing else reads.
         place: of the weight.
         weight_channels: channel of each entry of the weight.
         count: of channels.
@@ -84,7 +84,7 @@ def find_chains(values: Values) -> list[Chain]:
     """Return the chains of a program, in order.
 
     Chains end at the first operation that is not affine, and where a value has a second reader.
-    Products within loops and branches have none, and so have products of a weight that something
+    Products within loops and branches have no chain, nor have products whose weight something
     else reads too.
 
     Args:
@@ -117,9 +117,9 @@ def find_chains(values: Values) -> list[Chain]:
     return chains
 
 
-@np.errstate(all="ignore")  # a leaf may be anything, what is not finite is not used
+@np.errstate(all="ignore")  # leaves may have any entries; results that are not finite are not used
 def affine(values: Values, terms: Sequence[Term], count: int) -> Affine:
-    """Return what terms do together; NaN where leaves make one vary along other axes too."""
+    """Return the combined factors and offsets; NaN if a term also varies along other axes."""
     a, b = np.ones(count), np.zeros(count)
     for term in terms:
         entries = _entries(values, term, count)
@@ -128,7 +128,7 @@ def affine(values: Values, terms: Sequence[Term], count: int) -> Affine:
 
 
 def _entries(values: Values, term: Term, count: int) -> np.ndarray | None:
-    """Return a term as `[channels]`; None where it varies along other axes too, or is NaN."""
+    """Return a term as `[channels]`; None if it also varies along other axes, or is NaN."""
     neutral = float(term.role.multiplies)
     found = by_channel(values.value(term.operand), term.channels, count, neutral)
     return None if found is None or np.isnan(found).any() else found
@@ -167,7 +167,7 @@ def _start(values: Values, product: Product) -> _Start | None:
 
 
 def _spread(array: np.ndarray, axes: Sequence[int], shape: Sequence[int]) -> np.ndarray:
-    """Return a view of an array whose axes become those of a shape."""
+    """Return a view of an array, broadcast so that its axes are `axes` of a shape."""
     order = np.argsort(axes)
     sizes = [shape[k] if k in axes else 1 for k in range(len(shape))]
     return np.broadcast_to(array.transpose(order).reshape(sizes), shape)
@@ -180,7 +180,7 @@ def _follow(values: Values, only: dict[int, int], value: int, channels: np.ndarr
         equation = values.program.equations[only[value]]
         place = equation.operands.index(value)
         shape = values.program.shapes[equation.results[0]]
-        if equation.name in MOVES and not equation.bodies and _stays_floating(equation):
+        if equation.name in MOVES and not equation.bodies and _keeps_floating(equation):
             channels = MOVES[equation.name](channels, equation.params)
         elif (equation.name, place) in ROLES and all(
             values.known(o) for k, o in enumerate(equation.operands) if k != place
@@ -204,7 +204,7 @@ def _follow(values: Values, only: dict[int, int], value: int, channels: np.ndarr
     return terms
 
 
-def _stays_floating(equation: Equation) -> bool:
+def _keeps_floating(equation: Equation) -> bool:
     dtype = equation.params.get("new_dtype")
     return dtype is None or bool(jnp.issubdtype(dtype, jnp.floating))
 
@@ -221,4 +221,4 @@ def _convolution(equation: Equation, place: int, program: Program) -> dict[int, 
 
 
 CARRIED = {"dot_general": _dot, "conv_general_dilated": _convolution}
-"""Of each product the axes of its weight that reach the result, and where they stand there."""
+"""For each product, from axes of its weight in the result to their places there."""

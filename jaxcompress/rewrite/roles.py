@@ -1,4 +1,4 @@
-"""Per-channel factors and offsets: which primitives have them, and what they do together."""
+"""Per-channel factors and offsets: which primitives have them, and how they combine."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, overload
@@ -9,12 +9,12 @@ from jaxcompress.rewrite.values import wide
 
 
 class Role(NamedTuple):
-    """What a primitive does with the operand beside a value.
+    """How a primitive applies an operand to a value.
 
     Attributes:
-        multiplies: whether the value is multiplied with it; else it is added.
-        inverse: whether it is a divisor, or is subtracted.
-        negates: whether it is just -1, and no operand.
+        multiplies: whether the operand is a factor; otherwise it is added.
+        inverse: whether it divides, or is subtracted.
+        negates: whether the factor is -1, without an operand.
     """
 
     multiplies: bool = False
@@ -36,7 +36,7 @@ ROLES: dict[tuple[str, int], tuple[Role, ...]] = {
     ("div", 0): (_DIVISOR,),
     ("neg", 0): (_NEGATED,),
 }
-"""The affine primitives, by the place of the value: what they do with the other operand."""
+"""The affine primitives, by the place of the value: the role of the other operand."""
 
 
 @overload
@@ -48,13 +48,13 @@ def joined(
     role: Role, a: np.ndarray, b: np.ndarray | None, entries: np.ndarray | float
 ) -> tuple[np.ndarray, np.ndarray | None]: ...
 def joined(role: Role, a: Any, b: Any, entries: Any) -> tuple[Any, Any]:
-    """Return the factors and offsets of `a * z + b` with one more behind it.
+    """Return the factors and offsets of `a * z + b` after one more factor or offset.
 
     Args:
-        role: what is done.
+        role: of the new factor or offset.
         a: `[channels]` factors so far.
         b: `[channels]` offsets so far, None where nothing is added.
-        entries: with what, `[channels]` or one for all.
+        entries: of the new factor or offset, `[channels]` or one for all.
 
     Example:
         >>> joined(Role(multiplies=True), np.ones(2), None, np.array([2.0, 3.0]))
@@ -70,7 +70,7 @@ def joined(role: Role, a: Any, b: Any, entries: Any) -> tuple[Any, Any]:
 def after(
     primitive: str, place: int, a: np.ndarray, b: np.ndarray | None, other: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the factors and offsets of `a * z + b` behind an affine primitive.
+    """Return the factors and offsets of `a * z + b` after an affine primitive.
 
     Args:
         primitive: its name.
@@ -91,13 +91,13 @@ def after(
 def by_channel(
     array: Any, channels: np.ndarray, count: int, neutral: float = 0.0
 ) -> np.ndarray | None:
-    """Return an array as `[channels]` in float64; None where it varies along other axes too.
+    """Return an array as `[channels]` in float64; None if it also varies along other axes.
 
     Args:
         array: broadcasts to the shape of `channels`.
         channels: channel of each entry.
         count: of channels.
-        neutral: the entry of channels that nothing is of.
+        neutral: the value for channels without entries.
 
     Example:
         >>> by_channel(np.array([[3.0, 4.0]]), np.array([[1, 0], [1, 0]]), 2)
@@ -105,7 +105,7 @@ def by_channel(
     """
     spread = np.broadcast_to(np.asarray(array), channels.shape)
     once = tuple(
-        slice(None) if any(strides) else slice(1)  # what is repeated is looked at once
+        slice(None) if any(strides) else slice(1)  # repeated entries are read once
         for strides in zip(channels.strides, spread.strides, strict=True)
     )
     channels, spread = channels[once], wide(spread[once])
@@ -123,7 +123,7 @@ def along(axes: Sequence[int], array: np.ndarray, shape: Sequence[Any]) -> np.nd
         shape: of which some sizes may be symbolic, but not those of `axes`.
 
     Returns:
-        None where the array has a size other than 1 along another axis, whatever its entries are.
+        None if the array has a size other than 1 along another axis, whatever its entries.
     """
     array = array.reshape(array.shape or (1,) * len(shape))
     if any(size != 1 for axis, size in enumerate(array.shape) if axis not in axes):

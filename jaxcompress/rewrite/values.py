@@ -1,4 +1,4 @@
-"""What a function computes from its parameters alone, whatever entries these have."""
+"""Values that a function computes from its parameters alone, for any entries of these."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,16 +13,16 @@ from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trees import NamedLeaves, PyTree, is_traced, named_leaves
 
 _OUTPUT = -1
-"""Stands for what a program returns where equations have numbers."""
+"""Stands for the outputs of a program among numbers of equations."""
 
 
 class _Known(NamedTuple):
-    """What depends on no input, by number of the value.
+    """Values that depend on no input, by number of the value.
 
     Attributes:
         leaves: numbers of the parameters.
         makers: equations that compute the others.
-        sources: numbers of the parameters that each depends on.
+        sources: numbers of the parameters on which each depends.
     """
 
     leaves: dict[int, int]
@@ -36,8 +36,8 @@ class Values:
 
     Attributes:
         program: of the function.
-        named: its parameters as they were.
-        leaves: its parameters as they are.
+        named: its original parameters.
+        leaves: its present parameters.
     """
 
     program: Program
@@ -53,7 +53,7 @@ class Values:
 
         Raises:
             ValueError: as `trace`.
-            TypeError: as `trace`, and leaves that have no values.
+            TypeError: as `trace`; leaves without values.
         """
         named = named_leaves(tree)
         for path, leaf in zip(named.paths, named.leaves, strict=True):
@@ -67,7 +67,7 @@ class Values:
         return cls(program, named, tuple(named.leaves), known, _readers(program, known.makers))
 
     def tree(self) -> PyTree:
-        """Return the tree of the leaves, of which each is an array of JAX if it was one."""
+        """Return the tree of the leaves; a leaf is an array of JAX if it was one before."""
         return self.named.rebuild(
             [
                 jnp.asarray(new) if isinstance(old, jax.Array) and new is not old else new
@@ -77,12 +77,12 @@ class Values:
 
     @np.errstate(over="ignore")
     def with_leaf(self, number: int, array: Any) -> "Values":
-        """Return the values with other entries of one leaf, in the dtype that it has."""
+        """Return the values with other entries of one leaf, in its dtype."""
         new = np.asarray(array).astype(self.leaves[number].dtype)
         return self.with_leaves((*self.leaves[:number], new, *self.leaves[number + 1 :]))
 
     def with_leaves(self, leaves: tuple[Any, ...]) -> "Values":
-        """Return the values with other leaves; what depends on none of those stays computed."""
+        """Return the values with other leaves; values that do not depend on them stay computed."""
         both = enumerate(zip(leaves, self.leaves, strict=True))
         changed = {number for number, (new, old) in both if new is not old}
         sources = self._known.sources
@@ -94,24 +94,24 @@ class Values:
         return isinstance(operand, Constant) or operand in self._known.sources
 
     def leaf(self, operand: int) -> int | None:
-        """Return the number of the leaf that an operand is, None if it is computed."""
+        """Return the number of the leaf of an operand, None if the operand is computed."""
         return self._known.leaves.get(operand)
 
     def maker(self, operand: int) -> Equation:
-        """Return the equation that computes an operand which depends on no input."""
+        """Return the equation that computes an operand without inputs."""
         return self._known.makers[operand]
 
     def readers(self, leaf: int) -> frozenset[int]:
-        """Return the equations with inputs that a leaf enters, -1 for what is returned."""
+        """Return the first equations with inputs that depend on a leaf, -1 for the outputs."""
         return self._readers.get(self.program.inputs[leaf], frozenset())
 
     def value(self, operand: Operand) -> Any:
-        """Return the array that an operand is."""
+        """Return the array of an operand."""
         if isinstance(operand, Constant):
             return operand.value
         if (leaf := self.leaf(operand)) is not None:
             return self.leaves[leaf]
-        if operand not in self._computed:  # the only thing that is written down here
+        if operand not in self._computed:  # the only mutation: a cache
             maker = self.maker(operand)
             given = list(map(self.value, maker.operands))
             if maker.name == "broadcast_in_dim":  # a view: it may have the size of activations
@@ -123,7 +123,7 @@ class Values:
 
 
 def _find_known(program: Program, parameters: int) -> _Known:
-    """Return what depends on the first inputs of a program alone, on constants at most."""
+    """Return values that depend on the first inputs and on constants alone."""
     leaves = {value: leaf for leaf, value in enumerate(program.inputs[:parameters])}
     makers: dict[int, Equation] = {}
     sources = {value: frozenset({leaf}) for value, leaf in leaves.items()}
@@ -137,7 +137,7 @@ def _find_known(program: Program, parameters: int) -> _Known:
 
 
 def _readers(program: Program, makers: Mapping[int, Equation]) -> dict[int, frozenset[int]]:
-    """Return by value the equations that it enters in the end, past those without inputs."""
+    """Return for each value the first equations with inputs that depend on it."""
     found: dict[int, frozenset[int]] = {
         operand: frozenset({_OUTPUT}) for operand in program.outputs if isinstance(operand, int)
     }
@@ -162,6 +162,6 @@ def wide(array: Any) -> np.ndarray:
 
 
 def close(array: Any, target: np.ndarray, *dtypes: Any) -> bool:
-    """Return whether an array is a target but for the rounding of some dtypes."""
+    """Return whether an array equals a target up to the rounding of some dtypes."""
     within = max(map(tolerance, dtypes)) * np.abs(target).max(initial=0.0)
     return bool(np.all(np.abs(wide(array) - target) <= within))
