@@ -1,15 +1,15 @@
 """Compression of trained networks, without data and without training.
 
 From the bottom up: `sources` (tensors one at a time), `_thresholds` and `stream` (which weights
-stay, and compressing them a leaf at a time), `quantizers` (techniques by name), `target` (files of
-a wanted size), `_tree` (`compress`).
+are kept, and their compression a leaf at a time), `quantizers` (techniques by name), `target`
+(files of a wanted size), `_tree` (`compress`).
 
     Choice      a way to share or to round weights
     compress    a trained network in one call
     QUANTIZERS  all choices by name
-    SHARING     those by which weights share values
-    Weights     what a technique may ask of all weights
-    weights_of  the same, of a tree
+    SHARING     the choices by which weights share values
+    Weights     statistics of all weights, computed on demand
+    weights_of  the statistics of a tree
 """
 
 from jaxcompress.oneshot._tree import compress

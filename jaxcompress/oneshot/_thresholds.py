@@ -11,16 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 _DIGIT_BITS = 16
-_BLOCK = 1 << 20  # numbers counted at a time: counting needs eight bytes for each
+_BLOCK = 1 << 20  # numbers counted at a time; counting takes eight bytes for each
 
 
 class Threshold(NamedTuple):
-    """Where magnitudes stop being removed.
+    """The magnitude up to which weights are removed.
 
     Attributes:
-        bits: bits of the largest magnitude that goes, read as an unsigned integer.
+        bits: bits of the largest removed magnitude, read as an unsigned integer.
         width: of these bits, 32 or 64.
-        ties_kept: how many weights of exactly that magnitude stay, the first of them in order.
+        ties_kept: how many weights of exactly that magnitude are kept, the first in order.
     """
 
     bits: int
@@ -33,11 +33,11 @@ def find_threshold(
 ) -> Threshold:
     """Return the threshold that removes the `removed` smallest magnitudes of all tensors together.
 
-    `remove_smallest` with it removes what `magnitude_mask` does.
+    `remove_smallest` with it removes the same weights as `magnitude_mask`.
 
     Args:
         tensors: each call gives the floating-point tensors anew, one at a time, free of NaN.
-        removed: how many weights go, at least 1 and at most all.
+        removed: how many weights to remove, at least 1 and at most all.
         width: 64 if any tensor is float64, else 32.
 
     Example:
@@ -64,8 +64,8 @@ def remove_smallest(
 
     Args:
         tensor: the next of the tensors that `find_threshold` saw, in the same order.
-        threshold: what it found.
-        ties_left: `threshold.ties_kept` for the first tensor, then what the call before gave.
+        threshold: from `find_threshold`.
+        ties_left: `threshold.ties_kept` for the first tensor, then the result of the last call.
     """
     flat = tensor.ravel()
     bits = _magnitude_bits(flat, threshold.width)

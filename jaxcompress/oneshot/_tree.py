@@ -27,8 +27,9 @@ def compress(
     """Prune and share the weights of a trained network, without data and without training.
 
     `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`: weights of the
-    smallest magnitude over all leaves go, the others share `clusters` values a leaf. Without
-    fine-tuning accuracy falls early: above a sparsity of a quarter or so, train with `hold_mask`.
+    smallest magnitude over all leaves are removed, the others share `clusters` values a leaf.
+    Without fine-tuning accuracy falls early: above a sparsity of about 0.25, train with
+    `hold_mask`.
 
     Args:
         params: any pytree of concrete arrays; compressed leaves in it are made dense first. States
@@ -37,8 +38,8 @@ def compress(
         sparsity: fraction of the weights in the scope to remove, in [0, 1).
         clusters: values that a leaf may use beside zero, 1 to 1024; a leaf of fewer distinct
             weights keeps them all.
-        target_bytes: size that the file of `save` shall have at most, with the layout "entropy";
-            `entropy_constrained` then takes the place of `kmeans`, as fine as fits.
+        target_bytes: largest size of the file of `save` with the layout "entropy";
+            `entropy_constrained` then replaces `kmeans`, as fine as fits.
         scope: which leaves are compressed.
 
     Returns:
@@ -83,7 +84,7 @@ def compress(
 
 
 def _within(pruning: Pruning, target_bytes: int) -> list[tuple[str, Any]]:
-    """Return path and leaf of the tree whose file is the largest that fits."""
+    """Return paths and leaves of the tree with the largest file that fits."""
     best, best_size = [], 0
 
     def attempt(quantizer: Quantizer, rate_weight: float) -> int:

@@ -1,4 +1,4 @@
-"""How the weights of a tensor come to take few values, by name: one table for whoever offers it."""
+"""Ways to give the weights of a tensor few values, by name: one table for all callers."""
 
 import functools
 from collections.abc import Callable
@@ -26,22 +26,22 @@ from jaxcompress.trees import PyTree, Scope, everything, in_scope, kernels, name
 
 
 class Weights(NamedTuple):
-    """What a technique may ask of all weights that it is to quantize; computed when asked.
+    """Statistics of all weights to be quantized, computed on demand.
 
     Attributes:
-        root_mean_square: gives that of the weights that are not zero, 1 if there are none.
-        importance: gives how much errors count, tensor by tensor, by its size.
+        root_mean_square: gives that of the non-zero weights, 1 if there are none.
+        importance: gives how much errors count, for each tensor by its size.
     """
 
     root_mean_square: Callable[[], float]
     importance: Callable[[], Importance]
 
     def step_size(self, relative: float) -> float:
-        """Return a distance of values, given in root mean squares, in the unit of the weights.
+        """Return a step size in the unit of the weights from one in root mean squares.
 
         Raises:
             ValueError: it is not above 0.
-            TypeError: it is no number.
+            TypeError: it is not a number.
         """
         relative = check_positive("--step-size", relative, "0.5 is fine, 1 is coarse")
         return relative * self.root_mean_square()
@@ -55,10 +55,10 @@ class Choice(NamedTuple):
     """A way to share or to round weights.
 
     Attributes:
-        summary: one line for `--help`; an option in it is that of the parameter.
-        parameter: the option that says how finely: `clusters` a tensor, `step_size` in root mean
-            squares of the weights that are not zero, or `bits` of a weight.
-        technique: from the value of that option and the weights to what is applied to them.
+        summary: one line for `--help`; it may name the option of the parameter.
+        parameter: the option that sets the fineness: `clusters` a tensor, `step_size` in root mean
+            squares of the non-zero weights, or `bits` of a weight.
+        technique: from the value of that option and the weights to a technique for trees.
     """
 
     summary: str
@@ -72,13 +72,13 @@ def _kmeans(clusters: int, weights: Weights) -> Technique:
     return functools.partial(kmeans, k=clusters)
 
 
-def _uniform(step: float, weights: Weights) -> Technique:
-    step_size = weights.step_size(step)
+def _uniform(relative: float, weights: Weights) -> Technique:
+    step_size = weights.step_size(relative)
     return functools.partial(uniform, step_size=step_size, importance=weights.importance())
 
 
-def _entropy(step: float, weights: Weights) -> Technique:
-    rate_weight = high_rate_weight(weights.step_size(step))
+def _entropy(relative: float, weights: Weights) -> Technique:
+    rate_weight = high_rate_weight(weights.step_size(relative))
     return functools.partial(
         entropy_constrained, rate_weight=rate_weight, importance=weights.importance()
     )
@@ -97,7 +97,7 @@ SHARING: dict[str, Choice] = {
         "least squared error and bits together, as fine as --step-size", "step_size", _entropy
     ),
 }
-"""Those by which weights share values; their techniques take a `mask` too."""
+"""Choices by which weights share values; their techniques also take a `mask`."""
 
 QUANTIZERS: dict[str, Choice] = {
     **SHARING,
@@ -106,7 +106,7 @@ QUANTIZERS: dict[str, Choice] = {
 
 
 def weights_of(params: PyTree, *, scope: Scope = kernels) -> Weights:
-    """Return what there is to know of the weights of a tree.
+    """Return the statistics of the weights of a tree.
 
     Example:
         >>> weights_of({"kernel": np.array([[3.0, 0.0], [0.0, -3.0]])}).step_size(0.5)
@@ -122,7 +122,7 @@ def weights_of(params: PyTree, *, scope: Scope = kernels) -> Weights:
 
 
 def weights_left(pruning: Pruning, *, track: Track = untracked) -> Weights:
-    """Return what there is to know of the weights that a pruning leaves."""
+    """Return the statistics of the weights that a pruning keeps."""
 
     def importance() -> Importance:
         leaves = pruning.source.leaves
@@ -135,14 +135,14 @@ def weights_left(pruning: Pruning, *, track: Track = untracked) -> Weights:
 
 
 def in_factors(quantizer: Quantizer, *, keep: float) -> Quantizer:
-    """Return the quantizer that makes a tensor a product, where that pays, and rounds its factors.
+    """Return the quantizer that splits a tensor into factors where that saves, and rounds them.
 
     Args:
-        quantizer: of the factors, and of tensors that stay whole.
+        quantizer: of the factors, and of tensors that are kept whole.
         keep: fraction of the parameters that is kept, as for `low_rank`.
 
     Raises:
-        TypeError: the fraction is no number.
+        TypeError: the fraction is not a number.
         ValueError: it is not in (0, 1].
     """
     rule = by_ratio(keep=keep)

@@ -1,4 +1,4 @@
-"""Where tensors come from, one at a time: shapes are known beforehand, values only when asked."""
+"""Where tensors come from, one at a time: shapes are known in advance, values load on demand."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -12,11 +12,11 @@ from jaxcompress.trees import PyTree, named_leaves
 T = TypeVar("T")
 
 Track = Callable[[Sequence[T], str], Iterable[T]]
-"""`track(steps, what)` gives the steps as they are, and may show how far they are."""
+"""`track(items, what)` gives the items unchanged, and may show progress."""
 
 
 class Source(Protocol):
-    """A tree of which one tensor at a time is in memory.
+    """A tree with one tensor at a time in memory.
 
     Attributes:
         paths: path of each leaf, in the order of `jax.tree.leaves`.
@@ -48,7 +48,7 @@ class TreeSource:
         return leaf if is_key(leaf) else np.asarray(leaf)
 
 
-def untracked(steps: Sequence[T], what: str) -> Iterable[T]:
+def untracked(items: Sequence[T], what: str) -> Iterable[T]:
     """Track nothing."""
     del what
-    return steps
+    return items

@@ -1,6 +1,6 @@
-"""Compression without training, a leaf at a time: prune by magnitude, then share what is left.
+"""Compression without training, a leaf at a time: prune by magnitude, then share the kept weights.
 
-Memory stays near what one tensor needs: the threshold of all layers is found by counting.
+Memory is about that of one tensor: the threshold of all layers is found by counting.
 """
 
 import warnings
@@ -19,17 +19,17 @@ from jaxcompress.states import optimizer_states, without
 from jaxcompress.trees import NamedLeaves, Scope, in_scope, kernels
 
 Quantizer = Callable[[str, np.ndarray], Any]
-"""Makes one tensor, given with its path, a compressed leaf; exact zeros stay zeros."""
+"""From a path and its tensor to a compressed leaf; exact zeros stay zeros."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """Which weights of a source stay: settled once, applied as often as need be.
+    """Which weights of a source are kept: decided once, applied any number of times.
 
     Attributes:
         source: where the tensors come from.
         chosen: for each leaf whether it is in the scope.
-        states: for each leaf whether it is of an optimizer's state, which is kept exactly.
+        states: for each leaf whether it belongs to an optimizer's state, which is kept exactly.
         threshold: None if nothing is removed.
     """
 
@@ -75,9 +75,9 @@ class Pruning:
 def prune(
     source: Source, sparsity: float, *, scope: Scope = kernels, track: Track = untracked
 ) -> Pruning:
-    """Settle which weights stay: those of the largest `|w|` over all leaves in the scope.
+    """Decide which weights are kept: those of the largest `|w|` over all leaves in the scope.
 
-    The same weights as `magnitude_mask` keeps, without their being in memory together. States of
+    `magnitude_mask` keeps the same weights; here they are not in memory together. States of
     optimizers are left out of any scope.
 
     Args:
@@ -111,7 +111,7 @@ def prune(
 
 
 def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool]:
-    """Return for each leaf whether it is in the scope and of no optimizer's state."""
+    """Return for each leaf whether it is in the scope and outside of optimizer states."""
     owned = {path for path, state in zip(named.paths, states, strict=True) if state}
     picked = [
         path for path, leaf in zip(named.paths, named.leaves, strict=True) if scope(path, leaf)
@@ -127,7 +127,7 @@ def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool
 def by_technique(technique: Callable[..., Any]) -> Quantizer:
     """Return the quantizer that compresses one tensor by a technique for trees.
 
-    A tensor of fewer distinct weights than clusters keeps them all; no warning says so.
+    A tensor of fewer distinct weights than clusters keeps them all, without a warning.
 
     Args:
         technique: from a tree and a `scope` to the tree with compressed leaves, such as

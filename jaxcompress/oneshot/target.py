@@ -1,4 +1,4 @@
-"""Files of a wanted size: how dear bits must be, guessed from samples and settled by real files."""
+"""Files of a wanted size: the price of a bit, estimated from samples, corrected by real files."""
 
 import functools
 import math
@@ -14,18 +14,18 @@ from jaxcompress.sharing.magnitudes import usual
 from jaxcompress.trees import plain_bytes
 
 _SAMPLE = 1 << 14  # weights of a tensor that stand for all of them
-_ROUNDING = 0.4  # of steps; bits pull weights towards zero
-_FINEST, _COARSEST = 2.0**-10, 2.0**8  # steps tried, per root mean square weight
+_ROUNDING = 0.4  # of a step size, not 0.5: the price of bits pulls weights towards zero
+_FINEST, _COARSEST = 2.0**-10, 2.0**8  # step sizes tried, per root mean square weight
 _ROUNDS = 6
-_CLOSE = 0.985  # share of the size from which on nothing better is sought
-_MARGIN = 0.996  # aimed at after the first file, so that the next ones do not overshoot
+_CLOSE = 0.985  # fraction of the size from which the search stops
+_MARGIN = 0.996  # fraction aimed at after the first file, so that later ones do not overshoot
 
 Attempt = Callable[[Quantizer, float], int]
 """`attempt(quantizer, rate_weight)` makes the file and returns its size in bytes."""
 
 
 class Sketch:
-    """A sample of each tensor, from which the size at a step of quantization is guessed."""
+    """A sample of each tensor, from which the size of the file is estimated by step size."""
 
     def __init__(self, tensors: Iterable[tuple[np.ndarray, float]]) -> None:
         """Take the tensors to be shared and their importance, one at a time."""
@@ -45,23 +45,23 @@ class Sketch:
         every = np.concatenate(self._samples)
         self.scale = usual(root, every[every > 0]) if every.any() else 1.0
 
-    def guess_bytes(self, step: float) -> float:
-        """Return about how many bytes codes and codebooks take if values lie `step` apart.
+    def guess_bytes(self, step_size: float) -> float:
+        """Return about how many bytes codes and codebooks take for a step size.
 
-        Of a tensor of importance i they lie `step / sqrt(i)` apart.
+        A tensor of importance i has the step size `step_size / sqrt(i)`.
         """
         total = 0.0
         for sample, (size, itemsize) in zip(self._samples, self._sizes, strict=True):
             with np.errstate(over="ignore"):
-                levels = np.floor(np.minimum(sample / step, 1e6) + _ROUNDING).astype(np.int64)
+                levels = np.floor(np.minimum(sample / step_size, 1e6) + _ROUNDING).astype(np.int64)
             counts = np.bincount(levels)
             counts = counts[counts > 0]
             bits = counts @ np.log2(sample.size / counts) + np.count_nonzero(levels)  # and signs
             total += bits / 8 * size / sample.size + 2 * (len(counts) - 1) * itemsize
         return float(total)
 
-    def step_for(self, size_bytes: float) -> float:
-        """Return the finest step at which the guess is at most `size_bytes`."""
+    def step_size_for(self, size_bytes: float) -> float:
+        """Return the smallest step size at which the estimate is at most `size_bytes`."""
         low, high = self.scale * _FINEST, self.scale * _COARSEST
         if self.guess_bytes(low) <= size_bytes:
             return low
@@ -74,17 +74,17 @@ class Sketch:
 def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track = untracked) -> None:
     """Make files until one is at most `target_bytes` and close to it.
 
-    Small tensors are shared finer (`size_importance`); each file corrects what the sketch guesses.
-    Whoever attempts keeps the largest that fits.
+    Small tensors get finer values (`size_importance`); each file corrects the estimates of the
+    sketch. `attempt` must keep the largest file that fits.
 
     Args:
-        pruning: which weights stay, and where they come from.
-        target_bytes: size of the file, at most.
+        pruning: which weights are kept, and where they come from.
+        target_bytes: largest size of the file.
         attempt: makes a file.
         track: shows progress.
 
     Raises:
-        ValueError: no file fits; says how small the smallest was.
+        ValueError: no file fits; the message names the smallest size.
     """
     weigh = weights_left(pruning).importance()
     sketch = Sketch(
@@ -99,17 +99,17 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
     seen: dict[float, tuple[float, int]] = {}
     wanted, smallest = float(target_bytes - other_bytes), math.inf
     for _ in range(_ROUNDS):
-        step = sketch.step_for(max(wanted, 1.0))
-        if step in seen:
+        step_size = sketch.step_size_for(max(wanted, 1.0))
+        if step_size in seen:
             break
-        rate_weight = high_rate_weight(step)
+        rate_weight = high_rate_weight(step_size)
         technique = functools.partial(
             entropy_constrained, rate_weight=rate_weight, importance=weigh
         )
         size = attempt(by_technique(technique), rate_weight)
         if _CLOSE * target_bytes <= size <= target_bytes:
             return
-        seen[step], smallest = (sketch.guess_bytes(step), size), min(smallest, size)
+        seen[step_size], smallest = (sketch.guess_bytes(step_size), size), min(smallest, size)
         wanted = _corrected(list(seen.values()), _MARGIN * target_bytes, other_bytes)
     if smallest > target_bytes:
         raise ValueError(
@@ -120,12 +120,12 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
 
 
 def _corrected(points: list[tuple[float, int]], goal: float, other_bytes: int) -> float:
-    """Return the guess at which the size will be `goal`, on a line through what was seen.
+    """Return the estimate at which the size will be `goal`, on a line through two points.
 
     Args:
-        points: guesses of the sketch, and the sizes of the files.
-        goal: size wanted.
-        other_bytes: about the size where the guess is zero, for a line through one point.
+        points: estimates of the sketch, and the sizes of the files.
+        goal: wanted size.
+        other_bytes: about the size where the estimate is zero, the second point if there is one.
     """
     (guess, size), *others = sorted(points, key=lambda point: abs(point[1] - goal))
     across = [point for point in others if (point[1] > goal) != (size > goal)]
