@@ -1,11 +1,11 @@
 """Optax transforms that keep an invariant while training, or add a penalty to the loss.
 
-Their state lives in `opt_state`: checkpoints and sharding come free. From the bottom up: `_by_leaf`
-(trees matched leaf by leaf), `_schedules`, `_masking`, `_sharing`, `_penalty`.
+Their state is part of `opt_state`: checkpoints and sharding need nothing more. From the bottom up:
+`_by_leaf` (trees matched leaf by leaf), `_schedules`, `_masking`, `_sharing`, `_penalty`.
 
     add_penalty      add a penalty to the loss; before the optimizer
     cubic_sparsity   the schedule that prunes fast at first and slowly at the end
-    current_mask     the mask that an optimizer state keeps
+    current_mask     the mask in an optimizer state
     gradual_pruning  prune while training; last in the chain
     hold_mask        keep pruned weights at zero; last in the chain
     Penalty          from parameters to a scalar

@@ -13,13 +13,13 @@ from jaxcompress.trees import PyTree, path_text
 def flatten(
     tree: PyTree, is_leaf: Callable[[Any], bool] = lambda node: False
 ) -> tuple[list[Any], Any]:
-    """Return leaves and structure, None (an update that is not there) counted as a leaf."""
+    """Return leaves and structure, None (a missing update) counted as a leaf."""
     leaves, treedef = jax.tree.flatten(tree, is_leaf=lambda node: node is None or is_leaf(node))
     return list(map(native, leaves)), treedef
 
 
 def map_leaves(function: Callable[..., Any], updates: PyTree, *others: PyTree) -> PyTree:
-    """Map over updates and, by position, other trees; updates that are None stay so."""
+    """Map over updates and, by position, other trees; updates that are None stay None."""
     leaves, treedef = flatten(updates)
     rest = [flatten(other)[0] for other in others]
     mapped = [
@@ -30,7 +30,7 @@ def map_leaves(function: Callable[..., Any], updates: PyTree, *others: PyTree) -
 
 
 def is_hidden(node: Any) -> bool:
-    """Return whether a wrapper, `optax.masked` or `multi_transform`, hides what stood here."""
+    """Return whether a wrapper, `optax.masked` or `multi_transform`, hides the leaf here."""
     return isinstance(node, optax.MaskedNode)
 
 
@@ -40,13 +40,13 @@ def seen(
     """Return a tree of the whole network without what is hidden in the params of a transform.
 
     Args:
-        tree: with a leaf for each of the whole network, or as `params` is.
-        params: as the transform is given them, a `MaskedNode` for each leaf or subtree that is
-            another's.
+        tree: like the whole network, or like `params`.
+        params: as the transform gets them, with a `MaskedNode` for each leaf or subtree of another
+            transform.
         is_leaf: as in `jax.tree.flatten`, of `tree`.
 
     Returns:
-        `tree` in the containers of `params`, or itself where nothing is hidden or it does not fit.
+        `tree` in the containers of `params`, or unchanged if nothing is hidden or it does not fit.
     """
     spots, treedef = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_hidden)
     if not any(is_hidden(spot) for _, spot in spots):
@@ -71,7 +71,7 @@ def _text(path: Any) -> str:
 
 
 def _same_place(one: str, other: str) -> bool:
-    """Return whether one path leads to the other; some libraries wrap a leaf in one more box."""
+    """Return whether one path leads to the other; some libraries wrap each leaf once more."""
     return one.startswith(other) or other.startswith(one)
 
 

@@ -1,8 +1,8 @@
-"""Masks held while training: pruned weights stay at exactly zero.
+"""Masks held while training: pruned weights stay exactly zero.
 
-Masking gradients is not enough: momentum and weight decay go on moving a weight whose gradient
-is zero. These transforms see the final update, so that what must hold, holds exactly after
-every step.
+Masking gradients is not enough: momentum and weight decay still move a weight whose gradient is
+zero. These transforms change the final update, so that pruned weights are exactly zero after every
+step.
 """
 
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ class HoldMaskState(NamedTuple):
 
 
 class GradualPruningState(NamedTuple):
-    """State of `gradual_pruning`: steps taken, and the mask of now."""
+    """State of `gradual_pruning`: steps taken, and the present mask."""
 
     step: jax.Array
     mask: PyTree
@@ -40,11 +40,11 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
     """Keep pruned weights at exactly zero; put it last in the chain.
 
     `update = where(mask, update, -param)`, so that `param + update` is 0 where the mask is False,
-    whatever momentum and weight decay asked for.
+    whatever the updates of momentum and weight decay.
 
     Args:
-        mask: tree of booleans like the params, as `magnitude_mask` gives it. Inside of
-            `optax.multi_transform` or `optax.masked` it may be that of the whole network.
+        mask: tree of booleans like the params, as `magnitude_mask` gives it. Inside
+            `optax.multi_transform` or `optax.masked` it may cover the whole network.
 
     Returns:
         A transform for the end of `optax.chain`; its `update` needs `params`.
@@ -66,7 +66,7 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
         check_fits("mask", own, "params", params)
         for path, leaf, part in zip(named.paths, named.leaves, jax.tree.leaves(own), strict=True):
             check_zeros(path, leaf, part)
-        # A copy: a training step may take over the buffers of the state, not the caller's.
+        # A copy: a training step may donate the buffers of the state, but not the caller's.
         return HoldMaskState(map_leaves(_copied, own, params))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
@@ -89,7 +89,7 @@ def gradual_pruning(
 
     At steps `begin, begin + every, ...` and `end` the mask is drawn anew over all leaves in the
     scope together, from the weights as they would be after the update; `current_mask(opt_state)`
-    reads it. What is pruned stays pruned, and at step `end` exactly `round(sparsity * n)` of the
+    reads it. Pruned weights stay pruned, and at step `end` exactly `round(sparsity * n)` of the
     `n` weights in the scope are zero.
 
     Args:
@@ -129,7 +129,7 @@ def gradual_pruning(
         removed = where(state.step >= end, final, smallest(by_schedule, final))
 
         def prune(masks: list[jax.Array]) -> list[jax.Array]:
-            # Pruned weights score below all others, so that none of them comes back.
+            # Pruned weights score below all others, so that they stay pruned.
             scores = [
                 jnp.where(m, abs(w), -1)
                 for m, w, pick in zip(masks, moved, chosen, strict=True)
@@ -155,8 +155,8 @@ def current_mask(opt_state: PyTree, *, params: PyTree | None = None) -> PyTree:
     Args:
         opt_state: of any chain or wrapper of optax.
         params: the whole network, where `optax.multi_transform` or `optax.masked` hides parts of
-            it from the transform; masks of several labels are put together, and what no mask
-            covers is True.
+            it from the transform; masks of several labels are put together; leaves without a
+            mask are True.
 
     Raises:
         ValueError: `opt_state` holds no mask, more than one of the same leaf, or without `params`
@@ -214,9 +214,9 @@ def _moved(param: jax.Array, update: jax.Array | None) -> jax.Array:
 
 
 def _hold(update: jax.Array, param: jax.Array, mask: jax.Array) -> jax.Array:
-    """Return the update, or what takes the parameter to zero, in the wider of their dtypes.
+    """Return the update, or the negated parameter where it is pruned, in the wider of their dtypes.
 
-    Integers have updates of floats, of integers or, from `jax.grad`, of no numbers at all.
+    Updates of integers are floats, integers or, from `jax.grad`, of dtype float0.
     """
     kind = kind_of(param)
     if kind not in NUMBERS.members:

@@ -26,21 +26,21 @@ def add_penalty(
 ) -> optax.GradientTransformation:
     """Add a penalty to the loss, by its gradient; put it before the optimizer in the chain.
 
-    `update = gradient + strength(step) * grad(penalty)(params)`, which the optimizer then sees as
-    it would see the gradient of `loss + strength(step) * penalty(params)`. A strength that grows
-    parts units little by little, and lets training undo the harm.
+    `update = gradient + strength(step) * grad(penalty)(params)`, so that the optimizer gets
+    the gradient of `loss + strength(step) * penalty(params)`. A growing strength separates units
+    gradually, and lets training make up for the loss.
 
     Args:
         penalty: from parameters to a scalar, such as `lambda p: group_lasso(p, groups)`.
-        strength: at least 0; or an optax schedule of it, from steps (the first is 0).
+        strength: at least 0, or an optax schedule: from a step (the first is 0) to the strength.
 
     Returns:
-        A transform for `optax.chain`; its `update` needs `params`. Leaves that are no
-        floating-point arrays pass.
+        A transform for `optax.chain`; its `update` needs `params`. Updates of leaves
+        that are not floating-point arrays are not changed.
 
     Raises:
         ValueError: a strength below 0 or not finite; in `update`, without params.
-        TypeError: a strength that is no number; in `update`, a penalty that is no scalar.
+        TypeError: a strength that is not a number; in `update`, a penalty that is not a scalar.
 
     Example:
         >>> penalty = add_penalty(lambda p: jnp.sum(abs(p["w"])), strength=0.5)

@@ -14,7 +14,7 @@ def cubic_sparsity(
 
     `s(t) = sparsity + (initial - sparsity) * (1 - (t - begin) / (end - begin))^3`, held at
     `initial` before step `begin` and at `sparsity` from step `end`. Both are fractions of the
-    weights of the dense net: the steps do not compound.
+    weights of the dense net: prunings do not compound.
 
     Args:
         sparsity: from step `end` on, in [0, 1).

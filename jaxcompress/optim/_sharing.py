@@ -37,12 +37,12 @@ def share_centroids(
     The gradient of a centroid is the sum of its members' gradients; moments and weight decay of
     `inner` live on centroids; its update of a centroid goes to every member. Members start equal
     and take equal updates, so that a leaf keeps at most `k` distinct non-zero values, exactly.
-    Leaves that are not shared train as ever. Pruned weights stay zero.
+    Leaves that are not shared train as usual. Pruned weights stay zero.
 
     Args:
         inner: any optax transform that works entry by entry. It sees the tree of the params, with
             the centroids of a shared leaf as an array `[k, 1, ..., 1]` of the rank of the leaf.
-        shared: tree with `Clustered` leaves, as `kmeans` and its like give it; train
+        shared: tree with `Clustered` leaves, as `kmeans` and similar functions give it; train
             `dense(shared)`.
 
     Returns:
@@ -72,7 +72,7 @@ def share_centroids(
             _check_shared(own, params)
         leaves, _ = flatten(own, is_leaf=is_coded)
         tensors, treedef = flatten(params)
-        # Copies: a training step may take over the buffers of the state, not the caller's.
+        # Copies: a training step may donate the buffers of the state, but not the caller's.
         codes = [
             like(jnp.array(leaf.codes, copy=True), tensor) if isinstance(leaf, Clustered) else None
             for leaf, tensor in zip(leaves, tensors, strict=True)
@@ -121,9 +121,9 @@ def _check_shared(shared: PyTree, params: PyTree) -> None:
 
 
 def _first_members(leaf: Clustered) -> np.ndarray:
-    """Return the indices of the first member of each cluster, 0 where it has none.
+    """Return the indices of the first member of each cluster, 0 if it has none.
 
-    One for each axis: 32 bits do not number the entries of every leaf.
+    One index for each axis, since 32 bits cannot number the entries of every leaf.
     """
     used, first = np.unique(np.asarray(leaf.codes).ravel(), return_index=True)
     positions = np.zeros(len(leaf.codebook) + 1, np.int64)
@@ -132,8 +132,8 @@ def _first_members(leaf: Clustered) -> np.ndarray:
     return np.array(places, np.int32)
 
 
-# In what follows a leaf that is not shared has None for codes and first members, and passes; so
-# does an update that is not there.
+# Below, a leaf that is not shared has None for codes and first members, and is returned unchanged;
+# so is a missing update.
 
 
 def _centroids(tensor: jax.Array, first: jax.Array | None) -> jax.Array:
@@ -170,7 +170,7 @@ def _with_rank(centroids: jax.Array, rank: int) -> jax.Array:
 def _to_members(
     step: jax.Array | None, codes: jax.Array | None, tensor: jax.Array
 ) -> jax.Array | None:
-    """Give every member the step of its centroid, and pruned weights the step back to zero."""
+    """Give every member the update of its centroid, and pruned weights the update back to zero."""
     if step is None or codes is None:
         return step
 
