@@ -1,16 +1,16 @@
-"""Weight sharing: weights take few values, by K-Means, by one step, or by the price of a bit.
+"""Weight sharing: few values for many weights, by K-Means, one step size, or the price of a bit.
 
 From the bottom up: `_members` (weights that take part), `_importance` (how much their errors
 count), `_runs` and `magnitudes` (optimal clusterings of sorted numbers), `_kmeans`; `_cells` and
 `_weights` (cells at a price of a bit), `_uniform`, `_entropy`.
 
-    entropy_constrained  share weights so that squared error and bits cost least
+    entropy_constrained  share weights at the least cost of squared error and bits
     equal_importance     a squared error counts the same in all leaves
     high_rate_weight     the rate weight that is about as fine as a uniform step size
-    Importance           says by path and leaf how many times its squared error counts
+    Importance           from path and leaf to the weight of its squared error
     kmeans               share weights by K-Means, one codebook a leaf
     rate_weight_for      the rate weight at which `entropy_constrained` fits into a size
-    size_importance      an importance that grows as leaves get smaller
+    size_importance      an importance that is larger for smaller leaves
     uniform              share weights by rounding to multiples of one step size
 """
 

@@ -1,8 +1,8 @@
-"""Cells of sorted weights, cut where squared error and bits together cost least.
+"""Cells of sorted weights, cut so that squared error and bits together cost least.
 
-A cell of n out of N weights costs `n * log2(N / n)` bits however its neighbours are cut, so that
-the cost of a partition is a sum over its cells, and a dynamic programme finds the best one: no
-iteration, no number of levels to be chosen.
+A cell of n out of N weights costs `n * log2(N / n)` bits, whatever the other cells. So the cost of
+a partition is a sum over its cells, and dynamic programming finds the best partition, without
+iteration and without a given number of cells.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Bins(NamedTuple):
-    """Weights in ascending order, in bins that stay whole.
+    """Weights in ascending order, in bins that are not cut.
 
     Attributes:
         low: `[b]` smallest weight of each bin.
@@ -28,7 +28,7 @@ class Bins(NamedTuple):
     middle: int
 
     def first(self, reach: float) -> np.ndarray:
-        """Return for each bin the first one that may share a cell of width `reach` with it."""
+        """Return for each bin the first one within a cell of width `reach`."""
         first = np.searchsorted(self.low, self.high - reach)
         return np.minimum(first, np.arange(len(self.low)))
 
@@ -37,8 +37,8 @@ class Cells(NamedTuple):
     """A partition of bins.
 
     Attributes:
-        ends: `[cells + 1]` ascending places; equal ones enclose an empty cell.
-        zero: which of the cells has value zero; it may be empty.
+        ends: `[cells + 1]` ascending places; two equal ones enclose an empty cell.
+        zero: number of the cell of value zero; it may be empty.
     """
 
     ends: np.ndarray
@@ -46,13 +46,13 @@ class Cells(NamedTuple):
 
 
 class Price(NamedTuple):
-    """What a partition pays besides its squared error.
+    """The cost of a partition besides its squared error.
 
     Attributes:
         bit: squared error that a bit is worth.
         entry_bits: bits of an entry of the codebook.
-        zeros: weights that are zero whatever is decided.
-        total: weights in all, these included.
+        zeros: weights that are zero in any partition.
+        total: number of all weights, zeros included.
     """
 
     bit: float
@@ -61,14 +61,14 @@ class Price(NamedTuple):
     total: int
 
     def bits(self, counts: np.ndarray) -> np.ndarray:
-        """Return the bits of all the weights in cells of `counts` weights."""
+        """Return the bits of all weights in cells of `counts` weights."""
         return counts * np.log2(self.total / np.maximum(counts, 1))
 
     def reach(self) -> float:
-        """Return how wide a cell of the best partition can be.
+        """Return the largest width of a cell in the best partition.
 
-        A code of its own for an end of a cell would save `distance^2` and cost less than
-        `entry_bits + log2(total) + 1 / ln(2)` bits, the cell's longer codes included.
+        A code of its own for one end of a cell would save `distance^2` and cost less than
+        `entry_bits + log2(total) + 1 / ln(2)` bits, including the longer codes of the cell.
         """
         most_bits = self.entry_bits + np.log2(max(self.total, 1)) + 1.45
         return 2 * float(np.sqrt(self.bit * most_bits))
@@ -77,8 +77,8 @@ class Price(NamedTuple):
 def best_cells(bins: Bins, price: Price) -> Cells:
     """Return the partition of least `squared error + price.bit * bits`, exactly.
 
-    `best[end]` is the least cost of the bins before `end`, less their squares, with the cell of
-    zero still to come (row 0) or behind (row 1).
+    `best[end]` is the least cost of the bins before `end`, without the sum of their squares. In
+    row 0 the cell of zero comes after `end`, in row 1 before it.
     """
     size, counts, sums = len(bins.low), bins.counts, bins.sums
     first = bins.first(price.reach())

@@ -1,4 +1,4 @@
-"""Entropy-constrained quantization: the values a layer shares, chosen by what their codes cost."""
+"""Entropy-constrained quantization: values of a layer chosen by the cost of their codes."""
 
 import math
 from typing import Any
@@ -14,9 +14,9 @@ from jaxcompress.sharing._weights import TooManyLevels, Weights
 from jaxcompress.sharing.magnitudes import usual
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, plain_bytes
 
-_FINEST, _COARSEST = 2.0**-12, 2.0**12  # steps tried for a size, per root mean square weight
-_SAMPLE = 1 << 14  # weights of a leaf that tell its usual magnitude
-_PRECISION = 1.001  # of the rate weight found for a size
+_FINEST, _COARSEST = 2.0**-12, 2.0**12  # step sizes tried for a size, per root mean square weight
+_SAMPLE = 1 << 14  # weights of a leaf from which its usual magnitude is estimated
+_PRECISION = 1.001  # relative, of the rate weight found for a size
 
 
 def entropy_constrained(
@@ -30,37 +30,37 @@ def entropy_constrained(
     """Share the weights of every leaf in the scope so that squared error and bits cost least.
 
     Minimises `sum_i (w_i - value[code_i])^2 + rate_weight * bits` in every leaf, with
-    `bits = sum_i -log2(frequency of code_i) + bits of the codebook`: those that
-    `entropy_bound_bytes` counts. Code 0 stands for exact zero; its frequency counts the pruned
-    weights, and others join them where that costs less. The minimum is exact for leaves of up to
-    5000 distinct weights, and of more if they spread over many cells; above, it is exact over a
-    grid of a sixteenth of `sqrt(6 * rate_weight / ln(2))`, from where Lloyd's iteration goes on.
+    `bits = sum_i -log2(frequency of code_i) + bits of the codebook`, as in
+    `entropy_bound_bytes`. Code 0 stands for exact zero; its frequency counts the pruned weights,
+    and other weights become zero where that costs less. The minimum is exact for leaves of up to
+    5000 distinct weights, and for more if they spread over many cells. Above, it is exact over a
+    grid of a sixteenth of `sqrt(6 * rate_weight / ln(2))`, and Lloyd's iteration refines it.
 
     Args:
         params: any pytree of concrete arrays.
-        rate_weight: squared error that a bit is worth, in the unit of the weights squared, the
-            same for all leaves. `high_rate_weight` gives it for a step, `rate_weight_for` for a
+        rate_weight: price of a bit in squared error, in the unit of the weights squared, the same
+            for all leaves. `high_rate_weight` gives it for a step size, `rate_weight_for` for a
             size.
         mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
         scope: which leaves are shared.
-        importance: `(path, leaf) -> number`, how many times the squared error of a leaf counts.
+        importance: `(path, leaf) -> number`, the weight of the squared error of a leaf.
 
     Returns:
         `params` with `Clustered` leaves in the scope. Entries of a codebook are the means of
         their members, in ascending order.
 
     Raises:
-        ValueError: a `rate_weight` that is not above 0 or leaves more than 65535 values to a leaf,
+        ValueError: a `rate_weight` that is not above 0 or gives a leaf more than 65535 values,
             NaN or infinite weights, an empty scope, another mask tree.
-        TypeError: `rate_weight` is no number; called under `jit`; the scope chooses leaves of other
-            numbers than floats.
+        TypeError: `rate_weight` is not a number; called under `jit`; the scope chooses leaves of
+            other numbers than floats.
 
     Example:
         >>> shared = entropy_constrained({"kernel": np.array([[0.1, 2.0], [2.2, -3.0]])}, 0.01)
         >>> shared["kernel"].codes.tolist(), shared["kernel"].codebook.round(3).tolist()
         ([[0, 2], [2, 1]], [-3.0, 2.1])
 
-    Source: Chou, Lookabaugh and Gray 1989, IEEE Transactions on ASSP 37(1); the dynamic programme
+    Source: Chou, Lookabaugh and Gray 1989, IEEE Transactions on ASSP 37(1); the dynamic programming
     is that of Muresan and Effros 2008, IEEE Transactions on Information Theory 54(1).
     """
     rate_weight = _check_rate_weight(rate_weight)
@@ -82,7 +82,7 @@ def high_rate_weight(step_size: float) -> float:
 
     Raises:
         ValueError: it is not above 0.
-        TypeError: it is no number.
+        TypeError: it is not a number.
 
     Example:
         >>> round(high_rate_weight(0.1), 6)
@@ -90,14 +90,14 @@ def high_rate_weight(step_size: float) -> float:
 
     Source: Gish and Pierce 1968, IEEE Transactions on Information Theory 14(5).
     """
-    step = check_positive(
+    step_size = check_positive(
         "step_size", step_size, "pass a fraction of the weights' standard deviation"
     )
-    rate_weight = step * step * math.log(2) / 6
+    rate_weight = step_size * step_size * math.log(2) / 6
     if not 0 < rate_weight < math.inf:
         raise ValueError(
-            f"step_size: its square must be a finite number above 0, got {step}; scale the weights "
-            "to be near 1."
+            f"step_size: its square must be a finite number above 0, got {step_size}; scale the "
+            "weights to be near 1."
         )
     return rate_weight
 
@@ -112,22 +112,21 @@ def rate_weight_for(
 ) -> float:
     """Return the rate weight at which `entropy_constrained` fits into a size.
 
-    The least, within 0.1 %, for which `entropy_bound_bytes(entropy_constrained(params,
-    rate_weight))` is at most `size_bytes`; leaves outside of the scope count as they are. Found
-    by bisection; weights are sorted once.
+    It is the least, within 0.1 %, for which `entropy_bound_bytes(entropy_constrained(params,
+    rate_weight))` is at most `size_bytes`; leaves outside of the scope count with their full size.
+    It is found by bisection; weights are sorted once.
 
     Args:
         params: any pytree of concrete arrays.
-        size_bytes: the size to stay within; a bound, to which a file adds its header.
+        size_bytes: largest entropy bound; a file is larger by its header.
         mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
         scope: which leaves are shared.
         importance: as for `entropy_constrained`.
 
     Raises:
-        ValueError: a size that is not above what the other leaves take; and as
-            `entropy_constrained`.
-        TypeError: `size_bytes` is no number; called under `jit`; the scope chooses leaves of other
-            numbers than floats.
+        ValueError: a size that is not above that of the other leaves; and as `entropy_constrained`.
+        TypeError: `size_bytes` is not a number; called under `jit`; the scope chooses leaves of
+            other numbers than floats.
 
     Example:
         >>> params = {"kernel": np.random.default_rng(0).standard_normal((40, 50))}
@@ -175,7 +174,7 @@ def rate_weight_for(
 
 
 def _usual_magnitude(leaves: list[np.ndarray]) -> float:
-    """Return the root mean square of sorted weights, less extreme outliers."""
+    """Return the root mean square of sorted weights, without extreme outliers."""
     if not leaves:
         return 1.0
     with np.errstate(over="ignore"):

@@ -9,7 +9,7 @@ from jaxcompress.sharing._members import Members
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 Importance = Callable[[str, Any], float]
-"""Says by path and leaf how many times its squared error counts."""
+"""From path and leaf to the weight of its squared error."""
 
 _POWER = 0.4
 
@@ -21,17 +21,17 @@ def equal_importance(path: str, leaf: Any) -> float:
 
 
 def size_importance(params: PyTree, *, scope: Scope = kernels) -> Importance:
-    """Return an importance that grows as leaves get smaller, and is 1 for the largest.
+    """Return an importance that is larger for smaller leaves, and 1 for the largest.
 
-    `importance = (size of the largest / size)^0.4`: as `step * (size / size of the largest)^0.2`
-    in a leaf. Weights of small leaves are used more often, or have fewer others beside them that
-    make up for their error, and take few bytes. A rule of thumb: on trained networks (dense and
-    convolutional, pruned to 50 and 90 %) it saved up to a tenth of the bytes of `uniform` for the
-    same change of the output; powers of 0.2 to 0.6 did about as well.
+    `importance = (size of the largest / size)^0.4`: a leaf then has the step size
+    `step_size * (size / size of the largest)^0.2`. Weights of small leaves are used more often, or
+    fewer others make up for their errors, and they take few bytes. This is a rule of thumb: on
+    trained networks (dense and convolutional, pruned to 50 and 90 %) it saved up to a tenth of the
+    bytes of `uniform` for the same change of the output; powers of 0.2 to 0.6 did about as well.
 
     Args:
         params: the tree whose leaves will be shared.
-        scope: which of them.
+        scope: which leaves are shared.
 
     Raises:
         ValueError: an empty scope.
@@ -53,7 +53,7 @@ def checked(importance: Importance, members: Members) -> float:
 
     Raises:
         ValueError: it is not finite and above 0.
-        TypeError: it is no number.
+        TypeError: it is not a number.
     """
     value = importance(members.path, members.tensor)
     return check_positive(f"{members.path}: importance", value, "let it be 1 where in doubt")

@@ -1,7 +1,7 @@
 """Weight sharing: the weights of a layer take the values of a small codebook.
 
-Weights are numbers on a line, so K-Means needs no iteration from a random start: an optimal
-clustering cuts the sorted weights into k runs, and dynamic programming finds the cuts.
+In one dimension K-Means needs no iteration from a random start: an optimal clustering cuts the
+sorted weights into k runs, and dynamic programming finds the cuts.
 """
 
 import warnings
@@ -20,9 +20,9 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
     """Share the weights of every leaf in the scope by K-Means, one codebook a leaf.
 
     Minimises `sum_i (w_i - codebook[code_i])^2` over codebooks of at most `k` values: exactly
-    for up to 512 distinct weights; above, exactly over a grid of 512 to 8192 places to cut the
-    sorted weights, from where all cuts move together, window by window, down to single weights
-    (measured: within 0.01 % of the exact minimum).
+    for up to 512 distinct weights. Above, the minimum is exact over a grid of 512 to 8192 possible
+    cuts of the sorted weights; then all cuts are refined together in shrinking windows, down to
+    single weights (measured: within 0.01 % of the exact minimum).
 
     Pruned weights keep a code of their own, exact zero, and are not counted in `k`.
 
@@ -35,7 +35,7 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
 
     Returns:
         `params` with `Clustered` leaves in the scope. Every member has the code of the nearest
-        entry of its codebook; ties go to the smaller value.
+        entry of its codebook; ties take the smaller value.
 
     Raises:
         ValueError: `k` out of range, NaN or infinite weights, an empty scope, another mask tree.
@@ -47,7 +47,7 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
         >>> shared["kernel"].codes.tolist(), shared["kernel"].codebook.round(3).tolist()
         ([[0, 1, 1], [2, 2, 0]], [1.1, 5.1])
 
-    Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149; the dynamic programme is that of
+    Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149; the dynamic programming is that of
     Wang and Song 2011, The R Journal 3(2).
     """
     check_clusters(k)
@@ -83,7 +83,7 @@ def _share(members: Members, k: int) -> tuple[Clustered, bool]:
 
 
 def _without_empty(ordered: np.ndarray, codebook: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Drop entries to which no member is nearest; return codebook and the cuts between entries.
+    """Drop entries that are nearest to no member; return codebook and the cuts between entries.
 
     A cut is the midpoint, rounded down to the dtype of the members.
     """

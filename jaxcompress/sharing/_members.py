@@ -1,4 +1,4 @@
-"""The weights of a leaf that take part in sharing, and the leaf that comes of it."""
+"""The weights of a leaf that take part in sharing, and the resulting leaf."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ from jaxcompress.leaves.tree import arrays_in_scope, is_coded
 from jaxcompress.placement import like
 from jaxcompress.trees import PyTree, Scope, as_jax, named_leaves, widened
 
-_BLOCK = 1 << 16  # weights assigned at a time: they and their codes stay in the cache
+_BLOCK = 1 << 16  # weights assigned at a time: they and their codes fit into the cache
 
 
 class Members(NamedTuple):
@@ -38,7 +38,7 @@ class Members(NamedTuple):
         return np.sort(self.values if self.member.all() else self.values[self.member])
 
     def clustered(self, codes: np.ndarray, codebook: np.ndarray) -> Clustered:
-        """Return the leaf with `[n]` codes, which are zeroed where no weight is shared."""
+        """Return the leaf with `[n]` codes, set to 0 where no weight is shared."""
         codes[~self.member] = 0
         shaped, entries = codes.reshape(self.tensor.shape), as_jax(codebook)
         # Both parts are numpy or both are JAX: numpy only for 64 bits that JAX would narrow.
@@ -55,7 +55,7 @@ def share_leaves(
 ) -> PyTree:
     """Return `params` with `share(members)` in place of every array in the scope.
 
-    Compressed leaves stay as they are.
+    Compressed leaves are returned as they are.
 
     Raises:
         ValueError: NaN or infinite weights, a scope without arrays, another mask tree.
@@ -78,7 +78,7 @@ def share_leaves(
 
 
 def _placed(shared: Any, leaf: Any) -> Any:
-    """Return a leaf whose codes lie where the weights did."""
+    """Return a leaf with its codes on the devices of the weights."""
     if not isinstance(shared, Clustered):
         return shared
     return replace(shared, codes=like(shared.codes, leaf))

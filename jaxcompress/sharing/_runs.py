@@ -1,8 +1,8 @@
 """Optimal clusterings of sorted numbers: where to cut them into k runs.
 
 Minimising the squared error to the means is maximising `sum_runs (sum of run)^2 / (size of run)`.
-The best start of the last run moves right when its end does, so that the dynamic programme over
-a grid of `b` places takes `k * b * log(b)` steps by divide and conquer.
+The best start of the last run moves right with its end, so that dynamic programming over a grid
+of `b` places takes `k * b * log(b)` operations by divide and conquer.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ _WINDOW = 33  # places considered for each cut in a round of refinement
 
 
 class Runs:
-    """Sorted numbers, ready to be cut: distinct values with prefix counts and sums.
+    """Sorted numbers with prefix counts and sums, ready to be cut.
 
     Attributes:
         distinct: how many distinct numbers there are.
@@ -20,14 +20,14 @@ class Runs:
     """
 
     def __init__(self, ordered: np.ndarray, starts: np.ndarray | None = None) -> None:
-        """Take at least one number, in ascending order, and where they change, if that is known."""
+        """Take at least one number, in ascending order, and where they change, if known."""
         starts = changes(ordered) if starts is None else starts
         self.distinct = len(starts) - 1
         sums = np.empty(ordered.size + 1)
         sums[0] = 0
         np.cumsum(ordered, dtype=np.float64, out=sums[1:])
         self._total = ordered.size
-        self._mean = sums[-1] / ordered.size  # taken off, it keeps the squares small
+        self._mean = sums[-1] / ordered.size  # subtracting it keeps the squares small
         if 2 * self.distinct > ordered.size:
             self.values, self._counts, self._sums = ordered, None, sums
         else:
@@ -41,7 +41,7 @@ class Runs:
         return counts, self._sums[places] - self._mean * counts
 
     def places(self, ends: np.ndarray) -> np.ndarray:
-        """Return where runs end among the numbers as they were given."""
+        """Return where runs end among the original numbers."""
         return ends if self._counts is None else self._counts[ends]
 
     def means(self, ends: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ class Runs:
         """Return places that cut the values into at most `bins` bins of roughly equal error.
 
         Bins of the largest `count * width^2` are halved at their middle value, so that the grid
-        follows the density and reaches into tails; of few values each has its own bin.
+        follows the density and covers the tails; if there are few values, each has its own bin.
         """
         edges = np.array([0, self.size])
         while True:
@@ -72,9 +72,9 @@ class Runs:
             edges = np.unique(np.concatenate([edges, split]))
 
     def best(self, k: int) -> np.ndarray:
-        """Return the ends of the best `k` runs, of as many as there are distinct numbers if fewer.
+        """Return the ends of the best `k` runs, or of one run for each distinct number if fewer.
 
-        They are exact for few values; for many the ends of a grid are moved until they are good.
+        They are exact for few values; for many values ends on a grid are refined.
         """
         if self.distinct <= k:
             return changes(self.values)
@@ -92,7 +92,7 @@ class Runs:
         return [grid[_traced_back(starts[:run], len(grid) - 1)] for run in range(k)]
 
     def _starts(self, grid: np.ndarray, k: int) -> np.ndarray:
-        """Return `[k - 1, b]`: by place of its end, where the last of 2, 3, ... runs starts."""
+        """Return `[k - 1, b]`: where the last of 2, 3, ... runs starts, by its end."""
         counts, sums = self._before(grid)
         best = np.full(len(grid), -np.inf)
         best[1:] = sums[1:] ** 2 / counts[1:]
@@ -104,8 +104,8 @@ class Runs:
     def refine(self, ends: np.ndarray) -> np.ndarray:
         """Move all inner ends together until no window of places holds a better clustering.
 
-        A dynamic programme over 33 places for each end finds the best combination; the windows
-        start as wide as the neighbouring runs and shrink to single values.
+        Dynamic programming over 33 places for each end finds the best combination; windows start
+        with the width of the neighbouring runs and shrink to single values.
         """
         if len(ends) < 3:
             return ends
@@ -119,7 +119,7 @@ class Runs:
                 return ends
             if settled:
                 radius = np.maximum(radius / 4, _WINDOW // 2)
-        return ends  # rounded sums may have it go back and forth for ever
+        return ends  # rounded sums could make it alternate for ever
 
     def _best_in(self, ends: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Return the best ends with the i-th inner one at one of `places[i]`."""
@@ -151,7 +151,7 @@ def changes(ordered: np.ndarray) -> np.ndarray:
 
 
 def _traced_back(starts: np.ndarray, last: int) -> list[int]:
-    """Return where runs end, of which the last one ends at `last`, from where each starts."""
+    """Return where runs end, from the starts of runs and the end of the last."""
     ends = [last]
     for start in starts[::-1]:
         ends.append(int(start[ends[-1]]))
@@ -161,16 +161,16 @@ def _traced_back(starts: np.ndarray, last: int) -> list[int]:
 def _add_run(
     best: np.ndarray, counts: np.ndarray, sums: np.ndarray, start: np.ndarray, run: int
 ) -> np.ndarray:
-    """Return the best gain of `run + 1` runs up to each place, and fill in the last run's start.
+    """Return the best gain of `run + 1` runs up to each place; write the last run's start.
 
     Args:
         best: `[b]` best gain of `run` runs up to each place.
         counts: `[b]` how many numbers lie before each place.
         sums: `[b]` their centred sum.
         start: `[b]` receives the place where the last run starts.
-        run: how many runs came before.
+        run: number of runs before.
     """
-    first, last = run + 1, len(best) - 1  # places that leave one value for every run
+    first, last = run + 1, len(best) - 1  # every run must have at least one value
     gain = np.full(len(best), -np.inf)
     start[:] = 0
     step = 1 << (last - first + 1).bit_length()

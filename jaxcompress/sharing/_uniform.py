@@ -28,16 +28,16 @@ def uniform(
     """Share the weights of every leaf in the scope by rounding, with one step size for all of them.
 
     `w = step_size * round(w / step_size)`; halves are rounded to even, and small weights become
-    zero. (The mean of a cell would be nearer to its weights at the same price. On trained networks
-    it was not better: pruned to 90 %, up to 8 % more bytes were needed for the same change of the
-    output.)
+    zero. (The means of cells would be nearer to the weights for the same bits. On trained networks
+    they were not better: pruned to 90 %, up to 8 % more bytes were needed for the same change of
+    the output.)
 
     Args:
         params: any pytree of concrete arrays.
         step_size: distance of neighbouring values, in the unit of the weights.
         mask: True where a weight is a member, as pruning gave it; default: the non-zero weights.
         scope: which leaves are shared.
-        importance: `(path, leaf) -> number`, how many times the squared error of a leaf counts; its
+        importance: `(path, leaf) -> number`, the weight of the squared error of a leaf; its
             step size is `step_size / sqrt(importance)`.
 
     Returns:
@@ -45,10 +45,10 @@ def uniform(
         multiples that occur, in ascending order and in the dtype of the leaf.
 
     Raises:
-        ValueError: a step size that is not above 0 or leaves more than 65535 values to a leaf, NaN
-            or infinite weights, an empty scope, another mask tree.
-        TypeError: `step_size` is no number; called under `jit`; the scope chooses leaves of other
-            numbers than floats.
+        ValueError: a step size that is not above 0 or gives a leaf more than 65535 values, NaN or
+            infinite weights, an empty scope, another mask tree.
+        TypeError: `step_size` is not a number; called under `jit`; the scope chooses leaves of
+            other numbers than floats.
 
     Example:
         >>> shared = uniform({"kernel": np.array([[0.1, 0.6], [-1.2, 0.5]])}, 0.5)
@@ -58,22 +58,22 @@ def uniform(
     Source: Gish and Pierce 1968, IEEE Transactions on Information Theory 14(5): at high rates no
     scalar quantizer needs fewer bits for the same squared error.
     """
-    step = check_positive(
+    step_size = check_positive(
         "step_size", step_size, "pass a fraction of the weights' standard deviation"
     )
 
     def share(members: Members) -> Clustered:
-        return _share(members, step / math.sqrt(checked(importance, members)))
+        return _share(members, step_size / math.sqrt(checked(importance, members)))
 
     return share_leaves("uniform", params, mask, scope, share)
 
 
-def _share(members: Members, step: float) -> Clustered:
+def _share(members: Members, step_size: float) -> Clustered:
     """Round one tensor."""
     weights = Weights(members)
     with np.errstate(over="ignore"):
-        levels = np.rint(weights.ordered / np.float64(step))
-    beyond = ~np.isfinite(levels)  # numbers so large are multiples themselves
+        levels = np.rint(weights.ordered / np.float64(step_size))
+    beyond = ~np.isfinite(levels)  # such large numbers are multiples themselves
     levels[beyond] = weights.ordered[beyond]
     starts = changes(levels)[:-1]
     used = levels[starts]
@@ -81,12 +81,12 @@ def _share(members: Members, step: float) -> Clustered:
     if len(used) > most:
         raise ValueError(
             f"{members.path}: step_size must leave at most {MOST_CODES} values beside zero, got "
-            f"{len(used):,} with {step:.3g}; pass a larger one."
+            f"{len(used):,} with {step_size:.3g}; pass a larger one."
         )
     with np.errstate(over="ignore"):
-        values = np.where(beyond[starts], used, used * step)
+        values = np.where(beyond[starts], used, used * step_size)
     values = _in_dtype(values, members.tensor.dtype)
-    # In a small dtype multiples may become equal, or zero.
+    # Multiples may become equal, or zero, in a small dtype.
     values, first = np.unique(values, return_index=True)
     ends, zero = np.append(starts[first], levels.size), int(np.searchsorted(values, 0))
     if not np.any(values == 0):

@@ -14,13 +14,13 @@ _MOST_TRIALS = 1 << 24  # pairs of places tried by a search over single weights
 _MOST_PLACES = 1 << 16  # places of a coarser search
 _MOST_PER_STEP = 16
 _LEAST_DECREASE = 1e-7
-_WIDE = 2.0**16  # of what a cell may span: codes cannot fill so much, and gaps are certain cuts
+_WIDE = 2.0**16  # widest cells: more do not fit into codes, so wider gaps are cuts
 _SQUARABLE = 2.0**480  # sums of squares of larger numbers are beyond double precision
-_EXACT = 2.0**-20  # of the sum of a cell: what rounding of the sum of all may be
+_EXACT = 2.0**-20  # largest rounding error of the total sum, relative to the sum of a cell
 
 
 class TooManyLevels(ValueError):
-    """Bits are so cheap that codes would not fit into two bytes."""
+    """The price of a bit is so low that codes would not fit into two bytes."""
 
 
 class Weights:
@@ -28,7 +28,7 @@ class Weights:
 
     Attributes:
         ordered: the weights in ascending order.
-        zeros: how many others there are, which are zero whatever is decided.
+        zeros: number of the other weights, which are always zero.
     """
 
     def __init__(self, members: Members, part: np.ndarray | None = None, zeros: int = 0) -> None:
@@ -45,7 +45,7 @@ class Weights:
         self._distinct = self._binned(changes) if few else None
 
     def price(self, rate_weight: float) -> Price:
-        """Return what partitions of these weights pay."""
+        """Return the price of partitions of these weights."""
         total = self._members.values.size
         return Price(rate_weight, 8 * self._dtype.itemsize, self.zeros, total)
 
@@ -53,10 +53,10 @@ class Weights:
         """Return cells of least squared error and bits.
 
         Args:
-            rate_weight: squared error that a bit is worth.
+            rate_weight: price of a bit in squared error.
 
         Raises:
-            TooManyLevels: saying how many.
+            TooManyLevels: naming their number.
         """
         price = self.price(rate_weight)
         pieces = self._pieces(price.reach())
@@ -73,7 +73,7 @@ class Weights:
                 inner, middle = own._quantized(own.price(rate_weight))
                 if has_zero:
                     zero = sum(map(len, ends)) - 1 + middle
-                else:  # so far from zero its cell is empty
+                else:  # far from zero the cell of zero is empty
                     inner = np.delete(inner, middle)
             ends.append(start + inner[1:])
         cells = Cells(np.concatenate(ends), zero)
@@ -82,9 +82,9 @@ class Weights:
         return cells
 
     def _pieces(self, reach: float) -> list[tuple[int, int, bool]]:
-        """Return where pieces start and stop that no cell reaches across, and which has zero.
+        """Return start and stop of pieces that no cell crosses, and whether each has zero.
 
-        It is one where sums of squares are exact enough, as they are but for extreme outliers.
+        There is one piece if sums of squares are exact enough, as without extreme outliers.
         """
         size = self.ordered.size
         if not size:
@@ -101,7 +101,7 @@ class Weights:
         return [(*pair, number == own) for number, pair in enumerate(pairwise(ends.tolist()))]
 
     def _quantized(self, price: Price) -> Cells:
-        """Return cells of least squared error and bits, of weights that sums of squares fit."""
+        """Return cells of least squared error and bits, for weights with exact sums of squares."""
         if not self.ordered.size:
             return Cells(np.array([0, 0]), 0)
         bins, starts = self._bins(price)
@@ -118,7 +118,7 @@ class Weights:
         return cells
 
     def counts(self, cells: Cells) -> np.ndarray:
-        """Return how many weights each cell has, those that are zero anyway included."""
+        """Return the number of weights of each cell, those that are always zero included."""
         counts = np.diff(cells.ends)
         counts[cells.zero] += self.zeros
         return counts
@@ -136,12 +136,12 @@ class Weights:
             if np.any(~(self._rounding <= _EXACT * sizes) & (np.flatnonzero(filled) != cells.zero)):
                 sums = np.add.reduceat(self.ordered, starts, dtype=np.float64)
                 means = sums / counts[filled]
-        values[filled] = np.clip(means, low, high)  # sums are rounded, equal weights are not
+        values[filled] = np.clip(means, low, high)  # a mean of equal weights must not be rounded
         values[cells.zero] = 0
         return values.astype(self._dtype)
 
     def cost(self, cells: Cells, price: Price) -> float:
-        """Return squared error and priced bits, less the sum of the squared weights."""
+        """Return squared error and priced bits, without the sum of the squared weights."""
         counts, values = self.counts(cells), self.values(cells).astype(np.float64)
         sums = np.diff(self._sums[cells.ends])
         error = np.sum(values * (values * counts - 2 * sums))
@@ -155,7 +155,7 @@ class Weights:
         return float(bits) / 8 + entries * self._dtype.itemsize
 
     def clustered(self, cells: Cells, values: np.ndarray) -> Clustered:
-        """Return the leaf whose weights have the codes of their cells, which stand for `values`."""
+        """Return the leaf whose weights have the codes of their cells, with `values`."""
         filled = np.diff(cells.ends) > 0
         entries = filled & (values != 0)
         code = np.where(entries, np.cumsum(entries), 0)[filled]
@@ -167,7 +167,7 @@ class Weights:
         return self._members.clustered(table[places], values[entries])
 
     def refined(self, cells: Cells, price: Price) -> Cells:
-        """Return cells after Lloyd's iteration, in which the cost never rises."""
+        """Return cells after Lloyd's iteration, which never increases the cost."""
         cost, least = self.cost(cells, price), _LEAST_DECREASE * price.bit * price.total
         while True:
             moved = self._moved(cells, price)
@@ -181,11 +181,11 @@ class Weights:
     def _moved(self, cells: Cells, price: Price) -> Cells:
         """Return the cells in which every weight has its best value at the present bits.
 
-        The cost of weight w is `value^2 - 2 * w * value + price.bit * bits(value)` and w^2: lines
-        in w, so that cells are where a line is the lowest.
+        Without w^2 the cost of weight w is `value^2 - 2 * w * value + price.bit * bits(value)`: a
+        line in w for each value. A cell is the interval where its line is the lowest.
         """
         counts, values = self.counts(cells), self.values(cells).astype(np.float64)
-        # A mean of zero needs no entry of its own.
+        # A mean of zero is the value zero, without another entry.
         counts[cells.zero] = counts[values == 0].sum()
         used = counts > 0
         used[values == 0] = False
@@ -204,7 +204,7 @@ class Weights:
         return _without_empty(Cells(np.insert(ends, zero, ends[zero]), zero))
 
     def _merged(self, cells: Cells, price: Price) -> Cells:
-        """Return the best of the partitions that leave every cell whole."""
+        """Return the best of the partitions that merge whole cells."""
         counts, values = self.counts(cells), self.values(cells).astype(np.float64)
         zeros, middle = int(counts[cells.zero]), cells.zero
         values, counts = np.delete(values, middle), np.delete(counts, middle).astype(np.float64)
@@ -215,7 +215,7 @@ class Weights:
         bins = Bins(values, values, before, sums, middle)
         found = best_cells(bins, price._replace(zeros=zeros))
         places, zero = found
-        if places[zero] == places[zero + 1]:  # an empty cell may lie anywhere
+        if places[zero] == places[zero + 1]:  # an empty cell may be at any place
             places = np.delete(places, zero)
             zero = int(np.searchsorted(places, middle))
             if places[zero] != middle:
@@ -227,8 +227,8 @@ class Weights:
     def _bins(self, price: Price) -> tuple[Bins, np.ndarray]:
         """Return bins to search over, and the places among the weights where they begin.
 
-        They are single values if these are few enough to try all pairs; else a sixteenth wide of
-        the uniform step that pays for its bits at this price, or the narrowest that are few enough.
+        They are single values if these are few enough to try all pairs. Otherwise their width is a
+        sixteenth of the uniform step size at this price, or larger if these were too many.
         """
         if self._distinct is not None:
             bins, starts = self._distinct
@@ -262,7 +262,7 @@ class Weights:
 def _lowest(slopes: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which lines `height - 2 * slope * w` are lowest somewhere, and where they change.
 
-    A line that is not below the crossing of its neighbours is nowhere the lowest.
+    A line that is not below the crossing of its neighbours is never the lowest.
     """
     lowest = np.arange(len(slopes))
     while True:
@@ -274,7 +274,7 @@ def _lowest(slopes: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _without_empty(cells: Cells) -> Cells:
-    """Return the cells without those that are empty, but for that of zero."""
+    """Return the cells without empty ones; the cell of zero is always kept."""
     empty = np.diff(cells.ends) == 0
     empty[cells.zero] = False
     kept = np.append(~empty, True)

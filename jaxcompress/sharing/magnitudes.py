@@ -1,8 +1,9 @@
-"""Clusterings of numbers whose magnitudes differ by more than double precision holds at once.
+"""Clusterings of numbers whose magnitudes differ by more than the digits of double precision.
 
-`Runs` compares sums of squares, in which an outlier of twenty orders drowns what all others differ
-by. A gap whose two sides would cost more in one cluster than a whole clustering costs is a cut of
-the best one: it parts the numbers into pieces, each of which is clustered on its own scale.
+`Runs` compares sums of squares. An outlier that is larger by twenty orders of magnitude hides the
+differences of all other numbers there. If the two sides of a gap cost more in one cluster than some
+clustering of all numbers, the best clustering cuts the gap. Such gaps part the numbers into pieces,
+and each piece is clustered on its own scale.
 """
 
 import math
@@ -14,13 +15,13 @@ import numpy as np
 
 from jaxcompress.sharing._runs import Runs
 
-_SOUND = 2.0**-15  # of the spread: smaller errors are near what sums of squares are rounded to
-_CLEAR = 1.001  # how much larger than an error a gap must be
+_SOUND = 2.0**-15  # of the spread: smaller errors are close to the rounding of sums of squares
+_CLEAR = 1.001  # least ratio of a gap to an error
 _SQUARABLE = 200  # binary exponents up to this one leave room for sums of squares
 _SUMMABLE = 1000  # and up to this one for sums of millions
-_OUTLYING = 2.0**20  # medians that a root mean square is by outliers alone
-_USUAL = 480  # binary exponents of numbers whose squares are far from either end
-_EXACT = 2.0**-16  # of the sum of a cluster: what rounding of the sum of all may be
+_OUTLYING = 2.0**20  # medians; a larger root mean square comes from outliers alone
+_USUAL = 480  # largest binary exponents, up and down, of numbers with squares in range
+_EXACT = 2.0**-16  # largest rounding error of the total sum, relative to the sum of a cluster
 _BLOCK = 1 << 20
 
 
@@ -47,7 +48,7 @@ def best_means(ordered: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
 
 
 def usual(root_mean_square: float, magnitudes: np.ndarray) -> float:
-    """Return the root mean square, or the median where outliers or squares out of range decide it.
+    """Return the root mean square, or the median if outliers or squares out of range dominate it.
 
     Args:
         root_mean_square: of some numbers.
@@ -68,7 +69,7 @@ def usual(root_mean_square: float, magnitudes: np.ndarray) -> float:
 
 
 class _Clustering(NamedTuple):
-    """Runs of numbers near 1, their ends and the exponent; and better ends by pieces, if any."""
+    """Runs of numbers near 1, their ends and the exponent, and better ends by pieces, if any."""
 
     runs: Runs
     ends: np.ndarray
@@ -83,13 +84,13 @@ class _Clustering(NamedTuple):
 
 def _clustering(ordered: np.ndarray, k: int, starts: np.ndarray | None = None) -> _Clustering:
     scaled, exponent = _scaled(ordered, _SQUARABLE)
-    runs = Runs(scaled, None if exponent else starts)  # what is scaled down may become equal
+    runs = Runs(scaled, None if exponent else starts)  # scaled numbers may become equal
     ends = runs.best(k)
     return _Clustering(runs, ends, exponent, _by_pieces(ordered, runs.places(ends), k))
 
 
 def _by_pieces(ordered: np.ndarray, places: np.ndarray, k: int) -> np.ndarray | None:
-    """Return better places, found piece by piece; None where sums of squares say enough."""
+    """Return better places, found piece by piece; None if sums of squares are exact enough."""
     wide, found = _scaled(ordered, _SUMMABLE)[0], None
     error, cuts = _root_error(wide, places), np.empty(0, int)
     if error > _SOUND * _root_error(wide, [0, wide.size]):
@@ -127,9 +128,9 @@ def _shared_out(ordered: np.ndarray, ends: Sequence[int], k: int) -> np.ndarray:
 
 
 def _most_useful(pieces: Sequence[np.ndarray], left: int) -> list[int]:
-    """Return how many more clusters each piece gets, so that all errors together are least.
+    """Return how many more clusters each piece gets, so that the total error is least.
 
-    The error is convex in the number of clusters, so that giving one after the other is exact.
+    The error is convex in the number of clusters, so that a greedy choice is exact.
     """
     errors = []
     for piece in pieces:
@@ -160,9 +161,9 @@ def _largest(ordered: np.ndarray) -> float:
 
 
 def _scaled(ordered: np.ndarray, most: int) -> tuple[np.ndarray, int]:
-    """Return numbers whose exponents are in reach, and the power of two to be given back.
+    """Return scaled numbers with exponents in range, and the power of two that undoes the scaling.
 
-    Those of `most` up or, where sums of squares are wanted, of minus that down are brought near 1.
+    Numbers with exponents above `most`, or for sums of squares below `-most`, are scaled near 1.
     """
     exponent = math.frexp(_largest(ordered))[1]
     if exponent <= most and (exponent >= -most or most > _SQUARABLE):
@@ -172,7 +173,7 @@ def _scaled(ordered: np.ndarray, most: int) -> tuple[np.ndarray, int]:
 
 
 def _root_error(ordered: np.ndarray, places: Sequence[int] | np.ndarray) -> float:
-    """Return the root of the squared errors to the means, without a square of its own."""
+    """Return the root of the sum of squared errors to the means, without overflow."""
     total = 0.0
     for run in _parts(ordered, places):
         mean = run.mean(dtype=np.float64)
