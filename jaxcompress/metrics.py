@@ -1,12 +1,12 @@
-"""What compression did to a tree: counts, not opinions.
+"""Measures of compressed trees: exact counts.
 
-Every share states its denominator through `scope`: by default the kernels, the weights that can
-be pruned, and not the biases and norms beside them.
+Every fraction states its denominator through `scope`: by default the kernels, the weights that can
+be pruned, without biases and norms.
 
     count_distinct       distinct non-zero values, summed over leaves
-    entropy_bound_bytes  what a memoryless coder cannot go below
+    entropy_bound_bytes  the smallest size that a memoryless coder can reach
     measure_sparsity     the fraction of exact zeros
-    root_mean_square     of the numbers that are not zero
+    root_mean_square     the root mean square of the numbers that are not zero
 """
 
 import math
@@ -26,12 +26,12 @@ _BLOCK = 1 << 20
 
 
 def measure_sparsity(params: PyTree, *, scope: Scope = kernels) -> float:
-    """Return the share of exact zeros among the weights in the scope.
+    """Return the fraction of exact zeros among the weights in the scope.
 
     Args:
         params: tree of arrays or compressed leaves; of `LowRank` leaves the factors count.
         scope: which leaves count, in the numerator and in the denominator; `everything` for a
-            share of all parameters.
+            fraction of all parameters.
 
     Raises:
         ValueError: an empty scope.
@@ -65,12 +65,13 @@ def count_distinct(params: PyTree, *, scope: Scope = kernels) -> int:
 
 
 def entropy_bound_bytes(tree: PyTree) -> float:
-    """Return the size that a memoryless coder of codes cannot go below, in bytes.
+    """Return the smallest size in bytes that a memoryless coder of codes can reach.
 
     `sum over leaves of n * H0 / 8 + codebook`, where `H0` is the entropy in bits of the codes of
     a `Clustered` leaf, zero included; of the positions for a `Sparse` leaf, plus its values; of the
     values less their zero points for a `Quantized` leaf, plus scales and zero points. Other leaves
-    count as they are. No header, no table of frequencies: a bound, not a size.
+    count with their full size. Headers and tables of frequencies do not count: this is a bound, not
+    the size of a file.
 
     Args:
         tree: tree of compressed leaves and arrays.
@@ -128,7 +129,7 @@ def root_mean_square(tensors: Iterable[np.ndarray]) -> float:
             square = float(np.sum(np.square(tensor, dtype=np.float64)))
         if 0 < square < math.inf:
             squares += square
-        elif largest := float(np.max(np.abs(tensor), initial=0)):  # their squares have no room
+        elif largest := float(np.max(np.abs(tensor), initial=0)):  # their squares are out of range
             near_one = np.divide(tensor, largest, dtype=np.float64)
             extreme = math.hypot(extreme, largest * float(np.linalg.norm(near_one)))
         count += int(np.count_nonzero(tensor))

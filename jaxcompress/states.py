@@ -1,7 +1,7 @@
-"""Optimizer states in a tree: told by names and by what they mirror, since they are no weights.
+"""Optimizer states in a tree, which are not weights: recognized by names and by mirrored shapes.
 
 A checkpoint of a training run holds moments and averages of gradients beside the network, in the
-shapes of its weights. Pruning them is damage that shows only when training goes on. Averages of
+shapes of its weights. Pruning them does damage that shows only when training continues. Averages of
 the weights themselves (EMA) are weights, and compressed as such.
 """
 
@@ -13,44 +13,44 @@ from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
 
 Shape = tuple[int, ...]
 
-_MOST_PARTS = 64  # of a path that are looked at: a name may be as long as a file
+_MOST_PARTS = 64  # parts of a path that are read: a name may be as long as a file
 
 _CONTAINER = re.compile(
     r"(?:^|_)(?:optimi[sz]ers?|optim|(?:opt|optim|optimi[sz]er|param)_?states?)(?:_|$)"
 )
-"""Names of what holds states: opt_state, opt_states_0, optimizer, optimizer_d, inner_opt_state."""
+"""Names of containers: opt_state, opt_states_0, optimizer, optimizer_d, inner_opt_state."""
 
 _MOMENTS = frozenset(
     "mu nu nu_max trace sum_of_squares e_g e_x v_row v_col m v ema "
     "exp_avg exp_avg_sq max_exp_avg_sq momentum_buffer square_avg grad_avg acc_delta exp_inf "
     "acc_grads preconditioner preconditioners hessian hessian_diag prev_grads prev_updates".split()
 )
-"""Fields of states that mirror the weights, of optax and of its like."""
+"""Fields of states that mirror the weights, in optax and similar libraries."""
 
 _ALONE_ANYTHING = frozenset("mu m v ema".split())
-"""Moments only beside another field: attention has a `v`, an autoencoder a `mu`."""
+"""These are moments only beside another field: attention has a `v`, an autoencoder a `mu`."""
 
 _COUNTERS = frozenset(
     "count step steps mini_step gradient_step skip_state hyperparams hyperparams_states key "
     "inner_state inner_states inner_opt_state".split()
 )
-"""Fields of states that stand beside moments."""
+"""Fields beside moments in states."""
 
 _OF_A_TENSOR = frozenset(
     "exp_avg exp_avg_sq max_exp_avg_sq momentum_buffer square_avg acc_delta exp_inf".split()
 )
-"""What states are called that hang on each tensor, which no layer of a network is called."""
+"""Names of states that belong to single tensors; no layer of a network has such a name."""
 
 _SLOTS = frozenset("adam adam_1 momentum momentum_1 rmsprop rmsprop_1 adagrad adadelta".split())
-"""Names behind the name of a tensor of the same shape."""
+"""Names of states that follow the path of a tensor of the same shape."""
 
 
 def optimizer_states(paths: Sequence[str], shapes: Iterable[Sequence[int]]) -> list[bool]:
     """Return for each tensor whether it belongs to the state of an optimizer.
 
-    It does if a part of its path says so (`opt_state`, `optimizer`), or if it is called `mu`,
-    `nu`, `trace`, ... beside nothing but other fields of a state, and mirrors the same paths and
-    shapes elsewhere in the tree.
+    It does if a part of its path says so (`opt_state`, `optimizer`), or if it is called `mu`, `nu`,
+    `trace`, ... with only other fields of a state beside it, and mirrors the same paths and shapes
+    elsewhere in the tree.
 
     Args:
         paths: of all leaves of a tree, their parts joined by slashes or dots.
@@ -75,10 +75,10 @@ def optimizer_states(paths: Sequence[str], shapes: Iterable[Sequence[int]]) -> l
 
 
 def outside_states(tree: PyTree, scope: Scope = kernels) -> Scope:
-    """Scope of the leaves in `scope` that do not belong to the state of an optimizer.
+    """Return the scope of the leaves in `scope` that do not belong to the state of an optimizer.
 
     Args:
-        tree: all of it, such as a whole checkpoint: a state is told by what it mirrors.
+        tree: the whole tree, such as a checkpoint: a state is recognized by the weights it mirrors.
         scope: of the leaves outside of states.
 
     Example:
@@ -96,12 +96,12 @@ def outside_states(tree: PyTree, scope: Scope = kernels) -> Scope:
 
 
 def without(paths: Container[str], scope: Scope) -> Scope:
-    """Scope of the leaves in `scope` whose paths are not among these."""
+    """Return the scope of the leaves in `scope` whose paths are not among these."""
     return lambda path, leaf: path not in paths and scope(path, leaf)
 
 
 def _fields(sizes: dict[tuple[str, ...], Shape]) -> set[tuple[str, ...]]:
-    """Return the paths of containers that are states by what is in them."""
+    """Return the paths of containers that are states by their contents."""
     children: dict[tuple[str, ...], set[str]] = defaultdict(set)
     below: dict[tuple[str, ...], dict[tuple[str, ...], Shape]] = defaultdict(dict)
     for path, shape in sizes.items():
