@@ -1,4 +1,4 @@
-"""Reading compressed files for the command: tensors by name, and what each of them takes."""
+"""Reading compressed files for the command: tensors by name, with their sizes."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +21,12 @@ class Tensor(NamedTuple):
         shape: of the dense tensor.
         dtype: of the dense tensor.
         form: dense, clustered, sparse, quantized, half or lowrank.
-        packing: how its codes are stored, as which numbers half ones, or what product its factors
-            make; empty if it has none.
-        k: entries of its codebook; None if it has none, or its factors have not all the same.
-        bits: of its grids; None if it has none, or its factors have not all the same.
-        stored_bytes: its share of the compressed streams; None if only the manifest is read.
-        entries: codes that are not zero, as the manifest says it; None if it does not.
+        packing: how its codes are stored, the dtype of stored half numbers, or the equation of its
+            factors; empty if it has none.
+        k: entries of its codebook; None if it has none, or if its factors differ.
+        bits: of its grids; None if it has none, or if its factors differ.
+        stored_bytes: its part of the compressed streams; None if only the manifest is read.
+        entries: number of non-zero codes in the manifest; None if it is not there.
     """
 
     leaf: Any
@@ -45,14 +45,14 @@ class Tensor(NamedTuple):
         return np.asarray(self.leaf.dense() if is_compressed(self.leaf) else self.leaf)
 
     def nonzero(self) -> int | None:
-        """Return how many of its weights are not zero; None where nobody knows."""
+        """Return how many of its weights are not zero; None if unknown."""
         if self.leaf is None:
             return self.entries
         parts = self.leaf.values if isinstance(self.leaf, Sparse) else self.dense()
         return int(np.count_nonzero(parts))
 
     def bound_bytes(self) -> float | None:
-        """Return what a coder of one weight at a time cannot go below; None where nobody knows."""
+        """Return the least bytes of a coder of one weight at a time; None if unknown."""
         if self.leaf is None:
             return None
         return entropy_bound_bytes(self.leaf)
@@ -79,7 +79,7 @@ def read(path: Path, max_bytes: int | None = None) -> Artifact:
 
     Args:
         path: file to read.
-        max_bytes: most bytes that its tensors may take.
+        max_bytes: largest size of its tensors together.
 
     Raises:
         ArtifactError: it is damaged.

@@ -1,6 +1,6 @@
-"""Weights as Flax and orbax keep them; needs the extra `flax`, which is imported only when used.
+"""Weights as Flax and orbax keep them; needs the extra `flax`, which is imported on first use.
 
-Both formats are read whole: memory holds the network once, and one compressed tensor beside it.
+Both formats are read whole: memory holds the network and one compressed tensor.
 """
 
 import logging
@@ -32,13 +32,13 @@ def msgpack_source(path: Path) -> TreeSource:
     """
     restore = _flax(path).msgpack_restore
     size = check_regular(path)
-    check_memory(path, None, 2 * size)  # the file, and what is made of it
+    check_memory(path, None, 2 * size)  # the file, and its arrays
     with reading(path), open_regular(path) as file:
         data = file.read(size)
         check_msgpack(data)
     try:
         tree = restore(data)
-    except Exception as error:  # msgpack raises what it likes on damaged bytes
+    except Exception as error:  # msgpack raises many kinds of errors on damaged bytes
         raise ArtifactError(
             "not a whole Flax msgpack file", file=str(path), found=str(error)
         ) from None
@@ -84,7 +84,7 @@ def orbax_source(path: Path) -> TreeSource:
             tree = checkpointer.restore(folder, restore_args=plain)
     except Refused:
         raise
-    except Exception as error:  # nor does orbax have one kind of error
+    except Exception as error:  # orbax too raises many kinds of errors
         raise ArtifactError(
             "not a whole orbax checkpoint", file=str(path), found=str(error)
         ) from None
@@ -92,7 +92,7 @@ def orbax_source(path: Path) -> TreeSource:
 
 
 def _check_files(folder: Path) -> None:
-    """Refuse a folder with pipes or devices in it: orbax would wait for them for ever."""
+    """Refuse a folder with pipes or devices in it: orbax would wait for them forever."""
     for parent, _, names in os.walk(folder):
         for name in names:
             check_regular(Path(parent) / name)
@@ -103,7 +103,7 @@ def _flax(path: Path) -> Any:
 
 
 def _arrays(path: Path, tree: PyTree) -> TreeSource:
-    """Return a source of the tree, numbers made arrays, text and the like refused by name."""
+    """Return a source of the tree; numbers become arrays, text and the like raise by name."""
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree)
     names = [path_text(keys) for keys, _ in flat]
     check_names(path, names, [jax.tree_util.keystr(keys) for keys, _ in flat])

@@ -37,11 +37,11 @@ for command in (pack, unpack, inspect, verify, diff):
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    if "JAX_PLATFORMS" not in os.environ:  # no accelerator is needed, nor its memory
+    if "JAX_PLATFORMS" not in os.environ:  # needs no accelerator, and takes no memory of it
         jax.config.update("jax_platforms", "cpu")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of few letters shows escapes
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode shows escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli.main(prog_name="jaxcompress")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the status is settled
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit status is already decided

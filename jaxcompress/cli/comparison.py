@@ -1,4 +1,4 @@
-"""How far one tensor is from another, in numbers."""
+"""Distances between two tensors."""
 
 import math
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from jaxcompress.trees import is_floating
 
 _BLOCK = 1 << 20
 _BEYOND = np.array([math.inf, 1.0, 1.0, 0.0])
-"""Sums of tensors of which one is not finite where the other is."""
+"""Sums of two tensors if one has NaN or infinity where the other has not."""
 
 
 class Error(NamedTuple):
@@ -17,7 +17,7 @@ class Error(NamedTuple):
 
     Attributes:
         relative: `||a - b|| / ||a||`, with the reference `a`; infinite if only `a` is zero, or if
-            there are NaN that the other has not.
+            only one of them has NaN or infinity somewhere.
         largest: `max |a - b|`.
         cosine: `<a, b> / (||a|| ||b||)`; 1 for equal tensors.
     """
@@ -28,9 +28,9 @@ class Error(NamedTuple):
 
 
 class Total:
-    """Adds up errors of several tensors of floating-point numbers as if they were one.
+    """Adds up errors of several floating-point tensors as if they were one.
 
-    Other tensors are no weights: a table of positions would outweigh them all.
+    Other tensors are not weights: a table of positions would dominate the sum.
     """
 
     def __init__(self) -> None:
@@ -51,13 +51,13 @@ class Total:
 
 
 def _sums(reference: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the squares of difference, reference, other, their product, and the largest step."""
+    """Return the sums of `(a - b)^2`, `a^2`, `b^2` and `a * b`, and the largest `|a - b|`."""
     a, b = reference.reshape(-1), other.reshape(-1)
     total, largest = np.zeros(4), 0.0
     for start in range(0, a.size, _BLOCK):  # in 64 bits they would take ten times their memory
         block = slice(start, start + _BLOCK)
-        sums, step = _sums_of_block(a[block], b[block])
-        total, largest = total + sums, max(largest, step)
+        sums, distance = _sums_of_block(a[block], b[block])
+        total, largest = total + sums, max(largest, distance)
     return (total, largest) if math.isfinite(largest) else (_BEYOND, math.inf)
 
 
@@ -68,12 +68,12 @@ def _sums_of_block(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
         return np.array([0.0, square, square, square]), 0.0
     a, b = _wide(a), _wide(b)
     with np.errstate(invalid="ignore", over="ignore"):
-        step = np.abs(a - b)
-        step = np.where(a == b, 0, step)  # infinities that agree
-        if not np.isfinite(step).all():
+        off = np.abs(a - b)
+        off = np.where(a == b, 0, off)  # infinities that agree
+        if not np.isfinite(off).all():
             return _BEYOND, math.inf
-        products = [step @ step, np.vdot(a, a).real, np.vdot(b, b).real, np.vdot(a, b).real]
-    return np.array(products, np.float64), float(step.max(initial=0))
+        products = [off @ off, np.vdot(a, a).real, np.vdot(b, b).real, np.vdot(a, b).real]
+    return np.array(products, np.float64), float(off.max(initial=0))
 
 
 def _wide(array: np.ndarray) -> Any:

@@ -24,7 +24,7 @@ def diff(first: Path, second: Path, as_json: bool, max_size: int | None) -> int:
 
     relative is ||a - b|| / ||a|| with a from FIRST.
     """
-    # Both are held: each may take half.
+    # Both are in memory: each may take half of the limit.
     left, right = (read(path, limit_of(max_size) // 2) for path in (first, second))
     changed = []
     for path in (path for path in left.tensors if path in right.tensors):

@@ -1,4 +1,4 @@
-"""`jaxcompress inspect`: what is in a file, and what each tensor takes."""
+"""`jaxcompress inspect`: the tensors of a file, and their sizes."""
 
 import math
 from collections.abc import Iterable
@@ -63,7 +63,7 @@ def _read(model: Path, max_size: int | None) -> Artifact:
 
 
 def _states(artifact: Artifact) -> dict[str, Any]:
-    """Return how many tensors are of an optimizer's state, and their share of the file."""
+    """Return the number of tensors of an optimizer's state, and their bytes in the file."""
     tensors = artifact.tensors.values()
     found = optimizer_states(list(artifact.tensors), [tensor.shape for tensor in tensors])
     states = [tensor for tensor, is_state in zip(tensors, found, strict=True) if is_state]
@@ -76,7 +76,7 @@ def _sum(values: Iterable[Any]) -> Any:
     return None if None in found else sum(found)
 
 
-def _share(part: float | None, whole: float) -> float | None:
+def _fraction(part: float | None, whole: float) -> float | None:
     return None if part is None else part / whole if whole else 0.0
 
 
@@ -98,9 +98,9 @@ def _row(tensor: Tensor, file_bytes: int) -> dict[str, Any]:
         "sparsity": _zeros(nonzero, size),
         "k": tensor.k,
         "bits": tensor.bits,
-        "bits_per_weight": None if stored is None else _share(8 * stored, size),
+        "bits_per_weight": None if stored is None else _fraction(8 * stored, size),
         "bytes": stored,
-        "share": _share(stored, file_bytes),
+        "share": _fraction(stored, file_bytes),
         "bound_bytes": bound,
         "over_bound": _over(stored, bound),
         "dense_bytes": size * np.dtype(tensor.dtype).itemsize,
@@ -117,7 +117,7 @@ def _total(rows: list[dict[str, Any]], file_bytes: int) -> dict[str, Any]:
         "weights": size,
         "nonzero": summed("nonzero"),
         "sparsity": _zeros(summed("nonzero"), size),
-        "bits_per_weight": _share(8 * file_bytes, size),
+        "bits_per_weight": _fraction(8 * file_bytes, size),
         "file_bytes": file_bytes,
         "bound_bytes": bound,
         "over_bound": _over(file_bytes, bound),

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what is under way is undone, and the program ends as interrupted."""
+"""Ctrl-C and SIGTERM: unfinished files are removed, and the program ends as interrupted."""
 
 import contextlib
 import os
@@ -28,13 +28,13 @@ class Interruption:
         return 128 + (self.number or signal.SIGINT)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Note the signal and raise what removes temporary files on its way."""
+        """Note the signal and raise an exception, which lets temporary files be removed."""
         del frame
         self.number = number
         raise KeyboardInterrupt
 
     def swallowed(self, unraisable: Any) -> None:
-        """End a program in which some callback has swallowed the exception."""
+        """End the program if a callback has swallowed the exception."""
         if unraisable.exc_type is not KeyboardInterrupt:
             sys.__unraisablehook__(unraisable)
             return
@@ -45,7 +45,7 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Take signals while the context lasts, where Python allows it; ignored ones stay ignored."""
+    """Handle signals within the context, where Python allows it; ignored signals stay ignored."""
     stop = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield stop

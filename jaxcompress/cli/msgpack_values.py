@@ -1,7 +1,7 @@
-"""A look over a msgpack before it is read: few values, little depth, each key once.
+"""A check of a msgpack before it is read: number of values, depth, each key once.
 
-A reader makes objects of all that it finds: ten million nils are ten megabytes and become
-gigabytes. A key that is there twice would hide a tensor.
+A reader makes an object of each value: ten million nils are ten megabytes, but gigabytes of
+objects. A repeated key would hide a tensor.
 """
 
 from typing import NamedTuple
@@ -43,10 +43,10 @@ class _Container:
 
 
 def check_msgpack(data: bytes) -> None:
-    """Refuse what would take far more memory than the file, and maps that cannot be trees.
+    """Refuse files that would take far more memory than their size, and maps that are not trees.
 
     Raises:
-        ArtifactError: cut short, nested too deep, too many values, keys that are there twice, of
+        ArtifactError: cut short, nested too deep, too many values, keys that are repeated, of
             two kinds, or neither text nor integers.
     """
     at, values, open_ = 0, 1, [_Container(1, is_map=False)]
@@ -78,7 +78,7 @@ class _Head(NamedTuple):
 
 
 def _head(data: bytes, at: int) -> tuple[_Head, int]:
-    """Return what the next value is, and where its bytes begin."""
+    """Return the kind and size of the next value, and where its bytes begin."""
     if at >= len(data):
         raise ArtifactError("cut short: a value is missing")
     kind, width, size = _KINDS[data[at]]

@@ -15,7 +15,7 @@ from jaxcompress.cli.sources import SAFETENSORS_DTYPES
 from jaxcompress.cli.status import Refused
 from jaxcompress.text import shortened
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # no clock in the file: same input, same bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # no time in the file: same input, same bytes
 
 _LONGEST_NAME = 2**16 - 1
 
@@ -39,7 +39,7 @@ def write_safetensors(
     """
     names = {np.dtype(dtype).name: name for name, dtype in SAFETENSORS_DTYPES.items()}
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    # Wide numbers come first, so that each tensor is aligned, as safetensors itself does.
+    # Wide numbers come first, so that each tensor is aligned; safetensors does the same.
     order = sorted(specs, key=lambda name: (-np.dtype(specs[name].dtype).itemsize, name))
     end = 0
     for name in order:
@@ -103,7 +103,7 @@ def check_output(output: Path, inputs: Path, *, named: bool) -> None:
     Args:
         output: file to be written.
         inputs: file or folder that is read.
-        named: whether the user named the output; a default never takes the place of a file.
+        named: whether the user named the output; a default output never replaces a file.
 
     Raises:
         Refused: the output is the input or lies in it, exists without having been named, or its

@@ -21,14 +21,14 @@ from jaxcompress.oneshot.target import aim
 from jaxcompress.trees import kernels, matching, plain_bytes
 
 _RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
-"""By option of earlier versions the option that took its place; of this version only."""
+"""From options of earlier versions to their new names, for this version only."""
 
 _RECORDED = {"step_size": "step"}
-"""What files call a setting that has another name by now."""
+"""Names in files of settings that are named differently now."""
 
 
 class _Pack(click.Command):
-    """Tells an old option its new name."""
+    """Names the new option for an old one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
@@ -160,7 +160,7 @@ def pack(
 
 
 class _File:
-    """The file to be written, made as often as it takes to meet a size."""
+    """The file to be written; it may be made several times to reach a size."""
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ def default_output(model: Path) -> Path:
 
 
 def _check_low_rank(fraction: float | None, name: str, sparsity: float) -> None:
-    """Refuse no fraction, and what does not go with factors: zeros would not stay, steps vary."""
+    """Refuse wrong fractions, and options that factors do not allow: sparsity and step sizes."""
     if fraction is None:
         return
     check_fraction("--keep-low-rank", fraction)
@@ -224,7 +224,7 @@ def _check_low_rank(fraction: float | None, name: str, sparsity: float) -> None:
 
 
 def _check_options(name: str, fineness: dict[str, Any], target_size: int | None) -> None:
-    """Refuse what does not belong to the quantizer, and what it lacks."""
+    """Refuse options of other quantizers, and a missing option."""
     if target_size and name != "entropy":
         raise Refused("--target-size: only the quantizer entropy can aim at one; leave it out.")
     wanted = None if target_size else QUANTIZERS[name].parameter

@@ -1,4 +1,4 @@
-"""Weights that no command can take, refused by file and name: whatever format they come in."""
+"""Checks of weights in all formats; errors name file and tensor."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from jaxcompress.cli.status import Refused
 
 
 def check_names(path: Path, names: Sequence[str], written: Sequence[str] = ()) -> None:
-    """Refuse tensors of which two have one name.
+    """Refuse two tensors of one name.
 
     Args:
         path: of the file.
         names: of all of its tensors.
-        written: how the file has each of them, if it says more than the name.
+        written: the names as the file has them, if they say more.
 
     Raises:
         ValueError: naming file and tensor.
@@ -27,7 +27,7 @@ def check_names(path: Path, names: Sequence[str], written: Sequence[str] = ()) -
 
 
 def check_memory(path: Path, name: str | None, needed: int) -> None:
-    """Refuse what cannot be in memory, before the system ends the program.
+    """Refuse tensors that do not fit in memory, before the system ends the program.
 
     Args:
         path: of the file.

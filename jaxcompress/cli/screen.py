@@ -1,4 +1,4 @@
-"""What the command shows: tables and JSON on stdout, progress on stderr if it is a terminal."""
+"""Output of the command: tables and JSON on stdout, progress on stderr if it is a terminal."""
 
 import contextlib
 import sys
@@ -15,17 +15,17 @@ from jaxcompress.text import ascii_json, escaped, printable
 
 T = TypeVar("T")
 
-_PLAIN_WIDTH = 500  # where no terminal sets one; a table takes what it needs
+_PLAIN_WIDTH = 500  # without a terminal; a table takes only the width that it needs
 
 
 class _Screen(Console):
-    """Stdout, where a reader who has gone away is everybody's one kind of error."""
+    """Stdout that raises BrokenPipeError like any other code if its reader is gone."""
 
     def __init__(self, width: int | None = None) -> None:
         super().__init__(file=sys.stdout, highlight=False, width=width)
 
     def on_broken_pipe(self) -> None:
-        """Leave it to the command instead of ending the program."""
+        """Leave the error to the command instead of ending the program."""
         raise BrokenPipeError
 
 
@@ -53,18 +53,18 @@ def line(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Show one line beside the result, on stderr."""
+    """Show one line on stderr, apart from the result."""
     sys.stderr.write(f"jaxcompress: {printable(text)}\n")
 
 
 def as_json(value: Any) -> None:
-    """Show a value as JSON in ASCII; what is not a finite number becomes null."""
+    """Show a value as JSON in ASCII; NaN and infinity become null."""
     sys.stdout.write(ascii_json(value, indent=1) + "\n")
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Track]:
-    """Give a `track(steps, what)` that shows bars while the context lasts."""
+    """Give a `track(items, what)` that shows bars within the context."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield untracked
@@ -78,10 +78,10 @@ def progress() -> Iterator[Track]:
     )
     with Progress(*columns, console=console, transient=True) as bars:
 
-        def track(steps: Sequence[T], what: str) -> Iterator[T]:
-            task = bars.add_task(what, total=len(steps))
-            for step in steps:
-                yield step
+        def track(items: Sequence[T], what: str) -> Iterator[T]:
+            task = bars.add_task(what, total=len(items))
+            for item in items:
+                yield item
                 bars.advance(task)
             bars.remove_task(task)
 
@@ -89,5 +89,5 @@ def progress() -> Iterator[Track]:
 
 
 def shape(dims: Sequence[int]) -> str:
-    """Return a shape as people read it: `3x3x64`."""
+    """Return a shape as text: `3x3x64`."""
     return "x".join(map(str, dims)) or "scalar"

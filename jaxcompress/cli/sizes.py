@@ -38,5 +38,5 @@ MAX_SIZE = click.option(
 
 
 def limit_of(max_size: int | None) -> int:
-    """Return the limit that holds: the one given, or that of the library."""
+    """Return the given limit, or that of the library."""
     return default_max_bytes() if max_size is None else max_size

@@ -1,4 +1,4 @@
-"""Files of weights as sources: what they hold is known from headers, tensors are read one by one.
+"""Files of weights as sources: headers name the tensors, which are read one by one.
 
 Nothing is mapped into memory: mapped pages would count as used until the file is closed.
 """
@@ -34,7 +34,7 @@ SAFETENSORS_DTYPES: dict[str, Any] = {
     **{"F16": np.float16, "BF16": ml_dtypes.bfloat16, "F32": np.float32, "F64": np.float64},
     **{"F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "C64": np.complex64},
 }
-"""Names of dtypes in safetensors, and what they are in numpy."""
+"""From names of dtypes in safetensors to those of numpy."""
 
 
 def open_source(path: Path) -> Source:
@@ -42,7 +42,7 @@ def open_source(path: Path) -> Source:
 
     Raises:
         Refused: an unknown suffix, or tensors that cannot be stored.
-        ArtifactError: a file that is damaged, or not what its suffix says.
+        ArtifactError: a file that is damaged, or not of the format of its suffix.
         OSError: the file cannot be read.
     """
     if path.is_dir():
@@ -141,7 +141,7 @@ class NpzSource(_FlatSource):
                 member.filename.removesuffix(".npy"): _npy_spec(self._archive, member)
                 for member in members
             }
-        # By their own names: numpy takes the array `a.npy` for `a`, where there is one.
+        # By full names: numpy would confuse the array `a` with one called `a.npy`.
         self._members = {member.filename.removesuffix(".npy"): member for member in members}
         super().__init__(path, specs)
 
@@ -149,7 +149,7 @@ class NpzSource(_FlatSource):
         """Read one array."""
         with reading(self.path), self._archive.open(self._members[self.paths[index]]) as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
-            if file.read(1):  # and the checksum is compared at the end
+            if file.read(1):  # reading to the end also compares the checksum
                 raise ArtifactError("bytes after the array", tensor=self.paths[index])
         return native(array)
 
@@ -171,7 +171,7 @@ def _npy_spec(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> jax.ShapeDtype
         )
         shape, _, dtype = read(file)
     dtype = dtype.newbyteorder("=")
-    # JAX knows fewer dtypes than numpy; the others are refused by name afterwards.
+    # JAX knows fewer dtypes than numpy; a later check refuses the others by name.
     return jax.ShapeDtypeStruct(shape, dtype) if dtype.name in DTYPES else dtype
 
 

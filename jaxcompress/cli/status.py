@@ -1,4 +1,4 @@
-"""Exit statuses, and errors as one line: never a traceback, never a raw terminal code."""
+"""Exit statuses, and errors as one line: without tracebacks and raw terminal codes."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ Exit status:
 
 
 class Refused(ValueError):
-    """Something the command will not do: what, why, and what to do instead."""
+    """A request that the command refuses: what, why, and what to do instead."""
 
 
 class Program(click.Group):
@@ -42,7 +42,7 @@ class Program(click.Group):
                 status = self._run(*args, **extra | {"standalone_mode": False})
             except (KeyboardInterrupt, click.Abort):
                 status = INTERRUPTED
-            # Some libraries make another error of it, or none.
+            # Some libraries turn the interruption into another error, or swallow it.
             if stop.number or status == INTERRUPTED:
                 status = say("interrupted; files are as they were.", stop.status)
         sys.exit(status)
@@ -60,7 +60,7 @@ class Program(click.Group):
             return say(error.format_message(), REFUSED)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command, and turn what it raises into a line and a status."""
+        """Run a command, and turn an error into a line and an exit status."""
         try:
             status = super().invoke(ctx)
             sys.stdout.flush()
@@ -108,7 +108,7 @@ _STATUSES: dict[type[Exception], Callable[[Any], int]] = {
     ImportError: _status(REFUSED),
     Exception: _fault,
 }
-"""What an error means, by the first kind that it is of."""
+"""From kinds of errors to exit statuses; the first matching kind decides."""
 
 
 def say(text: str, status: int) -> int:
@@ -119,6 +119,6 @@ def say(text: str, status: int) -> int:
 
 
 def mute_stdout() -> None:
-    """Let the interpreter flush its buffer into nothing when it ends."""
+    """Send the buffer of stdout to nowhere, so that the interpreter can flush it at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -55,9 +55,9 @@ def unpack(model: Path, output: Path | None, max_size: int | None) -> None:
 
 
 def _check_whole(model: Path, tensors: Iterable[Tensor], limit: int) -> None:
-    """Refuse tensors that are too large together: a msgpack is made of all of them at once."""
+    """Refuse tensors that are too large together: a msgpack is made in memory."""
     needed = sum(math.prod(t.shape) * np.dtype(t.dtype).itemsize for t in tensors)
-    needed *= 4  # leaf and tensor, what stands for them in msgpack, and the file
+    needed *= 4  # leaf, tensor, their objects in msgpack, and the file
     if needed > limit:
         raise Refused(
             f"{model}: .msgpack must be made in memory, got {needed:,} bytes of {limit:,} that "
@@ -66,7 +66,7 @@ def _check_whole(model: Path, tensors: Iterable[Tensor], limit: int) -> None:
 
 
 def _strings(model: Path, metadata: dict[str, Any]) -> dict[str, str]:
-    """Return what the metadata keeps of a file of safetensors, which has strings only."""
+    """Return the strings of a safetensors file that the metadata keeps."""
     found = metadata.get("safetensors", {})
     if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
         return found

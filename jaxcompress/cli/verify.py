@@ -1,4 +1,4 @@
-"""`jaxcompress verify`: the file is whole, and how far it is from the weights it was made of."""
+"""`jaxcompress verify`: a check of a file, and its distance from the original weights."""
 
 from pathlib import Path
 from typing import Any
