@@ -67,7 +67,7 @@ def unit_groups(
         ValueError: two leaves of one path, a function that does not run on these arrays, or whose
             shapes depend on their values; another example of the same shapes; a `rebuild` that
             does not give the same function at the present sizes.
-        TypeError: leaves, inputs or results that are no arrays.
+        TypeError: leaves, inputs or results that are not arrays.
 
     Example:
         >>> params = {"in": np.ones((3, 8)), "out": np.ones((8, 2))}

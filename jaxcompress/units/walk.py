@@ -9,7 +9,7 @@ import numpy as np
 from jaxcompress.trace.loops import BODY, TEST, entering
 from jaxcompress.trace.primitives import kind_of
 from jaxcompress.trace.program import Constant, Operand, Program
-from jaxcompress.units._rules import SHAPES, Rule, Step, Value, freezing
+from jaxcompress.units._rules import SHAPES, Call, Rule, Value, freezing
 from jaxcompress.units._rules_indexing import PARTS
 from jaxcompress.units._rules_products import PRODUCTS
 from jaxcompress.units._usage import Used, partly_used, used_inputs
@@ -190,13 +190,13 @@ def _walk(ledger: Ledger, program: Program, inputs: Sequence[Value]) -> Walk:
         values[number] = value
     for number, equation in enumerate(program.equations):
         operands = [_axes(ledger, operand, values) for operand in equation.operands]
-        step = Step(ledger, equation, operands, [program.shapes[r] for r in equation.results])
+        call = Call(ledger, equation, operands, [program.shapes[r] for r in equation.results])
         if equation.name in LOOPS:
-            results, bodies[number] = LOOPS[equation.name](step)
+            results, bodies[number] = LOOPS[equation.name](call)
         elif (rule := RULES.get(kind_of(equation.name))) is not None:
-            results = rule(step)
+            results = rule(call)
         else:
-            results = freezing(step, f"no rule for {equation.name}")
+            results = freezing(call, f"no rule for {equation.name}")
         for result, value in zip(equation.results, results, strict=True):
             values[result] = value
     return Walk(values, bodies)
@@ -216,28 +216,28 @@ def outputs(program: Program, walk: Walk, ledger: Ledger) -> list[Value]:
     return [_axes(ledger, output, walk.values) for output in program.outputs]
 
 
-def _scan(step: Step) -> tuple[list[Value], list[Walk]]:
+def _scan(call: Call) -> tuple[list[Value], list[Walk]]:
     """Tie carried values; freeze the scanned axis."""
-    ledger, (body,) = step.ledger, step.equation.bodies
-    constants, carry, stacked = entering(step.equation, 0, step.operands)
+    ledger, (body,) = call.ledger, call.equation.bodies
+    constants, carry, stacked = entering(call.equation, 0, call.operands)
     for value in stacked:
         ledger.freeze(value[0], "scan")
     slices = [value[1:] for value in stacked]
     walk, carry, results = _until_steady(
         ledger, body, carry, lambda state: [*constants, *state, *slices]
     )
-    length = step.equation.params["length"]
+    length = call.equation.params["length"]
     return [*carry, *([ledger.fixed(length, "scan"), *v] for v in results)], [walk]
 
 
-def _while(step: Step) -> tuple[list[Value], list[Walk]]:
+def _while(call: Call) -> tuple[list[Value], list[Walk]]:
     """Tie carried values."""
-    test, body = step.equation.bodies
-    for_test, for_body = (entering(step.equation, k, step.operands) for k in (TEST, BODY))
+    test, body = call.equation.bodies
+    for_test, for_body = (entering(call.equation, k, call.operands) for k in (TEST, BODY))
     walk, carry, _ = _until_steady(
-        step.ledger, body, for_body.carried, lambda state: [*for_body.constants, *state]
+        call.ledger, body, for_body.carried, lambda state: [*for_body.constants, *state]
     )
-    return carry, [_walk(step.ledger, test, [*for_test.constants, *carry]), walk]
+    return carry, [_walk(call.ledger, test, [*for_test.constants, *carry]), walk]
 
 
 def _until_steady(
@@ -262,13 +262,13 @@ def _until_steady(
         carry = after
 
 
-def _cond(step: Step) -> tuple[list[Value], list[Walk]]:
+def _cond(call: Call) -> tuple[list[Value], list[Walk]]:
     """Tie the results of all branches."""
-    ledger = step.ledger
-    operands = entering(step.equation, 0, step.operands).constants
-    walks = [_walk(ledger, body, operands) for body in step.equation.bodies]
+    ledger = call.ledger
+    operands = entering(call.equation, 0, call.operands).constants
+    walks = [_walk(ledger, body, operands) for body in call.equation.bodies]
     first, *others = [
-        outputs(body, walk, ledger) for body, walk in zip(step.equation.bodies, walks, strict=True)
+        outputs(body, walk, ledger) for body, walk in zip(call.equation.bodies, walks, strict=True)
     ]
     for results in others:
         first = [
@@ -278,7 +278,7 @@ def _cond(step: Step) -> tuple[list[Value], list[Walk]]:
     return first, walks
 
 
-LOOPS: dict[str, Callable[[Step], tuple[list[Value], list[Walk]]]] = {
+LOOPS: dict[str, Callable[[Call], tuple[list[Value], list[Walk]]]] = {
     "scan": _scan,
     "while": _while,
     "cond": _cond,
