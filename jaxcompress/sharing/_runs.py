@@ -109,10 +109,10 @@ class Runs:
         """
         if len(ends) < 3:
             return ends
-        steps = np.linspace(-1, 1, _WINDOW)
+        offsets = np.linspace(-1, 1, _WINDOW)
         radius = (ends[2:] - ends[:-2]) / 2
         for _ in range(_MOST_ROUNDS):
-            moved = self._best_in(ends, ends[1:-1, None] + np.rint(radius[:, None] * steps))
+            moved = self._best_in(ends, ends[1:-1, None] + np.rint(radius[:, None] * offsets))
             settled = np.array_equal(moved, ends)
             ends = moved
             if settled and radius.max() <= _WINDOW // 2:
@@ -173,13 +173,13 @@ def _add_run(
     first, last = run + 1, len(best) - 1  # every run must have at least one value
     gain = np.full(len(best), -np.inf)
     start[:] = 0
-    step = 1 << (last - first + 1).bit_length()
-    while step := step >> 1:
-        places = np.arange(first + step - 1, last + 1, 2 * step)
+    stride = 1 << (last - first + 1).bit_length()
+    while stride := stride >> 1:
+        places = np.arange(first + stride - 1, last + 1, 2 * stride)
         if not len(places):
             continue
         # The starts for the neighbours settled in earlier rounds bound the starts here.
-        left, right = places - step, places + step
+        left, right = places - stride, places + stride
         low = np.where(left >= first, start[np.maximum(left, 0)], run)
         high = np.where(right <= last, start[np.minimum(right, last)], last)
         width = np.minimum(high, places - 1) - low + 1
