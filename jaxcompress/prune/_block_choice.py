@@ -109,7 +109,7 @@ def choose_blocks(params: PyTree, at: str, *, keep: int, rule: BlockRule = sprea
     Raises:
         ValueError: no such place, fewer than one block or more than there are, a rule that gives
             another number of positions.
-        TypeError: a `keep` that is no integer.
+        TypeError: a `keep` that is not an integer.
 
     Example:
         >>> choose_blocks({"blocks": np.ones((12, 3, 3))}, "blocks", keep=4)

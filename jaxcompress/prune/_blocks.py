@@ -36,7 +36,7 @@ def drop_blocks(tree: PyTree, at: str, *, keep: Sequence[int]) -> PyTree:
     Raises:
         ValueError: nothing at `at`, places with other numbers of blocks, stacked arrays of other
             lengths, no block kept, or positions out of range, repeated or not ascending.
-        TypeError: positions that are no integers, stacked leaves that are compressed.
+        TypeError: positions that are not integers, stacked leaves that are compressed.
 
     Example:
         >>> params = {"blocks": {k: np.full(2, k) for k in range(4)}, "head": np.ones(2)}

@@ -90,16 +90,19 @@ def _refitted(errors: np.ndarray, keep: np.ndarray, matrix: np.ndarray) -> np.nd
     """Return the best errors of kept weights: conjugate gradients, by channel."""
     own = np.diag(matrix)[:, None]
     residual = -np.where(keep, matrix @ errors, 0)
-    step = residual / own
-    size = np.einsum("nc,nc->c", residual, step)
+    direction = residual / own
+    size = np.einsum("nc,nc->c", residual, direction)
     enough = 1e-24 * size
     for _ in range(min(_REFITS, len(errors))):
         if (size <= enough).all():
             break
-        pushed = np.where(keep, matrix @ step, 0)
-        curve = np.einsum("nc,nc->c", step, pushed)
+        pushed = np.where(keep, matrix @ direction, 0)
+        curve = np.einsum("nc,nc->c", direction, pushed)
         length = np.divide(size, curve, out=np.zeros_like(size), where=curve > 0)
-        errors, residual = errors + length * step, residual - length * pushed
+        errors, residual = errors + length * direction, residual - length * pushed
         old, size = size, np.einsum("nc,nc->c", residual, residual / own)
-        step = residual / own + np.divide(size, old, out=np.zeros_like(size), where=old > 0) * step
+        direction = (
+            residual / own
+            + np.divide(size, old, out=np.zeros_like(size), where=old > 0) * direction
+        )
     return errors

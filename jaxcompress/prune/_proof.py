@@ -60,7 +60,7 @@ def check_shrink(
         ValueError: the function does not run on the cut parameters, or does something else there;
             a `keep` that removes no unit, since there is no cut to prove then; parameters of other
             paths or shapes than those that `groups` were found for.
-        TypeError: inputs or results that are no arrays.
+        TypeError: inputs or results that are not arrays.
 
     Example:
         >>> from jaxcompress.prune import unit_groups

@@ -48,14 +48,14 @@ def recalibrate(
     named = named_leaves(stats)
     olds = {p: a for p, a in zip(named.paths, named.leaves, strict=True) if is_floating(a)}
     rest = {p: a for p, a in zip(named.paths, named.leaves, strict=True) if p not in olds}
-    step = _Step(update, named)
+    split = _SplitUpdate(update, named)
     zeros = {path: _filled(old, 0) for path, old in olds.items()}
     sums = {path: np.zeros(old.shape) for path, old in olds.items()}
     momenta, count = {}, 0
     for batch in nonempty_batches(batches, "20 to 100 are enough"):
-        parts, after = step(zeros, rest, batch)
+        parts, after = split(zeros, rest, batch)
         if count < 2:  # the second shows whether momenta depend on the number of batches before
-            momenta = _momenta(step, parts, zeros, rest, batch, momenta)
+            momenta = _momenta(split, parts, zeros, rest, batch, momenta)
         rest, count = after, count + 1
         sums = {path: total + parts[path] for path, total in sums.items()}
     means = {path: _mean(old, sums[path] / count, momenta[path]) for path, old in olds.items()}
@@ -65,7 +65,7 @@ def recalibrate(
 Leaves = dict[str, Any]
 
 
-class _Step(NamedTuple):
+class _SplitUpdate(NamedTuple):
     """The update of one batch, with floating-point statistics apart from the rest."""
 
     update: Callable[[PyTree, Any], PyTree]
@@ -98,7 +98,7 @@ def _wide(path: str, leaf: Any) -> np.ndarray:
 
 
 def _momenta(
-    step: _Step,
+    split: _SplitUpdate,
     parts: Mapping[str, np.ndarray],
     zeros: Mapping[str, jax.Array],
     rest: Leaves,
@@ -114,7 +114,7 @@ def _momenta(
         for path, part in parts.items()
     }
     probes = {path: _filled(zero, sizes[path]) for path, zero in zeros.items()}
-    found, _ = step(probes, rest, batch)
+    found, _ = split(probes, rest, batch)
     result = {}
     for path, part in parts.items():
         momentum = (found[path] - part) / sizes[path]

@@ -164,7 +164,7 @@ class States(Leaves):
     def _check_order(self, path: str, shapes: list[Shape], ways: Sequence[Sequence[Any]]) -> None:
         """Refuse means over axes that code which chooses axes by size would take for others.
 
-        Where shapes differ the next step fails; where they are equal it would be wrong unnoticed.
+        Where shapes differ the next optimizer step fails; where not, it is silently wrong.
         """
         full, small = self.shapes[path], self.small(path)
         if len(ways) == 1 and len(set(shapes)) < len(shapes) and by_size(full) != by_size(small):

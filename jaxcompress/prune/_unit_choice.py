@@ -145,7 +145,7 @@ def choose_units(
     Raises:
         ValueError: no group to choose from, a fraction outside [0, 1), an unknown group, NaN or
             infinite scores.
-        TypeError: a fraction that is no number, a `round_to` that is no integer above 0.
+        TypeError: a fraction that is not a number, a `round_to` that is not an integer above 0.
 
     Example:
         >>> from jaxcompress.prune import unit_groups
