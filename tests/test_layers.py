@@ -1,11 +1,10 @@
 """The layering, read off the syntax: who imports whom, what is private, what is shadowed."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "jaxcompress"
@@ -37,14 +36,17 @@ MODULES = {
 CHECKPOINTS = CORE / "cli" / "checkpoints.py"  # reads them, with the extra `flax`
 
 
+@functools.cache
 def imports(path):
-    """Yield module and name of each import, the name "" where a whole module is imported."""
+    """Return module and name of each import, the name "" where a whole module is imported."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
+            found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield from ((node.module or "", alias.name) for alias in node.names)
+            found += [(node.module or "", alias.name) for alias in node.names]
+    return found
 
 
 def target(module, name):
@@ -57,6 +59,7 @@ def noun(path):
     return path.relative_to(CORE).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def face(module):
     """Return what a module says is public, None if it says nothing."""
     for node in ast.parse(MODULES[module].read_text()).body:
@@ -65,8 +68,12 @@ def face(module):
     return None
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_core_imports_upwards_only(path):
+def test_core_imports_upwards_only():
+    for path in SOURCES:
+        _check_upwards(path)
+
+
+def _check_upwards(path):
     here = noun(path)
     for module, name in imports(path):
         top, *rest = target(module, name).split(".")
@@ -79,9 +86,13 @@ def test_core_imports_upwards_only(path):
             assert ROW[rest[0]] < ROW[here], f"{path}: {here} imports {rest[0]}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_folders_keep_what_is_private(path):
+def test_folders_keep_what_is_private():
     """Another folder's files with an underscore, and names that its face does not list."""
+    for path in SOURCES:
+        _check_private(path)
+
+
+def _check_private(path):
     for module, name in imports(path):
         top, *rest = target(module, name).split(".")
         if top != "jaxcompress" or not rest or noun(path) in {rest[0], *FACE}:
@@ -107,11 +118,11 @@ def test_nothing_imports_in_a_circle():
         reads = {module: others for module, others in reads.items() if module not in free}
 
 
-@pytest.mark.parametrize("path", sorted(CORE.rglob("__init__.py")), ids=lambda p: p.parent.name)
-def test_no_module_is_hidden_by_a_name_of_its_folder(path):
-    beside = {other.stem for other in path.parent.iterdir()}
-    names = {name for module, name in imports(path) if target(module, name) == module}
-    assert not names & beside
+def test_no_module_is_hidden_by_a_name_of_its_folder():
+    for path in CORE.rglob("__init__.py"):
+        beside = {other.stem for other in path.parent.iterdir()}
+        names = {name for module, name in imports(path) if target(module, name) == module}
+        assert not names & beside, path
 
 
 def test_private_names_have_no_reader_elsewhere():
@@ -129,18 +140,19 @@ def test_private_names_have_no_reader_elsewhere():
         assert bool(others) != parts[1].startswith("_"), f"{module}: read by {sorted(others)}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "nets").rglob("*.py")), ids=lambda p: p.name)
-def test_nets_know_nothing_of_compression(path):
-    for module, _ in imports(path):
-        top, *rest = module.split(".")
-        assert top not in ("pipelines", "run"), f"{path}: {module}"
-        assert top != "jaxcompress" or rest[:1] == ["nnx"], f"{path}: {module}"
+def test_nets_know_nothing_of_compression():
+    for path in (ROOT / "nets").rglob("*.py"):
+        for module, _ in imports(path):
+            top, *rest = module.split(".")
+            assert top not in ("pipelines", "run"), f"{path}: {module}"
+            assert top != "jaxcompress" or rest[:1] == ["nnx"], f"{path}: {module}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "pipelines" / "data").glob("*.py")))
-def test_data_needs_neither_jax_nor_the_core(path):
-    for module, _ in imports(path):
-        assert module.split(".")[0] not in ("jax", "flax", "jaxcompress", "nets"), module
+def test_data_needs_neither_jax_nor_the_core():
+    for path in (ROOT / "pipelines" / "data").glob("*.py"):
+        for module, _ in imports(path):
+            others = ("jax", "flax", "jaxcompress", "nets")
+            assert module.split(".")[0] not in others, f"{path}: {module}"
 
 
 def test_every_module_of_the_core_has_a_layer():
