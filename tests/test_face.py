@@ -92,7 +92,7 @@ def _public(dotted):
     if not rest:
         return True
     subject = importlib.import_module(f"jaxcompress.{first}") if first not in FLAT else None
-    return subject is None or rest[0] in getattr(subject, "__all__", ()) or rest[0][0] == "_"
+    return subject is None or rest[0] in getattr(subject, "__all__", ()) or rest[0].startswith("__")
 
 
 def test_outsiders_use_public_names():
