@@ -37,6 +37,7 @@ Price              what a tensor costs at some bits
 Probe              what one tensor's rounding did
 Projection         from features of the student to the size of the teacher's
 PyTree             any tree of arrays
+QParams            `number = scale * (integer - zero_point)`
 QuantizationAware  a function with simulated integers in its products
 Quantized          entries on grids of equal steps
 Quantizer          from a tree and a number of bits to the tree with `Quantized` leaves
@@ -56,7 +57,6 @@ Split              decides by path and leaf which axes are rows
 Spread             says how many units each group loses
 Statistic          from `[entries, samples]` activations to a number for each entry
 Stats              nested dicts of what training changes without a gradient
-Steps              `number = scale * (integer - zero_point)`
 Svd                `(left * values) @ right`
 UnitGroup          units that look alike
 UnitGroups         all groups of a function, as a table
@@ -107,6 +107,7 @@ from jaxcompress.quantization import (
     Moments,
     Price,
     Probe,
+    QParams,
     QuantizationAware,
     Quantizer,
     Range,
@@ -114,7 +115,6 @@ from jaxcompress.quantization import (
     Reading,
     Samples,
     Sensitivity,
-    Steps,
 )
 from jaxcompress.sharing import Importance
 from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope
@@ -158,6 +158,7 @@ __all__ = [
     "Probe",
     "Projection",
     "PyTree",
+    "QParams",
     "QuantizationAware",
     "Quantized",
     "Quantizer",
@@ -177,7 +178,6 @@ __all__ = [
     "Spread",
     "Statistic",
     "Stats",
-    "Steps",
     "Svd",
     "UnitGroup",
     "UnitGroups",

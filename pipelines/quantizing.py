@@ -14,7 +14,7 @@ from jaxcompress import jit_for_inference as jit
 from jaxcompress.costs import threads, times_ms
 from jaxcompress.nnx import Params
 from jaxcompress.onnx import OnnxFile, export_onnx, has_integer_dot_product, onnx_function
-from jaxcompress.quantization import Grid, Steps, histogram, make_grid, read, usual_estimator
+from jaxcompress.quantization import Grid, QParams, histogram, make_grid, read, usual_estimator
 from jaxcompress.scopes import named_leaves, nested
 from jaxcompress.typing import PyTree
 from pipelines.models import Inputs
@@ -60,8 +60,8 @@ def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
         quantized = jc.fit_rounding(work.params, quantized, moments)
     ranges = jc.calibrate(apply, work.params, job.batches(CALIBRATION))
     grid = _grid(plan)
-    steps = ranges.steps(grid, usual_estimator(grid))
-    return rounded_work(work, quantized, steps, grid), {"left_float": dict(ranges.left_float)}
+    qparams = ranges.qparams(grid, usual_estimator(grid))
+    return rounded_work(work, quantized, qparams, grid), {"left_float": dict(ranges.left_float)}
 
 
 def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -89,8 +89,8 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
     if start.stats:
         nets = {epochs * 2 // 3: net._replace(apply_training=live.apply)} | nets
     trained = job.fit(start._replace(params=trainable), tx, epochs=epochs, nets=nets)
-    steps = jax.device_get(settled.activation_steps(trained.params))
-    return rounded_work(trained, settled.quantize(trained.params), steps, _grid(job.plan)), {}
+    qparams = jax.device_get(settled.activation_qparams(trained.params))
+    return rounded_work(trained, settled.quantize(trained.params), qparams, _grid(job.plan)), {}
 
 
 def simulate(job: Trainer, work: Work) -> Execution:
@@ -186,11 +186,11 @@ def _with_stats(job: Trainer, work: Work) -> Callable[[Params, Inputs], Any]:
     return lambda params, inputs: job.apply(work._replace(params=params).tree, inputs)
 
 
-def rounded_work(work: Work, quantized: PyTree, steps: Mapping[str, Steps], grid: Grid) -> Work:
+def rounded_work(work: Work, quantized: PyTree, qparams: Mapping[str, QParams], grid: Grid) -> Work:
     """Return `work` with rounded weights, and grids as their ends, which all else is made of."""
     ends = {
         name: np.float32(scale) * (np.array([grid.lowest, grid.highest], np.float32) - zero_point)
-        for name, (scale, zero_point) in steps.items()
+        for name, (scale, zero_point) in qparams.items()
     }
     return work._replace(params=jc.dense(quantized), quantized=quantized, ends=nested(ends.items()))
 

@@ -127,12 +127,12 @@ def test_compressed_leaves_and_several_inputs():
     assert found["dot_general"].high == pytest.approx(4 * DATA.sum(1).max(), rel=1e-6)
 
 
-def test_steps_are_float32_on_the_estimated_range():
+def test_qparams_are_float32_on_the_estimated_range():
     found = calibrate(lambda p, x: x @ p, np.ones((1, 1), "f"), [np.array([[-1.0], [2.0], [0]])])
-    scale, zero_point = found.steps(make_grid(8, symmetric=False))[""]
+    scale, zero_point = found.qparams(make_grid(8, symmetric=False))[""]
     assert scale.dtype == np.float32 and scale == np.float32(3 / 255)
     assert zero_point.dtype == np.int8 and zero_point == -43
-    narrow = found.steps(make_grid(8), percentile(keep=0.5))[""]
+    narrow = found.qparams(make_grid(8), percentile(keep=0.5))[""]
     assert narrow.zero_point is None and narrow.scale == pytest.approx(1 / 127, rel=2 / BINS)
 
 

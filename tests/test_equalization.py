@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from traced_nets import batch_norm, conv, make
 
-from jaxcompress.quantization.grids import make_grid, on_grid, steps_for
+from jaxcompress.quantization.grids import make_grid, on_grid, qparams_for
 from jaxcompress.rewrite._equalize import equalize
 from jaxcompress.units.silence import relative_difference
 
@@ -38,7 +38,7 @@ def in_bits(tree, bits=6):
     def rounded(a):
         grid = make_grid(bits)
         low, high = np.asarray(a.min()), np.asarray(a.max())
-        return on_grid(a, steps_for(low, high, grid), grid) if a.ndim > 1 else a
+        return on_grid(a, qparams_for(low, high, grid), grid) if a.ndim > 1 else a
 
     return jax.tree.map(rounded, tree)
 

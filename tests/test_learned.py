@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxcompress.quantization._learned import Learned, learn, learned_steps, rounded
-from jaxcompress.quantization.grids import Steps, make_grid, on_grid, steps_for
+from jaxcompress.quantization._learned import Learned, learn, learned_qparams, rounded
+from jaxcompress.quantization.grids import QParams, make_grid, on_grid, qparams_for
 
 SYMMETRIC, AFFINE = make_grid(3), make_grid(3, symmetric=False)  # -3 to 3, -4 to 3
 VALUES = np.array([-2.0, -0.6, 0.0, 0.8, 1.5, 1.6], np.float32)
@@ -43,7 +43,7 @@ def test_the_formula_of_lsq_by_hand():
 
 
 def test_the_zero_point_learns_from_what_is_clipped():
-    learned = learn(Steps(np.float32(0.5), np.int8(-2)), AFFINE)  # -1 to 2.5
+    learned = learn(QParams(np.float32(0.5), np.int8(-2)), AFFINE)  # -1 to 2.5
     values = np.array([-3.0, -0.4, 0.0, 2.4, 2.5, 4.0], np.float32)
     weights = [1.0, 10.0, 10.0, 10.0, 10.0, 3.0]
     results, to_values, to_grid = slopes(values, learned, AFFINE, weights)
@@ -56,7 +56,7 @@ def test_the_zero_point_learns_from_what_is_clipped():
 
 
 def test_slopes_are_those_of_the_function_where_it_has_some():
-    learned = learn(Steps(np.float32(0.4), np.int8(-1)), AFFINE)  # -1.2 to 1.6
+    learned = learn(QParams(np.float32(0.4), np.int8(-1)), AFFINE)  # -1.2 to 1.6
     values, step = np.array([-7.0, -3.0, -2.0, 9.0, 4.0, 3.0], np.float32), 1e-2
     weights = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], np.float32)
     results, to_values, to_grid = slopes(values, learned, AFFINE, weights)
@@ -79,32 +79,32 @@ def test_values_and_scale_move_together(values, scale, bits):
     """Rounding is homogeneous: `value * d/d value + scale * d/d scale` is the result itself."""
     grid = make_grid(bits)
     values = np.array(values, np.float32)
-    learned = learn(Steps(np.array([scale], np.float32)), grid)
+    learned = learn(QParams(np.array([scale], np.float32)), grid)
     results, to_values, to_grid = slopes(values, learned, grid)
     whole = np.floor(np.asarray(learned.exponent))
     scale = (2**whole * (1 + learned.exponent - whole)).astype(np.float32)
-    assert (results == on_grid(values, Steps(scale), grid)).all()
+    assert (results == on_grid(values, QParams(scale), grid)).all()
     to_scale = to_grid.exponent / 2**whole * np.sqrt(6 * grid.highest)
     moved = np.sum(values * to_values) + scale * to_scale
     np.testing.assert_allclose(moved, [results.sum()], rtol=1e-3, atol=1e-5 * abs(values).sum())
 
 
-def test_steps_start_where_they_were():
+def test_qparams_start_where_they_were():
     scales = np.logspace(-30, 30, 99, dtype=np.float32)
-    found = learned_steps(learn(Steps(scales), SYMMETRIC), SYMMETRIC).scale
+    found = learned_qparams(learn(QParams(scales), SYMMETRIC), SYMMETRIC).scale
     np.testing.assert_allclose(found, scales, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_scales_stay_above_0_wherever_an_optimizer_takes_them(dtype):
     exponents = np.array([-np.inf, -1e30, -200, -126.5, 127.5, 200, 1e30, np.inf], np.float32)
-    scales = np.asarray(learned_steps(Learned(exponents), SYMMETRIC, dtype).scale)
+    scales = np.asarray(learned_qparams(Learned(exponents), SYMMETRIC, dtype).scale)
     assert (scales > 0).all() and np.isfinite(255 * scales).all()
 
 
 def test_scales_of_double_precision_stay_above_0_too():
     with jax.enable_x64(True):
-        scales = learned_steps(Learned(np.float32([-200.5, 200])), SYMMETRIC, np.float64).scale
+        scales = learned_qparams(Learned(np.float32([-200.5, 200])), SYMMETRIC, np.float64).scale
         assert scales.dtype == np.float64 and (scales > 0).all()
 
 
@@ -149,7 +149,7 @@ def test_what_a_grid_was_made_for_is_not_clipped(bits, symmetric, dtype):
     values = (rng.normal(size=(9, 200)) * spread + rng.normal(size=200)).astype(dtype)
     wide = values.astype(np.float32)
     low, high = wide.min(axis=0, keepdims=True), wide.max(axis=0, keepdims=True)
-    learned = learn(steps_for(low, high, grid), grid)
+    learned = learn(qparams_for(low, high, grid), grid)
     _, to_values, _ = slopes(values, learned, grid)
     assert np.all(to_values == 1)
     reach = np.maximum(-low, high) if symmetric else np.where(high > -low, high, low)

@@ -15,7 +15,7 @@ import jaxcompress as jc
 import run
 from jaxcompress.errors import MismatchError
 from jaxcompress.nnx import functional
-from jaxcompress.quantization.grids import Steps, make_grid
+from jaxcompress.quantization.grids import QParams, make_grid
 from pipelines import job as job_module
 from pipelines import quantizing, settings
 from pipelines.recipes import stages_of, uses
@@ -50,14 +50,14 @@ def plan_of(**more):
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_grids_are_those_of_their_ends(bits):
     grid = make_grid(bits, symmetric=False)
-    steps = {
-        f"a/{zero}": Steps(np.float32(0.1 * 3**place), np.int8(zero))
+    qparams = {
+        f"a/{zero}": QParams(np.float32(0.1 * 3**place), np.int8(zero))
         for place, zero in enumerate([grid.lowest, grid.lowest + 1, grid.highest])
     }
-    work = quantizing.rounded_work(Work({}, {}), {}, steps, grid)
-    assert set(work.ends["a"]) == {str(found.zero_point) for found in steps.values()}
-    again = quantizing.ranges_of(work.ends).steps(grid)
-    for name, (scale, zero_point) in steps.items():
+    work = quantizing.rounded_work(Work({}, {}), {}, qparams, grid)
+    assert set(work.ends["a"]) == {str(found.zero_point) for found in qparams.values()}
+    again = quantizing.ranges_of(work.ends).qparams(grid)
+    for name, (scale, zero_point) in qparams.items():
         assert again[name].zero_point == zero_point
         np.testing.assert_allclose(again[name].scale, scale, rtol=1e-6)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from jaxcompress.quantization.grids import make_grid, on_grid, steps_for
+from jaxcompress.quantization.grids import make_grid, on_grid, qparams_for
 from jaxcompress.quantization.ranges import (
     Samples,
     kl_optimal,
@@ -35,9 +35,9 @@ def ranges(found):
 
 def squared_error(given_samples, found, grid):
     values = given_samples.values.astype(np.float64)
-    steps = steps_for(found.low[:, None], found.high[:, None], grid)
+    qparams = qparams_for(found.low[:, None], found.high[:, None], grid)
     counts = 1 if given_samples.counts is None else given_samples.counts
-    return np.sum(counts * (values - on_grid(values, steps, grid)) ** 2, axis=1)
+    return np.sum(counts * (values - on_grid(values, qparams, grid)) ** 2, axis=1)
 
 
 def test_min_max_holds_zero_and_believes_what_is_known_better():

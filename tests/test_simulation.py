@@ -11,7 +11,7 @@ from jaxcompress.leaves import Clustered, Quantized
 from jaxcompress.products.weights import channel_axes, in_products
 from jaxcompress.quantization._fake_quantized import fake_quantized
 from jaxcompress.quantization.calibration import calibrate
-from jaxcompress.quantization.grids import from_integers, make_grid, steps_for, to_integers
+from jaxcompress.quantization.grids import from_integers, make_grid, qparams_for, to_integers
 from jaxcompress.quantization.ranges import percentile
 from jaxcompress.trees import in_scope, named_leaves
 
@@ -22,9 +22,9 @@ W = np.random.default_rng(2).normal(size=(4, 3)).astype("f")
 
 def integers(values, grid, axis=None):
     """Integers, zero point and scale of values on the grid of their own range."""
-    steps = steps_for(values.min(axis, keepdims=True), values.max(axis, keepdims=True), grid)
-    zero_point = 0 if steps.zero_point is None else steps.zero_point.astype(int)
-    return to_integers(values, steps, grid).astype(int) - zero_point, steps.scale
+    qparams = qparams_for(values.min(axis, keepdims=True), values.max(axis, keepdims=True), grid)
+    zero_point = 0 if qparams.zero_point is None else qparams.zero_point.astype(int)
+    return to_integers(values, qparams, grid).astype(int) - zero_point, qparams.scale
 
 
 def dense(params, x):
@@ -82,10 +82,10 @@ def test_products_of_two_activations_have_both_rounded():
     ranges = calibrate(attention, params, [X])
     assert "dot_general:1" in ranges and "dot_general (2):1" in ranges
     got, h = jax.jit(fake_quantized(attention, ranges))(params, X)
-    steps = ranges.steps(AFFINE)
+    qparams = ranges.qparams(AFFINE)
 
     def rounded(value, name):
-        return from_integers(to_integers(value, steps[name], AFFINE), steps[name])
+        return from_integers(to_integers(value, qparams[name], AFFINE), qparams[name])
 
     left, right = rounded(h, "dot_general:0"), rounded(h.T, "dot_general:1")
     weights = rounded(jax.nn.softmax(left @ right, axis=-1), "dot_general (2):0")
@@ -99,11 +99,11 @@ def test_turns_of_a_scan_are_those_of_the_loop_written_out():
     w = np.random.default_rng(5).normal(size=(2, 4, 4)).astype("f")
     ranges, grid = calibrate(scanned, w, [X]), make_grid(4, symmetric=False)
     sim = jax.jit(fake_quantized(scanned, ranges, bits={"": 4}, weight_bits=8))
-    steps = ranges[""].steps(grid)
+    qparams = ranges[""].qparams(grid)
     (h, sums), entered = sim(w, X), X
     for turn in w:
         q, scale = integers(turn, SYMMETRIC, axis=0)
-        x = from_integers(to_integers(entered, steps, grid), steps)
+        x = from_integers(to_integers(entered, qparams, grid), qparams)
         entered = np.tanh(x @ (q * scale))
     np.testing.assert_allclose(h, entered, atol=1e-5)
     assert sums.shape == (2,) and np.abs(h - scanned(w, X)[0]).max() > 1e-3

@@ -96,8 +96,8 @@ def test_arrays_of_numpy_in_double_precision():
     assert aware.quantize(trainable)["out"].dtype == np.float32
 
 
-def test_steps_of_activations_are_those_of_single_precision():
-    """As they are simulated, in half precision too, which would round the steps themselves."""
+def test_qparams_of_activations_are_those_of_single_precision():
+    """As they are simulated, in half precision too, which would round the scales themselves."""
     params, x = {"w": jnp.eye(4, dtype=jnp.bfloat16)}, jnp.asarray(X, jnp.bfloat16)
 
     def apply(params, x):
@@ -105,8 +105,8 @@ def test_steps_of_activations_are_those_of_single_precision():
 
     aware = quantization_aware(apply, calibrate(apply, params, [x]))
     trainable = aware.init(params, x)
-    steps = aware.activation_steps(trainable)["w"]
-    wanted = on_grid(x.astype(jnp.float32), steps, make_grid(8, symmetric=False))
+    qparams = aware.activation_qparams(trainable)["w"]
+    wanted = on_grid(x.astype(jnp.float32), qparams, make_grid(8, symmetric=False))
     assert same(aware.apply(trainable, x), wanted.astype(jnp.bfloat16))
 
 
@@ -120,10 +120,10 @@ def test_training_starts_where_quantize_and_calibrate_end():
         strict=True,
     ):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-6)
-    steps = aware.activation_steps(trainable)
+    qparams = aware.activation_qparams(trainable)
     low, high = ranges["hidden"].low, ranges["hidden"].high
-    np.testing.assert_allclose(steps["hidden"].scale, (high - low) / 255, rtol=1e-5)
-    assert steps["out"].zero_point == -128  # behind the ReLU
+    np.testing.assert_allclose(qparams["hidden"].scale, (high - low) / 255, rtol=1e-5)
+    assert qparams["out"].zero_point == -128  # behind the ReLU
     assert aware.left_float(PARAMS, X) == {}
 
 

@@ -18,13 +18,13 @@ from jaxcompress.onnx._integers import ACTIVATIONS, Floats, Integers
 from jaxcompress.onnx._libraries import library
 from jaxcompress.onnx._model import Traced, check_exportable, traced, write_model
 from jaxcompress.onnx._precision import narrow, native
-from jaxcompress.onnx._results import result_steps
+from jaxcompress.onnx._results import result_qparams
 from jaxcompress.onnx._runtime import compute, has_integer_dot_product, integer_kernels, start
 from jaxcompress.onnx._supported import check_no_keys
 from jaxcompress.products.unknown import left_out
 from jaxcompress.quantization import fake_quantized
 from jaxcompress.quantization.calibration import Ranges
-from jaxcompress.quantization.grids import Steps
+from jaxcompress.quantization.grids import QParams
 from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -145,7 +145,7 @@ def export_onnx(
         write_atomically(Path(path), model)
         return OnnxFile(Path(path), len(model), function.any_batch, apart)
     bits = weight_bits or (8 if has_integer_dot_product() else 7)
-    model, reasons = _in_integers(job, function, int8.steps(ACTIVATIONS, estimate), bits)
+    model, reasons = _in_integers(job, function, int8.qparams(ACTIVATIONS, estimate), bits)
     integers = [product for product in function.products if not reasons[product.name]]
     known = {name: int8[name] for product in integers for name in product.entering}
     simulate = fake_quantized(apply, Ranges(known, {}), weight_bits=bits, estimate=estimate)
@@ -215,16 +215,16 @@ def _other_batch(leaf: jax.Array) -> jax.Array:
 
 
 def _in_integers(
-    job: _Job, function: Traced, steps: Mapping[str, Steps], bits: int
+    job: _Job, function: Traced, qparams: Mapping[str, QParams], bits: int
 ) -> tuple[bytes, dict[str, str]]:
     """Return a model, and by product why it is one of floats, nothing if it is not."""
     names = {name for product in function.products for name in product.entering}
-    check_known(sorted(steps), names, "int8 must be ranges of this function", "calibrate it")
+    check_known(sorted(qparams), names, "int8 must be ranges of this function", "calibrate it")
     leaves = named_leaves(job.params, is_leaf=is_compressed).leaves
-    results = result_steps(
+    results = result_qparams(
         job.apply, job.narrow_params, job.narrow_inputs, like=function.program, grid=ACTIVATIONS
     )
-    writer = Integers(steps, bits, leaves, results)
+    writer = Integers(qparams, bits, leaves, results)
     model = write_model(function, writer)
     inside = "it lies in a loop or a branch"
     why = {p.name: writer.reasons.get(p.name, inside) for p in function.products}

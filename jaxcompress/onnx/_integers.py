@@ -10,7 +10,7 @@ from jaxcompress.leaves.quantized import spread
 from jaxcompress.onnx._linear import Linear
 from jaxcompress.onnx._node import node
 from jaxcompress.products.find import Product, moved
-from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
+from jaxcompress.quantization.grids import Grid, QParams, make_grid, qparams_for, to_integers
 
 ACTIVATIONS = make_grid(8, symmetric=False)
 
@@ -35,10 +35,10 @@ class Integers:
     """Writes products of integers where it is known what enters.
 
     Args:
-        steps: how the grid lies on what enters a product, by name.
+        qparams: scale and zero point of each input of a product, by name.
         bits: of weights.
         leaves: parameters, by number; integers of `Quantized` ones are taken as they are.
-        result_steps: how the grid lies on results, by number of the value, as far as it is known.
+        result_qparams: scale and zero point of results that are known, by number of the value.
 
     Attributes:
         reasons: by name of each product written why it is one of floats; empty if it is not.
@@ -46,13 +46,13 @@ class Integers:
 
     def __init__(
         self,
-        steps: Mapping[str, Steps],
+        qparams: Mapping[str, QParams],
         bits: int,
         leaves: Sequence[Any],
-        result_steps: Mapping[int, Steps],
+        result_qparams: Mapping[int, QParams],
     ) -> None:
-        self._steps, self._grid, self._leaves = steps, make_grid(bits), leaves
-        self._result_steps = result_steps
+        self._qparams, self._grid, self._leaves = qparams, make_grid(bits), leaves
+        self._result_qparams = result_qparams
         self.reasons: dict[str, str] = {}
 
     def write(self, linear: Linear, value: int, *, rounded: bool) -> Any:
@@ -64,10 +64,10 @@ class Integers:
                 self.reasons[product.name] = "its weight has more scales than one for each channel"
             return Floats().write(linear, value, rounded=rounded)
         (place,) = product.activations
-        result = _integer_product(linear, self._steps[product.operand_name(place)], *weight)
+        result = _integer_product(linear, self._qparams[product.operand_name(place)], *weight)
         # A convolution is one of integers only if it gives integers.
-        steps = None if rounded or linear.op != "Conv" else self._result_steps.get(value)
-        return result if steps is None else on_grid(result, steps)
+        qparams = None if rounded or linear.op != "Conv" else self._result_qparams.get(value)
+        return result if qparams is None else on_grid(result, qparams)
 
     def enter(self, product: Product, place: int, operand: Any) -> Any:
         """Return the operand, rounded if it is known what enters at both places."""
@@ -79,20 +79,20 @@ class Integers:
         if len(product.activations) == 1:
             self.reasons[product.name] = "no product of integers of ONNX is like it"
             return operand
-        return on_grid(operand, self._steps[product.operand_name(place)])
+        return on_grid(operand, self._qparams[product.operand_name(place)])
 
     def _is_known(self, product: Product) -> bool:
-        known = all(name in self._steps for name in product.entering)
+        known = all(name in self._qparams for name in product.entering)
         self.reasons[product.name] = "" if known else "the ranges do not say what enters it"
         return known
 
 
-def on_grid(x: Any, steps: Steps) -> Any:
+def on_grid(x: Any, qparams: QParams) -> Any:
     """Return nodes that round `x` to the grid of activations and back.
 
     The integers are those of the grid plus 128, without a sign: kernels for x86 want them so.
     """
-    scale, zero = np.float32(steps.scale), np.uint8(int(steps.zero_point) - ACTIVATIONS.lowest)
+    scale, zero = np.float32(qparams.scale), np.uint8(int(qparams.zero_point) - ACTIVATIONS.lowest)
     values = node("QuantizeLinear", x, scale, zero, shape=x.shape, dtype=np.uint8)
     return node("DequantizeLinear", values, scale, zero, shape=x.shape)
 
@@ -120,25 +120,27 @@ def _integers(
             symmetric = leaf.zero_point is None and (scales == _wide(linear, scale)).all()
             return (values, scale) if symmetric else None
     low, high = linear.weight.min(others, keepdims=True), linear.weight.max(others, keepdims=True)
-    steps = steps_for(low, high, grid)
-    return np.asarray(to_integers(linear.weight, steps, grid)), np.ravel(steps.scale)
+    qparams = qparams_for(low, high, grid)
+    return np.asarray(to_integers(linear.weight, qparams, grid)), np.ravel(qparams.scale)
 
 
-def _integer_product(linear: Linear, entering: Steps, values: np.ndarray, scale: np.ndarray) -> Any:
-    # A negative gain turns the integers; where there are none the steps are those of the bias.
+def _integer_product(
+    linear: Linear, entering: QParams, values: np.ndarray, scale: np.ndarray
+) -> Any:
+    # A negative gain flips the integers. In a channel of zeros the bias sets the step size.
     values = values * _wide(linear, np.sign(linear.gain).astype(np.int8))
     others = tuple(axis for axis in range(values.ndim) if axis != linear.channel_axis)
-    # In double precision: a channel that has died may have steps that single precision has not.
+    # In double precision: the step size of a dead channel may be too small for single precision.
     scale = np.abs(linear.gain.astype(np.float64)) * scale * values.any(others)
     scale = np.maximum(scale, np.finfo(np.float32).tiny)
-    step = float(entering.scale) * scale
+    step_size = float(entering.scale) * scale
     bias = linear.bias
     if bias is not None and not _is_batched(linear):
-        # A bias beyond 32 bits makes the steps of its channel coarser.
-        coarser = np.maximum(np.abs(bias) / step / _MOST_BIAS, 1)
+        # A bias beyond 32 bits makes the step size of its channel coarser.
+        coarser = np.maximum(np.abs(bias) / step_size / _MOST_BIAS, 1)
         values = np.round(values / _wide(linear, coarser)).astype(np.int8)
-        scale, step = scale * coarser, step * coarser
-        bias = _from_grid(np.round(bias / step).astype(np.int32), step, 0)
+        scale, step_size = scale * coarser, step_size * coarser
+        bias = _from_grid(np.round(bias / step_size).astype(np.int32), step_size, 0)
     kernel = _from_grid(values, scale, linear.channel_axis)
     return _product(linear, kernel, bias, on_grid(linear.x, entering))
 

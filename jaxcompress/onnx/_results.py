@@ -9,20 +9,20 @@ import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.onnx._precision import narrow_jax
-from jaxcompress.quantization.grids import Grid, Steps, steps_for
+from jaxcompress.quantization.grids import Grid, QParams, qparams_for
 from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import PyTree, is_floating
 
 
-def result_steps(
+def result_qparams(
     apply: Callable[..., PyTree],
     params: PyTree,
     inputs: Sequence[PyTree],
     *,
     like: Program,
     grid: Grid,
-) -> dict[int, Steps]:
+) -> dict[int, QParams]:
     """Return how a grid lies on each value of a program, from the smallest number to the largest.
 
     Args:
@@ -34,18 +34,18 @@ def result_steps(
         grid: the integers.
     """
     with narrow_jax():
-        return _result_steps(trace(apply, params, *inputs), params, inputs, like, grid)
+        return _result_qparams(trace(apply, params, *inputs), params, inputs, like, grid)
 
 
-def _result_steps(
+def _result_qparams(
     program: Program, params: PyTree, inputs: Sequence[PyTree], like: Program, grid: Grid
-) -> dict[int, Steps]:
+) -> dict[int, QParams]:
     if [e.name for e in program.equations] != [e.name for e in like.equations]:
         return {}
     look = jit_for_inference(lambda given: _ends(program, given))
     ends = jax.device_get(look(jax.tree.leaves((params, inputs))))
     return {
-        value: steps_for(np.asarray(low), np.asarray(high), grid)
+        value: qparams_for(np.asarray(low), np.asarray(high), grid)
         for value, (low, high) in ends.items()
     }
 

@@ -37,6 +37,7 @@ where they matter).
     percentile          cover a part of the numbers that are not zero
     Price               what a tensor costs at some bits
     Probe               what one tensor's rounding did
+    QParams             `number = scale * (integer - zero_point)`
     quantization_aware  train through the rounding of products
     QuantizationAware   a function with simulated integers in its products
     quantize            round the leaves in the scope to grids of integers, as `Quantized` leaves
@@ -51,7 +52,6 @@ where they matter).
     Sensitivity         the price of each tensor at each number of bits, as a table
     sensitivity         the damage of each tensor, all others left alone
     step_size_sensitivity    the damage of each tensor at a step size of its own
-    Steps               `number = scale * (integer - zero_point)`
     step_sizes_for_damage    the step sizes of the fewest bits for a damage
     usual_estimator     the range of activations by default
 """
@@ -81,7 +81,7 @@ from jaxcompress.quantization._step_sizes import (
     step_sizes_for_damage,
 )
 from jaxcompress.quantization.calibration import Ranges, calibrate, usual_estimator
-from jaxcompress.quantization.grids import MOST_BITS, Grid, Steps, make_grid
+from jaxcompress.quantization.grids import MOST_BITS, Grid, QParams, make_grid
 from jaxcompress.quantization.ranges import (
     Estimator,
     Range,
@@ -106,6 +106,7 @@ __all__ = [
     "Moments",
     "Price",
     "Probe",
+    "QParams",
     "QuantizationAware",
     "Quantizer",
     "Range",
@@ -113,7 +114,6 @@ __all__ = [
     "Reading",
     "Samples",
     "Sensitivity",
-    "Steps",
     "calibrate",
     "channel_axes",
     "correct_biases",

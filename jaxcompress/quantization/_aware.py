@@ -13,10 +13,10 @@ from jaxcompress.leaves.quantized import spread
 from jaxcompress.products.find import Product, trace_products
 from jaxcompress.products.weights import channel_axes
 from jaxcompress.quantization._granularity import Granularity, per_channel
-from jaxcompress.quantization._learned import Learned, integers, learn, learned_steps, rounded
+from jaxcompress.quantization._learned import Learned, integers, learn, learned_qparams, rounded
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization.calibration import Ranges, usual_estimator
-from jaxcompress.quantization.grids import Grid, Steps, make_grid
+from jaxcompress.quantization.grids import Grid, QParams, make_grid
 from jaxcompress.quantization.ranges import Estimator
 from jaxcompress.trace.program import Equation, bind
 from jaxcompress.trace.run import Key, Outcome, run
@@ -138,15 +138,15 @@ class QuantizationAware:
         )
         named = named_leaves(start, is_leaf=_is_quantized)
         weights = {
-            path: learn(Steps(leaf.scale), self.weight_grid)
+            path: learn(QParams(leaf.scale), self.weight_grid)
             for path, leaf in zip(named.paths, named.leaves, strict=True)
             if _is_quantized(leaf)
         }
         activations = {}
         if self.ranges is not None and self.grid is not None:
             _check_names(self.ranges, products)
-            laid = self.ranges.steps(self.grid, self.estimate or usual_estimator(self.grid))
-            activations = {name: learn(steps, self.grid) for name, steps in laid.items()}
+            laid = self.ranges.qparams(self.grid, self.estimate or usual_estimator(self.grid))
+            activations = {name: learn(qparams, self.grid) for name, qparams in laid.items()}
         params = jax.tree.map(native, params)
         return {"params": params, "steps": {"activations": activations, "weights": weights}}
 
@@ -163,7 +163,7 @@ class QuantizationAware:
             for place in entering[key].activations:
                 name = entering[key].operand_name(place)
                 if name in learned:
-                    # In single precision, as it is simulated: the steps of bfloat16 are others.
+                    # In single precision, as it is simulated: bfloat16 would round the scales.
                     wide = rounded(widened(operands[place]), learned[name], self.grid)
                     operands[place] = wide.astype(operands[place].dtype)
             return Outcome(bind(equation, operands))
@@ -176,18 +176,18 @@ class QuantizationAware:
 
         def convert(leaf: Any, learned: Learned) -> Quantized:
             grid = self.weight_grid
-            steps = learned_steps(learned, grid, leaf.dtype)
-            values = integers(leaf, Steps(spread(steps.scale, leaf.shape)), grid)
-            return Quantized(values=values, scale=steps.scale, bits=grid.bits)
+            qparams = learned_qparams(learned, grid, leaf.dtype)
+            values = integers(leaf, QParams(spread(qparams.scale, leaf.shape)), grid)
+            return Quantized(values=values, scale=qparams.scale, bits=grid.bits)
 
         return _map_weights(trainable, convert)
 
-    def activation_steps(self, trainable: Trainable) -> dict[str, Steps]:
+    def activation_qparams(self, trainable: Trainable) -> dict[str, QParams]:
         """Return the grids of what enters each product, as learned."""
         grid, learned = self.grid, trainable["steps"]["activations"]
         if grid is None:
             return {}
-        return {name: learned_steps(steps, grid) for name, steps in learned.items()}
+        return {name: learned_qparams(qparams, grid) for name, qparams in learned.items()}
 
     def left_float(self, params: PyTree, *inputs: PyTree) -> dict[str, str]:
         """Return what enters a product and is not rounded, by name, and why."""

@@ -11,7 +11,7 @@ from jaxcompress.compiled import jitted
 from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.products.find import Product, trace_products
 from jaxcompress.quantization.calibration import Ranges
-from jaxcompress.quantization.grids import Grid, Steps, make_grid, on_grid, steps_for
+from jaxcompress.quantization.grids import Grid, QParams, make_grid, on_grid, qparams_for
 from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.trace.program import Equation, bind
 from jaxcompress.trace.run import Key, Outcome, run
@@ -69,8 +69,8 @@ def fake_quantized(
     """
     grid_of, weight_grid_of = _grids(bits, weight_bits, ranges)
     known = {} if ranges is None else ranges
-    steps = {
-        name: (found.steps(grid, estimate), grid)
+    qparams = {
+        name: (found.qparams(grid, estimate), grid)
         for name, found in known.items()
         if (grid := grid_of(name)) is not None
     }
@@ -78,11 +78,11 @@ def fake_quantized(
     def rounding(product: Product, place: int, leaves: NamedLeaves) -> Rounding:
         if place in product.activations:
             name = product.operand_name(place)
-            return _to_steps(*steps[name]) if name in steps else _as_it_is
+            return _to_qparams(*qparams[name]) if name in qparams else _as_it_is
         grid = weight_grid_of(_weight_name(product, place, leaves.paths))
         if grid is None or _on_its_grid(product, place, leaves.leaves):
             return _as_it_is
-        return _to_own_steps(product.summed(place), grid)
+        return _to_own_qparams(product.summed(place), grid)
 
     def simulated(params: PyTree, *inputs: PyTree) -> PyTree:
         leaves, params = named_leaves(params, is_leaf=is_compressed), dense(params)
@@ -113,17 +113,17 @@ def _as_it_is(value: jax.Array) -> jax.Array:
     return value
 
 
-def _to_steps(steps: Steps, grid: Grid) -> Rounding:
-    return lambda value: on_grid(value, steps, grid)
+def _to_qparams(qparams: QParams, grid: Grid) -> Rounding:
+    return lambda value: on_grid(value, qparams, grid)
 
 
-def _to_own_steps(summed: tuple[int, ...], grid: Grid) -> Rounding:
+def _to_own_qparams(summed: tuple[int, ...], grid: Grid) -> Rounding:
     """Return what rounds to the grid that covers all numbers of a channel."""
 
     def rounding(value: jax.Array) -> Array:
         low = value.min(summed, keepdims=True, initial=0)
         high = value.max(summed, keepdims=True, initial=0)
-        return on_grid(value, steps_for(low, high, grid), grid)
+        return on_grid(value, qparams_for(low, high, grid), grid)
 
     return rounding
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcompress.quantization.grids import Grid, Steps, steps_for
+from jaxcompress.quantization.grids import Grid, QParams, qparams_for
 from jaxcompress.quantization.ranges import Estimator, Samples, min_max
 
 _LOG_BINS = 11
@@ -117,7 +117,7 @@ class Histogram:
             high=np.array([self.high]),
         )
 
-    def steps(self, grid: Grid, estimate: Estimator = min_max) -> Steps:
+    def qparams(self, grid: Grid, estimate: Estimator = min_max) -> QParams:
         """Return how a grid lies on the range: a float32 scale, and a zero point if it is affine.
 
         Args:
@@ -125,9 +125,9 @@ class Histogram:
             estimate: which range the grid covers.
         """
         low, high = estimate(self.samples(), grid)
-        scale, zero_point = steps_for(low, high, grid)  # in float64, where no width is too large
+        scale, zero_point = qparams_for(low, high, grid)  # in float64, where no width is too large
         scale = np.maximum(scale, np.finfo(np.float32).tiny).astype(np.float32)
-        return Steps(scale[0], None if zero_point is None else zero_point[0])
+        return QParams(scale[0], None if zero_point is None else zero_point[0])
 
 
 NOTHING = Histogram(

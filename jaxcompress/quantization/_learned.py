@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.leaves.quantized import spread
-from jaxcompress.quantization.grids import Grid, Steps, from_integers, to_integers
+from jaxcompress.quantization.grids import Grid, QParams, from_integers, to_integers
 from jaxcompress.trees import Array
 
 _SCALE_ERROR = 2.0**-16  # of a scale whose float32 exponent is as large as it can be
@@ -33,24 +33,24 @@ class Learned(NamedTuple):
     below: Any = None
 
 
-def learn(steps: Steps, grid: Grid) -> Learned:
-    """Return what is learned, where it starts: at given steps."""
-    fraction, exponent = np.frexp(np.asarray(steps.scale, np.float64))
+def learn(qparams: QParams, grid: Grid) -> Learned:
+    """Return the values to learn, started from a given scale and zero point."""
+    fraction, exponent = np.frexp(np.asarray(qparams.scale, np.float64))
     start = jnp.asarray(exponent - 2 + 2 * fraction, jnp.float32)
-    if steps.zero_point is None:
+    if qparams.zero_point is None:
         return Learned(start)
-    place = np.asarray(steps.zero_point, np.float32) - grid.lowest
+    place = np.asarray(qparams.zero_point, np.float32) - grid.lowest
     return Learned(start, jnp.asarray(place / (grid.highest - grid.lowest), jnp.float32))
 
 
-def learned_steps(learned: Learned, grid: Grid, dtype: Any = jnp.float32) -> Steps:
-    """Return the steps as learned, with scales that numbers of a dtype can have.
+def learned_qparams(learned: Learned, grid: Grid, dtype: Any = jnp.float32) -> QParams:
+    """Return scale and zero point as learned, the scale as a dtype can represent it.
 
     Example:
         >>> from jaxcompress.quantization.grids import make_grid
         >>> grid = make_grid(8, symmetric=False)
-        >>> start = learn(Steps(np.float32(0.375), np.int8(-118)), grid)
-        >>> start.exponent.item(), [number.item() for number in learned_steps(start, grid)]
+        >>> start = learn(QParams(np.float32(0.375), np.int8(-118)), grid)
+        >>> start.exponent.item(), [number.item() for number in learned_qparams(start, grid)]
         (-1.5, [0.375, -118])
     """
     dtype = jax.dtypes.canonicalize_dtype(dtype)
@@ -62,8 +62,8 @@ def learned_steps(learned: Learned, grid: Grid, dtype: Any = jnp.float32) -> Ste
     power = jax.lax.bitcast_convert_type((whole.astype(jnp.int32) + 127) << 23, jnp.float32)
     scale = (power * (1 + exponent - whole)).astype(dtype)
     if learned.below is None:
-        return Steps(scale)
-    return Steps(scale, _zero_point(learned.below, grid))
+        return QParams(scale)
+    return QParams(scale, _zero_point(learned.below, grid))
 
 
 def rounded(values: Array, learned: Learned, grid: Grid) -> Array:
@@ -90,17 +90,19 @@ def rounded(values: Array, learned: Learned, grid: Grid) -> Array:
     """
     if not values.size:
         return values
-    scale = learned_steps(learned, grid, values.dtype).scale
+    scale = learned_qparams(learned, grid, values.dtype).scale
     share = values.size / scale.size
     levels = grid.highest if grid.symmetric else grid.highest - grid.lowest
     scale = spread(scale, values.shape) if scale.ndim else scale
     return _straight(values, scale, learned.below, grid, 1 / math.sqrt(share * levels))
 
 
-def integers(values: Array, steps: Steps, grid: Grid) -> Array:
+def integers(values: Array, qparams: QParams, grid: Grid) -> Array:
     """Return what numbers are rounded to, found in single precision at least."""
     wide = jax.dtypes.canonicalize_dtype(jnp.promote_types(values.dtype, jnp.float32))
-    return to_integers(values.astype(wide), steps._replace(scale=steps.scale.astype(wide)), grid)
+    return to_integers(
+        values.astype(wide), qparams._replace(scale=qparams.scale.astype(wide)), grid
+    )
 
 
 def _zero_point(below: Array, grid: Grid) -> Array:
@@ -111,8 +113,8 @@ def _zero_point(below: Array, grid: Grid) -> Array:
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _straight(values: Array, scale: Array, below: Any, grid: Grid, factor: float) -> Array:
     del factor
-    steps = Steps(scale, None if below is None else _zero_point(below, grid))
-    on_grid = from_integers(integers(values, steps, grid), steps)
+    qparams = QParams(scale, None if below is None else _zero_point(below, grid))
+    on_grid = from_integers(integers(values, qparams, grid), qparams)
     return jnp.where(jnp.isnan(values), values, on_grid)
 
 
@@ -129,10 +131,10 @@ def _backward(
     zero_point = None if below is None else _zero_point(below, grid)
     zero = 0 if zero_point is None else zero_point.astype(jnp.float32)
     ratio = values.astype(jnp.float32) / scale.astype(jnp.float32)
-    steps = integers(values, Steps(scale, zero_point), grid).astype(jnp.float32) - zero
+    shifted = integers(values, QParams(scale, zero_point), grid).astype(jnp.float32) - zero
     inside = _inside(ratio, grid.lowest - zero, grid.highest - zero, grid, values.dtype)
     wide = slope.astype(jnp.float32)
-    to_scale = factor * _sum_to(wide * jnp.where(inside, steps - ratio, steps), scale.shape)
+    to_scale = factor * _sum_to(wide * jnp.where(inside, shifted - ratio, shifted), scale.shape)
     to_values = jnp.where(inside, slope, 0)
     if below is None:
         return to_values, to_scale.astype(scale.dtype), None
@@ -144,11 +146,11 @@ def _backward(
 
 
 def _inside(ratio: Array, lowest: Any, highest: Any, grid: Grid, dtype: Any) -> Array:
-    """Return which numbers, in steps from 0.0, a grid holds without clipping them.
+    """Return which numbers a grid holds without clipping them, in multiples of its scale.
 
     The numbers that a grid was made for belong to it: the largest of a channel lands beside the
-    last integer by as much as its scale is rounded, and by up to half a step where the zero point
-    is rounded too.
+    last integer by as much as its scale is rounded, and by up to half a scale where the zero
+    point is rounded too.
     """
     error = max(float(jnp.finfo(dtype).eps), _SCALE_ERROR)
     moved = 0.0 if grid.symmetric else 0.5

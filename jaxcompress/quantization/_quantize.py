@@ -12,7 +12,7 @@ from jaxcompress.leaves import Clustered, Quantized
 from jaxcompress.leaves.quantized import are_blocks, spread
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.quantization._granularity import Granularity, per_channel
-from jaxcompress.quantization.grids import Grid, Steps, make_grid, steps_for, to_integers
+from jaxcompress.quantization.grids import Grid, QParams, make_grid, qparams_for, to_integers
 from jaxcompress.quantization.ranges import Estimator, Range, Samples, min_max, mse_optimal
 from jaxcompress.trees import (
     NamedLeaves,
@@ -138,37 +138,37 @@ def _rounded(
 ) -> Quantized:
     tensor = widened(check_floats(path, leaf.dense() if is_coded(leaf) else leaf))
     ranges = estimate(Samples(_rows(tensor, shape)), grid)
-    steps = _settled(path, ranges, grid, leaf.dtype)
-    steps = Steps(*(None if part is None else part.reshape(shape) for part in steps))
+    qparams = _settled(path, ranges, grid, leaf.dtype)
+    qparams = QParams(*(None if part is None else part.reshape(shape) for part in qparams))
     values = np.empty(tensor.shape, np.int8)
-    spread_steps = Steps(
-        spread(steps.scale.astype(tensor.dtype), tensor.shape),
-        None if steps.zero_point is None else spread(steps.zero_point, tensor.shape),
+    spread_qparams = QParams(
+        spread(qparams.scale.astype(tensor.dtype), tensor.shape),
+        None if qparams.zero_point is None else spread(qparams.zero_point, tensor.shape),
     )
     for part in _slabs(tensor.shape):
         with np.errstate(over="ignore"):  # far beyond the range, and clipped to it
-            values[part] = to_integers(tensor[part], _part_of(spread_steps, part), grid)
-    return _leaf(values, steps, grid)
+            values[part] = to_integers(tensor[part], _part_of(spread_qparams, part), grid)
+    return _leaf(values, qparams, grid)
 
 
 def _rounded_codebook(path: str, leaf: Clustered, grid: Grid, estimate: Estimator) -> Quantized:
     codes, codebook = np.asarray(leaf.codes), widened(check_floats(path, leaf.codebook))
     counts = np.bincount(codes.ravel(), minlength=codebook.size + 1)[None, 1:]
     ranges = estimate(Samples(codebook[None], counts), grid)
-    steps = _settled(path, ranges, grid, leaf.dtype)
-    wide = steps._replace(scale=steps.scale.astype(codebook.dtype))
+    qparams = _settled(path, ranges, grid, leaf.dtype)
+    wide = qparams._replace(scale=qparams.scale.astype(codebook.dtype))
     table = to_integers(np.concatenate([np.zeros(1, codebook.dtype), codebook]), wide, grid)
     ones = (1,) * codes.ndim
-    steps = Steps(*(None if part is None else part.reshape(ones) for part in steps))
-    return _leaf(table[codes], steps, grid)
+    qparams = QParams(*(None if part is None else part.reshape(ones) for part in qparams))
+    return _leaf(table[codes], qparams, grid)
 
 
-def _leaf(values: Any, steps: Steps, grid: Grid) -> Quantized:
+def _leaf(values: Any, qparams: QParams, grid: Grid) -> Quantized:
     """Return the leaf: of JAX arrays, or of numpy arrays for scales that JAX would narrow."""
-    convert = np.asarray if isinstance(as_jax(steps.scale), np.ndarray) else jnp.asarray
-    zero_point = None if steps.zero_point is None else convert(steps.zero_point)
+    convert = np.asarray if isinstance(as_jax(qparams.scale), np.ndarray) else jnp.asarray
+    zero_point = None if qparams.zero_point is None else convert(qparams.zero_point)
     return Quantized(
-        values=convert(values), scale=convert(steps.scale), zero_point=zero_point, bits=grid.bits
+        values=convert(values), scale=convert(qparams.scale), zero_point=zero_point, bits=grid.bits
     )
 
 
@@ -184,43 +184,43 @@ def _rows(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return split.transpose(order).reshape(math.prod(shape), -1)
 
 
-def _settled(path: str, ranges: Range, grid: Grid, dtype: Any) -> Steps:
-    """Return steps in the dtype of the tensor that the ends of a symmetric grid give once more.
+def _settled(path: str, ranges: Range, grid: Grid, dtype: Any) -> QParams:
+    """Return qparams in the dtype of the tensor; the ends of a symmetric grid give them again.
 
     Else a tensor that is rounded twice might have scales that differ in their last bit.
     """
-    steps = _in_dtype(steps_for(*ranges, grid), dtype)
+    qparams = _in_dtype(qparams_for(*ranges, grid), dtype)
     for _ in range(_ROUNDS):
         with np.errstate(over="ignore"):
-            ends = [_number(end, steps) for end in (grid.lowest, grid.highest)]
+            ends = [_number(end, qparams) for end in (grid.lowest, grid.highest)]
         if not np.isfinite(ends).all():
             raise ValueError(
                 f"{path}: the ends of the grid must be finite in {np.dtype(dtype)}, got weights up "
                 f"to {max(-ranges.low.min(), ranges.high.max()):.3g}; scale them down."
             )
-        again = _in_dtype(steps_for(*ends, grid), dtype)
+        again = _in_dtype(qparams_for(*ends, grid), dtype)
         # A zero point is rounded anew each time, and the range would drift away with it.
-        if not grid.symmetric or np.array_equal(again.scale, steps.scale):
+        if not grid.symmetric or np.array_equal(again.scale, qparams.scale):
             break
-        steps = again
-    return steps
+        qparams = again
+    return qparams
 
 
-def _number(integer: int, steps: Steps) -> np.ndarray:
+def _number(integer: int, qparams: QParams) -> np.ndarray:
     """Return what an integer of each grid stands for, computed as `Quantized.dense` does."""
-    zero = 0 if steps.zero_point is None else steps.zero_point.astype(np.int16)
-    level = np.broadcast_to(integer - np.asarray(zero), steps.scale.shape)
-    return (level.astype(steps.scale.dtype) * steps.scale).astype(np.float64)
+    zero = 0 if qparams.zero_point is None else qparams.zero_point.astype(np.int16)
+    level = np.broadcast_to(integer - np.asarray(zero), qparams.scale.shape)
+    return (level.astype(qparams.scale.dtype) * qparams.scale).astype(np.float64)
 
 
-def _in_dtype(steps: Steps, dtype: Any) -> Steps:
-    """Return steps with scales of a dtype, above 0."""
+def _in_dtype(qparams: QParams, dtype: Any) -> QParams:
+    """Return qparams whose scales have a dtype and are above 0."""
     info = jnp.finfo(dtype)
     # XLA counts numbers below the normal ones as zero, but for those of float16.
     least = info.smallest_subnormal if np.dtype(dtype) == np.float16 else info.tiny
     with np.errstate(over="ignore", under="ignore"):
-        scale = np.maximum(steps.scale.astype(dtype), np.asarray(least, dtype))
-    return steps._replace(scale=scale)
+        scale = np.maximum(qparams.scale.astype(dtype), np.asarray(least, dtype))
+    return qparams._replace(scale=scale)
 
 
 def _slabs(shape: tuple[int, ...]) -> list[Any]:
@@ -231,5 +231,5 @@ def _slabs(shape: tuple[int, ...]) -> list[Any]:
     return [slice(start, start + step) for start in range(0, shape[0], step)]
 
 
-def _part_of(steps: Steps, part: Any) -> Steps:
-    return Steps(*(s if s is None or s.shape[:1] == (1,) else s[part] for s in steps))
+def _part_of(qparams: QParams, part: Any) -> QParams:
+    return QParams(*(s if s is None or s.shape[:1] == (1,) else s[part] for s in qparams))

@@ -13,7 +13,7 @@ from jaxcompress.kinds import native
 from jaxcompress.leaves import dense
 from jaxcompress.products.find import Product, trace_products
 from jaxcompress.quantization._histogram import NOTHING, Histogram, Reading, histogram, read
-from jaxcompress.quantization.grids import Grid, Steps
+from jaxcompress.quantization.grids import Grid, QParams
 from jaxcompress.quantization.ranges import Estimator, min_max, mse_optimal
 from jaxcompress.trace.inputs import as_inputs, check_inputs
 from jaxcompress.trace.program import Equation, Program, bind
@@ -47,14 +47,14 @@ class Ranges(Mapping[str, Histogram]):
     def __len__(self) -> int:
         return len(self.histograms)
 
-    def steps(self, grid: Grid, estimate: Estimator = min_max) -> dict[str, Steps]:
+    def qparams(self, grid: Grid, estimate: Estimator = min_max) -> dict[str, QParams]:
         """Return how a grid lies on each range: one float32 scale, and one zero point if affine.
 
         Args:
             grid: the integers.
             estimate: which range a grid covers.
         """
-        return {name: found.steps(grid, estimate) for name, found in self.items()}
+        return {name: found.qparams(grid, estimate) for name, found in self.items()}
 
     def __repr__(self) -> str:
         width = max(map(len, (*self, *self.left_float, "name")))

@@ -56,7 +56,7 @@ def make_grid(bits: int, *, symmetric: bool = True) -> Grid:
     return Grid(int(bits), -half, half - 1, symmetric)
 
 
-class Steps(NamedTuple):
+class QParams(NamedTuple):
     """How a grid lies on the numbers: `number = scale * (integer - zero_point)`.
 
     Attributes:
@@ -68,8 +68,8 @@ class Steps(NamedTuple):
     zero_point: Any = None
 
 
-def steps_for(low: Array, high: Array, grid: Grid) -> Steps:
-    """Return the finest steps with which a grid covers ranges.
+def qparams_for(low: Array, high: Array, grid: Grid) -> QParams:
+    """Return the scale and zero point of the finest grids that cover ranges.
 
     Symmetric: `scale = max(|low|, |high|) / highest`. Affine: the range is widened to hold 0, then
     `scale = (high - low) / (2^bits - 1)` and `zero_point = round(lowest - low / scale)`, so that
@@ -87,38 +87,38 @@ def steps_for(low: Array, high: Array, grid: Grid) -> Steps:
     # What is too small to be divided by counts as nothing.
     scale = xp.where(scale >= xp.finfo(scale.dtype).tiny, scale, xp.ones_like(scale))
     if grid.symmetric:
-        return Steps(scale)
+        return QParams(scale)
     zero_point = xp.clip(xp.round(grid.lowest - low / scale), grid.lowest, grid.highest)
-    return Steps(scale, zero_point.astype(np.int8))
+    return QParams(scale, zero_point.astype(np.int8))
 
 
-def to_integers(values: Array, steps: Steps, grid: Grid) -> Array:
+def to_integers(values: Array, qparams: QParams, grid: Grid) -> Array:
     """Return `clip(round(values / scale) + zero_point, lowest, highest)` as int8.
 
     Halves go to the even integer. On a binary grid it is the sign, 0 for exact zeros.
 
     Args:
         values: numbers.
-        steps: of a shape that broadcasts to theirs.
+        qparams: scale and zero point, of a shape that broadcasts to theirs.
         grid: the integers.
     """
-    xp = np if isinstance(values, np.ndarray) and isinstance(steps.scale, np.ndarray) else jnp
+    xp = np if isinstance(values, np.ndarray) and isinstance(qparams.scale, np.ndarray) else jnp
     if grid.bits == 1:
         return xp.sign(values).astype(np.int8)
-    rounded = xp.round(values / steps.scale)
-    if steps.zero_point is not None:
-        rounded = rounded + steps.zero_point.astype(rounded.dtype)
+    rounded = xp.round(values / qparams.scale)
+    if qparams.zero_point is not None:
+        rounded = rounded + qparams.zero_point.astype(rounded.dtype)
     return xp.clip(rounded, grid.lowest, grid.highest).astype(np.int8)
 
 
-def from_integers(integers: Array, steps: Steps) -> Array:
+def from_integers(integers: Array, qparams: QParams) -> Array:
     """Return `scale * (integers - zero_point)` in the dtype of the scale."""
     shifted = integers.astype(np.int16)
-    if steps.zero_point is not None:
-        shifted = shifted - steps.zero_point.astype(np.int16)
-    return shifted.astype(steps.scale.dtype) * steps.scale
+    if qparams.zero_point is not None:
+        shifted = shifted - qparams.zero_point.astype(np.int16)
+    return shifted.astype(qparams.scale.dtype) * qparams.scale
 
 
-def on_grid(values: Array, steps: Steps, grid: Grid) -> Array:
+def on_grid(values: Array, qparams: QParams, grid: Grid) -> Array:
     """Return `values` rounded to the grid, as numbers: simulated quantization."""
-    return from_integers(to_integers(values, steps, grid), steps)
+    return from_integers(to_integers(values, qparams, grid), qparams)

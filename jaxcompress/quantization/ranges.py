@@ -1,7 +1,7 @@
 """Which range of numbers a grid shall cover: estimators, as functions of samples.
 
-A wide range clips nothing and has coarse steps, a narrow one the other way round. Exact zeros lie
-on every grid, so that they never count.
+A wide range clips nothing and has a coarse step size; a narrow one clips and has a fine one. Exact
+zeros lie on every grid, so they never count.
 """
 
 import functools
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.bounds import check_positive
-from jaxcompress.quantization.grids import Grid, on_grid, steps_for, to_integers
+from jaxcompress.quantization.grids import Grid, on_grid, qparams_for, to_integers
 
 _BLOCK = 1 << 16  # numbers rounded at a time: they stay in the cache
 _SHRINK = 2.0 ** (-np.arange(64) / 8)  # of a range: to 1 / 235; the first is the whole of it
@@ -203,14 +203,16 @@ def _errors(samples: Samples, ranges: list[Range], grid: Grid) -> np.ndarray:
     """Return the squared error of each row, `[len(ranges), rows]`."""
     dtype = samples.values.dtype
     errors = np.zeros((len(ranges), len(samples.values)))
-    all_steps = [steps_for(r.low[:, None], r.high[:, None], grid) for r in ranges]
+    all_qparams = [qparams_for(r.low[:, None], r.high[:, None], grid) for r in ranges]
     # Numbers so small that their scale is none in this dtype are rounded to zero.
-    scales = [np.maximum(steps.scale, np.finfo(dtype).tiny).astype(dtype) for steps in all_steps]
-    all_steps = [s._replace(scale=scale) for s, scale in zip(all_steps, scales, strict=True)]
+    scales = [
+        np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype) for qparams in all_qparams
+    ]
+    all_qparams = [s._replace(scale=scale) for s, scale in zip(all_qparams, scales, strict=True)]
     for values, counts in _blocks(samples):
-        for index, steps in enumerate(all_steps):
+        for index, qparams in enumerate(all_qparams):
             with np.errstate(over="ignore"):  # a grid may end beyond the dtype: not the best one
-                squares = np.square(values - on_grid(values, steps, grid), dtype=np.float64)
+                squares = np.square(values - on_grid(values, qparams, grid), dtype=np.float64)
             if counts is not None:
                 squares = squares * counts
             errors[index] += squares.sum(axis=1, dtype=np.float64)
@@ -239,10 +241,10 @@ def _fitted(samples: Samples, grid: Grid) -> Range:
 
 def _least_squares(samples: Samples, found: Range, grid: Grid) -> np.ndarray:
     """Return the scale of each row that suits its integers best."""
-    steps = steps_for(found.low[:, None], found.high[:, None], grid)
+    qparams = qparams_for(found.low[:, None], found.high[:, None], grid)
     products, squares = np.zeros(len(found.low)), np.zeros(len(found.low))
     for values, counts in _blocks(samples):
-        integers = to_integers(values, steps, grid).astype(np.float64)
+        integers = to_integers(values, qparams, grid).astype(np.float64)
         weighted = integers if counts is None else integers * counts
         products += np.einsum("rn,rn->r", weighted, values, dtype=np.float64)
         squares += np.einsum("rn,rn->r", weighted, integers)
