@@ -3,13 +3,13 @@
 From the bottom up: `_pairs` (student and teacher side by side), `_labels`, `_logits` (softened
 logits), `_features`, `_relations`, `_cache` (the teacher's logits on disk).
 
-    attention_transfer_loss   how far a student looks from where its teacher looks
-    cached_logits             logits of a teacher, computed once and kept in a file
-    distillation_loss         learn from softened logits and from labels
+    attention_transfer_loss   the difference of the attention maps of student and teacher
+    cached_logits             the logits of a teacher, computed once and kept in a file
+    distillation_loss         the loss of softened logits and of labels
     feature_matching_loss     the mean of `(P(student) - teacher)^2`
-    Projection                `P`, from features of the student to the size of the teacher's
-    relational_angle_loss     how angles between samples differ
-    relational_distance_loss  how distances between samples differ
+    Projection                `P`, from features of the student to the width of the teacher's
+    relational_angle_loss     the difference of the angles between samples
+    relational_distance_loss  the difference of the distances between samples
 """
 
 from jaxcompress.distill._cache import cached_logits

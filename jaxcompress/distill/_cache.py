@@ -28,26 +28,27 @@ def cached_logits(
     *,
     batch_size: int = 256,
 ) -> np.ndarray:
-    """Return a teacher's logits, from a file if it holds them, else computed and written there.
+    """Return a teacher's logits, read from a file, or computed and written there.
 
-    They are taken from the file only if it was written for this function (as JAX lowers it), these
-    parameters and these samples, to the bit; a file for others is replaced. Samples that are varied
-    at every step have no use for it: compute their logits in the step.
+    They are read from the file only if it was written for exactly this function (as JAX lowers it),
+    these parameters and these samples, to the bit. A file for others is replaced. For samples that
+    are augmented anew at every step, compute the logits in the step instead.
 
     Args:
         path: the file, an `.npz`; it is written atomically.
         apply: `apply(params, x) -> logits`, the teacher in evaluation mode.
         params: its parameters, and statistics if it has any.
         samples: an array, or a tree of arrays, with a row for each sample.
-        batch_size: rows at a time; it is part of what JAX lowers, so keep it.
+        batch_size: rows at a time. JAX lowers the function for this size, so another size computes
+            the logits anew.
 
     Returns:
         Logits, a row for each sample.
 
     Raises:
         ValueError: no rows, rows that do not match, a batch size below 1, logits that are not
-            finite or of other rows, a file that is something else: it is left alone.
-        TypeError: a batch size that is no integer.
+            finite or have other rows, a file of another kind, which is not touched.
+        TypeError: a batch size that is not an integer.
         OSError: the file cannot be read or written.
 
     Example:
@@ -111,10 +112,10 @@ def _key(program: str, *trees: PyTree) -> str:
 
 
 def _read(path: str | os.PathLike[str], key: str, count: int) -> np.ndarray | None:
-    """Return the logits in a file; None if they are of something else.
+    """Return the logits in a file; None if its key is another one.
 
     Raises:
-        ValueError: it holds no logits.
+        ValueError: the file holds no logits.
     """
     try:
         metadata = inspect(path)["metadata"]

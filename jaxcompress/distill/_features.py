@@ -1,4 +1,4 @@
-"""Learning from what is inside a teacher: features, and where it looks."""
+"""Losses on the inside of a teacher: its features and its attention maps."""
 
 from collections.abc import Callable
 
@@ -13,21 +13,21 @@ Projection = Callable[[jax.Array], jax.Array]
 def feature_matching_loss(
     student: jax.Array, teacher: jax.Array, *, projection: jax.Array | Projection | None = None
 ) -> jax.Array:
-    """Return how far a student's features are from its teacher's: the mean of `(P(s) - t)^2`.
+    """Return the mean of `(P(s) - t)^2` over features of student and teacher.
 
     Args:
         student: features `[..., s]`.
         teacher: features `[..., t]` of the same places; no gradient reaches them.
         projection: `P`, from the student's widths to the teacher's: an array `[s, t]`, or any
-            function. It is trained with the student and not needed any more afterwards. None where
-            the widths are the same.
+            function. It is trained with the student and not needed afterwards. None for equal
+            widths.
 
     Returns:
         A scalar, float32 or wider.
 
     Raises:
-        TypeError: features that are no arrays of floating point.
-        ValueError: sizes that do not fit.
+        TypeError: features that are not arrays of floating point.
+        ValueError: sizes that do not match.
 
     Example:
         >>> student, teacher = jnp.array([[1.0, 2.0]]), jnp.array([[1.0, 2.0, 5.0]])
@@ -54,10 +54,10 @@ def feature_matching_loss(
 
 
 def attention_transfer_loss(student: jax.Array, teacher: jax.Array) -> jax.Array:
-    """Return how far a student looks from where its teacher looks.
+    """Return the squared difference of the attention maps of student and teacher.
 
-    A map of attention is the sum of squares over channels at each place, `a = sum_c f_c^2`; the
-    loss is `||a_s / ||a_s|| - a_t / ||a_t|| ||^2`, the mean over the batch.
+    An attention map is the sum of squares over channels at each place, `a = sum_c f_c^2`. The loss
+    is `||a_s / ||a_s|| - a_t / ||a_t|| ||^2`, the mean over the batch.
 
     Args:
         student: features `[n, ..., s]`, such as `[n, h, w, channels]`.
@@ -68,8 +68,8 @@ def attention_transfer_loss(student: jax.Array, teacher: jax.Array) -> jax.Array
         A scalar from 0 to 2, float32 or wider.
 
     Raises:
-        TypeError: features that are no arrays of floating point.
-        ValueError: other places.
+        TypeError: features that are not arrays of floating point.
+        ValueError: places that differ.
 
     Example:
         >>> student, teacher = jnp.array([[[1.0], [0.0]]]), jnp.array([[[0.0, 0.0], [3.0, 4.0]]])
@@ -87,10 +87,10 @@ def attention_transfer_loss(student: jax.Array, teacher: jax.Array) -> jax.Array
 
 
 def _attention(features: jax.Array) -> jax.Array:
-    """Return maps `[n, places]` of norm 1, of norm 0 where all features are 0."""
+    """Return attention maps `[n, places]` of norm 1, or of norm 0 where all features are 0."""
     flat = features.reshape(len(features), -1, features.shape[-1])
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(flat), axis=(1, 2), keepdims=True))
-    # The norm does not depend on the scale, but squares of squares overflow and vanish.
+    # Scaled first: the maps do not depend on the scale, but squares of squares overflow or vanish.
     sums = jnp.sum(jnp.square(flat / jnp.where(largest > 0, largest, 1)), axis=-1)
     squares = jnp.sum(jnp.square(sums), axis=1, keepdims=True)
     return sums / jnp.sqrt(jnp.where(squares > 0, squares, 1))

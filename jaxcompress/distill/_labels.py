@@ -1,4 +1,4 @@
-"""Labels: numbers of classes, or a probability for each."""
+"""Labels: class numbers, or a probability for each class."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from jaxcompress.kinds import native
 from jaxcompress.trees import is_floating, is_traced, widened
 
 _TOLERANCE = 1e-3
-"""How far probabilities may be from a sum of 1; in narrow types four steps of these, if more."""
+"""How far the sum of probabilities may be from 1; in narrow dtypes at least four epsilons."""
 
 
 def checked_labels(labels: Any, logits: jax.Array, where: jax.Array | None) -> jax.Array:
     """Return labels as int32, or probabilities in the dtype of the logits.
 
-    Where only a trace sees them, what cannot be becomes a number of classes or NaN, and makes the
-    loss NaN.
+    Under a trace, invalid class numbers become the number of classes and invalid probabilities NaN;
+    both make the loss NaN.
 
     Raises:
         TypeError: neither integers nor floating point.
-        ValueError: other shapes, numbers out of range, rows that are no probabilities.
+        ValueError: other shapes, numbers out of range, rows that are not probabilities.
     """
     if labels is None:
         raise TypeError(
@@ -53,7 +53,7 @@ def cross_entropy(log_q: jax.Array, labels: jax.Array) -> jax.Array:
         labels: from `checked_labels`.
     """
     if is_floating(labels):
-        there = labels != 0  # 0 * -inf: a class that both rule out; NaN is there
+        there = labels != 0  # else 0 * -inf for a class that both rule out; NaN counts
         return -jnp.sum(jnp.where(there, labels * jnp.where(there, log_q, 0), 0), axis=-1)
     return -jnp.take_along_axis(log_q, labels[..., None], axis=-1)[..., 0]
 
@@ -101,8 +101,8 @@ def checked_where(where: Any, logits: jax.Array) -> jax.Array:
     """Return which samples count.
 
     Raises:
-        TypeError: no booleans.
-        ValueError: another shape than the rows of logits, or no sample.
+        TypeError: it does not hold booleans.
+        ValueError: it has another shape than the rows of logits, or no sample counts.
     """
     counts = jnp.asarray(where)
     if counts.dtype != bool:

@@ -1,4 +1,4 @@
-"""Learning from softened logits."""
+"""The loss of softened logits and labels."""
 
 from typing import Any
 
@@ -10,9 +10,6 @@ from jaxcompress.bounds import check_temperature
 from jaxcompress.distill._labels import checked_labels, checked_where, cross_entropy
 from jaxcompress.distill._pairs import check_alike, pair
 from jaxcompress.trees import is_traced
-
-"""Where single precision tells softened logits apart: at 1e6 gradients are wrong by some percent,
-at 1e8 they are 0."""
 
 
 def distillation_loss(
@@ -27,22 +24,20 @@ def distillation_loss(
     """Return the loss of a student that learns from a teacher and from labels.
 
     `soft_weight * T^2 * KL(teacher_T || student_T) + (1 - soft_weight) * CE(student, labels)`, each
-    a mean over the batch; `p_T` is the softmax of logits divided by the temperature `T`. With `T^2`
-    the gradients of the first term keep their size at any temperature. Sources disagree on which
-    term their weight is of; this one is of the soft one.
+    a mean over the batch; `p_T` is the softmax of logits divided by the temperature `T`. The factor
+    `T^2` keeps the gradients of the first term equally large at any temperature. Sources disagree
+    on which term the weight belongs to; here it belongs to the soft term.
 
     Args:
         student_logits: `[..., classes]`, of the network in training mode.
         teacher_logits: the same shape, of the teacher in evaluation mode; no gradient reaches it.
-            A class at -inf is one that it rules out.
+            A class at -inf is ruled out.
         labels: integers `[...]`, from 0; or floating point `[..., classes]`, a probability for each
-            class, as mixup and label smoothing give them: then `CE = -sum(p * log softmax)`. The
-            dtype decides which; no gradient reaches them. With a `soft_weight` of 1 they may be
-            None.
-        temperature: 0.001 to 10 000; the higher, the more is said of the classes that are not the
-            answer.
+            class, as from mixup and label smoothing: then `CE = -sum(p * log softmax)`. The dtype
+            decides which; no gradient reaches them. With a `soft_weight` of 1 they may be None.
+        temperature: 0.001 to 10 000; the higher it is, the more the wrong classes count.
         soft_weight: in [0, 1].
-        where: booleans `[...]`, which samples count, such as tokens that are no padding; others
+        where: booleans `[...]`, which samples count, such as tokens that are not padding; others
             may have any logits and labels. Default: all.
 
     Returns:
@@ -50,11 +45,11 @@ def distillation_loss(
 
     Raises:
         TypeError: logits that are not floating point, labels that are neither integers nor floating
-            point, a `where` of other than booleans.
-        ValueError: other shapes, no sample, labels out of range, probabilities below 0 or that do
-            not sum to 1, a temperature or a weight that cannot be. Values are looked at where they
-            are known; under `jax.jit` such labels make the loss NaN, and so does a `where` that
-            leaves no sample.
+            point, a `where` that is not boolean.
+        ValueError: shapes that do not match, no sample, labels out of range, probabilities below
+            0 or that do not sum to 1, a temperature or a weight out of range. Values are checked
+            where they are known; under `jax.jit` such labels make the loss NaN, and so does a
+            `where` without any sample.
 
     Example:
         >>> teacher, student = jnp.log(jnp.array([[0.8, 0.2]])), jnp.log(jnp.array([[0.5, 0.5]]))
@@ -87,16 +82,18 @@ def distillation_loss(
 
 
 def _log_softmax(logits: jax.Array, temperature: Any) -> jax.Array:
-    # The largest is taken away first, so that no division overflows.
+    # In single precision gradients at a temperature of 1e6 are off by some percent, at 1e8 they are
+    # 0: hence the bounds of the temperature.
+    # The largest is subtracted first, so that no division overflows.
     largest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     return jax.nn.log_softmax((logits - largest) / temperature)
 
 
 def _divergence(log_p: jax.Array, log_q: jax.Array) -> jax.Array:
-    """Return `KL(p || q)` along the last axis, exact also where both are almost the same.
+    """Return `KL(p || q)` along the last axis, exact also where both are almost equal.
 
     It is the sum of `p * (exp(-gap) - 1 + gap)` with `gap = log(p / q)`, since p and q both sum to
-    1: no term is negative, so that none cancels another. Where p is 0 a term is q.
+    1. No term is negative, so none cancels another. Where p is 0 the term is q.
     """
     p, q = jnp.exp(log_p), jnp.exp(log_q)
     there = p > 0
@@ -117,7 +114,7 @@ def _check_numbers(temperature: Any, soft_weight: Any) -> None:
         )
     if not 0 <= soft_weight <= 1:
         raise ValueError(
-            f"soft_weight: must be in [0, 1], got {soft_weight}; it is the share of the "
+            f"soft_weight: must be in [0, 1], got {soft_weight}; it is the fraction of the "
             "teacher's term."
         )
 

@@ -1,4 +1,4 @@
-"""What a student gives and what its teacher gives, checked, side by side."""
+"""Arrays of a student and of its teacher, checked together."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ from jaxcompress.trees import is_floating, widened
 
 
 def pair(what: str, student: Any, teacher: Any, *, rank: int) -> tuple[jax.Array, jax.Array]:
-    """Return both in at least float32, the teacher's cut off from gradients.
+    """Return both in at least float32; no gradient reaches the teacher's.
 
     Args:
-        what: they are, for errors.
+        what: what they are, for errors.
         student: floating point, of at least `rank` axes, not empty.
         teacher: likewise.
-        rank: how many axes are needed.
+        rank: the least number of axes.
 
     Raises:
-        TypeError: one that is no array of floating-point numbers.
-        ValueError: one that has fewer axes, or is empty.
+        TypeError: one is not an array of floating-point numbers.
+        ValueError: one has fewer axes, or is empty.
     """
     student, teacher = native(student), native(teacher)
     for whose, array in (("student", student), ("teacher", teacher)):
@@ -37,7 +37,9 @@ def pair(what: str, student: Any, teacher: Any, *, rank: int) -> tuple[jax.Array
                 f"{whose}: {what} must not be empty, got {array.shape}; leave such a batch out."
             )
     arrays = widened(jnp.asarray(student)), jax.lax.stop_gradient(widened(jnp.asarray(teacher)))
-    dtype = jnp.result_type(*arrays)  # of float32 at least; JAX promotes no smaller floats itself
+    dtype = jnp.result_type(
+        *arrays
+    )  # float32 at least; JAX does not promote narrower floats itself
     return arrays[0].astype(dtype), arrays[1].astype(dtype)
 
 

@@ -1,4 +1,4 @@
-"""Learning how a teacher arranges the samples of a batch, whatever its widths."""
+"""Losses on the relations between the samples of a batch; widths may differ."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxcompress.distill._pairs import check_alike, pair
 
 
 def relational_distance_loss(student: jax.Array, teacher: jax.Array) -> jax.Array:
-    """Return how distances between the samples of a batch differ from those of the teacher.
+    """Return the difference of distances between the samples of a batch, student to teacher.
 
     `huber(d_s(i, j) - d_t(i, j))`, the mean over all pairs; `d` are distances divided by their
     mean.
@@ -22,8 +22,8 @@ def relational_distance_loss(student: jax.Array, teacher: jax.Array) -> jax.Arra
         A scalar, float32 or wider.
 
     Raises:
-        TypeError: embeddings that are no arrays of floating point.
-        ValueError: other batches, or fewer than two samples.
+        TypeError: embeddings that are not arrays of floating point.
+        ValueError: batches that differ, or fewer than two samples.
 
     Example:
         >>> teacher = jnp.array([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])  # 5, 5 and 10 apart
@@ -38,10 +38,10 @@ def relational_distance_loss(student: jax.Array, teacher: jax.Array) -> jax.Arra
 
 
 def relational_angle_loss(student: jax.Array, teacher: jax.Array) -> jax.Array:
-    """Return how angles between the samples of a batch differ from those of the teacher.
+    """Return the difference of angles between the samples of a batch, student to teacher.
 
-    `huber(cos_s(i, j, k) - cos_t(i, j, k))`, the mean over all triples; `cos(i, j, k)` is that of
-    the angle at `j`, 0 where two samples are the same.
+    `huber(cos_s(i, j, k) - cos_t(i, j, k))`, the mean over all triples; `cos(i, j, k)` is the
+    cosine of the angle at `j`, 0 where two samples are equal.
 
     Args:
         student: embeddings `[n, ...]` of at least three samples.
@@ -52,8 +52,8 @@ def relational_angle_loss(student: jax.Array, teacher: jax.Array) -> jax.Array:
         A scalar, float32 or wider.
 
     Raises:
-        TypeError: embeddings that are no arrays of floating point.
-        ValueError: other batches, or fewer than three samples.
+        TypeError: embeddings that are not arrays of floating point.
+        ValueError: batches that differ, or fewer than three samples.
 
     Example:
         >>> corner = jnp.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])  # 90, 45 and 45 degrees
@@ -82,7 +82,7 @@ def _batches(student: jax.Array, teacher: jax.Array, *, least: int) -> tuple[jax
 
 
 def _near_one(batch: jax.Array) -> jax.Array:
-    """Return `[n, width]` embeddings of any scale: no loss depends on it, but squares overflow."""
+    """Return `[n, width]` embeddings with a largest entry of 1, so that no square overflows."""
     flat = batch.reshape(len(batch), -1)
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(flat)))
     return flat / jnp.where(largest > 0, largest, 1)
@@ -91,7 +91,7 @@ def _near_one(batch: jax.Array) -> jax.Array:
 def _norms(vectors: jax.Array) -> jax.Array:
     squares = jnp.sum(jnp.square(vectors), axis=-1)
     # Not where(squares > 0, sqrt(squares), 0), whose gradient at 0 is 0 * inf.
-    there = squares != 0  # also NaN, which must stay NaN
+    there = squares != 0  # true of NaN as well, which must remain NaN
     return jnp.where(there, jnp.sqrt(jnp.where(there, squares, 1)), 0)
 
 

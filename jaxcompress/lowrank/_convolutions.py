@@ -25,7 +25,7 @@ from jaxcompress.trees import (
 
 
 class ConvolutionMethod(Protocol):
-    """From a kernel HWIO to a product, None where none is so small."""
+    """From a kernel HWIO to a product, or None where no product is that small."""
 
     def __call__(self, kernel: np.ndarray, /, *, keep: float) -> LowRank | None:
         """Return a product of at most the fraction `keep` of the kernel's parameters."""
@@ -41,23 +41,23 @@ def convolutions(path: str, leaf: Any) -> bool:
 def low_rank_convolutions(
     params: PyTree, method: ConvolutionMethod, *, keep: float, scope: Scope = convolutions
 ) -> PyTree:
-    """Replace convolution kernels by products of three or four factors, where these are smaller.
+    """Replace convolution kernels by products of three or four factors where that is smaller.
 
     Args:
-        params: any pytree of concrete arrays; compressed leaves stay as they are.
+        params: any pytree of concrete arrays; compressed leaves are kept unchanged.
         method: `tucker2`, `cp`, or another function of a kernel and `keep`.
         keep: fraction of the parameters of each kernel that is kept, in (0, 1].
-        scope: which leaves are replaced; of four axes, HWIO.
+        scope: which leaves are replaced; they must have four axes, HWIO.
 
     Returns:
-        `params` with `LowRank` leaves. Kernels of which no product is so small, or that are 0, stay
-        as they are.
+        `params` with `LowRank` leaves. A kernel is kept unchanged if no product is that small, or
+        if it is 0.
 
     Raises:
-        ValueError: a fraction out of range, kernels of other than four axes, NaN or infinity, an
-            empty scope.
-        TypeError: called under `jit`, or `keep` is no number.
-        MissingLibraryError: of `tucker2` and `cp`, without tensorly.
+        ValueError: a fraction out of range, kernels that do not have four axes, NaN or infinity,
+            an empty scope.
+        TypeError: called under `jit`, or `keep` is not a number.
+        MissingLibraryError: `tucker2` and `cp` without tensorly.
     """
     keep = check_fraction("keep", keep)
     check_concrete("low_rank_convolutions", params)
@@ -87,16 +87,16 @@ def low_rank_convolutions(
 
 
 def tucker2(kernel: np.ndarray, *, keep: float) -> LowRank | None:
-    """Return a convolution to fewer channels of 1x1, one among these, and one of 1x1 back.
+    """Return a 1x1 convolution to fewer channels, one on these channels, and a 1x1 one back.
 
-    `kernel = einsum("ir,hwrs,so->hwio", ...)`, `r` and `s` the same fraction of the channels.
+    `kernel = einsum("ir,hwrs,so->hwio", ...)`, with `r` and `s` the same fraction of the channels.
 
     Args:
         kernel: `[height, width, inputs, outputs]`.
         keep: fraction of its parameters that is kept.
 
     Returns:
-        The product; None where none is so small, and of a kernel that is 0.
+        The product; None where no product is that small, and for a kernel that is 0.
 
     Raises:
         MissingLibraryError: without tensorly, the extra `lowrank`.
@@ -118,18 +118,18 @@ def tucker2(kernel: np.ndarray, *, keep: float) -> LowRank | None:
 
 
 def cp(kernel: np.ndarray, *, keep: float, seed: int = 0) -> LowRank | None:
-    """Return a convolution of 1x1, two along the axes for each channel alone, and one of 1x1.
+    """Return four convolutions: 1x1, depthwise along height and along width, and 1x1.
 
-    `kernel = einsum("hr,wr,ir,or->hwio", ...)`, by alternating least squares. The approximation
-    of large kernels takes long, and trains badly.
+    `kernel = einsum("hr,wr,ir,or->hwio", ...)`, by alternating least squares. Large
+    kernels take long to approximate, and the result trains badly.
 
     Args:
         kernel: `[height, width, inputs, outputs]`.
         keep: fraction of its parameters that is kept.
-        seed: of the columns that the search starts from, where the kernel does not decide them.
+        seed: of the columns at the start of the search that the kernel does not determine.
 
     Returns:
-        The product; None where none is so small, and of a kernel that is 0.
+        The product; None where no product is that small, and for a kernel that is 0.
 
     Raises:
         MissingLibraryError: without tensorly, the extra `lowrank`.
@@ -142,16 +142,16 @@ def cp(kernel: np.ndarray, *, keep: float, seed: int = 0) -> LowRank | None:
     unit, power = near_one(kernel)
     factors = [factor.astype(np.float64) for factor in _parallel(unit, rank, seed)]
     norms = [np.maximum(np.linalg.norm(f, axis=0), np.finfo(np.float32).tiny) for f in factors]
-    level = (math.prod(norms) * 4.0**power) ** (1 / len(norms))
-    balanced = tuple(f * (level / norm) for f, norm in zip(factors, norms, strict=True))
+    common = (math.prod(norms) * 4.0**power) ** (1 / len(norms))
+    balanced = tuple(f * (common / norm) for f, norm in zip(factors, norms, strict=True))
     return LowRank(factors=balanced, equation="hr,wr,ir,or->hwio")
 
 
 def _parallel(kernel: np.ndarray, rank: int, seed: int) -> list[np.ndarray]:
     """Return the factors of CP, all of them finite.
 
-    Kernels of a lower rank than asked for leave some columns undecided, which overflow or cannot
-    be solved for: such a search starts again from random columns, with a ridge.
+    A kernel of lower rank than `rank` does not determine all columns. These overflow, or cannot be
+    solved for. The search then starts again from random columns, with a ridge.
     """
     parafac = functools.partial(_tensorly().parafac, rank=rank, random_state=seed)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -166,7 +166,7 @@ def _parallel(kernel: np.ndarray, rank: int, seed: int) -> list[np.ndarray]:
 
 
 _RIDGE = 1e-6
-"""Of kernels whose largest entry is near 1: their error grows by about as much."""
+"""For kernels whose largest entry is near 1: their error grows by about this much."""
 
 
 def _tensorly() -> Any:

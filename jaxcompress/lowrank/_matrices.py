@@ -1,4 +1,4 @@
-"""Weights as matrices whose best products of two are known by their singular values."""
+"""Weights as matrices, and their best approximations by products of two thin matrices."""
 
 import functools
 import math
@@ -17,8 +17,8 @@ from jaxcompress.products.moments import Layer
 from jaxcompress.trees import as_jax, widened
 
 _RIDGE = 1e-6
-"""What is added to the moments, as a share of their mean: inputs that were never seen count a
-little, and weights that meet these are kept where nothing else decides."""
+"""Added to the moments, as a fraction of their mean. Inputs that never occurred then count a
+little, and their weights are kept where nothing else decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class Matrix:
     Attributes:
         path: of the tensor.
         tensor: the tensor.
-        axes: that are its rows and columns.
-        moments: `[layers, m, m]` sum of `x x^T` over the inputs `x` that meet its rows; None for
-            weights of which every entry counts the same.
+        axes: its rows and columns.
+        moments: `[layers, m, m]` sums of `x x^T` over the inputs `x` of its rows; None if all
+            entries count equally.
     """
 
     path: str
@@ -61,22 +61,22 @@ class Matrix:
 
     @property
     def highest(self) -> int:
-        """The highest rank that has fewer parameters than the tensor, 0 if none has."""
+        """The highest rank with fewer parameters than the tensor, 0 if there is none."""
         m, n = self.shape
         return (m * n - 1) // (m + n)
 
     def parameters(self, rank: int) -> int:
-        """Return how many parameters factors of a rank have."""
+        """Return the number of parameters of factors of a rank."""
         return math.prod(self.stack) * rank * sum(self.shape)
 
     def layers(self) -> np.ndarray:
-        """Return `[layers, m, n]` numbers in single precision at least."""
+        """Return `[layers, m, n]` matrices in single precision at least."""
         order = [*range(len(self.stack)), *self.axes.rows, *self.axes.columns]
         return widened(self.tensor).transpose(order).reshape(-1, *self.shape)
 
     @functools.cached_property
     def unit(self) -> tuple[np.ndarray, int]:
-        """`layers` near 1, and the power of two to be given back to each of two factors."""
+        """`layers` scaled to near 1, and the power of two by which each factor is scaled back."""
         return near_one(self.layers())
 
     @functools.cached_property
@@ -91,21 +91,22 @@ class Matrix:
         squares, vectors = np.linalg.eigh(self.moments)
         squares = np.maximum(squares, 0)
         mean = squares.mean(axis=1, keepdims=True)
-        squares += _RIDGE * np.where(mean > 0, mean, 1)  # inputs that are all 0 decide nothing
+        squares += _RIDGE * np.where(mean > 0, mean, 1)  # else inputs that are all 0 decide nothing
         roots = np.sqrt(squares)[:, :, None] * vectors.transpose(0, 2, 1)
         return (roots @ matrices).astype(matrices.dtype)
 
     @functools.cached_property
     def squares(self) -> np.ndarray:
-        """The squares of the singular values of `seen`, each summed over a stack, descending."""
+        """Squares of the singular values of `seen`, each summed over the stack, descending."""
         values = np.linalg.svd(self.seen, compute_uv=False).astype(np.float64)
         return np.sum(values**2, axis=0)
 
     def factors(self, rank: int, svd: Decomposition) -> LowRank:
         """Return the product of a rank with the least squared error of `seen`.
 
-        It is `(W V) V^T`, where the columns of `V` are the first right singular vectors of `seen`;
-        both sides are scaled so that their columns and rows have equal norms.
+        It is `(W V) V^T`, where the columns of `V` are the first right singular vectors of `seen`.
+        Both factors are scaled so that the columns of one and the rows of the other have equal
+        norms.
         """
         pairs, (unit, power) = [], self.unit
         for matrix, seen in zip(unit, self.seen, strict=True):
@@ -132,7 +133,7 @@ class Matrix:
 
 
 _NAMES = {2: "io", 4: "hwio"}
-"""Usual letters of so many axes."""
+"""Usual letters, by the number of axes."""
 
 
 def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matrix:
@@ -141,13 +142,13 @@ def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matr
     Args:
         path: of the leaf.
         leaf: the leaf.
-        axes: that are its rows and columns.
-        layers: moments of what meets its rows; none for a matrix whose entries count the same.
+        axes: its rows and columns.
+        layers: moments of the inputs of its rows; empty if all entries count equally.
 
     Raises:
-        TypeError: it is not of floating-point numbers of 16 bits or more.
-        ValueError: NaN or infinity, fewer than two axes, axes that are no split of its own,
-            moments of other rows.
+        TypeError: it is not floating point of 16 bits or more.
+        ValueError: NaN or infinity, fewer than two axes, axes that do not split it, moments of
+            other rows.
     """
     tensor = check_floats(path, leaf)
     if tensor.ndim < 2:
@@ -169,10 +170,10 @@ def matrix_of(path: str, leaf: Any, axes: Axes, layers: Sequence[Layer]) -> Matr
 def _moments(
     path: str, tensor: np.ndarray, axes: Axes, layers: Sequence[Layer]
 ) -> np.ndarray | None:
-    """Return `[layers, m, m]` moments of what meets the rows, over all products together.
+    """Return `[layers, m, m]` moments of the inputs of the rows, over all products together.
 
-    None where columns meet inputs of their own, as those of a grouped convolution do: no single
-    product is the best for all of them.
+    None where columns have inputs of their own, as in a grouped convolution: then no single
+    product is the best for all columns.
     """
     places = np.arange(tensor.size).reshape(tensor.shape)
     ours = Matrix(path="", tensor=places, axes=axes).layers()

@@ -1,4 +1,4 @@
-"""Which rank each matrix gets: rules that see all of them."""
+"""Rules that choose the rank of each matrix; a rule sees all matrices."""
 
 import heapq
 from collections.abc import Callable, Sequence
@@ -9,20 +9,21 @@ from jaxcompress.bounds import check_fraction, check_positive
 from jaxcompress.lowrank._matrices import Matrix
 
 RankRule = Callable[[Sequence[Matrix]], list[int | str]]
-"""From the matrices to the rank of each, or why it stays dense."""
+"""From the matrices to the rank of each, or the reason to keep it dense."""
 
 
 def by_ratio(*, keep: float) -> RankRule:
     """Keep at most a fraction of the parameters of each matrix.
 
-    `rank = floor(keep * m * n / (m + n))`, at most the highest that saves any. A square matrix of
-    half as many parameters has a quarter of the full rank; half of the full rank saves nothing.
+    `rank = floor(keep * m * n / (m + n))`, at most the highest rank that saves parameters.
+    A square matrix with half of the parameters has a quarter of the full rank; half of the full
+    rank saves nothing.
 
     Args:
         keep: fraction of the parameters, in (0, 1].
 
     Raises:
-        TypeError: it is no number.
+        TypeError: it is not a number.
         ValueError: it is out of range.
 
     Example:
@@ -42,16 +43,16 @@ def by_ratio(*, keep: float) -> RankRule:
 
 
 def by_energy(*, keep: float) -> RankRule:
-    """Keep the lowest rank of each matrix that has a fraction of its squared singular values.
+    """Keep the lowest rank of each matrix that keeps a fraction of its squared singular values.
 
     `sum(values[:rank]^2) >= keep * sum(values^2)`. The relative error of the product, in the norm
-    that the moments define, is `sqrt(1 - keep)` at most.
+    that the moments define, is at most `sqrt(1 - keep)`.
 
     Args:
         keep: fraction of the sum of the squares, in (0, 1].
 
     Raises:
-        TypeError: it is no number.
+        TypeError: it is not a number.
         ValueError: it is out of range.
 
     Example:
@@ -69,20 +70,20 @@ def by_energy(*, keep: float) -> RankRule:
 
 
 def by_budget(parameters: int) -> RankRule:
-    """Spend a number of parameters where the error falls most for each of them.
+    """Spend a number of parameters where the error falls most for each parameter.
 
-    The error of a matrix is its share of squared singular values that is left out, so that layers
-    of large weights or inputs count no more than others. Ranks are taken in the order of what they
-    lower the error by, divided by their parameters, until nothing more fits; to become dense, at
-    the size of itself, is the last step of a matrix. That is the best use of a budget as long as
-    the best step fits; the last few parameters may be spent less well.
+    The error of a matrix is the fraction of its squared singular values that is left out. So layers
+    of large weights or inputs count no more than others. The rule raises ranks in the order of
+    error saved per parameter, until nothing more fits. The last raise of a matrix makes it dense,
+    at its own size. This is the best use of the budget as long as the best raise fits; the last few
+    parameters may be spent less well.
 
     Args:
-        parameters: that all matrices in the scope may have together.
+        parameters: the most that all matrices in the scope may have together.
 
     Raises:
-        TypeError: it is no number.
-        ValueError: it is not above 0; of the rule: below what rank 1 takes everywhere.
+        TypeError: it is not a number.
+        ValueError: it is not above 0; of the rule: it is below what rank 1 takes everywhere.
 
     Example:
         >>> from jaxcompress.lowrank._weights import plan_ranks
@@ -104,7 +105,7 @@ def by_budget(parameters: int) -> RankRule:
         queue: list[tuple[float, int, int]] = []
 
         def offer(k: int) -> None:
-            """Put the best step of a matrix into the queue, of those that fit what is left."""
+            """Put the best raise of a matrix that fits the rest of the budget into the queue."""
             (costs, kept), here = ladders[k], places[k]
             more = costs[here + 1 :] - costs[here]
             more = more[more <= left]
@@ -130,7 +131,7 @@ def by_budget(parameters: int) -> RankRule:
 
 
 def _ladder(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Return parameters and the share of squares kept, for each rank that pays and for dense."""
+    """Return parameters and fraction of squares kept, for each smaller rank and for dense."""
     kept = np.cumsum(matrix.squares)
     kept = kept[: matrix.highest] / kept[-1] if kept[-1] else np.ones(matrix.highest)
     costs = matrix.parameters(1) * np.arange(1, matrix.highest + 1)

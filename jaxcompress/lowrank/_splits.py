@@ -1,4 +1,4 @@
-"""Which axes of a tensor are the rows of a matrix, and which the columns."""
+"""Splits: which axes of a tensor are the rows of a matrix, and which are its columns."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from jaxcompress.trees import PyTree
 
 
 class Axes(NamedTuple):
-    """A tensor as a matrix; axes that are in neither come first, and stack matrices.
+    """A tensor as a matrix; axes in neither field come first, and stack matrices.
 
     Attributes:
         rows: axes of the rows.
@@ -20,11 +20,11 @@ class Axes(NamedTuple):
 
 
 Split = Callable[[str, Any], Axes | str]
-"""Decides by path and leaf which axes are rows and which columns; a text says why it is none."""
+"""Decides by path and leaf which axes are rows and columns; a text is the reason for no split."""
 
 
 def last_axis(path: str, leaf: Any) -> Axes:
-    """Outputs on the last axis against everything before: space and input channels of a kernel.
+    """Take the last axis (outputs) as columns, all before (space and input channels) as rows.
 
     Example:
         >>> import numpy as np
@@ -37,10 +37,10 @@ def last_axis(path: str, leaf: Any) -> Axes:
 
 
 def across_space(path: str, leaf: Any) -> Axes:
-    """Height and input channels of a kernel HWIO against width and output channels.
+    """Take height and inputs of a kernel HWIO as rows, width and outputs as columns.
 
-    The convolution becomes one along the height, followed by one along the width. Tensors of
-    other than four axes are split at the last one.
+    The convolution becomes one along the height, followed by one along the width. Tensors
+    that do not have four axes are split at the last one.
 
     Example:
         >>> import numpy as np
@@ -53,20 +53,20 @@ def across_space(path: str, leaf: Any) -> Axes:
 
 
 def summed_axes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Split:
-    """Return what splits each weight into the axes that its products sum over and the others.
+    """Return a split of each weight into the axes that its products sum over and the others.
 
-    So it does whatever the order of the axes: transposed kernels, the `[width, heads, size]` of
-    attention, convolutions of any layout, and layers stacked for a scan, each a matrix of its own.
-    Weights in no product, such as tables of embeddings, are split at the last axis. Those that
-    enter a primitive that is not understood stay dense.
+    The order of the axes does not matter: it works for transposed kernels, the
+    `[width, heads, size]` of attention, convolutions of any layout, and layers stacked for a scan,
+    each of which is a matrix of its own. Weights in no product, such as tables of embeddings, are
+    split at the last axis. Weights that a primitive takes that is not understood are kept dense.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
+        *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: what `trace` refuses.
+        ValueError: as `trace`.
 
     Example:
         >>> import jax.numpy as jnp

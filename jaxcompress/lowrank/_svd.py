@@ -1,4 +1,4 @@
-"""Singular value decompositions of which only the largest values are wanted."""
+"""Singular value decompositions that keep only the largest values."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FEWEST_FOR_RANDOM, MOST_SHARE = 512, 0.25
-"""From which size on, and up to which share of the rank, `truncated_svd` draws a sketch. It takes
-0.6 of the time of the exact one there, less above; at a share of 0.4 it takes longer."""
+"""The least size, and the largest fraction of the full rank, for which `truncated_svd` draws a
+sketch. There it takes 0.6 of the time of the exact one, and less for larger sizes; at a fraction of
+0.4 it takes longer."""
 
 _MORE, _ROUNDS = 0.5, 4
-"""Columns beyond the rank, as a share of it, and powers: a Gaussian matrix, whose values hardly
-fall, is within 1 % of the best with 3 of them too, and not with 2."""
+"""Extra columns, as a fraction of the rank, and the number of powers. A Gaussian matrix, whose
+values hardly fall, is within 1 % of the best with 3 powers too, but not with 2."""
 
 
 class Svd(NamedTuple):
@@ -51,7 +52,7 @@ def randomized_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
     """Return nearly the best approximation of a rank, from a random sketch of the matrix.
 
     `Q` are orthonormal columns near the span of `(A A^T)^q A G` for a random `[n, l]` matrix `G`
-    of `l > rank` columns, and the result is the SVD of `Q^T A`, of which the first are kept.
+    of `l > rank` columns, and the result is the SVD of `Q^T A`, cut off after `rank` values.
 
     Args:
         matrix: `[m, n]` finite numbers.
@@ -65,8 +66,8 @@ def randomized_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
     Source: Halko, Martinsson and Tropp 2011, arXiv:0909.4061, algorithms 4.4 and 5.1.
     """
     if matrix.shape[0] < matrix.shape[1]:
-        turned = randomized_svd(matrix.T, rank, seed=seed)
-        return Svd(turned.right.T, turned.values, turned.left.T)
+        transposed = randomized_svd(matrix.T, rank, seed=seed)
+        return Svd(transposed.right.T, transposed.values, transposed.left.T)
     columns = min(rank + max(int(_MORE * rank), 8), matrix.shape[1])
     basis = np.random.default_rng(seed).standard_normal(
         (matrix.shape[1], columns), dtype=np.float32 if matrix.dtype == np.float32 else np.float64
@@ -79,7 +80,7 @@ def randomized_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
 
 
 def truncated_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
-    """Return `randomized_svd` where it is much faster, of large matrices, else `exact_svd`.
+    """Return `randomized_svd` for large matrices, where it is much faster, else `exact_svd`.
 
     Args:
         matrix: `[m, n]` finite numbers.
@@ -93,9 +94,9 @@ def truncated_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
 
 
 def near_one(tensor: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return a tensor times a power of four, its largest entry near 1, and half of what undoes it.
+    """Return a tensor scaled by `4^-k`, so that its largest entry is near 1, and `k`.
 
-    No square overflows or vanishes then, and no bit of an entry changes: `ldexp(ldexp(t, k), k)`
+    Then no square overflows or vanishes, and no bit of an entry changes: `ldexp(ldexp(t, k), k)`
     is the tensor again.
 
     Example:

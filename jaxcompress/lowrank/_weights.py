@@ -24,11 +24,11 @@ from jaxcompress.trees import (
 
 
 class RankPlan(NamedTuple):
-    """Which tensors become products, and which do not.
+    """The tensors that become products, and those that do not.
 
     Attributes:
         ranks: by path, for `low_rank`.
-        left_dense: why not, by path.
+        left_dense: the reason for each other tensor, by path.
     """
 
     ranks: dict[str, int]
@@ -44,9 +44,9 @@ def plan_ranks(
     moments: Moments | None = None,
     scope: Scope = kernels,
 ) -> RankPlan:
-    """Return the ranks that `low_rank` would take, and what stays dense.
+    """Return the ranks that `low_rank` would take, and the tensors that it would keep dense.
 
-    The arguments are those of `low_rank`, but for `svd`: nothing is decomposed for `keep`.
+    The arguments are those of `low_rank` without `svd`. With `keep` nothing is decomposed.
 
     Raises:
         ValueError: as `low_rank`.
@@ -76,37 +76,39 @@ def low_rank(
     svd: Decomposition = truncated_svd,
     scope: Scope = kernels,
 ) -> PyTree:
-    """Replace the leaves in the scope by products of two thin matrices, where these are smaller.
+    """Replace the leaves in the scope by products of two thin matrices where that is smaller.
 
-    `W = left @ right`, `[m, n] = [m, rank] @ [rank, n]`, of the least squared error: the SVD of
-    which the `rank` largest values are kept. With `moments` it is the squared error of what the
-    layer puts out, `sum |x^T (W - left @ right)|^2`. A tensor becomes a product only where
-    `rank * (m + n) < m * n`; others stay as they are, and `plan_ranks` says why.
+    `W = left @ right`, `[m, n] = [m, rank] @ [rank, n]`, has the least squared error: it is the SVD
+    with the `rank` largest values. With `moments` it is the squared error of the layer's outputs,
+    `sum |x^T (W - left @ right)|^2`. A tensor becomes a product only where
+    `rank * (m + n) < m * n`. Others are kept unchanged, and `plan_ranks` gives the reasons.
 
     Args:
-        params: any pytree of concrete arrays; compressed leaves stay as they are.
+        params: any pytree of concrete arrays; compressed leaves are kept unchanged.
         keep: fraction of the parameters of each tensor that is kept, in (0, 1]:
             `ranks=by_ratio(keep=keep)`.
         ranks: instead of `keep`, a rule (`by_energy(keep=0.99)`, `by_budget(1_000_000)`) or the
-            rank of each tensor by its path; tensors that it does not name stay as they are.
+            rank of each tensor by its path; tensors that it does not name are kept unchanged.
         split: which axes are the rows; by default all but the last, `summed_axes` finds those of
             attention and of stacked layers.
-        moments: from `input_moments`. Where there are none, as of tables, or one for each group of
-            a convolution, every entry counts the same.
-        svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank. It makes the
-            factors; `by_energy` and `by_budget` have numpy compute all singular values before.
+        moments: from `input_moments`. For tensors without moments (such as tables), or with moments
+            for each group of a convolution, all entries count equally.
+        svd: `exact_svd`, `randomized_svd`, or another function of matrix and rank. It
+            computes the factors; `by_energy` and `by_budget` compute all singular values with numpy
+            before.
         scope: which leaves are replaced; `in_products(apply, params, x)` where the biases of heads
             or of stacked layers have two axes too.
 
     Returns:
-        `params` with `LowRank` leaves: for `execute`, `save` and, as they are trees of arrays, for
-        training.
+        `params` with `LowRank` leaves, for `execute`, `save` and, since they are trees of arrays,
+        for training.
 
     Raises:
         ValueError: a fraction out of range, both or neither of `keep` and `ranks`, a rank below 1,
             a path that is not in the scope, moments of other rows than the split's, NaN or infinite
-            weights, a budget too small, an empty scope.
-        TypeError: called under `jit`; ranks that are no integers; leaves of other numbers.
+            weights, a budget that is too small, an empty scope.
+        TypeError: called under `jit`; ranks that are not integers; leaves that are not floating
+            point.
 
     Example:
         >>> import numpy as np
@@ -132,7 +134,7 @@ def low_rank(
 def _matrices(
     function: str, params: PyTree, split: Split, moments: Moments | None, scope: Scope
 ) -> tuple[NamedLeaves, dict[str, Matrix], dict[str, str]]:
-    """Return the leaves in the scope as matrices, and why others of them are none."""
+    """Return leaves in the scope as matrices, and the reasons for those that are none."""
     check_concrete(function, params)
     named = named_leaves(params, is_leaf=is_compressed)
     chosen = arrays_in_scope(named, scope, FLOATS, stays=is_compressed)
@@ -176,7 +178,7 @@ def _planned(
 def _ruled(
     matrices: list[Matrix], rule: RankRule | Mapping[str, int] | None
 ) -> tuple[list[Matrix], list[int | str]]:
-    """Return the matrices that a rule is about, and the rank of each, or why it stays dense."""
+    """Return the matrices of a rule, and the rank of each or the reason to keep it dense."""
     if isinstance(rule, Mapping):
         known = {matrix.path: matrix for matrix in matrices}
         must = "ranks must be for tensors in the scope"

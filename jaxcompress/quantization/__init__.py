@@ -3,57 +3,57 @@
 From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a tensor has),
 `ranges` (what a grid covers), `_quantize` (weights on grids); `_histogram` and `calibration`
 (activations on data), `_fake_quantized` (simulated integers), `_learned` and `_aware` (training);
-`_rounding`, `_bias_correction` (less damage), `_sensitivity`, `_mixed_bits`, `_step_sizes` (bits
-where they matter).
+`_rounding`, `_bias_correction` (less damage at the same bits), `_sensitivity`, `_mixed_bits`,
+`_step_sizes` (more bits for the tensors that need them).
 
-    Bits                of an integer, for all layers or by name
-    calibrate           histograms of what enters each product, on data
-    channel_axes        the axes of each weight along which its output channels lie
-    correct_biases      mend the mean that rounding moves in each channel
-    Damage              from outputs and exact outputs to a number
-    equalize            make ranges of weights equal across layers
-    Estimator           decides from samples which range a grid shall cover
-    fake_quantized      simulate integers in the products of a function
-    fit_rounding        round weights so that outputs of layers stay close
-    fold_norms          fold norms into the weights before them
-    folded_layers       which layers `fold_norms` folds
-    FoldedLayer         a product whose norm is folded
-    Granularity         decides by path and leaf how many grids there are
-    Grid                the integers that numbers are rounded to
-    Histogram           how often numbers occurred
-    histogram           what a reading says
-    input_moments       second moments of what meets the weights
-    kl_optimal          clip where most of the information is kept
-    Layer               weights that meet the same inputs, and the moments of these
-    make_grid           the grid of so many bits
-    min_max             cover everything
-    mixed_bits          bits for each tensor that damage least within a budget
-    Moments             second moments of what meets the weights of a network
-    MOST_BITS           of a grid
-    mse_optimal         search the range of least squared error
-    per_block           one grid for each block of entries along an axis
-    per_channel         one grid for each index of an axis, or of several
-    per_tensor          one grid for all entries
-    percentile          cover a part of the numbers that are not zero
-    Price               what a tensor costs at some bits
-    Probe               what one tensor's rounding did
-    QParams             `number = scale * (integer - zero_point)`
-    quantization_aware  train through the rounding of products
-    QuantizationAware   a function with simulated integers in its products
-    quantize            round the leaves in the scope to grids of integers, as `Quantized` leaves
-    Quantizer           from a tree and a number of bits to the tree with `Quantized` leaves
-    Range               what a grid covers; the rest is clipped
-    Ranges              what entered each product: histograms by name
-    read                the reading of an array
-    Reading                  counts of the numbers of an array
-    relative_error      `sum((outputs - exact)^2) / sum(exact^2)`
-    round_to_step_sizes      round tensors to multiples of their step sizes
-    Samples             numbers that shall be rounded, one row for each grid
-    Sensitivity         the price of each tensor at each number of bits, as a table
-    sensitivity         the damage of each tensor, all others left alone
-    step_size_sensitivity    the damage of each tensor at a step size of its own
-    step_sizes_for_damage    the step sizes of the fewest bits for a damage
-    usual_estimator     the range of activations by default
+    Bits                   of an integer, for all layers or by name
+    calibrate              histograms of the inputs of each product, on data
+    channel_axes           the axes of each weight along which its output channels lie
+    correct_biases         correct the mean of each channel for the rounding of weights
+    Damage                 from outputs and exact outputs to a number
+    equalize               make ranges of weights equal across layers
+    Estimator              decides from samples which range a grid covers
+    fake_quantized         simulate integers in the products of a function
+    fit_rounding           round weights so that the outputs of layers change little
+    fold_norms             fold norms into the weights before them
+    folded_layers          the layers that `fold_norms` folds
+    FoldedLayer            a product whose norm is folded
+    Granularity            decides by path and leaf how many grids there are
+    Grid                   the integers that numbers are rounded to
+    Histogram              how often numbers occurred
+    histogram              what a reading says
+    input_moments          second moments of the inputs of weights
+    kl_optimal             clip where most of the information is kept
+    Layer                  weights with the same inputs, and the moments of those inputs
+    make_grid              the grid of so many bits
+    min_max                cover everything
+    mixed_bits             bits for each tensor with the least damage within a budget
+    Moments                second moments of the inputs of a network's weights
+    MOST_BITS              the most bits of a grid
+    mse_optimal            search for the range of least squared error
+    per_block              one grid for each block of entries along an axis
+    per_channel            one grid for each index of an axis, or of several
+    per_tensor             one grid for all entries
+    percentile             cover a fraction of the numbers that are not zero
+    Price                  damage and bytes of a tensor at some bits
+    Probe                  the damage of one tensor's rounding at a step size
+    QParams                scale and zero point: `number = scale * (integer - zero_point)`
+    quantization_aware     train a function with rounded weights and activations
+    QuantizationAware      a function with simulated integers in its products
+    quantize               round the leaves in the scope to grids of integers, as `Quantized` leaves
+    Quantizer              from a tree and a number of bits to the tree with `Quantized` leaves
+    Range                  what a grid covers; the rest is clipped
+    Ranges                 histograms of the inputs of each product, by name
+    read                   the reading of an array
+    Reading                counts of the numbers of an array
+    relative_error         `sum((outputs - exact)^2) / sum(exact^2)`
+    round_to_step_sizes    round tensors to multiples of their step sizes
+    Samples                numbers to be rounded, one row for each grid
+    Sensitivity            the price of each tensor at each number of bits, as a table
+    sensitivity            the damage by each tensor alone, all others exact
+    step_size_sensitivity  the damage of each tensor at a step size of its own
+    step_sizes_for_damage  the step sizes that take the fewest bits for a damage
+    usual_estimator        the default range of activations
 """
 
 from jaxcompress.products.moments import Layer, Moments, input_moments

@@ -1,4 +1,4 @@
-"""Quantization-aware training: functions whose products see rounded numbers, and learn with it."""
+"""Quantization-aware training: functions whose products have rounded inputs and weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,37 +36,38 @@ def quantization_aware(
     estimate: Estimator | None = None,
     scope: Scope = kernels,
 ) -> "QuantizationAware":
-    """Round what enters the products of a function, and train through the rounding.
+    """Return a function with rounded inputs and weights of its products, trained through rounding.
 
     Weights lie on symmetric grids, activations on affine ones with 0.0 on the grid. The gradient
-    passes straight through the rounding of what lies in the range of its grid and ends where it is
-    clipped; scales and zero points have gradients of their own and are trained with the weights,
-    by any optimizer, whose state may be checkpointed and sharded as ever. The result of `apply`
-    may be any pytree, that of a function in training mode too: what enters is named by its weight,
-    so that ranges taken in inference mode fit.
+    passes straight through the rounding of numbers in the range of their grid and is 0 for numbers
+    that are clipped. Scales and zero points have gradients of their own. Any optimizer trains them
+    with the weights, and its state may be checkpointed and sharded as usual. `apply` may return any
+    pytree, also in training mode: inputs of products are named by the weight, so ranges taken in
+    inference mode fit.
 
-    Zeros stay zeros: `hold_mask({"params": mask})` in the chain of `"params"` keeps a network
-    pruned. Equal weights with one scale stay equal: with `granularity=per_tensor`,
+    Zeros remain zeros: `hold_mask({"params": mask})` in the chain of `"params"` keeps a network
+    pruned. Equal weights with one scale remain equal: with `granularity=per_tensor`,
     `share_centroids(inner, {"params": shared})` keeps a network shared.
 
     Args:
         apply: any function `apply(params, *inputs)` of JAX.
-        ranges: from `calibrate`; None leaves activations as they are.
+        ranges: from `calibrate`; None to round weights only.
         bits: of activations, 2 to 8.
         weight_bits: of weights, 1 to 8; default: `bits`.
-        granularity: which weights share a scale; by default all entries that are summed to one
-            number, a channel of the outputs, and in loops those of one turn.
-        estimate: where grids start; by default `min_max` for 5 bits and more, `mse_optimal` for
-            fewer.
-        scope: which weights are rounded, among those that enter products as they are or moved.
+        granularity: which weights share a scale; by default the entries of each output channel, in
+            loops those of one turn.
+        estimate: chooses the range at the start of training; by default `min_max` for 5 bits and
+            more, `mse_optimal` for fewer.
+        scope: which weights are rounded, of those that are in products unchanged or only moved.
 
     Returns:
-        The function with what makes, uses and stores the tree that is trained.
+        An object that makes the tree to train (`init`), applies the function to it (`apply`), and
+        stores it (`quantize`).
 
     Raises:
-        ValueError: bits outside of the table; of `init`, an empty scope, ranges of another
+        ValueError: bits out of range; of `init`, an empty scope, ranges of another
             function.
-        TypeError: bits that are no integers; of `init`, what `trace` and `quantize` refuse.
+        TypeError: bits that are not integers; of `init`, as `trace` and `quantize`.
 
     Example:
         >>> import jax.numpy as jnp, numpy as np, optax
@@ -104,11 +105,11 @@ class QuantizationAware:
 
     Attributes:
         function: `function(params, *inputs)`.
-        ranges: of what enters its products; None leaves that as it is.
-        grid: of what enters; None without ranges.
+        ranges: of the activations in its products; None to round weights only.
+        grid: of activations; None without ranges.
         weight_grid: of weights.
         granularity: which weights share a scale; None for those of a channel.
-        estimate: where grids start; None chooses by the bits.
+        estimate: chooses the range at the start of training; None chooses by the bits.
         scope: which weights are rounded.
     """
 
@@ -121,11 +122,11 @@ class QuantizationAware:
     scope: Scope
 
     def init(self, params: PyTree, *inputs: PyTree) -> Trainable:
-        """Return what is trained: params, and grids where `calibrate` and `quantize` lay them.
+        """Return the tree to train: params, and grids as `calibrate` and `quantize` give them.
 
         Args:
             params: any pytree of concrete arrays.
-            *inputs: of the function; only shapes count.
+            *inputs: of the function; only shapes and dtypes are used.
         """
         products = trace_products(self.function, params, *inputs).products
         channels = self._channels(params, inputs)
@@ -151,7 +152,7 @@ class QuantizationAware:
         return {"params": params, "steps": {"activations": activations, "weights": weights}}
 
     def apply(self, trainable: Trainable, *inputs: PyTree) -> PyTree:
-        """Return what the function returns, with all that has a grid rounded; differentiable."""
+        """Return the result of the function with all grids applied; differentiable."""
         params = _map_weights(trainable, lambda leaf, grid: rounded(leaf, grid, self.weight_grid))
         program, products, _ = trace_products(self.function, params, *inputs)
         entering = {product.key: product for product in products}
@@ -163,7 +164,7 @@ class QuantizationAware:
             for place in entering[key].activations:
                 name = entering[key].operand_name(place)
                 if name in learned:
-                    # In single precision, as it is simulated: bfloat16 would round the scales.
+                    # In single precision, as `fake_quantized`: bfloat16 would round the scales.
                     wide = rounded(widened(operands[place]), learned[name], self.grid)
                     operands[place] = wide.astype(operands[place].dtype)
             return Outcome(bind(equation, operands))
@@ -183,7 +184,7 @@ class QuantizationAware:
         return _map_weights(trainable, convert)
 
     def activation_qparams(self, trainable: Trainable) -> dict[str, QParams]:
-        """Return the grids of what enters each product, as learned."""
+        """Return the learned grids of the activations in each product."""
         grid, learned = self.grid, trainable["steps"]["activations"]
         if grid is None:
             return {}

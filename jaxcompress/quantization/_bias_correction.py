@@ -1,4 +1,4 @@
-"""Biases that make up for what the rounding of weights changes on average."""
+"""Biases that correct the mean error of rounded weights."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
@@ -24,31 +24,31 @@ from jaxcompress.trees import PyTree, named_leaves
 def correct_biases(
     apply: Callable[..., PyTree], tree: PyTree, quantized: PyTree, batches: Iterable[Any]
 ) -> PyTree:
-    """Add to biases what the rounding of weights takes from the mean of each channel.
+    """Correct biases so that rounded weights keep the mean of each channel.
 
-    A product of `x` with the weight `W`, rounded to `Wq`, is off by `x * (Wq - W)`, and the mean of
-    that over data and positions is not 0: `E[x] (W - Wq)` is added to the bias behind it, times
-    the factor of a norm in between. The means are those of the float network, exact with padding,
-    and the same however data are cut into batches.
+    Rounding the weight `W` to `Wq` changes a product with `x` by `x * (Wq - W)`. The mean of this
+    error over data and positions is not 0. So `E[x] (W - Wq)`, times the factor of a norm in
+    between, is added to the bias behind the product. The means are those of the float network. They
+    are exact with padding, and do not depend on how the data are cut into batches.
 
-    Biases are found by tracing: any leaf that is added behind the product and read nowhere else,
-    the mean of a norm without a bias included. Products without one stay as they are, and so do
-    those within loops and branches, and of weights that are used twice.
+    Biases are found by tracing. A bias is any leaf that is added behind the product and read
+    nowhere else; the mean of a norm without a bias counts as one. Products without a bias are not
+    corrected, nor are those within loops and branches, nor those of weights that are used twice.
 
     Args:
         apply: `apply(tree, *inputs)` in evaluation mode.
         tree: parameters and running statistics before rounding, any pytree of arrays.
         quantized: the same tree with compressed leaves for some weights.
-        batches: of training data: what follows `tree`, in a tuple if there are several inputs. One
-            pass in constant memory; some hundred samples are enough.
+        batches: of training data: the inputs after `tree`, in a tuple if there are several. They
+            are read once, in constant memory; some hundred samples are enough.
 
     Returns:
         `quantized` with other biases. A bias that is compressed itself becomes an array.
 
     Raises:
-        ValueError: no batches; another tree; NaN or infinity, naming the layer; a function that
-            does not run on these arrays.
-        TypeError: leaves without values, inputs or results that are no arrays.
+        ValueError: no batches; trees that differ; NaN or infinity, naming the layer; a function
+            that does not run on these arrays.
+        TypeError: leaves without values, inputs or results that are not arrays.
 
     Example:
         >>> tree = {"w": np.array([[0.5], [0.25]], "f"), "b": np.zeros(1, "f")}
@@ -98,9 +98,9 @@ def _rounded_chains(values: Values, tree: PyTree) -> dict[str, Chain]:
 
 
 def _errors_of(apply: Callable[..., PyTree], chains: Mapping[str, Chain]) -> Callable[..., Any]:
-    """Return a function from both trees and inputs to `([channels] sums, number)` by name.
+    """Return a function from both trees and inputs to `([channels] sums, count)` by name.
 
-    The sums are those of `x * (Wq - W)` over all entries of a channel, `number` of them.
+    The sums are those of `x * (Wq - W)` over the `count` entries of each channel.
     """
 
     def errors(tree: PyTree, rounded: PyTree, inputs: tuple[PyTree, ...]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _errors_of(apply: Callable[..., PyTree], chains: Mapping[str, Chain]) -> Cal
 
 
 def _sum(product: Any, chain: Chain) -> tuple[Any, float]:
-    """Return the sums over all entries of each channel, `[channels]`, and how many these are."""
+    """Return the sums over the entries of each channel, `[channels]`, and the entries of one."""
     total = jnp.sum(
         product, [axis for axis in range(product.ndim) if axis not in chain.axes], jnp.float32
     )

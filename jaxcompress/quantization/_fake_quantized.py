@@ -1,4 +1,4 @@
-"""Simulated quantization: what a function computes when its products are given rounded numbers."""
+"""Simulated quantization: functions computed with rounded inputs and weights of their products."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import Array, NamedLeaves, PyTree, is_floating, named_leaves, widened
 
 Bits = int | Mapping[str, int]
-"""Of an integer, for all layers or for each by name; layers that are not named stay float."""
+"""Of an integer, for all layers or by name; layers without a name there are not rounded."""
 
 
 def fake_quantized(
@@ -29,31 +29,31 @@ def fake_quantized(
     weight_bits: Bits | None = None,
     estimate: Estimator = min_max,
 ) -> Callable[..., PyTree]:
-    """Return `apply` with what enters its products rounded to grids: simulated integers.
+    """Return `apply` with the inputs and weights of its products rounded: simulated integers.
 
-    Activations are rounded to affine grids, one a tensor, on the calibrated ranges. Weights are
-    rounded to symmetric grids, one for each output channel, from the smallest number to the
-    largest. Everything is computed with floating-point numbers and is not faster. What enters a
-    primitive that is not understood, such as a kernel of Pallas, stays as it is.
+    Activations are rounded to affine grids, one for each tensor, on the calibrated ranges. Weights
+    are rounded to symmetric grids, one for each output channel, from its smallest number to its
+    largest. Everything is computed with floating-point numbers and is not faster. Inputs of a
+    primitive that is not understood, such as a kernel of Pallas, are not rounded.
 
     Args:
         apply: `apply(params, *inputs)`.
-        ranges: from `calibrate`, of this function. A product of which an activation is not among
-            them stays float; None to round weights only.
-        bits: of what enters, 2 to 8; by the names of `ranges` if they differ.
+        ranges: from `calibrate`, of this function. A product with an activation that has no range
+            stays float. None to round weights only.
+        bits: of activations, 2 to 8; by the names of `ranges` if they differ.
         weight_bits: of weights, 1 to 8; by path if they differ. Default: `bits`.
-        estimate: the range that a grid of activations covers.
+        estimate: chooses the range that a grid of activations covers.
 
     Returns:
-        `sim(params, *inputs)`, which gives what `apply` does. Weights that are `Quantized` leaves
-        of `params` are taken as they are; other compressed leaves are made dense and rounded. A
-        `custom_vjp` that calls products has the derivative of what it calls. It is compiled for
-        each new set of shapes, and traces `apply` then only.
+        `sim(params, *inputs)`, with the results of `apply`. `Quantized` leaves of `params` are used
+        as they are; other compressed leaves are made dense and rounded. A `custom_vjp` that calls
+        products has the derivative of what it calls. `sim` traces `apply` and compiles once for
+        each new set of shapes.
 
     Raises:
-        ValueError: bits out of range; of the function: ranges or bits by names that no product
-            has, and what `trace` refuses.
-        TypeError: bits are no integers.
+        ValueError: bits out of range; of the function: ranges or bits with names that no product
+            has, and as `trace`.
+        TypeError: bits that are not integers.
 
     Example:
         >>> from jaxcompress.quantization.calibration import calibrate
@@ -78,10 +78,10 @@ def fake_quantized(
     def rounding(product: Product, place: int, leaves: NamedLeaves) -> Rounding:
         if place in product.activations:
             name = product.operand_name(place)
-            return _to_qparams(*qparams[name]) if name in qparams else _as_it_is
+            return _to_qparams(*qparams[name]) if name in qparams else _unrounded
         grid = weight_grid_of(_weight_name(product, place, leaves.paths))
         if grid is None or _on_its_grid(product, place, leaves.leaves):
-            return _as_it_is
+            return _unrounded
         return _to_own_qparams(product.summed(place), grid)
 
     def simulated(params: PyTree, *inputs: PyTree) -> PyTree:
@@ -103,13 +103,13 @@ def fake_quantized(
         results, _ = run(program, jax.tree.leaves((params, *inputs)), visit)
         return jax.tree.unflatten(program.structure, results)
 
-    return jitted(simulated)  # at once: by itself each primitive would be compiled alone
+    return jitted(simulated)  # as a whole: else JAX compiles each primitive alone
 
 
 Rounding = Callable[[jax.Array], Array]
 
 
-def _as_it_is(value: jax.Array) -> jax.Array:
+def _unrounded(value: jax.Array) -> jax.Array:
     return value
 
 
@@ -118,7 +118,7 @@ def _to_qparams(qparams: QParams, grid: Grid) -> Rounding:
 
 
 def _to_own_qparams(summed: tuple[int, ...], grid: Grid) -> Rounding:
-    """Return what rounds to the grid that covers all numbers of a channel."""
+    """Return a rounding to the grid that covers all numbers of each channel."""
 
     def rounding(value: jax.Array) -> Array:
         low = value.min(summed, keepdims=True, initial=0)
@@ -129,10 +129,10 @@ def _to_own_qparams(summed: tuple[int, ...], grid: Grid) -> Rounding:
 
 
 def _rounded(rounding: Rounding, value: Any) -> Any:
-    """Return a value rounded, in single precision at least, as what it was."""
-    if rounding is _as_it_is or not is_floating(value):
+    """Return a value rounded in single precision at least, in its own dtype."""
+    if rounding is _unrounded or not is_floating(value):
         return value
-    value = jnp.asarray(value)  # numpy may hold 64 bits that JAX narrows
+    value = jnp.asarray(value)  # numpy may have 64 bits, which JAX narrows
     return rounding(widened(value)).astype(value.dtype)
 
 

@@ -28,9 +28,9 @@ def per_channel(
     """One grid for each index of an axis, or of several axes together.
 
     Args:
-        axes: the axis, or axes; or those of each tensor by its path. None for the last one, which
-            is that of the outputs of kernels `[inputs, outputs]` and of convolutions (HWIO),
-            depthwise ones too. A transposed or an einsum kernel may have others.
+        axes: the axis, or axes; or those of each tensor by its path. None for the last one,
+            which holds the outputs of kernels `[inputs, outputs]` and of convolutions (HWIO),
+            depthwise ones included. A transposed or an einsum kernel may have others.
 
     Raises:
         ValueError: of the granularity: an axis out of range, a path that the mapping lacks.
@@ -64,14 +64,14 @@ def per_channel(
 def per_block(size: int, *, axis: int = -2, channels: Granularity | None = None) -> Granularity:
     """One grid for each block of entries along an axis of each channel.
 
-    An axis of `n` entries is cut into `m = ceil(n / size)` blocks of `ceil(n / m)` entries, the
-    last of which may be shorter.
+    An axis of `n` entries is cut into `m = ceil(n / size)` blocks of `ceil(n / m)` entries. The
+    last block may be shorter.
 
     Args:
         size: most entries of a block, 32 to 128 as a rule.
         axis: along which they lie; by default the last but one, over which dense layers and
             convolutions sum.
-        channels: which entries have grids of their own anyway; default: `per_channel()`.
+        channels: which entries have grids of their own in any case; default: `per_channel()`.
 
     Raises:
         TypeError: `size` is not an integer.

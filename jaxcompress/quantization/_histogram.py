@@ -1,7 +1,7 @@
-"""Histograms of activations that come out the same however the data are cut into batches.
+"""Histograms of activations that do not depend on how the data are cut into batches.
 
-Bins are as wide as a power of two and aligned to zero, so that wider ones are made by merging pairs
-of them exactly: `floor(floor(|x| / w) / 2) = floor(|x| / 2w)`. Either sign has bins of its own.
+The width of a bin is a power of two and bins are aligned to zero. So merging pairs gives wider bins
+exactly: `floor(floor(|x| / w) / 2) = floor(|x| / 2w)`. Each sign has bins of its own.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from jaxcompress.quantization.ranges import Estimator, Samples, min_max
 
 _LOG_BINS = 11
 BINS = 1 << _LOG_BINS
-"""Bins of either sign."""
+"""Bins of each sign."""
 
 _MANTISSA, _BIAS = 23, 127  # of float32
-_LEAST = -100  # exponent below which bins get no narrower, so that all powers here are normal
+_LEAST = -100  # the least exponent: all powers of two here are then normal numbers
 
 
 class Reading(NamedTuple):
-    """What is taken down of an array, by the device; stacked over the turns of a loop.
+    """Counts of the numbers of an array, taken on the device; stacked over the turns of a loop.
 
     Attributes:
         low: smallest number.
@@ -44,17 +44,17 @@ class Reading(NamedTuple):
 
 
 def read(values: jax.Array) -> Reading:
-    """Return the reading of an array, in float32; what is below its normal numbers counts as 0."""
+    """Return the reading of an array, in float32; numbers below its normal ones count as 0."""
     x = values.astype(jnp.float32).reshape(-1)
     magnitude = jnp.abs(x)
-    # XLA takes them for 0 in some places only.
+    # XLA treats numbers below the normal ones as 0 in some places only: here they always are.
     x = jnp.where(magnitude < jnp.finfo(jnp.float32).tiny, 0, x)
     magnitude = jnp.abs(x)
     largest = lax.bitcast_convert_type(magnitude.max(initial=0), jnp.int32) >> _MANTISSA
     exponent = jnp.maximum(largest - (_BIAS - 1), _LEAST)
     per_bin = lax.bitcast_convert_type((_LOG_BINS - exponent + _BIAS) << _MANTISSA, jnp.float32)
-    steps = (magnitude * per_bin).astype(jnp.int32)  # exact, but for what is far below a bin
-    place = jnp.where(x < 0, BINS - 1 - steps, BINS + steps)
+    bins = (magnitude * per_bin).astype(jnp.int32)  # exact, except far below the width of a bin
+    place = jnp.where(x < 0, BINS - 1 - bins, BINS + bins)
     present = x != 0
     return Reading(
         low=x.min(initial=jnp.inf),
@@ -75,8 +75,8 @@ class Histogram:
         high: largest number.
         zeros: how many were exactly zero; they are in no bin.
         exponent: the smallest `e`, from -100 on, with all `|x| < 2^e`.
-        counts: `[2 * BINS]` numbers in each bin; bins are `width` wide, and the middle one of
-            their ends is 0.
+        counts: `[2 * BINS]` numbers in each bin; bins are `width` wide, and 0 lies between the
+            first `BINS` of them and the others.
     """
 
     low: float
@@ -118,11 +118,11 @@ class Histogram:
         )
 
     def qparams(self, grid: Grid, estimate: Estimator = min_max) -> QParams:
-        """Return how a grid lies on the range: a float32 scale, and a zero point if it is affine.
+        """Return the scale of a grid on the range, float32, and the zero point if it is affine.
 
         Args:
             grid: the integers.
-            estimate: which range the grid covers.
+            estimate: chooses the range that the grid covers.
         """
         low, high = estimate(self.samples(), grid)
         scale, zero_point = qparams_for(low, high, grid)  # in float64, where no width is too large
@@ -137,7 +137,7 @@ NOTHING = Histogram(
 
 
 def histogram(reading: Reading) -> Histogram:
-    """Return what a reading says, that of a loop all turns together."""
+    """Return a reading as a histogram, that of a loop with all turns together."""
     rows = [np.asarray(part).reshape(-1) for part in reading[:-1]]
     result = NOTHING
     for low, high, zeros, _, exponent, counts in zip(

@@ -1,4 +1,4 @@
-"""Grids that are learned: rounding with straight-through gradients, for numbers and for grids."""
+"""Learned grids: rounding with straight-through gradients for numbers and for grids."""
 
 import math
 from functools import partial
@@ -12,21 +12,21 @@ from jaxcompress.leaves.quantized import spread
 from jaxcompress.quantization.grids import Grid, QParams, from_integers, to_integers
 from jaxcompress.trees import Array
 
-_SCALE_ERROR = 2.0**-16  # of a scale whose float32 exponent is as large as it can be
+_SCALE_ERROR = 2.0**-16  # relative, of a scale with the largest float32 exponent
 
 
 class Learned(NamedTuple):
-    """How a grid lies on the numbers, as an optimizer may move it.
+    """Scale and zero point in a form that an optimizer may change.
 
     The scale is `2^floor(e) * (1 + e - floor(e))`: `2^e` at whole numbers and a straight line in
-    between. It is above 0 wherever an optimizer takes `e`, a step of 0.001 changes it by about
-    0.1 %, however small it is, and no rounding error of a logarithm makes it another number under
-    `jit` than outside.
+    between. It is above 0 for every `e`. A change of `e` by 0.001 changes the scale by about 0.1 %,
+    however small it is. There is no logarithm whose rounding error could make the scale differ
+    under `jit`.
 
     Attributes:
         exponent: float32, of the scale.
-        below: float32, the share of the range below 0.0, in [0, 1]: the zero point as a fraction
-            of the integers; None if symmetric.
+        below: float32, the fraction of the range that is below 0.0, in [0, 1]: the zero point as a
+            fraction of the integers; None if symmetric.
     """
 
     exponent: Any
@@ -54,9 +54,9 @@ def learned_qparams(learned: Learned, grid: Grid, dtype: Any = jnp.float32) -> Q
         (-1.5, [0.375, -118])
     """
     dtype = jax.dtypes.canonicalize_dtype(dtype)
-    # The scale is put together in single precision, of however many bits the numbers are.
+    # The scale is composed in single precision, whatever the dtype of the numbers.
     limits = min(jnp.finfo(dtype), jnp.finfo(jnp.float32), key=lambda info: info.maxexp)
-    # A factor of 2^9 is left for the integers, and what they are from the zero point.
+    # A factor of 2^9 is reserved for the integers and their distance from the zero point.
     exponent = jnp.clip(learned.exponent, limits.minexp, limits.maxexp - 9)
     whole = jnp.floor(exponent)
     power = jax.lax.bitcast_convert_type((whole.astype(jnp.int32) + 127) << 23, jnp.float32)
@@ -67,22 +67,22 @@ def learned_qparams(learned: Learned, grid: Grid, dtype: Any = jnp.float32) -> Q
 
 
 def rounded(values: Array, learned: Learned, grid: Grid) -> Array:
-    """Return `values` on their grid, differentiable by values and grid as if rounding were not.
+    """Return `values` on their grid, differentiable by values and grid as if nothing were rounded.
 
-    With `r = value / scale` and the integer `k`, counted from the zero point, that `r` becomes:
+    With `r = value / scale` and `k` the integer that `r` is rounded to, less the zero point:
 
         d result / d value      = 1 inside of the range, 0 outside
         d result / d scale      = k - r inside, k outside
         d result / d zero point = 0 inside, -scale outside
 
-    of which the latter two are divided by `sqrt(n * q)` for `n` numbers with the same scale and
-    `q` integers above 0 (all but one if affine), so that grids learn as fast as weights do. The
-    ends belong to the range: zeros behind a ReLU do, and what lies outside by no more than scale
-    and zero point are rounded. NaN stay NaN, that divergence shows.
+    The latter two are divided by `sqrt(n * q)` for `n` numbers with the same scale and `q` integers
+    above 0 (all but one if affine), so that grids learn as fast as weights do. The ends belong to
+    the range: zeros behind a ReLU, and numbers that are outside only because scale and zero point
+    are rounded. NaN remains NaN, so that divergence shows.
 
     Args:
         values: numbers.
-        learned: their grid; one, or one for each block of entries as `Quantized` explains it.
+        learned: their grid; one, or one for each block of entries, see `Quantized`.
         grid: the integers.
 
     Source: Esser et al. 2020 (LSQ), arXiv:1902.08153, equations 3 and 5; the zero point, Bhalgat
@@ -91,14 +91,14 @@ def rounded(values: Array, learned: Learned, grid: Grid) -> Array:
     if not values.size:
         return values
     scale = learned_qparams(learned, grid, values.dtype).scale
-    share = values.size / scale.size
+    count = values.size / scale.size
     levels = grid.highest if grid.symmetric else grid.highest - grid.lowest
     scale = spread(scale, values.shape) if scale.ndim else scale
-    return _straight(values, scale, learned.below, grid, 1 / math.sqrt(share * levels))
+    return _straight(values, scale, learned.below, grid, 1 / math.sqrt(count * levels))
 
 
 def integers(values: Array, qparams: QParams, grid: Grid) -> Array:
-    """Return what numbers are rounded to, found in single precision at least."""
+    """Return the integers that numbers are rounded to, found in single precision at least."""
     wide = jax.dtypes.canonicalize_dtype(jnp.promote_types(values.dtype, jnp.float32))
     return to_integers(
         values.astype(wide), qparams._replace(scale=qparams.scale.astype(wide)), grid
@@ -106,8 +106,8 @@ def integers(values: Array, qparams: QParams, grid: Grid) -> Array:
 
 
 def _zero_point(below: Array, grid: Grid) -> Array:
-    share = jnp.clip(below, 0, 1)
-    return jnp.round(grid.lowest + share * (grid.highest - grid.lowest)).astype(jnp.int8)
+    fraction = jnp.clip(below, 0, 1)
+    return jnp.round(grid.lowest + fraction * (grid.highest - grid.lowest)).astype(jnp.int8)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -140,7 +140,7 @@ def _backward(
         return to_values, to_scale.astype(scale.dtype), None
     clipped = _sum_to(jnp.where(inside, 0, wide * scale.astype(jnp.float32)), below.shape)
     to_below = -factor * (grid.highest - grid.lowest) * clipped
-    # At an end of [0, 1] nothing leads out, or it would take as long to come back.
+    # At an end of [0, 1] no gradient leads out: `below` would need as many steps to come back.
     leads_out = ((below <= 0) & (to_below > 0)) | ((below >= 1) & (to_below < 0))
     return to_values, to_scale.astype(scale.dtype), jnp.where(leads_out, 0, to_below)
 
@@ -148,8 +148,8 @@ def _backward(
 def _inside(ratio: Array, lowest: Any, highest: Any, grid: Grid, dtype: Any) -> Array:
     """Return which numbers a grid holds without clipping them, in multiples of its scale.
 
-    The numbers that a grid was made for belong to it: the largest of a channel lands beside the
-    last integer by as much as its scale is rounded, and by up to half a scale where the zero
+    The numbers that a grid was made for belong to it. The largest number of a channel misses the
+    last integer by the rounding error of the scale, and by up to half a scale more where the zero
     point is rounded too.
     """
     error = max(float(jnp.finfo(dtype).eps), _SCALE_ERROR)
@@ -163,7 +163,7 @@ _straight.defvjp(_forward, _backward)
 
 
 def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
-    """Return the sum over what was broadcast from `shape`."""
+    """Return the sum over the axes along which `shape` was broadcast."""
     padded = (1,) * (array.ndim - len(shape)) + shape
     axes = tuple(axis for axis, size in enumerate(padded) if size != array.shape[axis])
     return array.sum(axes, keepdims=True).reshape(shape)

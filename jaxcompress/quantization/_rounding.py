@@ -1,4 +1,4 @@
-"""Rounding that keeps what a layer puts out, instead of each weight for itself."""
+"""Rounding that keeps the outputs of a layer, instead of each weight by itself."""
 
 from typing import NamedTuple
 
@@ -19,19 +19,19 @@ _BLOCK = BLOCK
 
 
 def fit_rounding(params: PyTree, quantized: PyTree, moments: Moments) -> PyTree:
-    """Round weights anew so that the outputs of their layers stay close to what they were.
+    """Round weights anew so that the outputs of their layers change little.
 
-    For each channel the integers `q` of the grid are sought with the least
-    `(scale * q - w)^T G (scale * q - w)`, where `G` are the second moments of the inputs: the sum
-    of squared errors of the channel's output. First the weights are rounded one after the other,
-    those of the largest inputs first, each so that it makes up for the errors before it (Babai's
-    nearest plane on the Cholesky factor of `G`, which is what GPTQ computes); then each in turn is
-    set to the best integer, given all others, four times. Of this and the rounding given the one
-    of the smaller error is kept, channel by channel. At 4 bits the error is often a tenth.
+    For each channel the search minimizes `(scale * q - w)^T G (scale * q - w)` over the integers
+    `q` of the grid, where `G` are the second moments of the inputs: the sum of squared errors of
+    the channel's output. First the weights are rounded one after the other, those of the largest
+    inputs first. Each is rounded so that it compensates for the errors of those before it (Babai's
+    nearest plane on the Cholesky factor of `G`, which is what GPTQ computes). Then each weight in
+    turn is set to the best integer, given all others; this is repeated four times. Each channel
+    keeps the given rounding where its error is smaller. At 4 bits the error is often a tenth.
 
-    Grids stay as they are, so do zeros (of pruned weights), leaves without moments and the factors
-    of `LowRank` leaves. All grids of `quantize` do: symmetric or affine, a scale for each channel
-    or block, other bits for each leaf.
+    Grids are not changed, nor are zeros (of pruned weights), leaves without moments and the factors
+    of `LowRank` leaves. Every grid of `quantize` is supported: symmetric or affine, a scale for
+    each channel or block, other bits for each leaf.
 
     Args:
         params: the weights before rounding.
@@ -42,8 +42,8 @@ def fit_rounding(params: PyTree, quantized: PyTree, moments: Moments) -> PyTree:
         `quantized` with other integers.
 
     Raises:
-        ValueError: trees that do not match, moments of other weights or of none that is quantized,
-            NaN.
+        ValueError: trees that do not match, moments of other weights, moments of no quantized
+            weight, NaN.
 
     Example:
         >>> leaf = Quantized(values=np.zeros((2, 1), np.int8), scale=np.ones((1, 1)), bits=4)
@@ -116,9 +116,9 @@ def _fitted(path: str, leaf: Quantized, weight: Array, layers: list[Layer]) -> Q
 
 
 class _Channels(NamedTuple):
-    """Weights that meet the same inputs, all `[n, channels]`, and the grids they lie on.
+    """Weights with the same inputs, all `[n, channels]`, and their grids.
 
-    A level is the integer less the zero point, so that 0 stands for 0.0.
+    A level here is the integer less the zero point: level 0 is 0.0.
     """
 
     weights: np.ndarray
@@ -131,7 +131,7 @@ class _Channels(NamedTuple):
         return self.scale * levels - self.weights
 
     def rounded(self, row: int, targets: np.ndarray) -> np.ndarray:
-        """Return the levels of a row of weights that are nearest to numbers."""
+        """Return the levels of a row of weights that are nearest to the targets."""
         if self.binary:
             nearest = np.where(targets < 0, -1, 1)
         else:
@@ -146,11 +146,11 @@ def _best_levels(channels: _Channels, levels: np.ndarray, gram: np.ndarray) -> n
         return levels
     order = np.argsort(np.diag(gram), kind="stable")
     matrix = damped(gram)[np.ix_(order, order)]
-    # In units of the coarsest grid of each channel, and in single precision: twice as fast.
-    unit = channels.scale.max(axis=0)
+    # Scaled by the coarsest grid of each channel, in single precision: twice as fast.
+    coarsest = channels.scale.max(axis=0)
     sorted_ = _Channels(
-        weights=(channels.weights / unit)[order].astype(np.float32),
-        scale=(channels.scale / unit)[order].astype(np.float32),
+        weights=(channels.weights / coarsest)[order].astype(np.float32),
+        scale=(channels.scale / coarsest)[order].astype(np.float32),
         low=channels.low[order].astype(np.float32),
         high=channels.high[order].astype(np.float32),
         binary=channels.binary,
@@ -167,7 +167,7 @@ def _best_levels(channels: _Channels, levels: np.ndarray, gram: np.ndarray) -> n
 
 
 def _sweep(channels: _Channels, levels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Set each row of levels to the best, from the last to the first, given those of all others."""
+    """Return levels, each row set in turn, last to first, to the best given all others."""
     levels = levels.copy()
 
     def choose(row: int, best: np.ndarray) -> np.ndarray:

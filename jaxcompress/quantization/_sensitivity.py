@@ -1,4 +1,4 @@
-"""What the rounding of each tensor does to the outputs of a network, one at a time."""
+"""The damage of rounding to the outputs of a network, one tensor at a time."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trees import PyTree, named_leaves
 
 Damage = Callable[[PyTree, PyTree], Any]
-"""From the outputs of a batch, and those without rounding, to a number: the less the better."""
+"""From the outputs of a batch and those without rounding to a number; less is better."""
 
 Quantizer = Callable[[PyTree, int], PyTree]
 """From a tree and a number of bits to the tree with `Quantized` leaves."""
@@ -38,11 +38,11 @@ def relative_error(outputs: PyTree, exact: PyTree) -> jax.Array:
 
 
 class Price(NamedTuple):
-    """What a tensor costs at some bits.
+    """Damage and bytes of a tensor at some bits.
 
     Attributes:
         damage: to the network's outputs.
-        size_bytes: of the integers, packed, and of scales and zero points.
+        size_bytes: of the packed integers, the scales and the zero points.
     """
 
     damage: float
@@ -50,7 +50,7 @@ class Price(NamedTuple):
 
 
 class Sensitivity(NamedTuple):
-    """The price of each tensor at each number of bits; `str` makes a table, the dearest first.
+    """The price of each tensor at each number of bits; `str` gives a table, most damage first.
 
     Attributes:
         prices: by path, then by bits.
@@ -86,9 +86,9 @@ def sensitivity(
     damage: Damage = relative_error,
     quantizer: Quantizer = quantize,
 ) -> Sensitivity:
-    """Return the damage to a network's outputs by each tensor's rounding, all others left alone.
+    """Return the damage to a network's outputs by rounding each tensor alone.
 
-    The function is compiled once and runs once a batch for each tensor and number of bits. Damages
+    The function is compiled once and runs once for each batch, tensor and number of bits. Damages
     are simulated, and averaged over the batches.
 
     Args:
@@ -96,15 +96,16 @@ def sensitivity(
         params: any pytree of arrays; compressed leaves are made dense.
         batches: of training data, each an input or a tuple of inputs; one of some hundred samples
             is often enough.
-        bits: which to try.
-        damage: any function of the outputs of a batch and those without rounding that JAX can
-            compile.
-        quantizer: `quantizer(params, bits)`; tensors that it makes `Quantized` are tried. With
-            `lambda p, bits: fit_rounding(quantize(p, bits), p, moments)` it is fitted rounding.
+        bits: numbers of bits to try.
+        damage: any function that JAX can compile, of the outputs of a batch and those without
+            rounding.
+        quantizer: `quantizer(params, bits)`; tensors that it makes `Quantized` are tried. For
+            fitted rounding pass
+            `lambda p, bits: fit_rounding(p, quantize(p, bits), moments)`.
 
     Raises:
-        ValueError: no batches, no bits, nothing that is quantized, a damage that is not finite.
-        TypeError: a damage that is no number.
+        ValueError: no batches, no bits, no quantized tensor, a damage that is not finite.
+        TypeError: a damage that is not a number.
 
     Example:
         >>> params = {"a": np.array([[7.0], [2.4], [0.9]], np.float32), "b": np.ones((1, 1), "f")}
@@ -145,7 +146,7 @@ def sensitivity(
 def _tries(
     params: PyTree, bits: Sequence[int], quantizer: Quantizer
 ) -> list[tuple[int, Quantized]]:
-    """Return number and leaf of what is tried, on the host."""
+    """Return the leaves to try, on the host, and the place of each in the tree."""
     tries = []
     for number in bits:
         leaves = named_leaves(quantizer(params, number), is_leaf=is_compressed).leaves

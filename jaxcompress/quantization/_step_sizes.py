@@ -1,7 +1,7 @@
-"""Steps as fine as the outputs of a network need, for files of layout `entropy`.
+"""Step sizes as fine as the outputs of a network need, for files of layout `entropy`.
 
-There a weight takes as many bits as its integer is rare, so that grids need not be short: the only
-choice is the step size, and it may be any number.
+In such files the bits of a weight depend on how rare its integer is, not on the length of the grid.
+So the only choice is the step size, and it may be any number.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,14 +23,14 @@ from jaxcompress.quantization.ranges import Range, Samples
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 _GRID = make_grid(8, symmetric=True)
-_PROBE = 0.35  # of the root mean square: the step at which damage is measured
+_PROBE = 0.35  # of the root mean square: the step size at which damage is measured
 
 
 class Probe(NamedTuple):
-    """What one tensor's rounding did.
+    """The damage of one tensor's rounding at a step size.
 
     Attributes:
-        step_size: it was rounded to multiples of this.
+        step_size: the tensor was rounded to its multiples.
         damage: to the network's outputs.
         weights: how many it has.
         largest: the largest magnitude among them.
@@ -45,17 +45,18 @@ class Probe(NamedTuple):
 def round_to_step_sizes(params: PyTree, step_sizes: Mapping[str, float]) -> PyTree:
     """Round tensors to multiples of their step sizes, as `Quantized` leaves of 8 bits.
 
-    `w = step_size * integer`, from -127 to 127. Where these do not reach the largest weight of a
-    tensor, each index of its first axis has one of its own, `max(step_size, max |w| / 127)`: a
-    transformer may have one weight that is a hundred times the others.
+    `w = step_size * integer`, from -127 to 127. Where 127 step sizes do not reach the largest
+    weight of a tensor, each index of its first axis has a step size of its own,
+    `max(step_size, max |w| / 127)`: a transformer may have one weight that is a hundred times the
+    others.
 
     Args:
         params: any pytree of concrete arrays; compressed leaves are taken as by `quantize`.
-        step_sizes: above 0, by path; tensors that are not named stay as they are.
+        step_sizes: above 0, by path; tensors that are not named are not rounded.
 
     Raises:
         ValueError: a path of no tensor, a step size that is not above 0, NaN or infinite weights.
-        TypeError: a step size that is no number, called under `jit`.
+        TypeError: a step size that is not a number; called under `jit`.
 
     Example:
         >>> params = {"w": np.array([[0.26, -0.5], [0.0, 1.4]])}
@@ -68,22 +69,22 @@ def round_to_step_sizes(params: PyTree, step_sizes: Mapping[str, float]) -> PyTr
     leaves = dict(zip(named.paths, named.leaves, strict=True))
     known = [path for path, leaf in leaves.items() if 0 not in leaf.shape]
     check_known(step_sizes, known, "step sizes must be for tensors of the tree", "correct it")
-    for path, step in step_sizes.items():
-        check_positive(path, step, "pass the distance of neighbouring values")
+    for path, step_size in step_sizes.items():
+        check_positive(path, step_size, "pass the distance of neighbouring values")
     return named.rebuild(
         [
-            _on_steps(path, leaf, step_sizes[path]) if path in step_sizes else leaf
+            _rounded(path, leaf, step_sizes[path]) if path in step_sizes else leaf
             for path, leaf in leaves.items()
         ]
     )
 
 
-def _on_steps(path: str, leaf: Any, step: float) -> Quantized:
+def _rounded(path: str, leaf: Any, step_size: float) -> Quantized:
     def reach(samples: Samples, grid: Grid) -> Range:
-        most = np.maximum(np.abs(samples.values).max(axis=1), step * grid.highest)
+        most = np.maximum(np.abs(samples.values).max(axis=1), step_size * grid.highest)
         return Range(-most, most)
 
-    within = np.abs(dense(leaf)).max() <= step * _GRID.highest
+    within = np.abs(dense(leaf)).max() <= step_size * _GRID.highest
     return rounded(path, leaf, _GRID, per_tensor if within else per_channel(0), reach)
 
 
@@ -103,13 +104,13 @@ def step_size_sensitivity(
         params: any pytree of arrays; compressed leaves are made dense.
         batches: of training data, each an input or a tuple of inputs.
         damage: as in `sensitivity`.
-        moments: from `input_moments`, if rounding is to be fitted to them, as it then has to be in
-            the end.
+        moments: from `input_moments`, to measure fitted rounding; use `fit_rounding` in the end as
+            well then.
         scope: which tensors; those that are all zero are left out.
 
     Raises:
-        ValueError: as `sensitivity`; NaN or infinite weights, none that is not zero in the scope.
-        TypeError: as `sensitivity`; leaves in the scope not of floating-point numbers.
+        ValueError: as `sensitivity`; NaN or infinite weights; only zeros in the scope.
+        TypeError: as `sensitivity`; leaves in the scope that are not floating point.
 
     Example:
         >>> apply, params = lambda p, x: x @ p["w"], {"w": np.array([[2], [1]], np.float32)}
@@ -126,18 +127,20 @@ def step_size_sensitivity(
     }
     if not tensors:
         raise ValueError("scope: must have a tensor that is not all zero, got none; widen it.")
-    steps = {path: _PROBE * float(np.sqrt(np.mean(np.square(w)))) for path, w in tensors.items()}
+    step_sizes = {
+        path: _PROBE * float(np.sqrt(np.mean(np.square(w)))) for path, w in tensors.items()
+    }
 
-    def on_steps(params: PyTree, bits: int) -> PyTree:
+    def quantizer(params: PyTree, bits: int) -> PyTree:
         del bits  # those of the only grid
-        result = round_to_step_sizes(params, steps)
+        result = round_to_step_sizes(params, step_sizes)
         return result if moments is None else fit_rounding(params, result, moments)
 
     table = sensitivity(
-        apply, params, batches, bits=(_GRID.bits,), damage=damage, quantizer=on_steps
+        apply, params, batches, bits=(_GRID.bits,), damage=damage, quantizer=quantizer
     )
     return {
-        path: Probe(steps[path], prices[_GRID.bits].damage, w.size, float(np.abs(w).max()))
+        path: Probe(step_sizes[path], prices[_GRID.bits].damage, w.size, float(np.abs(w).max()))
         for (path, w), prices in zip(tensors.items(), table.prices.values(), strict=True)
     }
 
@@ -146,9 +149,9 @@ def step_sizes_for_damage(probes: Mapping[str, Probe], *, damage: float) -> dict
     """Return the step sizes of the fewest bits at which the damages sum up to `damage`.
 
     `step_size = probe.step_size * sqrt(damage * n / (N * probe.damage))` for `n` of all `N`
-    weights: damage grows with the square of the step size, and each halving costs a bit a weight,
-    so in the optimum every weight does as much damage as any other. None is larger than the largest
-    weight. That damages are squares and add up holds roughly; measure what comes out.
+    weights. Damage grows with the square of the step size, and each halving costs one bit for each
+    weight. So in the optimum all weights do equal damage. No step size exceeds the largest weight
+    of its tensor. That damages are squares and add up is only roughly true: measure the result.
 
     Args:
         probes: from `step_size_sensitivity`.
@@ -156,7 +159,7 @@ def step_sizes_for_damage(probes: Mapping[str, Probe], *, damage: float) -> dict
 
     Raises:
         ValueError: a damage that is not above 0, no probes.
-        TypeError: a damage that is no number.
+        TypeError: a damage that is not a number.
 
     Example:
         >>> a, b = Probe(0.5, 0.04, 100, 9.0), Probe(0.5, 0.01, 100, 9.0)
@@ -171,12 +174,12 @@ def step_sizes_for_damage(probes: Mapping[str, Probe], *, damage: float) -> dict
         raise ValueError(
             "probes: must hold a tensor at least, got none; see step_size_sensitivity."
         )
-    share = damage / sum(probe.weights for probe in probes.values())
+    each = damage / sum(probe.weights for probe in probes.values())
     return {
         path: min(
-            probe.step_size * float(np.sqrt(share * probe.weights / probe.damage)), probe.largest
+            probe.step_size * float(np.sqrt(each * probe.weights / probe.damage)), probe.largest
         )
-        if probe.damage > 0  # else no step is known to do any
+        if probe.damage > 0  # else no step size is known to do damage
         else probe.largest
         for path, probe in probes.items()
     }

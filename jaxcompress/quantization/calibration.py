@@ -1,4 +1,4 @@
-"""Calibration: which numbers enter the products of a function, on data."""
+"""Calibration: the range of the inputs of each product of a function, on data."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from jaxcompress.trees import PyTree, is_floating
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ranges(Mapping[str, Histogram]):
-    """What entered each product: histograms by name.
+    """Histograms of the inputs of each product, by name.
 
-    What enters a product has the name of its weight, that of an operand of a product of two
-    activations is `dot_general:0` or `dot_general:1`. Printed, it is a table.
+    The input of a product has the name of its weight. The operands of a product of two activations
+    are `dot_general:0` and `dot_general:1`. Printed, it is a table.
 
     Attributes:
         histograms: by name.
-        left_float: of what enters a product and is not here, the reason. What enters a primitive
-            that is not understood, a kernel of Pallas or a call of other code, is among it: by the
-            path of each weight that enters, else by the primitive.
+        left_float: the reason for each input of a product without a histogram. It includes
+            primitives that are not understood, such as a kernel of Pallas or a call of other code,
+            by the path of each weight that they take, else by the name of the primitive.
     """
 
     histograms: Mapping[str, Histogram]
@@ -48,11 +48,11 @@ class Ranges(Mapping[str, Histogram]):
         return len(self.histograms)
 
     def qparams(self, grid: Grid, estimate: Estimator = min_max) -> dict[str, QParams]:
-        """Return how a grid lies on each range: one float32 scale, and one zero point if affine.
+        """Return the scale of a grid on each range, float32, and the zero point if it is affine.
 
         Args:
             grid: the integers.
-            estimate: which range a grid covers.
+            estimate: chooses the range that a grid covers.
         """
         return {name: found.qparams(grid, estimate) for name, found in self.items()}
 
@@ -69,27 +69,27 @@ class Ranges(Mapping[str, Histogram]):
 
 
 def usual_estimator(grid: Grid) -> Estimator:
-    """Return what chooses the range of activations by default: all of it, of 5 bits and more."""
+    """Return the default estimator of activations: `min_max` for 5 bits and more."""
     return min_max if grid.bits > 4 else mse_optimal
 
 
 def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[Any]) -> Ranges:
-    """Return histograms of what enters each product of a function, taken on data in one pass.
+    """Return histograms of the inputs of each product of a function, taken on data in one pass.
 
-    Products are `dot_general` and convolutions; what enters are their operands that depend on the
-    inputs. The result is the same however the data are cut into batches, as long as the function
-    computes each sample by itself. Memory does not grow with the data.
+    Products are `dot_general` and convolutions. Their inputs are the operands that depend on the
+    inputs of the function. The result does not depend on how the data are cut into batches, as long
+    as the function computes each sample by itself. Memory does not grow with the data.
 
     Args:
         apply: `apply(params, *inputs)`, in inference mode.
         params: any pytree of arrays; compressed leaves are made dense.
-        batches: of training data: what follows `params`, in a tuple if there are several inputs.
-            A few hundred samples are enough. The last may be smaller, which compiles once more.
+        batches: of training data: the inputs after `params`, in a tuple if there are several.
+            A few hundred samples are enough. A smaller last batch compiles once more.
 
     Raises:
         ValueError: no batches, batches that differ in more than the number of samples, NaN or
             infinite activations, a function without products.
-        TypeError: called under `jit`; what `trace` refuses.
+        TypeError: called under `jit`; as `trace`.
 
     Example:
         >>> apply = lambda params, x: jax.nn.relu(x @ params["in"]) @ params["out"]
@@ -123,7 +123,7 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
 
 
 class _Observer:
-    """A function compiled for inputs of one shape that takes down what enters its products."""
+    """A function, compiled for inputs of one shape, that reads the inputs of its products."""
 
     def __init__(
         self, apply: Callable[..., PyTree], params: PyTree, inputs: tuple[Any, ...]
@@ -145,7 +145,7 @@ class _Observer:
         return {name: readings[name] for name in self.names if name in readings}
 
     def left_float(self, readings: Mapping[str, Reading]) -> dict[str, str]:
-        """Return the operands without a reading, and why."""
+        """Return the reason for each operand without a reading."""
         return {
             product.operand_name(place): "it holds no floating-point numbers"
             if product.observable
@@ -183,7 +183,7 @@ def _check_finite(name: str, reading: Reading, number: int) -> None:
 
 
 def _check_like(number: int, inputs: tuple[Any, ...], first: tuple[Any, ...]) -> None:
-    """Refuse a batch that differs from the first in more than the number of its samples."""
+    """Refuse a batch that differs from the first other than in the number of samples."""
     mine, others = jax.tree.structure(inputs), jax.tree.structure(first)
     if mine != others:
         raise ValueError(

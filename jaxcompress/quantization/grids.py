@@ -1,4 +1,4 @@
-"""Grids of integers, and rounding to them: the arithmetic that everything here shares."""
+"""Grids of integers, and rounding to them: the arithmetic of this folder."""
 
 from typing import Any, NamedTuple
 
@@ -12,13 +12,13 @@ MOST_BITS = 8
 
 
 class Grid(NamedTuple):
-    """The integers that numbers are rounded to.
+    """The integers to which numbers are rounded.
 
     Attributes:
-        bits: of an integer.
+        bits: of each integer.
         lowest: smallest integer.
         highest: largest integer.
-        symmetric: whether 0.0 is always the integer 0; else a zero point says which it is.
+        symmetric: whether 0.0 is always the integer 0; else a zero point says which integer it is.
     """
 
     bits: int
@@ -28,11 +28,11 @@ class Grid(NamedTuple):
 
 
 def make_grid(bits: int, *, symmetric: bool = True) -> Grid:
-    """Return the grid of so many bits.
+    """Return the grid of a number of bits.
 
     Symmetric: `-(2^(bits-1) - 1)` to `2^(bits-1) - 1`, so [-127, 127] of 8 bits; 2 bits are
     ternary, 1 bit is binary, -1 and 1 (and 0, for weights that are exactly zero). Affine:
-    `-2^(bits-1)` to `2^(bits-1) - 1` with a zero point.
+    `-2^(bits-1)` to `2^(bits-1) - 1`, with a zero point.
 
     Raises:
         TypeError: `bits` is not an integer.
@@ -57,7 +57,7 @@ def make_grid(bits: int, *, symmetric: bool = True) -> Grid:
 
 
 class QParams(NamedTuple):
-    """How a grid lies on the numbers: `number = scale * (integer - zero_point)`.
+    """Scale and zero point of a grid: `number = scale * (integer - zero_point)`.
 
     Attributes:
         scale: finite numbers above 0.
@@ -84,7 +84,7 @@ def qparams_for(low: Array, high: Array, grid: Grid) -> QParams:
     low, high = xp.minimum(low, 0), xp.maximum(high, 0)
     width = xp.maximum(-low, high) if grid.symmetric else high - low
     scale = width / (grid.highest if grid.symmetric else grid.highest - grid.lowest)
-    # What is too small to be divided by counts as nothing.
+    # A scale that is too small to divide by counts as 0.
     scale = xp.where(scale >= xp.finfo(scale.dtype).tiny, scale, xp.ones_like(scale))
     if grid.symmetric:
         return QParams(scale)
@@ -95,7 +95,8 @@ def qparams_for(low: Array, high: Array, grid: Grid) -> QParams:
 def to_integers(values: Array, qparams: QParams, grid: Grid) -> Array:
     """Return `clip(round(values / scale) + zero_point, lowest, highest)` as int8.
 
-    Halves go to the even integer. On a binary grid it is the sign, 0 for exact zeros.
+    Halves are rounded to the even integer. On a binary grid the result is the sign, 0 for exact
+    zeros.
 
     Args:
         values: numbers.

@@ -1,4 +1,4 @@
-"""Which range of numbers a grid shall cover: estimators, as functions of samples.
+"""Estimators: functions from samples to the range of numbers that a grid covers.
 
 A wide range clips nothing and has a coarse step size; a narrow one clips and has a fine one. Exact
 zeros lie on every grid, so they never count.
@@ -13,21 +13,23 @@ import numpy as np
 from jaxcompress.bounds import check_positive
 from jaxcompress.quantization.grids import Grid, on_grid, qparams_for, to_integers
 
-_BLOCK = 1 << 16  # numbers rounded at a time: they stay in the cache
-_SHRINK = 2.0 ** (-np.arange(64) / 8)  # of a range: to 1 / 235; the first is the whole of it
+_BLOCK = 1 << 16  # numbers rounded at a time: they fit the cache
+_SHRINK = 2.0 ** (
+    -np.arange(64) / 8
+)  # factors of a range, down to 1 / 235; the first is the whole range
 _ADJUST = 2.0 ** (np.arange(-16, 17) / 16)
-_FITS = 4  # after which the scale of the best range moves no more
+_FITS = 4  # rounds, after which the best scale no longer changes
 _BINS, _THRESHOLDS = 2048, 128
 
 
 class Samples(NamedTuple):
-    """Numbers that shall be rounded, one row for each grid.
+    """Numbers to be rounded, one row for each grid.
 
     Attributes:
         values: `[rows, n]` finite numbers.
-        counts: `[rows, n]` how often each occurred (the counts of a histogram, say, with the
-            middles of its bins for values); None for once.
-        low: `[rows]` smallest number, if it is known better than from `values`.
+        counts: `[rows, n]` how often each occurred, such as the counts of a histogram whose middles
+            of bins are the values; None for once each.
+        low: `[rows]` smallest number, if it is known more exactly than from `values`.
         high: `[rows]` largest number, likewise.
     """
 
@@ -38,7 +40,7 @@ class Samples(NamedTuple):
 
 
 class Range(NamedTuple):
-    """What grids shall cover; all further numbers are clipped to it.
+    """The range that a grid covers, one for each row; other numbers are clipped to it.
 
     Attributes:
         low: `[rows]` smallest numbers, at most 0.
@@ -50,11 +52,11 @@ class Range(NamedTuple):
 
 
 Estimator = Callable[[Samples, Grid], Range]
-"""Decides from samples which range a grid shall cover."""
+"""Decides from samples which range a grid covers."""
 
 
 def min_max(samples: Samples, grid: Grid) -> Range:
-    """Cover everything: from the smallest number to the largest, and 0.
+    """Cover all numbers: from the smallest to the largest, and 0.
 
     Example:
         >>> from jaxcompress.quantization.grids import make_grid
@@ -74,15 +76,15 @@ def min_max(samples: Samples, grid: Grid) -> Range:
 def percentile(*, keep: float) -> Estimator:
     """Cover a fraction of the numbers that are not zero.
 
-    On a symmetric grid those of the smallest magnitude; on an affine one all but `(1 - keep) / 2`
-    at either end.
+    On a symmetric grid these are the numbers of the smallest magnitude; on an affine grid all
+    except `(1 - keep) / 2` at each end.
 
     Args:
         keep: the fraction, above 0 and at most 1.
 
     Raises:
         ValueError: `keep` is out of range.
-        TypeError: it is no number.
+        TypeError: `keep` is not a number.
 
     Example:
         >>> from jaxcompress.quantization.grids import make_grid
@@ -97,14 +99,14 @@ def percentile(*, keep: float) -> Estimator:
 
 
 def mse_optimal(samples: Samples, grid: Grid) -> Range:
-    """Search the range of least squared error, `sum(count * (value - rounded)^2)`.
+    """Search for the range of least squared error, `sum(count * (value - rounded)^2)`.
 
-    Numbers are clipped to `2^(-i/8)` of the largest magnitude, down to 1/235 of it. On an affine
-    grid either end then moves by itself, by factors of `2^(i/16)`. On a symmetric grid the scale is
-    fitted to the integers found, `sum(value * integer) / sum(integer^2)`, as long as that helps: on
-    one bit it becomes the mean magnitude, which is the optimum, on two bits (ternary) nearly so.
-    The whole range is tried first, so that the error is never above that of `min_max`, and numbers
-    that lie on such a grid already keep it.
+    The search clips numbers to `2^(-i/8)` of the largest magnitude, down to 1/235 of it. On an
+    affine grid it then moves each end by itself, by factors of `2^(i/16)`. On a symmetric grid it
+    fits the scale to the integers found, `sum(value * integer) / sum(integer^2)`, as long as that
+    lowers the error. With one bit the scale becomes the mean magnitude, which is the optimum; with
+    two bits (ternary) it comes close to the optimum. The whole range is tried first. So the error
+    is never above that of `min_max`, and numbers that already lie on such a grid keep it.
 
     Example:
         >>> from jaxcompress.quantization.grids import make_grid
@@ -118,12 +120,13 @@ def mse_optimal(samples: Samples, grid: Grid) -> Range:
 
 
 def kl_optimal(samples: Samples, grid: Grid) -> Range:
-    """Search the clipping that keeps most of the information, by divergence of histograms.
+    """Search for the clipping that keeps most information, by divergence of histograms.
 
     Magnitudes make a histogram of 2048 bins. For each of up to 128 thresholds, P is the histogram
-    below it, its last bin with all that is clipped; Q is the same histogram without the clipped,
-    averaged over the bins of each level that are not empty. The threshold of least `KL(P || Q)` is
-    taken, for both signs. Made for activations; `mse_optimal` suits weights better.
+    below the threshold, with all clipped numbers added to its last bin. Q is the same histogram
+    without the clipped numbers, averaged over the bins of each level that are not empty. The
+    threshold of least `KL(P || Q)` is chosen, for both signs. The method is made for activations;
+    `mse_optimal` suits weights better.
 
     Example:
         >>> from jaxcompress.quantization.grids import make_grid
@@ -137,12 +140,12 @@ def kl_optimal(samples: Samples, grid: Grid) -> Range:
 
 
 def _in_parts(search: Estimator, samples: Samples, grid: Grid) -> Range:
-    """Return what `search` finds for a few rows at a time, so that it takes little memory."""
+    """Return the result of `search`, which sees a few rows at a time to save memory."""
     whole = min_max(samples, grid)
     low, high = np.empty_like(whole.low), np.empty_like(whole.high)
-    step = max(_BLOCK // max(samples.values.shape[1], 1), 1)
-    for start in range(0, len(low), step):
-        part = slice(start, start + step)
+    rows = max(_BLOCK // max(samples.values.shape[1], 1), 1)
+    for start in range(0, len(low), rows):
+        part = slice(start, start + rows)
         counts = None if samples.counts is None else samples.counts[part]
         values = np.ascontiguousarray(samples.values[part])
         few = Samples(values, counts, whole.low[part], whole.high[part])
@@ -150,13 +153,13 @@ def _in_parts(search: Estimator, samples: Samples, grid: Grid) -> Range:
     return Range(low, high)
 
 
-def _inside(share: float, samples: Samples, grid: Grid) -> Range:
-    """Return the range that a share of the numbers lies in."""
+def _inside(fraction: float, samples: Samples, grid: Grid) -> Range:
+    """Return the range in which a fraction of the numbers lies."""
     if grid.symmetric:
-        high = _quantile(np.abs(samples.values), samples, share)
+        high = _quantile(np.abs(samples.values), samples, fraction)
         return Range(-high, high)
-    low = -_quantile(-samples.values, samples, (1 + share) / 2)
-    high = _quantile(samples.values, samples, (1 + share) / 2)
+    low = -_quantile(-samples.values, samples, (1 + fraction) / 2)
+    high = _quantile(samples.values, samples, (1 + fraction) / 2)
     return Range(np.minimum(low, 0), np.maximum(high, 0))
 
 
@@ -168,7 +171,7 @@ def _least_divergent(samples: Samples, grid: Grid) -> Range:
     levels = grid.highest - grid.lowest if one_sided else grid.highest
     counts = _histograms(samples, most)
     best, least = np.full(len(counts), _BINS), np.full(len(counts), np.inf)
-    # From the widest to the narrowest: of equal ones the widest stays.
+    # From the widest to the narrowest: of equal ones the widest is kept.
     for bins in np.unique(np.linspace(_BINS, levels + 1, _THRESHOLDS).astype(int))[::-1]:
         divergence = _divergence(counts, int(bins), levels)
         better = divergence < least
@@ -177,14 +180,14 @@ def _least_divergent(samples: Samples, grid: Grid) -> Range:
     return Range(np.maximum(whole.low, -threshold), np.minimum(whole.high, threshold))
 
 
-def _quantile(values: np.ndarray, samples: Samples, share: float) -> np.ndarray:
-    """Return for each row the smallest value that `share` of the non-zero ones do not exceed."""
+def _quantile(values: np.ndarray, samples: Samples, fraction: float) -> np.ndarray:
+    """Return for each row the least value that a fraction of the non-zero ones do not exceed."""
     order = np.argsort(values, axis=1)
     kept = samples.values != 0
     counts = kept.astype(np.float64) if samples.counts is None else kept * samples.counts
     below = np.cumsum(np.take_along_axis(counts, order, axis=1), axis=1)
-    # Sums are rounded: what misses the share by that much has reached it.
-    place = np.argmax(below >= share * below[:, -1:] * (1 - 1e-12), axis=1)
+    # Sums are rounded: a relative gap of 1e-12 to the fraction counts as reaching it.
+    place = np.argmax(below >= fraction * below[:, -1:] * (1 - 1e-12), axis=1)
     found = np.take_along_axis(order, place[:, None], axis=1)
     chosen = np.take_along_axis(values, found, axis=1)[:, 0].astype(np.float64)
     return np.where(below[:, -1] > 0, chosen, 0.0)
@@ -193,9 +196,9 @@ def _quantile(values: np.ndarray, samples: Samples, share: float) -> np.ndarray:
 def _blocks(samples: Samples) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yield values and counts, some columns at a time where rows are long."""
     rows, n = samples.values.shape
-    step = max(_BLOCK // max(rows, 1), 1)
-    for start in range(0, n, step):
-        part = (slice(None), slice(start, start + step))
+    columns = max(_BLOCK // max(rows, 1), 1)
+    for start in range(0, n, columns):
+        part = (slice(None), slice(start, start + columns))
         yield samples.values[part], None if samples.counts is None else samples.counts[part]
 
 
@@ -204,14 +207,16 @@ def _errors(samples: Samples, ranges: list[Range], grid: Grid) -> np.ndarray:
     dtype = samples.values.dtype
     errors = np.zeros((len(ranges), len(samples.values)))
     all_qparams = [qparams_for(r.low[:, None], r.high[:, None], grid) for r in ranges]
-    # Numbers so small that their scale is none in this dtype are rounded to zero.
+    # Numbers whose scale is too small for this dtype are rounded to zero.
     scales = [
         np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype) for qparams in all_qparams
     ]
     all_qparams = [s._replace(scale=scale) for s, scale in zip(all_qparams, scales, strict=True)]
     for values, counts in _blocks(samples):
         for index, qparams in enumerate(all_qparams):
-            with np.errstate(over="ignore"):  # a grid may end beyond the dtype: not the best one
+            with np.errstate(
+                over="ignore"
+            ):  # a grid may end beyond the dtype; it is never the best
                 squares = np.square(values - on_grid(values, qparams, grid), dtype=np.float64)
             if counts is not None:
                 squares = squares * counts
@@ -220,7 +225,7 @@ def _errors(samples: Samples, ranges: list[Range], grid: Grid) -> np.ndarray:
 
 
 def _best(samples: Samples, ranges: list[Range], grid: Grid) -> Range:
-    """Return for each row the range of least error, of equal ones the first."""
+    """Return for each row the range of least error, the first of equal ones."""
     chosen = np.argmin(_errors(samples, ranges, grid), axis=0), np.arange(len(samples.values))
     return Range(
         np.array([r.low for r in ranges])[chosen], np.array([r.high for r in ranges])[chosen]
@@ -233,14 +238,14 @@ def _fitted(samples: Samples, grid: Grid) -> Range:
     widest = np.maximum(-whole.low, whole.high)
     found = _best(samples, [Range(-f * widest, f * widest) for f in _SHRINK], grid)
     for _ in range(_FITS):
-        # Not above the whole range: the highest integer shall occur, and say where the grid ends.
+        # Not above the whole range: the highest integer must occur, to tell where the grid ends.
         high = np.minimum(_least_squares(samples, found, grid) * grid.highest, widest)
         found = _best(samples, [found, Range(-high, high)], grid)
     return found
 
 
 def _least_squares(samples: Samples, found: Range, grid: Grid) -> np.ndarray:
-    """Return the scale of each row that suits its integers best."""
+    """Return the scale of each row that fits its integers best."""
     qparams = qparams_for(found.low[:, None], found.high[:, None], grid)
     products, squares = np.zeros(len(found.low)), np.zeros(len(found.low))
     for values, counts in _blocks(samples):
@@ -264,7 +269,7 @@ def _adjusted(samples: Samples, grid: Grid) -> Range:
 
 
 def _histograms(samples: Samples, most: np.ndarray) -> np.ndarray:
-    """Return how many magnitudes lie in each of the bins from 0 to `most`, but for exact zeros."""
+    """Return how many magnitudes lie in each bin from 0 to `most`, without exact zeros."""
     unit = np.where(most > 0, most, 1.0)[:, None]
     result = np.zeros((len(most), _BINS))
     for values, counts in _blocks(samples):
@@ -287,7 +292,7 @@ def _divergence(counts: np.ndarray, bins: int, levels: int) -> np.ndarray:
     sums = np.add.reduceat(inside, starts, axis=1)
     filled = np.add.reduceat((inside > 0).astype(np.float64), starts, axis=1)
     q = np.repeat(sums / np.maximum(filled, 1), lengths, axis=1) * (inside > 0)
-    # A last bin that only clipped numbers fill has no part in Q: least of all is that likely.
+    # A last bin with clipped numbers only is empty in Q: that makes the divergence large.
     p, q = p / np.maximum(total, 1e-300), q / np.maximum(q.sum(axis=1, keepdims=True), 1e-300)
     terms = p * np.log(np.maximum(p, 1e-300) / np.maximum(q, 1e-12))
     return np.where(p > 0, terms, 0).sum(axis=1)
