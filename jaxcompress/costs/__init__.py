@@ -1,14 +1,14 @@
 """Costs of a function: floating-point operations, milliseconds, bytes of memory.
 
-`counting` counts operations, `_latency` and `_memory` measure.
+`counting` counts operations; `_latency` and `_memory` measure.
 
     Flops       floating-point operations of one call
     flops       count operations by tracing
-    Latency     how long a call takes
+    Latency     the time of a call
     latency_ms  measure one call
-    peak_bytes  memory of one call as XLA plans it
-    threads     how many cores this process may use
-    times_ms    how long each call of anything takes
+    peak_bytes  the memory of one call as XLA plans it
+    threads     the number of cores that this process may use
+    times_ms    the time of each of several calls, of any function
 """
 
 from jaxcompress.costs._latency import Latency, latency_ms, threads, times_ms

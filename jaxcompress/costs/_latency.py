@@ -15,12 +15,12 @@ from jaxcompress.trees import PyTree
 
 
 class Latency(NamedTuple):
-    """How long a call takes.
+    """The time of a call.
 
     Attributes:
         median: milliseconds.
         quartiles: the first and the third, milliseconds.
-        calls: how many were measured.
+        calls: number of calls measured.
         batch_size: first axis of the first input; 0 without inputs.
         threads: cores that the process may use.
         device: kind of the device.
@@ -39,16 +39,16 @@ def latency_ms(
 ) -> Latency:
     """Measure `apply(params, *inputs)`, compiled by `jit_for_inference`.
 
-    Parameters and inputs are put on the device and a few calls are made before anything is
-    measured; each call ends when its results are there. Times of other machines, or of a busy one,
-    are not comparable: quote ratios of measurements that were taken in turn.
+    Parameters and inputs are put on the device, and a few calls are made before the measurement.
+    Each call ends when its results are there. Times of different machines, or of a busy one, are
+    not comparable: quote ratios of measurements taken in turn.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: arrays.
         *inputs: arrays.
         calls: how many to measure, at least 2.
-        warm_up: how many to make before, the first of which compiles; at least 1.
+        warm_up: how many to make before; the first compiles; at least 1.
 
     Raises:
         ValueError: too few calls.
@@ -70,10 +70,10 @@ def latency_ms(
 
 
 def times_ms(call: Callable[[], Any], *, calls: int = 30, warm_up: int = 3) -> list[float]:
-    """Return how long each call of anything takes, in milliseconds.
+    """Return the time of each call of a function, in milliseconds.
 
     Args:
-        call: does it, and returns when it is done.
+        call: the function, which returns when its work is done.
         calls: how many to measure, at least 2.
         warm_up: how many to make before, at least 1.
 

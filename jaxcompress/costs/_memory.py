@@ -8,7 +8,7 @@ from jaxcompress.trees import PyTree
 
 
 def peak_bytes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> int | None:
-    """Return the memory of one call as XLA plans it: arguments, results and what lies between.
+    """Return the memory of one call as XLA plans it: arguments, results and intermediate values.
 
     Args:
         apply: `apply(params, *inputs)`.
@@ -16,7 +16,7 @@ def peak_bytes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) ->
         *inputs: any pytrees of arrays, or of shapes and dtypes.
 
     Returns:
-        Bytes, or None where the device's compiler does not tell.
+        Bytes, or None where the compiler of the device does not say.
 
     Example:
         >>> import numpy as np

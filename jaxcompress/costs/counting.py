@@ -14,23 +14,22 @@ from jaxcompress.trace.program import Constant, Equation, Operand, Program, flat
 from jaxcompress.trees import PyTree, named_leaves
 
 Origin = str | None
-"""Path of the parameter that a value was computed from, and from no input; else None."""
+"""Path of the parameter from which alone a value was computed; None if inputs take part."""
 
 ELSEWHERE = ""
-"""Path of what no parameter takes part in: the scores of attention, values made of none."""
+"""Path for operations without a parameter, such as the scores of attention."""
 
 
 class Flops(NamedTuple):
     """Floating-point operations of one call.
 
     Attributes:
-        total: of everything.
+        total: of the whole call.
         by_primitive: by name of the primitive, the largest first.
-        by_path: by path of the parameter that takes part, the largest first; "" for none.
+        by_path: by path of the parameter that takes part, the largest first; "" without one.
         unknown_loops: `while` loops, whose bodies are counted once: their lengths depend on data.
-        unknown: primitives whose operations are not known, and not in the total, such as those of a
-            kernel: by name, for each equation the path of the parameter that takes part, "" for
-            none.
+        unknown: primitives whose operations are not known and not in the total, such as kernels:
+            by name, for each equation the path of the parameter that takes part, "" without one.
     """
 
     total: int
@@ -43,22 +42,22 @@ class Flops(NamedTuple):
 def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flops:
     """Count the floating-point operations of `apply(params, *inputs)` by tracing it.
 
-    A multiplication and an addition are two: a product of `[m, k]` and `[k, n]` is `2 m k n`, a
-    convolution `2 * entries of the result * entries of the kernel for one output channel` (padding
-    counts; the zeros that a transposed one puts in between do not). What
-    works entry by entry counts one for each entry of its result (an exponential too), a reduction
-    one for each entry it reads; a Fourier transform of `n` entries is `5 n log2 n`; moving,
-    comparing and converting numbers is free. Scans count their bodies as often as they run,
-    conditions their dearest branch, `shard_map` its body on each device. What is not known, such as
-    the kernels of Pallas, is named in `unknown`.
+    A multiplication and an addition count as two operations. A product of `[m, k]` and `[k, n]` is
+    `2 m k n`. A convolution is `2 * entries of the result * entries of the kernel for one output
+    channel`; padding counts, but the zeros that a transposed convolution inserts do not. An
+    elementwise primitive (an exponential too) counts one for each entry of its result, a reduction
+    one for each entry that it reads, a Fourier transform of `n` entries `5 n log2 n`. Moving,
+    comparing and converting numbers is free. The body of a scan counts as often as it runs, a
+    condition counts its most expensive branch, `shard_map` its body on each device. Primitives that
+    are not known, such as the kernels of Pallas, are named in `unknown`.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of arrays, or of shapes and dtypes.
-        *inputs: any pytrees of arrays, or of shapes and dtypes; the batch they hold is counted.
+        *inputs: any pytrees of arrays, or of shapes and dtypes; the whole batch is counted.
 
     Raises:
-        TypeError: leaves or results that are no arrays.
+        TypeError: leaves or results that are not arrays.
 
     Example:
         >>> import numpy as np
@@ -70,7 +69,7 @@ def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flop
 
 
 def count_flops(program: Program, paths: Sequence[str]) -> Flops:
-    """Count the floating-point operations of a function that is traced already, as `flops` does.
+    """Count the floating-point operations of a traced function, as `flops` does.
 
     Args:
         program: from `trace`.
@@ -98,7 +97,7 @@ def count_flops(program: Program, paths: Sequence[str]) -> Flops:
 
 
 class _Counts(NamedTuple):
-    """Operations by primitive and path, added up while walking; what is not known."""
+    """Operations by primitive and path, added up on the walk, and unknown primitives."""
 
     operations: Counter[tuple[str, str]]
     unknown_loops: Counter[str]
@@ -116,7 +115,7 @@ def _count(
     origins: Sequence[Origin],
     sizes: Mapping[str, int],
 ) -> None:
-    """Add the operations of a program that runs so many times."""
+    """Add the operations of a program that runs a number of times."""
     known: dict[int, Origin] = dict(zip(program.inputs, origins, strict=True))
     for equation in program.equations:
         given = [_origin(operand, known) for operand in equation.operands]
@@ -142,7 +141,7 @@ def _origin(operand: Operand, known: Mapping[int, Origin]) -> Origin:
 
 
 def _largest(origins: Sequence[Origin], sizes: Mapping[str, int]) -> Origin:
-    """Return the path of most entries among those that take part."""
+    """Return the path of the largest parameter that takes part."""
     return max(filter(None, origins), key=lambda path: sizes[path], default=None)
 
 
@@ -153,7 +152,7 @@ def _count_bodies(
     given: Sequence[Origin],
     sizes: Mapping[str, int],
 ) -> None:
-    """Add the operations of a loop's body or of the dearest branch, as often as they run."""
+    """Add the operations of a loop's body or of the most expensive branch, as often as it runs."""
     inputs = [entering(equation, which, given).flat() for which in range(len(equation.bodies))]
     if equation.name == "scan":
         _count(counts, times * equation.params["length"], equation.bodies[0], inputs[0], sizes)
@@ -180,7 +179,7 @@ def _count_shards(
     """Add the operations of a body that runs once on each device."""
     params = equation.params
     mesh = params["mesh"]
-    names = ("newly_manual_axes", "manual_axes")  # by the version of JAX; other axes it keeps whole
+    names = ("newly_manual_axes", "manual_axes")  # by version of JAX; other axes are not split
     axes = next((params[name] for name in names if name in params), mesh.axis_names)
     devices = math.prod(mesh.shape[axis] for axis in axes)
     body = flatten(core.ClosedJaxpr(params["jaxpr"], ()))
@@ -188,7 +187,7 @@ def _count_shards(
 
 
 Operations = Callable[[Program, Equation], int]
-"""How many operations an equation takes."""
+"""From a program and an equation to the number of its operations."""
 
 
 def _entries(program: Program, equation: Equation) -> int:
@@ -207,7 +206,7 @@ def _free(program: Program, equation: Equation) -> int:
 def _product(program: Program, equation: Equation) -> int:
     axes, left = contraction(equation), program.shape(equation.operands[0])
     terms = _entries(program, equation) * math.prod(left[axis] for axis in axes.summed[0])
-    if axes.stacked:  # each term is in the sum of one of the groups
+    if axes.stacked:  # each term belongs to the sum of one group
         terms //= program.shapes[equation.results[0]][0]
     return 2 * terms
 
@@ -215,7 +214,7 @@ def _product(program: Program, equation: Equation) -> int:
 def _convolution(program: Program, equation: Equation) -> int:
     kernel = program.shape(equation.operands[1])
     taps = math.prod(kernel) // kernel[convolution(equation).channels_out[0]]
-    # Of a transposed convolution's taps, all but one in as many meet the zeros put in between.
+    # In a transposed convolution only one tap in that many meets an entry, not an inserted zero.
     return 2 * _entries(program, equation) * taps // math.prod(equation.params["lhs_dilation"])
 
 
@@ -243,4 +242,4 @@ OPERATIONS: dict[str, Operations] = {
     "updates": _updates,
     "windows": _windows,
 }
-"""By what the table of primitives says is counted."""
+"""By the words of the table of primitives."""

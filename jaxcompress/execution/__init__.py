@@ -1,4 +1,4 @@
-"""Execution: functions of arrays, run on compressed leaves without making them dense.
+"""Execution: functions of arrays, run on compressed leaves without making these dense.
 
 From the bottom up: `_thin` (products with factors), `_weight_only` (products with integer weights),
 `_functions` (any function, traced).

@@ -36,35 +36,35 @@ PRODUCTS: dict[tuple[str, type], Callable[[Equation, list[Any], int], list[Any] 
     ("slice", LowRank): sliced,
     ("squeeze", LowRank): squeezed,
 }
-"""What leaf types bring along: from the equation, its operands and the place of the leaf
-to the results, or None where the leaf has to be made dense."""
+"""Products by leaf type: from the equation, its operands and the place of the leaf to the results,
+or None where the leaf must be made dense."""
 
 GIVE_LEAVES = ("transpose", "convert_element_type", "slice", "squeeze")
-"""Primitives of which the result is a leaf again."""
+"""Primitives whose result is a leaf again."""
 
 
 def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """Return a function of compressed leaves that computes what `apply` does of arrays.
+    """Return a function of compressed leaves with the results of `apply` on arrays.
 
-    Where a `Quantized` weight enters a dense layer on a CPU, it stays integers, a quarter of the
-    bytes. A large layer takes about 0.7 of the time for one sample, and up to 1.3 times as long for
-    several. `LowRank` weights of dense layers, convolutions and tables are multiplied factor by
-    factor, also where they are transposed or converted first, and in loops over stacked layers.
-    Everything else (grouped convolutions, zero points, scales of blocks of inputs, other weights of
-    loops, and all other leaf types) is made dense where it is used, which saves memory between
-    calls, not time. `Sparse` leaves are among them: docs/sparse.md has products of them measured.
+    On a CPU a `Quantized` weight of a dense layer is kept as integers, a quarter of the bytes. A
+    large layer takes about 0.7 of the time for one sample, and up to 1.3 times as long for several.
+    `LowRank` weights of dense layers, convolutions and tables are multiplied factor by factor, also
+    where they are transposed or converted first, and in loops over stacked layers. Everything else
+    (grouped convolutions, zero points, scales of blocks of inputs, other weights of loops, and all
+    other leaf types) is made dense where it is used. That saves memory between calls, but no time.
+    `Sparse` leaves are made dense as well: docs/sparse.md has measurements of sparse products.
 
     Args:
         apply: `apply(params, *inputs)`, of arrays.
 
     Returns:
-        `fast(params, *inputs)`, which is compiled for each shape. Under `jit`, `grad` and `vmap` it
-        becomes part of what they make, if any of its arguments is traced. Pass the leaves to `jit`
-        as arguments: what a compiled function closes over, XLA may turn back into a float32
-        constant. A `custom_vjp` that calls products has the derivative of what it calls.
+        `fast(params, *inputs)`, which is compiled for each shape. If an argument is traced, as
+        under `jit`, `grad` and `vmap`, it becomes part of that trace. Pass the leaves to `jit` as
+        arguments: XLA may turn leaves that a compiled function closes over into float32 constants.
+        A `custom_vjp` that calls products has the derivative of what it calls.
 
     Raises:
-        ValueError: of the function: what `trace` refuses.
+        ValueError: of the function: as `trace`.
 
     Example:
         >>> integers, scale = jax.numpy.array([[3, -1]], "int8"), jax.numpy.array([[0.5]])
@@ -94,7 +94,7 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
 
 def _visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
-    """Compute with a compressed leaf, made dense if need be."""
+    """Compute with a compressed leaf, made dense if necessary."""
     del key
     for place, leaf in enumerate(operands):
         if is_compressed(leaf):
@@ -106,7 +106,7 @@ def _visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
 
 
 def _only_in_equations(program: Program) -> set[int]:
-    """Return the inputs that are neither handed to a loop or a branch nor returned."""
+    """Return the inputs that are used by equations only, not by loops or branches nor returned."""
     operands = list(program.outputs)
     for equation in program.equations:
         if equation.bodies:
@@ -115,9 +115,9 @@ def _only_in_equations(program: Program) -> set[int]:
 
 
 def _cut(program: Program) -> defaultdict[int, float]:
-    """Return how many of its first axes loops cut each value along, infinity if it is an array.
+    """Return along how many first axes loops cut each value; infinity if it must be an array.
 
-    That it is where it is returned, carried by a loop or handed to anything else with a body.
+    A value must be an array if it is returned, carried by a loop, or passed to any other body.
     """
     found: defaultdict[int, float] = defaultdict(float)
 
@@ -138,7 +138,7 @@ def _cut(program: Program) -> defaultdict[int, float]:
 
 
 def _cut_by(equation: Equation) -> list[float]:
-    """Return how many of its first axes a loop or branches cut each operand along."""
+    """Return along how many first axes a loop or branches cut each operand."""
     if equation.name != "scan":
         return [math.inf] * len(equation.operands)
     (body,) = equation.bodies
@@ -149,7 +149,7 @@ def _cut_by(equation: Equation) -> list[float]:
 
 
 def _given(leaf: Any, *, is_plain: bool, cut: float) -> Any:
-    """Return what the function gets in place of a leaf: itself where it need not be dense."""
+    """Return the value of a leaf for the function: the leaf itself if it need not be dense."""
     if isinstance(leaf, LowRank) and cut <= len(leaf.stack):
-        return decoded(leaf) if cut else leaf  # scales and codebooks have no axis of the layers
+        return decoded(leaf) if cut else leaf  # scales and codebooks have no axis of layers
     return leaf if is_plain and not isinstance(leaf, LowRank) else dense(leaf)

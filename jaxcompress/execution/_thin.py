@@ -1,4 +1,4 @@
-"""Products with the factors of a weight, one after the other, in place of their product."""
+"""Products with the factors of a weight, one after the other, in place of the whole weight."""
 
 from collections.abc import Sequence
 from string import ascii_uppercase
@@ -24,11 +24,11 @@ def thin_product(equation: Equation, operands: list[Any], place: int) -> list[An
 
     Args:
         equation: a `dot_general`.
-        operands: one of them `LowRank`.
-        place: which.
+        operands: one of them is `LowRank`.
+        place: of that operand.
 
     Returns:
-        The result. Where it is less work to multiply the factors first, that is done.
+        The result. The factors are multiplied first where that takes less work.
     """
     leaf, x = operands[place], operands[1 - place]
     axes = contraction(equation)
@@ -50,7 +50,7 @@ def thin_product(equation: Equation, operands: list[Any], place: int) -> list[An
 
 
 def _letters(leaf: LowRank) -> tuple[str, list[str]]:
-    """Return letters for the axes of the tensor and of each factor, those that all share too."""
+    """Return letters for the axes of the tensor and of each factor, common axes included."""
     shared = ascii_uppercase[::-1][: len(leaf.stack)]
     return shared + leaf.axes, [shared + term for term in leaf.terms]
 
@@ -58,18 +58,18 @@ def _letters(leaf: LowRank) -> tuple[str, list[str]]:
 def thin_convolution(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
     """Return a convolution as several, each with one factor of the kernel.
 
-    A factor has channels that come in, channels that go out, and windows along its axes of space;
-    along the others its kernel has size 1. A factor of no channels that go out works on each
-    channel by itself. Strides, padding and dilation of an axis are taken along with its windows.
+    A factor has input channels, output channels, and windows along its axes of space; along the
+    other axes its kernel has size 1. A factor without output channels works on each channel by
+    itself. Strides, padding and dilation of an axis are used with its windows.
 
     Args:
         equation: a `conv_general_dilated`.
-        operands: the second `LowRank`.
-        place: which.
+        operands: the second is `LowRank`.
+        place: of that operand.
 
     Returns:
         The result; None where the kernel is the first operand, where channels are in groups, or
-        where no row of factors leads from the channels that come in to those that go out.
+        where no sequence of factors leads from the input channels to the output channels.
     """
     leaf: LowRank = operands[place]
     params, axes = equation.params, convolution(equation)
@@ -95,7 +95,7 @@ def thin_convolution(equation: Equation, operands: list[Any], place: int) -> lis
         groups = 1 if goes else sizes[comes]
         x = convolve(
             x,
-            kernel.astype(x.dtype),  # that of a sum in another precision, from the second one on
+            kernel.astype(x.dtype),  # of a sum in another precision, from the second factor on
             Convolution(axes.image, tuple(range(kernel.ndim)), axes.image, groups),
             window_strides=_along(windows, space, params["window_strides"], 1),
             padding=_along(windows, space, params["padding"], (0, 0)),
@@ -104,7 +104,7 @@ def thin_convolution(equation: Equation, operands: list[Any], place: int) -> lis
             precision=params["precision"],
             preferred_element_type=params["preferred_element_type"],
         )
-    # All ran in the layout of what comes in.
+    # All of them ran in the layout of the input.
     order = [axes.image[axes.result.index(axis)] for axis in range(x.ndim)]
     return [x.transpose(order).astype(dtype)]
 
@@ -112,7 +112,7 @@ def thin_convolution(equation: Equation, operands: list[Any], place: int) -> lis
 def _row(
     terms: Sequence[str], channel: str, last: str, space: set[str]
 ) -> list[tuple[int, str, str | None]] | None:
-    """Return the factors in order, each with the axes of its channels that come in and go out."""
+    """Return the factors in order, each with the axes of its input and output channels."""
     left, row = set(range(len(terms))), []
     while left:
         here = sorted((len(set(terms[k]) - space), k) for k in left if channel in terms[k])
@@ -129,20 +129,20 @@ def _row(
 
 
 def _along(windows: Sequence[str], space: Sequence[str], values: Sequence[Any], other: Any) -> Any:
-    """Return what holds for the axes of space that have windows, and `other` for the others."""
+    """Return the values of the axes of space that have windows, and `other` for the others."""
     return [v if name in windows else other for name, v in zip(space, values, strict=True)]
 
 
 def gathered(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
-    """Return rows of a table, of which only these are made: rows of one factor times the others.
+    """Return rows of a table, computed alone: rows of one factor times the other factors.
 
     Args:
         equation: a `gather`.
-        operands: the first `LowRank`.
-        place: which.
+        operands: the first is `LowRank`.
+        place: of that operand.
 
     Returns:
-        The result; None where the entries are no whole rows along one axis, or where missing ones
+        The result; None where the entries are not whole rows along one axis, or where missing rows
         are filled with a number.
     """
     leaf, params, axes = operands[place], equation.params, lookup(equation)
@@ -170,7 +170,7 @@ def gathered(equation: Equation, operands: list[Any], place: int) -> list[Any] |
     result = "".join(
         next(rest if k in axes.windows[1] else rows) for k in range(rank + len(leaf.axes) - 1)
     )
-    product = jnp.einsum(  # precise as `dense`: a table is looked up, not rounded
+    product = jnp.einsum(  # as precise as `dense`: looking up a table does not round
         f"{','.join(terms)}->{result}",
         *factors,
         precision=lax.Precision.HIGHEST,
@@ -180,7 +180,7 @@ def gathered(equation: Equation, operands: list[Any], place: int) -> list[Any] |
 
 
 def transposed(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
-    """Return the leaf of the transposed tensor; None where axes that all factors share move."""
+    """Return the leaf of the transposed tensor; None where common axes of all factors move."""
     leaf: LowRank = operands[place]
     shared, order = len(leaf.stack), equation.params["permutation"]
     if tuple(order[:shared]) != tuple(range(shared)):
@@ -190,7 +190,7 @@ def transposed(equation: Equation, operands: list[Any], place: int) -> list[Any]
 
 
 def converted(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
-    """Return the leaf with factors of another dtype; None where these are integers."""
+    """Return the leaf with factors of another dtype; None where that is an integer dtype."""
     leaf, dtype = operands[place], equation.params["new_dtype"]
     if not jnp.issubdtype(dtype, jnp.floating):
         return None

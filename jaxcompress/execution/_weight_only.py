@@ -1,4 +1,4 @@
-"""Products of activations with integer weights, of which few are made floating point at a time."""
+"""Products of activations with integer weights, a few of which are converted at a time."""
 
 from typing import Any
 
@@ -13,18 +13,17 @@ from jaxcompress.trees import Array
 
 
 def weight_only(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
-    """Return `x @ (scale * integers)` as `scale * (x @ integers)`, with no float copy of these.
+    """Return `x @ (scale * integers)` as `scale * (x @ integers)`, without a float weight.
 
     Args:
         equation: a `dot_general`.
-        operands: one of them `Quantized`.
-        place: which.
+        operands: one of them is `Quantized`.
+        place: of that operand.
 
     Returns:
-        The result; None where the product is another one: with a zero point, with scales along the
-        axis that is summed over, with none or several such axes or with one in the middle, or
-        with axes that both operands share. None too where the device is no CPU: there nothing was
-        measured.
+        The result. None with a zero point; with scales along the axis that is summed over; with no
+        such axis, several, or one in the middle; or with batch axes. None too if the device is not
+        a CPU: nothing was measured on others.
     """
     leaf: Quantized = operands[place]
     summed, batch = contraction(equation)[:2]
@@ -55,13 +54,13 @@ def weight_only(equation: Equation, operands: list[Any], place: int) -> list[Any
 
 
 def _scaled(leaf: Quantized, summed: int) -> bool:
-    """Return whether a leaf has a scale for the tensor or for each output channel, nothing else."""
+    """Return whether a leaf has one scale, or one for each output channel, and nothing else."""
     whole = all(m in (1, n) for m, n in zip(leaf.scale.shape, leaf.shape, strict=True))
     return leaf.zero_point is None and whole and leaf.scale.shape[summed] == 1
 
 
 def _product(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Array:
-    """Return `x @ integers`, which are `[in, out]` or, if `side` is 1, `[out, in]`."""
+    """Return `x @ integers`; the integers are `[in, out]` or, if `side` is 1, `[out, in]`."""
     if len(x) <= FEW[side]:
         few = (_by_entries, _by_dots)[side]
         return few(x.astype(jnp.promote_types(x.dtype, jnp.float32)), jnp.asarray(integers))
@@ -69,7 +68,7 @@ def _product(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Ar
 
 
 def _by_entries(x: jax.Array, integers: jax.Array) -> jax.Array:
-    """Return `x @ integers`, a few inputs at a time, whose products are summed entry by entry."""
+    """Return `x @ integers`, a few inputs at a time; their products are summed entry by entry."""
     inputs, outputs = integers.shape
     rest = inputs % INPUTS
 
@@ -105,13 +104,13 @@ def _by_dots(x: jax.Array, integers: jax.Array) -> jax.Array:
 
 
 def _by_outputs(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Array:
-    """Return `x @ integers`, some outputs at a time, for which they are made floating point."""
+    """Return `x @ integers`, some outputs at a time, whose integers are converted."""
     outputs = integers.shape[1 - side]
     size = min(OUTPUTS, outputs)
     dtype = jnp.promote_types(x.dtype, jnp.float32)
 
     def turn(number: Any, result: jax.Array) -> jax.Array:
-        start = jnp.minimum(number * size, outputs - size)  # the last overlaps the one before
+        start = jnp.minimum(number * size, outputs - size)  # the last block overlaps the one before
         block = lax.dynamic_slice_in_dim(integers, start, size, 1 - side)
         block = lax.optimization_barrier(block.astype(x.dtype))  # else they are converted often
         part = lax.dot_general(
@@ -127,12 +126,12 @@ def _by_outputs(x: jax.Array, integers: Array, side: int, precision: Any) -> jax
 
 
 INPUTS, OUTPUTS = 16, 128
-"""Summed, or computed, at a time. With 8 or 64 inputs, 64 or 512 outputs it takes longer."""
+"""Inputs summed, or outputs computed, at a time. 8 or 64 inputs, 64 or 512 outputs take longer."""
 
 ROW = 2048
-"""Entries that are summed at a time along rows: of 4096 and more XLA makes a float copy."""
+"""Entries summed at a time along rows: for 4096 and more XLA makes a float copy."""
 
-# Measured with 1024x4096 on one core: beyond, `_by_outputs` is faster. To make all of the weight
-# floating point at once is slower than that for every number of samples up to 1024.
+# Measured with 1024x4096 on one core. For more samples `_by_outputs` is faster. Converting the
+# whole weight at once is slower than `_by_outputs` for every number of samples up to 1024.
 FEW = (2, 1)
-"""Up to how many samples there is a faster way, by the axis of the inputs."""
+"""The most samples for which another way is faster, by the axis of the inputs."""

@@ -1,15 +1,14 @@
-"""ONNX: functions written for other runtimes, and run by ONNX Runtime; needs the extra `onnx`.
+"""ONNX: functions written as files and run by ONNX Runtime; needs the extra `onnx`.
 
-From the bottom up: `_libraries` (imported when they are needed), `_node` (primitives that stand for
-nodes), `_pooling`, `_rules` and `_bodies` (equations in other words), `_linear` and `_integers`
-(products), `_lowering` (a program run again, to be traced by jax2onnx), `_precision`, `_supported`
-and `_comparison` (what is refused, and what is compared), `_results`, `_model`, `_runtime`,
-`_file`.
+From the bottom up: `_libraries` (imported when they are needed), `_node` (a primitive for a node),
+`_pooling`, `_rules` and `_bodies` (equations rewritten with other primitives), `_linear` and
+`_integers` (products), `_lowering` (a program run again, traced by jax2onnx), `_precision`,
+`_supported` and `_comparison` (checks), `_results`, `_model`, `_runtime`, `_file`.
 
-    export_onnx              write a function as an ONNX file, floats or integers, and check it
+    export_onnx              write a function as an ONNX file, in floats or integers, and check it
     has_integer_dot_product  whether this CPU sums products of 8-bit integers without clipping
     onnx_function            an ONNX file as a function of numpy arrays
-    OnnxFile                 what `export_onnx` wrote
+    OnnxFile                 the result of `export_onnx`
 """
 
 from jaxcompress.onnx._file import OnnxFile, export_onnx

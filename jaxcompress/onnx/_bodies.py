@@ -1,4 +1,4 @@
-"""Equations as jax2onnx and ONNX Runtime take them, those in loops and branches as well."""
+"""Equations rewritten for jax2onnx and ONNX Runtime, those in loops and branches included."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 
 
 def lower(equation: Equation, operands: list[Any], shapes: Sequence[Sequence[Any]]) -> list[Any]:
-    """Return the results of an equation, said in other words where a rule has some.
+    """Return the results of an equation, rewritten with other primitives where a rule does so.
 
     Args:
         equation: of a program.
-        operands: of which one is traced.
+        operands: at least one of them is traced.
         shapes: of the results; sizes may be symbolic.
     """
     if _has_many_branches(equation):
@@ -39,7 +39,7 @@ def _has_many_branches(equation: Equation) -> bool:
 
 
 def _two_by_two(equation: Equation, operands: list[Any]) -> list[Any]:
-    """Return branches as one of two, of which the second branches on."""
+    """Return branches as nested conditions of two branches each."""
     index = chosen(operands)
 
     def choose(first: int, *given: Any) -> list[Any]:

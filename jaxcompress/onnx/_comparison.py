@@ -1,4 +1,4 @@
-"""How far the results of a file are from those of the function that it came from."""
+"""The difference between the results of a file and those of its function."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,21 +10,20 @@ from jaxcompress.errors import MismatchError
 from jaxcompress.trees import PyTree, named_leaves
 
 Results = dict[str, np.ndarray]
-"""What a function returned, by name."""
+"""The results of a function, by name."""
 
 
 def result_names(structure: Any) -> list[str]:
-    """Return a name for each leaf of what a function returns: `y`; `y/0` and so on of several."""
+    """Return a name for each leaf of a result: `y`, or `y/0` and so on if there are several."""
     shell = jax.tree.unflatten(structure, [np.zeros(())] * structure.num_leaves)
     return [f"y/{path}" if path else "y" for path in named_leaves(shell).paths]
 
 
 def results_of(returned: PyTree) -> Results:
-    """Return arrays by name, as `result_names` has them.
+    """Return arrays by the names of `result_names`.
 
     Raises:
-        ValueError: numbers that are not finite or no numbers at all, with which nothing can be
-            compared.
+        ValueError: a result that is not finite or is empty, so that it cannot be compared.
     """
     leaves, structure = jax.tree.flatten(jax.device_get(returned))
     results = {}
@@ -44,7 +43,7 @@ def results_of(returned: PyTree) -> Results:
 
 
 def difference(got: np.ndarray, expected: np.ndarray) -> float:
-    """Return `|got - expected| / |expected|` in the Euclidean norm; of integers, how many differ.
+    """Return `|got - expected| / |expected|`, Euclidean; for integers, the fraction that differs.
 
     It is infinite if shapes differ.
 
@@ -62,7 +61,7 @@ def difference(got: np.ndarray, expected: np.ndarray) -> float:
 
 
 def largest_difference(got: Iterable[np.ndarray], expected: Results) -> float:
-    """Return the difference of the result for which it is largest."""
+    """Return the largest difference of any result."""
     return max(map(difference, got, expected.values()))
 
 
@@ -79,7 +78,7 @@ def check_close(got: Sequence[np.ndarray], expected: Results, what: str, most: f
         got: results of the model.
         expected: results of a function.
         what: the function, for the error.
-        most: allowed difference.
+        most: the largest allowed difference.
 
     Raises:
         MismatchError: naming the result and the difference.

@@ -1,4 +1,4 @@
-"""Functions of JAX as ONNX files, compared with them before they are written."""
+"""Functions of JAX as ONNX files, compared with JAX before they are written."""
 
 import contextlib
 import os
@@ -33,20 +33,20 @@ INTEGERS_MAY_DIFFER = 0.1
 
 
 class OnnxFile(NamedTuple):
-    """What `export_onnx` wrote.
+    """The file that `export_onnx` wrote, and how far it is from JAX.
 
-    Differences are `|onnx - jax| / |jax|`, of the output for which that is largest.
+    Differences are `|onnx - jax| / |jax|`, the largest of all outputs.
 
     Attributes:
         path: of the file.
         size_bytes: of the file.
-        any_batch: whether the first size of the inputs may be any; else it is that of the export.
+        any_batch: whether the first size of the inputs may be any; else it is the exported one.
         difference: from the function.
-        quantized: names of the products of integers.
-        left_float: names of the other products and why, if integers were asked for.
-        weight_bits: of weights, None if no integers were asked for.
-        integer_kernels: how many products of integers ONNX Runtime runs on this machine, by kind.
-        difference_simulated: from the simulation, None if no integers were asked for.
+        quantized: names of the products in integers.
+        left_float: the reason for each other product, by name, of a file in integers.
+        weight_bits: of weights; None for a file in floats.
+        integer_kernels: number of integer products that ONNX Runtime runs on this machine, by kind.
+        difference_simulated: from the simulation; None for a file in floats.
     """
 
     path: Path
@@ -69,41 +69,41 @@ def export_onnx(
     weight_bits: int | None = None,
     estimate: Estimator = min_max,
 ) -> OnnxFile:
-    """Write a function as an ONNX file, in floats or in integers that run, and check it.
+    """Write a function as an ONNX file, in floats or in integers, run it and check it.
 
-    The parameters become constants of the file. What ONNX Runtime computes on `inputs` is compared
-    with JAX, in integers with `fake_quantized` of the same ranges too; a file that differs is not
-    written. The first size of the inputs is free in the file if the function allows it.
+    The parameters become constants of the file. The results of ONNX Runtime on `inputs` are
+    compared with JAX, and in integers also with `fake_quantized` of the same ranges; a file that
+    differs is not written. The first size of the inputs is free if the function allows it.
 
-    The file has numbers of 32 bits at most: float64 and int64 of parameters, inputs and results are
-    float32 and int32 there.
+    The file has numbers of 32 bits at most: float64 and int64 of parameters, inputs and results
+    become float32 and int32.
 
-    In integers activations are rounded where they enter a product, as in the simulation, and
-    nowhere else, but for one case: a convolution runs in integers only if its result is rounded
-    too. Where that result goes elsewhere than into a product (it is added to something, say), it
-    is rounded to the range that it has on `inputs`.
+    In integers, the inputs of products are rounded, as in the simulation. Nothing else is rounded,
+    with one exception: a convolution runs in integers only if its result is rounded too. Where that
+    result is not only the input of products (it is added to something, say), it is rounded to the
+    range that it has on `inputs`.
 
     Args:
         path: of the file.
         apply: `apply(params, *inputs)`, in inference mode.
-        params: any pytree of arrays; what they compute with the inputs must be float32, integers
-            and truth values. Compressed leaves are made dense; in integers, those
-            of `Quantized` leaves that are symmetric with one scale a channel are in the file.
+        params: any pytree of arrays; the function must compute in float32, integers and booleans.
+            Compressed leaves are made dense. A file in integers keeps the integers of `Quantized`
+            leaves that are symmetric with one scale for each channel.
         *inputs: of the function, any pytrees of arrays: a few dozen samples of the training data.
-        int8: what `calibrate` says enters the products; those that it does not name stay float.
-            None for a file of floats.
-        weight_bits: of weights, 7 or 8; None for 8 where the CPU at hand sums products of 8-bit
-            integers without clipping (VNNI), else 7. Pass 7 for a file that shall run anywhere.
-        estimate: the range that a grid of activations covers, as for `fake_quantized`.
+        int8: ranges from `calibrate`, for a file in integers; products without a range stay float.
+            None for a file in floats.
+        weight_bits: of weights, 7 or 8; None for 8 where this CPU sums products of 8-bit integers
+            without clipping (VNNI), else 7. Pass 7 for a file that must run anywhere.
+        estimate: chooses the range that a grid of activations covers, as for `fake_quantized`.
 
     Returns:
-        What was written, and how far it is from JAX. `onnx_function` runs it.
+        The file, and how far it is from JAX. `onnx_function` runs it.
 
     Raises:
         MismatchError: a result that differs from JAX, named.
-        ValueError: a function that jax2onnx or ONNX Runtime cannot take, naming the primitives;
-            numbers beyond 32 bits; ranges of another function, other bits, results that are not
-            finite.
+        ValueError: a function that jax2onnx or ONNX Runtime does not support, naming the
+            primitives; numbers beyond 32 bits; ranges of another function, other bits, results that
+            are not finite.
         TypeError: `int8` is not what `calibrate` returns; keys of random numbers among `params`;
             called under `jit`.
         MissingLibraryError: the extra `onnx` is not installed.
@@ -151,7 +151,7 @@ def export_onnx(
     simulate = fake_quantized(apply, Ranges(known, {}), weight_bits=bits, estimate=estimate)
     simulated = results_of(jit_for_inference(simulate)(params, *job.inputs))
     got = compute(start(model), job.inputs)
-    # Where the simulation itself is far from the function, small causes have large effects.
+    # Where the simulation itself is far from the function, small differences grow large.
     allowed = max(INTEGERS_MAY_DIFFER, largest_difference(simulated.values(), expected))
     apart_simulated = check_close(got, simulated, "the simulation", allowed)
     write_atomically(Path(path), model)
@@ -174,7 +174,7 @@ class _Job(NamedTuple):
     inputs: tuple[PyTree, ...]
 
     def expected(self, inputs: tuple[PyTree, ...]) -> Results:
-        """Return what the function gives."""
+        """Return the results of the function."""
         return results_of(jit_for_inference(self.apply)(native(dense(self.params)), *inputs))
 
     def traced(self, *, any_batch: bool) -> Traced:
@@ -183,20 +183,20 @@ class _Job(NamedTuple):
 
     @property
     def narrow_params(self) -> PyTree:
-        """Parameters, dense, as the file has them."""
+        """Dense parameters as in the file."""
         return narrow(native(dense(self.params)), "params")
 
     @property
     def narrow_inputs(self) -> tuple[PyTree, ...]:
-        """Inputs, as the file takes them."""
+        """Inputs as in the file."""
         return tuple(narrow(part, f"inputs[{number}]") for number, part in enumerate(self.inputs))
 
 
 def _in_floats(job: _Job, expected: Results) -> tuple[Traced, bytes, float]:
-    """Return a function, its model and how far that is from it."""
+    """Return the function to export, its model, and the difference of both."""
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(job.inputs)}
     if len(sizes) == 1 and () not in sizes:
-        with contextlib.suppress(Exception):  # whatever is raised by what needs this size
+        with contextlib.suppress(Exception):  # whatever code raises that needs this size
             function = job.traced(any_batch=True)
             model = write_model(function, Floats())
             session = start(model)
@@ -217,7 +217,7 @@ def _other_batch(leaf: jax.Array) -> jax.Array:
 def _in_integers(
     job: _Job, function: Traced, qparams: Mapping[str, QParams], bits: int
 ) -> tuple[bytes, dict[str, str]]:
-    """Return a model, and by product why it is one of floats, nothing if it is not."""
+    """Return a model, and by product the reason why it is in floats, empty if it is not."""
     names = {name for product in function.products for name in product.entering}
     check_known(sorted(qparams), names, "int8 must be ranges of this function", "calibrate it")
     leaves = named_leaves(job.params, is_leaf=is_compressed).leaves

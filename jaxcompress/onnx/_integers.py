@@ -1,4 +1,4 @@
-"""Products in integers: nodes that say on which grids their operands lie."""
+"""Products in integers: nodes with the grids of their operands."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _MOST_BIAS = 2.0**30
 
 
 class Floats:
-    """Writes products of floats."""
+    """Writes products in floats."""
 
     def write(self, linear: Linear, value: int, *, rounded: bool) -> Any:
         """Return the result of a product."""
@@ -32,16 +32,16 @@ class Floats:
 
 
 class Integers:
-    """Writes products of integers where it is known what enters.
+    """Writes products in integers where the ranges of their inputs are known.
 
     Args:
         qparams: scale and zero point of each input of a product, by name.
         bits: of weights.
-        leaves: parameters, by number; integers of `Quantized` ones are taken as they are.
+        leaves: parameters, by number; integers of `Quantized` ones are used unchanged.
         result_qparams: scale and zero point of results that are known, by number of the value.
 
     Attributes:
-        reasons: by name of each product written why it is one of floats; empty if it is not.
+        reasons: by product written, why it is in floats; empty if it is in integers.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Integers:
             return Floats().write(linear, value, rounded=rounded)
         (place,) = product.activations
         result = _integer_product(linear, self._qparams[product.operand_name(place)], *weight)
-        # A convolution is one of integers only if it gives integers.
+        # ONNX Runtime runs a convolution in integers only if its result is rounded.
         qparams = None if rounded or linear.op != "Conv" else self._result_qparams.get(value)
         return result if qparams is None else on_grid(result, qparams)
 
     def enter(self, product: Product, place: int, operand: Any) -> Any:
-        """Return the operand, rounded if it is known what enters at both places."""
+        """Return the operand, rounded if the ranges of both operands are known."""
         if not self._is_known(product):
             return operand
         if not product.summed(0):
@@ -90,7 +90,7 @@ class Integers:
 def on_grid(x: Any, qparams: QParams) -> Any:
     """Return nodes that round `x` to the grid of activations and back.
 
-    The integers are those of the grid plus 128, without a sign: kernels for x86 want them so.
+    The integers are unsigned, those of the grid plus 128: kernels for x86 need them so.
     """
     scale, zero = np.float32(qparams.scale), np.uint8(int(qparams.zero_point) - ACTIVATIONS.lowest)
     values = node("QuantizeLinear", x, scale, zero, shape=x.shape, dtype=np.uint8)
@@ -106,7 +106,7 @@ def _from_grid(values: np.ndarray, scale: np.ndarray, axis: int) -> Any:
 def _integers(
     linear: Linear, leaves: Sequence[Any], grid: Grid
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the integers of a weight and a scale for each channel; None if there is no such."""
+    """Return the integers of a weight and a scale for each channel; None if there are none."""
     others = tuple(axis for axis in range(linear.weight.ndim) if axis != linear.channel_axis)
     for source in linear.product.weights.values():
         leaf = leaves[source.leaf]
@@ -146,7 +146,7 @@ def _integer_product(
 
 
 def _product(linear: Linear, kernel: Any, bias: Any, x: Any = None) -> Any:
-    """Write a product with what stands for its weight, its bias and what enters."""
+    """Write a product, given the values for its weight, its bias and its input."""
     operands = [linear.x if x is None else x, kernel]
     if _is_batched(linear):
         result = node("MatMul", *operands, shape=linear.shape)

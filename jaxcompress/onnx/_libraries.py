@@ -23,9 +23,9 @@ def library(name: str) -> Any:
 
 @contextlib.contextmanager
 def _unpatched() -> Iterator[None]:
-    """Put functions of JAX back that a library replaces when it is imported, for the whole process.
+    """Restore functions of JAX that a library replaces for the whole process when it is imported.
 
-    A plugin of jax2onnx puts a `jnp.cumsum` there that takes fewer arguments.
+    A plugin of jax2onnx replaces `jnp.cumsum` by one with fewer arguments.
     """
     spaces = [vars(module) for module in (jax.numpy, jax.lax, jax.nn)]
     before = [dict(space) for space in spaces]
@@ -38,7 +38,7 @@ def _unpatched() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what the libraries have to say to their own authors."""
+    """Suppress warnings of the libraries that are meant for their own authors."""
     loggers = [logging.getLogger(name) for name in ("jax2onnx", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:

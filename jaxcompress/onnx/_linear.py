@@ -1,4 +1,4 @@
-"""Products with constant weights in the layout of ONNX, and what scales and shifts them."""
+"""Products with constant weights in the layout of ONNX, with their gain and bias."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Linear:
     """A product that is not in the graph yet: `op(x, gain * weight) + bias`.
 
     Attributes:
-        product: where it comes from.
+        product: in the traced function.
         op: "Conv" or "MatMul".
-        x: what enters, in the layout of ONNX.
+        x: the input, in the layout of ONNX.
         to_weight: from the weight's operand of the product to the layout of ONNX.
         weight: constant, channels along `channel_axis`.
         channel_axis: 0 of a convolution, 1 of a matrix.
@@ -57,13 +57,13 @@ Affine = Callable[[int, Vector, Vector | None, Vector], tuple[Vector, Vector | N
 def _convolution(
     product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]
 ) -> Linear | None:
-    """Return a convolution of ONNX; None of one that ONNX has not."""
+    """Return a convolution of ONNX; None if ONNX does not have it."""
     params, axes = product.equation.params, convolution(product.equation)
     pads = params["padding"]
     strange = (
         product.activations != (0,)
         or axes.batch_groups != 1
-        or any(step != 1 for step in params["lhs_dilation"])
+        or any(size != 1 for size in params["lhs_dilation"])
         or any(pad < 0 for pair in pads for pad in pair)
         or len(axes.image) < 3
     )
@@ -95,7 +95,7 @@ def _convolution(
 
 
 def _matrix(product: Product, x: Any, weight: np.ndarray, shape: tuple[Any, ...]) -> Linear | None:
-    """Return a product of matrices; None where there are batches of them, or of a vector."""
+    """Return a product of matrices; None for batches of products and for vectors."""
     axes, (place,) = contraction(product.equation), product.activations
     sums, weight_sums = axes.summed[place], axes.summed[1 - place]
     free, weight_free = axes.free(place, x.ndim), axes.free(1 - place, weight.ndim)
@@ -143,7 +143,7 @@ def _transposed(x: Any, axes: Sequence[int] | np.ndarray) -> Any:
 
 
 AFFINE: dict[str, Affine] = {name: partial(after, name) for name in ("add", "sub", "mul")}
-"""What an equation makes of gain and bias of the product at a place, given the other operand.
+"""From the place of a product in an equation, its gain and bias and the other operand, to both new.
 
-Those that divide stay nodes, because in float32 a weight times `1 / c` is rounded twice.
+Divisions stay nodes, because in float32 a weight times `1 / c` is rounded twice.
 """

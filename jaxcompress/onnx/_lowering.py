@@ -1,8 +1,8 @@
-"""A program run again as what ONNX Runtime is fast at; jax2onnx traces the run.
+"""A program run again in a form that is fast in ONNX Runtime; jax2onnx traces the run.
 
-What depends on parameters alone is computed; products with constant weights take in the scales and
-shifts that follow them (biases, batch norm), with channels where ONNX has them; pooling by whatever
-means becomes pooling. What `RULES` name is said in other words. All else stays as it is.
+Values that depend on parameters alone are computed. Products with constant weights absorb the
+scales and offsets behind them (biases, batch norm), with channels where ONNX has them. Pooling in
+any form becomes pooling nodes. Primitives in `RULES` are rewritten. Everything else is unchanged.
 """
 
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ class Writer(Protocol):
 
         Args:
             linear: the product.
-            value: number of its result in the program, gain and bias included.
-            rounded: whether the result goes nowhere but into other products.
+            value: number of its result in the program, behind gain and bias.
+            rounded: whether the result is used by other products only.
         """
         ...
 
     def enter(self, product: Product, place: int, operand: Any) -> Any:
-        """Return what is multiplied in place of an operand of any other product."""
+        """Return the replacement of an operand of any other product."""
         ...
 
 
@@ -62,11 +62,11 @@ class Lowering:
         self._waiting: dict[Any, Linear] = {}
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
-        """Return what the program returns."""
+        """Return the results of the program."""
         self._known = dict(zip(self._program.inputs, inputs, strict=True))
         self._waiting = {}
         for number, equation in enumerate(self._program.equations):
-            linear = self._start(number, equation) or self._go_on(equation)
+            linear = self._start(number, equation) or self._absorb(equation)
             if linear is not None:
                 self._waiting[equation.results[0]] = linear
             else:
@@ -84,7 +84,7 @@ class Lowering:
         return self._known[operand]
 
     def _start(self, number: int, equation: Equation) -> Linear | None:
-        """Return a product that may take in what follows, None if the equation is none."""
+        """Return a product that may absorb equations behind it, None if this is no such product."""
         product = self._products.get(number)
         if product is None or len(product.activations) != 1:
             return None
@@ -97,8 +97,8 @@ class Lowering:
         shape = self._program.shapes[equation.results[0]]
         return CANONICAL[equation.name](product, x, np.asarray(weight), shape)
 
-    def _go_on(self, equation: Equation) -> Linear | None:
-        """Return a waiting product that took in an equation, None if there is none that can."""
+    def _absorb(self, equation: Equation) -> Linear | None:
+        """Return a waiting product that has absorbed the equation, None if none can."""
         if equation.name not in AFFINE:
             return None
         for place, operand in enumerate(equation.operands):
@@ -141,7 +141,7 @@ class Lowering:
         return len(self._users.get(value, [])) == 1 and not self._is_returned(value)
 
     def _is_rounded(self, value: Operand) -> bool:
-        """Return whether a value goes into products only, at most through what keeps numbers."""
+        """Return whether only products use a value, directly or behind `_KEEP_NUMBERS`."""
         return not self._is_returned(value) and all(
             number in self._products
             or (equation.name in _KEEP_NUMBERS and self._is_rounded(equation.results[0]))
@@ -151,7 +151,7 @@ class Lowering:
     def _blocks(
         self, equation: Equation, operands: list[Any], shapes: Sequence[Sequence[Any]]
     ) -> Any:
-        """Return the maxima of blocks as pooling, None if they are none."""
+        """Return a maximum over blocks as pooling, None for any other equation."""
         if equation.name != "reduce_max":
             return None
         (operand,) = equation.operands
@@ -162,4 +162,4 @@ class Lowering:
 
 
 _KEEP_NUMBERS = ("max", "reduce_max", "reduce_window_max", "reshape", "transpose", "squeeze")
-"""Before these numbers may be rounded as well as after them, which ONNX Runtime makes use of."""
+"""Rounding before these primitives equals rounding after them; ONNX Runtime makes use of it."""

@@ -25,9 +25,9 @@ class Traced(NamedTuple):
     """A function to export.
 
     Attributes:
-        program: with parameters before the inputs.
+        program: its first inputs are the parameters.
         products: of the program.
-        unknown: its equations that are not understood.
+        unknown: equations of the program that are not understood.
         params: the parameters, dense.
         inputs: shapes and dtypes.
         any_batch: whether the first size of the inputs is a symbol.
@@ -61,7 +61,7 @@ def traced(
         any_batch: whether to put a symbol in place of the first size of the inputs.
 
     Raises:
-        ValueError: what `trace` refuses.
+        ValueError: as `trace`.
         TypeError: random keys among the parameters.
     """
     symbol = export.symbolic_shape("batch")
@@ -87,7 +87,7 @@ def traced(
 
 
 def _input_names(inputs: Sequence[PyTree]) -> list[str]:
-    """Return a name for each array: `x`, `x/image` of a dict; with numbers if there are several."""
+    """Return a name for each array: `x`, `x/image` of a dict, `x0` and so on of several inputs."""
     prefixes = ["x"] if len(inputs) == 1 else [f"x{number}" for number in range(len(inputs))]
     return [
         "/".join(filter(None, (prefix, path)))
@@ -100,7 +100,7 @@ def write_model(function: Traced, writer: Writer) -> bytes:
     """Return a function as a serialized model.
 
     Raises:
-        ValueError: it has what no ONNX file can have, or jax2onnx does not translate it.
+        ValueError: an ONNX file cannot express it, or jax2onnx does not translate it.
     """
     with narrow_jax(), quiet(), primitives() as known:
         jaxpr = _lowered(function, writer)
@@ -119,13 +119,13 @@ def write_model(function: Traced, writer: Writer) -> bytes:
                 f"apply: must be what jax2onnx can translate, got from it {_said(error)}{at}; "
                 f"write {_part(at)} with other primitives, or report it to jax2onnx."
             ) from error
-    # Shapes of values in between are wrong in places, and not needed.
+    # Shapes of intermediate values are wrong in places, and not needed.
     del model.graph.value_info[:]
     return model.SerializeToString()
 
 
 def check_exportable(function: Traced, writer: Writer) -> None:
-    """Refuse by name what no ONNX file can have, before anything is computed.
+    """Refuse, by name, primitives that no ONNX file can have, before anything is computed.
 
     Raises:
         ValueError: as `write_model`.
@@ -156,7 +156,7 @@ def _said(error: Exception) -> str:
 
 
 def _primitive(error: Exception) -> str:
-    """Return at which equation an error was raised, nothing if that is not known."""
+    """Return the equation at which an error was raised, empty if that is not known."""
     found, at = "", error.__traceback__
     while at is not None:
         for name in ("eqn", "equation"):
@@ -171,5 +171,5 @@ def _part(at: str) -> str:
 
 
 def _named(result: Any) -> Any:
-    """Return a node that an output can have its name from, whatever else a value is."""
+    """Return a node of its own for an output, which gives it its name."""
     return node("Identity", result, shape=result.shape, dtype=result.dtype)

@@ -1,4 +1,4 @@
-"""A primitive of JAX that stands for one ONNX node, so that a function can say what it exports."""
+"""A primitive of JAX for one ONNX node, so that a function can contain nodes."""
 
 import contextlib
 import functools
@@ -30,8 +30,8 @@ def node(
         operands: traced values and constants.
         shape: of the result; sizes may be symbolic.
         dtype: of the result.
-        counts: operands that are integers of 64 bits, by place; `operands` are those in between.
-        **attributes: of the node, numbers, texts and tuples of integers.
+        counts: operands that are integers of 64 bits, by place; `operands` holds the others.
+        **attributes: of the node: numbers, texts and tuples of integers.
     """
     return NODE.bind(
         *operands,
@@ -51,10 +51,10 @@ def _(*operands: Any, op: str, shape: Any, dtype: Any, counts: Any, attributes: 
 
 @contextlib.contextmanager
 def primitives() -> Iterator[Collection[str]]:
-    """Let jax2onnx know the primitives of JAX and this one, and nothing else; return their names.
+    """Register the primitives of JAX and this one with jax2onnx, no others; yield their names.
 
-    What it has for layers of other libraries builds networks when it is imported, which takes
-    seven seconds, and replaces functions of these libraries while a function is traced.
+    The plugins of jax2onnx for layers of other libraries build networks when they are imported,
+    which takes seven seconds, and replace functions of these libraries during tracing.
     """
     package = library("jax2onnx.plugins.jax")
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

@@ -1,4 +1,4 @@
-"""Pooling, however a function says it, as nodes of ONNX."""
+"""Pooling in any form, as nodes of ONNX."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ Shape = Sequence[Any]
 def _windows(
     op: str, x: Any, params: Mapping[str, Sequence[Any]], shape: Shape, **attributes: Any
 ) -> Any:
-    """Return the pooling of windows; None of those that ONNX has not."""
+    """Return the pooling of windows; None if ONNX does not have it."""
     window = params["window_dimensions"]
     moved = [
         axis
@@ -26,7 +26,7 @@ def _windows(
     still = [axis for axis in range(x.ndim) if axis not in moved]
     if len(still) < 2 or x.dtype != np.float32 or any(d != 1 for d in params["base_dilation"]):
         return None
-    # Batch and channels come first; in ONNX nothing else may stand still, so the rest moves by 1.
+    # Batch and channels come first. ONNX pools over all other axes, some with windows of size 1.
     outer = [still[0], still[-1]]
     spatial = [axis for axis in range(x.ndim) if axis not in outer]
     if not 1 <= len(spatial) <= 3:
@@ -68,7 +68,7 @@ POOLS: dict[str, Callable[[Any, Mapping[str, Any], Shape], Any]] = {
 
 
 def pooled_reshape(x: Any, equation: Equation, blocks: Any, shape: Shape) -> Any:
-    """Return the maxima of blocks that a reshape cut `x` into, as pooling; None of other maxima.
+    """Return the maxima of the blocks of a reshape of `x`, as pooling; None for other maxima.
 
     Args:
         x: before the reshape, `[n, h, w, c]`.

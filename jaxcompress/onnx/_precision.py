@@ -1,4 +1,4 @@
-"""Numbers of 32 bits: what a file has where JAX was told to use 64."""
+"""Numbers of 32 bits in a file, also where JAX is set to 64."""
 
 import contextlib
 import importlib
@@ -21,7 +21,7 @@ _NARROW = {
 
 @contextlib.contextmanager
 def narrow_jax() -> Iterator[None]:
-    """Let JAX have 32 bits, whatever it was told, and say nothing of what it narrows."""
+    """Let JAX compute in 32 bits, whatever its setting, without warnings."""
     switch = getattr(jax, "enable_x64", None)
     if switch is None:  # an older JAX
         switch = importlib.import_module("jax.experimental").enable_x64
@@ -31,7 +31,7 @@ def narrow_jax() -> Iterator[None]:
 
 
 def native(tree: PyTree) -> PyTree:
-    """Return arrays in the byte order of the machine, which JAX wants them in."""
+    """Return arrays in the byte order of the machine, which JAX needs."""
     return jax.tree.map(
         lambda leaf: leaf if leaf.dtype.isnative else leaf.astype(leaf.dtype.newbyteorder("=")),
         tree,
@@ -39,14 +39,14 @@ def native(tree: PyTree) -> PyTree:
 
 
 def narrow(tree: PyTree, what: str) -> PyTree:
-    """Return arrays of 32 bits in place of those of 64, all others as they are.
+    """Return arrays of 32 bits in place of those of 64; others are unchanged.
 
     Args:
         tree: any pytree of arrays.
         what: the argument, for errors.
 
     Raises:
-        ValueError: a number that is lost, by path.
+        ValueError: a number that does not fit 32 bits, by path.
     """
     named = named_leaves(tree)
     return named.rebuild(

@@ -1,4 +1,4 @@
-"""Ranges of what products give, which ranges of what enters products do not say."""
+"""Ranges of the results of products, which the calibrated ranges of inputs do not include."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,14 +23,14 @@ def result_qparams(
     like: Program,
     grid: Grid,
 ) -> dict[int, QParams]:
-    """Return how a grid lies on each value of a program, from the smallest number to the largest.
+    """Return scale and zero point of each value of a program, on the range of its numbers.
 
     Args:
         apply: the function.
         params: dense.
-        inputs: to look at.
-        like: the program in which values have their numbers; of values there that `inputs` do not
-            have nothing is said.
+        inputs: on which the ranges are taken.
+        like: the program whose numbers of values are used. The result is empty if the function has
+            other equations on `inputs`.
         grid: the integers.
     """
     with narrow_jax():
@@ -51,7 +51,7 @@ def _result_qparams(
 
 
 def _ends(program: Program, inputs: Sequence[Any]) -> dict[int, Any]:
-    """Return the ends of each value, but those that loops and branches give."""
+    """Return the ends of each value, except the results inside loops and branches."""
 
     def visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
         if len(key) > 1:

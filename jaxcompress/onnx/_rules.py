@@ -1,7 +1,7 @@
-"""Equations that jax2onnx or ONNX Runtime does not take as they are, said in other words.
+"""Rules that rewrite equations that jax2onnx or ONNX Runtime does not support.
 
-A rule gets an equation, its operands and the shape of its first result, and returns that result;
-None where the equation can stay as it is. Rules apply in the bodies of loops and branches as well.
+A rule gets an equation, its operands and the shape of its first result. It returns that result, or
+None where the equation needs no change. Rules apply in the bodies of loops and branches as well.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +21,14 @@ Rule = Callable[[Equation, list[Any], Sequence[Any]], Any]
 
 
 def _dot(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    """Return a product that sums over nothing, or whose operands are no floats of one dtype."""
+    """Return a product that sums over nothing, or whose operands are not floats of one dtype."""
     x, y = operands
     dtype = np.dtype(equation.params["preferred_element_type"] or jnp.result_type(x, y))
     axes = contraction(equation)
     summed = axes.summed[0]
     if summed and x.dtype == y.dtype == dtype and jnp.issubdtype(dtype, jnp.inexact):
         return None
-    # ONNX Runtime multiplies integers of 32 bits, and no narrower ones.
+    # ONNX Runtime multiplies no integers below 32 bits.
     inner = dtype if jnp.issubdtype(dtype, jnp.inexact) else np.dtype(np.int32)
     x, y = _as(x, inner), _as(y, inner)
     write = _einsum if summed else _outer
@@ -46,7 +46,7 @@ def _outer(x: Any, y: Any, axes: Contraction, shape: Sequence[Any]) -> Any:
 
 
 def _unsqueezed(x: Any, axes: Sequence[int]) -> Any:
-    """Return `x` with axes of size 1, of which JAX itself makes a broadcast."""
+    """Return `x` with more axes of size 1; JAX itself would use a broadcast."""
     if not axes:
         return x
     sizes = list(x.shape)
@@ -87,11 +87,11 @@ def _rem(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
 
 
 def _relu(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    """Return a maximum with zeros as what it is."""
+    """Return a maximum with zeros as a ReLU."""
     del equation
     for x, other in (operands, operands[::-1]):
         whole = x.dtype == np.float32 and tuple(x.shape) == tuple(shape)
-        # Of numpy: while JAX traces, its own arrays are no constants for `jnp`.
+        # Of numpy: while JAX traces, its own arrays are not constants for `jnp`.
         if whole and not is_traced(other) and not np.any(np.asarray(other)):
             return node("Relu", x, shape=shape)
     return None
@@ -102,7 +102,7 @@ def _windows(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> A
 
 
 def _pad(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    """Return padding; between entries, as entries of an axis of its own."""
+    """Return padding; padding between entries uses an axis of its own."""
     x, value = operands
     config = equation.params["padding_config"]
     for axis, (_, _, between) in enumerate(config):
@@ -130,7 +130,7 @@ def _padded(x: Any, value: Any, ends: Sequence[tuple[int, int]], shape: Sequence
 
 
 def _concatenate(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    """Return a row of arrays without empty ones: a size of 0 means something else to ONNX."""
+    """Return arrays concatenated without empty ones: a size of 0 means something else in ONNX."""
     del shape
     axis = equation.params["dimension"]
     full = [operand for operand in operands if operand.shape[axis] != 0]
@@ -138,7 +138,7 @@ def _concatenate(equation: Equation, operands: list[Any], shape: Sequence[Any]) 
 
 
 def _at_most(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    """Return `x <= y` where -0 is below 0, and NaN above all else."""
+    """Return `x <= y` with -0 below 0 and NaN above everything."""
     del equation, shape
     x, y = map(jnp.asarray, operands)
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -151,24 +151,24 @@ def _below(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any
 
 
 def _cumulative_product(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    """Return products over the last 2, 4, 8, ... entries, until these are all."""
+    """Return cumulative products: over the last 2, 4, 8, ... entries, until all are included."""
     (x,), (axis, reverse) = operands, (equation.params["axis"], equation.params["reverse"])
-    step = 1
-    while step < shape[axis]:
+    reach = 1
+    while reach < shape[axis]:
         ends = [(0, 0)] * x.ndim
-        ends[axis] = (-step, step) if reverse else (step, -step)
+        ends[axis] = (-reach, reach) if reverse else (reach, -reach)
         x = x * _padded(x, np.ones((), x.dtype), ends, shape)
-        step *= 2
+        reach *= 2
     return x
 
 
 def _convolution(equation: Equation, operands: list[Any], shape: Sequence[Any]) -> Any:
-    """Return a convolution whose input is cut first where its padding is negative."""
+    """Return a convolution with negative padding: its input is cut first."""
     del shape
     x, kernel = operands
     params = equation.params
     pads = params["padding"]
-    dilated = any(step != 1 for step in params["lhs_dilation"])
+    dilated = any(size != 1 for size in params["lhs_dilation"])
     if dilated or all(pad >= 0 for pair in pads for pad in pair):
         return None
     starts, ends = [0] * x.ndim, list(x.shape)
@@ -181,7 +181,7 @@ def _convolution(equation: Equation, operands: list[Any], shape: Sequence[Any]) 
 
 
 def _for_arithmetic(dtype: np.dtype) -> np.dtype:
-    """Return the dtype in which ONNX Runtime compares and divides: no integers below 32 bits."""
+    """Return a dtype in which ONNX Runtime compares and divides: integers of 32 bits at least."""
     narrow = not jnp.issubdtype(dtype, jnp.inexact) and dtype.itemsize < 4
     return np.dtype(np.int32) if narrow else dtype
 
@@ -193,7 +193,7 @@ def _as(x: Any, dtype: np.dtype) -> Any:
 
 
 def _back(x: Any, dtype: np.dtype) -> Any:
-    """Return what was computed in wider numbers; as a truth value, whether there was anything."""
+    """Return a result in its own dtype again; as a boolean, whether it is not 0."""
     return jax.lax.ne(x, np.zeros((), x.dtype)) if dtype == np.bool_ else _as(x, dtype)
 
 

@@ -25,7 +25,7 @@ INTEGER_KERNELS = (
     "ConvInteger",
     "MatMulInteger",
 )
-"""Products of integers, as ONNX Runtime calls them in the graphs that it has made its own."""
+"""Names of integer products in graphs that ONNX Runtime has optimized."""
 
 _FLAGS = Path("/proc/cpuinfo")
 
@@ -35,7 +35,7 @@ _DTYPES = {
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
-"""Of the types of ONNX that JAX has where numpy may have wider ones."""
+"""Types of ONNX that JAX has, and to which wider arrays of numpy are narrowed."""
 
 
 def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -> Callable:
@@ -43,12 +43,12 @@ def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -
 
     Args:
         path: of the file.
-        threads: that a call may use; None for all cores.
+        threads: the most that a call may use; None for all cores.
 
     Returns:
-        `function(*inputs)`, the inputs as `export_onnx` was given them (any pytrees), in the same
-        order; their first size may differ if the file says any. It returns an array, or a list of
-        arrays if the file has several outputs.
+        `function(*inputs)`, with the inputs of `export_onnx` (any pytrees) in the same order; their
+        first size may differ if it is free in the file. It returns an array, or a list of arrays if
+        the file has several outputs.
 
     Raises:
         MissingLibraryError: the extra `onnx` is not installed.
@@ -72,15 +72,15 @@ def start(model: bytes, *, threads: int | None = None, optimized: Path | None = 
 
     Args:
         model: a serialized model.
-        threads: that it may use.
-        optimized: where it shall write what it has made of the graph.
+        threads: the most that it may use.
+        optimized: where to write the optimized graph.
 
     Raises:
-        ValueError: it does not take the model.
+        ValueError: ONNX Runtime does not accept the model.
     """
     runtime = library("onnxruntime")
     options = runtime.SessionOptions()
-    options.log_severity_level = 4  # errors are raised, and not printed as well
+    options.log_severity_level = 4  # errors are raised, not printed as well
     options.intra_op_num_threads = threads or 0
     if threads is not None:
         options.inter_op_num_threads = 1
@@ -93,7 +93,7 @@ def start(model: bytes, *, threads: int | None = None, optimized: Path | None = 
 
 
 def _refused(error: Exception) -> ValueError:
-    """Return what ONNX Runtime says as an error that names the node."""
+    """Return the message of ONNX Runtime as an error that names the node."""
     said = " ".join(str(error).split())
     lacks = "NOT_IMPLEMENTED" in said or "Type Error" in said
     node = _NODE.search(said)
@@ -117,10 +117,10 @@ _NODE = re.compile(r"[Nn]ode (?:with name |\w+\. Name:)?'(\w+)'|[Nn]ode,? \(\"?(
 
 
 def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
-    """Return what a session computes of inputs.
+    """Return the results of a session on inputs.
 
     Raises:
-        ValueError: other inputs than it takes, by number or shape; ONNX Runtime fails.
+        ValueError: inputs of another number or shape; ONNX Runtime fails.
     """
     wanted, leaves = session.get_inputs(), jax.tree.leaves(inputs)
     if len(wanted) != len(leaves):
@@ -150,7 +150,7 @@ def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
 
 
 def integer_kernels(model: bytes) -> dict[str, int]:
-    """Return how many products of integers ONNX Runtime makes of a model, by their kind."""
+    """Return how many products of a model ONNX Runtime runs in integers, by kind."""
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         start(model, threads=1, optimized=optimized)
@@ -162,8 +162,8 @@ def integer_kernels(model: bytes) -> dict[str, int]:
 def has_integer_dot_product() -> bool:
     """Return whether products of 8-bit integers are summed without clipping on this CPU.
 
-    Without such an instruction (VNNI) x86 adds pairs of products in 16 bits, which weights of 8
-    bits overflow.
+    Without such an instruction (VNNI) x86 adds pairs of products in 16 bits, which overflows with
+    weights of 8 bits.
     """
     if platform.machine().lower().startswith(("arm", "aarch")):
         return True

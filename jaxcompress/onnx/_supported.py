@@ -1,4 +1,4 @@
-"""What cannot be in an ONNX file, refused by name before anything is translated."""
+"""Checks that refuse, by name, what an ONNX file cannot hold, before anything is translated."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ REMEDIES = {
     "debug_callback": "leave the callback out of the function that is exported",
     "debug_print": "leave the print out of the function that is exported",
 }
-"""Of primitives that are no arithmetic of JAX, what to do."""
+"""Remedies for primitives that are not arithmetic of JAX."""
 
 _REWRITE = "write that part with other primitives, or compute it outside of the exported function"
 
@@ -49,11 +49,11 @@ def check_no_keys(tree: PyTree, what: str) -> None:
 
 
 def check_supported(jaxpr: Any, known: Iterable[str]) -> None:
-    """Refuse primitives that jax2onnx does not know, and dtypes that ONNX Runtime does not compute.
+    """Refuse primitives that jax2onnx does not know, and dtypes that ONNX Runtime does not have.
 
     Args:
-        jaxpr: what is to be translated.
-        known: names of primitives.
+        jaxpr: to be translated.
+        known: names of the primitives that jax2onnx knows.
 
     Raises:
         ValueError: naming them.
@@ -79,7 +79,7 @@ def check_supported(jaxpr: Any, known: Iterable[str]) -> None:
 
 
 def _dtype_remedy(dtype: Any) -> str:
-    """Return what to do about a dtype, nothing if it is a usual one."""
+    """Return a remedy for a dtype, empty if it is supported."""
     if jnp.issubdtype(dtype, dtypes.prng_key):
         return "draw random numbers outside of the exported function and pass them"
     if jnp.issubdtype(dtype, jnp.complexfloating):
@@ -96,7 +96,7 @@ _RUN = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32"
 
 
 def _equations(jaxpr: Any, known: set[str]) -> Iterator[Any]:
-    """Return all equations, and those inside of primitives that are known."""
+    """Yield all equations, including those inside of known primitives."""
     for equation in jaxpr.eqns:
         yield equation
         if str(equation.primitive.name) in known:

@@ -1,8 +1,8 @@
-"""The products of a traced function: which equations multiply what with which weights.
+"""The products of a traced function: the equations that multiply inputs with weights.
 
-From the bottom up: `contraction` (what the axes of products and look-ups are: nothing else reads
-them), `_origins` (where operands come from), `unknown` (what may multiply in a way that is not
-understood), `find` (the products), `weights` (how weights enter them), `_im2col` (operands as
-matrices), `moments` (second moments of what meets weights), `recursion` (least squares by these,
-row by row).
+From the bottom up: `contraction` (the axes of products and look-ups, which nothing else reads),
+`_origins` (the sources of operands), `unknown` (equations that are not understood and may be
+products), `find` (the products), `weights` (the weights of products), `_im2col` (operands as
+matrices), `moments` (second moments of the inputs of weights), `recursion` (least squares with
+these moments, row by row).
 """

@@ -1,4 +1,4 @@
-"""Operands of products as matrices: what meets the weights of one output channel, side by side."""
+"""Operands of products as matrices: the inputs of one output channel in one column."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,14 +12,15 @@ from jaxcompress.trace.program import Equation
 
 
 class Arrangement(NamedTuple):
-    """How a kind of product is a product of matrices, for each of its groups.
+    """A kind of product as a product of matrices, one for each of its groups.
 
     Attributes:
         weights: `weights(equation, place, array) -> [groups, n, channels]`, of the operand at that
-            place; its entries are moved only.
+            place; entries are only moved.
         inputs: `inputs(equation, place, array, kernel) -> [groups, n, samples]` of the operand at
-            the place of the inputs; `kernel` is the shape of the other.
-        why_not: from the equation and the place of its weights to why there are no such matrices.
+            the place of the inputs; `kernel` is the shape of the other operand.
+        why_not: from the equation and the place of its weights to the reason if there are no such
+            matrices, else None.
     """
 
     weights: Callable[[Equation, int, np.ndarray], np.ndarray]
@@ -61,7 +62,7 @@ def _patches(equation: Equation, place: int, array: Any, kernel: tuple[int, ...]
 
 
 def _strided(images: Any, offset: Sequence[int], windows: Sequence[int], params: Any) -> Any:
-    """Return what one entry of the kernel meets, for each place of the window."""
+    """Return the inputs of one entry of the kernel, for each place of the window."""
     start, limit = [0, 0], list(images.shape[:2])
     for axis, (place, window) in enumerate(zip(offset, windows, strict=True)):
         dilation = params["rhs_dilation"][axis]

@@ -1,4 +1,4 @@
-"""Where the operands of equations come from: parameters, and how they were moved, or inputs."""
+"""The sources of the operands of equations: parameters, with their moves, or inputs."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from jaxcompress.trace.run import Key
 
 
 class Parameter(NamedTuple):
-    """Where a value comes from that is computed from parameters alone."""
+    """The source of a value that is computed from parameters alone."""
 
     leaf: int
     shape: tuple[int, ...]
@@ -20,17 +20,17 @@ class Parameter(NamedTuple):
 
 
 Origin = Parameter | None
-"""None depends on inputs."""
+"""The source of a value; None if it depends on inputs."""
 
 
 class Visited(NamedTuple):
-    """An equation and where its operands come from.
+    """An equation and the sources of its operands.
 
     Attributes:
-        key: where it stands.
+        key: of the equation.
         equation: the equation itself.
-        given: where each operand comes from.
-        observable: whether it lies outside of `while` loops and branches.
+        given: the source of each operand.
+        observable: whether it is outside of `while` loops and branches.
     """
 
     key: Key
@@ -54,11 +54,11 @@ class Visited(NamedTuple):
 
 
 _NOTHING = Parameter(-1, ())
-"""Where constants come from."""
+"""The source of constants."""
 
 
 def visit_equations(program: Program, count: int) -> Iterator[Visited]:
-    """Yield all equations, those of bodies before the loop or branches that have them.
+    """Yield all equations; those of bodies come before their loop or branches.
 
     Args:
         program: from `trace`.
@@ -100,13 +100,13 @@ def _visit(
 def _together(
     equation: Equation, given: Sequence[Origin], shapes: Sequence[tuple[int, ...]]
 ) -> Origin:
-    """Return where the results of an equation come from."""
+    """Return the source of the results of an equation."""
     if any(source is None for source in given):
         return None
     sources = [source for source in given if source is not None and source.leaf >= 0]
     if not sources:
         return _NOTHING
-    # A body may compute anything: a scan moves entries only into its turns.
+    # A body may compute anything; a scan only moves entries into its turns.
     if equation.name in MOVES and not equation.bodies and len(sources) == len(given) == 1:
         (source,) = sources
         if source.moves is not None:
@@ -116,7 +116,7 @@ def _together(
 
 
 def _enter(equation: Equation, which: int, given: Sequence[Origin]) -> list[Origin]:
-    """Return where the inputs of a body come from."""
+    """Return the sources of the inputs of a body."""
     constants, carried, sliced = entering(equation, which, given)
     return [
         *constants,

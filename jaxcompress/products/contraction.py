@@ -1,7 +1,7 @@
-"""What the axes of products and of look-ups are: the one reader of JAX's dimension numbers.
+"""The axes of products and of look-ups: the only reader of JAX's dimension numbers.
 
-`contraction` reads products of matrices, `convolution` convolutions, `lookup` what takes windows
-out of a table or puts them there. `convolve` and `take_rows` go the other way.
+`contraction` reads products of matrices, `convolution` convolutions, `lookup` primitives that read
+windows of a table or write them. `convolve` and `take_rows` write dimension numbers.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ T = TypeVar("T")
 Axes = tuple[int, ...]
 
 Pair = tuple[Axes, Axes]
-"""Axes of two arrays, as a rule of the left and of the right operand."""
+"""Axes of two arrays, usually of the left and of the right operand."""
 
 
 class Contraction(NamedTuple):
     """The axes of a `dot_general` or a `ragged_dot_general`.
 
-    The result has the axes of the batch, then those of the left and of the right operand that are
-    neither summed nor of groups; before them all, of a ragged sum, one of the groups.
+    The result has the axes of the batch, then the axes of the left and of the right operand that
+    are neither summed nor of groups. A ragged sum has an axis of groups before all others.
 
     Attributes:
         summed: axes that are summed over, pair by pair.
         batch: axes that are in both operands and in the result, pair by pair.
-        ragged: axis of the left operand whose entries belong to groups, which data decide.
-        groups: axis of the right operand that has an entry a group: its matrix of weights.
+        ragged: axis of the left operand whose entries belong to groups; the data decide to which.
+        groups: axis of the right operand with one entry, a matrix of weights, for each group.
         stacked: whether each group has a sum of its own.
     """
 
@@ -41,12 +41,12 @@ class Contraction(NamedTuple):
     stacked: bool = False
 
     def free(self, side: int, rank: int) -> list[int]:
-        """Return the other axes of an operand, in the order in which the result has them."""
+        """Return the other axes of an operand, in the order of the result."""
         used = {*self.summed[side], *self.batch[side], *(self.groups if side else ())}
         return [axis for axis in range(rank) if axis not in used]
 
     def carried(self, side: int, ranks: Sequence[int]) -> dict[int, int]:
-        """Return the axes of an operand that the result has, and where they stand there.
+        """Return the axes of an operand that the result has, with their places in the result.
 
         Args:
             side: 0 for the left operand, 1 for the right one.
@@ -61,21 +61,21 @@ class Contraction(NamedTuple):
         }
 
     def result(self, left: Sequence[T], right: Sequence[T]) -> list[T]:
-        """Return what belongs to each axis of the result, given what belongs to those of operands.
+        """Return an item for each axis of the result, given an item for each axis of the operands.
 
-        Axes of the batch get what the left operand has; an axis of groups is left out.
+        Axes of the batch get the items of the left operand; an axis of groups gets none.
         """
         of_left = (*self.batch[0], *self.free(0, len(left)))
         return [left[k] for k in of_left] + [right[k] for k in self.free(1, len(right))]
 
 
 class Convolution(NamedTuple):
-    """The axes of a `conv_general_dilated`, of each array in one order.
+    """The axes of a `conv_general_dilated`, in one order for each array.
 
     Attributes:
-        image: of the left operand: samples, channels that come in, space.
-        kernel: of the right operand: channels that go out, channels that come in, windows.
-        result: samples, channels that go out, space.
+        image: of the left operand: samples, input channels, space.
+        kernel: of the right operand: output channels, input channels, windows.
+        result: samples, output channels, space.
         groups: of channels, each of which has kernels of its own.
         batch_groups: of samples, each of which has kernels of its own.
     """
@@ -93,12 +93,12 @@ class Convolution(NamedTuple):
 
     @property
     def channels_in(self) -> tuple[int, int]:
-        """Axis of the channels that come in, of the image and of the kernel: of one group here."""
+        """Axis of the input channels of the image and of the kernel, there those of one group."""
         return self.image[1], self.kernel[1]
 
     @property
     def channels_out(self) -> tuple[int, int]:
-        """Axis of the channels that go out, of the kernel and of the result."""
+        """Axis of the output channels of the kernel and of the result."""
         return self.kernel[0], self.result[1]
 
     @property
@@ -115,15 +115,16 @@ class Convolution(NamedTuple):
 class Lookup(NamedTuple):
     """The axes of a `gather` from a table, or of a scatter into one.
 
-    The last axis of the indices says where a window of the table starts. Those before it are axes
-    of the windows' array, the result of a `gather` or the updates of a scatter, in their order.
+    The last axis of the indices gives the start of a window of the table. The axes before it are
+    axes of the array of windows, in the same order: the result of a `gather`, or the updates of a
+    scatter.
 
     Attributes:
-        looked_up: axes of the table along which the indices say where windows start, in the order
-            of the indices.
-        single: axes of the table along which windows are one entry, and have no axis.
-        batch: axes of the table and of the indices that run together; windows have none of these.
-        windows: axes of the table that windows have, and where these stand in the windows' array.
+        looked_up: axes of the table along which indices give the start of windows, in the order of
+            the indices.
+        single: axes of the table along which windows have one entry and no axis.
+        batch: axes of the table and of the indices that run together; windows do not have them.
+        windows: axes of the table that windows have, with their places in the array of windows.
     """
 
     looked_up: Axes
@@ -133,7 +134,7 @@ class Lookup(NamedTuple):
 
 
 def contraction(equation: Equation) -> Contraction:
-    """Return what the axes of the operands of a product of matrices are."""
+    """Return the axes of a product of matrices."""
     if equation.name == "dot_general":
         numbers, ragged, groups = equation.params["dimension_numbers"], (), ()
     else:
@@ -152,7 +153,7 @@ def contraction(equation: Equation) -> Contraction:
 
 
 def convolution(equation: Equation) -> Convolution:
-    """Return what the axes of a convolution are."""
+    """Return the axes of a convolution."""
     image, kernel, result = map(tuple, equation.params["dimension_numbers"])
     return Convolution(
         image,
@@ -173,7 +174,7 @@ def summed_axes(equation: Equation) -> Pair:
 
 
 def lookup(equation: Equation) -> Lookup:
-    """Return what the axes of a `gather` or of a scatter of any kind are."""
+    """Return the axes of a `gather` or of a scatter of any kind."""
     numbers = equation.params["dimension_numbers"]
     if equation.name == "gather":
         single, places = numbers.collapsed_slice_dims, numbers.offset_dims
@@ -196,8 +197,8 @@ def convolve(image: Any, kernel: Any, axes: Convolution, **options: Any) -> jax.
     """Return a convolution of arrays with these axes.
 
     Args:
-        image: what comes in.
-        kernel: its weights.
+        image: the input.
+        kernel: the weights.
         axes: of both and of the result, and groups.
         **options: of `conv_general_dilated`: strides, padding, dilation, precision.
     """
@@ -212,13 +213,13 @@ def convolve(image: Any, kernel: Any, axes: Convolution, **options: Any) -> jax.
 
 
 def take_rows(table: Any, indices: Any, axis: int, mode: Any) -> jax.Array:
-    """Return entries of a table along an axis; its other axes stand behind those of the indices.
+    """Return entries of a table along an axis; its other axes come behind those of the indices.
 
     Args:
         table: any array.
         indices: `[..., 1]` integers.
         axis: of the table.
-        mode: of `lax.gather`: what is done with indices that the table has not.
+        mode: of `lax.gather`, for indices outside of the table.
     """
     first = indices.ndim - 1
     numbers = lax.GatherDimensionNumbers(

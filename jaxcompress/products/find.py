@@ -1,4 +1,4 @@
-"""The products of a function: which of its equations multiply what with which weights."""
+"""The products of a function: its equations that multiply inputs with weights."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from jaxcompress.trace.run import Key
 from jaxcompress.trees import PyTree, named_leaves
 
 OPERANDS = (0, 1)
-"""Places of what products multiply; what follows, such as the sizes of groups, is no factor."""
+"""Places of the factors of products; further operands, such as sizes of groups, are no factors."""
 
 
 class Weight(NamedTuple):
@@ -24,9 +24,9 @@ class Weight(NamedTuple):
 
     Attributes:
         leaf: number of the parameter, of the largest if there are several.
-        moves: what moves its entries from the parameter to the product, an empty tuple where the
-            parameter is the operand itself; None where something is computed.
-        channels: axes of the parameter that are not summed over; None where something is computed.
+        moves: equations that move its entries from the parameter to the product, empty if the
+            parameter is the operand itself; None if something is computed.
+        channels: axes of the parameter that are not summed over; None if something is computed.
     """
 
     leaf: int
@@ -39,12 +39,12 @@ class Product:
     """A product with operands that depend on inputs.
 
     Attributes:
-        key: where its equation stands.
-        name: path of its weight, else its primitive; with a number from the second of a name on.
+        key: of its equation.
+        name: path of its weight, else its primitive; numbered from the second use of a name on.
         equation: the product itself.
         weights: operands computed from parameters alone, by place.
         activations: places of the operands that depend on inputs.
-        observable: whether it lies outside of `while` loops and branches.
+        observable: whether it is outside of `while` loops and branches.
     """
 
     key: Key
@@ -60,7 +60,7 @@ class Product:
         return [self.operand_name(place) for place in self.activations]
 
     def operand_name(self, place: int) -> str:
-        """Return the name of what enters as an operand: the product's own where it is alone."""
+        """Return the name of an input of the product: the product's own if it is the only one."""
         return self.name if len(self.activations) == 1 else f"{self.name}:{place}"
 
     def summed(self, place: int) -> tuple[int, ...]:
@@ -69,12 +69,12 @@ class Product:
 
 
 class Traced(NamedTuple):
-    """A function, and what of it multiplies.
+    """A function and its products.
 
     Attributes:
-        program: in which derivatives of its own are kept.
+        program: the function, with custom derivatives kept.
         products: in order.
-        left_out: by name of what enters equations that are not understood, why nothing is known.
+        left_out: inputs of equations that are not understood, with the reason, by name.
     """
 
     program: Program
@@ -83,7 +83,7 @@ class Traced(NamedTuple):
 
 
 def trace_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Traced:
-    """Return a function as a program in which derivatives of its own are kept, and its products.
+    """Return a function as a program with custom derivatives kept, and its products.
 
     Args:
         apply: as for `trace`.
@@ -134,7 +134,7 @@ def find_products(program: Program, paths: Sequence[str]) -> list[Product]:
 
 
 def keeps_derivatives(call: Any) -> bool:
-    """Return whether an equation of JAX has a derivative of its own, and calls no product."""
+    """Return whether an equation of JAX has a custom derivative and calls no product."""
     inner = call.params.get(INLINED.get(call.primitive.name, ""))
     multiplies = any(map(_multiplies, getattr(inner, "eqns", ())))
     return call.primitive.name.startswith("custom_") and not multiplies
@@ -163,5 +163,5 @@ def _weight(equation: Equation, place: int, source: Parameter) -> Weight:
 
 
 def _first(array: np.ndarray, axis: int) -> np.ndarray:
-    """Return the first entries along an axis, which may have none."""
+    """Return the first entry along an axis, or nothing if the axis is empty."""
     return array[(slice(None),) * axis + (slice(1),)]

@@ -1,4 +1,4 @@
-"""Second moments of what meets the weights: all that the error of a layer's output depends on."""
+"""Second moments of the inputs of weights, which determine the error of a layer's output."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -22,14 +22,14 @@ from jaxcompress.trace.run import Key, Outcome, run
 from jaxcompress.trees import NamedLeaves, PyTree, kernels, named_leaves
 
 MOST_ENTRIES = 4096**2
-"""Entries that the moments of a layer may have: 64 MB of float32 on the device, 128 MB beside."""
+"""Most entries of the moments of a layer: 64 MB of float32 on the device, 128 MB on the host."""
 
 
 class Layer(NamedTuple):
-    """Weights that meet the same inputs, and the moments of these.
+    """Weights with the same inputs, and the moments of these inputs.
 
-    Where `x` is what meets the weights of a channel and `d` is an error of these weights, that of
-    the channel's output has the sum of squares `d^T gram d` over the data.
+    Let `x` be the inputs of the weights of a channel and `d` an error of these weights. Then the
+    squared error of the channel's output, summed over the data, is `d^T gram d`.
 
     Attributes:
         entries: `[groups, n, channels]` numbers of the weights in their flat (C order) leaf. There
@@ -42,11 +42,11 @@ class Layer(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Second moments of what meets the weights of a network.
+    """Second moments of the inputs of the weights of a network.
 
     Attributes:
-        layers: by path of the weights; most have one.
-        left_out: why there are none, by path.
+        layers: by path of the weights; most have one layer.
+        left_out: the reason for weights without moments, by path.
     """
 
     layers: dict[str, list[Layer]]
@@ -56,25 +56,25 @@ class Moments(NamedTuple):
 def input_moments(
     apply: Callable[..., PyTree], params: PyTree, batches: Iterable[PyTree]
 ) -> Moments:
-    """Return the second moments of what meets the weights of each output channel, `sum(x x^T)`.
+    """Return the second moments of the inputs of each output channel, `sum(x x^T)`.
 
-    For a dense layer `x` is its input; for a convolution a patch of it, of the size of the kernel.
-    They are summed over all samples and places in one pass. Memory does not depend on the number
-    of batches: 8 bytes for each entry of the `[n, n]` matrices, so 2.7 MB for a 3x3 kernel of 64
-    channels (n = 576) and 79 MB for a dense layer of 3136 inputs; besides, a convolution takes
-    patches of the size of the kernel for all places of one batch. Matrices of more than 4096^2
-    entries together (of all groups, and all turns of a scan) are left out. So are weights in
-    `while` loops and branches, those that are computed with before they meet inputs, and those that
-    enter primitives that are not understood, even if they are in products too.
+    For a dense layer `x` is its input, for a convolution a patch of its input of the size of the
+    kernel. They are summed over all samples and places in one pass. Memory does not depend on the
+    number of batches. It is 8 bytes for each entry of the `[n, n]` matrices: 2.7 MB for a 3x3
+    kernel of 64 channels (n = 576), 79 MB for a dense layer of 3136 inputs. A convolution also
+    takes memory for the patches of all places of one batch. A layer is left out if its matrices
+    have more than 4096^2 entries together (of all groups, and all turns of a scan). Also left out
+    are weights in `while` loops and branches, weights that are changed before the product, and
+    weights that a primitive takes that is not understood, even if they are in products too.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of arrays; compressed leaves are made dense.
         batches: of training data, each an input or a tuple of inputs; a few hundred samples are
-            enough as a rule.
+            usually enough.
 
     Raises:
-        TypeError: inputs or results that are no arrays; called under `jit`.
+        TypeError: inputs or results that are not arrays; called under `jit`.
         ValueError: no batches, a function that cannot be traced, NaN or infinity.
 
     Example:
@@ -87,13 +87,13 @@ def input_moments(
     check_concrete("input_moments", params)
     params = dense(params)
     named = named_leaves(params)
-    plans: list[_Plan] = []  # one for each shape of batches: made while it is compiled
+    plans: list[_Plan] = []  # one for each shape of batches, made on compilation
 
-    def step(params: PyTree, *inputs: PyTree) -> dict[str, Any]:
+    def grams(params: PyTree, *inputs: PyTree) -> dict[str, Any]:
         plans.append(_plan(trace(apply, params, *inputs), named))
         return _grams(plans[-1], jax.tree.leaves((params, inputs)))
 
-    compiled, sums = jit_for_inference(step), {}
+    compiled, sums = jit_for_inference(grams), {}
     for batch in nonempty_batches(batches, "some hundred samples do"):
         inputs = as_inputs(batch)
         for name, gram in jax.device_get(compiled(params, *inputs)).items():
@@ -104,12 +104,12 @@ def input_moments(
 
 
 class _Seen(NamedTuple):
-    """A product whose inputs are looked at.
+    """A product whose inputs are measured.
 
     Attributes:
         product: the product.
         place: of its weights.
-        loops: the scans it stands in, the outermost first.
+        loops: the scans around it, the outermost first.
     """
 
     product: Product
@@ -118,16 +118,16 @@ class _Seen(NamedTuple):
 
     @property
     def weight(self) -> Weight:
-        """What is known of its weights."""
+        """Its weights."""
         return self.product.weights[self.place]
 
     def own(self) -> list[bool]:
-        """Return for each loop whether it has other weights at every turn."""
+        """Return for each loop whether each turn has weights of its own."""
         moves = self.weight.moves or ()
         return [any(move is loop for move in moves) for loop in self.loops]
 
     def entries(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Return the `entries` of the layer, all turns among its groups."""
+        """Return the `entries` of the layer; turns of loops are groups."""
         loops = [loop for loop, own in zip(self.loops, self.own(), strict=True) if own]
         arrange = ARRANGEMENTS[self.product.equation.name].weights
         integer = np.int32 if math.prod(shape) < 2**31 else np.int64
@@ -213,7 +213,7 @@ def _grams(plan: _Plan, inputs: list[Any]) -> dict[str, Any]:
 
 
 def _gathered(plan: _Plan, sums: dict[str, np.ndarray], named: NamedLeaves) -> Moments:
-    """Return the moments by path: those of products that share their weights added up."""
+    """Return the moments by path, added up for products that share weights."""
     layers: dict[str, list[Layer]] = {}
     left_out = dict(plan.left_out)
     for seen in plan.seen.values():
@@ -223,7 +223,7 @@ def _gathered(plan: _Plan, sums: dict[str, np.ndarray], named: NamedLeaves) -> M
         layers[path] = _added(layers.get(path, []), layer)
     left_out |= plan.unknown
     for path in plan.unknown:
-        layers.pop(path, None)  # what it meets there is not among its moments
+        layers.pop(path, None)  # its inputs there are not in its moments
     for path, mine in list(layers.items()):
         used = np.concatenate([layer.entries.ravel() for layer in mine])
         if np.bincount(used, minlength=1).max() > 1:

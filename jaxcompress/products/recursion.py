@@ -1,4 +1,4 @@
-"""Weights set one row after the other, each so that it makes up for the errors before it."""
+"""Weights set row by row, each row compensating for the errors of those before it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 BLOCK = 128
-"""Rows followed one by one; what the others do to them is one product of matrices."""
+"""Rows handled one by one; the effect of all other rows on them is one product of matrices."""
 
 DAMPING = 0.01
-"""Of the mean second moment, added to all: inputs that never occurred might."""
+"""Fraction of the mean second moment that is added to all: inputs that never occurred may occur."""
 
 
 def damped(gram: np.ndarray, damping: float = DAMPING) -> np.ndarray:
-    """Return moments of mean 1 with `damping` added to each; all alike where there are none."""
+    """Return moments of mean 1 with `damping` added to each; all equal if all moments are 0."""
     mean = np.mean(np.diag(gram)) if len(gram) else 0.0
     return (gram / mean if mean > 0 else 0 * gram + np.eye(len(gram))) + damping * np.eye(len(gram))
 
@@ -28,16 +28,16 @@ def sweep(
 ) -> np.ndarray:
     """Set each row of errors, from the last to the first, given those of all others.
 
-    With the matrix of a quadratic form this is a descent; with its upper triangular factor, where
-    a row knows only of those after it, the nearest plane.
+    With the matrix of a quadratic form this is a coordinate descent. With its upper triangular
+    factor, where a row depends only on the rows after it, it is the nearest plane method.
 
     Args:
         matrix: `[n, n]`.
         errors: `[n, channels]`.
-        choose: from the number of a row and its best error to the one it takes.
-        block: rows at a time.
-        enter: called before each block with its rows and their best errors, if all are free; for
-            an upper triangular matrix alone.
+        choose: from the number of a row and its best error to its new error.
+        block: number of rows at a time.
+        enter: called before each block with its rows and their best errors while none is chosen;
+            for an upper triangular matrix only.
 
     Returns:
         New errors.

@@ -1,6 +1,6 @@
-"""Equations that may multiply what enters with weights, in a way that is not understood.
+"""Equations that are not understood: they may multiply their inputs with weights.
 
-The primitives of the table `PRIMITIVES` are understood; any other is not.
+The primitives of the table `PRIMITIVES` are understood; all others are not.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,15 +12,15 @@ from jaxcompress.trace.primitives import PRIMITIVES
 from jaxcompress.trace.program import INLINED, Equation, Program, inner_bodies
 
 UNDERSTOOD = frozenset({*PRIMITIVES, *BODIES})
-"""Primitives of which it is known what they multiply; no other is."""
+"""Primitives that are understood."""
 
 
 class Unknown(NamedTuple):
-    """An equation that is not understood, of what depends on inputs.
+    """An equation that is not understood and depends on inputs.
 
     Attributes:
-        name: its primitive; of a call that stays one equation, the first inside that is unknown.
-        paths: of the parameters that enter it.
+        name: its primitive; of a call that is kept as one equation, the first unknown one inside.
+        paths: of the parameters that it takes.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Unknown(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why nothing is known of what enters."""
+        """Why its inputs are left out."""
         return f"it enters {self.name}, which is not understood"
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ def find_unknown(program: Program, paths: Sequence[str]) -> list[Unknown]:
 def unknown_primitive(equation: Equation) -> str | None:
     """Return the primitive of an equation, or of one inside a call, that is not understood."""
     if equation.bodies:
-        return None  # visited themselves
+        return None  # its equations are visited themselves
     return next(_unknown(equation.name, equation.params), None)
 
 
@@ -67,10 +67,10 @@ def _unknown(name: str, params: dict[str, Any]) -> Iterator[str]:
 
 
 def left_out(unknown: Iterable[Unknown], known: Callable[[str], bool]) -> dict[str, str]:
-    """Return by name of what enters equations that are not understood why it is left out.
+    """Return the inputs of equations that are not understood, with the reason, by name.
 
-    What enters has the name of its weight; the primitive is added where that name means something
-    else already, and stands for it where there is no weight.
+    An input has the name of its weight, or of the primitive if there is no weight. The primitive is
+    added where the name of the weight means something else already.
 
     Args:
         unknown: from `find_unknown`.

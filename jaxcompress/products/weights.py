@@ -1,4 +1,4 @@
-"""The weights of products: how each of them enters, and along which axes its channels lie."""
+"""The weights of products, and the axes of their output channels."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,16 +15,16 @@ def channel_axes(
 ) -> dict[str, tuple[int, ...]]:
     """Return the axes of each weight along which its output channels lie.
 
-    They are those that no product sums over; of a weight that several products use, those common
-    to all. Weights that something is computed from before it enters a product are left out.
+    They are the axes that no product of the weight sums over. Weights that are changed by a
+    computation before the product are left out.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
+        *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: what `trace` refuses.
+        ValueError: as `trace`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -42,19 +42,19 @@ def channel_axes(
 
 
 def in_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Scope:
-    """Return the scope of the weights that enter products, whatever their names and axes.
+    """Return the scope of the weights in products, whatever their names and axes.
 
-    `kernels` looks at axes alone, and takes biases of heads and of stacked layers for kernels: they
-    have two axes too. Tables that are only read row by row are in no product, nor is a weight that
-    only enters a primitive that is not understood: `calibrate` names it in `left_float`.
+    `kernels` decides by the number of axes. So it includes biases of heads and of stacked layers,
+    which have two axes too. Tables that are only read row by row are in no product. Nor are weights
+    that only primitives take that are not understood: `calibrate` names them in `left_float`.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
+        *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: what `trace` refuses.
+        ValueError: as `trace`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -71,15 +71,15 @@ def in_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
 def weights_in_products(
     apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
 ) -> Iterator[tuple[str, Weight]]:
-    """Yield the path of each weight that enters a product, and how it does, product by product.
+    """Yield the path and the `Weight` of each weight in a product, product by product.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
+        *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: what `trace` refuses.
+        ValueError: as `trace`.
     """
     program, paths = _traced(apply, params, inputs)
     for product in find_products(program, paths):
@@ -90,15 +90,15 @@ def weights_in_products(
 def weights_in_unknown(
     apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree
 ) -> dict[str, str]:
-    """Return by path of each weight that enters what is not understood what that is.
+    """Return the weights that equations take that are not understood, with the reason, by path.
 
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of arrays or compressed leaves.
-        *inputs: of the function; only shapes and dtypes are looked at.
+        *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: what `trace` refuses.
+        ValueError: as `trace`.
     """
     found = find_unknown(*_traced(apply, params, inputs))
     return {path: one.reason for one in found for path in one.paths}
