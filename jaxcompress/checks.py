@@ -1,6 +1,6 @@
-"""Trees and arrays refused at the boundary: errors say path, rule, value and remedy.
+"""Checks of trees and arrays at the boundary: errors give path, rule, value and remedy.
 
-check_fits  refuse a tree that has not the leaves of another
+check_fits  refuse a tree without the leaves of another
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ def check_finite(path: str, array: np.ndarray) -> None:
     """
     with np.errstate(invalid="ignore", over="ignore"):
         total = np.sum(array, dtype=np.float32 if array.dtype.itemsize < 4 else None)
-    if np.isfinite(total):  # one fast pass; a finite sum has finite terms
+    if np.isfinite(total):  # one fast pass: a finite sum has finite terms
         return
     bad = np.argwhere(~finite(array))
     if len(bad):
@@ -44,7 +44,7 @@ def check_finite(path: str, array: np.ndarray) -> None:
 
 
 def check_floats(path: str, leaf: Any) -> np.ndarray:
-    """Return a leaf as an array of finite numbers of 16 bits or more, as it is.
+    """Return a leaf unchanged, as an array of finite floats of 16 bits or more.
 
     Raises:
         TypeError: it holds other numbers.
@@ -74,10 +74,10 @@ def check_concrete(function: str, tree: PyTree) -> None:
 
 
 def check_known(names: Iterable[str], known: Collection[str], rule: str, remedy: str) -> None:
-    """Refuse names that nothing is called.
+    """Refuse unknown names.
 
     Raises:
-        ValueError: naming the first of them, and some that there are.
+        ValueError: naming the first unknown name, and some known ones.
     """
     for name in names:
         if name not in known:
@@ -87,7 +87,7 @@ def check_known(names: Iterable[str], known: Collection[str], rule: str, remedy:
 
 
 def nonempty_batches(batches: Iterable[T], remedy: str) -> Iterator[T]:
-    """Yield batches as they come, one at a time, and refuse in the end that there was none.
+    """Yield batches one at a time, and raise an error at the end if there was none.
 
     Args:
         batches: read once.
@@ -111,16 +111,16 @@ def check_unique(
     place: str = "",
     written: Sequence[str] = (),
 ) -> None:
-    """Refuse a tree of which two leaves have one path, as keys with slashes in them may give.
+    """Refuse a tree with two leaves of one path, which keys with slashes may cause.
 
     Args:
         paths: of all leaves.
         rule: for the error.
-        place: what stands before the path in the error, such as a file.
-        written: of each path how the tree itself has it, to tell the two apart in the error.
+        place: prefix of the path in the error, such as a file.
+        written: each path as the tree has it, to tell the two apart in the error.
 
     Raises:
-        ValueError: naming the first path that is there twice.
+        ValueError: naming the first path that occurs twice.
     """
     twice = next((path for path, times in Counter(paths).items() if times > 1), None)
     if twice is not None:
@@ -132,9 +132,9 @@ def check_unique(
 
 
 def check_fits(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:
-    """Refuse a tree that has not the leaves of another, of the same shapes, at the same paths.
+    """Refuse a tree without the leaves of another, of the same shapes and at the same paths.
 
-    Containers may differ: some libraries wrap a leaf in one more, which lengthens its path.
+    Containers may differ: some libraries wrap a leaf in one more, so that its path is longer.
 
     Raises:
         ValueError: naming the first leaf that differs.

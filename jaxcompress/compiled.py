@@ -1,4 +1,4 @@
-"""Compiling for the device at hand, in one place."""
+"""Compilation for the device at hand, in one place."""
 
 from collections.abc import Callable
 from functools import cache
@@ -10,19 +10,19 @@ from jaxcompress.kinds import native
 
 
 def jit_for_inference(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile `function` as `jax.jit` does, with the fast convolutions where there is a choice.
+    """Compile `function` as `jax.jit` does, with fast convolutions where there is a choice.
 
     On a CPU, XLA of jaxlib 0.10 fuses convolutions into a library call that is several times
-    slower than its own code (and trains about half as fast); a compile option that newer or older
-    versions may not know turns it off. Speed-ups measured against the slow default are none.
+    slower than its own code (and trains about half as fast). A compile option turns this off, which
+    newer or older versions may not know. Speed-ups against the slow default would not be real.
 
     Args:
         function: as for `jax.jit`.
         **options: as for `jax.jit`.
 
     Returns:
-        The compiled function; it must not be called inside another `jax.jit`, where JAX refuses
-        compile options.
+        The compiled function. Do not call it inside another `jax.jit`, where JAX refuses compile
+        options.
 
     Example:
         >>> float(jit_for_inference(lambda x: x + 1)(1.0))
@@ -39,10 +39,10 @@ def jitted(function: Callable[..., Any], **options: Any) -> Any:
 class _Native:
     """A compiled function that takes arrays of numpy in any byte order.
 
-    JAX refuses other orders when it compiles, and then takes their bytes for numbers.
+    JAX refuses other orders when it compiles, but later calls read their bytes in native order.
 
     Attributes:
-        compiled: the function itself, of which it has everything else.
+        compiled: the function itself, which has all other attributes.
     """
 
     def __init__(self, compiled: Any) -> None:
@@ -62,6 +62,6 @@ def _options(backend: str) -> dict[str, str] | None:
         return None
     try:
         jax.jit(lambda x: x, compiler_options=options)(0)
-    except Exception:  # noqa: BLE001  (whatever an unknown option raises: go without)
+    except Exception:  # noqa: BLE001  (an unknown option raises anything: do without)
         return None
     return options

@@ -1,4 +1,4 @@
-"""What a leaf holds, by its dtype, and what a technique is made for: the one table of both."""
+"""The kinds of dtypes, and the kinds that techniques handle: the one table of both."""
 
 import enum
 from typing import Any, NamedTuple
@@ -22,10 +22,10 @@ class Kind(enum.Enum):
 
 
 class Kinds(NamedTuple):
-    """The kinds that a technique handles; it refuses the others by path.
+    """The kinds that a technique handles; it refuses others, naming the path.
 
     Attributes:
-        words: what they are, for an error.
+        words: a name of the kinds, for errors.
         members: the kinds.
     """
 
@@ -50,11 +50,11 @@ KEYS_REMEDY = (
     "leave random keys out of the tree, as nnx.split(net, nnx.Param, ...) does, or take "
     "jax.random.key_data of them"
 )
-"""What to do about keys, which are no numbers to numpy and to files."""
+"""The remedy for keys, which numpy and files cannot treat as numbers."""
 
 
 def kind_of(leaf: Any) -> Kind:
-    """Return what kind of dtype a leaf has.
+    """Return the kind of the dtype of a leaf.
 
     Example:
         >>> kind_of(np.ones(2, np.int8)).name, kind_of(jnp.ones(2, jnp.float8_e5m2)).name
@@ -62,7 +62,7 @@ def kind_of(leaf: Any) -> Kind:
     """
     matches = (kind for dtype, kind in _KIND_OF.items() if jnp.issubdtype(leaf.dtype, dtype))
     kind = next(matches, Kind.OTHER)
-    if leaf.dtype == jnp.float8_e8m0fnu:  # exponents alone, never zero: scales, and no weights
+    if leaf.dtype == jnp.float8_e8m0fnu:  # exponents only, never zero: for scales, not for weights
         return Kind.OTHER
     if kind is Kind.FLOAT and jnp.finfo(leaf.dtype).bits < 16:
         return Kind.SMALL_FLOAT
@@ -99,7 +99,7 @@ def refuse_masked(path: str, leaf: Any) -> None:
 
 
 def is_shape(leaf: Any) -> bool:
-    """Return whether `leaf` is what `jax.eval_shape` gives: a shape and a dtype, and no values."""
+    """Return whether `leaf` has a shape and a dtype but no values, as from `jax.eval_shape`."""
     return isinstance(leaf, jax.ShapeDtypeStruct | ShapedArray)
 
 
@@ -134,9 +134,9 @@ def is_key(leaf: Any) -> bool:
 
 
 def native(leaf: Any) -> Any:
-    """Return an array of numpy in the byte order of this machine, other leaves as they are.
+    """Return an array of numpy in the byte order of this machine, other leaves unchanged.
 
-    JAX knows no other order. A subclass, such as a memory map, becomes a plain view.
+    JAX supports no other order. A subclass, such as a memory map, becomes a plain view.
 
     Raises:
         TypeError: it is one of `numpy.ma`.

@@ -1,14 +1,14 @@
-"""Flax NNX modules at the sizes of their arrays, as they are and as pure functions.
+"""Flax NNX modules that follow the sizes of their arrays, and modules as pure functions.
 
-`follow_arrays` sets what layers keep beside their arrays; `functional` turns a module into a `Net`,
-functions of plain nested dicts, which does so by itself. Both need Flax, the extra `flax`, which is
-imported when they are called.
+`follow_arrays` sets the sizes that layers keep as attributes. `functional` turns a module into a
+`Net`, functions of plain nested dicts, which does so by itself. Both need Flax, the extra `flax`,
+which is imported when they are called.
 
-    follow_arrays  set the sizes that layers keep to those of their arrays
-    functional     a module as pure functions
-    Net            these functions
+    follow_arrays  set the sizes in attributes of layers to those of their arrays
+    functional     turn a module into pure functions
+    Net            a network as pure functions
     Params         nested dicts of parameters
-    Stats          nested dicts of what training changes without a gradient
+    Stats          nested dicts of arrays that training changes without a gradient
 """
 
 import functools
@@ -25,7 +25,7 @@ Params = dict[str, Any]
 """Parameters of a network: nested dicts of arrays."""
 
 Stats = dict[str, Any]
-"""What training changes without a gradient: nested dicts of arrays."""
+"""Arrays that training changes without a gradient, as nested dicts."""
 
 _Path = tuple[Any, ...]
 
@@ -34,8 +34,9 @@ class Net(NamedTuple):
     """A network as pure functions.
 
     Attributes:
-        init: `init(key) -> (params, stats)`, nested dicts of arrays. `stats` holds what training
-            changes without a gradient (the running statistics of norms); it may be empty.
+        init: `init(key) -> (params, stats)`, nested dicts of arrays. `stats` holds the
+            arrays that training changes without a gradient (the running statistics of norms); it
+            may be empty.
         apply: `apply(params, stats, x) -> logits`, in evaluation mode.
         apply_training: `apply_training(params, stats, x) -> (logits, stats)`.
     """
@@ -48,9 +49,9 @@ class Net(NamedTuple):
 def functional(build: Callable[[Any], Any]) -> Net:
     """Return the module that `build` makes as pure functions.
 
-    The module is made without computing anything; `init` is one compiled function, since every
-    random draw of a new shape would otherwise be compiled alone. It runs on parameters from which
-    units or, where it has a list of modules, some of these are gone.
+    The module is made without computing anything. `init` is one compiled function, since every
+    random draw of a new shape would otherwise be compiled alone. The functions also run on
+    parameters from which units, or modules of a list, were removed.
 
     Args:
         build: from random generators, `nnx.Rngs`, to an NNX module that maps `x` to logits.
@@ -117,14 +118,15 @@ def functional(build: Callable[[Any], Any]) -> Net:
 def follow_arrays(module: Any) -> None:
     """Set the sizes that layers of `module` keep as attributes to those of their arrays.
 
-    After units have been cut out of the arrays, most layers run at the new sizes as they are. Heads
-    of attention, groups of convolutions and the widths of group norms and recurrent cells are
-    attributes. What arrays cannot tell stays: the number of groups of a group norm, and of a
-    convolution unless each group has one input channel (then one group goes with each). Axes in
-    front, as stacked layers have them, do not matter to attention and its like.
+    After units were cut out of the arrays, most layers run at the new sizes unchanged. But heads of
+    attention, groups of convolutions and the widths of group norms and recurrent cells are
+    attributes. Attributes that arrays do not determine are kept: the number of groups of a group
+    norm, and of a convolution unless each group has one input channel (then there is one group for
+    each channel). Axes in front, as of stacked layers, do not matter for attention and similar
+    layers.
 
     Args:
-        module: an NNX module, as `nnx.merge` gives it; it is changed in place.
+        module: an NNX module, such as from `nnx.merge`; it is changed in place.
 
     Raises:
         MissingLibraryError: Flax is not installed.
@@ -151,7 +153,7 @@ def _flax(feature: str) -> Any:
 
 
 def _held_in(params: Mapping[str, Any], path: _Path) -> int:
-    """Return how many modules of the list at a path `params` holds."""
+    """Return the number of modules that `params` holds of the list at a path."""
     held: Any = params
     for key in path:
         held = held.get(key, {}) if isinstance(held, Mapping) else {}
@@ -159,9 +161,9 @@ def _held_in(params: Mapping[str, Any], path: _Path) -> int:
 
 
 def _shorten(nnx: Any, module: Any, lengths: Mapping[_Path, int]) -> None:
-    """Leave so many modules in each list of `module`, those at the beginning.
+    """Keep the given number of modules at the beginning of each list of `module`.
 
-    Lists of which nothing would be left stay: their modules have no parameters.
+    A list that would become empty is kept: its modules have no parameters.
     """
     for path, node in list(nnx.iter_graph(module)):
         if 0 < lengths.get(path, 0) < len(node):
@@ -169,7 +171,7 @@ def _shorten(nnx: Any, module: Any, lengths: Mapping[_Path, int]) -> None:
 
 
 def _rules(nnx: Any) -> dict[type, Callable[[Any], None]]:
-    """Return what sets the sizes of a layer, by its type."""
+    """Return the function that sets the sizes of a layer, by type."""
     return {
         nnx.LinearGeneral: _linear_general,
         nnx.MultiHeadAttention: _attention,

@@ -1,4 +1,4 @@
-"""Where arrays lie: results stay beside what they were made from, on one device or on many."""
+"""Placement of arrays: results are on the devices of the arrays that they were made from."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,15 +11,15 @@ from jaxcompress.trees import PyTree
 
 
 def like(array: Any, other: Any) -> Any:
-    """Return an array on the devices of another, split as that one is.
+    """Return an array on the devices of another, split in the same way.
 
-    One of other sizes that cannot be split so, as 7 rows over 2 devices, is replicated there.
+    An array that cannot be split so, such as 7 rows over 2 devices, is replicated there.
 
-    Under `jit` only explicit axes can be read and asked for; the rest is the compiler's.
+    Under `jit` only explicit axes can be read and requested; the compiler decides the rest.
 
     Args:
         array: of JAX, or traced.
-        other: of any kind; one of numpy, or on one device alone, says nothing.
+        other: of any kind; an array of numpy, or on one device, has no effect.
     """
     if not isinstance(other, jax.Array) or isinstance(array, Tracer) != isinstance(other, Tracer):
         return array
@@ -38,7 +38,7 @@ def like(array: Any, other: Any) -> Any:
 
 
 def explicit_sharding(array: Any) -> NamedSharding | None:
-    """Return how an array is split, where its type says so: on a mesh with explicit axes."""
+    """Return the sharding of an array on a mesh with explicit axes, where its type has it."""
     if not isinstance(array, jax.Array):
         return None
     sharding = jax.typeof(array).sharding
@@ -46,14 +46,14 @@ def explicit_sharding(array: Any) -> NamedSharding | None:
 
 
 def by_compiler(function: Callable[..., PyTree], *arrays: Any, like: Any = None) -> PyTree:
-    """Call a function with all axes left to the compiler, where any array has explicit ones.
+    """Call a function with all axes left to the compiler if any array has explicit axes.
 
-    Gathers, scatters and reshapes have no one sharding that follows from their operands.
+    The shardings of operands do not determine those of gathers, scatters and reshapes.
 
     Args:
         function: of the arrays; returns one array.
         *arrays: the operands.
-        like: an array of the shape of the result, as which it is split; else it is replicated.
+        like: an array of the shape of the result, which is split like it; else it is replicated.
     """
     found = [sharding for array in arrays if (sharding := explicit_sharding(array)) is not None]
     if not found:

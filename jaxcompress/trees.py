@@ -1,4 +1,4 @@
-"""Pytrees with names: paths, scopes and errors that say which leaf they mean."""
+"""Pytrees with names: paths, scopes and errors that name the leaf."""
 
 import math
 import re
@@ -32,26 +32,26 @@ Scope = Callable[[str, Any], bool]
 
 
 class NamedLeaves(NamedTuple):
-    """A flattened tree: one path and one leaf each, and how to put them together again."""
+    """A flattened tree: its paths and leaves, and the structure to rebuild it."""
 
     paths: list[str]
     leaves: list[Any]
     treedef: Any
 
     def rebuild(self, leaves: list[Any]) -> PyTree:
-        """Return the tree with `leaves` in place of its own."""
+        """Return the tree with other leaves."""
         return jax.tree.unflatten(self.treedef, leaves)
 
 
 def named_leaves(tree: PyTree, *, is_leaf: Callable[[Any], bool] | None = None) -> NamedLeaves:
-    """Flatten `tree`, naming every leaf by its path; arrays of numpy come in native byte order.
+    """Flatten `tree`, naming every leaf by its path; arrays of numpy get native byte order.
 
     Args:
         tree: any pytree of arrays.
         is_leaf: as in `jax.tree.flatten`.
 
     Raises:
-        TypeError: a leaf is not an array (`eqx.filter(model, eqx.is_array)` and its like come
+        TypeError: a leaf is not an array (call `eqx.filter(model, eqx.is_array)` or the like
             first), or is one of `numpy.ma`, whose mask would be lost.
     """
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
@@ -73,13 +73,13 @@ def path_text(keys: Sequence[Any]) -> str:
 
 
 def nested(named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the nested dicts whose leaves have these paths: keys are what slashes part.
+    """Return the nested dicts whose leaves have these paths: slashes separate keys.
 
     Args:
-        named: path and leaf of each.
+        named: pairs of path and leaf.
 
     Raises:
-        ValueError: a path is there twice, or lies below another.
+        ValueError: a path occurs twice, or is below another one.
 
     Example:
         >>> nested([("a/b", 1), ("a/c", 2), ("d", 3)])
@@ -111,12 +111,12 @@ def is_floating(leaf: Any) -> bool:
 
 
 def plain_bytes(leaf: Any) -> int:
-    """Return the bytes of a leaf as it is."""
+    """Return the bytes of a leaf without compression."""
     return math.prod(leaf.shape) * leaf.dtype.itemsize
 
 
 def widened(array: Any) -> Any:
-    """Return small floats and integers as float32, others as they are; every value is kept."""
+    """Return small floats and integers as float32, others unchanged; every value is kept."""
     return array if array.dtype.itemsize >= 4 else array.astype(np.float32)
 
 
@@ -127,18 +127,18 @@ def everything(path: str, leaf: Any) -> bool:
 
 
 def kernels(path: str, leaf: Any) -> bool:
-    """Scope of the weights that carry the bytes: floating-point leaves of rank 2 and up.
+    """Scope of the weights with most of the bytes: floating-point leaves of rank 2 and up.
 
-    Biases and the scales of norms stay dense, but for those of heads and of stacked layers, which
-    have as many axes: there `matching("kernel")` takes the kernels alone, or what `in_products`
-    finds by tracing.
+    It leaves out biases and the scales of norms, except those of heads and of stacked layers, which
+    have two axes too. There use `matching("kernel")`, or `in_products`, which finds the weights of
+    products by tracing.
     """
     del path
     return is_floating(leaf) and len(leaf.shape) >= 2
 
 
 def weights(path: str, leaf: Any) -> bool:
-    """Scope of the kernels and of complex leaves of rank 2 and up: what units carry."""
+    """Scope of the kernels and of complex leaves of rank 2 and up: the weights of units."""
     del path
     return kind_of(leaf) in WEIGHTS.members and len(leaf.shape) >= 2
 
@@ -171,12 +171,12 @@ def in_scope(
 
     Args:
         named: the leaves.
-        scope: which of them a technique is about.
-        kinds: which it handles.
-        shapes: whether it needs shapes alone, as of `jax.eval_shape`.
+        scope: of a technique.
+        kinds: that the technique handles.
+        shapes: whether shapes are enough, as of `jax.eval_shape`.
 
     Raises:
-        ValueError: no leaf is chosen; a rule that matches nothing is a mistake.
+        ValueError: no leaf is chosen: a scope that matches nothing is a mistake.
         TypeError: a leaf of another kind is chosen, or a shape where values are needed.
     """
     chosen = [

@@ -1,22 +1,22 @@
-"""The file: an archive of streams, what tensors put there, and the manifest that tells them apart.
+"""The file: an archive of streams with the numbers of tensors, and a manifest that describes them.
 
 From the bottom up: `reading`, `regular`, `_leftovers`, `atomic`, `memory`; `outline` (the structure
 of a tree as JSON); `_archive` (bytes of the zip), `streams` (one member each), `coding` (codes to
-streams), `_forms` (leaves to codes), `_needs`, `manifest`; `writer` and `reader`; `codec` (trees,
-in one call).
+streams), `_forms` (leaves to codes), `_needs`, `manifest`; `writer` and `reader`; `codec` (whole
+trees).
 
-    check_target      refuse to replace what is no regular file
+    check_target      refuse to replace anything but a regular file
     encode            the bytes that `save` writes
-    inspect           what a file says of itself
-    is_temporary      whether a name is one of temporary files
+    inspect           read the manifest of a file
+    is_temporary      whether a name is that of a temporary file
     LAYOUTS           the packings that each layout tries
-    load              read ordinary arrays
-    load_compressed   read the tree with its compressed leaves
-    load_into         read into the structure of a template
-    open_regular      open what is neither pipe nor device
-    remove_leftovers  remove what killed writers have left
+    load              read a tree of ordinary arrays
+    load_compressed   read a tree with its compressed leaves
+    load_into         read a tree into the structure of a template
+    open_regular      open a file that is neither a pipe nor a device
+    remove_leftovers  remove temporary files of killed writers
     save              write a tree to one `.npz` file
-    write_atomically  replace a file whole or not at all
+    write_atomically  replace a file completely or not at all
 """
 
 from jaxcompress.artifact._leftovers import is_temporary, remove_leftovers

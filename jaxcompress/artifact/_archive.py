@@ -1,9 +1,9 @@
-"""One-dimensional arrays as members of an `.npz` file, in one byte order of everything.
+"""One-dimensional arrays as members of an `.npz` file, with only one way to write each.
 
 The file is an ordinary zip of `.npy` members that `np.load` reads. Every byte outside of the
-compressed data follows from names, sizes and checksums, so that the reader makes these bytes anew
-and compares: there is no room for anything that it does not know. The comment of the zip is free
-for the caller.
+compressed data follows from names, sizes and checksums. So the reader computes these bytes again
+and compares them: nothing unknown can be in the file. The comment of the zip is free for the
+caller.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _LARGEST = 2**32 - 1
 _PIECE = 1 << 20
 _MOST_MEMBERS, _LONGEST_ENTRY = 64, 128
 _TRIAL, _TRIAL_PARTS, _OWN_CODE = 1 << 12, 8, 256
-_SEARCHED = 1 << 16  # bytes from which on repetitions are searched for less thoroughly
+_SEARCHED = 1 << 16  # bytes; for more, the search for repetitions is less thorough
 _STRATEGIES = (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)
 
 
@@ -35,9 +35,9 @@ class Deflated(NamedTuple):
     """One array as a member of the archive.
 
     Attributes:
-        segments: its bytes there, one after the other.
+        segments: its compressed bytes, in order.
         crc: CRC-32 of the bytes before compression.
-        size: how many these are.
+        size: number of bytes before compression.
     """
 
     segments: tuple[bytes, ...]
@@ -51,13 +51,13 @@ class Deflated(NamedTuple):
 
 
 class Member(NamedTuple):
-    """Where an array lies in the archive.
+    """The place of an array in the archive.
 
     Attributes:
         start: of its compressed bytes.
-        stored: how many compressed bytes.
+        stored: number of compressed bytes.
         crc: CRC-32 of the bytes before compression.
-        size: how many these are.
+        size: number of bytes before compression.
     """
 
     start: int
@@ -69,16 +69,16 @@ class Member(NamedTuple):
 def deflate(parts: Sequence[np.ndarray]) -> Deflated:
     """Compress arrays of one dtype as one array of one axis.
 
-    The strategy is the better one on a sample: up to 4 KiB of each of the first parts, since the
-    search for repetitions is very slow where there are few letters. Codes and distances have no
-    repetitions worth it: literals only, each with a Huffman code, is smaller for them, and fast.
-    Each part of 256 bytes or more has Huffman codes of its own.
+    The better of two strategies is chosen on a sample, up to 4 KiB of each of the first parts: the
+    search for repetitions is very slow where bytes have few different values. Codes and distances
+    hardly repeat: for them literals alone, with Huffman codes, are smaller and fast. Each part of
+    256 bytes or more has Huffman codes of its own.
     """
     chunks = [np.ascontiguousarray(part).data.cast("B") for part in parts]
     header = _npy_header(parts[0].dtype.str, sum(part.size for part in parts))
     sample = [chunk[:_TRIAL] for chunk in chunks[:_TRIAL_PARTS]]
     strategy = min(_STRATEGIES, key=lambda s: sum(map(len, _compressed(sample, s))))
-    # The header has a block of its own, or its letters would spoil the Huffman code of the data.
+    # The header has a block of its own: its bytes would spoil the Huffman code of the data.
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
     head = compressor.compress(header) + compressor.flush(zlib.Z_SYNC_FLUSH)
     crc = zlib.crc32(header)
@@ -103,7 +103,7 @@ def archive(members: Mapping[str, Deflated], comment: bytes = b"") -> Iterator[b
     """Yield the bytes of the file.
 
     Raises:
-        ValueError: it would be larger than 4 GiB, of which zip needs another format.
+        ValueError: it would be larger than 4 GiB, for which zip needs another format.
     """
     offset, directory = 0, []
     for name, member in members.items():
@@ -129,10 +129,10 @@ class Source:
         self._file = file
 
     def read(self, start: int, count: int) -> bytes:
-        """Return so many bytes from there on.
+        """Return `count` bytes from `start` on.
 
         Raises:
-            ArtifactError: they lie outside of the file.
+            ArtifactError: they are outside of the file.
         """
         if start < 0 or start + count > self.size:
             raise ArtifactError("cut short", expected=f">= {start + count}", found=self.size)
@@ -158,15 +158,15 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Source]:
 def directory(
     source: Source, names: Container[str], comment_sizes: Sequence[int]
 ) -> tuple[dict[str, Member], bytes]:
-    """Return where the members lie, and the comment, once every byte is accounted for.
+    """Return the places of the members, and the comment, after every byte is accounted for.
 
     Args:
         source: the file.
-        names: those that members may have.
-        comment_sizes: those that the comment may have.
+        names: that members may have.
+        comment_sizes: that the comment may have.
 
     Raises:
-        ArtifactError: a byte is not what it would be if `archive` had written these members.
+        ArtifactError: a byte is not as `archive` writes it for these members.
     """
     for size in comment_sizes:
         at = source.size - size - _END_SIZE
@@ -200,7 +200,7 @@ def directory(
 
 
 def _first_entry(source: Source, entries: bytes, offset: int) -> tuple[str, Member, bytes]:
-    """Return the member that the first entry of the directory speaks of, and the other entries."""
+    """Return the member of the first entry of the directory, and the other entries."""
     if len(entries) < _CENTRAL_SIZE:
         raise ArtifactError("the directory of the zip is cut short")
     fields = struct.unpack_from(_CENTRAL, entries)
@@ -224,11 +224,11 @@ def inflate(source: Source, name: str, member: Member, descrs: Sequence[str]) ->
     Args:
         source: the file.
         name: of the member, for errors.
-        member: where it lies.
+        member: its place.
         descrs: the dtypes it may have, as numpy writes them.
 
     Raises:
-        ArtifactError: it is not one array of one axis and of such a dtype, or is damaged.
+        ArtifactError: it is not one array of one axis and of such a dtype, or it is damaged.
     """
     content = _decompressed(source, name, member)
     if zlib.crc32(content) != member.crc:
@@ -245,7 +245,7 @@ def inflate(source: Source, name: str, member: Member, descrs: Sequence[str]) ->
 
 
 def _decompressed(source: Source, name: str, member: Member) -> bytearray:
-    """Return the bytes of a member, a piece at a time: zlib alone would hold them twice."""
+    """Return the bytes of a member, decompressed in pieces: zlib alone would hold them twice."""
     decompressor = zlib.decompressobj(-15)
     content, filled = bytearray(member.size), 0
     start, stop = member.start, member.start + member.stored
@@ -269,7 +269,7 @@ def _decompressed(source: Source, name: str, member: Member) -> bytearray:
 
 
 def _npy_header(descr: str, count: int) -> bytes:
-    """Return what numpy writes before an array of one axis, format 1.0."""
+    """Return the header of numpy for an array of one axis, format 1.0."""
     text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({count},), }}"
     start = b"\x93NUMPY\1\0" + (_HEADER_SIZE - 10).to_bytes(2, "little")
     return start + text.encode().ljust(_HEADER_SIZE - 11) + b"\n"

@@ -1,4 +1,4 @@
-"""What a field of the manifest may be."""
+"""Checks of the fields of the manifest."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ from jaxcompress.leaves.clustered import MOST_CODES
 
 
 def is_count(value: Any) -> bool:
-    """Return whether `value` may say how many."""
+    """Return whether `value` may be a count."""
     return type(value) is int and 0 <= value < 2**48
 
 
@@ -38,7 +38,7 @@ def is_codebook_size(value: Any) -> bool:
 
 
 def is_float(value: Any) -> bool:
-    """Return whether `value` names a dtype of the numbers that a grid or sixteen bits stand for."""
+    """Return whether `value` names a dtype that tensors on grids or of sixteen bits may have."""
     return value in ("float16", "bfloat16", "float32", "float64")
 
 

@@ -1,4 +1,4 @@
-"""Files of other programs, told by their first bytes: for errors only."""
+"""Files of other programs, recognized by their first bytes, for errors only."""
 
 import struct
 from collections.abc import Callable
@@ -9,7 +9,7 @@ _PACK = "; jaxcompress pack makes one of it"
 
 
 def kind_by(head: bytes) -> str | None:
-    r"""Return what a file is that begins so; None where it may be ours, or nobody's.
+    r"""Return the kind of a file from its first bytes; None for our own and for unknown files.
 
     Example:
         >>> kind_by(b"\x89HDF\r\n\x1a\n")

@@ -1,8 +1,8 @@
-"""Temporary files, and those that killed writers have left behind.
+"""Temporary files, also those of killed writers.
 
-A writer holds a lock on its file for as long as it lives, whatever ends it. A file that nobody
-holds is a leftover. A number of a process would not tell: numbers are given again, and other
-machines and containers have the same ones.
+A writer holds a lock on its file as long as it lives, whatever ends it. A file without a lock is a
+leftover. The number of a process would not tell: numbers are reused, and other machines and
+containers have the same ones.
 """
 
 import contextlib
@@ -14,26 +14,26 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open cannot be removed
+except ImportError:  # Windows, where an open file cannot be removed
     fcntl = None
 
 _SUFFIX = ".jaxcompress-tmp"
 _NAME = re.compile(rf"\..*\.[0-9a-f]{{16}}{re.escape(_SUFFIX)}", re.DOTALL)
-_LONGEST = 100  # bytes of the name of the file to be written: a file system allows 255 in all
+_LONGEST = 100  # bytes of the name of the target: a file system allows 255 in all
 
 
 def new_temporary(target: Path, mode: int) -> tuple[Path, int]:
     """Open a new hidden file in the folder of `target`, held by this process.
 
     Args:
-        target: the file that it shall become.
+        target: the file that it will become.
         mode: of the file, less the umask.
 
     Returns:
-        Its path and a descriptor to write.
+        Its path and a descriptor for writing.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     start = target.name.encode(errors="ignore")[:_LONGEST].decode(errors="ignore")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -42,16 +42,16 @@ def new_temporary(target: Path, mode: int) -> tuple[Path, int]:
         handle = os.open(path, flags, mode)
         if _held(handle) is not False and os.fstat(handle).st_nlink:
             return path, handle
-        os.close(handle)  # another writer took it for a leftover before it was held
+        os.close(handle)  # another writer removed it as a leftover before it was locked
 
 
 def is_temporary(path: str | os.PathLike[str]) -> bool:
-    """Return whether `new_temporary` gives such names."""
+    """Return whether `new_temporary` creates files of such a name."""
     return _NAME.fullmatch(os.path.basename(path)) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a folder that no living writer holds."""
+    """Remove the temporary files of a folder on which no living writer has a lock."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         found = [entry.path for entry in entries if is_temporary(entry.name)]
         for path in found:
@@ -72,7 +72,7 @@ def _remove(path: str) -> None:
 
 
 def _held(handle: int) -> bool | None:
-    """Take the lock of a file; False if another has it, None where there are no locks."""
+    """Take the lock of a file; False if another writer has it, None where there are no locks."""
     if fcntl is None:
         return None
     try:

@@ -1,7 +1,7 @@
-"""How much memory an entry of the manifest speaks of, counted before any of it is taken.
+"""Memory that reading an entry of the manifest needs, counted before any is allocated.
 
-Each count is that of the arrays which the code makes, at the moment when there are most of them.
-Where a block at a time is worked on, the block is not counted (`WORKING_BYTES` for all of them).
+Each count is the size of the arrays in memory at the moment when it is largest. Where reading works
+block by block, the block is not counted: `WORKING_BYTES` covers all blocks.
 """
 
 import math
@@ -16,18 +16,18 @@ from jaxcompress.packing import levels
 from jaxcompress.packing.contexts import as_matrix
 
 WORKING_BYTES = 128 << 20
-"""What reading may take beyond `max_bytes`: buffers, blocks, and the objects of the manifest."""
+"""Memory beyond `max_bytes` that reading may take: buffers, blocks, objects of the manifest."""
 
-_INDEX = 8  # bytes of a place in an array, for numpy
-_PER_COLUMN, _PER_ROW = 60, 48  # of the model of `packing.contexts`, beside the levels
+_INDEX = 8  # bytes of an index of numpy
+_PER_COLUMN, _PER_ROW = 60, 48  # bytes of the model of `packing.contexts`, without the levels
 
 
 class Need(NamedTuple):
-    """Bytes of one tensor.
+    """Bytes for one tensor.
 
     Attributes:
         kept: leaf and dense tensor, as long as the tree is held.
-        passing: what is gone when the next tensor is read.
+        passing: freed when the next tensor is read.
     """
 
     kept: int
@@ -35,11 +35,11 @@ class Need(NamedTuple):
 
 
 def need_of(entry: dict[str, Any]) -> Need:
-    """Return how many bytes a checked entry may take in memory."""
+    """Return the bytes that a checked entry may take in memory."""
     size = math.prod(entry["shape"])
     dense = size * np.dtype(entry["dtype"]).itemsize
     leaf, passing = _FORMS[entry["form"]](entry, size, dense)
-    return Need(leaf + dense, passing + dense)  # JAX copies what numpy has made
+    return Need(leaf + dense, passing + dense)  # JAX copies arrays of numpy
 
 
 def _dense(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
@@ -57,7 +57,7 @@ def _sparse(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
     kept = _nonzero(entry, size)
     itemsize = dense // size if size else 0
     leaf = kept * (itemsize + (4 if size < 2**31 else _INDEX))
-    # Version 1 holds the places twice, and which of them are no fillers.
+    # Version 1 holds the positions twice, and a mask of those that are not fillers.
     places = kept * (_INDEX if "packing" in entry else 3 * _INDEX + itemsize)
     return leaf, size + places + _codes(entry, size, 1)
 
@@ -72,7 +72,7 @@ def _quantized(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
     if entry["zero_points"]:
         reading += 4 * spread
         dense += 4 * size + 4 * spread
-    # Its numbers before they are multiplied, and the scales once repeated, axis by axis.
+    # The numbers before the multiplication, and the scales while they are repeated axis by axis.
     dense += 2 * spread * itemsize
     return size + scales * (itemsize + 1), max(reading, dense)
 
@@ -105,7 +105,7 @@ _FORMS: dict[str, Callable[[dict[str, Any], int, int], tuple[int, int]]] = {
 
 
 def _codes(entry: dict[str, Any], size: int, k: int) -> int:
-    """Return the bytes that reading codes takes, beside the codes."""
+    """Return the bytes that reading codes takes, without the codes themselves."""
     return _PACKINGS[entry.get("packing", "csr")](entry, size, k)
 
 
@@ -135,8 +135,8 @@ def _digits(count: int, k: int) -> int:
 def _ans(entry: dict[str, Any], size: int, k: int) -> int:
     rows, columns, exchanged = as_matrix(tuple(entry["shape"]))
     kept, itemsize = _nonzero(entry, size), np.dtype(levels.dtype(k)).itemsize
-    matrix = size * (3 + itemsize * (2 + exchanged))  # signs, which are none, levels, their codes
-    # Row, column, sign and magnitude of each that is none.
+    matrix = size * (3 + itemsize * (2 + exchanged))  # signs, which are zero, levels, their codes
+    # Row, column, sign and magnitude of each level that is not zero.
     return matrix + kept * (12 + 3 * itemsize) + _PER_COLUMN * columns + _PER_ROW * rows
 
 

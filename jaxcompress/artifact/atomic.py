@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole or not at all."""
+"""Files that are replaced completely or not at all."""
 
 import contextlib
 import os
@@ -12,10 +12,10 @@ from jaxcompress.artifact.regular import kind_of
 
 
 def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Replace the file at `path` by `data`, or leave it as it was.
+    """Replace the file at `path` by `data`, or leave it unchanged.
 
     Raises:
-        ValueError: `path` is there and is no regular file.
+        ValueError: `path` exists and is not a regular file.
         OSError: the folder cannot be written.
     """
     with atomic_file(path) as file:
@@ -24,23 +24,23 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that takes the place of `path` when the context ends well, and only then.
+    """Yield a file that replaces `path` if the context ends without an error, and only then.
 
-    It lies in the same folder, is flushed to the disk and renamed, so that a kill or a full disk
-    leaves the previous file or the new one. What a link points to is replaced, the link stays. The
-    new file has the mode of the one that it replaces, and its owner and group where the system
-    allows it; a file that was not there has those of any new file. What killed writers have left
-    in the folder goes.
+    It is in the same folder, is flushed to the disk and renamed. So a kill or a full disk leaves
+    the previous file or the new one. For a link, the file that it points to is replaced, and the
+    link is kept. The new file has the mode of the replaced one, and its owner and group where the
+    system allows it; else those of any new file. Temporary files of killed writers in the folder
+    are removed.
 
     Raises:
-        ValueError: `path` is there and is no regular file.
+        ValueError: `path` exists and is not a regular file.
         OSError: the folder cannot be written, naming `path`.
     """
     with _naming(path):
         before = check_target(path)
         target = Path(os.path.realpath(path))
         remove_leftovers(target.parent)
-        # Never more readable than what it replaces, not even while it is written.
+        # Never more readable than the replaced file, not even while it is written.
         temporary, handle = new_temporary(target, 0o666 if before is None else 0o600)
     try:
         with _naming(path), os.fdopen(handle, "w+b") as file:
@@ -49,9 +49,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             if before is not None:
                 _give(file.fileno(), before)
             os.fsync(file.fileno())
-            check_target(path)  # something else may have come in the meantime
+            check_target(path)  # the path may have changed in the meantime
             if os.name != "posix":
-                file.close()  # where open files cannot be renamed, nor removed by others
+                file.close()  # on systems where open files cannot be renamed, nor removed by others
             os.replace(temporary, target)
             _flush_folder(target.parent)
     except BaseException:
@@ -61,11 +61,11 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def check_target(path: Path) -> os.stat_result | None:
-    """Refuse to replace what is no regular file; returns what is known of the file to replace.
+    """Refuse to replace anything but a regular file; return the status of the file to replace.
 
     Raises:
-        ValueError: `path` is there, or what it links to, and is no regular file.
-        OSError: links in a circle, or a folder that cannot be looked into.
+        ValueError: `path`, or the file that it links to, exists and is not a regular file.
+        OSError: links in a circle, or a folder that cannot be read.
     """
     try:
         found = os.stat(path)
@@ -88,14 +88,14 @@ def _give(handle: int, before: os.stat_result) -> None:
             os.fchown(handle, owner, group)
     mine = os.fstat(handle)
     if (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid):
-        # Another group may do what all others may, and nothing runs as somebody else.
+        # Another group may do what all others may, and no file runs as another user.
         mode = mode & 0o707 | (mode & 0o007) << 3 & mode
     os.fchmod(handle, mode)
 
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Let errors of the system name the file that was asked for: a full disk names none."""
+    """Let errors of the system name the requested file: that of a full disk names none."""
     try:
         yield
     except OSError as error:
@@ -105,7 +105,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _flush_folder(path: Path) -> None:
-    """Flush the folder: the rename is on the disk too."""
+    """Flush the folder, so that the rename is on the disk too."""
     if os.name == "posix":
         folder = os.open(path, os.O_RDONLY)
         try:

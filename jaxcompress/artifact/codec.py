@@ -31,27 +31,26 @@ def save(
 ) -> int:
     """Write a tree to one `.npz` file, atomically; same input, same bytes.
 
-    The bytes go to a temporary file in the same folder, are flushed to the disk and renamed, so
-    that `path` holds the previous file or the new one at any moment. The new file has the mode of
-    the one it replaces, and its owner and group where the system allows it. Links stay, what they
-    point to is replaced; other hard links to it keep the previous file. Temporary files of writers
-    that were killed are removed.
+    The bytes go to a temporary file in the same folder, are flushed to the disk and renamed. So
+    `path` holds the previous file or the new one at any moment. The new file has the mode of the
+    replaced one, and its owner and group where the system allows it. For a link, the file that it
+    points to is replaced; other hard links to that file keep the previous one. Temporary files of
+    killed writers are removed.
 
     Args:
-        path: file to write; if it is there it must be a regular file.
-        tree: compressed leaves are packed, all others stored exactly. Containers other than dicts,
-            lists and tuples come back as dicts of their fields.
-        layout: `packed` is small and quick; `entropy` smaller, and needs constriction (the extra
-            `entropy`) for writing and reading; `csr` is read by ten lines of numpy and scipy.
-        metadata: anything that JSON can hold, for `inspect`; as in JSON, keys become strings and
-            tuples lists.
+        path: file to write; if it exists it must be a regular file.
+        tree: compressed leaves are packed, all others are stored exactly. Containers other than
+            dicts, lists and tuples are loaded as dicts of their fields.
+        layout: `packed` is small and fast; `entropy` is smaller, and needs constriction (the extra
+            `entropy`) for writing and reading; ten lines of numpy and scipy read `csr`.
+        metadata: any JSON value, for `inspect`; as in JSON, keys become strings and tuples lists.
 
     Returns:
         Size of the file in bytes.
 
     Raises:
         TypeError: a leaf that is not an array, a dtype or a key that cannot be stored.
-        ValueError: metadata that is not JSON, an unknown layout, a leaf that breaks its rules, a
+        ValueError: metadata that is not JSON, an unknown layout, a leaf that breaks its rules, or a
             path of a pipe, a device or a folder.
         MissingLibraryError: `entropy` without constriction.
         OSError: the folder cannot be written.
@@ -78,13 +77,12 @@ def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTre
     """Read a file and return ordinary arrays: `dense(load_compressed(path))`.
 
     Args:
-        path: file to read. Nothing in it is believed before it has been checked, and nothing in it
-            is ever executed. Its digests show damage, not who wrote it.
-        max_bytes: most bytes of memory that reading may take: its streams once decompressed, the
-            leaves, the dense tensors, and the work on the largest of them, all together. They are
-            counted from the manifest beforehand, and a file that needs more is refused. Up to
-            128 MiB for buffers and blocks come on top. None for half of what is free, at most
-            8 GiB.
+        path: file to read. Nothing in it is used before it has been checked, and nothing in it is
+            ever executed. Its digests detect damage, but do not tell who wrote it.
+        max_bytes: most bytes of memory that reading may take: the decompressed streams, the
+            leaves, the dense tensors, and the work on the largest tensor, all together. `load`
+            counts them from the manifest beforehand and refuses a file that needs more. Buffers and
+            blocks take up to 128 MiB in addition. None for half of the free memory, at most 8 GiB.
 
     Raises:
         ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
@@ -116,23 +114,23 @@ def load_into(
     max_bytes: int | None = None,
     fits: Sequence[Any] | None = None,
 ) -> PyTree:
-    """Read a file into the structure of a template: containers of any kind come back.
+    """Read a file into the structure of a template, which restores containers of any kind.
 
     Args:
         path: file to read.
-        template: a tree of arrays, or what `jax.eval_shape` gives for one.
+        template: a tree of arrays, or the result of `jax.eval_shape` for one.
         max_bytes: as for `load`.
         fits: `(apply, *inputs)`, for a file of a network that was cut: its sizes may be smaller
-            than those of the template, if `apply(tree, *inputs)`, which is traced at both, runs
-            with them and gives results of the same shapes.
+            than those of the template, if `apply(tree, *inputs)`, traced with both, runs and gives
+            results of the same shapes.
 
     Returns:
-        A tree like `template` with the arrays of the file, on the devices of its arrays; one whose
-        smaller axes cannot be split as the template's is replicated there.
+        A tree like `template` with the arrays of the file, on the devices of its arrays. An array
+        whose smaller axes cannot be split as the template's is replicated there.
 
     Raises:
         ArtifactError: as for `load`.
-        TypeError: `fits` is no sequence that begins with a function.
+        TypeError: `fits` is not a sequence that begins with a function.
         ValueError: the file has other tensors than the template, or of another shape or dtype; all
             differences are listed. With `fits`: of another rank, larger or empty; or `apply` does
             not run with them, or gives results of other shapes.
@@ -153,7 +151,7 @@ def load_into(
 
 
 def _may_be_cut(leaves: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
-    """Return whether tensors differ in sizes alone, none larger than it should be or empty."""
+    """Return whether tensors differ in sizes only, and none is empty or larger than expected."""
     return leaves.keys() == expected.keys() and all(
         leaf.dtype == expected[path].dtype
         and len(leaf.shape) == len(expected[path].shape)
@@ -184,7 +182,7 @@ def _cut(
 
 
 def _by_path(tree: PyTree, leaves: list[Any]) -> dict[str, Any]:
-    """Return leaves by path; of paths that are the same, the second and later ones by number."""
+    """Return leaves by path; repeated paths are numbered from the second one on."""
     names = paths(outline(tree, lambda leaf: False))
     seen: Counter[str] = Counter()
     result = {}

@@ -1,4 +1,4 @@
-"""How codes become streams: a table of packings, and which of them a layout tries."""
+"""Codes as streams: a table of packings, and the packings that each layout tries."""
 
 import heapq
 import math
@@ -15,19 +15,19 @@ from jaxcompress.packing import csr, digits, entropy, levels, positions
 from jaxcompress.packing.contexts import Choice
 
 Fields = dict[str, Any]
-"""What the manifest says of a packing, beside its name."""
+"""Fields of a packing in the manifest, without its name."""
 
 Streams = dict[str, list[np.ndarray]]
-"""What a packing adds to each stream."""
+"""The arrays that a packing adds, by stream."""
 
 
 class Alphabet(NamedTuple):
-    """What is known of codes beforehand.
+    """The facts about codes that are known before they are read.
 
     Attributes:
         shape: of the tensor.
-        k: codes are integers from 0, which stands for zero, to `k`.
-        negative: how many of them, the first ones after 0, stand for negative numbers.
+        k: codes are integers from 0 to `k`; code 0 is the number 0.
+        negative: number of codes, the first ones after 0, of negative numbers.
     """
 
     shape: tuple[int, ...]
@@ -36,7 +36,7 @@ class Alphabet(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many codes there are."""
+        """Number of codes."""
         return math.prod(self.shape)
 
 
@@ -44,9 +44,9 @@ class Packing(NamedTuple):
     """One way to store codes.
 
     Attributes:
-        write: makes the fields of the manifest and the streams.
-        fields: their names, and what each may be.
-        read: takes from the streams what the fields say, and returns flat codes.
+        write: returns the fields of the manifest and the streams.
+        fields: the names of the fields, and a check of each.
+        read: returns flat codes, taken from the streams as the fields say.
     """
 
     write: Callable[[Alphabet, np.ndarray], tuple[Fields, Streams]]
@@ -59,7 +59,7 @@ def write_codes(alphabet: Alphabet, codes: np.ndarray, layout: str, writer: Writ
 
     Args:
         alphabet: of the codes.
-        codes: of the shape that `alphabet` says and the dtype of its `k`.
+        codes: of the shape of `alphabet`, in the dtype for its `k`.
         layout: a key of `LAYOUTS`.
         writer: of the streams.
 
@@ -79,10 +79,10 @@ def write_codes(alphabet: Alphabet, codes: np.ndarray, layout: str, writer: Writ
 
 
 def read_codes(alphabet: Alphabet, entry: Fields, reader: Reader) -> np.ndarray:
-    """Return the codes that an entry of the manifest speaks of.
+    """Return the codes of an entry of the manifest.
 
     Raises:
-        ArtifactError: the fields, or what they take from the streams, break a rule.
+        ArtifactError: the fields, or the numbers in the streams, break a rule.
     """
     try:
         return PACKINGS[entry["packing"]].read(alphabet, entry, reader).reshape(alphabet.shape)
@@ -93,14 +93,14 @@ def read_codes(alphabet: Alphabet, entry: Fields, reader: Reader) -> np.ndarray:
 
 
 def _literal_bits(streams: Streams) -> int:
-    """Return about how many bits the streams take, one Huffman code and its table a part."""
+    """Return about how many bits the streams take, with a Huffman code and table for each part."""
     parts = [part for parts in streams.values() for part in parts if part.size]
     counts = [np.bincount(part) for part in parts]
     return sum(_huffman_bits(c) + 64 + 5 * int(np.count_nonzero(c)) for c in counts)
 
 
 def _huffman_bits(counts: np.ndarray) -> int:
-    """Return the length of a text in the best code of whole bits, from how often letters occur."""
+    """Return the length of a text in the best code of whole bits, given counts of its letters."""
     heap = counts[counts > 0].tolist()
     if len(heap) == 1:
         return heap[0]
@@ -138,7 +138,7 @@ def _entries_stream(alphabet: Alphabet) -> str:
 def read_rows(
     shape: tuple[int, ...], entries: np.ndarray, reader: Reader
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the places in the flat tensor of entries in compressed sparse rows, and the entries.
+    """Yield positions in the flat tensor and the entries there, from compressed sparse rows.
 
     Raises:
         ArtifactError: too few numbers in the streams.
@@ -151,7 +151,7 @@ def read_rows(
 
 
 def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the shape of a tensor as a matrix: its last axis are the columns."""
+    """Return the shape of a tensor as a matrix: its last axis is the columns."""
     columns = shape[-1] if shape else 1
     return (math.prod(shape[:-1]) if columns else 0, columns)
 
@@ -185,7 +185,7 @@ def _read_bits(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray
 
 
 def _filled(kept: np.ndarray, alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
-    """Return codes where `kept` says, 0 elsewhere."""
+    """Return codes at the kept entries, 0 elsewhere."""
     count = fields["entries"]
     if count and not alphabet.k:
         raise ValueError(f"{count} entries in a codebook of 0")

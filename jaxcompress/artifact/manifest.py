@@ -1,4 +1,4 @@
-"""The manifest of a file: JSON in one form only, checked before anything it says is believed."""
+"""The manifest of a file: JSON in one form only, checked before anything in it is used."""
 
 import hashlib
 import hmac
@@ -15,18 +15,18 @@ from jaxcompress.artifact.outline import MOST_DEPTH, Outline, from_paths, paths
 from jaxcompress.errors import ArtifactError
 
 VERSION = 4
-"""The newest version of the format; a file has the oldest one that knows its forms."""
+"""The newest version of the format; a file is written in the oldest one that has its forms."""
 
 DIGEST_SIZES = (64, 0)
-"""How long the digest of the manifest is; version 1 had none."""
+"""Length of the digest of the manifest; version 1 had none."""
 
 MOST_BYTES = 1 << 24
 _BY_PATHS = "paths"
-"""In place of the structure of nested dicts: it follows from the paths of the tensors."""
+"""Replaces the structure of nested dicts, which follows from the paths of the tensors."""
 
 _BYTES_PER_VALUE, _ALWAYS_ALLOWED = 100, 1 << 26
-"""Memory of a value in JSON (an empty list and its place take 64 bytes, text and checks the rest),
-and how much no limit forbids."""
+"""Memory of a value in JSON (an empty list and its reference take 64 bytes, text and checks the
+rest), and the amount that is always allowed."""
 
 
 def encode(
@@ -67,8 +67,8 @@ def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
     """Return the manifest, with the structure of its tree.
 
     Raises:
-        ArtifactError: it is damaged, not in its one form, of a newer version, or itself takes more
-            than `max_bytes`; None for the limit that is always there.
+        ArtifactError: it is damaged, not in its one form, of a newer version, or takes more memory
+            than `max_bytes`; None for the limit that always holds.
     """
     if digest and not hmac.compare_digest(hashlib.sha256(data).hexdigest().encode(), digest):
         raise ArtifactError("the sha256 of the manifest differs")
@@ -99,7 +99,7 @@ def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
 
 
 def _check_depth(value: Any, depth: int = 0) -> None:
-    """Refuse what could not be shown again: readers recurse, and so does what prints."""
+    """Refuse values that are nested too deep: readers and printers recurse."""
     if depth > MOST_DEPTH:
         raise ValueError(f"containers nested more than {MOST_DEPTH} deep")
     if isinstance(value, dict | list | tuple):
@@ -131,15 +131,15 @@ def _check_tensors(manifest: dict[str, Any]) -> None:
 
 
 def check_needs(manifest: dict[str, Any], stream_bytes: int, max_bytes: int) -> None:
-    """Refuse a file of which streams, leaves, dense tensors and the work on one are too large.
+    """Refuse a file whose streams, leaves, dense tensors and work need too much memory.
 
     Args:
-        manifest: as `decode` gives it.
-        stream_bytes: of all streams once they are decompressed.
-        max_bytes: most that all of it may take together.
+        manifest: from `decode`.
+        stream_bytes: of all decompressed streams.
+        max_bytes: the most that all may take together.
 
     Raises:
-        ArtifactError: naming the first tensor that is too much.
+        ArtifactError: naming the first tensor beyond the limit.
     """
     kept = passing = 0
     for entry in manifest["tensors"]:

@@ -1,4 +1,4 @@
-"""How much memory a file may take when nobody has said it."""
+"""The default limit of memory for reading a file."""
 
 import os
 from pathlib import Path

@@ -15,7 +15,7 @@ from jaxcompress.trees import PyTree, nested
 Outline = dict[str, Any] | int | None
 
 MOST_DEPTH = 64
-"""How deep containers may be nested: no reader depends on how deep Python can recurse."""
+"""Deepest nesting of containers, well below the recursion limit of Python."""
 
 
 def outline(tree: PyTree, is_leaf: Callable[[Any], bool]) -> Outline:
@@ -48,7 +48,7 @@ def _outline(
 
 
 def _key(entry: Any) -> str | int:
-    """Return the key of one step of a JAX key path."""
+    """Return the key of one entry of a JAX key path."""
     for attribute in ("key", "name", "idx"):
         if hasattr(entry, attribute):
             key = getattr(entry, attribute)
@@ -64,9 +64,9 @@ def paths(structure: Outline, *, most_letters: int | None = None) -> list[str]:
     """Return the path of each leaf, in the order of their numbers: keys joined by slashes.
 
     Args:
-        structure: as `outline` gives it, or anything.
-        most_letters: of all paths together; a long key above many leaves makes paths that are far
-            longer than the structure.
+        structure: from `outline`, or any value.
+        most_letters: of all paths together; a long key above many leaves makes the paths far longer
+            than the structure.
 
     Raises:
         ValueError: the structure is not an outline, or does not number its leaves 0, 1, ...
@@ -92,7 +92,7 @@ def _leaves(node: Any, keys: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, 
 
 
 def from_paths(names: Sequence[str]) -> Outline:
-    """Return the structure of nested dicts with these paths: keys are what slashes part.
+    """Return the structure of nested dicts with these paths: slashes separate keys.
 
     Raises:
         ValueError: they are not the paths of such a tree, in the order of `jax.tree.leaves`.
@@ -108,7 +108,7 @@ def from_paths(names: Sequence[str]) -> Outline:
 
 
 def _numbered(names: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Yield each path and its number, once it is known not to lie too deep."""
+    """Yield each path and its number, after the check that it is not too deep."""
     for number, name in enumerate(names):
         if name.count("/") > MOST_DEPTH:
             raise ValueError(f"containers are nested more than {MOST_DEPTH} deep")
@@ -122,7 +122,7 @@ def _from_dict(node: dict[str, Any] | int) -> Outline:
 
 
 def fill(structure: Outline, leaves: Sequence[Any]) -> PyTree:
-    """Return the tree of that structure with the given leaves; `paths` has checked it."""
+    """Return the tree of a structure, which `paths` has checked, with the given leaves."""
     if structure is None:
         return None
     if isinstance(structure, int):
@@ -139,7 +139,7 @@ _KINDS: dict[str, Callable[[Iterable[tuple[Any, PyTree]]], PyTree]] = {
 
 
 def _children(node: Any) -> tuple[Callable[..., PyTree], list[tuple[Any, Any]]]:
-    """Return how a container is made, and its keys and children.
+    """Return the function that makes a container, and its keys and children.
 
     Raises:
         ValueError: it is not a container.

@@ -1,4 +1,4 @@
-"""A file read with every byte accounted for, and nothing believed before it is checked."""
+"""Reading a file: every byte is accounted for, and nothing is used before it is checked."""
 
 import os
 from collections.abc import Callable
@@ -21,9 +21,9 @@ class TensorInfo(NamedTuple):
 
     Attributes:
         path: in the tree.
-        leaf: as `load_compressed` gives it, of numpy arrays.
+        leaf: as from `load_compressed`, of numpy arrays.
         entry: of the manifest.
-        stored_bytes: its share of the compressed streams.
+        stored_bytes: its part of the compressed streams.
     """
 
     path: str
@@ -37,7 +37,7 @@ class Contents(NamedTuple):
 
     Attributes:
         tree: with its leaves.
-        manifest: as `inspect` gives it.
+        manifest: as from `inspect`.
         tensors: one for each leaf.
         file_bytes: size of the file.
     """
@@ -54,7 +54,7 @@ def read(
     max_bytes: int | None = None,
     convert: Callable[[Any], Any] = lambda leaf: leaf,
 ) -> Contents:
-    """Read a file, and say how many of its bytes each tensor takes.
+    """Read a file, with the bytes that each tensor takes in it.
 
     Args:
         path: file to read.
@@ -79,7 +79,7 @@ def read(
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read nothing but the manifest.
+    """Read the manifest only.
 
     Raises:
         ArtifactError: the file is damaged or not of this format.
@@ -90,7 +90,7 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member], dict[str, Any]]:
-    """Return the members and the manifest, checked; None asks for nothing but the manifest."""
+    """Return the members and the manifest, checked; with None only the manifest is needed."""
     try:
         members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
     except ArtifactError as error:
@@ -117,5 +117,5 @@ def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member],
     found = manifest.decode(data.tobytes(), digest, max_bytes)
     if max_bytes is not None:
         planes = max((m.size for name, m in members.items() if name.endswith("_planes")), default=0)
-        manifest.check_needs(found, total + planes, max_bytes)  # planes are joined in a copy
+        manifest.check_needs(found, total + planes, max_bytes)  # joining planes makes a copy
     return members, found

@@ -1,4 +1,4 @@
-"""Whatever readers of a damaged file raise, as one kind of error."""
+"""One kind of error for everything that reading a damaged file raises."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ from jaxcompress.errors import ArtifactError
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever a damaged file makes readers raise into one kind of error that names it.
+    """Turn every error of reading a damaged file into one kind of error that names the file.
 
     Raises:
         ArtifactError: naming the file.
@@ -24,7 +24,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except ArtifactError as error:
         raise error.at(file=os.fspath(path)) from None
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a place before the start or far behind the end
+        if error.errno != errno.EINVAL:  # a position before the start or far behind the end
             raise
         raise ArtifactError("not readable", file=os.fspath(path), found=str(error)) from error
     except (

@@ -1,4 +1,4 @@
-"""Files that end: neither pipes, nor devices, nor folders."""
+"""Regular files: neither pipes, nor devices, nor folders."""
 
 import contextlib
 import errno
@@ -12,7 +12,7 @@ from jaxcompress.errors import ArtifactError
 
 @contextlib.contextmanager
 def open_regular(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
-    """Open a regular file for reading; a pipe or a device is refused without being opened.
+    """Open a regular file for reading; refuse a pipe or a device without opening it.
 
     Raises:
         ArtifactError: it is not a regular file.
@@ -20,16 +20,16 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
     """
     check_regular(path)
     with open(path, "rb", opener=_open) as file:
-        _check(path, os.fstat(file.fileno()))  # something else may have come in the meantime
+        _check(path, os.fstat(file.fileno()))  # the path may have changed in the meantime
         yield file
 
 
 def check_regular(path: str | os.PathLike[str]) -> int:
-    """Refuse what is no regular file; returns the size of the file in bytes.
+    """Refuse anything but a regular file; return its size in bytes.
 
     Raises:
         ArtifactError: it is not a regular file.
-        OSError: it is a folder, is missing, or cannot be looked at.
+        OSError: it is a folder, is missing, or cannot be read.
     """
     found = os.stat(path)
     _check(path, found)
@@ -37,7 +37,7 @@ def check_regular(path: str | os.PathLike[str]) -> int:
 
 
 def kind_of(found: os.stat_result) -> str:
-    """Return what kind of file this is, as people call it."""
+    """Return the kind of a file in words."""
     return _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
 
 

@@ -1,7 +1,7 @@
-"""The streams that a file consists of: what they may hold, how tensors add to and take from them.
+"""The streams of a file: their dtypes, and how tensors add to them and take from them.
 
-All tensors share them: a member of a zip costs about two hundred bytes. Numbers of one dtype make
-one stream, whatever they are for.
+All tensors use the same streams, because a member of a zip costs about two hundred bytes. All
+numbers of one dtype are in one stream, whatever their purpose.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ _STORED = {
     **{"float16": "<f2", "bfloat16": "<u2", "float32": "<f4", "float64": "<f8"},
     **{"float8_e4m3fn": "|u1", "float8_e5m2": "|u1", "complex64": "<c8", "complex128": "<c16"},
 }
-"""How the numbers of each dtype are stored, as numpy writes dtypes."""
+"""The stored dtype of the numbers of each dtype, as numpy writes it."""
 
 DTYPES = tuple(_STORED)
 """Names of the dtypes that a tensor may have."""
@@ -39,21 +39,21 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "ans": ("<u4",),
     **{name: (descr,) for name, descr in _STORED.items()},
     **_PLANES,
-    # Format version 1 told numbers apart by what they were for.
+    # Format version 1 had a stream for each purpose of numbers.
     **{
         f"{role}_{name}": (descr,)
         for role in ("dense", "codebooks", "values")
         for name, descr in _STORED.items()
     },
 }
-"""Every name that a member may have, and the dtypes it may then have."""
+"""All names that a member may have, each with the dtypes that it may have."""
 
 
 class Writer:
-    """Collects each stream front to back."""
+    """Collects streams from front to back."""
 
     def __init__(self, *, splits_planes: bool) -> None:
-        """Take whether streams of numbers may be split into planes of bytes."""
+        """Set whether streams of numbers may be split into planes of bytes."""
         self._parts: dict[str, list[np.ndarray]] = {}
         self._splits_planes = splits_planes
 
@@ -81,11 +81,11 @@ class Writer:
 
 
 class Reader:
-    """Hands out each stream front to back.
+    """Returns parts of streams from front to back.
 
     Attributes:
         version: of the format.
-        taken: per tensor, how many entries of which stream it has taken.
+        taken: for each tensor, the number of entries that it has taken of each stream.
     """
 
     def __init__(self, source: Source, members: dict[str, Member], version: int) -> None:
@@ -97,7 +97,7 @@ class Reader:
         self._position: Counter[str] = Counter()
 
     def begin_tensor(self) -> None:
-        """Say that what is taken from now on belongs to the next tensor."""
+        """Begin the next tensor: entries taken from now on belong to it."""
         self.taken.append({})
 
     def take(self, name: str, count: int) -> np.ndarray:
@@ -117,7 +117,7 @@ class Reader:
         return stream[start : start + count]
 
     def take_numbers(self, dtype: str, count: int, role: str) -> np.ndarray:
-        """Return the next `count` numbers of that dtype; only version 1 asks for their role."""
+        """Return the next `count` numbers of a dtype; only version 1 uses their role."""
         name = f"{role}_{dtype}" if self.version == 1 else dtype
         stored = self.take(name, (count + 1) // 2 if dtype in NIBBLES else count)
         return _restored(dtype, stored, count)
@@ -135,7 +135,7 @@ class Reader:
                 raise ArtifactError(f"{name}: entries that belong to no tensor")
 
     def stored_bytes(self) -> list[float]:
-        """Return the share of each tensor in the compressed bytes of the streams."""
+        """Return the bytes of each tensor among the compressed bytes of the streams."""
         kept = {name: self._kept(name) for name in self._open}
         worth = {name: self._members[kept[name]].stored / self._open[name].size for name in kept}
         return [sum(n * worth[name] for name, n in taken.items()) for taken in self.taken]
@@ -161,7 +161,7 @@ def _planes(numbers: np.ndarray) -> list[np.ndarray]:
 
 
 def _joined(name: str, planes: np.ndarray) -> np.ndarray:
-    """Return the numbers of which these are the planes."""
+    """Return the numbers with these planes."""
     descr = np.dtype(STREAMS[name][0])
     if planes.size % descr.itemsize:
         raise ArtifactError(f"{name}: planes of different lengths", found=planes.size)
@@ -172,22 +172,22 @@ NIBBLES = ("int4", "uint4")
 
 
 def _stored(dtype: str, values: np.ndarray) -> np.ndarray:
-    """Return numbers as they are stored: bits where numpy has no such dtype, int4 by twos."""
+    """Return numbers as stored: as bits where numpy has no such dtype, two int4 in a byte."""
     if dtype in NIBBLES:
         nibbles = np.zeros(values.size + values.size % 2, np.uint8)
         nibbles[: values.size] = values.astype(np.int8).view(np.uint8) & 15
         return nibbles[::2] | nibbles[1::2] << 4
     descr = np.dtype(_STORED[dtype])
-    if np.dtype(dtype).isbuiltin != 1:  # numpy knows no name for it in a file
+    if np.dtype(dtype).isbuiltin != 1:  # numpy has no name for it in a file
         return np.ascontiguousarray(values).view(descr)
     return values.astype(descr, copy=False)
 
 
 def _restored(dtype: str, stored: np.ndarray, count: int) -> np.ndarray:
-    """Return what `_stored` was given.
+    """Return the numbers that `_stored` was given.
 
     Raises:
-        ArtifactError: bits that it would not have stored.
+        ArtifactError: bits that `_stored` would not give.
     """
     if dtype == "bool" and stored.view(np.uint8).max(initial=0) > 1:
         raise ArtifactError("a truth value must be 0 or 1", found=int(stored.view(np.uint8).max()))

@@ -15,9 +15,9 @@ from jaxcompress.artifact.streams import MANIFEST, Writer
 
 
 class ArtifactWriter:
-    """Writes a file leaf by leaf, so that no more than one of them need be in memory.
+    """Writes a file leaf by leaf, so that only one leaf need be in memory.
 
-    What it keeps is about as large as the file.
+    It keeps about as many bytes as the file has.
     """
 
     def __init__(self, layout: str = "packed") -> None:
@@ -48,11 +48,11 @@ class ArtifactWriter:
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> int:
-        """Write the file, atomically; returns its size in bytes.
+        """Write the file atomically; return its size in bytes.
 
         Args:
             path: file to write.
-            structure: of the tree whose leaves were added, as `outline` gives it.
+            structure: of the tree whose leaves were added, from `outline`.
             metadata: as for `save`.
         """
         parts = self.parts(structure, metadata=metadata)
@@ -75,7 +75,7 @@ class ArtifactWriter:
 
 
 def filled(leaves: Iterable[tuple[str, Any]], layout: str) -> ArtifactWriter:
-    """Return a writer that has taken these leaves.
+    """Return a writer to which these leaves were added.
 
     Args:
         leaves: path and leaf, in the order of the tree; they may come one at a time.

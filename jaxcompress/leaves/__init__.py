@@ -1,21 +1,21 @@
-"""The compressed leaf types, all pytree nodes, and `dense`, which undoes them.
+"""The compressed leaf types, all pytree nodes, and `dense`, which makes them arrays again.
 
-Techniques decide, leaves represent: packing, files and metrics see these types only. From the
-bottom up: `_namespace` and `_sized` (what all need), `_half`, `_sparse`, `clustered`, `quantized`,
-`lowrank` (one type each), `tree` (what holds for all), `_conversions`.
+Techniques make leaves, and leaves represent the result: packing, files and metrics see these types
+only. From the bottom up: `_namespace` and `_sized` (used by all), `_half`, `_sparse`, `clustered`,
+`quantized`, `lowrank` (one type each), `tree` (functions of all types), `_conversions`.
 
     Clustered         a tensor whose weights share a few values
-    COMPRESSED        the types that stand for one array each
-    decoded           the tree with arrays in place of its leaves and of its factors
-    dense             the tree with ordinary arrays
-    Half              kept in float16 or bfloat16
-    half              leaves rounded to sixteen bits
-    is_compressed     whether a leaf is one of these types
-    LowRank           a tensor that is a product of smaller ones
-    Quantized         entries on grids of equal steps
-    Sparse            a tensor of which most entries are zero
-    sparse            leaves as positions and values
-    update_codebooks  codebooks after fine-tuning
+    COMPRESSED        the compressed leaf types
+    decoded           the tree with arrays in place of compressed leaves and compressed factors
+    dense             the tree with all leaves as ordinary arrays
+    Half              a tensor kept in float16 or bfloat16
+    half              round leaves to sixteen bits
+    is_compressed     whether a leaf is of one of these types
+    LowRank           a tensor as a product of smaller ones
+    Quantized         a tensor whose entries are integers of a grid
+    Sparse            a tensor whose entries are mostly zero
+    sparse            store leaves as positions and values
+    update_codebooks  set codebooks to the values after fine-tuning
 """
 
 from jaxcompress.leaves._conversions import half, sparse

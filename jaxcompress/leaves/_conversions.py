@@ -1,4 +1,4 @@
-"""From arrays to leaves that no search precedes: sixteen bits a number, and entries but zeros."""
+"""Conversions of arrays to leaves without a search: sixteen bits, and non-zero entries."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,17 +16,17 @@ from jaxcompress.trees import Array, PyTree, Scope, kernels, named_leaves
 def half(params: PyTree, *, dtype: Any = jnp.bfloat16, scope: Scope = kernels) -> PyTree:
     """Return `params` with the leaves in `scope` rounded to sixteen bits, as `Half` leaves.
 
-    Zeros stay zeros. bfloat16 has the range of float32 and 8 bits of precision, float16 has 11
-    and ends at 65504.
+    Zeros remain zeros. bfloat16 has the range of float32 and 8 bits of precision. float16 has
+    11 bits and ends at 65504.
 
     Args:
-        params: any pytree of arrays; compressed leaves stay as they are.
+        params: any pytree of arrays; compressed leaves are kept unchanged.
         dtype: float16 or bfloat16.
         scope: which arrays are rounded.
 
     Raises:
         ValueError: another dtype, weights that are not finite in it, a scope without arrays.
-        TypeError: the scope chooses leaves of other numbers than floats of 16 bits or more.
+        TypeError: the scope chooses leaves that are not floats of 16 bits or more.
 
     Example:
         >>> leaf = half({"kernel": np.array([[1.0, 0.1]], np.float32)})["kernel"]
@@ -55,8 +55,8 @@ def half(params: PyTree, *, dtype: Any = jnp.bfloat16, scope: Scope = kernels) -
 def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
     """Return `params` with the non-zero entries of the leaves in `scope` as `Sparse` leaves.
 
-    Compressed leaves stay as they are. `dense(sparse(params))` equals `params`, but for the sign of
-    zeros.
+    Compressed leaves are kept unchanged. `dense(sparse(params))` equals `params` except for the
+    sign of zeros.
 
     Raises:
         ValueError: `scope` chooses no array.

@@ -1,4 +1,4 @@
-"""Tensors stored with sixteen bits a number."""
+"""Tensors stored with sixteen bits for each number."""
 
 from dataclasses import dataclass, field
 from typing import Any

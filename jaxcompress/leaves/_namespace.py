@@ -1,4 +1,4 @@
-"""Which of numpy and JAX computes."""
+"""The choice between numpy and JAX."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ from jaxcompress.trees import Array
 
 
 def namespace(*arrays: Array) -> Any:
-    """Return numpy for numpy arrays, which may hold 64 bits that JAX would narrow."""
+    """Return numpy for numpy arrays, which may have 64 bits that JAX would narrow; else JAX."""
     return np if all(isinstance(array, np.ndarray) for array in arrays) else jnp

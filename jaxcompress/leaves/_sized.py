@@ -1,18 +1,18 @@
-"""What every compressed leaf says of its size, as an array does."""
+"""Rank and size of compressed leaves, as arrays have them."""
 
 import math
 from typing import Any
 
 
 class Sized:
-    """Adds rank and size to a leaf that has a shape: scopes may ask for them."""
+    """Adds rank and size, which scopes may ask for, to a leaf that has a shape."""
 
     @property
     def ndim(self: Any) -> int:
-        """How many axes the dense tensor has."""
+        """Number of axes of the dense tensor."""
         return len(self.shape)
 
     @property
     def size(self: Any) -> int:
-        """How many entries the dense tensor has."""
+        """Number of entries of the dense tensor."""
         return math.prod(self.shape)

@@ -1,4 +1,4 @@
-"""Tensors of which most entries are zero."""
+"""Tensors whose entries are mostly zero."""
 
 import math
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _BLOCK = 1 << 20
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Sparse(Sized):
-    """A tensor of which most entries are zero.
+    """A tensor whose entries are mostly zero.
 
     `dense.ravel()[indices] = values`, zero elsewhere.
 
@@ -42,7 +42,7 @@ class Sparse(Sized):
         size = math.prod(self.shape)
         if namespace(self.values, self.indices) is np:
             flat = np.zeros(size, self.dtype)
-            for start in range(0, self.indices.size, _BLOCK):  # numpy widens places to 64 bits
+            for start in range(0, self.indices.size, _BLOCK):  # numpy widens positions to 64 bits
                 block = slice(start, start + _BLOCK)
                 flat[self.indices[block]] = self.values[block]
             return flat.reshape(self.shape)

@@ -13,7 +13,7 @@ from jaxcompress.placement import by_compiler
 from jaxcompress.trees import Array
 
 MOST_CODES = 65_535
-"""Entries that a codebook may have: codes fit two bytes, beside zero."""
+"""Most entries of a codebook: with zero, codes fit two bytes."""
 
 _BLOCK = 1 << 20
 
@@ -33,7 +33,7 @@ class Clustered(Sized):
 
     Attributes:
         codes: unsigned integers, the shape of the tensor; `codes.max() <= len(codebook)`.
-        codebook: `[k]` values in the dtype of the tensor; quantizers give them in ascending order.
+        codebook: `[k]` values in the dtype of the tensor; quantizers sort them in ascending order.
     """
 
     codes: Array
@@ -56,7 +56,7 @@ class Clustered(Sized):
         return by_compiler(_looked_up, self.codebook, self.codes, like=self.codes)
 
     def with_values(self, tensor: Array) -> Self:
-        """Return the same codes with the codebook read off `tensor`.
+        """Return the same codes with the codebook of the values in `tensor`.
 
         Raises:
             ValueError: members of one code have different values in `tensor`, or its shape differs.
@@ -84,7 +84,7 @@ def _looked_up(codebook: jax.Array, codes: jax.Array) -> jax.Array:
 
 
 def _dense_by_blocks(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
-    """Look codes up a block at a time: numpy widens all that it is given at once to 64 bits."""
+    """Look codes up a block at a time, because numpy widens them to 64 bits."""
     table = np.concatenate([np.zeros(1, codebook.dtype), codebook])
     result = np.empty(codes.shape, codebook.dtype)
     flat, out = codes.reshape(-1), result.reshape(-1)

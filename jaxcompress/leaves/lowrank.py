@@ -15,7 +15,7 @@ from jaxcompress.leaves._sized import Sized
 from jaxcompress.trees import Array
 
 MOST_FACTORS = 8
-"""Factors that a tensor may have: the order of their products is searched for."""
+"""Most factors of a tensor: the order of their products is searched for."""
 
 
 @jax.tree_util.register_dataclass
@@ -25,18 +25,18 @@ class LowRank(Sized):
 
     `dense = einsum(equation, *factors)`. `"ir,ro->io"` is the product of two matrices of rank `r`;
     `"hwir,ro->hwio"` a convolution to `r` channels, followed by one of 1x1; `"ir,hwrs,so->hwio"`
-    is Tucker-2, `"hr,wr,ir,or->hwio"` CP. Axes of the factors before those that the equation
-    names are the same in all, and the first ones of the tensor: `[layers, i, r]` and
-    `[layers, r, o]` are stacked layers, which `jax.lax.scan`, `jax.vmap` and
-    `jax.tree.map(lambda factor: factor[k], leaf)` take apart.
+    is Tucker-2, `"hr,wr,ir,or->hwio"` CP. Factors may have further axes before those that the
+    equation names, the same in all factors; they are the first axes of the tensor. `[layers, i, r]`
+    and `[layers, r, o]` are stacked layers, which `jax.lax.scan`, `jax.vmap` and
+    `jax.tree.map(lambda factor: factor[k], leaf)` separate.
 
-    The factors are the leaf's children: they get gradients, and are pruned, shared or rounded as
-    other arrays are.
+    The factors are the leaf's children: they get gradients, and can be pruned, shared or rounded as
+    other arrays.
 
     Attributes:
-        factors: arrays of one dtype, or compressed leaves that stand for such.
-        equation: letters for the axes of each factor and of the tensor, each of which one factor
-            has.
+        factors: arrays of one dtype, or compressed leaves of one.
+        equation: letters for the axes of each factor and of the tensor; each axis of the tensor is
+            in one factor.
 
     Example:
         >>> column, row = np.array([[1.0], [2.0]]), np.array([[3.0, 4.0]])
@@ -54,12 +54,12 @@ class LowRank(Sized):
 
     @property
     def axes(self) -> str:
-        """Letters of the axes of the tensor, but for the first ones, which all factors share."""
+        """Letters of the axes of the tensor, without the first axes, which all factors have."""
         return _parts(self.equation)[1]
 
     @property
     def stack(self) -> tuple[int, ...]:
-        """Sizes of the axes that all factors share."""
+        """Sizes of the first axes, which all factors have."""
         shape = self.factors[0].shape
         return tuple(shape[: len(shape) - len(self.terms[0])])
 
@@ -111,7 +111,7 @@ def axis_sizes(equation: str, shapes: Sequence[Sequence[int]]) -> dict[str, int]
         >>> axis_sizes("ir,ro->io", [(9, 4, 2), (9, 2, 3)])
         {'i': 4, 'r': 2, 'o': 3}
     """
-    # Not strict: leaves that are no products have a shape too, for the error that refuses them.
+    # Not strict: leaves that are not products need a shape too, for the error that refuses them.
     pairs = zip(_parts(equation)[0], shapes, strict=False)
     return {
         name: size
@@ -121,43 +121,43 @@ def axis_sizes(equation: str, shapes: Sequence[Sequence[int]]) -> dict[str, int]
 
 
 def largest_product(equation: str, sizes: dict[str, int]) -> int:
-    """Return the entries of the largest array on the way from the factors to one tensor.
+    """Return the size of the largest array in the computation of the tensor from its factors.
 
     Example:
         >>> largest_product("hr,wr,ir,or->hwio", {"h": 3, "w": 3, "i": 2, "o": 4, "r": 8})
         144
     """
-    return max(math.prod(sizes[name] for name in result) for _, result in _steps(equation))
+    return max(math.prod(sizes[name] for name in result) for _, result in _pairwise(equation))
 
 
-def _steps(equation: str) -> list[tuple[str, str]]:
-    """Return what multiplies two factors, the result and the third, ...: and the axes it leaves."""
+def _pairwise(equation: str) -> list[tuple[str, str]]:
+    """Return the equations that multiply factor by factor, and the axes of each result."""
     terms, axes = _parts(equation)
-    left, steps = terms[0], []
+    left, products = terms[0], []
     for k, term in enumerate(terms[1:], 2):
         later = axes + "".join(terms[k:])
         result = "".join(sorted({*left, *term} & {*later}, key=later.index))
-        steps.append((f"{left},{term}->{result}", result))
+        products.append((f"{left},{term}->{result}", result))
         left = result
-    return steps
+    return products
 
 
 def _dense(factors: list[Any], equation: str, stack: tuple[int, ...], shape: Any) -> np.ndarray:
-    """Return the product, one layer of a stack after the other."""
+    """Return the product, one layer of a stack after another."""
     dtype = factors[0].dtype
     wide = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
     result = np.empty(shape, dtype)
     for layer in np.ndindex(stack):
         product, *others = (np.asarray(factor[layer], wide) for factor in factors)
-        for (step, _), factor in zip(_steps(equation), others, strict=True):
-            product = np.einsum(step, product, factor, optimize=True)
+        for (pair, _), factor in zip(_pairwise(equation), others, strict=True):
+            product = np.einsum(pair, product, factor, optimize=True)
         with np.errstate(over="ignore"):
             result[layer] = product
     return result
 
 
 def broken_rule(equation: Any, shapes: list[tuple[int, ...]]) -> str | None:
-    """Return why factors of these shapes are no leaf with this equation, None if they are.
+    """Return the rule that factors of these shapes break with this equation, None if they fit.
 
     Example:
         >>> broken_rule("ir,ro->io", [(4, 2), (2, 3)])

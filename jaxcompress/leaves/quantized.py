@@ -1,4 +1,4 @@
-"""Tensors on a grid: integers and the distance of two neighbours."""
+"""Tensors on a grid: integers, scales and zero points."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,20 +14,20 @@ from jaxcompress.trees import Array
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Quantized(Sized):
-    """A tensor whose entries lie on a grid of equal steps, one grid for each block of entries.
+    """A tensor whose entries are integers of a grid, one grid for each block of entries.
 
     `dense = scale * (values - zero_point)`, where each entry has the scale and the zero point of
-    its block: an axis of `n` entries with `m` scales is cut into `m` blocks of `ceil(n / m)`
-    entries, of which the last may be shorter. Of shape `[3, 3, 16, 32]`, scales `[1, 1, 1, 1]` are
-    those of a grid for the tensor, `[1, 1, 1, 32]` for each channel, `[1, 1, 2, 32]` for each
-    block of 8 inputs of a channel.
+    its block. An axis of `n` entries with `m` scales is cut into `m` blocks of `ceil(n / m)`
+    entries; the last may be shorter. For a tensor `[3, 3, 16, 32]`, scales `[1, 1, 1, 1]` are one
+    grid for the tensor, `[1, 1, 1, 32]` one for each channel, `[1, 1, 2, 32]` one for each block of
+    8 inputs of a channel.
 
     Attributes:
         values: int8 integers, the shape of the tensor.
-        scale: `[m, ...]` finite numbers above 0 in the dtype of the tensor; as many axes as it has.
-        zero_point: int8 integers of the shape of `scale`, the value that stands for 0.0; None for
-            a symmetric grid, where it is 0.
-        bits: of a value, 1 to 8.
+        scale: `[m, ...]` finite numbers above 0 in the dtype of the tensor, with as many axes.
+        zero_point: int8 integers of the shape of `scale`, the integers for 0.0; None for a
+            symmetric grid, where they are 0.
+        bits: of each integer, 1 to 8.
     """
 
     values: Array
@@ -58,10 +58,10 @@ class Quantized(Sized):
 
 
 def spread(blocks: Array, shape: tuple[int, ...]) -> Array:
-    """Return what stands for blocks of entries, repeated so that it broadcasts to `shape`.
+    """Return values of blocks of entries, repeated so that they broadcast to `shape`.
 
     Args:
-        blocks: as many axes as `shape`; an axis of 1 stays as it is.
+        blocks: as many axes as `shape`; an axis of 1 is not repeated.
         shape: of the tensor.
 
     Example:
@@ -77,7 +77,7 @@ def spread(blocks: Array, shape: tuple[int, ...]) -> Array:
 
 
 def are_blocks(counts: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Return whether axes of these sizes are cut into so many blocks, none of them empty.
+    """Return whether axes of these sizes can be cut into so many blocks, none of them empty.
 
     Example:
         >>> are_blocks((1, 3), (4, 5)), are_blocks((1, 4), (4, 5))

@@ -1,4 +1,4 @@
-"""What holds for all leaf types."""
+"""Functions of all leaf types."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +16,16 @@ from jaxcompress.leaves.quantized import Quantized
 from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, in_scope, named_leaves, path_text
 
 CODED = (Clustered, Half, Quantized, Sparse)
-"""The leaf types that hold numbers in another form."""
+"""The leaf types that hold numbers in a coded form."""
 
 COMPRESSED = (*CODED, LowRank)
-"""The leaf types that stand for one array each."""
+"""The compressed leaf types; each leaf represents one array."""
 
 
 def is_coded(leaf: Any) -> bool:
-    """Return whether `leaf` holds numbers in another form: techniques leave it as it is.
+    """Return whether `leaf` holds numbers in a coded form, which techniques do not change.
 
-    They see the factors of a `LowRank` leaf as arrays of their own.
+    They see the factors of a `LowRank` leaf as separate arrays.
     """
     return isinstance(leaf, CODED)
 
@@ -36,7 +36,7 @@ def is_compressed(leaf: Any) -> bool:
 
 
 def dense(tree: PyTree) -> PyTree:
-    """Return `tree` with every compressed leaf made an ordinary array.
+    """Return `tree` with an ordinary array in place of every compressed leaf.
 
     Example:
         >>> leaf = Clustered(codes=np.array([0, 2, 1], np.uint8), codebook=np.array([-1.0, 3.0]))
@@ -52,9 +52,9 @@ def dense_shapes(tree: PyTree) -> PyTree:
 
 
 def decoded(tree: PyTree) -> PyTree:
-    """Return `tree` with ordinary arrays in place of its compressed leaves and of its factors.
+    """Return `tree` with ordinary arrays in place of compressed leaves and compressed factors.
 
-    `LowRank` leaves stay, so that their factors can be trained; `dense` multiplies them too.
+    `LowRank` leaves are kept, so that their factors can be trained; `dense` multiplies them out.
 
     Example:
         >>> half = Half(values=np.ones((2, 1), np.float16), dtype=np.dtype("f"))
@@ -80,16 +80,16 @@ def arrays_in_scope(
     *,
     stays: Callable[[Any], bool] = is_coded,
 ) -> list[bool]:
-    """Return for each leaf whether `scope` chooses it and it is an array yet.
+    """Return for each leaf whether `scope` chooses it and it is still an array.
 
     Args:
         named: the leaves.
-        scope: which of them a technique is about.
-        kinds: which it handles.
-        stays: which compressed leaves it leaves as they are.
+        scope: of a technique.
+        kinds: that the technique handles.
+        stays: which compressed leaves it keeps unchanged.
 
     Raises:
-        ValueError: no leaf is chosen, or none that is an array.
+        ValueError: no leaf is chosen, or no array among those chosen.
         TypeError: an array of another kind is chosen.
     """
     left = [stays(leaf) for leaf in named.leaves]
@@ -111,7 +111,7 @@ def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
     """Return `shared` with the values that its weights have in `params` after fine-tuning.
 
     Args:
-        shared: tree with `Clustered` leaves, as `kmeans` and its like gave it.
+        shared: tree with `Clustered` leaves, from `kmeans` or a similar function.
         params: `decoded(shared)` after training with `share_centroids`.
 
     Raises:

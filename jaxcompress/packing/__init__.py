@@ -1,11 +1,11 @@
 """Packing: arrays to streams of small integers and back; no trees, no files.
 
-From the bottom up: `positions` (which entries are kept), `digits` (small integers by the byte),
+From the bottom up: `positions` (which entries are kept), `digits` (small integers in bytes),
 `csr` (compressed sparse rows); `levels`, `_ans`, `contexts` and `entropy` (the entropy coder).
 
     csr        compressed sparse rows
-    digits     small integers by the byte
-    entropy    words near the entropy
+    digits     small integers, several in a byte
+    entropy    levels as words near their entropy
     levels     codes as signed levels
     positions  which entries are kept
 """

@@ -1,9 +1,8 @@
 """Bits with probabilities, as words of an asymmetric numeral system.
 
-A model says the probability of each bit, in units of 2^-20; it runs the same whether the bits are
-known (`Recorder`) or come out of the words (`Player`). All of it is integer arithmetic, and the
-library is handed fractions that floating point holds exactly, so that every machine decodes the
-same.
+A model gives the probability of each bit, in units of 2^-20. It is the same whether the bits are
+known (`Recorder`) or decoded from the words (`Player`). It uses integer arithmetic only, and passes
+the library fractions that floating point represents exactly, so that all machines decode the same.
 
 Source: Duda 2009, arXiv:0902.0271; the coder is constriction's, Bamler 2022, arXiv:2201.01741.
 """
@@ -16,20 +15,20 @@ from jaxcompress.extras import library
 
 ONE = 1 << 20
 _START = np.array([0, 1], np.uint32)
-"""What the words begin with, the least state in which every bit costs what it should.
+"""The start of the words: the least state in which every bit has its proper cost.
 
-In a lower one zeros at the end of a tensor would be free, and a file without words could stand for
-a tensor of any size.
+In a lower state zeros at the end of a tensor would be free, and a file without words could
+represent a tensor of any size.
 """
 
 _SEGMENT = 1 << 22
 
 
 class Coder(Protocol):
-    """Takes or gives bits; a model does not know which."""
+    """Takes known bits or returns decoded ones; a model does not know which."""
 
     def code(self, probabilities: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
-        """Return the next bits, which are `bits` where they are known.
+        """Return the next bits: `bits` if they are known.
 
         Args:
             probabilities: `[n]` that a bit is 1, int64 in units of 2^-20, in (0, 1).
@@ -38,7 +37,7 @@ class Coder(Protocol):
         ...
 
     def pause(self) -> None:
-        """Offer a place where words may end and memory be freed."""
+        """Mark a place where words may end and memory may be freed."""
         ...
 
 
@@ -57,14 +56,14 @@ class Recorder:
 
     def code(self, probabilities: np.ndarray, bits: np.ndarray | None) -> np.ndarray:
         """Take bits."""
-        assert bits is not None  # a model has values to take them from
+        assert bits is not None  # a model that encodes has them
         self._bits.append(bits.astype(np.int8))
         self._probabilities.append(probabilities.astype(np.int32))
         self._held += len(bits)
         return bits
 
     def cost_bits(self) -> float:
-        """Return the information of all bits held, which words come close to."""
+        """Return the information of all bits held; the words take little more."""
         if not self._held:
             return 0.0
         bits, p = np.concatenate(self._bits), np.concatenate(self._probabilities)
@@ -92,7 +91,7 @@ class Recorder:
 
 
 class Player:
-    """Codes bits out of words."""
+    """Decodes bits from words."""
 
     def __init__(self, segments: list[np.ndarray]) -> None:
         stream = _library()
@@ -103,7 +102,7 @@ class Player:
         self._coder = None
 
     def code(self, probabilities: np.ndarray, bits: np.ndarray | None = None) -> np.ndarray:
-        """Give bits.
+        """Return decoded bits.
 
         Raises:
             ValueError: there are no more words.

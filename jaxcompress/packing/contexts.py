@@ -1,12 +1,13 @@
-"""A model of quantized weights: how probable is each bit, given the bits before it.
+"""A model of quantized weights: the probability of each bit, given the bits before it.
 
 A tensor is a matrix of signed levels, 0 where a weight is pruned. Rows and columns of trained
-networks differ in density, and rows that belong to neighbouring pixels resemble each other. So a
-level that is not zero is coded given
+networks differ in density, and rows of neighbouring pixels are similar. So the model codes whether
+a level is zero, and its sign, given
 
 - the density class of its row, which is sent ahead, and that of its column so far;
-- whether the weights in the same column one `lag` of rows before are zero, and their signs;
-- its magnitude given the density classes of row and column, now known entirely.
+- whether the weights one `lag` of rows before in the same column are zero, and their signs.
+
+It codes the magnitude of a level given the final density classes of row and column.
 
 Counts adapt after each row (or block of magnitudes), so that numpy works on whole rows.
 Everything that the decoder repeats is integer arithmetic.
@@ -21,23 +22,23 @@ import numpy as np
 from jaxcompress.packing._ans import ONE, Coder
 from jaxcompress.packing.levels import dtype
 
-_UNIT = 64  # one observation, in counts; a context starts with one shared out by the density
+_UNIT = 64  # counts of one observation; a context starts with one, split by the density
 _RATIOS = np.array([35, 57, 94, 155, 256, 422, 696, 1147, 1892])
-"""Odds of a column to those of the tensor that part its classes, e^-2 to e^2, times 256."""
+"""Bounds of density classes: odds of a column over those of the tensor, e^-2 to e^2, times 256."""
 _COLUMN_CLASSES = len(_RATIOS) + 1
 _ROW_BLOCK = 64
 _MOST_RATIO = 16
 _RAREST = ONE >> 11
 MOST_PER_WORD = 46_000
-"""Levels that a word of 32 bits holds at most: each takes -log2(1 - 2^-11) bits at least."""
+"""Most levels of a word of 32 bits: each takes at least -log2(1 - 2^-11) bits."""
 
 
 class Choice(NamedTuple):
-    """What the encoder may choose.
+    """The choices of the encoder.
 
     Attributes:
         row_classes: of rows by density, 1 to 16; 1 sends none.
-        lags: two distances in rows at which weights resemble each other; 0 for none.
+        lags: two distances in rows at which weights are similar; 0 for none.
         size_classes: of rows and of columns by density, for magnitudes, 1 to 16.
     """
 
@@ -64,9 +65,9 @@ class Adaptive:
 
 
 def as_matrix(shape: tuple[int, ...]) -> tuple[int, int, bool]:
-    """Return rows, columns, and whether they are exchanged, of the matrix that is coded.
+    """Return rows and columns of the matrix that is coded, and whether they are exchanged.
 
-    The last axis are the columns, unless there are so few of them that rows would be too many.
+    The last axis is the columns, unless it is so short that there would be too many rows.
     """
     columns = shape[-1] if shape else 1
     rows = math.prod(shape[:-1])
@@ -75,13 +76,13 @@ def as_matrix(shape: tuple[int, ...]) -> tuple[int, int, bool]:
 
 
 class Levels(NamedTuple):
-    """What is known of a matrix of levels before it is coded.
+    """The facts about a matrix of levels that are known before it is coded.
 
     Attributes:
         shape: rows and columns.
-        nonzero: how many levels are not zero.
-        lowest: level, at most 0.
-        highest: level, at least 0.
+        nonzero: number of levels that are not zero.
+        lowest: the lowest level, at most 0.
+        highest: the highest level, at least 0.
     """
 
     shape: tuple[int, int]
@@ -91,13 +92,13 @@ class Levels(NamedTuple):
 
 
 def code_signs(coder: Coder, known: np.ndarray | None, about: Levels, choice: Choice) -> np.ndarray:
-    """Code row by row which levels are not zero, and their signs.
+    """Code, row by row, which levels are not zero, and their signs.
 
     Args:
-        coder: takes or gives the bits.
-        known: `[rows, columns]` signs, int8, or None where they are to be found out.
+        coder: takes or returns the bits.
+        known: `[rows, columns]` signs, int8, or None to decode them.
         about: the matrix.
-        choice: what the encoder chose.
+        choice: of the encoder.
 
     Returns:
         The signs.
@@ -110,7 +111,9 @@ def code_signs(coder: Coder, known: np.ndarray | None, about: Levels, choice: Ch
     sign = Adaptive(9)
     ones = np.full(columns, max(_UNIT * density // ONE, 1), np.int64)
     two_signed = about.lowest < 0 < about.highest
-    signs = np.zeros((rows + 1, columns), np.int8)  # the last row stays empty: there is none before
+    signs = np.zeros(
+        (rows + 1, columns), np.int8
+    )  # the last row is all 0: the row before the first
     column_classes = np.zeros(columns, np.int64)
     for row in range(rows):
         near, far = (signs[row - lag if 0 < lag <= row else rows] for lag in choice.lags)
@@ -150,7 +153,7 @@ def _code_row_classes(
 
 
 def _ranked(counts: np.ndarray, classes: int) -> np.ndarray:
-    """Return in which of `classes` equal parts each count is when they are sorted."""
+    """Return the part of each count when the sorted counts are cut into `classes` equal parts."""
     rank = np.empty(counts.size, np.int64)
     rank[np.argsort(counts, kind="stable")] = np.arange(counts.size)
     return rank * classes // max(counts.size, 1)
@@ -159,17 +162,17 @@ def _ranked(counts: np.ndarray, classes: int) -> np.ndarray:
 def code_magnitudes(
     coder: Coder, known: np.ndarray | None, signs: np.ndarray, about: Levels, choice: Choice
 ) -> np.ndarray:
-    """Code the magnitudes of the levels that are not zero: which octave, then where in it.
+    """Code the magnitudes of the levels that are not zero: the octave, then the place in it.
 
     Args:
-        coder: takes or gives the bits.
-        known: `[nonzero]` magnitudes, or None where they are to be found out.
+        coder: takes or returns the bits.
+        known: `[nonzero]` magnitudes, or None to decode them.
         signs: `[rows, columns]` of all levels.
         about: the matrix.
-        choice: what the encoder chose.
+        choice: of the encoder.
 
     Returns:
-        `[nonzero]` magnitudes, in the smallest integers that hold them.
+        `[nonzero]` magnitudes, in the smallest dtype that holds them.
     """
     most = max(-about.lowest, about.highest)
     octaves = most.bit_length()
@@ -189,7 +192,7 @@ def code_magnitudes(
         is_negative = negative[block]
         contexts += is_negative * octaves
         magnitude = np.ones(row.size, np.int64)
-        # Which octave: one bit for each that is passed.
+        # The octave: one bit for each octave that is passed.
         open_ = np.arange(row.size)
         for octave in range(octaves - 1):
             passed = None if part is None else part[open_] >> (octave + 1) != 0
@@ -199,7 +202,7 @@ def code_magnitudes(
             if not open_.size:
                 break
         octave = _bit_lengths(magnitude) - 1
-        # Where in it: the leading bit given everything, the lower ones given those before.
+        # The place in it: the leading bit given everything, lower bits given those before.
         prefix = np.ones(row.size, np.int64)
         for place in range(int(octave.max(initial=0))):
             open_ = np.flatnonzero(octave > place)
@@ -208,7 +211,7 @@ def code_magnitudes(
             if place == 0:
                 bits = first_model.code(coder, contexts[open_] + octave[open_], bits)
             else:
-                # The lowest bits of large levels are nearly even: they share a context.
+                # The lowest bits of large levels are nearly even: they use one context.
                 node = octave[open_] * 16 + (prefix[open_] if place < 4 else 0)
                 bits = rest_model.code(coder, node << 1 | is_negative[open_], bits)
             prefix[open_] = prefix[open_] << 1 | bits
@@ -218,7 +221,7 @@ def code_magnitudes(
 
 
 def _places(signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return row and column of each level that is not zero, in small integers."""
+    """Return row and column of each level that is not zero, in small dtypes."""
     in_rows = np.count_nonzero(signs, axis=1)
     rows = np.repeat(np.arange(len(signs), dtype=np.int32), in_rows)
     columns = np.empty(rows.size, np.int32)
@@ -229,7 +232,7 @@ def _places(signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blocks(size: int) -> Iterator[slice]:
-    """Yield slices over `size` entries: short at first, when there is most to learn."""
+    """Yield slices over `size` entries: short at first, while counts change most."""
     start = 0
     while start < size:
         stop = min(start + min(max(start // 8, 32), 4096), size)

@@ -1,8 +1,8 @@
 """Compressed sparse rows whose columns are stored as distances within the row.
 
-A matrix becomes three streams: how many entries each row has, the distance of each entry from
+A matrix becomes three streams: the number of entries of each row, the distance of each entry from
 the one before it in its row (the first counts from column -1), and the entries themselves.
-Distances fit a byte: a longer one is bridged by fillers, entries of value 0 at distance 255.
+Distances fit a byte: longer ones are bridged by fillers, entries of value 0 at distance 255.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class Csr(NamedTuple):
     Attributes:
         row_lengths: `[rows]` entries in each row, fillers included, int64.
         distances: `[entries]` columns since the previous entry of the row, 1 to 255, uint8.
-        entries: `[entries]` non-zero entries, and zeros where they bridge a distance.
+        entries: `[entries]` non-zero entries, and zeros for fillers.
     """
 
     row_lengths: np.ndarray
@@ -33,7 +33,7 @@ def encode(matrix: np.ndarray, kept: np.ndarray) -> Csr:
 
     Args:
         matrix: `[rows, columns]` array of any dtype.
-        kept: `[rows, columns]` booleans, True on every entry that is to be stored.
+        kept: `[rows, columns]` booleans, True for every entry to store.
     """
     step = max(_BLOCK // max(matrix.shape[1], 1), 1)
     blocks = [slice(start, start + step) for start in range(0, max(matrix.shape[0], 1), step)]
@@ -42,7 +42,7 @@ def encode(matrix: np.ndarray, kept: np.ndarray) -> Csr:
 
 
 def _encode_rows(matrix: np.ndarray, kept: np.ndarray) -> Csr:
-    """Return the streams of some rows, few enough for their places to fit in memory."""
+    """Return the streams of some rows, so few that their positions fit in memory."""
     rows, columns = np.nonzero(kept)
     starts_row = np.diff(rows, prepend=-1) != 0
     distances = np.diff(columns, prepend=0)
@@ -61,10 +61,10 @@ def _encode_rows(matrix: np.ndarray, kept: np.ndarray) -> Csr:
 def decode(streams: Csr, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield flat positions (C order, strictly ascending) and the entries there, with fillers.
 
-    They come a block at a time, since places take eight times the memory of entries.
+    They come a block at a time, since positions take eight times the memory of entries.
 
     Args:
-        streams: as `encode` gave them.
+        streams: from `encode`.
         shape: rows and columns of the matrix.
 
     Raises:

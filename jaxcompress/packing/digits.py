@@ -1,4 +1,4 @@
-"""Small integers by the byte: as many digits of base `k` as fit."""
+"""Small integers in bytes: as many digits of base `k` as fit."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ _BLOCK = 1 << 20
 
 
 def per_byte(k: int) -> int:
-    """Return how many numbers below `k` share a byte: the largest `d` with `k^d <= 256`, up to 8.
+    """Return how many numbers below `k` fit one byte: the largest `d` with `k^d <= 256`, up to 8.
 
     Example:
         >>> [per_byte(k) for k in (2, 3, 16, 17, 256)]
@@ -28,7 +28,7 @@ def count_bytes(size: int, k: int) -> int:
 def pack(numbers: np.ndarray, k: int) -> np.ndarray:
     """Return numbers below `k` as bytes, the first one the lowest digit.
 
-    Above 256, all low bytes come first, then all high bytes. If all must be 0 there are none.
+    For `k` above 256, all low bytes come first, then all high bytes. For `k = 1` there are none.
 
     Example:
         >>> pack(np.array([1, 2, 3], np.uint8), 16).tolist()
@@ -49,7 +49,7 @@ def pack(numbers: np.ndarray, k: int) -> np.ndarray:
 
 
 def unpack(stream: np.ndarray, size: int, k: int) -> np.ndarray:
-    """Return the numbers of which `pack` made these bytes.
+    """Return the numbers that `pack` turned into these bytes.
 
     Raises:
         ValueError: `pack` would not have made them.
@@ -71,7 +71,9 @@ def unpack(stream: np.ndarray, size: int, k: int) -> np.ndarray:
     wide[:, :digits] = table
     words = wide.view(f"u{width}").ravel()
     numbers = np.empty(stream.size * digits, np.uint8)
-    for start in range(0, stream.size, _BLOCK):  # numpy widens all places at once to 64 bits
+    for start in range(
+        0, stream.size, _BLOCK
+    ):  # in blocks, because numpy widens positions to 64 bits
         block = stream[start : start + _BLOCK]
         rows = words[block].view(np.uint8).reshape(-1, width)[:, :digits]
         numbers[start * digits : (start + block.size) * digits] = rows.ravel()

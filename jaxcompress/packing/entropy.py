@@ -1,4 +1,4 @@
-"""Matrices of levels as words, near the entropy that the model of `contexts` leaves them."""
+"""Matrices of levels as words, near their entropy under the model of `contexts`."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Words(NamedTuple):
 
     Attributes:
         choice: of the model.
-        segments: uint32 words, one array a segment.
+        segments: uint32 words, one array for each segment.
     """
 
     choice: Choice
@@ -35,10 +35,10 @@ class Words(NamedTuple):
 def encode(levels: np.ndarray, lowest: int, highest: int) -> Words:
     """Return the words of a tensor of signed levels.
 
-    The model is the best of some tried on the middle half million of levels.
+    The model is the best of several, tried on the middle half million of levels.
 
     Args:
-        levels: integers of any shape but an empty one.
+        levels: integers of any shape that is not empty.
         lowest: no level is below it; at most 0.
         highest: no level is above it; at least 0.
 
@@ -60,12 +60,12 @@ def encode(levels: np.ndarray, lowest: int, highest: int) -> Words:
 def decode(
     words: Words, shape: tuple[int, ...], count: int, lowest: int, highest: int
 ) -> np.ndarray:
-    """Return the levels of which `encode` made these words.
+    """Return the levels that `encode` turned into these words.
 
     Args:
-        words: as `encode` gave them.
+        words: from `encode`.
         shape: of the tensor.
-        count: how many levels are not zero.
+        count: number of levels that are not zero.
         lowest: as for `encode`.
         highest: as for `encode`.
 
@@ -76,7 +76,7 @@ def decode(
     rows, columns, exchanged = as_matrix(shape)
     if not rows * columns:
         raise ValueError("words for no levels")
-    # The coder itself holds up to two words before it writes the first.
+    # The coder holds up to two words before it writes the first.
     if rows * columns > MOST_PER_WORD * (2 + sum(segment.size for segment in words.segments)):
         raise ValueError(f"{rows * columns} levels are too many for so few words")
     player = Player(words.segments)
@@ -98,7 +98,7 @@ def _middle(matrix: np.ndarray) -> np.ndarray:
 
 
 def _choose(matrix: np.ndarray, lowest: int, highest: int) -> Choice:
-    """Return the model under which this part of a tensor carries least information."""
+    """Return the model under which this part of a tensor has the least information."""
     about = Levels(matrix.shape, int(np.count_nonzero(matrix)), lowest, highest)
     signs, magnitudes = np.sign(matrix).astype(np.int8), np.abs(matrix[matrix != 0])
 

@@ -1,4 +1,4 @@
-"""Codes as signed levels: the codes of negative numbers below zero, the others above."""
+"""Codes as signed levels: negative numbers have levels below zero, positive ones above."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ def from_codes(codes: np.ndarray, k: int, negative: int) -> np.ndarray:
 
     Args:
         codes: integers from 0 to `k`; 0 is level 0.
-        k: how many codes there are beside 0.
-        negative: how many of them, the first ones, are below zero.
+        k: number of codes other than 0.
+        negative: number of codes, the first ones after 0, of negative numbers.
 
     Example:
         >>> from_codes(np.array([0, 1, 2, 3]), 3, 2).tolist()
@@ -31,10 +31,12 @@ def to_codes(levels: np.ndarray, k: int, negative: int) -> np.ndarray:
     if levels.size and not (-negative <= levels.min() and levels.max() <= k - negative):
         raise ValueError(f"a level beyond the {negative} negative ones of {k}")
     table = np.zeros(k + 1, codes_dtype(k))
-    table[_levels(k, negative)] = np.arange(k + 1)  # numpy counts negative places from the end
+    table[_levels(k, negative)] = np.arange(k + 1)  # numpy counts negative indices from the end
     codes = np.empty(levels.shape, table.dtype)
     flat, out = levels.reshape(-1), codes.reshape(-1)
-    for start in range(0, flat.size, _BLOCK):  # numpy widens all places at once to 64 bits
+    for start in range(
+        0, flat.size, _BLOCK
+    ):  # in blocks, because numpy widens positions to 64 bits
         block = slice(start, start + _BLOCK)
         out[block] = table[flat[block]]
     return codes
@@ -46,5 +48,5 @@ def _levels(k: int, negative: int) -> np.ndarray:
 
 
 def dtype(magnitude: int) -> type[np.signedinteger]:
-    """Return the smallest integers that hold levels up to `magnitude` of both signs."""
+    """Return the smallest dtype that holds levels up to `magnitude` of both signs."""
     return np.int8 if magnitude < 128 else np.int16 if magnitude < 2**15 else np.int32

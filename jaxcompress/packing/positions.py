@@ -1,6 +1,6 @@
-"""Which entries of a tensor are kept: as gaps between them, or one bit each.
+"""The kept entries of a tensor: as gaps between them, or as one bit each.
 
-Gaps suit few entries, bits many; where the two meet both cost as much.
+Gaps are smaller for few kept entries, bits for many; in between there is a point of equal cost.
 """
 
 import numpy as np
@@ -10,10 +10,10 @@ _CHUNK = 1 << 18
 
 
 def gaps(kept: np.ndarray) -> np.ndarray:
-    """Return how many entries are left out before each kept one, uint8.
+    """Return the number of removed entries before each kept one, uint8.
 
-    255 stands for 255 left out and no kept one after them; what follows the last kept entry is not
-    said.
+    255 means 255 removed entries without a kept one behind them. Removed entries behind the last
+    kept one are not stored.
 
     Args:
         kept: `[size]` booleans.
@@ -41,7 +41,7 @@ def gaps(kept: np.ndarray) -> np.ndarray:
 
 
 def kept_from_gaps(stream: np.ndarray, size: int, count: int) -> np.ndarray:
-    """Return the booleans of which `gaps` made this stream.
+    """Return the booleans that `gaps` turned into this stream.
 
     Raises:
         ValueError: it is not the stream of `count` kept entries among `size`.
@@ -51,7 +51,7 @@ def kept_from_gaps(stream: np.ndarray, size: int, count: int) -> np.ndarray:
     for start in range(0, stream.size, _CHUNK):
         chunk = stream[start : start + _CHUNK]
         is_entry = chunk != _ESCAPE
-        # An escape walks 255 places, an entry its gap and itself.
+        # An escape advances 255 places, an entry its gap and one more.
         walked = np.cumsum(chunk + is_entry, dtype=np.int64)
         places = (walked if is_entry.all() else walked[is_entry]) + (position - 1)
         if len(places) and places[-1] >= size:
@@ -65,7 +65,7 @@ def kept_from_gaps(stream: np.ndarray, size: int, count: int) -> np.ndarray:
 
 
 def kept_from_bits(stream: np.ndarray, size: int, count: int) -> np.ndarray:
-    """Return the booleans of which `np.packbits` made this stream.
+    """Return the booleans that `np.packbits` turned into this stream.
 
     Raises:
         ValueError: it is not the stream of `count` kept entries among `size`.

@@ -1,4 +1,4 @@
-"""What a function may be given and may return: arrays, and errors that say what else it was."""
+"""Checks that inputs and results of a function are arrays, with errors that name what they are."""
 
 from collections.abc import Callable, Sequence
 from textwrap import shorten
@@ -12,21 +12,21 @@ from jaxcompress.trees import PyTree
 
 
 def as_inputs(given: PyTree) -> tuple[PyTree, ...]:
-    """Return what follows the parameters: a tuple is several inputs, all else is one."""
+    """Return the inputs after the parameters: a tuple holds several, anything else is one."""
     return given if isinstance(given, tuple) else (given,)
 
 
 def first_line(error: Exception, width: int = 200) -> str:
-    """Return the kind of an error and the first line of what it says."""
+    """Return the kind of an error and the first line of its message."""
     try:
         lines = str(error).strip().splitlines() or [""]
-    except Exception:  # a class of somebody else, which may not even print
+    except Exception:  # a foreign class, whose errors may not even print
         lines = [""]
     return f"{type(error).__name__}: {shorten(lines[0], width)}"
 
 
 def check_inputs(inputs: Sequence[PyTree]) -> list[str]:
-    """Return dtypes and shapes of all inputs; each must be an array or a number of Python."""
+    """Return dtypes and shapes of all inputs; each must be an array or a Python number."""
     texts = []
     for number, part in enumerate(inputs):
         for keys, leaf in jax.tree_util.tree_flatten_with_path(part)[0]:
@@ -48,7 +48,7 @@ def check_inputs(inputs: Sequence[PyTree]) -> list[str]:
 
 
 def other_examples(inputs: Sequence[PyTree], others: Sequence[PyTree]) -> list[tuple[PyTree, ...]]:
-    """Return further examples as tuples; those that can tell nothing are refused."""
+    """Return further examples as tuples; refuse examples that add no information."""
     if not isinstance(others, list | tuple):
         raise TypeError(
             f"others: must be a list of examples, got {type(others).__name__}; put it in one."
@@ -72,7 +72,7 @@ def _key(key: Any) -> str:
 
 
 def arrays_only(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """Return `apply` with an error for results that are no arrays."""
+    """Return `apply` with an error for results that are not arrays."""
 
     def checked(*args: Any) -> PyTree:
         results = apply(*args)
@@ -92,9 +92,9 @@ def arrays_only(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
 
 def shell(leaf: Any, shape: tuple[int, ...] | None = None) -> Any:
-    """Return the shape, or another one, and the dtype of an input, weak ones as weak ones.
+    """Return shape (or another one) and dtype of an input; weak dtypes remain weak.
 
-    Numbers of Python stay as they are: all of them are weak.
+    Python numbers are returned unchanged: all of them are weak.
     """
     if not hasattr(leaf, "shape"):
         return leaf

@@ -1,7 +1,7 @@
-"""Bodies of loops and branches: where a primitive keeps them, what enters them and what leaves.
+"""Bodies of loops and branches: where a primitive keeps them, their inputs and their results.
 
-All that is known of the parameters of `scan`, `while` and `cond` stands here: how many operands
-each body shares with all turns, and how many it carries from turn to turn.
+Only this module reads the parameters of `scan`, `while` and `cond`: how many operands of a body are
+the same at all turns, and how many are carried from turn to turn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,17 +16,17 @@ BODIES: dict[str, Callable[[Mapping[str, Any]], list[Any]]] = {
     "while": lambda params: [params["cond_jaxpr"], params["body_jaxpr"]],
     "cond": lambda params: list(params["branches"]),
 }
-"""Primitives that keep their jaxprs, and where these are."""
+"""From the parameters of primitives to the jaxprs that they keep."""
 
 _NAMES: dict[str, Callable[[Sequence[Any]], dict[str, Any]]] = {
     "scan": lambda jaxprs: {"jaxpr": jaxprs[0]},
     "while": lambda jaxprs: {"cond_jaxpr": jaxprs[0], "body_jaxpr": jaxprs[1]},
     "cond": lambda jaxprs: {"branches": tuple(jaxprs)},
 }
-"""Where primitives keep what `BODIES` takes out of them."""
+"""Names of the parameters that hold the jaxprs of `BODIES`."""
 
 TEST, BODY = 0, 1
-"""Bodies of a `while` loop."""
+"""Numbers of the bodies of a `while` loop."""
 
 
 class Bodied(Protocol):
@@ -44,12 +44,12 @@ class Bodied(Protocol):
 
 
 class Entering(NamedTuple, Generic[T]):
-    """What enters a body, in the order of its inputs.
+    """The inputs of a body, in order.
 
     Attributes:
         constants: the same at every turn.
         carried: from the turn before.
-        sliced: an entry a turn.
+        sliced: one entry for each turn.
     """
 
     constants: list[T]
@@ -57,39 +57,39 @@ class Entering(NamedTuple, Generic[T]):
     sliced: list[T]
 
     def flat(self) -> list[T]:
-        """Return all of it, an item for each input of the body."""
+        """Return one item for each input of the body."""
         return list(chain(*self))
 
     def like(self, values: Sequence[U]) -> "Entering[U]":
-        """Return other values, one for each input of the body, parted alike."""
+        """Return other values, one for each input of the body, split likewise."""
         return _parted(values, len(self.constants), len(self.carried))
 
 
 def entering(equation: Bodied, which: int, operands: Sequence[T]) -> Entering[T]:
-    """Return what of the operands of a loop or of branches enters one of the bodies.
+    """Return the operands of a loop or of branches that are inputs of one of the bodies.
 
     Args:
         equation: a `scan`, a `while` or a `cond`.
         which: number of the body.
-        operands: of the equation, or anything that belongs to each of them.
+        operands: of the equation, or one item for each of them.
     """
     return _ENTERING[equation.name](equation.params, which, operands)
 
 
 def leaving(scan: Bodied, results: Sequence[T]) -> tuple[list[T], list[T]]:
-    """Return the results of a scan or of its body: what is carried over, and what is stacked."""
+    """Return the results of a scan or of its body: those carried, and those stacked."""
     carried = scan.params["num_carry"]
     return list(results[:carried]), list(results[carried:])
 
 
 def as_operands(*bodies: Entering[T]) -> list[T]:
-    """Return what enters the bodies of a loop, all of them, as the operands of the loop."""
+    """Return the operands of a loop, given the inputs of all of its bodies."""
     constants = chain.from_iterable(body.constants for body in bodies)
     return [*constants, *bodies[-1].carried, *bodies[-1].sliced]
 
 
 def chosen(operands: Sequence[T]) -> T:
-    """Return which of the operands of a `cond` is the number of the branch."""
+    """Return the operand of a `cond` that is the number of the branch."""
     return operands[0]
 
 

@@ -9,7 +9,7 @@ from jaxcompress.trace.program import Equation
 
 
 def moved(array: np.ndarray, moves: Sequence[Equation]) -> np.ndarray:
-    """Return an array after equations that move entries, which `MOVES` names."""
+    """Return an array after equations that only move entries, those of `MOVES`."""
     for move in moves:
         array = MOVES[move.name](array, move.params)
     return array
@@ -37,6 +37,6 @@ MOVES: dict[str, Callable[[np.ndarray, dict[str, Any]], np.ndarray]] = {
     "rev": lambda array, params: np.flip(array, params["dimensions"]),
     "convert_element_type": lambda array, params: array,
     "copy": lambda array, params: array,
-    "scan": lambda array, params: array[0],  # what a turn of a loop is given
+    "scan": lambda array, params: array[0],  # the entry of one turn of a loop
 }
 """Primitives that move entries and compute nothing."""

@@ -1,19 +1,19 @@
-"""What each primitive is: its kind, and how many floating-point operations it takes.
+"""The kind of each primitive, and its number of floating-point operations.
 
-A new primitive is one row, or one name in a row. By the kind find their rules: which units go
-together, what is used of operands, what may be computed ahead, and what is not understood at all.
+A new primitive is one row, or one name in a row. The kind selects the rules: which units belong
+together, which parts of operands are used, what may be computed ahead, and what is not understood.
 """
 
 from typing import NamedTuple
 
 
 class Primitive(NamedTuple):
-    """What a primitive does.
+    """Kind and cost of a primitive.
 
     Attributes:
         kind: primitives of a kind share their rules.
-        operations: what is counted: "entries" of the result, those that are "read", "windows" of
-            each entry, "updates"; or those of a "product", a "convolution", a "transform"; or
+        operations: what is counted: "entries" of the result, entries "read", "windows" of each
+            entry, "updates"; or the operations of a "product", a "convolution", a "transform"; or
             nothing, "free".
     """
 
@@ -80,11 +80,11 @@ PRIMITIVES: dict[str, Primitive] = {
     for kind, operations, *names in map(str.split, _TABLE.strip().splitlines())
     for name in names
 }
-"""What is known of primitives, by name.
+"""Primitives by name.
 
-Of the kind "aside" are those that multiply nothing with weights but have no rule of units. Any
+Primitives of the kind "aside" multiply nothing with weights but have no rule of units. Any
 primitive that is missing is not understood: kernels, calls of other languages, decompositions of
-matrices, and whatever is invented yet.
+matrices, and primitives that JAX may add.
 """
 
 
@@ -97,4 +97,4 @@ PRODUCTS = frozenset({"matrices", "convolution"})
 """Kinds that multiply."""
 
 PURE = frozenset(row.kind for row in PRIMITIVES.values()) - PRODUCTS - {"aside"}
-"""Kinds that do nothing but compute one result entry by entry, or move entries."""
+"""Kinds that only compute one result entry by entry, or move entries."""

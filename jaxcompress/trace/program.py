@@ -1,8 +1,8 @@
 """A traced function as one flat list of equations.
 
-Calls (`jit`, `custom_jvp`, `remat`, ...) are replaced by what they call, so that every value has
-a number of its own: JAX shares one inner jaxpr among all calls of the same function. Loops and
-branches keep theirs, as programs of their own.
+Calls (`jit`, `custom_jvp`, `remat`, ...) are replaced by the equations inside, so that every value
+has a number of its own: in JAX all calls of a function use the same inner jaxpr. Loops and branches
+keep their bodies as programs of their own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ INLINED = {
 
 
 def inner_bodies(name: str, params: Mapping[str, Any]) -> list[Any]:
-    """Return the jaxprs of a primitive that calls one or keeps some; those of kernels are none."""
+    """Return the jaxprs of a primitive that calls or keeps some; none for kernels."""
     if name in INLINED:
         found = [params[INLINED[name]]]
     else:
@@ -46,7 +46,7 @@ def inner_bodies(name: str, params: Mapping[str, Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class Constant:
-    """An operand that is no value of the program: a literal, or an array the function closes over.
+    """An operand that is not computed: a literal, or an array that the function closes over.
 
     Attributes:
         value: a number or an array.
@@ -69,7 +69,7 @@ class Equation:
     """One primitive with its operands and results.
 
     Attributes:
-        primitive: as JAX bound it.
+        primitive: of JAX.
         params: its static parameters.
         operands: values and constants.
         results: numbers of values.
@@ -93,11 +93,11 @@ class Program:
     """Equations in the order of their execution.
 
     Attributes:
-        inputs: numbers of the values given.
-        outputs: what is returned.
-        equations: between them.
+        inputs: numbers of the input values.
+        outputs: values and constants that are returned.
+        equations: in order.
         shapes: of every value, by number.
-        structure: of what the function returns; None for bodies of loops.
+        structure: of the result of the function; None for bodies of loops.
     """
 
     inputs: tuple[int, ...]
@@ -114,13 +114,13 @@ class Program:
 def bind(equation: Equation, operands: Sequence[Any]) -> list[Any]:
     """Return the results of one equation."""
     params = equation.primitive.get_bind_params(equation.params)
-    functions, params = params if isinstance(params, tuple) else ((), params)  # as older JAX has it
+    functions, params = params if isinstance(params, tuple) else ((), params)  # as in older JAX
     results = equation.primitive.bind(*functions, *operands, **params)
     return list(results) if equation.primitive.multiple_results else [results]
 
 
 Keep = Callable[[Any], bool]
-"""Whether a call, an equation of JAX, stays one equation instead of being replaced."""
+"""Whether a call, an equation of JAX, is kept as one equation."""
 
 
 @dataclass
@@ -175,7 +175,7 @@ def abstract(tree: PyTree, shapes: Mapping[str, tuple[int, ...]] | None = None) 
     """Return `tree` with shapes and dtypes in place of its arrays.
 
     Args:
-        tree: any pytree of arrays or of what has a shape and a dtype.
+        tree: any pytree of arrays, or of objects with a shape and a dtype.
         shapes: other shapes for some leaves, by path.
     """
     named = named_leaves(tree)
@@ -193,16 +193,16 @@ def trace(
 ) -> Program:
     """Return `apply(params, *inputs)` as a program; its first inputs are the leaves of `params`.
 
-    Nothing is computed: only shapes and dtypes are looked at.
+    Nothing is computed: only shapes and dtypes are used.
 
     Args:
         apply: any function of JAX.
         params: any pytree of arrays.
         *inputs: any pytrees of arrays.
-        keep: calls that stay equations.
+        keep: which calls are kept as one equation.
 
     Raises:
-        TypeError: leaves, inputs or results that are no arrays.
+        TypeError: leaves, inputs or results that are not arrays.
         ValueError: the function does not run on arrays of these shapes, or depends on their values.
 
     Example:
@@ -222,7 +222,7 @@ def trace(
             f"{first_line(error).rstrip('.')}; shapes and branches must not depend on data: use "
             "jnp.where, lax.cond and sizes taken from shapes."
         ) from error
-    except Exception as error:  # whatever the code raises
+    except Exception as error:  # any error of the code
         raise ValueError(
             "apply: must run on the parameters and inputs given, got "
             f"{first_line(error).rstrip('.')}; check the shapes of the inputs "
@@ -236,7 +236,7 @@ def retrace(
     *inputs: PyTree,
     keep: Keep = lambda call: False,
 ) -> Program:
-    """Return what `trace` does, of inputs that it took before; errors are those of the code."""
+    """Return a program as `trace`, for inputs traced before; errors are those of the code."""
     shells = [jax.tree.map(shell, part) for part in inputs]
     closed, shape = jax.make_jaxpr(arrays_only(apply), return_shape=True)(abstract(params), *shells)
     return replace(flatten(closed, keep), structure=jax.tree.structure(shape))

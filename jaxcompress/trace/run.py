@@ -1,4 +1,4 @@
-"""Running a program equation by equation, with something else done at some of them."""
+"""Running a program equation by equation, with replacements for some equations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,18 +12,18 @@ from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind
 from jaxcompress.trees import PyTree
 
 Key = tuple[int, ...]
-"""Where an equation stands: its number; before it, for bodies, number of the loop and of the body.
+"""The place of an equation: its number; in bodies, after the numbers of the loop and of the body.
 
 `(3,)` is an equation of the function itself, `(3, 0, 5)` one of the first body of its equation 3.
 """
 
 
 class Outcome(NamedTuple):
-    """What took the place of an equation.
+    """The replacement of an equation.
 
     Attributes:
         results: of the equation.
-        seen: what was taken down, any arrays.
+        seen: what was recorded, any arrays.
     """
 
     results: list[Any]
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 
 
 Visit = Callable[[Key, Equation, list[Any]], Outcome | None]
-"""From an equation and its operands to what is done in its place; None to let it be."""
+"""From an equation and its operands to its replacement; None to compute it."""
 
 Seen = dict[Key, PyTree]
 
@@ -45,11 +45,11 @@ def run(
         program: what to run.
         inputs: arrays, one for each input.
         visit: called before each equation that has no body.
-        at: where the program itself stands.
+        at: the place of the program itself.
 
     Returns:
-        What the program returns, and what was seen, by equation: of the body of a scan stacked over
-        its turns. What is seen in `while` loops and in branches is lost.
+        The results of the program, and the recorded arrays by equation; those of the body of a scan
+        are stacked over its turns. Arrays recorded in `while` loops and in branches are lost.
     """
     known: dict[int, Any] = dict(zip(program.inputs, map(native, inputs), strict=True))
 
@@ -78,7 +78,7 @@ def run(
 
 
 Body = Callable[[int, Sequence[Any]], tuple[list[Any], Any]]
-"""`body(which, inputs) -> (results, seen)` runs a body of a loop or a branch, on and to arrays."""
+"""`body(which, inputs) -> (results, seen)` runs a body of a loop or a branch on arrays."""
 
 
 def run_bodies(
@@ -93,7 +93,7 @@ def run_bodies(
         length: turns of a scan, if other than its own.
 
     Returns:
-        The results, and what was seen: of a scan stacked over its turns, of others nothing.
+        The results, and what was recorded: of a scan stacked over its turns, of others nothing.
     """
     return _BODIES[equation.name](equation, body, operands, length)
 
@@ -132,7 +132,7 @@ def _while(
         goes_on, after = test(state), body(BODY, [*for_body.constants, *state])[0]
         if not goes_on.ndim:
             return after
-        # Under `vmap` it is one loop for each lane, which end apart.
+        # Under `vmap` the loops of the lanes end at different turns.
         return [
             jnp.where(jnp.expand_dims(goes_on, tuple(range(goes_on.ndim, old.ndim))), new, old)
             for new, old in zip(after, state, strict=True)

@@ -1,4 +1,4 @@
-"""Proving by tracing that a function runs at other sizes of its parameters."""
+"""Proof by tracing that a function runs at other sizes of its parameters."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,24 +15,24 @@ def check_runs_alike(
 ) -> None:
     """Refuse parameters with which a function does not run, or gives results of other shapes.
 
-    Only shapes and dtypes are looked at. One entry that is stretched over several, where the full
-    parameters have several, is refused as well: it runs, but no cut gives that.
+    Only shapes and dtypes are used. The check also refuses one entry that is broadcast over several
+    where the full parameters have several: it runs, but is not the result of a cut.
 
     Args:
         apply: `apply(params, *inputs)`.
         small: parameters of other sizes, or their shapes.
         full: parameters that are known to be right.
         *inputs: of the function.
-        name: of the small ones, for errors.
+        name: of the small parameters, for errors.
 
     Raises:
-        TypeError: inputs or results that are no arrays.
+        TypeError: inputs or results that are not arrays.
         ValueError: as above, or the function does not run with the full parameters.
     """
     before = trace(apply, full, *inputs)
     try:
         after = retrace(apply, small, *inputs)
-    except Exception as error:  # whatever the code raises
+    except Exception as error:  # any error of the code
         raise ValueError(
             f"{name}: must be parameters that apply runs with, got "
             f"{first_line(error).rstrip('.')}; make the template as the network was before the "
@@ -58,7 +58,7 @@ def _named(result: jax.ShapeDtypeStruct) -> str:
 
 
 def _stretched(program: Program) -> int:
-    """Return how many axes of size 1 are stretched over several entries."""
+    """Return how many axes of size 1 are broadcast over several entries."""
     return sum(
         _stretches(program, equation) + sum(map(_stretched, equation.bodies))
         for equation in program.equations

@@ -1,4 +1,4 @@
-"""The forms a leaf takes in a file, one module each, and the table of them."""
+"""The forms of leaves in a file, one module for each, and the table of forms."""
 
 from jaxcompress.artifact._forms.table import check_entry, oldest_version, read_leaf, write_leaf
 

@@ -60,7 +60,7 @@ def _read(entry: dict[str, Any], shape: tuple[int, ...], dtype: str, reader: Rea
 
 
 def _negative(codebook: np.ndarray) -> int:
-    """Return how many entries lie before the first one that is not below zero."""
+    """Return the number of entries before the first one that is not below zero."""
     below = codebook < 0
     return codebook.size if below.all() else int(np.argmin(below))
 

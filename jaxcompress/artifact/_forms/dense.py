@@ -23,7 +23,7 @@ def _write(leaf: np.ndarray, dtype: str, layout: str, writer: Writer) -> Fields:
 def _read(entry: dict[str, Any], shape: tuple[int, ...], dtype: str, reader: Reader) -> np.ndarray:
     del entry
     size = math.prod(shape)
-    # A copy, so that the leaf does not keep the whole stream alive.
+    # A copy, so that the leaf does not keep the whole stream in memory.
     return reader.take_numbers(dtype, size, "dense").reshape(shape).copy()
 
 

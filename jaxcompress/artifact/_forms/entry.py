@@ -1,4 +1,4 @@
-"""What the manifest says of an array, whatever its form."""
+"""Fields of the manifest that arrays of all forms have."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,11 +13,11 @@ Forms = Mapping[str, Form]
 """Forms by name."""
 
 HEAD: dict[str, Callable[[Any], bool]] = {"shape": is_shape, "dtype": is_dtype, "form": is_name}
-"""What every entry has."""
+"""Fields of every entry."""
 
 
 def head(forms: Forms, path: str, leaf: Any) -> Fields:
-    """Return what every entry has, of a leaf.
+    """Return the fields that every entry has, for a leaf.
 
     Raises:
         TypeError: a dtype that cannot be stored.
@@ -35,10 +35,10 @@ def head(forms: Forms, path: str, leaf: Any) -> Fields:
 def own_fields(
     forms: Forms, entry: Mapping[str, Any], version: int
 ) -> dict[str, Callable[[Any], bool]] | str:
-    """Return the fields that the form of an entry has, and what each may be.
+    """Return the fields of the form of an entry, and a check of each.
 
     Returns:
-        The fields, or which one is unknown: form or packing.
+        The fields; or, if form or packing is unknown, which of the two.
     """
     form = entry.get("form")
     by_version = forms[form].fields if isinstance(form, str) and form in forms else {}

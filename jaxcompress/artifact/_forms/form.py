@@ -1,4 +1,4 @@
-"""What a form is, and what all of them need."""
+"""The description of a form, and functions of all forms."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -15,15 +15,15 @@ _BLOCK = 1 << 20
 
 
 class Form(NamedTuple):
-    """One kind of leaf.
+    """The form of one leaf type.
 
     Attributes:
         leaf: its type; None for ordinary arrays.
-        prepare: returns the leaf in the one form that is stored, checked.
-        numbers: its arrays in the order in which they are digested.
-        write: adds it to the streams and returns the fields of its own.
-        fields: by the version of the format that brought them: their names, and what each may be.
-        read: makes it from an entry and the streams.
+        prepare: checks a leaf, and returns it as it is stored.
+        numbers: returns its arrays in the order of the digest.
+        write: adds it to the streams, and returns the fields of the form.
+        fields: names of the fields and a check of each, by version of the format that added them.
+        read: returns the leaf of an entry, from the streams.
     """
 
     leaf: type | None
@@ -35,7 +35,7 @@ class Form(NamedTuple):
 
 
 def native(path: str, array: Any) -> np.ndarray:
-    """Return the numbers in the one form in which they are stored and digested.
+    """Return the numbers in the one form that is stored and digested.
 
     Raises:
         TypeError: they are not concrete numbers.

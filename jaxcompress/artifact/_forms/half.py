@@ -1,4 +1,4 @@
-"""`Half` leaves in a file: their numbers of sixteen bits, and the dtype they stand for."""
+"""`Half` leaves in a file: their numbers of sixteen bits, and the dtype of the tensor."""
 
 import math
 from typing import Any

@@ -1,8 +1,8 @@
 """`Quantized` leaves in a file: scales, zero points, and levels by a packing.
 
-A level is a value less its zero point, so that level 0 is exactly 0.0, which packings expect. A
-bitmap says which other levels occur: codes count these only, from the lowest up. So a binary tensor
-has two of them, and shared weights on a fine grid as many as they share values.
+A level is an integer less its zero point. So level 0 is exactly 0.0, which packings expect. A
+bitmap says which other levels occur: codes count only these, from the lowest up. So a binary tensor
+has two codes, and shared weights on a fine grid have one for each shared value.
 """
 
 import math
@@ -37,7 +37,7 @@ def _prepare(path: str, leaf: Quantized) -> Quantized:
 def _broken_rule(
     values: np.ndarray, scale: np.ndarray, zero_point: np.ndarray | None, bits: int
 ) -> str | None:
-    """Return what is wrong with a leaf, None if nothing is."""
+    """Return the rule that a leaf breaks, None if it breaks none."""
     if not is_float(scale.dtype.name):
         return f"scales must be floating-point numbers, got {scale.dtype}"
     if not are_blocks(scale.shape, values.shape):
@@ -137,7 +137,7 @@ def _used_levels(reader: Reader, lowest: int, highest: int) -> np.ndarray:
 
 
 def _looked_up(table: np.ndarray, places: np.ndarray, shift: int) -> np.ndarray:
-    """Return `table[places + shift]`, by blocks: numpy widens all places at once to 64 bits."""
+    """Return `table[places + shift]`, by blocks, because numpy widens places to 64 bits."""
     result = np.empty(places.size, table.dtype)
     start = 0
     for block in blocks(places):

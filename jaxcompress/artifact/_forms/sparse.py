@@ -30,7 +30,7 @@ def _prepare(path: str, leaf: Sparse) -> Sparse:
 
 
 def _numbers(leaf: Sparse) -> Iterator[np.ndarray]:
-    for block in blocks(np.asarray(leaf.indices)):  # of 32 or 64 bits, all the same
+    for block in blocks(np.asarray(leaf.indices)):  # of 32 or 64 bits alike
         yield block.astype("<i8")
     yield np.asarray(leaf.values)
 

@@ -1,6 +1,6 @@
-"""The forms by name: how a leaf becomes an entry of the manifest, and the entry a leaf.
+"""The forms by name: from a leaf to an entry of the manifest, and back.
 
-JAX clamps indices out of range without a word, so everything is checked in numpy first.
+JAX clamps indices out of range without an error, so everything is checked in numpy first.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _COMMON: dict[int, dict[str, Callable[[Any], bool]]] = {
     1: {"path": is_name, **HEAD},
     2: {"sha256": is_digest},
 }
-"""What every tensor has, and since when."""
+"""Fields of every tensor, by version of the format that added them."""
 
 _FIRST_WRITTEN = 2
 
@@ -59,7 +59,7 @@ def read_leaf(entry: dict[str, Any], reader: Reader) -> Any:
     """Return the leaf that an entry of the manifest describes, made of numpy arrays.
 
     Raises:
-        ArtifactError: what it takes from the streams breaks a rule, naming the tensor.
+        ArtifactError: the numbers in the streams break a rule, naming the tensor.
     """
     reader.begin_tensor()
     form = FORMS[entry["form"]]
@@ -77,7 +77,7 @@ def read_leaf(entry: dict[str, Any], reader: Reader) -> Any:
 
 
 def check_entry(entry: Any, version: int) -> None:
-    """Refuse an entry of the manifest that has other fields than it should, or other kinds.
+    """Refuse an entry of the manifest with wrong fields, or fields of a wrong kind.
 
     Raises:
         ArtifactError: naming the tensor and the field.
@@ -102,7 +102,7 @@ def check_entry(entry: Any, version: int) -> None:
 
 
 def oldest_version(entries: Iterable[Mapping[str, Any]]) -> int:
-    """Return the oldest version of the format that is still written and has these forms."""
+    """Return the oldest version of the format, among those still written, that has these forms."""
     return max(_FIRST_WRITTEN, *(min(FORMS[entry["form"]].fields) for entry in entries), 0)
 
 
