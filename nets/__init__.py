@@ -1,1 +1,1 @@
-"""Flax NNX networks, one per file; they know nothing of compression."""
+"""Flax NNX networks, one in each file; they do not depend on compression."""

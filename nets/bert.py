@@ -12,17 +12,17 @@ _ATTENTION = {"query": "self.query", "key": "self.key", "value": "self.value"}
 
 
 def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEncoderConfig, Params]:
-    """Return the sizes and the parameters of the `TextEncoder` that computes what BERT does.
+    """Return sizes and parameters of a `TextEncoder` with the same outputs as BERT.
 
-    Kernels are transposed, those of attention split into heads, and the embedding of the first of
-    two sentences is added to the positions. Whatever else a checkpoint holds, such as the pooler,
-    is left out. RoBERTa has the same names, but counts positions and fills rows up in another way:
-    it is not for this encoder.
+    Kernels are transposed, those of attention are split into heads, and the embedding of the first
+    of two sentences is added to the positions. Other tensors of a checkpoint, such as the pooler,
+    are left out. RoBERTa has the same names, but counts positions and pads rows in another way: it
+    does not fit this encoder.
 
     Args:
         tensors: by name, as published (`embeddings.word_embeddings.weight`), all names together
             with or without a prefix such as `bert.`.
-        heads: of each attention; arrays do not tell.
+        heads: of each attention; the arrays do not determine them.
 
     Raises:
         ValueError: a tensor is missing, or heads that do not divide the width.
@@ -56,7 +56,7 @@ def from_bert(tensors: Mapping[str, np.ndarray], *, heads: int) -> tuple[TextEnc
 
 
 class _Tensors(dict[str, np.ndarray]):
-    """Tensors by name; one that is missing is named."""
+    """Tensors by name; the error for a missing one names it."""
 
     def __missing__(self, name: str) -> np.ndarray:
         found = ", ".join([*self][:3]) or "none"

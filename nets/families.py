@@ -1,4 +1,4 @@
-"""What a network is built from, and which of its sizes may vary, by type of configuration."""
+"""The module of a network and the sizes that may vary, by type of configuration."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,16 +15,16 @@ from nets.vit import ViT, ViTConfig
 
 
 class Family(NamedTuple):
-    """Networks that differ in their sizes alone.
+    """Networks that differ only in their sizes.
 
-    All other fields of a configuration are decided by what the network is fed and by its classes.
+    Inputs and classes of the network decide all other fields of a configuration.
 
     Attributes:
         module: `module(config, rngs=...)`, the NNX module.
         widths: fields that count units of layers: an integer, or one for each layer.
         depths: fields that count blocks of layers, integers.
         heads: fields that count heads of attention, integers.
-        multiples: by width, the heads that it must be a multiple of.
+        multiples: by width, the field of heads of which it must be a multiple.
     """
 
     module: Callable[..., Any]
@@ -70,14 +70,15 @@ def sizes_of(config: Any) -> dict[str, int | list[int]]:
 
 
 def with_sizes(config: Any, sizes: Mapping[str, Any]) -> Any:
-    """Return a configuration with other sizes, none larger than its own; `sizes` is not trusted.
+    """Return a configuration with other sizes, none larger than its own; `sizes` is checked.
 
     Args:
-        config: the largest that is allowed.
-        sizes: by field; those that are not named stay.
+        config: with the largest sizes allowed.
+        sizes: by field; sizes that are not named are kept.
 
     Raises:
-        ValueError: no size of this network, another type or number, or not in 1 to its own.
+        ValueError: a field that is no size of this network, a wrong type or number of values, or a
+            size that is not in 1 to the largest.
 
     Example:
         >>> with_sizes(ResNetConfig(), {"blocks": 2, "widths": [8, 16, 32]})

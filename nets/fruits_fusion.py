@@ -10,7 +10,7 @@ from nets.layers import flatten, max_pool_2x2
 
 HALVINGS = 3
 BRANCHES = ("picture", "texture", "edges", "shape", "colour")
-"""All there are, in the order in which they are fused."""
+"""All branches, in the order in which they are fused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class FruitsFusionConfig:
 class MapBranch(nnx.Module):
     """(3x3 convolution, halving, batch norm, ReLU) three times, flattened.
 
-    The first convolution halves by its stride, the others by 2x2 max pooling: on a CPU a third
-    quicker to train than three poolings, and as accurate.
+    The first convolution halves by its stride, the others by 2x2 max pooling: on a CPU
+    that trains a third faster than three poolings, and is equally accurate.
     """
 
     def __init__(self, channels: int, widths: tuple[int, int, int], *, rngs: nnx.Rngs) -> None:
@@ -68,7 +68,7 @@ def _norm(features: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm:
 
 
 class VectorBranch(nnx.Module):
-    """Batch norm, which brings all numbers to one scale, then dense, ReLU."""
+    """Batch norm, which scales all numbers alike, then dense, ReLU."""
 
     def __init__(self, numbers: int, hidden: int, *, rngs: nnx.Rngs) -> None:
         self.norm = _norm(numbers, rngs=rngs)

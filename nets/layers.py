@@ -1,4 +1,4 @@
-"""Pieces that several networks share."""
+"""Layers of several networks."""
 
 import jax
 import jax.numpy as jnp

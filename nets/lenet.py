@@ -1,4 +1,4 @@
-"""The LeNets that compression papers measure on, for 28x28 grey images.
+"""The LeNets of compression papers, for 28x28 grey images.
 
 Source: LeCun et al. 1998; sizes as in Han et al. 2016, arXiv:1510.00149.
 """

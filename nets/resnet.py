@@ -1,7 +1,7 @@
-"""The residual networks that pruning papers measure on, for small images.
+"""The residual networks of pruning papers, for small images.
 
 Source: He et al. 2016, arXiv:1512.03385, section 4.2; with projections (option B) where widths
-change, so that units of the two sides are free of each other.
+change, so that the units on both sides are independent.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class ResNetConfig:
     Attributes:
         classes: number of logits.
         widths: channels of the three stages; each after the first halves the image.
-        blocks: residual blocks a stage; there are `6 * blocks + 2` layers.
+        blocks: residual blocks in each stage; there are `6 * blocks + 2` layers.
     """
 
     classes: int = 10
@@ -27,7 +27,7 @@ class ResNetConfig:
 
 
 class Block(nnx.Module):
-    """Two 3x3 convolutions with batch norm, added to what came in."""
+    """Two 3x3 convolutions with batch norm, added to the input."""
 
     def __init__(self, inputs: int, width: int, *, strides: int, rngs: nnx.Rngs) -> None:
         self.conv1 = _conv(inputs, width, strides=strides, rngs=rngs)

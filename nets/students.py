@@ -12,23 +12,23 @@ from flax import nnx
 from nets.families import FAMILIES
 
 TOLERANCE = 0.05
-"""How far below the target the number of parameters may be, as a fraction."""
+"""The largest gap of parameters below the target, as a fraction."""
 
 _CLOSE = 0.01
-"""Where the search ends."""
+"""The search ends at this gap below the target, as a fraction."""
 
 _MOST_RAISED = 8
-"""Times that a single width is raised: after more of them a network would have another form."""
+"""Most raises of single widths: more of them would change the proportions of a network."""
 
 _RAISE = 16
-"""A width is raised by one unit, or by this part of it."""
+"""A width is raised by one unit, or by 1 / 16 of it."""
 
 _DEPTH_POWER = 1 / 3
-"""Parameters grow with the depth and the square of the width: each shrinks by the same factor."""
+"""Parameters grow with depth times squared width: both shrink by the same factor."""
 
 
 def parameters_in(params: Any) -> int:
-    """Return how many parameters a tree of arrays, or of their shapes, holds.
+    """Return the number of parameters of a tree of arrays, or of their shapes.
 
     Example:
         >>> parameters_in({"kernel": jax.numpy.ones((2, 3)), "bias": jax.numpy.ones(3)})
@@ -38,7 +38,7 @@ def parameters_in(params: Any) -> int:
 
 
 def parameter_count(config: Any) -> int:
-    """Return how many parameters the network of a configuration has; nothing is computed.
+    """Return the number of parameters of the network of a configuration; nothing is computed.
 
     Example:
         >>> from nets.lenet import LeNet300Config
@@ -51,21 +51,21 @@ def parameter_count(config: Any) -> int:
 
 
 def student_for(config: Any, target_params: int) -> Any:
-    """Return a smaller configuration with at most so many parameters, and at most 5 % fewer.
+    """Return a smaller configuration with at most a number of parameters, and at most 5 % fewer.
 
-    Blocks and heads are rounded to whole ones, the depth to `depth * (target / parameters)^(1/3)`;
-    then all widths are scaled by one factor, to whole units and to multiples of the heads, and
-    single ones raised where a rest is left. No size gets larger than in `config`.
+    Blocks and heads are rounded to integers, the depth to `depth * (target / parameters)^(1/3)`.
+    Then all widths are scaled by one factor, to whole units and to multiples of the heads, and
+    single widths are raised to use the rest. No size becomes larger than in `config`.
 
     Args:
         config: of a network in `FAMILIES`.
         target_params: the budget.
 
     Raises:
-        ValueError: more than the network has, or fewer than any that is smaller; where parameters
-            come in coarse steps, none was found within 5 % of about the same proportions: the error
-            names the nearest.
-        TypeError: not a whole number.
+        ValueError: more parameters than the network has, or fewer than its smallest student has; or
+            no configuration of about the same proportions lies within 5 %, since a change of one
+            size changes the parameters too much: the error names the nearest.
+        TypeError: the target is not an integer.
 
     Example:
         >>> from nets.lenet import LeNet300Config
@@ -95,11 +95,11 @@ def student_for(config: Any, target_params: int) -> Any:
     return found
 
 
-def _coarse(config: Any, share: float) -> Any:
-    """Return a configuration with fewer blocks and heads, for a share of the parameters."""
+def _coarse(config: Any, fraction: float) -> Any:
+    """Return a configuration with fewer blocks and heads, for a fraction of the parameters."""
     family = FAMILIES[type(config)]
-    depth = share**_DEPTH_POWER
-    width = math.sqrt(share / depth) if family.depths and share else math.sqrt(share)
+    depth = fraction**_DEPTH_POWER
+    width = math.sqrt(fraction / depth) if family.depths and fraction else math.sqrt(fraction)
     factors = {name: depth for name in family.depths} | {name: width for name in family.heads}
     changes = {name: max(round(getattr(config, name) * f), 1) for name, f in factors.items()}
     return dataclasses.replace(config, **changes)
@@ -109,9 +109,9 @@ def _scaled(coarse: Any, config: Any, factor: float) -> Any:
     """Return `coarse` with all widths of `config` times `factor`."""
     family, changes = FAMILIES[type(config)], {}
     for name in family.widths:
-        step, most = _step(coarse, name), getattr(config, name)
+        multiple, most = _multiple(coarse, name), getattr(config, name)
         units = tuple(
-            min(max(round(width * factor / step), 1) * step, width // step * step)
+            min(max(round(width * factor / multiple), 1) * multiple, width // multiple * multiple)
             for width in _as_tuple(most)
         )
         changes[name] = units if isinstance(most, tuple) else units[0]
@@ -128,11 +128,11 @@ def _searched(coarse: Any, config: Any, target: int) -> tuple[Any, int]:
     for attempt in range(30):
         if count >= (1 - _CLOSE) * target:
             break
-        # Counts grow about as the square: such a guess is soon close, from one side; the middle
-        # brings the other side.
+        # Counts grow about as the square: such a guess comes close soon, from one side; the
+        # middle moves the other side.
         roots = [math.sqrt(number) for number in (count, target, above)]
-        share = 0.5 if attempt % 2 else (roots[1] - roots[0]) / (roots[2] - roots[0])
-        factor = low + (high - low) * share
+        fraction = 0.5 if attempt % 2 else (roots[1] - roots[0]) / (roots[2] - roots[0])
+        factor = low + (high - low) * fraction
         tried = _scaled(coarse, config, factor)
         known = count if tried == found else above if tried == over else parameter_count(tried)
         if known <= target:
@@ -143,7 +143,7 @@ def _searched(coarse: Any, config: Any, target: int) -> tuple[Any, int]:
 
 
 def _filled(found: Any, count: int, config: Any, target: int) -> tuple[Any, int]:
-    """Return a configuration with a few single widths raised, to come within 5 % of the target."""
+    """Return a configuration with a few single widths raised, to within 5 % of the target."""
     for _ in range(_MOST_RAISED):
         if count >= (1 - TOLERANCE) * target:
             break
@@ -159,10 +159,12 @@ def _one_wider(found: Any, config: Any) -> Iterator[Any]:
     """Yield configurations with one width a little wider, none wider than in `config`."""
     family = FAMILIES[type(config)]
     for name in family.widths:
-        step = _step(found, name)
+        multiple = _multiple(found, name)
         now, most = (_as_tuple(getattr(c, name)) for c in (found, config))
         for place, width in enumerate(now):
-            for raised in {width + step, width + width // _RAISE // step * step} - {width}:
+            for raised in {width + multiple, width + width // _RAISE // multiple * multiple} - {
+                width
+            }:
                 if raised > most[place]:
                     continue
                 more = (*now[:place], raised, *now[place + 1 :])
@@ -170,8 +172,8 @@ def _one_wider(found: Any, config: Any) -> Iterator[Any]:
                 yield dataclasses.replace(found, **{name: value})
 
 
-def _step(config: Any, width: str) -> int:
-    """Return what a width must be a multiple of."""
+def _multiple(config: Any, width: str) -> int:
+    """Return the number of which a width must be a multiple."""
     multiples = FAMILIES[type(config)].multiples
     return getattr(config, multiples[width]) if width in multiples else 1
 

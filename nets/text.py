@@ -9,7 +9,7 @@ from flax import nnx
 from nets.transformer import PostNormBlock
 
 PADDING = 0
-"""The token that only fills rows up."""
+"""The token of padding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class TextEncoderConfig:
 
 
 class TextEncoder(nnx.Module):
-    """Words plus positions, normed; blocks; the mean over all tokens of a text.
+    """Words plus positions, a norm, blocks, and the mean over all tokens of a text.
 
     Input `[n, t]` integer tokens, `t` at most `positions`, `PADDING` behind the end of a text;
-    output `[n, width]`, 0 for a text without tokens. What BERT adds for the first of two sentences
-    is part of its positions here.
+    output `[n, width]`, 0 for a text without tokens. The embedding that BERT adds for the first of
+    two sentences is part of the positions here.
 
     Source: Devlin et al. 2019, arXiv:1810.04805; the mean: Reimers and Gurevych 2019,
     arXiv:1908.10084.
@@ -59,7 +59,7 @@ class TextEncoder(nnx.Module):
         )
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Return one embedding a text.
+        """Return one embedding for each text.
 
         Raises:
             ValueError: more tokens than there are positions.

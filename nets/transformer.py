@@ -1,11 +1,11 @@
-"""The blocks that transformers are made of: attention, then two dense layers, each added on."""
+"""The blocks of transformers: attention, then two dense layers, each added to its input."""
 
 import jax
 from flax import nnx
 
 
 class Block(nnx.Module):
-    """A block that norms what enters attention and MLP, as ViT does.
+    """A block with norms before attention and MLP, as in ViT.
 
     Args:
         width: of the tokens.
@@ -37,7 +37,7 @@ class Block(nnx.Module):
 
 
 class PostNormBlock(Block):
-    """A block that norms the sums, as BERT does.
+    """A block with norms after the sums, as in BERT.
 
     Source: Devlin et al. 2019, arXiv:1810.04805.
     """

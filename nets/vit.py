@@ -17,10 +17,10 @@ class ViTConfig:
     Attributes:
         classes: number of logits.
         image_size: height and width of the images, a multiple of `patch`.
-        patch: height and width of the squares that an image is cut into, one token each.
+        patch: height and width of the squares of an image; each becomes one token.
         width: of the tokens, a multiple of `heads`.
-        depth: how many blocks.
-        heads: of each attention; they share the width.
+        depth: number of blocks.
+        heads: of each attention; each has an equal part of the width.
         hidden: width of each MLP.
     """
 
@@ -34,7 +34,7 @@ class ViTConfig:
 
 
 class ViT(nnx.Module):
-    """Patches and a class token, plus places, through blocks that norm first; norm, dense.
+    """Patches and a class token, plus positions, then blocks with norms first, a norm, dense.
 
     Input `[n, image_size, image_size, 3]`, output `[n, classes]`.
 
@@ -74,7 +74,7 @@ class ViT(nnx.Module):
 
 
 class StackedViT(ViT):
-    """A ViT whose blocks are one, each array with an axis in front, run by `lax.scan`."""
+    """A ViT with stacked blocks: each array has an axis of blocks in front; run by `lax.scan`."""
 
     def _blocks(self, config: ViTConfig, rngs: nnx.Rngs) -> Any:
         many = nnx.vmap(lambda rngs: _block(config, rngs), in_axes=0, out_axes=0)

@@ -61,7 +61,7 @@ def _students(text: str) -> int | None:
 
 
 class _Tuple(argparse.Action):
-    """Keeps several values as a tuple: settings do not change."""
+    """Keeps several values as a tuple, since settings are immutable."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         """Store the values."""

@@ -1,4 +1,4 @@
-"""How far a student can be from its teacher: how many stages, how large each, what it costs."""
+"""The gap between student and teacher: the number of stages, their sizes and their loss."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from pipelines.plan import Plan
 from pipelines.settings import SettingsError
 
 MOST_RATIO = {1: 4.0, 2: 16.0}
-"""The largest target of so many stages; beyond, there are three.
+"""The largest target for each number of stages; for larger targets there are three.
 
 Up to a target of 64, each stage shrinks by at most 4.
 """
@@ -22,12 +22,12 @@ MOST_STAGES = 3
 
 
 class Loss(NamedTuple):
-    """What was lost, once.
+    """One measured loss of accuracy.
 
     Attributes:
-        ratio: how many times fewer parameters the student had.
-        points: its accuracy below the teacher's, in points of a percent.
-        origin: on which data, and the command that measures it again.
+        ratio: parameters of the teacher over those of the student.
+        points: accuracy of the student below its teacher's, in percentage points.
+        origin: the data, and the command that measures it again.
     """
 
     ratio: float
@@ -40,11 +40,11 @@ MEASURED: dict[type, tuple[Loss, ...]] = {
         Loss(20.2, 2.8, "3 000 images of Fashion-MNIST, `python -m benchmarks.distillation`"),
     ),
 }
-"""Losses by family, at ratios that are warned of, ascending; of others none was measured."""
+"""Losses by family, at ascending ratios that cause a warning; other families were not measured."""
 
 
 def stages_for(ratio: float) -> int:
-    """Return how many students, each taught by the one before, a target ratio asks for.
+    """Return the number of students, each taught by the one before, for a target ratio.
 
     Example:
         >>> [stages_for(ratio) for ratio in (2, 4, 4.1, 16, 17, 100)]
@@ -65,7 +65,7 @@ def ratios(target: float, stages: int) -> list[float]:
 
 
 def expected_loss(losses: Sequence[Loss], ratio: float) -> str:
-    """Return what a ratio is expected to cost, by what was measured."""
+    """Return the expected loss at a ratio, from measurements, in words."""
     if not losses:
         return "no loss was measured for this kind of network: compare with --control"
     known = next((loss for loss in losses if loss.ratio >= ratio), losses[-1])
@@ -78,11 +78,11 @@ def with_students(plan: Plan, count: int | None, classes: int) -> Plan:
 
     Args:
         plan: without them.
-        count: how many; None takes as many as the ratio asks for.
+        count: number of students; None chooses it by the ratio.
         classes: of the dataset.
 
     Raises:
-        SettingsError: the network cannot be made so small.
+        SettingsError: the network cannot become so small.
     """
     if not plan.times_smaller:
         return plan
@@ -102,7 +102,7 @@ def with_students(plan: Plan, count: int | None, classes: int) -> Plan:
 
 
 def warning(plan: Plan, classes: int) -> str:
-    """Return what must be said before students are trained that are very small; else nothing."""
+    """Return a warning about students that are very small, empty if they are not."""
     if plan.times_smaller <= MOST_RATIO[2]:
         return ""
     config = MODELS[plan.model].config(Shape(classes, plan.image_size, plan.branches))

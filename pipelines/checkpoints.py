@@ -1,7 +1,7 @@
-"""Checkpoints by orbax, sealed: damaged bytes would load without a word.
+"""Checkpoints by orbax with digests: without them damaged bytes would load without an error.
 
 A checkpoint is a folder of arrays, `000012/`, and `000012.json` with everything else, the digest of
-the arrays, and a digest of all that the JSON says. The JSON is written last: what has none is not a
+the arrays, and a digest of the JSON itself. The JSON is written last: arrays without it are not a
 checkpoint.
 """
 
@@ -29,13 +29,13 @@ logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every save
 T = TypeVar("T")
 
 _ARRAYS, _SIDECAR, _DAMAGED = "", ".json", ".damaged"
-_UNFINISHED = ".orbax-checkpoint-tmp"  # which orbax renames when all is written
+_UNFINISHED = ".orbax-checkpoint-tmp"  # orbax renames it when everything is written
 _KINDS = (_ARRAYS, _SIDECAR, _DAMAGED, _UNFINISHED)
 _NAME = re.compile(rf"([0-9]{{6,}})({'|'.join(map(re.escape, _KINDS))})")
 
 
 class _Entry(NamedTuple):
-    """Something in the folder that bears a name of ours."""
+    """An entry of the folder with a name of this program."""
 
     number: int
     kind: str
@@ -43,9 +43,9 @@ class _Entry(NamedTuple):
 
 
 class Checkpoints:
-    """Numbered checkpoints in a folder, the newest two kept.
+    """Numbered checkpoints in a folder, of which the newest two are kept.
 
-    Files of other names are left alone.
+    Files of other names are not touched.
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
@@ -62,7 +62,9 @@ class Checkpoints:
         self._folder.mkdir(exist_ok=True)
         number = max((entry.number for entry in self._entries()), default=-1) + 1
         flat = flatten(arrays)
-        stored = {name: array for name, array in flat.items() if array.size}  # orbax's limit
+        stored = {
+            name: array for name, array in flat.items() if array.size
+        }  # orbax cannot store empty arrays
         path = self._folder / f"{number:06}"
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(path.absolute(), stored)
@@ -82,12 +84,12 @@ class Checkpoints:
     def sound(
         self, read: Callable[[dict[str, Any], dict[str, Any]], T] = lambda *found: found
     ) -> Iterator[T]:
-        """Yield what `read(arrays, notes)` makes of each sound checkpoint, the newest first.
+        """Yield the result of `read(arrays, notes)` for each sound checkpoint, the newest first.
 
-        One that is damaged, or that `read` cannot take, is reported and set aside.
+        A checkpoint that is damaged, or that `read` refuses, is reported and set aside.
 
         Raises:
-            FolderError: one is of another format.
+            FolderError: a checkpoint has another format.
         """
         numbers = self._numbers()
         for number in reversed(numbers):
@@ -95,7 +97,7 @@ class Checkpoints:
                 found = read(*self._load(number))
             except (MemoryError, FolderError):
                 raise
-            except Exception as error:  # noqa: BLE001  (orbax raises of every kind)
+            except Exception as error:  # noqa: BLE001  (orbax raises errors of any kind)
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
                 then = "trying the one before" if number > numbers[0] else "there is none before"
                 self._warn(f"checkpoint {number:06} is damaged ({reason}); {then}")
@@ -105,7 +107,7 @@ class Checkpoints:
                 yield found
 
     def tidy(self) -> None:
-        """Remove what killed writers left: arrays without notes, and temporary files."""
+        """Remove leftovers of killed writers: arrays without notes, and temporary files."""
         remove_leftovers(self._folder)
         known = {entry.number for entry in self._entries() if entry.kind in (_SIDECAR, _DAMAGED)}
         for entry in self._entries():
@@ -156,7 +158,7 @@ class Checkpoints:
 
 
 def _remove(entry: _Entry) -> None:
-    """Remove what this program writes under that name, and nothing that takes its place."""
+    """Remove an entry if this program wrote it, and nothing else of that name."""
     if entry.kind in (_ARRAYS, _UNFINISHED):
         shutil.rmtree(entry.path, ignore_errors=True)
         return
@@ -165,7 +167,7 @@ def _remove(entry: _Entry) -> None:
 
 
 def _seal(body: dict[str, Any]) -> str:
-    """Return the digest of JSON, whatever the order of its keys and its white space."""
+    """Return the digest of JSON, independent of the order of its keys and of white space."""
     plain = json.loads(json.dumps(body))  # tuples are lists then, and keys are strings
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

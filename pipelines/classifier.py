@@ -1,4 +1,4 @@
-"""A network with all that is needed to use it on pictures; it travels in the compressed file."""
+"""A network with everything to use it on pictures; it is part of the compressed file."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,23 +15,23 @@ from jaxcompress.scopes import named_leaves
 from nets.families import with_sizes
 from pipelines.models import MODELS, Inputs, Model, Shape
 
-MOST_PICTURE_SIZE = 4096  # what a file may ask for
+MOST_PICTURE_SIZE = 4096  # the most that a file may ask for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
-    """Which network, and what its logits mean.
+    """A network, and the meaning of its logits.
 
     Attributes:
         model: name of the network.
-        classes: names of the classes; logit `i` speaks for `classes[i]`.
-        image_size: height and width of the images it is fed, in pixels.
-        branches: the inputs it fuses; empty for a network that sees the picture alone.
-        picture_size: height and width of the pictures it learnt from, in pixels, from which the
-            images are made.
-        data: name of the dataset it learnt from.
-        notice: what must be said of that dataset with every answer, or empty.
-        sizes: of the network, by field of its configuration, as JSON; those that are not named are
+        classes: names of the classes; logit `i` belongs to `classes[i]`.
+        image_size: height and width of the input images, in pixels.
+        branches: the inputs that it fuses; empty for a network whose only input is the picture.
+        picture_size: height and width of the training pictures, in pixels, from which the images
+            are made.
+        data: name of the training dataset.
+        notice: a notice about that dataset to show with every answer, or empty.
+        sizes: of the network, by field of its configuration, as JSON; sizes that are not named are
             the model's own.
     """
 
@@ -46,7 +46,7 @@ class Classifier:
 
     @property
     def shape(self) -> Shape:
-        """What the sizes of the model depend on."""
+        """The facts that the sizes of the model depend on."""
         return Shape(len(self.classes), self.image_size, self.branches)
 
     @cached_property
@@ -59,18 +59,18 @@ class Classifier:
         return jax.eval_shape(self.net.init, jax.random.key(0))
 
     def inputs(self, pictures: np.ndarray) -> Inputs:
-        """Return what the network is fed for pictures uint8 `[n, h, w, 3]`, on the host."""
+        """Return the inputs of the network for pictures uint8 `[n, h, w, 3]`, on the host."""
         return self._model.inputs(pictures, self.image_size)
 
     def view(self, inputs: Inputs) -> Any:
-        """Return inputs as the floats that the network takes, on the device."""
+        """Return inputs as the floats of the network, on the device."""
         return self._model.view(inputs)
 
     def check(self, params: Params, stats: Stats) -> None:
-        """Refuse arrays that this network does not run on; units and blocks may be gone.
+        """Refuse arrays that this network does not run on; units and blocks may be removed.
 
         Raises:
-            ValueError: other leaves, other dtypes, or sizes that no cut could have left.
+            ValueError: other leaves, other dtypes, or sizes that no cut gives.
         """
         blank = self._as_deep_as(params)
         given, like = named_leaves((params, stats)), named_leaves(blank)
@@ -90,14 +90,14 @@ class Classifier:
         picture = np.zeros((1, self.picture_size, self.picture_size, 3), np.uint8)
         try:
             found = jax.eval_shape(self.apply, params, stats, self.inputs(picture))
-        except Exception as error:  # whatever JAX and Flax raise at sizes that do not fit
+        except Exception as error:  # any error of JAX and Flax for sizes that do not fit
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ValueError(f"sizes at which the network does not run: {reason}") from error
         if found.shape != (1, len(self.classes)):
             raise ValueError(f"gives {found.shape[1:]} logits for {len(self.classes)} classes")
 
     def _as_deep_as(self, params: Params) -> tuple[Params, Stats]:
-        """Return `blank`, without blocks at the end that `params` has not."""
+        """Return `blank` with as many blocks as `params` has."""
         blank = self.blank()
         if not self.blocks:
             return blank
@@ -105,12 +105,12 @@ class Classifier:
         return drop_blocks(blank, self.blocks, keep=range(depth))
 
     def apply(self, params: Params, stats: Stats, inputs: Inputs) -> jax.Array:
-        """Return logits, as JAX can trace it."""
+        """Return logits; JAX can trace it."""
         return self.net.apply(params, stats, self.view(inputs))
 
     @property
     def blocks(self) -> str:
-        """Path in the parameters to blocks that it runs without; empty if there are none."""
+        """Path in the parameters to blocks that can be dropped; empty if there are none."""
         return self._model.blocks
 
     @property
@@ -118,10 +118,10 @@ class Classifier:
         return MODELS[self.model]
 
     def as_metadata(self) -> dict[str, Any]:
-        """Return what `from_metadata` needs, as JSON can hold it."""
+        """Return the input of `from_metadata`, as JSON."""
         fields = asdict(self) | {"classes": list(self.classes), "branches": list(self.branches)}
         if not fields["sizes"]:
-            del fields["sizes"]  # which files older than this field do not have
+            del fields["sizes"]  # older files do not have this field
         return fields
 
     @classmethod
@@ -149,12 +149,12 @@ class Classifier:
         ):
             raise ValueError("its metadata describe no classifier")
         found = cls(**fields)
-        with_sizes(model.config(found.shape), found.sizes)  # before anything is built of them
+        with_sizes(model.config(found.shape), found.sizes)  # a check, before anything is built
         return found
 
 
 def _suits(branches: tuple[str, ...] | None, available: tuple[str, ...]) -> bool:
-    """Return whether these are some of those that are available, if any are."""
+    """Return whether these are some of the available branches, if any are available."""
     return (
         branches is not None
         and set(branches) <= set(available)

@@ -1,6 +1,6 @@
-"""What a run says: progress bars on a terminal, plain lines elsewhere, and a log file.
+"""Messages of a run: progress bars on a terminal, plain lines elsewhere, and a log file.
 
-Names of files and classes, and what files say, may hold anything: nothing of it is shown raw.
+Names of files and classes, and texts in files, may hold anything: they are never shown raw.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from rich.table import Table
 from jaxcompress.text import printable
 
 Update = Callable[[int, Callable[[], str]], None]
-"""`update(steps done, note)`; `note()` is called only when it will be shown."""
+"""`update(steps done, note)`; `note()` is called only when it is shown."""
 
 _PLAIN_WIDTH = 120
 _BAR_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
@@ -47,17 +47,17 @@ class Console:
                 log.flush()
 
     def line(self, text: str, *, style: str = "") -> None:
-        """Say one line."""
+        """Write one line."""
         text = printable(text)
         self._rich.print(text, style=style or None, soft_wrap=True, markup=False)
         self._write(text)
 
     def loud(self, text: str) -> None:
-        """Say one line that must not be overlooked."""
+        """Write one line that must not be overlooked."""
         self.line(f"*** {text}", style="bold yellow")
 
     def table(self, table: Table) -> None:
-        """Show a table whole, on a narrow terminal too."""
+        """Show a table completely, also on a narrow terminal."""
         width = max(self._rich.width, _PLAIN_WIDTH)
         for file in (self._rich.file, self._log):
             if file is not None:
@@ -66,7 +66,7 @@ class Console:
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int, done: int = 0) -> Iterator[Update]:
-        """Show how far something is; yields the function that moves it on."""
+        """Show the progress of a task; yield the function that updates it."""
         if not self._rich.is_terminal:
             yield self._every(_PLAIN_INTERVAL_S, self._plain(label, total, done))
             return
@@ -86,7 +86,7 @@ class Console:
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Callable[[str, int, int], None]]:
-        """Show what takes long, one after the other; yields `progress(label, done, total)`."""
+        """Show long tasks one after the other; yield `progress(label, done, total)`."""
         with contextlib.ExitStack() as stack:
             shown: dict[str, Update] = {}
 

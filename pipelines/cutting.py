@@ -1,4 +1,4 @@
-"""The stages of structured pruning: rounds of cutting units out and fine-tuning what is left."""
+"""The stages of structured pruning: rounds of cutting units out and fine-tuning the rest."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,15 +13,15 @@ from pipelines.plan import Plan
 from pipelines.stage import Facts, Run, Stage, Trainer, Work
 from pipelines.stages import adamw, packed, pruned_epochs, tune
 
-TRACED = 2  # pictures; how many does not change which units go together
+TRACED = 2  # pictures; their number does not change the groups of units
 PROVED = 8
 
 ChooseScore = Callable[[Plan, int], UnitScore]
-"""From the plan and the number of a round to how units are scored."""
+"""From the plan and the number of a round to the score of units."""
 
 
 def by_magnitude(plan: Plan, number: int) -> UnitScore:
-    """Return the score of the classic recipe: the sum of what a unit's weights amount to."""
+    """Return the score of the classic recipe: the sum of the magnitudes of a unit's weights."""
     del plan, number
     return jc.prune.l1_score
 
@@ -49,7 +49,7 @@ def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
 
 
 def _epochs(number: int) -> Callable[[Plan], int]:
-    """Return how long a round is fine-tuned: an equal part of all epochs, and at least one."""
+    """Return the epochs of fine-tuning of a round: an equal part of all epochs, at least one."""
 
     def epochs(plan: Plan) -> int:
         total, rounds = plan.finetune_epochs, plan.rounds
@@ -66,17 +66,19 @@ def cut(number: int, score: ChooseScore) -> Run:
         tree = work.tree
         groups = jc.unit_groups(job.apply, tree, x)
         first = jc.unit_groups(job.apply, Work(*job.classifier.blank()).tree, x)
-        # A group may have another name when others are down to one unit: then it starts anew.
+        # A group may be renamed when another one has one unit left: then its size now counts.
         whole = _sizes(groups) | _sizes(first)
         gone = plan.remove_channels * number / plan.rounds
-        share = {
+        removed = {
             name: max(1 - max(round((1 - gone) * whole[name]), 1) / size, 0.0)
             for name, size in _sizes(groups).items()
         }
         chosen = score(plan, number)
         keep: dict[str, np.ndarray] = {}
-        if groups or not first:  # down to one unit each there are no groups: nothing goes
-            keep = jc.choose_units(tree, groups, remove=share, score=chosen, round_to=plan.round_to)
+        if groups or not first:  # with one unit left in each there are no groups to cut
+            keep = jc.choose_units(
+                tree, groups, remove=removed, score=chosen, round_to=plan.round_to
+            )
         small = jc.shrink(tree, groups, keep)
         result = work._replace(params=small["params"], stats=small["stats"])
         left = {name: [whole[name], int(np.sum(stay))] for name, stay in keep.items()}
@@ -90,7 +92,7 @@ def cut(number: int, score: ChooseScore) -> Run:
 
 
 def from_scratch(epochs: Callable[[Plan], int]) -> Run:
-    """Return the control of all cutting: a network of the sizes that are left, trained anew."""
+    """Return the control of all cutting: a network of the final sizes, trained from scratch."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         del work
@@ -101,7 +103,7 @@ def from_scratch(epochs: Callable[[Plan], int]) -> Run:
 
 
 def regularize(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Train on with a penalty on the norms of units that grows from nothing."""
+    """Train on with a penalty on the norms of units that grows from 0."""
     epochs, plan = job.plan.finetune_epochs, job.plan
     groups = jc.unit_groups(job.apply, work.tree, job.sample(TRACED))
 

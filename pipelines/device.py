@@ -1,4 +1,4 @@
-"""Choosing where to compute, before JAX has chosen."""
+"""The choice of the device, before JAX chooses one."""
 
 import jax
 

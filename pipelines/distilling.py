@@ -22,8 +22,9 @@ from pipelines.stages import (
 from pipelines.train import Lesson
 
 _GENTLE = 0.1
-"""Share of the peak rate for a taught student. On Fashion-MNIST (ResNet-20, 20 times smaller, 3 000
-images, one seed, validation images) an epoch at the full rate lost 0.3 points, at this one 0.1."""
+"""Fraction of the peak rate for a taught student. On Fashion-MNIST (ResNet-20, 20 times smaller,
+3 000 images, one seed, validation images) an epoch at the full rate lost 0.3 points, at this one
+0.1."""
 
 _TUNE = tune(pruned_epochs, _GENTLE)
 
@@ -38,7 +39,7 @@ def students(plan: Plan) -> Sequence[Stage]:
 
 
 def controls(plan: Plan) -> Sequence[Stage]:
-    """Return the last student trained as long without a teacher, and by the model itself."""
+    """Return controls: the last student without a teacher, and taught by the model itself."""
     count = len(plan.students)
     result = [packed("student from scratch", from_scratch, student=count)]
     if count > 1:
@@ -50,12 +51,12 @@ def controls(plan: Plan) -> Sequence[Stage]:
 
 
 def taught_epochs(plan: Plan) -> int:
-    """Return how long a student is taught: as long as the model was trained."""
+    """Return the epochs of a student: as many as those of the model."""
     return plan.epochs
 
 
 def teach(teacher: int) -> Run:
-    """Return the stage in which a new student learns from a teacher, which is what is in hand."""
+    """Return the stage in which a new student learns from a teacher, the network of `work`."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         epochs, lesson = taught_epochs(job.plan), lesson_of(job, teacher, work)
@@ -72,14 +73,14 @@ def teach_at_once(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 
 def from_scratch(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Train a new student on labels alone, for as many epochs as the last one had."""
+    """Train a new student on labels alone, for as many epochs as the last student."""
     del work
     trained, _ = tune(lambda plan: taught_epochs(plan) + pruned_epochs(plan))(job, job.fresh())
     return trained, _facts(job, trained)
 
 
 def lesson_of(job: Trainer, number: int, work: Work) -> Lesson:
-    """Return the lesson of a teacher: it sees the images as they are varied for the student."""
+    """Return the lesson of a teacher, which sees the same augmented images as the student."""
     teacher, plan = job.network(number), job.plan
     compiled = jit(lambda tree, inputs: teacher.apply(tree["params"], tree["stats"], inputs))
     return taught_by(
@@ -97,7 +98,7 @@ def taught_by(
     Args:
         teacher: in evaluation mode.
         temperature: of `distillation_loss`.
-        soft_weight: of it.
+        soft_weight: of `distillation_loss`.
     """
 
     def loss(logits: jax.Array, labels: jax.Array, taught: jax.Array) -> jax.Array:
@@ -109,7 +110,7 @@ def taught_by(
 
 
 def _facts(job: Trainer, work: Work) -> Facts:
-    """Return the sizes of a student, and how many times fewer parameters it has."""
+    """Return the sizes of a student, and the ratio of parameters of the model to its own."""
     whole, mine = map(parameters_in, (job.network(0).blank()[0], work.params))
     sizes = dict(job.classifier.sizes)
     return {"sizes": sizes, "parameters": mine, "parameter_ratio": whole / mine}

@@ -1,4 +1,4 @@
-"""The stages of layer dropping: blocks go, and what is left learns from the whole network."""
+"""The stages of layer dropping: blocks are removed, and the rest learns from the whole network."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ from pipelines.stage import Facts, Run, Trainer, Work
 from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain, tune
 from pipelines.train import cross_entropy
 
-MEASURED = 1024  # training images that the importance of blocks is measured on
+MEASURED = 1024  # training images on which the importance of blocks is measured
 
 ChooseRule = Callable[[Trainer, Work], BlockRule]
-"""From the run, and what it has in hand, to which blocks stay."""
+"""From the run and its network to the rule that chooses the blocks to keep."""
 
 
 def spread_out(job: Trainer, work: Work) -> BlockRule:
@@ -33,7 +33,7 @@ def at_random(job: Trainer, work: Work) -> BlockRule:
 
 
 def by_importance(job: Trainer, work: Work) -> BlockRule:
-    """Keep those without which the loss on training images grows most."""
+    """Keep the blocks without which the loss on training images grows most."""
     inputs, labels = job.sample(MEASURED), jnp.asarray(job.labels(MEASURED))
     loss = jit_for_inference(lambda tree, x: cross_entropy(job.apply(tree, x), labels))
     at = job.classifier.blocks
@@ -48,7 +48,7 @@ def drop(choose: ChooseRule) -> Run:
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         at = job.classifier.blocks
         depth = jc.prune.count_blocks(work.params, at)
-        drops = job.plan.keep_blocks < depth  # else there is nothing to measure
+        drops = job.plan.keep_blocks < depth  # else nothing need be measured
         rule = choose(job, work) if drops else jc.prune.first_blocks
         keep = jc.choose_blocks(work.params, at, keep=job.plan.keep_blocks, rule=rule)
         small = jc.drop_blocks(work.tree, at, keep=keep)
@@ -59,14 +59,14 @@ def drop(choose: ChooseRule) -> Run:
 
 
 def recover(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Train what is left on labels and on what the whole network says of the same images."""
+    """Train the rest on labels and on the logits of the whole network for the same images."""
     epochs = pruned_epochs(job.plan)
     lesson = lesson_of(job, 0, read_plain(job.folder / BASELINE))
     return job.fit(work, adamw(job, epochs), epochs=epochs, lesson=lesson), {}
 
 
 def from_scratch(epochs: Callable[[Plan], int]) -> Run:
-    """Return the control of all dropping: a network of so many blocks, trained anew."""
+    """Return the control of all dropping: a network with as many blocks, trained from scratch."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         del work

@@ -1,4 +1,4 @@
-"""What a network learns from: inputs computed from the pictures of a dataset, once, and labels."""
+"""Training examples: inputs, computed once from the pictures of a dataset, and labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipelines.models import Inputs
 class Examples:
     """Inputs, an array or a dict of arrays with a row for each picture, and their labels `[n]`.
 
-    `answers`, if there are any, are what a teacher gives for the inputs as they are.
+    `answers`, if any, are the logits of a teacher for the inputs without augmentation.
     """
 
     inputs: Inputs
@@ -32,7 +32,7 @@ class Examples:
 
 
 class Prepared(NamedTuple):
-    """The three splits of a dataset, as a network takes them."""
+    """The three splits of a dataset as inputs of a network."""
 
     train: Examples
     validation: Examples
@@ -68,7 +68,7 @@ def _examples(
 
     like = compute(slice(0, 1))
     if isinstance(like, np.ndarray) and np.shares_memory(like, split.images):
-        return Examples(inputs=split.images, labels=split.labels)  # they are fed as they are
+        return Examples(inputs=split.images, labels=split.labels)  # they are inputs unchanged
     structure = jax.tree.structure(like)
 
     def make(create: Create) -> None:

@@ -1,4 +1,4 @@
-"""How `run.py` reads its flags: none is abbreviated, and an old one is told its new name."""
+"""The flags of `run.py`: none may be abbreviated, and an old one is answered with its new name."""
 
 import argparse
 from typing import Any, NoReturn
@@ -13,14 +13,14 @@ RENAMED = {
     "--steps": "--rounds",
     "--target-ratio": "--times-smaller",
 }
-"""By flag of earlier versions the flag that took its place; of this version only."""
+"""From flags of earlier versions to the flags that replace them."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Shows no word of the command line raw: a name that a shell put there may hold anything."""
+    """Shows no word of the command line raw: names from a shell may hold anything."""
 
     def parse_known_args(self, *args: Any, **more: Any) -> Any:
-        """Return what was passed, and the words that nothing takes, none of them an old flag."""
+        """Return the values passed, and the unknown words, none of which is an old flag."""
         known, unknown = super().parse_known_args(*args, **more)
         for flag in (word.partition("=")[0] for word in unknown):
             if flag in RENAMED:
@@ -29,5 +29,5 @@ class Parser(argparse.ArgumentParser):
         return known, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and leave."""
+        """Print the error and exit."""
         super().error(printable(message))

@@ -10,22 +10,22 @@ from jaxcompress.leaves import COMPRESSED, is_compressed
 from jaxcompress.scopes import named_leaves, nested
 
 _MARK = "#"
-"""Begins the names of the parts of a leaf."""
+"""Prefix of the names of the parts of a leaf."""
 
 
 _KINDS = {frozenset(f.name for f in fields(kind)) - {"zero_point"}: kind for kind in COMPRESSED}
-"""Compressed leaves by the names of their parts, but for the one that may be missing."""
+"""Compressed leaves by the names of their parts, without the part that may be missing."""
 
 _AS_ARRAYS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "bits": (np.asarray, int),
     "dtype": (lambda dtype: np.empty(0, dtype), lambda array: array.dtype),
     "shape": (np.asarray, lambda array: tuple(np.asarray(array).tolist())),
 }
-"""How parts that are no arrays are made such, and back."""
+"""Conversions of parts that are not arrays to arrays, and back."""
 
 
 def _parts(leaf: Any) -> dict[str, np.ndarray]:
-    """Return what a compressed leaf consists of, as arrays."""
+    """Return the parts of a compressed leaf, as arrays."""
     return {
         name: np.asarray(_AS_ARRAYS[name][0](part) if name in _AS_ARRAYS else part)
         for name, part in vars(leaf).items()
@@ -55,7 +55,7 @@ def flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return what `flatten` was given."""
+    """Return the tree that `flatten` was given."""
     return _with_leaves(nested(flat.items()))
 
 

@@ -30,9 +30,9 @@ class FolderError(Exception):
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Make the folder if need be and hold it; a second run is refused and told who holds it.
+    """Make the folder if necessary and lock it; a second run gets an error that names the first.
 
-    What killed writers left in it goes.
+    Leftovers of killed writers in the folder are removed.
 
     Raises:
         FolderError: the folder cannot be written, or another run holds it.
@@ -41,7 +41,7 @@ def locked(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (_LOCK, _HOLDER, _SETTINGS, LOG, RESULTS):
-            check_target(folder / name)  # a pipe would be waited for
+            check_target(folder / name)  # opening a pipe would wait
         lock = FileLock(folder / _LOCK, timeout=0)
         lock.acquire()
     except Timeout:
@@ -69,12 +69,12 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
     """Write the settings into a new folder, or compare them with those of the run to resume.
 
     Raises:
-        FolderError: a folder that was used before without `resume`, or with other settings; with
-            `resume`, one that holds no run.
+        FolderError: without `resume`, the folder was used before; with `resume`, it holds a run of
+            other settings, or none.
     """
     path = folder / _SETTINGS
     if not path.exists() or not path.stat().st_size:
-        # A run that was killed before this left nothing of value.
+        # A run that was killed before this point left nothing of value.
         names = (p.name for p in folder.iterdir() if not is_temporary(p))
         others = sorted(name for name in names if name not in (_LOCK, _HOLDER, _SETTINGS))
         if resume:
@@ -115,7 +115,7 @@ def read_json(path: Path) -> Any:
     """Read JSON of a regular file.
 
     Raises:
-        ValueError: another kind of file, one of more than 64 MiB, or no JSON.
+        ValueError: not a regular file, more than 64 MiB, or not JSON.
         OSError: it cannot be read.
     """
     with open_regular(path) as file:
@@ -129,5 +129,5 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON a person can read, atomically."""
+    """Write readable JSON, atomically."""
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

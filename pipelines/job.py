@@ -44,27 +44,27 @@ from pipelines.train import (
 )
 
 _SAVE_INTERVAL_S = 5.0
-_CALIBRATION = 4096  # images that running statistics are estimated on
+_CALIBRATION = 4096  # images on which running statistics are estimated
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and did so after writing a checkpoint."""
+    """The run was asked to stop, and stopped after writing a checkpoint."""
 
 
 class Diverged(Exception):
-    """Training left the finite numbers; one line, with the remedy."""
+    """The loss of a training is not finite; one line, with the remedy."""
 
 
 class Job:
     """One run in its folder.
 
     Args:
-        plan: what to do.
+        plan: of the run.
         dataset: pictures and labels.
-        networks: the model, and its students after it.
-        folder: of this run alone.
+        networks: the model, followed by its students.
+        folder: of this run only.
         console: to report to.
-        should_stop: asked after every step.
+        should_stop: called after every step.
 
     Attributes:
         rows: of the stages that are done.
@@ -84,21 +84,21 @@ class Job:
         self.console = console
         self.stages = stages_of(plan)
         self._networks = networks
-        # What was computed from whole pictures cannot be shifted afterwards.
+        # Inputs that are computed from whole pictures cannot be shifted afterwards.
         self._augment = unchanged if plan.branches else dataset.augment
         self._should_stop = should_stop
         self._dataset = dataset
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
         self._meter = Meter(self, lambda *given: self._network.logits(*given))
         self.rows: list[Row] = []
-        self._start = Work({}, {})  # what the stage in progress started from
+        self._start = Work({}, {})  # the start of the stage in progress
         self._began = 0.0
         self._saved = time.monotonic()
-        self._resumed = Standing()  # with the training to go on with, until a stage asks for it
+        self._resumed = Standing()  # holds a training to resume, until a stage asks for it
 
     @cached_property
     def _data(self) -> Prepared:
-        """What the network learns from and is measured on, computed when first needed."""
+        """Inputs and labels for training and measurement, computed when first needed."""
         with self.console.watch() as show:
 
             def progress(label: str, done: int, total: int) -> None:
@@ -108,7 +108,7 @@ class Job:
 
             return prepare(self.classifier, self._dataset, progress)
 
-    # What stages ask for.
+    # For stages.
 
     @property
     def classifier(self) -> Classifier:
@@ -124,7 +124,7 @@ class Job:
         return Work(*self.classifier.net.init(jax.random.key(self.plan.seed)))
 
     def steps(self, epochs: int) -> int:
-        """Return how many optimizer steps that many epochs take."""
+        """Return the number of optimizer steps of some epochs."""
         return epochs * batches_per_epoch(len(self._data.train), self.plan.batch_size)
 
     def logits(self, work: Work) -> np.ndarray:
@@ -132,15 +132,15 @@ class Job:
         return self._network.logits(work.params, work.stats, self._data.validation.inputs)
 
     def sample(self, count: int) -> Inputs:
-        """Return inputs of the first so many training images."""
+        """Return inputs of the first `count` training images."""
         return jax.tree.map(lambda rows: rows[:count], self._data.train.inputs)
 
     def labels(self, count: int) -> np.ndarray:
-        """Return labels of the first so many training images."""
+        """Return labels of the first `count` training images."""
         return self._data.train.labels[:count]
 
     def batches(self, most: int) -> Iterator[Inputs]:
-        """Return inputs of at most so many training images, in batches."""
+        """Return inputs of at most `most` training images, in batches."""
         return batches_of(self._data.train, self.plan.batch_size, most)
 
     def apply(self, tree: Params, inputs: Inputs) -> jax.Array:
@@ -167,15 +167,15 @@ class Job:
         """Return `work` after training.
 
         Args:
-            work: where to start.
+            work: the start.
             tx: the optimizer.
-            epochs: how long.
-            nets: which network is trained until the end of which epoch; by default the stage's.
-            lesson: what is learnt, and from whom.
+            epochs: number of epochs.
+            nets: networks by the epoch until whose end each is trained; by default the stage's.
+            lesson: the loss and the teacher.
 
         Raises:
             Interrupted: after a checkpoint, when the run was asked to stop.
-            Diverged: the loss is not finite any more.
+            Diverged: the loss is no longer finite.
         """
         state = TrainState(*copied((work.params, work.stats, tx.init(work.params))))
         start, leaves = self._resumed.position, self._resumed.fit
@@ -225,9 +225,9 @@ class Job:
 
         Raises:
             Interrupted: after a checkpoint, when the run was asked to stop.
-            Diverged: the loss is not finite any more.
+            Diverged: the loss is no longer finite.
         """
-        (self.folder / STAGES).mkdir(exist_ok=True)  # where files that are gone come back
+        (self.folder / STAGES).mkdir(exist_ok=True)  # for files that are written again
         elapsed = self._resume()
         while self._index < len(self.stages):
             stage = self.stages[self._index]
@@ -271,7 +271,7 @@ class Job:
         )
 
     def _save_is_due(self) -> bool:
-        """Return whether more would be lost to a kill than a checkpoint costs."""
+        """Return whether a kill would now lose more time than a checkpoint takes."""
         return time.monotonic() - self._saved >= _SAVE_INTERVAL_S
 
     def _save(self, state: TrainState | None, position: Position) -> None:
@@ -283,7 +283,7 @@ class Job:
         self._saved = time.monotonic()
 
     def _resume(self) -> float:
-        """Take up where the run stands; returns the seconds that the stage in progress has had."""
+        """Continue where the run stands; return the seconds spent on the stage in progress."""
         found = take_up(
             self._checkpoints,
             self.stages,
@@ -296,5 +296,5 @@ class Job:
         return found.elapsed
 
     def _write_again(self, standing: Standing, stage: Stage) -> None:
-        self.rows = list(standing.rows[:-1])  # as when it was written first
+        self.rows = list(standing.rows[:-1])  # as at the first writing
         stage.write(self, self.folder / stage.file, standing.start)

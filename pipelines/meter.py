@@ -1,4 +1,4 @@
-"""What a network is worth: how often it is right, and what one picture costs."""
+"""Measurements of a network: its accuracy, and the cost of one picture."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,7 @@ class Meter:
         self._known: dict[tuple[tuple[int, ...], ...], dict[str, Any]] = {}
 
     def measure(self, stage: Stage, work: Work, data: Prepared) -> dict[str, Any]:
-        """Return the fields of a row that can be measured."""
+        """Return the measured fields of a row."""
         how = self._execution(stage, work)
         found = score(how.logits(data.test.inputs), data.test.labels)
         validation = score(how.logits(data.validation.inputs), data.validation.labels)
@@ -51,7 +51,7 @@ class Meter:
         return Execution("float", partial(self._logits, work.params, work.stats))
 
     def _costs(self, work: Work) -> dict[str, Any]:
-        """Return what one picture costs a dense network; measured once for each architecture."""
+        """Return the cost of one picture for a dense network, measured once for an architecture."""
         tree = work.tree
         sizes = tuple(leaf.shape for leaf in jax.tree.leaves(tree))
         if sizes not in self._known:

@@ -1,4 +1,4 @@
-"""The networks that `run.py` can train, by name, and how each wants its pictures."""
+"""The networks that `run.py` can train, by name, and the inputs of each."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -19,16 +19,16 @@ from pipelines.features import VECTOR_SIZES, extract
 from pipelines.resize import resized
 
 Inputs = Any
-"""What a network is fed: an array, or a dict of arrays, with one row for each picture."""
+"""Inputs of a network: an array, or a dict of arrays, with one row for each picture."""
 
 
 class Shape(NamedTuple):
-    """What the sizes of a network depend on.
+    """The facts that the sizes of a network depend on.
 
     Attributes:
         classes: number of logits.
-        image_size: height and width of the images it is fed, in pixels.
-        branches: the inputs it fuses; empty for a network that sees the picture alone.
+        image_size: height and width of the input images, in pixels.
+        branches: the inputs that it fuses; empty for a network whose only input is the picture.
     """
 
     classes: int
@@ -37,18 +37,18 @@ class Shape(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A network, and what it makes of pictures.
+    """A network, and the inputs that it makes from pictures.
 
     Attributes:
         config: the configuration of the network, at its full size.
         inputs: `inputs(pictures, image_size)`: on the host, once for each picture; from uint8
             `[n, h, w, 3]` of any size.
-        view: from inputs to the floats that the network takes, on the device, at every step.
+        view: from inputs to the floats of the network, on the device, at every step.
         summary: one line for `--help`.
-        data: the dataset it was made for.
-        image_sizes: heights and widths of images it can be built for, the default first.
-        branches: the inputs it can fuse; empty for a network that sees the picture alone.
-        blocks: path in its parameters to blocks that it runs without; empty if there are none.
+        data: the dataset that it was made for.
+        image_sizes: heights and widths of images that it can be built for, the default first.
+        branches: the inputs that it can fuse; empty for a network whose only input is the picture.
+        blocks: path in its parameters to blocks that can be dropped; empty if there are none.
     """
 
     config: Callable[[Shape], Any]
@@ -62,11 +62,11 @@ class Model(NamedTuple):
 
     @property
     def depth(self) -> int:
-        """How many blocks may be dropped but one; 0 if there are none."""
+        """Number of blocks, of which all but one may be dropped; 0 if there are none."""
         return self.config(Shape(1, self.image_sizes[0])).depth if self.blocks else 0
 
     def build(self, shape: Shape, sizes: Mapping[str, Any] | None = None) -> Net:
-        """Return the network, with other sizes than its own where they are given, as JSON.
+        """Return the network, with the given sizes (JSON) in place of its own.
 
         Raises:
             ValueError: the network cannot have these sizes.
@@ -80,11 +80,11 @@ def centred(images: jax.Array) -> jax.Array:
 
 
 def grey_28(images: jax.Array) -> jax.Array:
-    """Cut the middle 28x28 out and average the channels, 0..255 scaled to 0..1."""
+    """Crop the middle 28x28, average the channels, and scale 0..255 to 0..1."""
     return jnp.mean(images[:, 2:-2, 2:-2].astype(jnp.float32), axis=-1, keepdims=True) / 255
 
 
-_FEATURES_SIZE = 100  # of the pictures that features are computed from, as Fruits-360 has them
+_FEATURES_SIZE = 100  # of the pictures from which features are computed, as in Fruits-360
 _MAP_CHANNELS = {"picture": 3, "texture": 1, "edges": 1}
 
 
@@ -105,7 +105,7 @@ def _features(pictures: np.ndarray, image_size: int) -> dict[str, np.ndarray]:
 
 
 def _maps_centred(inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Scale the maps as `centred` does; the network brings vectors to one scale itself."""
+    """Scale the maps as `centred` does; the network itself scales vectors."""
     return {name: centred(x) if name in _MAP_CHANNELS else x for name, x in inputs.items()}
 
 

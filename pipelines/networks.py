@@ -1,4 +1,4 @@
-"""The networks of a run: its model, and the students of that."""
+"""The networks of a run: its model and the students of the model."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ class Network:
     """A classifier whose logits are compiled once.
 
     Attributes:
-        classifier: which network, and what its logits mean.
+        classifier: the network, and the meaning of its logits.
         logits: `logits(params, stats, inputs)`, over any number of rows.
     """
 
@@ -22,7 +22,7 @@ class Network:
 
 
 def networks_of(plan: Plan, dataset: Dataset) -> list[Network]:
-    """Return the model of a plan, and its students after it."""
+    """Return the model of a plan, followed by its students."""
     whole = Classifier(
         model=plan.model,
         classes=dataset.classes,

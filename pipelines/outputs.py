@@ -1,4 +1,4 @@
-"""The files that stages wrote: whether they are as they were, and how they come back."""
+"""The files of stages: whether they are unchanged, and how they are restored."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ def digest_of(path: Path) -> str:
 
 
 def fault_of(path: Path, row: Row) -> str:
-    """Return what is wrong with the file of a stage that is done; empty if nothing."""
+    """Return the fault of the file of a finished stage; empty if it has none."""
     try:
         return "" if digest_of(path) == row.sha256 else "is damaged"
     except FileNotFoundError:
@@ -34,16 +34,16 @@ def mend(
     write_last: Callable[[], None] | None,
     say: Callable[[str], None],
 ) -> bool:
-    """Bring the files of stages that are done back to what they were, where that is possible.
+    """Restore the files of finished stages, where that is possible.
 
     Args:
-        files: of each stage that is done.
+        files: of each finished stage.
         rows: of the same stages.
-        write_last: writes the file of the last of them again; None if the stage must run for that.
-        say: is told about each file that was not as it was.
+        write_last: writes the file of the last stage again; None if the stage must run for that.
+        say: called for each file that was changed.
 
     Returns:
-        Whether all files are as they were.
+        Whether all files are as the stages wrote them.
     """
     known = dict(zip(files, rows, strict=True))
     faults = {file: fault for file, row in known.items() if (fault := fault_of(file, row))}

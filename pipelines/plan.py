@@ -1,4 +1,4 @@
-"""What a run does: settings of which nothing is left to choose."""
+"""The plan of a run: settings with all choices made."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ _RECORDED = {
     "keep_blocks": "blocks",
     "times_smaller": "target_ratio",
 }
-"""What files of version 1 call a setting that has another name by now."""
+"""Names of settings in files of version 1 that have another name now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What decides the result of a run.
+    """The settings that decide the result of a run.
 
     Attributes:
         model: name of the network.
@@ -25,29 +25,29 @@ class Plan:
         recipe: name of the recipe.
         sparsity: fraction of the kernels' weights to remove; 0 where the recipe prunes nothing.
         quantizer: name of the quantizer; None where the recipe shares nothing.
-        clusters: values a layer may use beside zero; 0 where nothing has a use for it.
+        clusters: values of a layer besides zero; 0 where nothing uses it.
         step_size: distance of shared values in the largest layer, in root mean squares of all
-            non-zero weights; 0 where nothing has a use for it.
+            non-zero weights; 0 where nothing uses it.
         remove_channels: fraction of the units of each group to remove; 0 where the recipe cuts
             nothing.
         rounds: of cutting and fine-tuning; 0 where the recipe cuts nothing.
-        round_to: the units kept of a group are a multiple of this, where it has as many.
-        keep_blocks: how many to keep; 0 where the recipe drops none.
+        round_to: the number of kept units of a group is a multiple of this, if it has as many.
+        keep_blocks: number of blocks to keep; 0 where the recipe drops none.
         group_lasso: strength of the penalty before the cuts; 0 for none.
-        image_size: height and width of the images the network is fed, in pixels.
-        branches: the inputs it fuses; empty for a network that sees the picture alone.
+        image_size: height and width of the input images, in pixels.
+        branches: the inputs that it fuses; empty for a network whose only input is the picture.
         epochs: passes of the first training, and of each student's lesson.
         finetune_epochs: passes of fine-tuning after pruning.
-        batch_size: images a step.
+        batch_size: images in a step.
         lr: peak learning rate.
         seed: of the initial weights and the order of the images.
         limit: training images used; None for all.
-        control: whether the dense network is trained on too.
+        control: whether the dense network is trained on as a control.
         layout: of the compressed files.
-        bits: of the integers that enter layers; 0 where the recipe rounds nothing.
-        weight_bits: of those that weights are rounded to; 0 where the recipe rounds nothing.
-        start: a file of a run, whose network takes the place of the first training, or None.
-        times_smaller: how many times fewer parameters the last student has; 0 where there is
+        bits: of the inputs of layers; 0 where the recipe rounds nothing.
+        weight_bits: of weights; 0 where the recipe rounds nothing.
+        start: a file of a run, whose network replaces the first training, or None.
+        times_smaller: parameters of the model over those of the last student; 0 where there is
             none.
         temperature: of the softened logits that students learn from; 0 where there is none.
         soft_weight: weight of the teacher's term in a student's loss; 0 where there is none.

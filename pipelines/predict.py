@@ -1,4 +1,4 @@
-"""Naming what is in picture files, with the network of a compressed file."""
+"""Classes of picture files, by the network of a compressed file."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,14 +18,14 @@ BATCH = 64
 
 
 class Guess(NamedTuple):
-    """A class and how probable it is, from 0 to 1."""
+    """A class and its probability, from 0 to 1."""
 
     name: str
     probability: float
 
 
 class Prediction(NamedTuple):
-    """What a picture may show.
+    """The guesses for one picture.
 
     Attributes:
         path: of the picture.
@@ -46,7 +46,7 @@ class Predictor:
 
     Raises:
         DataError: the file holds no network of this program.
-        ArtifactError: the file is damaged, or none of ours.
+        ArtifactError: the file is damaged, or of another format.
         OSError: it cannot be read.
     """
 

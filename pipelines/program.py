@@ -1,4 +1,4 @@
-"""What `run.py` does, from its command line to its exit status."""
+"""The program `run.py`, from its command line to its exit status."""
 
 import argparse
 import dataclasses
@@ -35,7 +35,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(words)
     if arguments.predict or arguments.weights or arguments.top is not None:
@@ -110,13 +110,13 @@ def _load(settings: Settings, console: Console, stop: Stop) -> Dataset:
 
 def _networks(plan: Plan, dataset: Dataset, *, resume: bool) -> list[Network]:
     networks = networks_of(plan, dataset)
-    if not resume:  # else the folder has what it started from
+    if not resume:  # else the folder has the start
         check_start(plan, [network.classifier for network in networks])
     return networks
 
 
 def _skipped(dataset: Dataset) -> str:
-    """Return a line about files that were left out, the first three named; empty if none was."""
+    """Return a line about skipped files, with the first three names; empty if there are none."""
     if not dataset.skipped:
         return ""
     count, named = len(dataset.skipped), " | ".join(dataset.skipped[:3])
@@ -126,7 +126,7 @@ def _skipped(dataset: Dataset) -> str:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    """Name what is in pictures; returns the exit status."""
+    """Print the classes of pictures; return the exit status."""
     try:
         most = _checked_top(arguments)
         device.choose(arguments.device)
@@ -149,14 +149,14 @@ def _predict(arguments: argparse.Namespace) -> int:
         if prediction.fault:
             status = _say(prediction.fault, FAILED)
             continue
-        guesses = ", ".join(f"{name} {share:.1%}" for name, share in prediction.guesses)
+        guesses = ", ".join(f"{name} {probability:.1%}" for name, probability in prediction.guesses)
         sys.stdout.write(printable(f"{prediction.path}: {guesses}") + "\n")
         sys.stdout.flush()
     return status
 
 
 def _checked_top(arguments: argparse.Namespace) -> int:
-    """Return how many classes to name for each picture, after a look at the other flags."""
+    """Check the other flags, and return the number of classes to print for each picture."""
     default = parser().parse_args(["--model", arguments.model])
     for name, value in vars(arguments).items():
         used = name in ("model", "predict", "weights", "top", "device")
@@ -186,7 +186,9 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
         return FAILED
     except (MemoryError, RuntimeError, ValueError) as error:
         if number := next((n for n in _NO_ROOM if os.strerror(n) in str(error)), None):
-            raise OSError(number, os.strerror(number), job.folder) from None  # orbax has its own
+            raise OSError(
+                number, os.strerror(number), job.folder
+            ) from None  # orbax raises one without them
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         smaller = max(job.plan.batch_size // 2, 1)

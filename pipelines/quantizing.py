@@ -1,4 +1,4 @@
-"""The stages of quantization: integers in place of floats, simulated, trained and really run."""
+"""The stages of quantization: integers in place of floats, simulated, trained and run."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -33,10 +33,10 @@ from pipelines.stages import (
 from pipelines.train import by_batches
 
 MODULES = ("jax2onnx", "onnxruntime")
-TRACED = 2  # pictures; how many does not change what is found
-CALIBRATION = 1024  # training images whose activations are looked at
-FITTED = 256  # training images that rounding to fewer than 8 bits is fitted to
-EXPORTED = 64  # training images on which a file is compared with what it was made from
+TRACED = 2  # pictures; their number does not change the result
+CALIBRATION = 1024  # training images for calibration
+FITTED = 256  # training images for fitting the rounding to fewer than 8 bits
+EXPORTED = 64  # training images on which a file is compared with its network
 
 
 def fold(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -46,7 +46,7 @@ def fold(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 
 def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Round weights to integers, and lay grids on what enters layers, without training."""
+    """Round weights to integers, and calibrate the inputs of layers, without training."""
     apply, plan = _with_stats(job, work), job.plan
     axes = jc.quantization.channel_axes(apply, work.params, job.sample(TRACED))
     quantized = jc.quantize(
@@ -65,7 +65,7 @@ def quantize_weights(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 
 def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Train the float weights on with all of it rounded, the statistics frozen at the end."""
+    """Train the float weights on with everything rounded, statistics frozen at the end."""
     epochs, ends = pruned_epochs(job.plan), work.ends
     start, net = read_plain(job.folder / BASELINE), job.classifier.net
 
@@ -94,7 +94,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 
 def simulate(job: Trainer, work: Work) -> Execution:
-    """Return how the network is run with simulated integers."""
+    """Return the execution of the network with simulated integers."""
     plan = job.plan
     sim = jc.fake_quantized(
         _with_stats(job, work), ranges_of(work.ends), bits=plan.bits, weight_bits=plan.weight_bits
@@ -109,7 +109,7 @@ FLOAT_FILE, INTEGER_FILE = "float32.onnx", "int8.onnx"
 
 
 def export_floats(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Write the network for ONNX Runtime as it is."""
+    """Write the network for ONNX Runtime in floats."""
     x = job.sample(EXPORTED)
     return work, _facts(
         export_onnx(job.folder / FLOAT_FILE, _with_stats(job, work), work.params, x)
@@ -117,8 +117,8 @@ def export_floats(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 
 def export_integers(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Write the network for ONNX Runtime with integers, and see whether it agrees."""
-    # Without that instruction sums of 8-bit products overflow: weights are then rounded anew, to 7.
+    """Write the network for ONNX Runtime with integers, and compare it with the simulation."""
+    # Without that instruction sums of 8-bit products overflow: weights are then rounded to 7 bits.
     fits = job.plan.weight_bits < 8 or has_integer_dot_product()
     written = export_onnx(
         job.folder / INTEGER_FILE,
@@ -135,7 +135,7 @@ def export_integers(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 
 def run_file(file: str) -> Callable[[Trainer, Work], Execution]:
-    """Return how a file is run by ONNX Runtime."""
+    """Return the execution of a file by ONNX Runtime."""
 
     def execute(job: Trainer, work: Work) -> Execution:
         del work
@@ -176,7 +176,7 @@ ROUNDED = (_FOLD, _EXPORT_FLOATS, _QUANTIZE, _EXPORT_INTEGERS)
 
 
 def trained(plan: Plan) -> Sequence[Stage]:
-    """Return the stages of training with integers; those that are not of 8 bits cannot be run."""
+    """Return the stages of training with integers; only those of 8 bits can be run."""
     rounded = (_QUANTIZE, _TUNE)
     return (_EXPORT_FLOATS, *rounded, _EXPORT_INTEGERS) if plan.bits == 8 else rounded
 
@@ -187,7 +187,7 @@ def _with_stats(job: Trainer, work: Work) -> Callable[[Params, Inputs], Any]:
 
 
 def rounded_work(work: Work, quantized: PyTree, qparams: Mapping[str, QParams], grid: Grid) -> Work:
-    """Return `work` with rounded weights, and grids as their ends, which all else is made of."""
+    """Return `work` with rounded weights, and the ends of grids, from which all else follows."""
     ends = {
         name: np.float32(scale) * (np.array([grid.lowest, grid.highest], np.float32) - zero_point)
         for name, (scale, zero_point) in qparams.items()
@@ -196,7 +196,7 @@ def rounded_work(work: Work, quantized: PyTree, qparams: Mapping[str, QParams], 
 
 
 def ranges_of(ends: Params | None) -> jc.quantization.Ranges:
-    """Return ranges that hold two numbers each: grids that cover them are those of before."""
+    """Return ranges of two numbers each, which give the same grids again."""
     named = named_leaves(ends)
     readings = jax.device_get([read(jnp.asarray(pair)) for pair in named.leaves])
     return jc.quantization.Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})

@@ -1,4 +1,4 @@
-"""Recipes: which stages, in which order."""
+"""Recipes: the stages of each, in order."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -17,10 +17,10 @@ class Recipe(NamedTuple):
 
     Attributes:
         summary: one line for `--help`.
-        flags: the settings that it has a use for, of those that not every recipe has.
+        flags: the settings that it uses, of those that not every recipe uses.
         stages: from the plan to the stages, from training to the compressed file and back.
         modules: that it needs to run integers.
-        from_scratch: from a number of epochs to the control of its size, trained anew.
+        from_scratch: from a number of epochs to a control of the same size, trained from scratch.
     """
 
     summary: str
@@ -144,7 +144,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def uses(recipe: str, model: str) -> Uses:
-    """Return what a recipe and a model have a use for."""
+    """Return the settings that a recipe and a model use."""
     way, network = RECIPES[recipe], MODELS[model]
     return Uses(way.flags, network.image_sizes, network.branches, way.modules, network.depth)
 
@@ -152,9 +152,9 @@ def uses(recipe: str, model: str) -> Uses:
 def stages_of(plan: Plan) -> tuple[Stage, ...]:
     """Return the stages of a plan, and its controls if it asks for them.
 
-    They are the dense network, trained on for as many extra epochs, and where units or blocks go a
-    network of the sizes that are left, trained from scratch for all epochs. Students have their
-    own.
+    The controls are the dense network, trained on for as many extra epochs, and, where units or
+    blocks are removed, a network of the final sizes, trained from scratch for all epochs. Students
+    have their own controls.
     """
     between = RECIPES[plan.recipe].stages(plan)
     if not plan.control:

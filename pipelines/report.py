@@ -55,7 +55,7 @@ def results(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
 
 
 def table(plan: Plan, dataset: Dataset, rows: list[Row]) -> Table:
-    """Return the table that a run ends with, one row a stage."""
+    """Return the table at the end of a run, one row for each stage."""
     title = f"{plan.model} on {dataset.name}, seed {plan.seed}, recipe {plan.recipe}"
     caption = (
         "Accuracy on the test images, with the numbers named (integers: really run, by ONNX "

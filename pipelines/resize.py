@@ -7,7 +7,7 @@ import numpy as np
 def resized(images: np.ndarray, side: int) -> np.ndarray:
     """Return images uint8 `[n, h, w, c]` as `[n, side, side, c]`.
 
-    Shrinking averages over areas, enlarging is bilinear; images of that size come back as they are.
+    Shrinking averages over areas, enlarging is bilinear; images of that size are unchanged.
     """
     count, height, width, channels = images.shape
     if (height, width) == (side, side):

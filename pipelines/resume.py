@@ -1,4 +1,4 @@
-"""From where a run goes on: the latest state of which all files are as they were."""
+"""The state from which a run continues: the latest one whose files are all unchanged."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -21,20 +21,20 @@ def take_up(
     write: Callable[[Standing, Stage], None],
     console: Console,
 ) -> Standing:
-    """Return where to go on, after files that are not as they were are written again.
+    """Return the state to continue from, after changed files are written again.
 
-    Where that cannot be done from the state in hand, an earlier one is taken, and the stages after
+    If a file cannot be written again from a state, an earlier state is used, and the stages after
     it run again.
 
     Args:
         checkpoints: of the run.
         stages: all of the run.
         folder: of the run.
-        write: writes the file of the last stage of those that are done.
+        write: writes the file of the last finished stage.
         console: to report to.
 
     Raises:
-        FolderError: a checkpoint is of another format, or a pipe or the like is in the way.
+        FolderError: a checkpoint has another format, or a pipe or the like is in its place.
     """
     checkpoints.tidy()
     for standing in _standings(checkpoints, stages, folder):
@@ -55,7 +55,7 @@ def take_up(
 def _standings(
     checkpoints: Checkpoints, stages: Sequence[Stage], folder: Path
 ) -> Iterator[Standing]:
-    """Yield the states to go on from, the latest first."""
+    """Yield the states to continue from, the latest first."""
     rows: Sequence[Row] = ()
     for standing in checkpoints.sound(partial(unpacked, stages=stages)):
         rows = rows or standing.rows

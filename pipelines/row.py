@@ -1,4 +1,4 @@
-"""What is known of a stage that is done."""
+"""The row of a finished stage."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ class Row:
     facts: Facts = dataclasses.field(default_factory=dict)
 
     def sentence(self) -> str:
-        """Return what to say when the stage is done."""
+        """Return the message for the finished stage."""
         return (
             f"{self.name}: accuracy {self.accuracy:.2%} ({self.arithmetic}), "
             f"sparsity {self.sparsity:.1%}, "

@@ -1,4 +1,4 @@
-"""What a run is asked to do, checked before anything is trained."""
+"""The settings of a run, checked before anything is trained."""
 
 import math
 from dataclasses import dataclass
@@ -35,49 +35,49 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a run is asked to do.
+    """The settings of a run.
 
     Attributes:
         model: name of the network.
         data: name of the dataset, or `auto`.
-        data_dir: where the dataset lies; None looks in the usual places.
+        data_dir: folder of the dataset; None looks in the usual places.
         recipe: name of the recipe.
         sparsity: fraction of the kernels' weights to remove, in [0, 1); None takes the default
             where the recipe prunes.
-        quantizer: name of the quantizer; None takes K-Means if `clusters` says how many, else the
+        quantizer: name of the quantizer; None takes K-Means if `clusters` is given, else the
             default, where the recipe shares.
-        clusters: values a layer may use beside zero; None takes the default where the quantizer
-            has a use for it.
+        clusters: values of a layer besides zero; None takes the default where the quantizer uses
+            it.
         step_size: distance of shared values in the largest layer, in root mean squares of all
-            non-zero weights; None takes the default where the quantizer has a use for it.
+            non-zero weights; None takes the default where the quantizer uses it.
         remove_channels: fraction of the units of each group to remove, in [0, 1); None takes the
             default where the recipe cuts.
-        rounds: of cutting and fine-tuning; None takes as many as remove at most a fifth each.
-        round_to: the units kept of a group are a multiple of this, where it has as many; None
+        rounds: of cutting and fine-tuning; None takes as many as are needed to remove at most a
+            fifth in each.
+        round_to: the number of kept units of a group is a multiple of this, if it has as many; None
             rounds nothing.
         group_lasso: strength of the penalty on the norms of units in a training before the cuts;
             None trains none.
-        keep_blocks: how many of the network's to keep; None takes half where the recipe drops some.
-        image_size: height and width of the images the network is fed, in pixels; None takes the
-            model's default.
-        branches: the inputs the network fuses; None for all.
+        keep_blocks: number of blocks to keep; None takes half where the recipe drops some.
+        image_size: height and width of the input images, in pixels; None takes the model's default.
+        branches: the inputs that the network fuses; None for all.
         epochs: passes of the first training, and of each student's lesson; None takes the
             dataset's default.
         finetune_epochs: passes of fine-tuning after pruning; a third of that after sharing. None
             takes the dataset's default.
-        batch_size: images a step.
+        batch_size: images in a step.
         lr: peak learning rate.
         seed: of the initial weights and the order of the images.
         limit: training images used; None for all.
         control: also train the dense network for as many extra steps.
         layout: of the compressed files.
-        bits: of the integers that enter layers; None takes the default where the recipe rounds.
-        weight_bits: of those that weights are rounded to; None takes as many as `bits`.
-        start: a file of a run, whose network takes the place of the first training.
-        times_smaller: how many times fewer parameters the last student has, above 1; None takes the
-            default where the recipe distills.
-        students: how many, each taught by the one before; None takes as many as `times_smaller`
-            asks for.
+        bits: of the inputs of layers; None takes the default where the recipe rounds.
+        weight_bits: of weights; None takes as many as `bits`.
+        start: a file of a run, whose network replaces the first training.
+        times_smaller: parameters of the model over those of the last student, above 1; None takes
+            the default where the recipe distills.
+        students: number of students, each taught by the one before; None chooses it by
+            `times_smaller`.
         temperature: of softened logits; None takes the default where the recipe teaches.
         soft_weight: weight of the teacher's term in the loss, in [0, 1]; None takes the default
             where the recipe teaches.
@@ -115,7 +115,7 @@ class Settings:
     soft_weight: float | None = None
 
     def check(self, uses: Uses) -> None:
-        """Refuse values that cannot work, or that recipe or model have no use for.
+        """Refuse values that cannot work, or that recipe or model do not use.
 
         Raises:
             SettingsError: naming the flag, the rule, the value and the remedy.
@@ -166,12 +166,12 @@ class Settings:
             raise SettingsError(f"--seed: must be in 0 to {2**32 - 1}, got {self.seed}.")
 
     def chosen_quantizer(self) -> str:
-        """Return the quantizer asked for: a number of clusters alone asks for K-Means."""
+        """Return the chosen quantizer: a number of clusters alone chooses K-Means."""
         by_clusters = self.clusters is not None and self.step_size is None
         return self.quantizer or ("kmeans" if by_clusters else DEFAULT_QUANTIZER)
 
     def _check_sizes(self, uses: Uses) -> None:
-        """Refuse what the model cannot be built for."""
+        """Refuse sizes for which the model cannot be built."""
         if self.image_size is not None and self.image_size not in uses.image_sizes:
             raise SettingsError(
                 f"--image-size: must be one of {', '.join(map(str, sorted(uses.image_sizes)))} for "
@@ -193,7 +193,7 @@ class Settings:
             )
 
     def _check_distillation(self) -> None:
-        """Refuse students that are no smaller, too many of them, and losses that cannot be."""
+        """Refuse students that are not smaller, too many students, and invalid losses."""
         ratio, students, weight = self.times_smaller, self.students, self.soft_weight
         if ratio is not None and not (math.isfinite(ratio) and ratio > 1):
             raise SettingsError(
@@ -208,7 +208,7 @@ class Settings:
             raise SettingsError(f"--soft-weight: must be in [0, 1], got {weight}; 0.7 is usual.")
 
     def _check_start(self, uses: Uses) -> None:
-        """Refuse a start that is not there, and a training that it takes the place of."""
+        """Refuse a start that does not exist, and settings of the training that it replaces."""
         if self.start is None:
             return
         if not self.start.is_file():
@@ -217,7 +217,7 @@ class Settings:
             raise SettingsError("--epochs: with --start nothing is trained at first; leave it out.")
 
     def _check_uses(self, uses: Uses) -> None:
-        """Refuse what recipe, quantizer or model has no use for."""
+        """Refuse settings that recipe, quantizer or model do not use."""
         name = self.chosen_quantizer()
         parameters = sorted({quantizer.parameter for quantizer in SHARING.values()})
         for flag, used, user in (

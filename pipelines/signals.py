@@ -1,4 +1,4 @@
-"""Stopping politely: Ctrl-C and SIGTERM ask a run to stop at the next step."""
+"""Stopping on signals: Ctrl-C and SIGTERM make a run stop at the next step."""
 
 import contextlib
 import signal
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Stop:
-    """Whether somebody asked to stop, and how."""
+    """Whether a signal asked to stop, and which one."""
 
     signal_number: int | None = None
 
@@ -18,7 +18,7 @@ class Stop:
 
     @property
     def exit_status(self) -> int:
-        """Status a shell expects of a process that stopped on a signal: 130 or 143."""
+        """The exit status of a process that stopped on a signal: 130 or 143."""
         return 128 + (self.signal_number or 0)
 
 

@@ -1,4 +1,4 @@
-"""What a stage is: what it is given and what it may ask for, what it gives, how it is measured."""
+"""The stages of a recipe: their inputs, results and measurement, and what they may call."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,15 +15,15 @@ from pipelines.train import FROM_LABELS, Lesson
 
 
 class Work(NamedTuple):
-    """What a run has in hand.
+    """The current state of the network in a run.
 
     Attributes:
         params: dense parameters, with the mask and the sharing already in them.
         stats: running statistics.
-        mask: which weights stay; None before pruning.
+        mask: which weights are kept; None before pruning.
         shared: params with `Clustered` leaves; None before sharing.
         quantized: params with `Quantized` leaves; None before rounding.
-        ends: the smallest and the largest number `[2]` of the grid of what enters each layer, by
+        ends: the smallest and the largest number `[2]` of the grid of the inputs of each layer, by
             its name, nested; None before rounding.
     """
 
@@ -41,11 +41,11 @@ class Work(NamedTuple):
 
 
 Facts = dict[str, Any]
-"""What a stage found out, for its row in the results."""
+"""Further results of a stage, for its row in the results."""
 
 
 class Trainer(Protocol):
-    """What a stage may ask of the run it is part of."""
+    """The parts of a run that a stage may use."""
 
     plan: Plan
     folder: Path
@@ -72,11 +72,11 @@ class Trainer(Protocol):
         nets: Mapping[int, Net] | None = None,
         lesson: Lesson = FROM_LABELS,
     ) -> Work:
-        """Return `work` after training; `nets`: which is trained until the end of which epoch."""
+        """Return `work` after training; `nets`: by epoch until whose end each is trained."""
         ...
 
     def steps(self, epochs: int) -> int:
-        """Return how many optimizer steps that many epochs take."""
+        """Return the number of optimizer steps of some epochs."""
         ...
 
     def logits(self, work: Work) -> np.ndarray:
@@ -84,15 +84,15 @@ class Trainer(Protocol):
         ...
 
     def sample(self, count: int) -> Inputs:
-        """Return inputs of the first so many training images."""
+        """Return inputs of the first `count` training images."""
         ...
 
     def labels(self, count: int) -> np.ndarray:
-        """Return labels of the first so many training images."""
+        """Return labels of the first `count` training images."""
         ...
 
     def batches(self, most: int) -> Iterator[Inputs]:
-        """Return inputs of at most so many training images, in batches."""
+        """Return inputs of at most `most` training images, in batches."""
         ...
 
     def apply(self, tree: Params, inputs: Inputs) -> Any:
@@ -105,7 +105,7 @@ class Trainer(Protocol):
 
 
 def no_epochs(plan: Plan) -> int:
-    """Return how long a stage trains that trains nothing."""
+    """Return the epochs of a stage without training: 0."""
     del plan
     return 0
 
@@ -115,13 +115,13 @@ Write = Callable[[Trainer, Path, Work], int]
 
 
 class Execution(NamedTuple):
-    """How a network is run when it is measured.
+    """The execution of a network for measurement.
 
     Attributes:
-        arithmetic: the numbers that it computes with: float, simulated (integers) or integers.
+        arithmetic: the numbers of the computation: float, simulated (integers) or integers.
         logits: from inputs to logits.
-        latency_ms: from inputs to milliseconds of one call; None for what JAX needs to run a dense
-            network of these sizes.
+        latency_ms: from inputs to milliseconds of one call; None for the time of a dense network of
+            these sizes in JAX.
     """
 
     arithmetic: str
@@ -139,10 +139,10 @@ class Stage(NamedTuple):
         name: of its row in the table.
         run: `run(job, work) -> (work, facts)`.
         write: `write(job, path, work) -> size in bytes`.
-        file: where to write, in the run's folder.
-        extra_epochs: how long it trains beyond the baseline.
-        execute: how its network is run to measure it; None for JAX and floats.
-        student: whose stage it is, 0 for the model itself; None for that of the stage before.
+        file: to write, in the run's folder.
+        extra_epochs: from the plan to the epochs of training beyond the baseline.
+        execute: the execution of its network for measurement; None for JAX and floats.
+        student: number of the student, 0 for the model itself; None for that of the stage before.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The stages of a recipe: functions from what a run has in hand to what it has next."""
+"""The stages of a recipe: functions from the state of the network to its next state."""
 
 import io
 import zipfile
@@ -31,7 +31,7 @@ def schedule(peak: float, steps: int) -> optax.Schedule:
 
 
 def train(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Train the dense network from scratch, or take one that is trained."""
+    """Train the dense network from scratch, or take a trained one."""
     del work
     if job.plan.start is not None:
         return read_start(Path(job.plan.start), job.classifier), {}
@@ -64,7 +64,7 @@ def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:
         ),
     )
     work = job.fit(work, tx, epochs=epochs)
-    # The smallest weights are the zeros by now, unless there were too few steps to get there.
+    # The smallest weights are zeros by now, unless there were too few steps.
     return prune(job, work)
 
 
@@ -85,7 +85,7 @@ def tune_pruned(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 
 def tune_shared(job: Trainer, work: Work) -> tuple[Work, Facts]:
-    """Train on with the sharing held: centroids and biases are all there is to move."""
+    """Train on with the sharing held: only centroids and biases change."""
     epochs = shared_epochs(job.plan)
     rate = schedule(job.plan.lr, job.steps(epochs))
     work = job.fit(work, jc.share_centroids(optax.adam(rate), work.shared), epochs=epochs)
@@ -103,34 +103,34 @@ def train_on(extra_epochs: Callable[[Plan], int]) -> Run:
     return run
 
 
-def tune(epochs: Callable[[Plan], int], share: float = 1.0) -> Run:
-    """Return the stage that trains what is left, all of it, on labels; `share` is of the rate."""
+def tune(epochs: Callable[[Plan], int], fraction: float = 1.0) -> Run:
+    """Return a stage that trains the remaining network on labels, at a fraction of the rate."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
         count = epochs(job.plan)
-        return job.fit(work, adamw(job, count, share), epochs=count), {}
+        return job.fit(work, adamw(job, count, fraction), epochs=count), {}
 
     return run
 
 
 def pruned_epochs(plan: Plan) -> int:
-    """Return how long a pruned network is fine-tuned."""
+    """Return the epochs of fine-tuning of a pruned network."""
     return plan.finetune_epochs
 
 
 def shared_epochs(plan: Plan) -> int:
-    """Return how long a shared network is fine-tuned: a third, it has few numbers to train."""
+    """Return the epochs of fine-tuning of a shared network: a third, for few trained numbers."""
     return max(plan.finetune_epochs // 3, 1)
 
 
-def adamw(job: Trainer, epochs: int, share: float = 1.0) -> optax.GradientTransformation:
-    """Return the optimizer of everything that is not shared; `share` is of the peak rate.
+def adamw(job: Trainer, epochs: int, fraction: float = 1.0) -> optax.GradientTransformation:
+    """Return the optimizer of all unshared numbers, at a fraction of the peak rate.
 
-    It is the same for all stages but the last of distillation. On Fashion-MNIST's validation images
-    (one seed) a half of the rate for the pruned net, and a tenth or a third of it for the shared
-    one, were no better.
+    It is the same for all stages except the last of distillation. On Fashion-MNIST's validation
+    images (one seed) half of the rate for the pruned net, and a tenth or a third of it for the
+    shared net, were no better.
     """
-    rate = schedule(share * job.plan.lr, job.steps(epochs))
+    rate = schedule(fraction * job.plan.lr, job.steps(epochs))
     return optax.adamw(rate, weight_decay=WEIGHT_DECAY)
 
 
@@ -157,7 +157,7 @@ BASELINE, COMPRESSED = "baseline.npz", "compressed.npz"
 
 
 def write_plain(job: Trainer, path: Path, work: Work) -> int:
-    """Write every array as it is, uncompressed, under its path; returns the size in bytes."""
+    """Write every array unchanged, uncompressed, under its path; return the size in bytes."""
     del job
     named = named_leaves(work.tree)
     arrays = dict(zip(named.paths, map(np.asarray, named.leaves), strict=True))
@@ -168,10 +168,10 @@ def write_plain(job: Trainer, path: Path, work: Work) -> int:
 
 
 def read_plain(path: Path) -> Work:
-    """Read what `write_plain` wrote.
+    """Read a file of `write_plain`.
 
     Raises:
-        FolderError: it is not there any more, or damaged.
+        FolderError: the file is missing or damaged.
     """
     if not path.exists():
         raise FolderError(f"{path}: is missing; pass --resume to write it again.")
@@ -186,7 +186,7 @@ def read_plain(path: Path) -> Work:
 
 
 def size_of(job: Trainer, path: Path, work: Work) -> int:
-    """Return the size in bytes of a file that the stage itself wrote."""
+    """Return the size in bytes of a file that the stage has written."""
     del job, work
     return path.stat().st_size
 
@@ -194,7 +194,7 @@ def size_of(job: Trainer, path: Path, work: Work) -> int:
 def write_compressed(job: Trainer, path: Path, work: Work) -> int:
     """Write shared leaves as codes, rounded ones as integers, pruned ones as sparse values.
 
-    The classifier is in the metadata: the file alone is enough to name what is in a picture.
+    The classifier is in the metadata: the file alone is enough to classify pictures.
     Returns the size in bytes.
     """
     params = work.params
@@ -216,10 +216,10 @@ def packed(
     *,
     student: int | None = None,
 ) -> Stage:
-    """Return a stage that writes a compressed file, called as the stage is."""
+    """Return a stage that writes a compressed file of the name of the stage."""
     return Stage(name, run, write_compressed, file_of(name), extra_epochs, student=student)
 
 
 def file_of(name: str) -> str:
-    """Return where the stage of a name writes, in the run's folder."""
+    """Return the file of a stage by its name, in the run's folder."""
     return f"stages/{name.replace(' + ', '_').replace(' ', '_').replace('/', '_of_')}.npz"

@@ -1,4 +1,4 @@
-"""Where a run stands, and how a checkpoint holds it."""
+"""The standing of a run, and its form in a checkpoint."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from pipelines.train import Position, TrainState, copied
 
 
 class Standing(NamedTuple):
-    """How far a run is.
+    """The standing of a run.
 
     Attributes:
-        rows: of the stages that are done.
-        start: what the stage in progress started from.
+        rows: of the finished stages.
+        start: the work from which the stage in progress started.
         fit: the leaves of its training's state; None before it has trained.
-        position: how far its training is.
-        elapsed: seconds that the stage has had.
+        position: of its training.
+        elapsed: seconds spent on the stage.
     """
 
     rows: Sequence[Row] = ()
@@ -42,10 +42,10 @@ class Standing(NamedTuple):
 
 
 def unpacked(arrays: dict[str, Any], notes: dict[str, Any], *, stages: Sequence[Stage]) -> Standing:
-    """Return what was `packed`.
+    """Return the standing that was `packed`.
 
     Raises:
-        ValueError: it is of other stages.
+        ValueError: it belongs to other stages.
         TypeError: rows have other fields.
         KeyError: something is missing.
     """
@@ -69,7 +69,7 @@ def restored(state: TrainState, leaves: Sequence[Any], *, stage: str) -> TrainSt
     """Return a training's state with the leaves of a checkpoint.
 
     Raises:
-        FolderError: the state has other leaves: libraries or program are not what they were.
+        FolderError: the state has other leaves: libraries or program have changed.
     """
     here = jax.tree.leaves(state)
     kinds = [[(leaf.shape, leaf.dtype) for leaf in found] for found in (here, leaves)]

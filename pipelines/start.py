@@ -19,7 +19,7 @@ def read_start(path: Path, wanted: Classifier) -> Work:
     """Read the network of a compressed file.
 
     Raises:
-        FolderError: the file is not there or damaged, or holds another network.
+        FolderError: the file is missing or damaged, or holds another network.
     """
     try:
         tree, metadata = jc.load(path), jc.inspect(path)["metadata"]
@@ -41,18 +41,18 @@ def read_start(path: Path, wanted: Classifier) -> Work:
 
 
 def check_start(plan: Plan, networks: Sequence[Classifier]) -> None:
-    """Refuse a start from which a plan cannot go on, before anything is made.
+    """Refuse a start from which a plan cannot continue, before anything is written.
 
-    Units and blocks of it may be gone, so that it has fewer blocks than are to be kept, or a
-    student is larger than its teacher.
+    Units and blocks of it may be removed, so that it has fewer blocks than the plan keeps, or that
+    a student is larger than its teacher.
 
     Args:
         plan: of the run.
-        networks: the model, and its students after it.
+        networks: the model, followed by its students.
 
     Raises:
         FolderError: as `read_start` does.
-        SettingsError: it is smaller than what the plan makes of it.
+        SettingsError: the start is smaller than the result of the plan.
     """
     if plan.start is None:
         return

@@ -1,4 +1,4 @@
-"""One training step and one fit loop for every network and every stage."""
+"""One training step and one fit loop for all networks and stages."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -30,20 +30,20 @@ class TrainState(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where in a fit: batches already taken of an epoch, both counted from 0."""
+    """The position in a fit: epoch, and batches taken of it, both counted from 0."""
 
     epoch: int = 0
     batch: int = 0
 
 
 class Tick(NamedTuple):
-    """One training step done.
+    """One finished training step.
 
     Attributes:
         state: after the step.
-        position: where the next step would start.
+        position: of the next step.
         loss: mean loss of the batch, on the device.
-        accuracy: share of the batch that was right, on the device.
+        accuracy: fraction of the batch that was right, on the device.
     """
 
     state: TrainState
@@ -57,14 +57,14 @@ class Tick(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How good a network is on a split."""
+    """The quality of a network on a split."""
 
     accuracy: float
     loss: float
 
 
 def copied(tree: Any) -> Any:
-    """Return the tree in new buffers, so that a training step may take them over."""
+    """Return the tree in new buffers, which a training step may reuse."""
     return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)
 
 
@@ -74,11 +74,11 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 class Lesson(NamedTuple):
-    """What is learnt in a training.
+    """The loss of a training, and its teacher.
 
     Attributes:
-        loss: from logits, labels and what the teacher gives for the inputs to a scalar.
-        teacher: from inputs, varied as they are at that step, to what it gives; None without one.
+        loss: from logits, labels and the teacher's logits for the inputs to a scalar.
+        teacher: from the augmented inputs of a step to its logits; None without a teacher.
     """
 
     loss: Callable[..., jax.Array]
@@ -93,7 +93,7 @@ def make_step(
 ) -> Step:
     """Return the compiled step `(state, inputs, labels) -> (state, loss, accuracy)`.
 
-    A fourth argument takes the place of what the lesson's teacher would give for the inputs.
+    A fourth argument replaces the logits of the lesson's teacher for the inputs.
     """
 
     def step(
@@ -120,19 +120,19 @@ def make_step(
 
 
 def make_update(net: Net, view: View, params: Params) -> Callable[[Stats, Inputs], Stats]:
-    """Return the compiled `(stats, inputs) -> stats` that a training step does beside its own."""
+    """Return a compiled `(stats, inputs) -> stats`: the update of statistics of a training step."""
     update = jit(lambda params, stats, inputs: net.apply_training(params, stats, view(inputs))[1])
     return lambda stats, inputs: update(params, stats, inputs)
 
 
 def batches_of(data: Examples, batch_size: int, most: int) -> Iterator[Inputs]:
-    """Yield the inputs of the first full batches, of at most so many images, at least one."""
+    """Yield inputs of the first full batches, of at most `most` images, at least one batch."""
     for start in range(0, max(min(len(data), most) // batch_size, 1) * batch_size, batch_size):
         yield jax.tree.map(lambda rows: rows[start : start + batch_size], data.inputs)  # noqa: B023
 
 
 def batches_per_epoch(size: int, batch_size: int) -> int:
-    """Return how many full batches an epoch has; what is left over waits for the next shuffle."""
+    """Return the full batches of an epoch; the remaining images wait for the next shuffle."""
     return size // batch_size
 
 
@@ -148,19 +148,20 @@ def fit(
 ) -> Iterator[Tick]:
     """Train, and yield after every step.
 
-    A Python loop over a compiled step: on a CPU a convolution inside `lax.scan` is several times
-    slower. The order of the images depends on `seed` and the epoch alone, their variation on the
-    batch too, so that a fit resumed at any position goes on as if it had never stopped.
+    This is a Python loop over a compiled step: on a CPU a convolution inside `lax.scan` is several
+    times slower. The order of the images depends only on `seed` and the epoch, their augmentation
+    also on the batch. So a fit that is resumed at any position continues as if it had never
+    stopped.
 
     Args:
-        steps: as `make_step` gives them, each with the number of epochs after which it gives way
-            to the next; the last number is how long is trained.
+        steps: from `make_step`, each with the number of epochs after which the next one replaces
+            it; the last number is the length of the training.
         state: to start from; its arrays are donated to the first step.
-        data: to learn from; with answers only where inputs are not varied.
-        batch_size: images a step.
+        data: for training; with answers only if inputs are not augmented.
+        batch_size: images in a step.
         seed: numbers that choose the order of the images.
         start: where to start, to resume.
-        augment: how to vary the images of each step.
+        augment: of the images of each step.
     """
     total = batches_per_epoch(len(data), batch_size)
     for epoch in range(start.epoch, max(steps)):
@@ -178,7 +179,7 @@ def fit(
 
 
 def answered(data: Examples, lesson: Lesson, augment: Augment) -> Examples:
-    """Return the data with a teacher's answers, where it would be asked the same at each epoch."""
+    """Return the data with a teacher's logits, if its inputs are the same in each epoch."""
     if lesson.teacher is None or augment is not unchanged:
         return data
     return dataclasses.replace(data, answers=by_batches(lesson.teacher, data.inputs))
@@ -199,7 +200,7 @@ def make_logits(
 def by_batches(
     function: Callable[[Inputs], Any], inputs: Inputs, batch_size: int = EVAL_BATCH
 ) -> np.ndarray:
-    """Return what a function gives for any number of rows, given so many at a time."""
+    """Return the results of a function for any number of rows, computed in batches."""
     count = len(jax.tree.leaves(inputs)[0])
     parts = []
     for start in range(0, count, batch_size):
@@ -209,7 +210,7 @@ def by_batches(
 
 
 def _batch(rows: np.ndarray, start: int, size: int) -> np.ndarray:
-    """Return `size` rows, zeros where there are no more."""
+    """Return `size` rows, padded with zeros."""
     taken = rows[start : start + size]
     return np.pad(taken, [(0, size - len(taken))] + [(0, 0)] * (rows.ndim - 1))
 

@@ -1,4 +1,4 @@
-"""What recipes and models have a use for, and so what may be asked for with them."""
+"""The settings that recipes and models use, and which are allowed with them."""
 
 from typing import NamedTuple
 
@@ -9,18 +9,18 @@ QUANTIZING = ("bits", "weight_bits")
 DROPPING = ("keep_blocks", "temperature", "soft_weight")
 DISTILLING = ("times_smaller", "students", "temperature", "soft_weight")
 OF_SOME_RECIPES = frozenset(PRUNING + SHARING + CUTTING + QUANTIZING + DROPPING + DISTILLING)
-"""Settings that only some recipes have a use for."""
+"""Settings that only some recipes use."""
 
 
 class Uses(NamedTuple):
-    """What the chosen recipe and model have a use for.
+    """The settings that the chosen recipe and model use.
 
     Attributes:
-        flags: those that not every recipe has a use for, and this one has.
-        image_sizes: of images the model can be built for, the default first.
-        branches: the inputs it can fuse; empty for a model that sees the picture alone.
+        flags: settings that this recipe uses and not every recipe does.
+        image_sizes: of images that the model can be built for, the default first.
+        branches: the inputs that it can fuse; empty for a model whose only input is the picture.
         modules: that must be installed to run integers of 8 bits.
-        depth: how many blocks the model has, of which some may be dropped; 0 for none.
+        depth: number of blocks of the model, of which some may be dropped; 0 without blocks.
     """
 
     flags: tuple[str, ...]

@@ -1,17 +1,17 @@
-"""Training images varied a little at every pass, so that small nets do not learn them by heart."""
+"""Augmentation: training images changed a little in every pass, against overfitting."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 Augment = Callable[[np.random.Generator, np.ndarray], np.ndarray]
-"""From images uint8 `[n, h, w, c]` to varied ones of the same shape."""
+"""From images uint8 `[n, h, w, c]` to changed ones of the same shape."""
 
 _MOST_SHIFT = 2  # pixels
 
 
 def unchanged(rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
-    """Return the images as they are."""
+    """Return the images unchanged."""
     del rng
     return images
 

@@ -1,4 +1,4 @@
-"""What every reader here returns, what it raises, and the rules all of them keep."""
+"""The results and errors of all readers of datasets, and their common rules."""
 
 import hashlib
 import tarfile
@@ -24,7 +24,7 @@ DAMAGED = "the copy is damaged or of another dataset: replace it"
 _SPLIT_SEED = 20_090_408
 _MAX_VALIDATION = 5_000
 
-# What the standard library and NumPy raise over a damaged, truncated or foreign file.
+# Errors of the standard library and NumPy for a damaged, truncated or foreign file.
 _READ_ERRORS = (
     OSError,
     EOFError,
@@ -73,14 +73,14 @@ class Dataset:
         name: Its name in `pipelines.data.DATASETS`.
         source: One line for the report: the file, folder or package that was read.
         notice: One loud line if this is a stand-in for what was asked, else empty.
-        nature: What must be said with every figure and with every file, or empty; unlike `notice`
-            it does not depend on why the dataset was chosen.
-        augment: How to vary training images.
+        nature: A notice to show with every figure and file, or empty; unlike `notice` it does not
+            depend on the reason for the choice of the dataset.
+        augment: Of training images.
         skipped: Files that could not be read, each with the reason.
         classes: The class names; label `i` means `classes[i]`.
-        train: What to learn from.
-        validation: What to choose by.
-        test: What to report on, once.
+        train: For training.
+        validation: For choices.
+        test: For the report, used once.
     """
 
     name: str
@@ -153,7 +153,7 @@ def check(
     origin: str,
     shape: tuple[int, ...] = IMAGE_SHAPE,
 ) -> Split:
-    """Refuse arrays that cannot be a split; the rest come back contiguous, labels as int32.
+    """Refuse arrays that cannot be a split; return others contiguous, labels as int32.
 
     Args:
         images: Should be uint8 `[n, *shape]`.
@@ -184,7 +184,7 @@ def check(
 
 
 def check_regular(*paths: Path) -> None:
-    """Refuse what is no regular file: to open a pipe is to wait for its other end.
+    """Refuse anything but a regular file: opening a pipe would wait for its other end.
 
     Raises:
         DataError: Naming the first of them.
@@ -196,7 +196,7 @@ def check_regular(*paths: Path) -> None:
 
 @contextmanager
 def reading(origin: Path | str) -> Iterator[None]:
-    """Turn whatever a damaged or foreign file makes its reader raise into a `DataError`."""
+    """Turn all errors of reading a damaged or foreign file into a `DataError`."""
     try:
         yield
     except _READ_ERRORS as error:

@@ -58,7 +58,7 @@ def vectors(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def _distributions(pictures: np.ndarray, masks: np.ndarray) -> list[np.ndarray]:
-    """Return the share of each hue, saturation and value in each object, float64 `[n, levels]`."""
+    """Return fractions of each hue, saturation and value in each object, float64 `[n, levels]`."""
     levels = (_HUES, _LEVELS, _LEVELS)
     counts = [np.zeros((len(pictures), size)) for size in levels]
     for place, (picture, mask) in enumerate(zip(pictures, masks, strict=True)):
@@ -69,21 +69,21 @@ def _distributions(pictures: np.ndarray, masks: np.ndarray) -> list[np.ndarray]:
     return [count / np.maximum(count.sum(-1, keepdims=True), 1) for count in counts]
 
 
-def _binned(shares: np.ndarray, bins: int) -> np.ndarray:
-    levels = shares.shape[-1]
+def _binned(fractions: np.ndarray, bins: int) -> np.ndarray:
+    levels = fractions.shape[-1]
     starts = -(-levels * np.arange(bins) // bins)  # a level lies in bin `level * bins // levels`
-    return np.add.reduceat(shares, starts, axis=-1)
+    return np.add.reduceat(fractions, starts, axis=-1)
 
 
-def _circular(shares: np.ndarray) -> np.ndarray:
+def _circular(fractions: np.ndarray) -> np.ndarray:
     # Sums of rows, and no matrix product, which would round differently in other batches.
-    cosine, sine = (shares * _COSINES).sum(-1), (shares * _SINES).sum(-1)
+    cosine, sine = (fractions * _COSINES).sum(-1), (fractions * _SINES).sum(-1)
     deviation = np.sqrt(2 * np.maximum(1 - np.hypot(cosine, sine), 0))
-    there = shares.any(-1)  # without an object there is no deviation either
+    there = fractions.any(-1)  # without an object there is no deviation either
     return np.stack([cosine, sine, deviation * there], axis=-1)
 
 
-def _linear(shares: np.ndarray) -> np.ndarray:
-    mean = (shares * _SHARES).sum(-1, keepdims=True)
-    variance = (shares * (_SHARES - mean) ** 2).sum(-1, keepdims=True)
+def _linear(fractions: np.ndarray) -> np.ndarray:
+    mean = (fractions * _SHARES).sum(-1, keepdims=True)
+    variance = (fractions * (_SHARES - mean) ** 2).sum(-1, keepdims=True)
     return np.concatenate([mean, np.sqrt(variance)], axis=-1)

@@ -5,7 +5,7 @@ import numpy as np
 
 # After the blur, a step of d grey levels has a gradient of 3 d under Sobel's operator. A step of
 # more than 40 levels starts an edge: that from white to lemon, RGB 230, 200, 60, is one of 62.
-# Steps of a third of that carry it on, the lower end of Canny's advice: contours stay whole.
+# Steps of a third of that continue it, the lower end of Canny's advice: contours stay whole.
 _LOW, _HIGH = 40, 120
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 _FROM_WHITE = 20  # levels; at JPEG's quality 90, ripples beside a contour stay below 15
-_WHITE_BORDER = 0.1  # share of white in the border of a picture on white
+_WHITE_BORDER = 0.1  # fraction of white in the border of a picture on white
 
 
 class Objects(NamedTuple):

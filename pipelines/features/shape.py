@@ -58,14 +58,14 @@ def _measures(contour: np.ndarray, size: tuple[int, ...]) -> list[float]:
     return [
         area / (height * width),
         min(perimeter / (2 * (height + width)), _LONGEST),
-        _share(4 * math.pi * area, perimeter**2),
-        _share(area, hull),
-        _share(min(sides), max(sides)),
-        _share(area, (rows - 1) * (columns - 1)),
+        _fraction(4 * math.pi * area, perimeter**2),
+        _fraction(area, hull),
+        _fraction(min(sides), max(sides)),
+        _fraction(area, (rows - 1) * (columns - 1)),
     ]
 
 
-def _share(part: float, whole: float) -> float:
+def _fraction(part: float, whole: float) -> float:
     return min(part / whole, 1.0) if whole > 0 else 0.0
 
 
