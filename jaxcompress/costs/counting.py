@@ -160,9 +160,9 @@ def _count_bodies(
         branches = [_Counts(Counter(), Counter(), counts.unknown) for _ in equation.bodies]
         for branch, body, mine in zip(branches, equation.bodies, inputs, strict=True):
             _count(branch, times, body, mine, sizes)
-        dearest = max(branches, key=lambda branch: branch.total)
-        counts.operations.update(dearest.operations)
-        counts.unknown_loops.update(dearest.unknown_loops)
+        costliest = max(branches, key=lambda branch: branch.total)
+        counts.operations.update(costliest.operations)
+        counts.unknown_loops.update(costliest.unknown_loops)
     else:
         for body, mine in zip(equation.bodies, inputs, strict=True):
             _count(counts, times, body, mine, sizes)

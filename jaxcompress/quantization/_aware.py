@@ -191,7 +191,7 @@ class QuantizationAware:
         return {name: learned_qparams(qparams, grid) for name, qparams in learned.items()}
 
     def left_float(self, params: PyTree, *inputs: PyTree) -> dict[str, str]:
-        """Return what enters a product and is not rounded, by name, and why."""
+        """Return the inputs and weights of products that are not rounded, with reasons, by name."""
         _, products, unknown = trace_products(self.function, params, *inputs)
         chosen = self._channels(params, inputs)
         paths = named_leaves(params).paths
