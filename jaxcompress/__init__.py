@@ -16,7 +16,7 @@ Leaves
     Clustered            weights that share a few values
     Half                 numbers of sixteen bits
     LowRank              a product of smaller tensors
-    Quantized            entries on grids of equal steps
+    Quantized            integers of a grid, with their scales
     Sparse               mostly zeros
     dense                the tree with ordinary arrays
     decoded              the tree with arrays in place of its leaves and of their factors

@@ -39,7 +39,7 @@ Projection         from features of the student to the size of the teacher's
 PyTree             any tree of arrays
 QParams            `number = scale * (integer - zero_point)`
 QuantizationAware  a function with simulated integers in its products
-Quantized          entries on grids of equal steps
+Quantized          integers of a grid, with their scales
 Quantizer          from a tree and a number of bits to the tree with `Quantized` leaves
 Range              what a grid covers; the rest is clipped
 Ranges             what entered each product: histograms by name

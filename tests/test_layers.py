@@ -86,6 +86,15 @@ def _check_upwards(path):
             assert ROW[rest[0]] < ROW[here], f"{path}: {here} imports {rest[0]}"
 
 
+def test_techniques_are_blind_to_each_other():
+    techniques = {"prune", "sharing", "quantization", "lowrank", "distill"}
+    for path in SOURCES:
+        if noun(path) in techniques:
+            for pair in imports(path):
+                there = f"{target(*pair)}..".split(".")[1]
+                assert there not in techniques - {noun(path)}, f"{path} imports {pair}"
+
+
 def test_folders_keep_what_is_private():
     """Another folder's files with an underscore, and names that its face does not list."""
     for path in SOURCES:
