@@ -8,7 +8,7 @@ Files
     load                 read ordinary arrays
     load_compressed      read the tree with its compressed leaves
     load_into            read into the structure of a template
-    inspect              what a file says of itself
+    inspect              read the manifest of a file
     compress             a trained network in one call, without data
     ArtifactError        a file that is damaged, hostile, or not of this format
 
@@ -45,10 +45,10 @@ Sharing and quantization
     entropy_constrained  at the price of a bit
     share_centroids      an optax transform that trains codebooks
     quantize             integers of few bits
-    calibrate            what enters products, on data
+    calibrate            ranges of the inputs of products, on data
     fake_quantized       simulated integers
     quantization_aware   training through the rounding
-    fit_rounding         rounding that keeps what layers put out
+    fit_rounding         rounding that keeps the outputs of layers
     fold_norms           norms folded into the weights before them
 
 Low rank and distillation
@@ -73,10 +73,10 @@ Everything else, by subject
     distill              further losses, and logits on disk
     optim                transforms, penalties, schedules
     costs                operations, milliseconds, bytes of memory
-    onnx                 the results of an export
+    onnx                 functions as ONNX files, and back
     nnx                  modules of Flax NNX as functions
     scopes               which leaves a technique is about
-    errors               all exceptions
+    errors               exceptions that callers may catch
     typing               types of arguments and results
 
 For those who build on it

@@ -4,65 +4,65 @@ Array              an array of JAX or numpy
 Axes               a tensor as a matrix
 Bits               of an integer, for all layers or by name
 BlockRule          `rule(depth, keep)` gives the positions of the blocks that are kept
-Candidate          a group whose units may go
+Candidate          a group whose units may be removed
 Choice             a way to share or to round weights
 Clustered          a tensor whose weights share a few values
 ConvolutionMethod  from a kernel HWIO and a fraction of its parameters to a product
 Damage             from outputs and exact outputs to a number
 Decomposition      from a matrix and a rank to singular values and vectors
-Estimator          decides from samples which range a grid shall cover
+Estimator          decides from samples which range a grid covers
 Flops              floating-point operations of one call
 FoldedLayer        a product whose norm is folded
-FrozenAxis         units that cannot go
+FrozenAxis         units that cannot be removed
 Granularity        decides by path and leaf how many grids there are
 Grid               the integers that numbers are rounded to
-Half               numbers of sixteen bits
+Half               a tensor kept in float16 or bfloat16
 Histogram          how often numbers occurred
-Importance         says by path and leaf how many times its squared error counts
+Importance         from path and leaf to the weight of its squared error
 Keep               by name of the group `[units]` booleans, True where a unit is kept
 Kinds              the dtypes that a technique is made for
-Latency            how long a call takes
-Layer              weights that meet the same inputs, and the moments of these
-LowRank            a tensor that is a product of smaller ones
+Latency            the time of a call
+Layer              weights with the same inputs, and the moments of those inputs
+LowRank            a tensor as a product of smaller ones
 Matrix             a tensor as one matrix `W`, or as a stack of them, `[layers, m, n]`
 Measure            what one unit of a group counts for
-Moments            second moments of what meets the weights of a network
+Moments            second moments of the inputs of a network's weights
 NamedLeaves        paths and leaves of a tree, and how to put them together again
 Net                a network as pure functions
-Normalize          brings the scores of a group to a scale that groups share
-OnnxFile           what `export_onnx` wrote
+Normalize          brings the scores of a group to a common scale
+OnnxFile           the result of `export_onnx`
 Params             nested dicts of parameters
 Penalty            from parameters to a scalar
-Price              what a tensor costs at some bits
-Probe              what one tensor's rounding did
-Projection         from features of the student to the size of the teacher's
+Price              damage and bytes of a tensor at some bits
+Probe              the damage of one tensor's rounding at a step size
+Projection         `P`, from features of the student to the width of the teacher's
 PyTree             any tree of arrays
-QParams            `number = scale * (integer - zero_point)`
+QParams            scale and zero point: `number = scale * (integer - zero_point)`
 QuantizationAware  a function with simulated integers in its products
-Quantized          integers of a grid, with their scales
+Quantized          a tensor whose entries are integers of a grid
 Quantizer          from a tree and a number of bits to the tree with `Quantized` leaves
 Range              what a grid covers; the rest is clipped
-Ranges             what entered each product: histograms by name
+Ranges             histograms of the inputs of each product, by name
 RankPlan           which tensors become products, and which do not
-RankRule           from the matrices to the rank of each, or why it stays dense
+RankRule           from the matrices to the rank of each, or the reason to keep it dense
 Reading            counts of the numbers of an array
 Rebuild            from shapes of smaller parameters to the `apply` built for them
-Samples            numbers that shall be rounded, one row for each grid
+Samples            numbers to be rounded, one row for each grid
 Scope              says by path and leaf whether a technique is about it
 Score              from parameters to how much each weight matters
 Sensitivity        the price of each tensor at each number of bits, as a table
 Slice              where a group's units lie along one axis of one leaf
-Sparse             a tensor of which most entries are zero
+Sparse             a tensor whose entries are mostly zero
 Split              decides by path and leaf which axes are rows
 Spread             says how many units each group loses
 Statistic          from `[entries, samples]` activations to a number for each entry
-Stats              nested dicts of what training changes without a gradient
+Stats              nested dicts of arrays that training changes without a gradient
 Svd                `(left * values) @ right`
 UnitGroup          units that look alike
 UnitGroups         all groups of a function, as a table
 UnitScore          from groups and parameters to a number for each unit
-UnitScores         by name of the group `[units]` numbers; the smallest go first
-Weights            what a technique may ask of all weights that it quantizes
+UnitScores         by name of the group `[units]` numbers; the smallest are removed first
+Weights            statistics of all weights, computed on demand
 """
 
 from jaxcompress.costs import Flops, Latency

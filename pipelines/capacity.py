@@ -1,4 +1,4 @@
-"""The gap between student and teacher: the number of stages, their sizes and their loss."""
+"""The gap between student and teacher: the number of students, their sizes and their loss."""
 
 import dataclasses
 import math
@@ -13,9 +13,9 @@ from pipelines.plan import Plan
 from pipelines.settings import SettingsError
 
 MOST_RATIO = {1: 4.0, 2: 16.0}
-"""The largest target for each number of stages; for larger targets there are three.
+"""The largest target for each number of students; for larger targets there are three.
 
-Up to a target of 64, each stage shrinks by at most 4.
+Up to a target of 64, each student is smaller by at most 4.
 """
 
 MOST_STAGES = 3

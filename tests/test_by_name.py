@@ -54,7 +54,7 @@ def test_importance_is_by_size_among_what_is_in_the_scope():
 def test_no_step_is_refused_before_weights_are_read(step):
     weights = Weights(unasked, unasked)
     for name in ("uniform", "entropy"):
-        with pytest.raises((ValueError, TypeError), match="^--step-size: must be .*; 0.5 is fine"):
+        with pytest.raises((ValueError, TypeError), match="^step_size: must be .*; 0.5 is fine"):
             QUANTIZERS[name].technique(step, weights)
 
 

@@ -104,16 +104,41 @@ def test_outsiders_use_public_names():
 
 def _private(text):
     named = set()
+    text = re.sub(r"#.*", "", text)
     for module, names in re.findall(
-        r"^\s*(?:>>> )?from jaxcompress([\w.]*) import (\([^)]*\)|[^\n#]+)", text, re.MULTILINE
+        r"^\s*(?:>>> )?from jaxcompress(?!_)([\w.]*) import (\([^)]*\)|[^\n]+)", text, re.MULTILINE
     ):
-        if module.startswith("_command"):
-            continue
         for name in re.findall(r"(?:^|[,(])\s*(\w+)", names):
             named.add(f"{module.lstrip('.')}.{name}".lstrip("."))
-    named |= set(re.findall(r"(?<![\w./])(?:jc|jaxcompress)\.([a-z_]\w*(?:\.\w+)?)", text))
-    files = {"npz", "cli", "nnx", "git"}  # `jaxcompress.npz`, and what is run with `python -m`
+    named |= set(re.findall(r"(?<![\w./])(?:jc|jaxcompress)\.([A-Za-z_]\w*(?:\.\w+)?)", text))
+    files = {"npz", "git"}  # of that name
     return {name for name in named if name.split(".")[0] not in files and not _public(name)}
+
+
+def test_names_in_the_table_of_readme_are_public():
+    """Its rows leave `jc.` out; a surname also holds for the names that follow it."""
+    text = (ROOT / "README.md").read_text().partition("## What is in it")[2].partition("\n## ")[0]
+    rows = [row for row in text.splitlines() if row.startswith("| ")]
+    assert len(rows) > 10
+    for row in rows:
+        subject = jc
+        for dotted in re.findall(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`", row.partition(" | ")[2]):
+            first, *rest = dotted.split(".")
+            if first in ("lax", "jaxcompress"):
+                continue  # of JAX, and the command
+            if rest:
+                subject = getattr(jc, first)
+            elif hasattr(jc, first):
+                continue
+            assert (rest or [first])[0] in subject.__all__, f"{dotted}: {row[:40]}"
+
+
+def test_types_are_described_once():
+    """A type has one line, in `typing` and in its subject."""
+    lines = {}
+    for name in SUBJECTS:
+        for each, line in re.findall(r"^ *(\w+)  +(\S.*)$", getattr(jc, name).__doc__, re.M):
+            assert lines.setdefault(each, line) == line, f"{each}, in {name}"
 
 
 def _parameters(function):

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,7 +118,6 @@ def test_nothing_imports_in_a_circle():
     reads = {
         module: {target(*pair) for pair in imports(path)} & set(MODULES) - {module}
         for module, path in MODULES.items()
-        if path.name != "__init__.py"
     }
     done = set()
     while reads:
@@ -132,6 +132,20 @@ def test_no_module_is_hidden_by_a_name_of_its_folder():
         beside = {other.stem for other in path.parent.iterdir()}
         names = {name for module, name in imports(path) if target(module, name) == module}
         assert not names & beside, path
+
+
+def test_each_folder_says_how_to_read_it():
+    """Its face has `__all__`, or its modules are its face; its docstring names each file."""
+    for path in CORE.rglob("__init__.py"):
+        if path.parent == CORE:
+            continue
+        module = ".".join(path.parent.relative_to(ROOT).parts)
+        assert face(module) is not None or noun(path) in ("trace", "products"), path
+        doc = ast.get_docstring(ast.parse(path.read_text())) or ""
+        for other in path.parent.iterdir():
+            family = f"_{other.stem.strip('_').partition('_')[0]}*"  # such as `_rules*`
+            if other.suffix == ".py" and other != path:
+                assert f"`{other.stem}`" in doc or f"`{family}`" in doc, f"{path}: {other.name}"
 
 
 def test_private_names_have_no_reader_elsewhere():
@@ -183,6 +197,6 @@ def test_importing_the_core_brings_nothing_heavy():
 
 
 def test_no_file_is_longer_than_300_lines():
-    for folder in ("jaxcompress", "nets", "pipelines"):
+    for folder in ("jaxcompress", "nets", "pipelines", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):
             assert len(path.read_text().splitlines()) <= 300, path

@@ -1,4 +1,10 @@
-"""The command `jaxcompress`: pack, unpack, inspect, verify, diff."""
+"""The command `jaxcompress`: pack, unpack, inspect, verify, diff.
+
+From the bottom up: `status` and `interruption` (how a program ends), `screen` and `sizes`;
+`refusals`, `msgpack_values`, `checkpoints` and `sources` (weights that are read), `artifacts`
+(compressed files that are read), `comparison`, `outputs`; `pack`, `unpack`, `inspect`, `verify` and
+`diff` (one command each), `command` (all of them), `__main__`.
+"""
 
 from jaxcompress.cli.command import cli, main
 from jaxcompress.cli.status import BROKEN_PIPE, INTERRUPTED, mute_stdout

@@ -8,7 +8,7 @@ import click
 from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.artifact.writer import filled
-from jaxcompress.bounds import check_fraction
+from jaxcompress.bounds import check_fraction, check_positive
 from jaxcompress.cli import screen
 from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.sizes import Size
@@ -238,3 +238,5 @@ def _check_options(name: str, fineness: dict[str, Any], target_size: int | None)
             )
     if wanted == "step_size" and fineness["step_size"] is None:
         raise Refused(f"--step-size: the quantizer {name} needs one; pass 0.5, say.")
+    if wanted == "step_size":
+        check_positive("--step-size", fineness["step_size"], "0.5 is fine, 1 is coarse")

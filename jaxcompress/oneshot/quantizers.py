@@ -43,7 +43,7 @@ class Weights(NamedTuple):
             ValueError: it is not above 0.
             TypeError: it is not a number.
         """
-        relative = check_positive("--step-size", relative, "0.5 is fine, 1 is coarse")
+        relative = check_positive("step_size", relative, "0.5 is fine, 1 is coarse")
         return relative * self.root_mean_square()
 
 

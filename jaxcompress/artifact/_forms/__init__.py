@@ -1,4 +1,8 @@
-"""The forms of leaves in a file, one module for each, and the table of forms."""
+"""The forms of leaves in a file, one module for each, and the table of forms.
+
+From the bottom up: `form` and `entry` (what all forms have), `dense`, `half`, `sparse`,
+`clustered`, `quantized`, `lowrank`, `table`.
+"""
 
 from jaxcompress.artifact._forms.table import check_entry, oldest_version, read_leaf, write_leaf
 

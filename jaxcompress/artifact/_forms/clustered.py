@@ -24,7 +24,7 @@ def _prepare(path: str, leaf: Clustered) -> Clustered:
     if codebook.size > MOST_CODES:
         raise ValueError(
             f"{path}: a codebook must have at most {MOST_CODES} entries, got {codebook.size}; "
-            "share with fewer clusters or a larger step."
+            "share with fewer clusters or a larger step size."
         )
     if codes.dtype.kind not in "ui" or codes.min(initial=0) < 0:
         raise ValueError(
