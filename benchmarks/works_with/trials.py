@@ -130,7 +130,7 @@ def _executed(case: Case) -> dict[str, Any]:
 def _exported(case: Case) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
-        written = jc.export_onnx(path, case.apply, case.params, case.inputs)
+        written = jc.export_onnx(path, case.apply, case.params, *case.inputs)
     return {"difference": written.difference, "any_batch": written.any_batch}
 
 
