@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from flax import serialization
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from program import refused, run
 from safetensors.numpy import save_file
@@ -236,7 +236,14 @@ def test_whatever_flax_writes_is_let_through(shapes):
     check_msgpack(serialization.msgpack_serialize(tree))
 
 
+@pytest.mark.parametrize("data", [b"\xd4\0\xd4\0\0", b"\xd5\0\0\0", b"\xc7\2\0\0\0\0"])
+def test_an_extension_ends_with_its_value(data):
+    with pytest.raises(jc.ArtifactError, match="extension of another length|bytes after the last"):
+        check_msgpack(data)
+
+
 @settings(max_examples=300, deadline=None)
+@example(b"\xd4\x00\xd4\x00\x00")
 @given(st.binary(max_size=200))
 def test_bytes_are_let_through_or_refused(data):
     try:

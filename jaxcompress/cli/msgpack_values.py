@@ -34,8 +34,9 @@ _KINDS = _kinds()
 class _Container:
     """A container that is being walked through."""
 
-    def __init__(self, left: int, *, is_map: bool) -> None:
-        self.left, self.is_map = left, is_map
+    def __init__(self, left: int, *, is_map: bool, end: int | None = None) -> None:
+        """Take how many values are left, and where the last one must end if that is known."""
+        self.left, self.is_map, self.end = left, is_map, end
         self.keys: set[int | bytes] = set()
 
     def takes_key(self) -> bool:
@@ -53,14 +54,16 @@ def check_msgpack(data: bytes) -> None:
     while open_:
         here = open_[-1]
         if not here.left:
+            if here.end not in (None, at):
+                raise ArtifactError("an extension of another length than its value")
             open_.pop()
             continue
         head, at = _head(data, at)
         if here.takes_key():
             at = _take_key(data, at, head, here)
         elif head.kind in (_ARRAY, _MAP, _EXTENSION):
-            inside = _opened(head)
             at += head.kind == _EXTENSION  # its number
+            inside = _opened(head, at)
             values += inside.left
             _check_counts(values, len(open_))
             open_.append(inside)
@@ -86,9 +89,9 @@ def _head(data: bytes, at: int) -> tuple[_Head, int]:
     return _Head(data[at], kind, int.from_bytes(data[at + 1 : start], "big") or size), start
 
 
-def _opened(head: _Head) -> _Container:
+def _opened(head: _Head, at: int) -> _Container:
     if head.kind == _EXTENSION:  # of one more value: an array, or a number
-        return _Container(1, is_map=False)
+        return _Container(1, is_map=False, end=at + head.size)
     return _Container(head.size * (1 + (head.kind == _MAP)), is_map=head.kind == _MAP)
 
 
