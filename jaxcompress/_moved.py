@@ -18,14 +18,13 @@ _BY_SUBJECT = {
         FrozenAxis Slice UnitGroup UnitGroups across_groups activation_score block_importance
         by_flops by_parameters by_units count_blocks divide_by_max divide_by_mean erk_sparsities
         first_blocks fit_mask geometric_median_score group_lasso important_blocks l1_score l2_score
-        magnitude mean_magnitude norm_scale_score outer_blocks random_blocks
-        random_score random_unit_score recalibrate spread_out summed taylor_score unit_slices
-        unnormalized within_groups
+        magnitude mean_magnitude norm_scale_score outer_blocks random_blocks random_score
+        random_unit_score recalibrate spread_out summed taylor_score unit_slices unnormalized
+        within_groups
     """,
     "quantization": """
         Ranges channel_axes correct_biases equalize folded_layers input_moments kl_optimal min_max
-        mixed_bits mse_optimal per_block per_channel per_tensor percentile
-        sensitivity
+        mixed_bits mse_optimal per_block per_channel per_tensor percentile sensitivity
     """,
     "scopes": "everything in_products kernels matching",
     "sharing": "high_rate_weight rate_weight_for size_importance",
@@ -34,11 +33,11 @@ _BY_SUBJECT = {
 MOVED = {
     name: f"jc.{subject}.{name}" for subject, names in _BY_SUBJECT.items() for name in names.split()
 } | {
-    "cluster": "jc.sharing",
     "nonzero_share": "jc.prune.nonzero_fraction",
     "round_to_steps": "jc.quantization.round_to_step_sizes",
     "step_sensitivity": "jc.quantization.step_size_sensitivity",
     "steps_for_damage": "jc.quantization.step_sizes_for_damage",
+    "cluster": "jc.sharing",
     "codec": "jc.artifact",
     "export": "jc.onnx",
     "schedules": "jc.optim",

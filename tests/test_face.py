@@ -1,6 +1,7 @@
 """The public face: few flat names, a table of contents, and nothing that outsiders need beyond."""
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -23,7 +24,6 @@ OUTSIDERS = sorted(
     for path in ([ROOT / place] if (ROOT / place).is_file() else (ROOT / place).rglob("*"))
     if path.suffix in (".py", ".md") or path.name == "run"
 )
-MORE = {"jaxcompress.cli": importlib.import_module("jaxcompress.cli").__all__}
 
 
 def test_flat_names_are_few():
@@ -87,12 +87,12 @@ def test_unknown_names_are_plain_attribute_errors():
 def _public(dotted):
     """Return whether `jaxcompress.x` or `jaxcompress.x.y` is public."""
     first, *rest = dotted.split(".")
-    if first not in jc.__all__ and f"jaxcompress.{first}" not in MORE:
-        return first.startswith("__")
-    if not rest:
+    if first in FLAT or first.startswith("__"):
         return True
-    subject = importlib.import_module(f"jaxcompress.{first}") if first not in FLAT else None
-    return subject is None or rest[0] in getattr(subject, "__all__", ()) or rest[0].startswith("__")
+    if first not in [*SUBJECTS, "cli"]:
+        return False
+    subject = importlib.import_module(f"jaxcompress.{first}")
+    return not rest or rest[0] in subject.__all__ or rest[0].startswith("__")
 
 
 def test_outsiders_use_public_names():
@@ -148,10 +148,14 @@ def _parameters(function):
         return []
 
 
+@functools.cache
+def _body(module):
+    return ast.parse(inspect.getsource(module)).body
+
+
 def _annotated(function):
     """Yield the names in the annotations of a function, as its source has them."""
-    tree = ast.parse(Path(inspect.getsourcefile(function)).read_text())
-    for node in tree.body:
+    for node in _body(sys.modules[function.__module__]):
         if isinstance(node, ast.FunctionDef) and node.name == function.__name__:
             given = node.args
             arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg]
@@ -165,18 +169,16 @@ def _annotated(function):
 
 
 def _functions():
-    for name in [*FLAT, *SUBJECTS]:
-        module = getattr(jc, name)
-        for each in [name] if name in FLAT else module.__all__:
-            function = module if name in FLAT else getattr(module, each)
-            if isinstance(function, types.FunctionType):
-                yield function
+    """Return all public functions, each once."""
+    named = [(jc, FLAT), *((module := getattr(jc, name), module.__all__) for name in SUBJECTS)]
+    found = (getattr(module, name) for module, names in named for name in names)
+    return {each for each in found if isinstance(each, types.FunctionType)}
 
 
 def _own(module):
     """Return the names that a module defines, or takes from another of the core."""
     own = set()
-    for node in ast.parse(inspect.getsource(module)).body:
+    for node in _body(module):
         if isinstance(node, ast.ClassDef):
             own.add(node.name)
         elif isinstance(node, ast.Assign):
@@ -190,7 +192,7 @@ def test_types_of_signatures_are_public():
     """Each type of ours in an annotation of a public function, a field's excepted."""
     modules = {sys.modules[function.__module__] for function in _functions()}
     own = {module.__name__: _own(module) for module in modules}
-    for function in set(_functions()):
+    for function in _functions():
         for name in set(_annotated(function)) & own[function.__module__]:
             value = getattr(sys.modules[function.__module__], name)
             assert name in jc.typing.__all__, f"{function.__name__}: {name}"
@@ -200,7 +202,7 @@ def test_types_of_signatures_are_public():
 def test_raised_errors_are_public():
     """Each class of errors that docstrings of public functions name under Raises."""
     builtins = {"ValueError", "TypeError", "OSError", "ImportError", "MemoryError", "KeyError"}
-    for function in set(_functions()):
+    for function in _functions():
         raised = (inspect.getdoc(function) or "").partition("Raises:")[2]
         for name in re.findall(r"^ +(\w+Error): ", raised, re.MULTILINE):
             assert name in builtins | set(jc.errors.__all__) or name.endswith("FoundError"), name

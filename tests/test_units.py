@@ -73,42 +73,33 @@ def test_shares_by_group_leave_the_others_whole():
     assert removed(jc.choose_units(params, groups, remove={"b": 0.5})) == {"b": 3}
 
 
+def choose_across(params, groups, remove, scores, **options):
+    """Choose across groups by scores as they are given."""
+    return jc.choose_units(
+        params,
+        groups,
+        remove=remove,
+        score=lambda params, groups: scores,
+        normalize=jc.prune.unnormalized,
+        spread=jc.prune.across_groups,
+        **options,
+    )
+
+
 def test_across_groups_takes_the_lowest_of_all():
     groups, params = chain(2, 4, 4, 2)
     scores = {"a": np.array([1.0, 2, 3, 4]), "b": np.array([5.0, 6, 0.5, 8])}
-    keep = jc.choose_units(
-        params,
-        groups,
-        remove=0.5,
-        score=lambda p, g: scores,
-        normalize=jc.prune.unnormalized,
-        spread=jc.prune.across_groups,
-    )
+    keep = choose_across(params, groups, 0.5, scores)
     assert keep["a"].tolist() == [False, False, False, True]
     assert keep["b"].tolist() == [True, True, False, True]
-    capped = jc.choose_units(
-        params,
-        groups,
-        remove=0.5,
-        score=lambda p, g: scores,
-        normalize=jc.prune.unnormalized,
-        spread=jc.prune.across_groups,
-        remove_at_most=0.5,
-    )
+    capped = choose_across(params, groups, 0.5, scores, remove_at_most=0.5)
     assert removed(capped) == {"a": 2, "b": 2}
 
 
 def test_across_groups_never_empties_one():
     groups, params = chain(2, 4, 4, 2)
     scores = {"a": np.zeros(4), "b": np.ones(4)}
-    keep = jc.choose_units(
-        params,
-        groups,
-        remove=0.75,
-        score=lambda p, g: scores,
-        normalize=jc.prune.unnormalized,
-        spread=jc.prune.across_groups,
-    )
+    keep = choose_across(params, groups, 0.75, scores)
     assert removed(keep) == {"a": 3, "b": 3}
     with pytest.raises(ValueError, match=r"remove: must be at most 0.5"):
         jc.choose_units(
@@ -122,15 +113,7 @@ def test_by_parameters_counts_what_a_unit_carries():
     assert groups["a"].parameters == 11
     assert [group.parameters for group in wide] == [11, 5]
     scores = {"a": np.arange(4.0), "b": np.arange(10.0) + 10}
-    keep = jc.choose_units(
-        more,
-        wide,
-        remove=0.25,
-        score=lambda p, g: scores,
-        normalize=jc.prune.unnormalized,
-        spread=jc.prune.across_groups,
-        measure=jc.prune.by_parameters,
-    )
+    keep = choose_across(more, wide, 0.25, scores, measure=jc.prune.by_parameters)
     assert removed(keep) == {"a": 2, "b": 0}  # 22 of 94, nearer to a quarter than 33
 
 
@@ -158,15 +141,7 @@ def test_by_flops_counts_where_the_pictures_are_large():
     assert [group.parameters for group in groups] == [5, 39]
     scores = {"a": np.arange(4.0), "b": np.arange(4.0) + 10}
     keep = {
-        measure: jc.choose_units(
-            params,
-            groups,
-            remove=0.3,
-            score=lambda p, g: scores,
-            normalize=jc.prune.unnormalized,
-            spread=jc.prune.across_groups,
-            measure=measure,
-        )
+        measure: choose_across(params, groups, 0.3, scores, measure=measure)
         for measure in (jc.prune.by_flops, jc.prune.by_parameters)
     }
     assert removed(keep[jc.prune.by_flops]) == {"a": 3, "b": 0}  # 300 of 1000
@@ -187,7 +162,10 @@ def test_a_cap_holds_within_groups():
         "a": 8,
         "b": 3,
     }
-    for most, reason in ((3, "most: must be in"), ({"c": 0.3}, "c: no group of that name")):
+    for most, reason in (
+        (3, "^remove_at_most: must be in"),
+        ({"c": 0.3}, "c: no group of that name"),
+    ):
         with pytest.raises(ValueError, match=reason):
             jc.choose_units(params, groups, remove=0.8, remove_at_most=most)
 
