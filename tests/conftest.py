@@ -1,11 +1,11 @@
 """Runs that more than one file of tests looks at, made once."""
 
-import archives
 import pytest
-from commands import tiny
 
 import run
 from pipelines.data.folders import load
+from tests.helpers import archives
+from tests.helpers.commands import tiny
 
 COLOURS = {"Äpfel": (200, 30, 30), "bananas, ripe": (220, 200, 40), "plum": (110, 40, 120)}
 FRUITS = (

@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
+]
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _RUNNABLE = ("python", "sh", "")  # a fence without a language is of commands
@@ -71,6 +75,11 @@ def blocks_of(name: str, text: str) -> list[Block]:
     return found
 
 
+def name_of(page: Path) -> str:
+    """Return the name of a page: its path below docs/, or README.md."""
+    return page.relative_to(DOCS if DOCS in page.parents else ROOT).as_posix()
+
+
 def from_checkout(block: Block) -> bool:
     """Whether the page says that a block needs a checkout: the rule for tests and `.ci/wheel`."""
     return "from a checkout" in " ".join(block.before.lower().split())
@@ -97,7 +106,7 @@ def programs(name: str, text: str) -> list[Program]:
 
 def all_programs() -> list[Program]:
     """Return the programs of all pages, those first that need the fewest extras."""
-    found = [program for page in PAGES for program in programs(page.name, page.read_text())]
+    found = [program for page in PAGES for program in programs(name_of(page), page.read_text())]
     return sorted(found, key=lambda program: (len(program.extras), program.extras))
 
 

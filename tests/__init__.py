@@ -1,0 +1,1 @@
+"""Tests, a folder a subject; `helpers` is what they share."""

@@ -1,0 +1,1 @@
+"""Losses of distillation, and a teacher's logits."""

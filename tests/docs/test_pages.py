@@ -1,0 +1,151 @@
+"""The pages say what is true: their code runs, prints what they show, and needs what they name."""
+
+from collections import Counter
+
+import pages
+import pytest
+
+TEXTS = {pages.name_of(path): path.read_text() for path in pages.PAGES}
+PYTHON = [name for name, text in TEXTS.items() if "```python" in text and name != "README.md"]
+QUICK = {"distillation.md", "onnx.md", "pruning.md", "sparse.md", "groups.md"}
+FROM_CHECKOUT = {"README.md": 3, "distillation.md": 1, "transformers.md": 3, "works_with.md": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in PYTHON],
+)
+def test_the_examples_print_what_the_page_shows(name):
+    blocks = pages.blocks_of(name, TEXTS[name])
+    examples = [block for block in blocks if block.language == "python"]
+    assert len(examples) == TEXTS[name].count("```python")
+    assert all(block.shown is not None for block in examples)
+    pages.run(tuple(examples))
+
+
+def test_quick_pages_exist():
+    assert set(PYTHON) >= QUICK
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_is_not_from_a_checkout_needs_the_wheel_alone(name):
+    """And the extras that the page names; `.ci/wheel` runs it there."""
+    for program in pages.programs(name, TEXTS[name]):
+        assert not pages.strangers(program)
+
+
+def test_few_examples_need_a_checkout():
+    marked = [
+        block.where.partition(":")[0]
+        for name, text in TEXTS.items()
+        for block in pages.blocks_of(name, text)
+        if pages.from_checkout(block)
+    ]
+    assert Counter(marked) == FROM_CHECKOUT
+
+
+PAGE = """# A page
+
+Needs the extra `flax`.
+
+```python
+import jax
+from flax import nnx
+print(1)
+```
+
+```text
+1
+```
+
+As is known, from a
+checkout:
+
+```sh
+python run.py  # a comment
+```
+
+An aside from a checkout.
+
+The extra `onnx`:
+
+```sh
+# only a comment
+jaxcompress pack a
+```
+
+```text
+not of the block before the words
+```
+
+Words.
+
+```text
+nor this
+```
+
+```python
+from nets.vit import ViT
+```
+"""
+
+
+def test_a_page_by_hand():
+    first, second, third, fourth = blocks = pages.blocks_of("page.md", PAGE)
+    assert [block.where for block in blocks] == [f"page.md:{n}" for n in (5, 18, 26, 41)]
+    assert [block.language for block in blocks] == ["python", "sh", "sh", "python"]
+    assert [pages.from_checkout(block) for block in blocks] == [False, True, False, False]
+    assert [pages.extras_of(block) for block in blocks] == [{"flax"}, set(), {"onnx"}, set()]
+    assert first.shown == "1\n" and second.shown is None and fourth.before == ""
+    assert pages.commands_of(second) == ["python run.py"]
+    assert pages.commands_of(third) == ["jaxcompress pack a"]
+    (program,) = pages.programs("page.md", PAGE)
+    assert program == ("page.md", (first, third, fourth), ("flax", "onnx"))
+    assert pages.strangers(program) == ["page.md:41: nets"]
+    assert [p.extras for p in pages.programs("README.md", PAGE)] == [("flax",), ("onnx",), ()]
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "found"),
+    [
+        ("sh", "jaxcompress inspect a && python run.py", ["python"]),
+        ("sh", "pip install -e .", ["pip"]),
+        ("", "python -m benchmarks.core", ["python"]),
+        ("python", "import numpy, scipy.sparse, benchmarks.core", ["benchmarks"]),
+        ("python", "def f():\n    from pipelines import data", ["pipelines"]),
+        ("python", "from flax import nnx", ["flax"]),
+        ("python", "import json, jax, optax\nfrom jaxcompress import nnx", []),
+    ],
+)
+def test_what_the_wheel_does_not_bring_is_found(language, code, found):
+    block = pages.Block("a:1", language, code, None, "")
+    assert pages.strangers(pages.Program("a", (block,), ())) == [f"a:1: {word}" for word in found]
+
+
+def test_blocks_share_names_and_must_print_what_is_shown():
+    first = pages.Block("a:1", "python", "x = 2", None, "")
+    pages.run((first, pages.Block("a:2", "python", "print(x)", "2\n", "")))
+    with pytest.raises(AssertionError, match="a:2: printed\n2"):
+        pages.run((first, pages.Block("a:2", "python", "print(x)", "3\n", "")))
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("true", None),
+        ("true\nfalse", 1),
+        ("jaxcompress diff 1\njaxcompress verify 1  # they differ", None),
+        ("jaxcompress diff 2", 2),
+        ("jaxcompress pack 1", 1),
+    ],
+)
+def test_commands_must_succeed_or_find_a_difference(code, status, tmp_path, monkeypatch):
+    command = tmp_path / "jaxcompress"
+    command.write_text("#!/bin/sh\nexit $2\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    block = pages.Block("a:1", "sh", code, None, "")
+    if status is None:
+        return pages.run((block,))
+    with pytest.raises(AssertionError, match=f"a:1: {code.splitlines()[-1]}: status {status}$"):
+        pages.run((block,))

@@ -1,0 +1,1 @@
+"""Small networks, archives, files and commands that tests share."""

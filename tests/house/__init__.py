@@ -1,0 +1,1 @@
+"""Layers, the public face, signatures, flags."""

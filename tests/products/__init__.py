@@ -1,0 +1,1 @@
+"""What multiplies which weights."""
