@@ -1,5 +1,5 @@
 """Small networks of other libraries, each through everything that this library does.
 
 `cases` says what a network is; `haiku_`, `keras_`, `equinox_`, `flax_` and `others` make them;
-`trials` tries everything on one; `__main__` runs all and records the results.
+`trials` tries everything on one; `run` runs all and records the results.
 """

@@ -13,14 +13,14 @@ import jaxcompress as jc
 from benchmarks.works_with.cases import Case
 from jaxcompress.scopes import is_floating, named_leaves
 
-SHARE = 0.25
-"""Of the units, to cut."""
+REMOVED = 0.25
+"""The fraction of the units to remove."""
 
 
 def trials(case: Case) -> dict[str, Any]:
-    """Return the outcome of each step by name: its figures, or `{"failed": why}`."""
+    """Return the outcome of each trial by name: its figures, or `{"failed": why}`."""
     groups = _groups(case)
-    steps: dict[str, Callable[[], dict[str, Any]]] = {
+    found: dict[str, Callable[[], dict[str, Any]]] = {
         "trace": lambda: _traced(case, groups()),
         "cut": lambda: _cut(case, groups()),
         "quantize": lambda: _quantized(case),
@@ -28,14 +28,14 @@ def trials(case: Case) -> dict[str, Any]:
         "export": lambda: _exported(case),
         "file": lambda: _round_trip(case),
     }
-    return {name: _outcome(step) for name, step in steps.items()}
+    return {name: _outcome(trial) for name, trial in found.items()}
 
 
-def _outcome(step: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _outcome(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*distinct weights are fewer")  # the nets are tiny
-            return step()
+            return trial()
     except Exception as error:  # noqa: BLE001  (the reason is the outcome)
         said = "".join(c if c.isprintable() else " " for c in str(error))
         return {"failed": f"{type(error).__name__}: {' '.join(said.split())}"}
@@ -85,10 +85,10 @@ def _untried(group: jc.prune.UnitGroup) -> str:
 
 def _cut(case: Case, groups: jc.prune.UnitGroups) -> dict[str, Any]:
     untried = {group.name: _untried(group) for group in groups}
-    share = {name: SHARE for name, why in untried.items() if not why}
-    if untried and not share:
+    remove = {name: REMOVED for name, why in untried.items() if not why}
+    if untried and not remove:
         raise ValueError(f"no group could be tried out: {next(iter(untried.values()))}")
-    keep = jc.choose_units(case.params, groups, remove=share)
+    keep = jc.choose_units(case.params, groups, remove=remove)
     small = jc.shrink(case.params, groups, keep)
     apart = jc.check_shrink(case.apply, case.params, groups, keep, *case.inputs, **_rebuild(case))
     return {"kept": _entries(small) / _entries(case.params), "difference": apart}

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks.works_with import __main__ as works_with
+from benchmarks.works_with import run as works_with
 from benchmarks.works_with.cases import Case, Source, normal
 from benchmarks.works_with.trials import trials
 
@@ -43,5 +43,5 @@ def test_a_missing_package_skips_its_network_by_name(monkeypatch, capsys):
     network = Source(("numpy", "no-such-package-here"), make)
     monkeypatch.setitem(works_with.NETWORKS, "a network", network)
     row = works_with.row("a network")
-    assert row["skipped"] == "no-such-package-here" and "steps" not in row
+    assert row["skipped"] == "no-such-package-here" and "trials" not in row
     assert capsys.readouterr().out == "a network: skipped, no-such-package-here is not installed\n"

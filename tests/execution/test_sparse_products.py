@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from benchmarks.sparse import blocked, largest_error, padded, peers
+from benchmarks.sparse.run import blocked, largest_error, padded, peers
 from jaxcompress.execution._functions import execute
 from jaxcompress.leaves import Sparse, dense
 

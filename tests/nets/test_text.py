@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxcompress as jc
-from benchmarks import bert
+from benchmarks.minilm import bert
 from jaxcompress.nnx import functional
 from nets.bert import from_bert
 from nets.text import TextEncoder

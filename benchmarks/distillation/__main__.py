@@ -1,0 +1,5 @@
+"""python -m benchmarks.distillation."""
+
+from benchmarks.distillation.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.execution."""
+
+from benchmarks.execution.run import main
+
+main()

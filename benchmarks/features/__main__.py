@@ -1,0 +1,5 @@
+"""python -m benchmarks.features."""
+
+from benchmarks.features.run import main
+
+main()

@@ -1,0 +1,23 @@
+"""The code that several records depend on."""
+
+FILES = ("jaxcompress/artifact", "jaxcompress/leaves", "jaxcompress/packing")
+SHARING = ("jaxcompress/sharing", "jaxcompress/oneshot/quantizers.py")
+MASKS = (
+    "jaxcompress/optim/_masking.py",
+    "jaxcompress/prune/_scores.py",
+    "jaxcompress/prune/masks.py",
+    "jaxcompress/prune/select.py",
+    "jaxcompress/trees.py",
+)
+UNITS = ("jaxcompress/prune", "jaxcompress/trace", "jaxcompress/units")
+INTEGERS = ("jaxcompress/products", "jaxcompress/quantization", "jaxcompress/rewrite")
+TRAINING = (
+    "nets/families.py",
+    "nets/layers.py",
+    "pipelines/data/augment.py",
+    "pipelines/examples.py",
+    "pipelines/models.py",
+    "pipelines/stages.py",
+    "pipelines/train.py",
+)
+"""Training of all networks, by pipelines."""

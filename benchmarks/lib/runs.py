@@ -1,0 +1,54 @@
+"""Runs of `run.py` in parts: one goes on where a copy of another stands."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pipelines.console import Console
+from pipelines.data.dataset import Dataset
+from pipelines.folder import claim, locked, write_json
+from pipelines.job import Interrupted, Job
+from pipelines.networks import networks_of
+from pipelines.plan import Plan
+from pipelines.row import Row
+
+
+def run(
+    plan: Plan,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    stop_before: str | None = None,
+    without: Collection[str] = (),
+) -> list[Row]:
+    """Go on with the run in a folder, to its end or to a stage; returns the rows so far.
+
+    Args:
+        plan: what to do.
+        dataset: pictures and labels.
+        folder: of the run.
+        stop_before: name of the stage to stop before.
+        without: names of stages to leave out, controls that are known from another run.
+    """
+    with locked(folder):
+        settings = folder / "settings.json"
+        if settings.exists():  # a copy of another run, which goes its own way from here
+            write_json(settings, _asked(plan, dataset))
+        claim(folder, _asked(plan, dataset), resume=settings.exists())
+        job = Job(
+            plan,
+            dataset,
+            networks_of(plan, dataset),
+            folder,
+            Console(),
+            lambda: job.stage == stop_before,
+        )
+        job.stages = tuple(stage for stage in job.stages if stage.name not in without)
+        try:
+            return job.run()
+        except Interrupted:
+            return job.rows
+
+
+def _asked(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+    return plan.as_json() | {"data_fingerprint": dataset.fingerprint}

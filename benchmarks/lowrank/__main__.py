@@ -1,0 +1,5 @@
+"""python -m benchmarks.lowrank."""
+
+from benchmarks.lowrank.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.minilm."""
+
+from benchmarks.minilm.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.quantization."""
+
+from benchmarks.quantization.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.quantizers."""
+
+from benchmarks.quantizers.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.second_order."""
+
+from benchmarks.second_order.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.sizes."""
+
+from benchmarks.sizes.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.sparse."""
+
+from benchmarks.sparse.run import main
+
+main()

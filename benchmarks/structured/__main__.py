@@ -1,0 +1,5 @@
+"""python -m benchmarks.structured."""
+
+from benchmarks.structured.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.vit."""
+
+from benchmarks.vit.run import main
+
+main()
