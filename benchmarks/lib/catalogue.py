@@ -18,19 +18,14 @@ def catalogue(records: Iterable[Record], pages: Mapping[Path, str]) -> list[str]
         records: the rows.
         pages: text by path, where the tables stand.
     """
+    header = ["record", "what it shows", "tables", "command", "minutes", "hardware", "made"]
     rows = []
     for record in records:
         content = record.read()
         row = [f"[{record.name}](results/{record.name}.json)", record.proves]
-        row += [
-            ", ".join(dict.fromkeys(_places(record, pages))),
-            f"`{content['command']}`",
-            _minutes(record),
-        ]
-        rows.append([*row, content["hardware"], content["date"]])
-    return markdown(
-        ["record", "what it shows", "tables", "command", "minutes", "hardware", "made"], rows
-    )
+        row += [", ".join(dict.fromkeys(_places(record, pages))), f"`{content['command']}`"]
+        rows.append([*row, _minutes(record), content["hardware"], content["date"]])
+    return markdown(header, rows, left=len(header))
 
 
 def _places(record: Record, pages: Mapping[Path, str]) -> Iterator[str]:

@@ -16,9 +16,9 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean} ({low} to {high})"
 
 
-def markdown(header: Sequence[str], rows: Rows) -> list[str]:
-    """Return a table, the first column to the left and the others to the right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
+def markdown(header: Sequence[str], rows: Rows, *, left: int = 1) -> list[str]:
+    """Return a table, the first `left` columns to the left and the others to the right."""
+    rule = ["---"] * left + ["---:"] * (len(header) - left)
     return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
 
 

@@ -1,6 +1,7 @@
 """Records of figures, with everything that is needed to repeat them."""
 
 import datetime
+import functools
 import json
 import platform
 import shlex
@@ -72,6 +73,7 @@ def write(record: Record, *, seeds: list[int], figures: Any, command: str = "") 
         figures: the figures; rows that have `minutes` say together how long all of them took.
         command: that repeats them, if not the one that is running.
     """
+    code = code_now(record.measures)
     name, dirty = commit(record.measures)
     content = {
         "command": command or _running(),
@@ -83,12 +85,16 @@ def write(record: Record, *, seeds: list[int], figures: Any, command: str = "") 
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("jax", "jaxlib", "numpy", "optax", "flax")},
         "seeds": seeds,
-        "code": digests(record.measures),
+        "code": code,
         "figures": figures,
     }
     RESULTS.mkdir(exist_ok=True)
     record.path.write_text(as_text(content | {"history": history(record.read(), content)}))
     return record.path
+
+
+code_now = functools.cache(digests)
+"""The code that runs: files that are edited while a benchmark runs do not change its rows."""
 
 
 def history(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -117,7 +123,7 @@ def as_text(content: Mapping[str, Any]) -> str:
 def rows_of(record: Record) -> list[dict[str, Any]]:
     """Return the rows in the file that the code of today made."""
     old = record.read()
-    return old["figures"] if old and old.get("code") == digests(record.measures) else []
+    return old["figures"] if old and old.get("code") == code_now(record.measures) else []
 
 
 def merge(

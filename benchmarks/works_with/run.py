@@ -1,7 +1,8 @@
 """python -m benchmarks.works_with [--only WORD ...]: write benchmarks/results/works_with.json.
 
 It needs an environment of its own, with `requirements.txt` beside this file. A network whose
-package is missing is skipped and named; with `--only` the records of the others do not change.
+package is missing is skipped and named. With `--only` the rows of other networks are kept
+if they are of the same code.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from benchmarks.lib.record import write
+from benchmarks.lib.record import rows_of, write
 from benchmarks.works_with import equinox_, flax_, haiku_, keras_, others
 from benchmarks.works_with.cases import Source
 from benchmarks.works_with.table import WORKS_WITH
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], help="networks with one of these words")
     only = parser.parse_args(arguments).only
-    old = {found["network"]: found for found in WORKS_WITH.read().get("figures", [])}
+    old = {found["network"]: found for found in rows_of(WORKS_WITH)}
     chosen = [name for name in NETWORKS if not only or any(word in name for word in only)]
     rows = [row(name) if name in chosen else old.get(name) for name in NETWORKS]
     figures = [found for found in rows if found is not None]
