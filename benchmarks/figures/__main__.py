@@ -20,7 +20,7 @@ from benchmarks.figures.plots import PLOTS
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 DRAWN = ROOT / "docs" / "figures"
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
 
 _CAPTION = re.compile(r"<!-- figure (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 

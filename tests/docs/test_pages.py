@@ -7,8 +7,16 @@ import pytest
 
 TEXTS = {pages.name_of(path): path.read_text() for path in pages.PAGES}
 PYTHON = [name for name, text in TEXTS.items() if "```python" in text and name != "README.md"]
-QUICK = {"distillation.md", "onnx.md", "pruning.md", "sparse.md", "groups.md"}
-FROM_CHECKOUT = {"README.md": 3, "distillation.md": 1, "transformers.md": 3, "works_with.md": 1}
+QUICK = {"onnx.md", "sparse.md"} | {
+    f"techniques/{name}.md"
+    for name in ("distillation", "packing", "pruning", "sharing", "structured")
+}
+FROM_CHECKOUT = {
+    "README.md": 3,
+    "techniques/blocks.md": 2,
+    "techniques/distillation.md": 1,
+    "works_with.md": 1,
+}
 
 
 @pytest.mark.parametrize(
