@@ -21,7 +21,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax-checkpoi
 
 
 def results(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
-    """Return the content of `results.json`; the README lists the fields."""
+    """Return the content of `results.json`; docs/results-json.md lists the fields."""
     by_name = {row.name: row for row in rows}
     baseline, reloaded = by_name["baseline"], by_name["reloaded"]
     control = by_name.get("control")

@@ -7,7 +7,7 @@ from pipelines.stage import Facts
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """One stage in the results; see the README for the meaning of each field."""
+    """One stage in the results; docs/results-json.md has the meaning of each field."""
 
     name: str
     arithmetic: str = "float"

@@ -42,23 +42,18 @@ def _run_here(program: pages.Program) -> None:
     if pages.ROOT in home.parents or not (home / "py.typed").is_file():
         raise AssertionError(f"jaxcompress must come from the wheel, whole, got {home}")
     if program.blocks[0].where.startswith("README.md"):
-        _prepare(program.blocks[0].language)
+        _prepare()
     pages.run(program.blocks)
 
 
-def _prepare(language: str) -> None:
-    """Write what the README's reader has: weights for the commands, a file of ours for Python."""
+def _prepare() -> None:
+    """Write the weights that the commands of the README compress."""
     import numpy as np
     from safetensors.numpy import save_file
 
-    import jaxcompress as jc
-
     rng = np.random.default_rng(0)
     kernels = {name: rng.normal(size=(64, 64)).astype("f") for name in ("first", "last")}
-    if language == "python":
-        jc.save("model.npz", jc.kmeans(kernels, 4), layout="csr")
-    else:
-        save_file(kernels, "model.safetensors")
+    save_file(kernels, "model.safetensors")
 
 
 def _since(start: float) -> str:

@@ -1,7 +1,7 @@
 """A compressed tree as one `.npz` file, and back.
 
 The file holds data only, no pickle and no class names: a manifest (JSON in a member of bytes)
-and one member for each kind of stream, all tensors merged. The README documents the format.
+and one member for each kind of stream, all tensors merged: docs/file-format.md.
 """
 
 import os

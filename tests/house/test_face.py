@@ -115,24 +115,6 @@ def _private(text):
     return {name for name in named if name.split(".")[0] not in files and not _public(name)}
 
 
-def test_names_in_the_table_of_readme_are_public():
-    """Its rows leave `jc.` out; a surname also holds for the names that follow it."""
-    text = (ROOT / "README.md").read_text().partition("## What is in it")[2].partition("\n## ")[0]
-    rows = [row for row in text.splitlines() if row.startswith("| ")]
-    assert len(rows) > 10
-    for row in rows:
-        subject = jc
-        for dotted in re.findall(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`", row.partition(" | ")[2]):
-            first, *rest = dotted.split(".")
-            if first in ("lax", "jaxcompress"):
-                continue  # of JAX, and the command
-            if rest:
-                subject = getattr(jc, first)
-            elif hasattr(jc, first):
-                continue
-            assert (rest or [first])[0] in subject.__all__, f"{dotted}: {row[:40]}"
-
-
 def test_types_are_described_once():
     """A type has one line, in `typing` and in its subject."""
     lines = {}
