@@ -26,6 +26,7 @@ PyTree: TypeAlias = Any
 """Any nesting of containers that JAX knows, with arrays as leaves."""
 
 Array: TypeAlias = jax.Array | np.ndarray
+"""An array of JAX or numpy."""
 
 Scope = Callable[[str, Any], bool]
 """Decides by path (`"block1/conv/kernel"`) and leaf whether a technique applies."""

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxcompress.distill._pairs import check_alike, pair
 
 Projection = Callable[[jax.Array], jax.Array]
+"""From features of the student to the width of the teacher's."""
 
 
 def feature_matching_loss(

@@ -103,6 +103,7 @@ QUANTIZERS: dict[str, Choice] = {
     **SHARING,
     "grid": Choice("a grid of --bits for each channel", "bits", _grid),
 }
+"""All choices by name: those of `SHARING`, and grids of integers."""
 
 
 def weights_of(params: PyTree, *, scope: Scope = kernels) -> Weights:

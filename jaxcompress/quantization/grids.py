@@ -9,6 +9,7 @@ from jaxcompress.bounds import is_integer
 from jaxcompress.trees import Array
 
 MOST_BITS = 8
+"""The most bits of a grid."""
 
 
 class Grid(NamedTuple):
