@@ -31,6 +31,13 @@ def check_sparsity(name: str, sparsity: Any) -> float:
     Raises:
         ValueError: it is not a fraction in [0, 1).
         TypeError: it is not a number.
+
+    Example:
+        >>> check_sparsity("kernel", 0.9)
+        0.9
+        >>> check_sparsity("kernel", 90)
+        Traceback (most recent call last):
+        ValueError: kernel: sparsity must be in [0, 1), got 90; pass the fraction ...
     """
     no_number = f"{name}: sparsity must be a number in [0, 1), got {sparsity!r}; pass a fraction."
     if isinstance(sparsity, str) or np.shape(sparsity) != ():
@@ -71,6 +78,13 @@ def check_fraction(name: str, fraction: float) -> float:
     Raises:
         TypeError: it is no number.
         ValueError: it is not in (0, 1].
+
+    Example:
+        >>> check_fraction("keep", 1)
+        1.0
+        >>> check_fraction("keep", 0)
+        Traceback (most recent call last):
+        ValueError: keep: must be finite and above 0, got 0; pass the fraction to keep, ...
     """
     remedy = "pass the fraction to keep, not a percentage"
     number = check_positive(name, fraction, remedy)
@@ -85,6 +99,13 @@ def check_removed(name: str, fraction: float) -> float:
     Raises:
         ValueError: it is not in [0, 1).
         TypeError: it is not a number.
+
+    Example:
+        >>> check_removed("remove", 0.5)
+        0.5
+        >>> check_removed("remove", 1)
+        Traceback (most recent call last):
+        ValueError: remove: must be in [0, 1), got 1; pass the fraction of units to remove, ...
     """
     try:
         return check_sparsity(name, fraction)
@@ -105,6 +126,13 @@ def check_temperature(name: str, temperature: Any) -> float:
     Raises:
         TypeError: it is no number.
         ValueError: it is not in 0.001 to 10 000.
+
+    Example:
+        >>> check_temperature("temperature", 4)
+        4.0
+        >>> check_temperature("temperature", 0)
+        Traceback (most recent call last):
+        ValueError: temperature: must be finite and above 0, got 0; 2 to 5 is usual.
     """
     remedy = "2 to 5 is usual"
     number = check_positive(name, temperature, remedy)
@@ -126,6 +154,12 @@ def check_clusters(k: int) -> None:
     Raises:
         TypeError: `k` is not an integer.
         ValueError: `k` is out of range.
+
+    Example:
+        >>> check_clusters(16)
+        >>> check_clusters(0)
+        Traceback (most recent call last):
+        ValueError: clusters: k must be in 1 to 1024, got 0; pass 16, say.
     """
     if not is_integer(k):
         raise TypeError(f"clusters: k must be an integer, got {k!r}; pass 16, say.")

@@ -138,6 +138,13 @@ def check_fits(name: str, tree: PyTree, like_name: str, like: PyTree) -> None:
 
     Raises:
         ValueError: naming the first leaf that differs.
+
+    Example:
+        >>> params = {"kernel": np.ones((2, 3))}
+        >>> check_fits("mask", {"kernel": np.ones((2, 3), bool)}, "params", params)
+        >>> check_fits("mask", {"bias": np.ones(3, bool)}, "params", params)
+        Traceback (most recent call last):
+        ValueError: kernel: mask must have the leaves of params, got 'bias' in this place; ...
     """
     mine, others = named_leaves(tree), named_leaves(like)
     for path, other in zip(mine.paths, others.paths, strict=False):

@@ -39,7 +39,12 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, *, most: int = 80) -> str:
-    """Return the escaped text, its end left out where it is longer than `most` characters."""
+    """Return the escaped text, its end left out where it is longer than `most` characters.
+
+    Example:
+        >>> shortened("a long name", most=8)
+        'a lon...'
+    """
     # Cut before escaping too: the text may be as long as a file.
     shown = escaped(text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 3] + "..."

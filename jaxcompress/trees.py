@@ -54,6 +54,13 @@ def named_leaves(tree: PyTree, *, is_leaf: Callable[[Any], bool] | None = None) 
     Raises:
         TypeError: a leaf is not an array (call `eqx.filter(model, eqx.is_array)` or the like
             first), or is one of `numpy.ma`, whose mask would be lost.
+
+    Example:
+        >>> named = named_leaves({"conv": {"bias": np.zeros(2), "kernel": np.ones((2, 2))}})
+        >>> named.paths
+        ['conv/bias', 'conv/kernel']
+        >>> named.rebuild([1, 2])
+        {'conv': {'bias': 1, 'kernel': 2}}
     """
     flat, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
     paths = [path_text(path) for path, _ in flat]
@@ -107,7 +114,12 @@ def shapes_of(tree: PyTree) -> dict[str, tuple[int, ...]]:
 
 
 def is_floating(leaf: Any) -> bool:
-    """Return whether `leaf` holds floating-point numbers."""
+    """Return whether `leaf` holds floating-point numbers.
+
+    Example:
+        >>> is_floating(np.ones(2, np.float16)), is_floating(np.ones(2, int))
+        (True, False)
+    """
     return kind_of(leaf) in REALS.members
 
 
@@ -122,7 +134,12 @@ def widened(array: Any) -> Any:
 
 
 def everything(path: str, leaf: Any) -> bool:
-    """Scope of all floating-point leaves."""
+    """Scope of all floating-point leaves.
+
+    Example:
+        >>> everything("bias", np.ones(2)), everything("step", np.array(3))
+        (True, False)
+    """
     del path
     return is_floating(leaf)
 
@@ -133,13 +150,23 @@ def kernels(path: str, leaf: Any) -> bool:
     It leaves out biases and the scales of norms, except those of heads and of stacked layers, which
     have two axes too. There use `matching("kernel")`, or `in_products`, which finds the weights of
     products by tracing.
+
+    Example:
+        >>> kernels("kernel", np.ones((2, 2))), kernels("bias", np.ones(2))
+        (True, False)
     """
     del path
     return is_floating(leaf) and len(leaf.shape) >= 2
 
 
 def weights(path: str, leaf: Any) -> bool:
-    """Scope of the kernels and of complex leaves of rank 2 and up: the weights of units."""
+    """Scope of the kernels and of complex leaves of rank 2 and up: the weights of units.
+
+    Example:
+        >>> kernel = np.ones((2, 2), complex)
+        >>> weights("kernel", kernel), kernels("kernel", kernel), weights("bias", np.ones(2))
+        (True, False, False)
+    """
     del path
     return kind_of(leaf) in WEIGHTS.members and len(leaf.shape) >= 2
 
@@ -179,6 +206,10 @@ def in_scope(
     Raises:
         ValueError: no leaf is chosen: a scope that matches nothing is a mistake.
         TypeError: a leaf of another kind is chosen, or a shape where values are needed.
+
+    Example:
+        >>> in_scope(named_leaves({"bias": np.zeros(2), "kernel": np.ones((2, 2))}), kernels)
+        [False, True]
     """
     chosen = [
         int(np.prod(leaf.shape)) > 0 and scope(path, leaf)

@@ -46,12 +46,28 @@ def new_temporary(target: Path, mode: int) -> tuple[Path, int]:
 
 
 def is_temporary(path: str | os.PathLike[str]) -> bool:
-    """Return whether `new_temporary` creates files of such a name."""
+    """Return whether `new_temporary` creates files of such a name.
+
+    Example:
+        >>> is_temporary(".small.npz.0123456789abcdef.jaxcompress-tmp"), is_temporary("small.npz")
+        (True, False)
+    """
     return _NAME.fullmatch(os.path.basename(path)) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a folder on which no living writer has a lock."""
+    """Remove the temporary files of a folder on which no living writer has a lock.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder)
+        ...     (path / ".small.npz.0123456789abcdef.jaxcompress-tmp").touch()
+        ...     (path / "small.npz").touch()
+        ...     remove_leftovers(path)
+        ...     os.listdir(path)
+        ['small.npz']
+    """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         found = [entry.path for entry in entries if is_temporary(entry.name)]
         for path in found:

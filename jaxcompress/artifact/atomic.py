@@ -17,6 +17,14 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
     Raises:
         ValueError: `path` exists and is not a regular file.
         OSError: the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "results.json"
+        ...     write_atomically(path, b"{}")
+        ...     path.read_bytes(), os.listdir(folder)
+        (b'{}', ['results.json'])
     """
     with atomic_file(path) as file:
         file.writelines([data] if isinstance(data, bytes) else data)
@@ -66,6 +74,13 @@ def check_target(path: Path) -> os.stat_result | None:
     Raises:
         ValueError: `path`, or the file that it links to, exists and is not a regular file.
         OSError: links in a circle, or a folder that cannot be read.
+
+    Example:
+        >>> check_target(Path("no-such-file.npz")) is None
+        True
+        >>> check_target(Path("/"))
+        Traceback (most recent call last):
+        ValueError: /: the output must be a regular file, found a folder; name another.
     """
     try:
         found = os.stat(path)

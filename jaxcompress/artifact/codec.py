@@ -54,6 +54,15 @@ def save(
             path of a pipe, a device or a folder.
         MissingLibraryError: `entropy` without constriction.
         OSError: the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> tree = {"kernel": np.eye(2, dtype=np.float32)}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/small.npz"
+        ...     size_bytes = save(path, tree, metadata={"epoch": 3})
+        ...     print(size_bytes == os.path.getsize(path), inspect(path)["metadata"])
+        True {'epoch': 3}
     """
     writer, structure = _filled_writer(tree, layout)
     return writer.write(path, structure, metadata=metadata)
@@ -62,7 +71,13 @@ def save(
 def encode(
     tree: PyTree, *, layout: str = "packed", metadata: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Return the bytes of the file that `save` writes."""
+    """Return the bytes of the file that `save` writes.
+
+    Example:
+        >>> tree = {"kernel": np.eye(2, dtype=np.float32)}
+        >>> encode(tree)[:2], encode(tree) == encode(tree)  # a zip file; same input, same bytes
+        (b'PK', True)
+    """
     writer, structure = _filled_writer(tree, layout)
     return b"".join(writer.parts(structure, metadata=metadata))
 
@@ -88,6 +103,13 @@ def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTre
         ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
         MissingLibraryError: it has the entropy layout, and constriction is not installed.
         OSError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     size_bytes = save(f"{folder}/small.npz", {"kernel": np.eye(2, dtype=np.float32)})
+        ...     load(f"{folder}/small.npz")["kernel"].tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     return read(path, max_bytes=max_bytes, convert=lambda leaf: as_jax(dense(leaf))).tree
 
@@ -103,6 +125,15 @@ def load_compressed(path: str | os.PathLike[str], *, max_bytes: int | None = Non
         ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
         MissingLibraryError: it has the entropy layout, and constriction is not installed.
         OSError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from jaxcompress.leaves import Clustered
+        >>> leaf = Clustered(codes=np.array([0, 2, 1], np.uint8), codebook=np.array([-1, 3], "f"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     size_bytes = save(f"{folder}/small.npz", {"kernel": leaf})
+        ...     load_compressed(f"{folder}/small.npz")["kernel"].codebook.tolist()
+        [-1.0, 3.0]
     """
     return read(path, max_bytes=max_bytes, convert=_as_jax).tree
 
@@ -134,6 +165,18 @@ def load_into(
         ValueError: the file has other tensors than the template, or of another shape or dtype; all
             differences are listed. With `fits`: of another rank, larger or empty; or `apply` does
             not run with them, or gives results of other shapes.
+
+    Example:
+        >>> import tempfile
+        >>> from typing import NamedTuple
+        >>> class Params(NamedTuple):
+        ...     kernel: Any
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     size_bytes = save(f"{folder}/small.npz", Params(np.full(2, 3, "f")))
+        ...     print(load(f"{folder}/small.npz"))
+        ...     print(load_into(f"{folder}/small.npz", Params(np.zeros(2, "f"))))
+        {'kernel': Array([3., 3.], dtype=float32)}
+        Params(kernel=Array([3., 3.], dtype=float32))
     """
     named = named_leaves(template)
     tree = load(path, max_bytes=max_bytes)
@@ -200,6 +243,14 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ArtifactError: the file is damaged or not of this format.
         OSError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     size_bytes = save(f"{folder}/small.npz", {"kernel": np.eye(2, dtype=np.float32)})
+        ...     manifest = inspect(f"{folder}/small.npz")
+        >>> sorted(manifest), [tensor["path"] for tensor in manifest["tensors"]]
+        (['format', 'metadata', 'tensors', 'tree', 'version'], ['kernel'])
     """
     return read_manifest(path)
 

@@ -17,6 +17,12 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
     Raises:
         ArtifactError: it is not a regular file.
         OSError: it is a folder, is missing, or cannot be opened.
+
+    Example:
+        >>> with open_regular(os.devnull):
+        ...     pass
+        Traceback (most recent call last):
+        jaxcompress.errors.ArtifactError: ...: a regular file is needed: found a device
     """
     check_regular(path)
     with open(path, "rb", opener=_open) as file:

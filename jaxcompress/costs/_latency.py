@@ -53,6 +53,12 @@ def latency_ms(
     Raises:
         ValueError: too few calls.
         TypeError: called under `jit`; shapes without values.
+
+    Example:
+        >>> import numpy as np
+        >>> found = latency_ms(lambda params, x: x @ params, np.eye(2), np.ones((8, 2)), calls=4)
+        >>> found.calls, found.batch_size, 0 < found.quartiles[0] <= found.median
+        (4, 8, True)
     """
     check_concrete("latency_ms", params)
     compiled = jit_for_inference(apply).compiled
@@ -79,6 +85,11 @@ def times_ms(call: Callable[[], Any], *, calls: int = 30, warm_up: int = 3) -> l
 
     Raises:
         ValueError: too few calls.
+
+    Example:
+        >>> times = times_ms(lambda: sum(range(1000)), calls=4)
+        >>> len(times), min(times) > 0
+        (4, True)
     """
     if calls < 2 or warm_up < 1:
         raise ValueError(
@@ -101,7 +112,12 @@ def _batch_size(inputs: Any) -> int:
 
 
 def threads() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use.
+
+    Example:
+        >>> 1 <= threads() <= os.cpu_count()
+        True
+    """
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux

@@ -61,6 +61,11 @@ def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
     Raises:
         ValueError: `scope` chooses no array.
         TypeError: it chooses random keys.
+
+    Example:
+        >>> leaf = sparse({"kernel": np.array([[5.0, 0.0], [0.0, 7.0]])})["kernel"]
+        >>> leaf.values.tolist(), leaf.indices.tolist()
+        ([5.0, 7.0], [0, 3])
     """
 
     def convert(path: str, leaf: Array) -> Sparse:

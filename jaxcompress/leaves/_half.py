@@ -19,6 +19,12 @@ class Half(Sized):
     Attributes:
         values: float16 or bfloat16 numbers, the shape of the tensor.
         dtype: of the dense tensor.
+
+    Example:
+        >>> import numpy as np
+        >>> leaf = Half(values=np.array([0.5, 1.0], np.float16), dtype=np.dtype("float32"))
+        >>> leaf.dense().dtype.name, leaf.dense().tolist()
+        ('float32', [0.5, 1.0])
     """
 
     values: Array

@@ -26,6 +26,11 @@ class Sparse(Sized):
         values: `[n]` kept entries in the dtype of the tensor.
         indices: `[n]` strictly ascending positions in the flat (C order) tensor.
         shape: shape of the dense tensor.
+
+    Example:
+        >>> leaf = Sparse(values=np.array([5.0, 7.0]), indices=np.array([0, 3]), shape=(2, 2))
+        >>> leaf.dense().tolist()
+        [[5.0, 0.0], [0.0, 7.0]]
     """
 
     values: Array

@@ -34,6 +34,12 @@ class Clustered(Sized):
     Attributes:
         codes: unsigned integers, the shape of the tensor; `codes.max() <= len(codebook)`.
         codebook: `[k]` values in the dtype of the tensor; quantizers sort them in ascending order.
+
+    Example:
+        >>> codes = np.array([[0, 2], [1, 2]], np.uint8)
+        >>> leaf = Clustered(codes=codes, codebook=np.array([-1.0, 3.0]))
+        >>> leaf.shape, leaf.dense().tolist()
+        ((2, 2), [[0.0, 3.0], [-1.0, 3.0]])
     """
 
     codes: Array

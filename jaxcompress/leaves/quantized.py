@@ -28,6 +28,12 @@ class Quantized(Sized):
         zero_point: int8 integers of the shape of `scale`, the integers for 0.0; None for a
             symmetric grid, where they are 0.
         bits: of each integer, 1 to 8.
+
+    Example:
+        >>> values = np.array([[-2, 4], [1, 3]], np.int8)
+        >>> leaf = Quantized(values=values, scale=np.array([[0.5, 0.25]]), bits=4)  # by column
+        >>> leaf.dense().tolist()
+        [[-1.0, 1.0], [0.5, 0.75]]
     """
 
     values: Array

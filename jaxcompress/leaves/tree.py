@@ -31,7 +31,13 @@ def is_coded(leaf: Any) -> bool:
 
 
 def is_compressed(leaf: Any) -> bool:
-    """Return whether `leaf` is one of the compressed leaf types."""
+    """Return whether `leaf` is one of the compressed leaf types.
+
+    Example:
+        >>> leaf = Half(values=np.ones(2, np.float16), dtype=np.dtype("float32"))
+        >>> is_compressed(leaf), is_compressed(np.ones(2))
+        (True, False)
+    """
     return isinstance(leaf, COMPRESSED)
 
 
@@ -116,6 +122,12 @@ def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
 
     Raises:
         ValueError: members of one cluster have different values, NaN, or the trees do not match.
+
+    Example:
+        >>> leaf = Clustered(codes=np.array([0, 2, 1], np.uint8), codebook=np.array([-1.0, 3.0]))
+        >>> trained = {"kernel": np.array([0.0, 2.5, -1.5])}
+        >>> update_codebooks({"kernel": leaf}, trained)["kernel"].codebook.tolist()
+        [-1.5, 2.5]
     """
     named = named_leaves(shared, is_leaf=is_coded)
     tensors = named_leaves(params)

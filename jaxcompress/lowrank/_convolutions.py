@@ -33,7 +33,12 @@ class ConvolutionMethod(Protocol):
 
 
 def convolutions(path: str, leaf: Any) -> bool:
-    """Scope of floating-point leaves of rank 4: kernels HWIO."""
+    """Scope of floating-point leaves of rank 4: kernels HWIO.
+
+    Example:
+        >>> convolutions("conv", np.ones((3, 3, 8, 16))), convolutions("dense", np.ones((8, 16)))
+        (True, False)
+    """
     del path
     return is_floating(leaf) and len(leaf.shape) == 4
 
@@ -58,6 +63,12 @@ def low_rank_convolutions(
             an empty scope.
         TypeError: called under `jit`, or `keep` is not a number.
         MissingLibraryError: `tucker2` and `cp` without tensorly.
+
+    Example:
+        >>> kernel = np.ones((3, 3, 8, 16), np.float32)
+        >>> leaf = low_rank_convolutions({"conv": kernel}, tucker2, keep=0.2)["conv"]
+        >>> leaf.shape, [factor.shape for factor in leaf.factors]
+        ((3, 3, 8, 16), [(8, 2), (3, 3, 2, 5), (5, 16)])
     """
     keep = check_fraction("keep", keep)
     check_concrete("low_rank_convolutions", params)
@@ -101,6 +112,11 @@ def tucker2(kernel: np.ndarray, *, keep: float) -> LowRank | None:
     Raises:
         MissingLibraryError: without tensorly, the extra `lowrank`.
 
+    Example:
+        >>> leaf = tucker2(np.ones((3, 3, 8, 16)), keep=0.2)
+        >>> [factor.shape for factor in leaf.factors], leaf.dense().round(6).max().tolist()
+        ([(8, 2), (3, 3, 2, 5), (5, 16)], 1.0)
+
     Source: Kim et al. 2016, arXiv:1511.06530.
     """
     h, w, i, o = kernel.shape
@@ -133,6 +149,11 @@ def cp(kernel: np.ndarray, *, keep: float, seed: int = 0) -> LowRank | None:
 
     Raises:
         MissingLibraryError: without tensorly, the extra `lowrank`.
+
+    Example:
+        >>> leaf = cp(np.ones((3, 3, 8, 16)), keep=0.03)
+        >>> [factor.shape for factor in leaf.factors], leaf.dense().round(6).max().tolist()
+        ([(3, 1), (3, 1), (8, 1), (16, 1)], 1.0)
 
     Source: Lebedev et al. 2015, arXiv:1412.6553.
     """

@@ -27,7 +27,7 @@ def by_ratio(*, keep: float) -> RankRule:
         ValueError: it is out of range.
 
     Example:
-        >>> from jaxcompress.lowrank._weights import plan_ranks
+        >>> from jaxcompress.lowrank import plan_ranks
         >>> plan_ranks({"w": np.eye(100)}, ranks=by_ratio(keep=0.5)).ranks
         {'w': 25}
     """
@@ -56,7 +56,7 @@ def by_energy(*, keep: float) -> RankRule:
         ValueError: it is out of range.
 
     Example:
-        >>> from jaxcompress.lowrank._weights import plan_ranks
+        >>> from jaxcompress.lowrank import plan_ranks
         >>> plan_ranks({"w": np.diag([3.0, 1.0, 1.0, 1.0, 0.0])}, ranks=by_energy(keep=0.8)).ranks
         {'w': 2}
     """
@@ -86,7 +86,7 @@ def by_budget(parameters: int) -> RankRule:
         ValueError: it is not above 0; of the rule: it is below what rank 1 takes everywhere.
 
     Example:
-        >>> from jaxcompress.lowrank._weights import plan_ranks
+        >>> from jaxcompress.lowrank import plan_ranks
         >>> flat, steep = np.eye(10), np.diag(0.5 ** np.arange(10))
         >>> plan_ranks({"flat": flat, "steep": steep}, ranks=by_budget(100)).ranks
         {'flat': 3, 'steep': 2}

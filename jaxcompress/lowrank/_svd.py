@@ -86,6 +86,10 @@ def truncated_svd(matrix: np.ndarray, rank: int, *, seed: int = 0) -> Svd:
         matrix: `[m, n]` finite numbers.
         rank: 1 to `min(m, n)`.
         seed: of the sketch.
+
+    Example:
+        >>> truncated_svd(np.diag([1.0, 3.0, 2.0]), 2).values.tolist()
+        [3.0, 2.0]
     """
     smaller = min(matrix.shape)
     if smaller < FEWEST_FOR_RANDOM or rank > MOST_SHARE * smaller:

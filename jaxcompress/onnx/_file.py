@@ -110,8 +110,8 @@ def export_onnx(
 
     Example:
         >>> import tempfile
-        >>> from jaxcompress.onnx._runtime import onnx_function
-        >>> from jaxcompress.quantization.calibration import calibrate
+        >>> from jaxcompress.onnx import onnx_function
+        >>> from jaxcompress.quantization import calibrate
         >>> apply = lambda params, x: jax.nn.relu(x @ params["in"]) @ params["out"]
         >>> params = {"in": jnp.eye(2), "out": jnp.ones((2, 1))}
         >>> x = jnp.array([[1.0, -1.0], [0.5, 2.0]])

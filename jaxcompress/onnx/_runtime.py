@@ -53,6 +53,15 @@ def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -
     Raises:
         MissingLibraryError: the extra `onnx` is not installed.
         FileNotFoundError: there is no such file.
+
+    Example:
+        >>> from jaxcompress.onnx import export_onnx
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "net.onnx"
+        ...     params, x = {"kernel": np.eye(2, dtype="f")}, np.array([[1, 2]], "f")
+        ...     written = export_onnx(path, lambda p, x: x @ p["kernel"], params, x)
+        ...     onnx_function(path)(x).tolist()
+        [[1.0, 2.0]]
     """
     path = Path(path)
     if not path.is_file():
@@ -164,6 +173,10 @@ def has_integer_dot_product() -> bool:
 
     Without such an instruction (VNNI) x86 adds pairs of products in 16 bits, which overflows with
     weights of 8 bits.
+
+    Example:
+        >>> has_integer_dot_product() in (True, False)
+        True
     """
     if platform.machine().lower().startswith(("arm", "aarch")):
         return True

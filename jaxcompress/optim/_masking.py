@@ -107,6 +107,16 @@ def gradual_pruning(
         ValueError: as `cubic_sparsity`, `every` below 1, an empty scope.
         TypeError: the scope chooses leaves of other numbers than floats and complex ones.
 
+    Example:
+        >>> tx = optax.chain(optax.sgd(0.0), gradual_pruning(0.5, begin=0, end=1))
+        >>> params = {"w": jnp.array([[4.0, 3.0], [2.0, 1.0]])}
+        >>> state = tx.init(params)
+        >>> for _ in range(2):
+        ...     updates, state = tx.update(jax.tree.map(jnp.zeros_like, params), state, params)
+        ...     params = optax.apply_updates(params, updates)
+        >>> params["w"].tolist()
+        [[4.0, 3.0], [0.0, 0.0]]
+
     Source: Zhu and Gupta 2017, arXiv:1710.01878.
     """
     schedule = cubic_sparsity(sparsity, begin=begin, end=end, initial=initial)
@@ -161,6 +171,11 @@ def current_mask(opt_state: PyTree, *, params: PyTree | None = None) -> PyTree:
     Raises:
         ValueError: `opt_state` holds no mask, more than one of the same leaf, or without `params`
             one that does not cover the network.
+
+    Example:
+        >>> tx = optax.chain(optax.sgd(0.1), hold_mask({"w": jnp.array([True, False])}))
+        >>> current_mask(tx.init({"w": jnp.zeros(2)}))["w"].tolist()
+        [True, False]
     """
     kinds = (HoldMaskState, GradualPruningState)
     found = [

@@ -52,6 +52,14 @@ def share_centroids(
         ValueError: in `init`, when the params are not `dense(shared)`; in `update`, without
             params.
 
+    Example:
+        >>> leaf = Clustered(codes=np.array([1, 1, 2], np.uint8), codebook=np.array([1, 3], "f"))
+        >>> tx = share_centroids(optax.sgd(0.5), {"w": leaf})
+        >>> params = {"w": jnp.array([1.0, 1.0, 3.0])}
+        >>> updates, _ = tx.update({"w": jnp.array([1.0, 2.0, 4.0])}, tx.init(params), params)
+        >>> updates["w"].tolist()  # the first two share a value
+        [-1.5, -1.5, -2.0]
+
     Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, section 3.
     """
     if not _clustered(shared):

@@ -34,6 +34,11 @@ def encode(matrix: np.ndarray, kept: np.ndarray) -> Csr:
     Args:
         matrix: `[rows, columns]` array of any dtype.
         kept: `[rows, columns]` booleans, True for every entry to store.
+
+    Example:
+        >>> matrix = np.array([[0, 7, 0], [8, 0, 9]])
+        >>> [stream.tolist() for stream in encode(matrix, matrix != 0)]
+        [[1, 2], [2, 1, 2], [7, 8, 9]]
     """
     step = max(_BLOCK // max(matrix.shape[1], 1), 1)
     blocks = [slice(start, start + step) for start in range(0, max(matrix.shape[0], 1), step)]
@@ -69,6 +74,12 @@ def decode(streams: Csr, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, n
 
     Raises:
         ValueError: the streams do not describe a matrix of that shape.
+
+    Example:
+        >>> matrix = np.array([[0, 7, 0], [8, 0, 9]])
+        >>> ((positions, entries),) = decode(encode(matrix, matrix != 0), (2, 3))  # one block
+        >>> positions.tolist(), entries.tolist()
+        ([1, 3, 5], [7, 8, 9])
     """
     rows, columns = shape
     lengths, distances = streams.row_lengths, streams.distances

@@ -19,7 +19,12 @@ def per_byte(k: int) -> int:
 
 
 def count_bytes(size: int, k: int) -> int:
-    """Return how many bytes `size` numbers below `k` take."""
+    """Return how many bytes `size` numbers below `k` take.
+
+    Example:
+        >>> count_bytes(5, 16), count_bytes(5, 2), count_bytes(5, 1000)
+        (3, 1, 10)
+    """
     if k <= 1:
         return 0
     return 2 * size if k > 256 else -(-size // per_byte(k))
@@ -53,6 +58,10 @@ def unpack(stream: np.ndarray, size: int, k: int) -> np.ndarray:
 
     Raises:
         ValueError: `pack` would not have made them.
+
+    Example:
+        >>> unpack(np.array([33, 3], np.uint8), 3, 16).tolist()
+        [1, 2, 3]
     """
     if k <= 1:
         return np.zeros(size, np.uint8)

@@ -44,6 +44,11 @@ def encode(levels: np.ndarray, lowest: int, highest: int) -> Words:
 
     Raises:
         MissingLibraryError: without constriction.
+
+    Example:
+        >>> words = encode(np.array([[0, 0, 1], [0, -1, 0]]), -1, 1)
+        >>> [segment.dtype.name for segment in words.segments]
+        ['uint32']
     """
     rows, columns, exchanged = as_matrix(levels.shape)
     matrix = levels.reshape(columns, rows).T if exchanged else levels.reshape(rows, columns)
@@ -72,6 +77,11 @@ def decode(
     Raises:
         ValueError: the words are not of such a tensor.
         MissingLibraryError: without constriction.
+
+    Example:
+        >>> words = encode(np.array([[0, 0, 1], [0, -1, 0]]), -1, 1)
+        >>> decode(words, (2, 3), 2, -1, 1).tolist()
+        [[0, 0, 1], [0, -1, 0]]
     """
     rows, columns, exchanged = as_matrix(shape)
     if not rows * columns:

@@ -27,6 +27,10 @@ def to_codes(levels: np.ndarray, k: int, negative: int) -> np.ndarray:
 
     Raises:
         ValueError: a level that has no code.
+
+    Example:
+        >>> to_codes(np.array([0, -2, -1, 1]), 3, 2).tolist()
+        [0, 1, 2, 3]
     """
     if levels.size and not (-negative <= levels.min() and levels.max() <= k - negative):
         raise ValueError(f"a level beyond the {negative} negative ones of {k}")
@@ -48,5 +52,10 @@ def _levels(k: int, negative: int) -> np.ndarray:
 
 
 def dtype(magnitude: int) -> type[np.signedinteger]:
-    """Return the smallest dtype that holds levels up to `magnitude` of both signs."""
+    """Return the smallest dtype that holds levels up to `magnitude` of both signs.
+
+    Example:
+        >>> [dtype(m).__name__ for m in (127, 128, 40_000)]
+        ['int8', 'int16', 'int32']
+    """
     return np.int8 if magnitude < 128 else np.int16 if magnitude < 2**15 else np.int32

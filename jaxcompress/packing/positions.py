@@ -45,6 +45,10 @@ def kept_from_gaps(stream: np.ndarray, size: int, count: int) -> np.ndarray:
 
     Raises:
         ValueError: it is not the stream of `count` kept entries among `size`.
+
+    Example:
+        >>> kept_from_gaps(np.array([0, 2], np.uint8), 5, 2).tolist()
+        [True, False, False, True, False]
     """
     kept = np.zeros(size, bool)
     position = found = 0
@@ -69,6 +73,10 @@ def kept_from_bits(stream: np.ndarray, size: int, count: int) -> np.ndarray:
 
     Raises:
         ValueError: it is not the stream of `count` kept entries among `size`.
+
+    Example:
+        >>> kept_from_bits(np.array([0b10010000], np.uint8), 5, 2).tolist()
+        [True, False, False, True, False]
     """
     bits = np.unpackbits(stream)
     if bits[size:].any():

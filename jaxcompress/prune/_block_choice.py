@@ -62,6 +62,11 @@ def random_blocks(key: jax.Array) -> BlockRule:
 
     Args:
         key: key of `jax.random`; the same key gives the same blocks.
+
+    Example:
+        >>> positions = random_blocks(jax.random.key(0))(12, 6)
+        >>> len(set(positions)), positions == sorted(positions)
+        (6, True)
     """
 
     def rule(depth: int, keep: int) -> list[int]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.prune._unit_scores import by_unit, scored_slices
+from jaxcompress.prune._unit_slices import by_unit, scored_slices
 from jaxcompress.trees import PyTree, Scope, weights, widened
 from jaxcompress.units.groups import UnitGroup
 

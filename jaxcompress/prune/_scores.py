@@ -16,6 +16,10 @@ Score = Callable[[PyTree], PyTree]
 def magnitude(params: PyTree) -> PyTree:
     """Score every weight by `|w|`; leaves that are not numbers, or only shapes, are kept.
 
+    Example:
+        >>> magnitude({"kernel": np.array([-2.0, 1.0])})["kernel"].tolist()
+        [2.0, 1.0]
+
     Source: Han et al. 2015, arXiv:1506.02626.
     """
 
@@ -39,6 +43,11 @@ def random_score(key: jax.Array) -> Score:
 
     Args:
         key: key of `jax.random`; the same key gives the same score.
+
+    Example:
+        >>> params = {"kernel": np.zeros((2, 3))}
+        >>> random_score(jax.random.key(0))(params)["kernel"].shape
+        (2, 3)
     """
 
     def score(params: PyTree) -> PyTree:

@@ -38,13 +38,27 @@ Spread = Callable[[Sequence[Candidate], Measure], list[int]]
 
 
 def by_units(group: UnitGroup) -> float:
-    """Count every unit once."""
+    """Count every unit once.
+
+    Example:
+        >>> from jaxcompress.prune import UnitGroup
+        >>> group = UnitGroup(name="in", size=8, slices=(), changes_function=False, parameters=5)
+        >>> by_units(group)
+        1.0
+    """
     del group
     return 1.0
 
 
 def by_parameters(group: UnitGroup) -> float:
-    """Count a unit by the parameters that it carries alone."""
+    """Count a unit by the parameters that it carries alone.
+
+    Example:
+        >>> from jaxcompress.prune import UnitGroup
+        >>> group = UnitGroup(name="in", size=8, slices=(), changes_function=False, parameters=5)
+        >>> by_parameters(group)
+        5.0
+    """
     return float(group.parameters)
 
 
@@ -53,12 +67,31 @@ def by_flops(group: UnitGroup) -> float:
 
     A fraction of FLOPs holds to first order: a kernel between two groups counts for both, and if
     each loses a fraction `p`, `(1 - p)^2` of its FLOPs are kept; FLOPs of no unit are kept.
+
+    Example:
+        >>> from jaxcompress.prune import UnitGroup
+        >>> group = UnitGroup(
+        ...     name="in", size=8, slices=(), changes_function=False, parameters=5, flops=10)
+        >>> by_flops(group)
+        10.0
     """
     return float(group.flops)
 
 
 def within_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int]:
-    """Remove the same fraction of each group."""
+    """Remove the same fraction of each group.
+
+    Example:
+        >>> from jaxcompress.prune import UnitGroup
+        >>> candidates = [
+        ...     Candidate(
+        ...         UnitGroup(name=name, size=2, slices=(), changes_function=False, parameters=1),
+        ...         remove=0.5, scores=np.array(scores), limit=1)
+        ...     for name, scores in (("in", [1.0, 2.0]), ("out", [3.0, 4.0]))
+        ... ]
+        >>> within_groups(candidates, by_units)
+        [1, 1]
+    """
     del measure
     return [min(removed_count(c.group.name, c.remove, c.group.size), c.limit) for c in candidates]
 
@@ -68,6 +101,17 @@ def across_groups(candidates: Sequence[Candidate], measure: Measure) -> list[int
 
     Raises:
         ValueError: fractions that differ by group, or more to remove than the groups may lose.
+
+    Example:
+        >>> from jaxcompress.prune import UnitGroup
+        >>> candidates = [
+        ...     Candidate(
+        ...         UnitGroup(name=name, size=3, slices=(), changes_function=False, parameters=1),
+        ...         remove=1 / 3, scores=np.array(scores), limit=2)
+        ...     for name, scores in (("in", [1.0, 2.0, 9.0]), ("out", [3.0, 4.0, 5.0]))
+        ... ]
+        >>> across_groups(candidates, by_units)
+        [2, 0]
     """
     fractions = {c.remove for c in candidates}
     if len(fractions) > 1:

@@ -112,6 +112,11 @@ def layerwise_mask(
     Raises:
         ValueError: a sparsity outside [0, 1), a path that is not in the scope, NaN or infinite
             scores, an empty scope.
+
+    Example:
+        >>> params = {"a": np.array([[1.0, 2.0]]), "b": np.array([[30.0, 40.0]])}
+        >>> {path: mask.tolist() for path, mask in layerwise_mask(params, 0.5).items()}
+        {'a': [[False, True]], 'b': [[False, True]]}
     """
     named, chosen, scores = _scored(params, score, scope)
     if isinstance(sparsity, Mapping):
@@ -145,6 +150,11 @@ def random_mask(
         sparsity: fraction of the weights in the scope to remove, in [0, 1).
         key: key of `jax.random`.
         scope: which leaves are pruned.
+
+    Example:
+        >>> mask = random_mask({"kernel": np.ones((4, 4))}, 0.75, key=jax.random.key(0))
+        >>> int(mask["kernel"].sum())
+        4
     """
     return global_mask(params, sparsity, score=random_score(key), scope=scope)
 
@@ -177,6 +187,11 @@ def nm_mask(
     Raises:
         ValueError: not `1 <= n <= m`, or `m` does not divide the length of the axis.
 
+    Example:
+        >>> kernel = np.array([[0.1], [4.0], [3.0], [0.2]])  # [in, out]
+        >>> nm_mask({"kernel": kernel}, 2, 4)["kernel"].T.tolist()
+        [[False, True, True, False]]
+
     Source: Mishra et al. 2021, arXiv:2104.08378.
     """
     if not is_pattern(n, m):
@@ -205,52 +220,6 @@ def nm_mask(
 def is_pattern(n: Any, m: Any) -> bool:
     """Return whether `n` of `m` neighbours can be kept: integers with `1 <= n <= m`."""
     return is_integer(n) and is_integer(m) and 1 <= n <= m
-
-
-def erk_sparsities(params: PyTree, sparsity: float, *, scope: Scope = kernels) -> dict[str, float]:
-    """Spread a sparsity over the leaves by the Erdos-Renyi-Kernel rule.
-
-    The density of a leaf of shape `s` is `eps * sum(s) / prod(s)`, capped at 1, with the one
-    `eps` that makes the fraction of weights removed over all leaves equal to `sparsity`.
-
-    Args:
-        params: any pytree of arrays.
-        sparsity: fraction of all weights in the scope to remove, in [0, 1).
-        scope: which leaves are pruned.
-
-    Returns:
-        Sparsity by path, for `layerwise_mask`.
-
-    Raises:
-        ValueError: a sparsity outside [0, 1), or an empty scope.
-
-    Source: Evci et al. 2020 (RigL), arXiv:1911.11134.
-    """
-    named = named_leaves(params)
-    check_unique(named.paths)
-    shapes = {
-        path: leaf.shape or (1,)
-        for path, leaf, pick in zip(
-            named.paths,
-            named.leaves,
-            in_scope(named, scope, kinds=WEIGHTS, shapes=True),
-            strict=True,
-        )
-        if pick
-    }
-    sizes = {path: int(np.prod(shape)) for path, shape in shapes.items()}
-    removed_count("params", sparsity, sum(sizes.values()))
-    budget = (1 - sparsity) * sum(sizes.values())
-    capped: set[str] = set()
-    while True:
-        free = {path: sum(shape) for path, shape in shapes.items() if path not in capped}
-        left = budget - sum(sizes[path] for path in capped)
-        eps = left / sum(free.values()) if free else 0.0
-        over = {path for path, total in free.items() if eps * total > sizes[path]}
-        if not over:
-            break
-        capped |= over
-    return {path: 0.0 if path in capped else 1 - eps * free[path] / sizes[path] for path in shapes}
 
 
 def _scored(

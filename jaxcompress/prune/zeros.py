@@ -21,6 +21,11 @@ def apply_mask(params: PyTree, mask: PyTree) -> PyTree:
         ValueError: the trees do not match, naming the leaf.
         TypeError: a mask is False, or under `jit` not known, on a leaf that has no zero;
             a leaf is a shape without values.
+
+    Example:
+        >>> mask = {"kernel": np.array([True, False])}
+        >>> apply_mask({"kernel": np.array([1.0, 2.0])}, mask)["kernel"].tolist()
+        [1.0, 0.0]
     """
     check_fits("mask", mask, "params", params)
     named, masks = named_leaves(params), jax.tree.leaves(mask)

@@ -56,7 +56,7 @@ def fake_quantized(
         TypeError: bits that are not integers.
 
     Example:
-        >>> from jaxcompress.quantization.calibration import calibrate
+        >>> from jaxcompress.quantization import calibrate
         >>> apply = lambda params, x: x @ params["kernel"]
         >>> params = {"kernel": jnp.array([[1.0], [0.3]])}
         >>> x = jnp.array([[3.0, 0.4]])

@@ -44,7 +44,13 @@ class Reading(NamedTuple):
 
 
 def read(values: jax.Array) -> Reading:
-    """Return the reading of an array, in float32; numbers below its normal ones count as 0."""
+    """Return the reading of an array, in float32; numbers below its normal ones count as 0.
+
+    Example:
+        >>> found = read(jnp.array([0.0, -1.0, 2.5]))
+        >>> float(found.low), float(found.high), int(found.zeros), int(found.exponent)
+        (-1.0, 2.5, 1, 2)
+    """
     x = values.astype(jnp.float32).reshape(-1)
     magnitude = jnp.abs(x)
     # XLA treats numbers below the normal ones as 0 in some places only: here they always are.
@@ -137,7 +143,13 @@ NOTHING = Histogram(
 
 
 def histogram(reading: Reading) -> Histogram:
-    """Return a reading as a histogram, that of a loop with all turns together."""
+    """Return a reading as a histogram, that of a loop with all turns together.
+
+    Example:
+        >>> found = histogram(read(jnp.array([0.0, -1.0, 2.5])))
+        >>> found.low, found.high, found.count, found.width  # 2048 bins cover 0 to 4
+        (-1.0, 2.5, 3, 0.001953125)
+    """
     rows = [np.asarray(part).reshape(-1) for part in reading[:-1]]
     result = NOTHING
     for low, high, zeros, _, exponent, counts in zip(

@@ -47,7 +47,7 @@ def learned_qparams(learned: Learned, grid: Grid, dtype: Any = jnp.float32) -> Q
     """Return scale and zero point as learned, the scale as a dtype can represent it.
 
     Example:
-        >>> from jaxcompress.quantization.grids import make_grid
+        >>> from jaxcompress.quantization import make_grid
         >>> grid = make_grid(8, symmetric=False)
         >>> start = learn(QParams(np.float32(0.375), np.int8(-118)), grid)
         >>> start.exponent.item(), [number.item() for number in learned_qparams(start, grid)]

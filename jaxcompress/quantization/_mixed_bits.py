@@ -28,7 +28,7 @@ def mixed_bits(table: Sensitivity, *, budget_bytes: float) -> dict[str, int]:
         TypeError: it is not a number.
 
     Example:
-        >>> from jaxcompress.quantization._sensitivity import Price
+        >>> from jaxcompress.quantization import Price
         >>> a, b = {8: Price(0.1, 8), 4: Price(0.2, 4)}, {8: Price(0.1, 8), 4: Price(3.0, 4)}
         >>> mixed_bits(Sensitivity({"a": a, "b": b}), budget_bytes=12)
         {'a': 4, 'b': 8}

@@ -69,7 +69,13 @@ class Ranges(Mapping[str, Histogram]):
 
 
 def usual_estimator(grid: Grid) -> Estimator:
-    """Return the default estimator of activations: `min_max` for 5 bits and more."""
+    """Return the default estimator of activations: `min_max` for 5 bits and more.
+
+    Example:
+        >>> from jaxcompress.quantization import make_grid
+        >>> usual_estimator(make_grid(8)).__name__, usual_estimator(make_grid(4)).__name__
+        ('min_max', 'mse_optimal')
+    """
     return min_max if grid.bits > 4 else mse_optimal
 
 

@@ -59,7 +59,7 @@ def min_max(samples: Samples, grid: Grid) -> Range:
     """Cover all numbers: from the smallest to the largest, and 0.
 
     Example:
-        >>> from jaxcompress.quantization.grids import make_grid
+        >>> from jaxcompress.quantization import make_grid
         >>> low, high = min_max(Samples(np.array([[0.5, 2.0], [-3.0, 1.0]])), make_grid(8))
         >>> low.tolist(), high.tolist()
         ([0.0, -3.0], [2.0, 1.0])
@@ -87,7 +87,7 @@ def percentile(*, keep: float) -> Estimator:
         TypeError: `keep` is not a number.
 
     Example:
-        >>> from jaxcompress.quantization.grids import make_grid
+        >>> from jaxcompress.quantization import make_grid
         >>> percentile(keep=0.75)(Samples(np.array([[1.0, -2.0, 3.0, -90.0, 0.0]])), make_grid(8))
         Range(low=array([-3.]), high=array([3.]))
     """
@@ -109,7 +109,7 @@ def mse_optimal(samples: Samples, grid: Grid) -> Range:
     is never above that of `min_max`, and numbers that already lie on such a grid keep it.
 
     Example:
-        >>> from jaxcompress.quantization.grids import make_grid
+        >>> from jaxcompress.quantization import make_grid
         >>> mse_optimal(Samples(np.array([[1.0, -2.0, 6.0, 0.0]])), make_grid(1)).high.tolist()
         [3.0]
 
@@ -129,7 +129,7 @@ def kl_optimal(samples: Samples, grid: Grid) -> Range:
     `mse_optimal` suits weights better.
 
     Example:
-        >>> from jaxcompress.quantization.grids import make_grid
+        >>> from jaxcompress.quantization import make_grid
         >>> values = np.append(np.linspace(0.01, 1, 10_000), 100.0)[None]
         >>> bool(kl_optimal(Samples(values), make_grid(8)).high[0] < 10)
         True
