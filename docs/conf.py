@@ -18,16 +18,17 @@ extensions = [
     "namespaces",
     "signatures",
     "checkout_links",
+    "mathml",
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-# Code in docstrings is a link where it names something public. The others are of other libraries.
-nitpick_ignore_regex = [("py:(obj|class|exc)", "(?s:.*)")]
+# Names in docstrings and signatures are links where they are public; others are of other libraries.
+nitpick_ignore_regex = [("py:(obj|class|exc)", ".*")]
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 
-default_role = "py:obj"
+default_role = "name"
 add_module_names = False
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
@@ -42,6 +43,7 @@ copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = "jaxcompress"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from docutils.utils import unescape
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyXRefRole
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.logging import getLogger
 from sphinx.util.nodes import make_refnode
@@ -26,6 +28,7 @@ import jaxcompress as jc
 ROOT = "jaxcompress"
 SUBJECTS = sorted(n for n in jc.__all__ if isinstance(getattr(jc, n), types.ModuleType))
 FLAT = sorted(set(jc.__all__) - set(SUBJECTS))
+_NAME = re.compile(r"[A-Za-z_][\w.]*(\(\))?")
 _LINE = re.compile(r"^ *(\w+)  +(\S.*)$", re.MULTILINE)
 
 logger = getLogger(__name__)
@@ -178,6 +181,18 @@ def _entry(full: str, module: types.ModuleType, name: str) -> list[str]:
     return [f".. py:type:: {name}", f"   :canonical: {given.value}", *text]
 
 
+class Code(PyXRefRole):
+    """Code in a docstring: a name may be a link, everything else is written as it is."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the nodes of the code."""
+        if _NAME.fullmatch(self.text):
+            self.name = "py:obj"
+            return super().run()
+        text = unescape(self.text, restore_backslashes=True)
+        return [nodes.literal(self.rawtext, text)], []
+
+
 def resolve(app: Sphinx, env: Any, node: Any, text: nodes.Element) -> nodes.Element | None:
     """Link code that names something public, with or without `jc.` and a subject."""
     if node.get("refdomain") != "py":
@@ -215,6 +230,7 @@ def check(app: Sphinx, env: Any) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive and the checks."""
     app.add_directive("namespace", Namespace)
+    app.add_role("name", Code())
     app.connect("missing-reference", resolve)
     app.connect("env-check-consistency", check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
