@@ -75,7 +75,7 @@ Everything else, by subject
     costs                operations, milliseconds, bytes of memory
     onnx                 functions as ONNX files, and back
     nnx                  modules of Flax NNX as functions
-    scopes               which leaves a technique is about
+    scopes               which leaves a technique applies to
     errors               exceptions that callers may catch
     typing               types of arguments and results
 

@@ -76,7 +76,7 @@ def check_fraction(name: str, fraction: float) -> float:
     """Return a fraction that is kept as a float.
 
     Raises:
-        TypeError: it is no number.
+        TypeError: it is not a number.
         ValueError: it is not in (0, 1].
 
     Example:
@@ -124,7 +124,7 @@ def check_temperature(name: str, temperature: Any) -> float:
     """Return a temperature as a float.
 
     Raises:
-        TypeError: it is no number.
+        TypeError: it is not a number.
         ValueError: it is not in 0.001 to 10 000.
 
     Example:

@@ -1,6 +1,6 @@
 """Checks of trees and arrays at the boundary: errors give path, rule, value and remedy.
 
-check_fits  refuse a tree without the leaves of another
+check_fits  refuse a tree whose leaves are not those of another
 """
 
 from collections import Counter

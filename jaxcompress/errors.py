@@ -3,7 +3,7 @@
 ArtifactError        a file that is damaged, hostile, or not of this format
 MismatchError        an exported model that does not compute what the function does
 MissingLibraryError  a library that a feature needs is not installed
-NoArrayError         a result of a function that is no array
+NoArrayError         a result of a function that is not an array
 """
 
 from typing import Any, Self
@@ -78,7 +78,7 @@ class MismatchError(ValueError):
 
 
 class NoArrayError(TypeError):
-    """A result of a function that is no array."""
+    """A result of a function that is not an array."""
 
 
 def _short(value: Any) -> str:

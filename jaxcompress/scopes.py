@@ -1,4 +1,4 @@
-"""Scopes: which leaves of a tree a technique is about, told by their paths and arrays.
+"""Scopes: which leaves of a tree a technique applies to, by path and array.
 
 everything      all floating-point leaves
 in_products     the weights that enter products of a function, found by tracing it

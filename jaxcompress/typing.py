@@ -48,13 +48,13 @@ RankRule           from the matrices to the rank of each, or the reason to keep 
 Reading            counts of the numbers of an array
 Rebuild            from shapes of smaller parameters to the `apply` built for them
 Samples            numbers to be rounded, one row for each grid
-Scope              says by path and leaf whether a technique is about it
+Scope              decides by path and leaf whether a technique applies
 Score              from parameters to how much each weight matters
 Sensitivity        the price of each tensor at each number of bits, as a table
 Slice              where a group's units lie along one axis of one leaf
 Sparse             a tensor whose entries are mostly zero
 Split              decides by path and leaf which axes are rows
-Spread             says how many units each group loses
+Spread             decides how many units each group loses
 Statistic          from `[entries, samples]` activations to a number for each entry
 Stats              nested dicts of arrays that training changes without a gradient
 Svd                `(left * values) @ right`

@@ -170,7 +170,7 @@ def _entry(full: str, module: types.ModuleType, name: str) -> list[str]:
         return [*lines, f".. py:currentmodule:: {full}", ""]
     if isinstance(value, types.FunctionType):
         return [f".. autofunction:: {full}.{name}", ""]
-    if isinstance(value, type) and not isinstance(value, types.GenericAlias):
+    if isinstance(value, type) and value.__module__.startswith(ROOT):
         return [f".. autoclass:: {full}.{name}", ""]
     given = assigned(full, name)
     if not given.doc:

@@ -1,6 +1,6 @@
 """Temporary files, also those of killed writers.
 
-A writer holds a lock on its file as long as it lives, whatever ends it. A file without a lock is a
+A writer holds a lock on its file until it ends, in whatever way. A file without a lock is a
 leftover. The number of a process would not tell: numbers are reused, and other machines and
 containers have the same ones.
 """

@@ -45,7 +45,7 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Handle signals within the context, where Python allows it; ignored signals stay ignored."""
+    """Handle signals within the context, where Python allows it; ignored signals remain ignored."""
     stop = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -1,6 +1,6 @@
 """Costs of a function: floating-point operations, milliseconds, bytes of memory.
 
-`counting` counts operations; `_latency` and `_memory` measure.
+From the bottom up: `counting` (operations), `_latency` and `_memory` (measurements).
 
     Flops       floating-point operations of one call
     flops       count operations by tracing

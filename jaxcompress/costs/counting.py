@@ -47,7 +47,7 @@ def flops(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -> Flop
     channel`; padding counts, but the zeros that a transposed convolution inserts do not. An
     elementwise primitive (an exponential too) counts one for each entry of its result, a reduction
     one for each entry that it reads, a Fourier transform of `n` entries `5 n log2 n`. Moving,
-    comparing and converting numbers is free. The body of a scan counts as often as it runs, a
+    comparing and converting numbers is free. The body of a scan counts once for each turn, a
     condition counts its most expensive branch, `shard_map` its body on each device. Primitives that
     are not known, such as the kernels of Pallas, are named in `unknown`.
 

@@ -64,7 +64,7 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
         A `custom_vjp` that calls products has the derivative of what it calls.
 
     Raises:
-        ValueError: of the function: as `trace`.
+        ValueError: of the function: `apply` does not run on these arrays.
 
     Example:
         >>> integers, scale = jax.numpy.array([[3, -1]], "int8"), jax.numpy.array([[0.5]])

@@ -10,7 +10,7 @@ only. From the bottom up: `_namespace` and `_sized` (used by all), `_half`, `_sp
     dense             the tree with all leaves as ordinary arrays
     Half              a tensor kept in float16 or bfloat16
     half              round leaves to sixteen bits
-    is_compressed     whether a leaf is of one of these types
+    is_compressed     whether a leaf is of a compressed type
     LowRank           a tensor as a product of smaller ones
     Quantized         a tensor whose entries are integers of a grid
     Sparse            a tensor whose entries are mostly zero

@@ -25,7 +25,7 @@ all matrices), `_weights` (trees); `_convolutions` (more than two factors, by te
     summed_axes            split weights into the axes that products sum over and the others
     Svd                    `(left * values) @ right`
     truncated_svd          `randomized_svd` where it is much faster, else `exact_svd`
-    tucker2                three convolutions: 1x1 to fewer channels, one on these, 1x1 back
+    tucker2                three convolutions: 1x1 to fewer channels, one on those, 1x1 back
 """
 
 from jaxcompress.lowrank._convolutions import (

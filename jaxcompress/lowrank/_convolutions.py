@@ -98,7 +98,7 @@ def low_rank_convolutions(
 
 
 def tucker2(kernel: np.ndarray, *, keep: float) -> LowRank | None:
-    """Return a 1x1 convolution to fewer channels, one on these channels, and a 1x1 one back.
+    """Return a 1x1 convolution to fewer channels, a convolution on those, and a 1x1 one back.
 
     `kernel = einsum("ir,hwrs,so->hwio", ...)`, with `r` and `s` the same fraction of the channels.
 

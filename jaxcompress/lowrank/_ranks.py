@@ -75,7 +75,7 @@ def by_budget(parameters: int) -> RankRule:
     The error of a matrix is the fraction of its squared singular values that is left out. So layers
     of large weights or inputs count no more than others. The rule raises ranks in the order of
     error saved per parameter, until nothing more fits. The last raise of a matrix makes it dense,
-    at its own size. This is the best use of the budget as long as the best raise fits; the last few
+    at its own size. This is the best use of the budget while the best raise fits; the last few
     parameters may be spent less well.
 
     Args:

@@ -66,7 +66,7 @@ def summed_axes(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
         *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: as `trace`.
+        ValueError: the function does not run on these arrays, or its shapes depend on their values.
 
     Example:
         >>> import jax.numpy as jnp

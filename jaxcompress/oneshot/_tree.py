@@ -39,7 +39,7 @@ def compress(
         clusters: values that a leaf may use beside zero, 1 to 1024; a leaf of fewer distinct
             weights keeps them all.
         target_bytes: largest size of the file of `save` with the layout "entropy";
-            `entropy_constrained` then replaces `kmeans`, as fine as fits.
+            `entropy_constrained` then replaces `kmeans`, at the lowest rate weight that fits.
         scope: which leaves are compressed.
 
     Returns:

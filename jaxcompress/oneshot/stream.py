@@ -19,7 +19,7 @@ from jaxcompress.states import optimizer_states, without
 from jaxcompress.trees import NamedLeaves, Scope, in_scope, kernels
 
 Quantizer = Callable[[str, np.ndarray], Any]
-"""From a path and its tensor to a compressed leaf; exact zeros stay zeros."""
+"""From a path and its tensor to a compressed leaf; exact zeros remain zeros."""
 
 
 @dataclass(frozen=True, kw_only=True)

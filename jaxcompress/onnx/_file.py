@@ -90,8 +90,8 @@ def export_onnx(
             Compressed leaves are made dense. A file in integers keeps the integers of `Quantized`
             leaves that are symmetric with one scale for each channel.
         *inputs: of the function, any pytrees of arrays: a few dozen samples of the training data.
-        int8: ranges from `calibrate`, for a file in integers; products without a range stay float.
-            None for a file in floats.
+        int8: ranges from `calibrate`, for a file in integers; products without a range remain in
+            floats. None for a file in floats.
         weight_bits: of weights, 7 or 8; None for 8 where this CPU sums products of 8-bit integers
             without clipping (VNNI), else 7. Pass 7 for a file that must run anywhere.
         estimate: chooses the range that a grid of activations covers, as for `fake_quantized`.

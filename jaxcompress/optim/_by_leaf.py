@@ -19,7 +19,7 @@ def flatten(
 
 
 def map_leaves(function: Callable[..., Any], updates: PyTree, *others: PyTree) -> PyTree:
-    """Map over updates and, by position, other trees; updates that are None stay None."""
+    """Map over updates and, by position, other trees; updates that are None remain None."""
     leaves, treedef = flatten(updates)
     rest = [flatten(other)[0] for other in others]
     mapped = [

@@ -1,4 +1,4 @@
-"""Masks held while training: pruned weights stay exactly zero.
+"""Masks held while training: pruned weights remain exactly zero.
 
 Masking gradients is not enough: momentum and weight decay still move a weight whose gradient is
 zero. These transforms change the final update, so that pruned weights are exactly zero after every
@@ -89,7 +89,7 @@ def gradual_pruning(
 
     At steps `begin, begin + every, ...` and `end` the mask is drawn anew over all leaves in the
     scope together, from the weights as they would be after the update; `current_mask(opt_state)`
-    reads it. Pruned weights stay pruned, and at step `end` exactly `round(sparsity * n)` of the
+    reads it. Pruned weights remain pruned, and at step `end` exactly `round(sparsity * n)` of the
     `n` weights in the scope are zero.
 
     Args:
@@ -139,7 +139,7 @@ def gradual_pruning(
         removed = where(state.step >= end, final, smallest(by_schedule, final))
 
         def prune(masks: list[jax.Array]) -> list[jax.Array]:
-            # Pruned weights score below all others, so that they stay pruned.
+            # Pruned weights score below all others, so that they remain pruned.
             scores = [
                 jnp.where(m, abs(w), -1)
                 for m, w, pick in zip(masks, moved, chosen, strict=True)

@@ -37,7 +37,7 @@ def share_centroids(
     The gradient of a centroid is the sum of its members' gradients; moments and weight decay of
     `inner` live on centroids; its update of a centroid goes to every member. Members start equal
     and take equal updates, so that a leaf keeps at most `k` distinct non-zero values, exactly.
-    Leaves that are not shared train as usual. Pruned weights stay zero.
+    Leaves that are not shared train as usual. Pruned weights remain zero.
 
     Args:
         inner: any optax transform that works entry by entry. It sees the tree of the params, with

@@ -26,9 +26,9 @@ MOST_ENTRIES = 4096**2
 
 
 class Layer(NamedTuple):
-    """Weights with the same inputs, and the moments of these inputs.
+    """Weights with the same inputs, and the moments of those inputs.
 
-    Let `x` be the inputs of the weights of a channel and `d` an error of these weights. Then the
+    Let `x` be the inputs of the weights of a channel and `d` an error of the weights. Then the
     squared error of the channel's output, summed over the data, is `d^T gram d`.
 
     Attributes:

@@ -24,7 +24,7 @@ def channel_axes(
         *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: as `trace`.
+        ValueError: the function does not run on these arrays, or its shapes depend on their values.
 
     Example:
         >>> import jax.numpy as jnp
@@ -54,7 +54,7 @@ def in_products(apply: Callable[..., PyTree], params: PyTree, *inputs: PyTree) -
         *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: as `trace`.
+        ValueError: the function does not run on these arrays, or its shapes depend on their values.
 
     Example:
         >>> import jax.numpy as jnp
@@ -79,7 +79,7 @@ def weights_in_products(
         *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: as `trace`.
+        ValueError: the function does not run on these arrays, or its shapes depend on their values.
     """
     program, paths = _traced(apply, params, inputs)
     for product in find_products(program, paths):
@@ -98,7 +98,7 @@ def weights_in_unknown(
         *inputs: of the function; only shapes and dtypes are used.
 
     Raises:
-        ValueError: as `trace`.
+        ValueError: the function does not run on these arrays, or its shapes depend on their values.
     """
     found = find_unknown(*_traced(apply, params, inputs))
     return {path: one.reason for one in found for path in one.paths}

@@ -52,7 +52,7 @@ up for the removed ones); units: `_unit_slices`, `_unit_scores`, `_activations`,
     Score                   from parameters to how much each weight matters
     shrink                  cut the removed units out of every array
     Slice                   where a group's units lie along one axis of one leaf
-    Spread                  says how many units each group loses
+    Spread                  decides how many units each group loses
     spread_out              keep blocks at even distances
     Statistic               from `[entries, samples]` activations to a number for each entry
     summed                  a score of units that sums a score of weights

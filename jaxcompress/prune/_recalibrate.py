@@ -34,7 +34,7 @@ def recalibrate(
         A tree like `stats`. Statistics that `update` leaves alone (`m = 1`) are kept.
 
     Raises:
-        ValueError: no batches; statistics that are no moving averages or whose momentum changes,
+        ValueError: no batches; statistics that are not moving averages or whose momentum changes,
             NaN or infinity, results narrower than float32.
 
     Example:

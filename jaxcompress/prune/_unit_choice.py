@@ -34,7 +34,7 @@ class Candidate(NamedTuple):
 
 
 Spread = Callable[[Sequence[Candidate], Measure], list[int]]
-"""Says how many units each group loses."""
+"""Decides how many units each group loses."""
 
 
 def by_units(group: UnitGroup) -> float:

@@ -102,7 +102,7 @@ def layerwise_mask(
     Args:
         params: any pytree of arrays.
         sparsity: one fraction for every leaf in the scope, or one for each by path, as
-            `erk_sparsities` gives them; paths left out stay dense.
+            `erk_sparsities` gives them; leaves of other paths remain dense.
         score: from parameters to a tree of the same shapes; the smallest are removed.
         scope: which leaves are pruned.
 

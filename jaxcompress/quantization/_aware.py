@@ -67,7 +67,8 @@ def quantization_aware(
     Raises:
         ValueError: bits out of range; of `init`, an empty scope, ranges of another
             function.
-        TypeError: bits that are not integers; of `init`, as `trace` and `quantize`.
+        TypeError: bits that are not integers; of `init`, results that are not arrays, and as
+            `quantize`.
 
     Example:
         >>> import jax.numpy as jnp, numpy as np, optax

@@ -39,7 +39,7 @@ def fake_quantized(
     Args:
         apply: `apply(params, *inputs)`.
         ranges: from `calibrate`, of this function. A product with an activation that has no range
-            stays float. None to round weights only.
+            is computed in floats. None to round weights only.
         bits: of activations, 2 to 8; by the names of `ranges` if they differ.
         weight_bits: of weights, 1 to 8; by path if they differ. Default: `bits`.
         estimate: chooses the range that a grid of activations covers.
@@ -52,7 +52,7 @@ def fake_quantized(
 
     Raises:
         ValueError: bits out of range; of the function: ranges or bits with names that no product
-            has, and as `trace`.
+            has; it does not run on these arrays.
         TypeError: bits that are not integers.
 
     Example:

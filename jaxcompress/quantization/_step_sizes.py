@@ -1,4 +1,4 @@
-"""Step sizes as fine as the outputs of a network need, for files of layout `entropy`.
+"""Step sizes by the damage to the outputs of a network, for files of layout `entropy`.
 
 In such files the bits of a weight depend on how rare its integer is, not on the length of the grid.
 So the only choice is the step size, and it may be any number.

@@ -83,8 +83,8 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
     """Return histograms of the inputs of each product of a function, taken on data in one pass.
 
     Products are `dot_general` and convolutions. Their inputs are the operands that depend on the
-    inputs of the function. The result does not depend on how the data are cut into batches, as long
-    as the function computes each sample by itself. Memory does not grow with the data.
+    inputs of the function. The result does not depend on how the data are cut into batches, if
+    the function computes each sample by itself. Memory does not grow with the data.
 
     Args:
         apply: `apply(params, *inputs)`, in inference mode.
@@ -94,8 +94,8 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
 
     Raises:
         ValueError: no batches, batches that differ in more than the number of samples, NaN or
-            infinite activations, a function without products.
-        TypeError: called under `jit`; as `trace`.
+            infinite activations, a function without products or that does not run on the batches.
+        TypeError: called under `jit`; leaves, inputs or results that are not arrays.
 
     Example:
         >>> apply = lambda params, x: jax.nn.relu(x @ params["in"]) @ params["out"]

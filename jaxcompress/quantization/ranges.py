@@ -103,7 +103,7 @@ def mse_optimal(samples: Samples, grid: Grid) -> Range:
 
     The search clips numbers to `2^(-i/8)` of the largest magnitude, down to 1/235 of it. On an
     affine grid it then moves each end by itself, by factors of `2^(i/16)`. On a symmetric grid it
-    fits the scale to the integers found, `sum(value * integer) / sum(integer^2)`, as long as that
+    fits the scale to the integers found, `sum(value * integer) / sum(integer^2)`, while that
     lowers the error. With one bit the scale becomes the mean magnitude, which is the optimum; with
     two bits (ternary) it comes close to the optimum. The whole range is tried first. So the error
     is never above that of `min_max`, and numbers that already lie on such a grid keep it.

@@ -35,7 +35,7 @@ def equalize(apply: Callable[..., PyTree], tree: PyTree, *inputs: PyTree) -> PyT
     behind the weights are divided too; fold norms first. Channels with another function between
     the layers (tanh, a norm of the activations, clipping) are not scaled: each set is tried on the
     inputs, with powers of 2 from 16 to 256 and their inverses and with its own factors, and is
-    scaled only if the results stay the same.
+    scaled only if the results do not change.
 
     Args:
         apply: `apply(tree, *inputs)` in evaluation mode.

@@ -82,7 +82,7 @@ class Values:
         return self.with_leaves((*self.leaves[:number], new, *self.leaves[number + 1 :]))
 
     def with_leaves(self, leaves: tuple[Any, ...]) -> "Values":
-        """Return the values with other leaves; values that do not depend on them stay computed."""
+        """Return the values with other leaves; only those that depend on them are computed anew."""
         both = enumerate(zip(leaves, self.leaves, strict=True))
         changed = {number for number, (new, old) in both if new is not old}
         sources = self._known.sources

@@ -6,7 +6,7 @@ count), `_runs` and `magnitudes` (optimal clusterings of sorted numbers), `_kmea
 
     entropy_constrained  share weights at the least cost of squared error and bits
     equal_importance     a squared error counts the same in all leaves
-    high_rate_weight     the rate weight that is about as fine as a uniform step size
+    high_rate_weight     the rate weight that matches a uniform step size
     Importance           from path and leaf to the weight of its squared error
     kmeans               share weights by K-Means, one codebook a leaf
     rate_weight_for      the rate weight at which `entropy_constrained` fits into a size

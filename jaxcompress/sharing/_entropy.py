@@ -72,7 +72,7 @@ def entropy_constrained(
 
 
 def high_rate_weight(step_size: float) -> float:
-    """Return the rate weight at which codebooks are about as fine as a uniform `step_size`.
+    """Return the rate weight whose codebooks are about equal in fineness to a `step_size`.
 
     `rate_weight = step_size^2 * ln(2) / 6`: the slope of squared error over bits of a uniform
     quantizer at high rates.

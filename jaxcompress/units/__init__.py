@@ -1,7 +1,7 @@
 """Units: slices of parameters that are removed together, found by tracing a function.
 
 From the bottom up: `dependencies` (the arithmetic of unit ids), `_rules*` (one rule a kind of
-primitive), `_known` and `_usage*` (what results depend on), `walk` (which entries go together),
+primitive), `_known` and `_usage*` (what results depend on), `walk` (which entries are tied),
 `cut` (what is left of every value), `silence` and `observe` (running with units silenced, and
 reading their values); `groups` (what users see), `patterns` (from components to groups), `members`
 (the units of groups in a walk), `_failures`, `trials`, `_pairs` and `_coupling` (whether the code

@@ -1,4 +1,4 @@
-"""The arithmetic of unit ids: which entries go together.
+"""The arithmetic of unit ids: which entries are removed together.
 
 Along an axis of `n` entries a value carries an integer array `[layers, n]`. An id >= 0 names a
 node; an entry is removed if the node of any of its layers is removed. Most axes have one layer.
@@ -237,7 +237,7 @@ def split(ledger: Ledger, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
 
     A layer that varies along only one of them belongs to that axis. Nodes that are all different
     are parted into one layer for each axis in the next walk. In this walk, and where that is not
-    possible, entries with the same index of the first axis go together.
+    possible, entries with the same index of the first axis are removed together.
     """
     parts: list[list[np.ndarray]] = [[] for _ in sizes]
     rest = UNIFORM if (axis == UNIFORM).all() else ledger.code("reshape")

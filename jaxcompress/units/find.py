@@ -53,8 +53,9 @@ def unit_groups(
         *inputs: any pytrees of arrays, or of shapes and dtypes. Entries of an axis that this
             example does not use, such as rows of a position table beyond its length, are frozen.
         others: further examples, each an input or a tuple of inputs, with other sizes
-            wherever sizes may vary. Slices that go together in one example go together; entries
-            that only some examples use are frozen; entries that no example uses may be removed.
+            wherever sizes may vary. Slices that are removed together in one example always are;
+            entries that only some examples use are frozen; entries that no example uses may be
+            removed.
         rebuild: `rebuild(sizes)` gets the new shape of every leaf by path,
             `{"dense/kernel": (3, 8), ...}`, and returns the `apply` of the module built for these
             sizes. The groups are tried on it. It is called for each trial, and may raise any error

@@ -1,4 +1,4 @@
-"""Walking a program: which entries of which values go together."""
+"""Walking a program: which entries of which values are removed together."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -44,7 +44,7 @@ class Units(NamedTuple):
         walk: ids of all values.
         slots: `(leaf, axis)` of each axis of each parameter.
         axes: ids of each slot.
-        solution: which ids go together, which are frozen and why.
+        solution: which ids are removed together, which are frozen and why.
         others: program and walk of each further example.
     """
 
@@ -70,8 +70,8 @@ def find_units(
         whole: for each parameter whether it is frozen.
         part: whether an axis may have two kinds of units, `[heads * width]` heads and places in
             them; otherwise the units of an axis that is split are those of its first part.
-        others: the same function with other inputs. Entries that go together in one of them go
-            together; entries that are frozen in one of them are frozen.
+        others: the same function with other inputs. Entries that are removed together in one of
+            them always are; entries that are frozen in one of them always are.
     """
     slots = [
         (leaf, axis)
