@@ -25,6 +25,7 @@ PAGES = [
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _RUNNABLE = ("python", "sh", "")  # a fence without a language is of commands
 _MAY_DIFFER = (["diff"], ["verify"])  # commands whose status is 1 where files differ
+_IMPORTED_AS = {"orbax_checkpoint": "orbax"}
 
 
 class Block(NamedTuple):
@@ -169,4 +170,5 @@ def _libraries(extras: tuple[str, ...]) -> set[str]:
     wanted = list(project["dependencies"])
     for extra in extras:
         wanted += project["optional-dependencies"][extra]
-    return {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in wanted}
+    names = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in wanted}
+    return {_IMPORTED_AS.get(name, name) for name in names}

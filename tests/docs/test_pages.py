@@ -7,13 +7,20 @@ import pytest
 
 TEXTS = {pages.name_of(path): path.read_text() for path in pages.PAGES}
 PYTHON = [name for name, text in TEXTS.items() if "```python" in text and name != "README.md"]
-QUICK = {"cli.md", "file-format.md", "onnx.md", "sparse.md"} | {
-    f"techniques/{name}.md"
-    for name in ("distillation", "packing", "pruning", "sharing", "structured")
+QUICK = {
+    "cli.md",
+    "file-format.md",
+    "onnx.md",
+    "howto/checkpoint.md",
+    "howto/ship.md",
+    "techniques/packing.md",
+    "techniques/pruning.md",
+    "techniques/sharing.md",
 }
 FROM_CHECKOUT = {
     "README.md": 2,
     "pipeline.md": 4,
+    "howto/own_loop.md": 1,  # Equinox
     "results/index.md": 1,
     "results/minilm.md": 1,
     "techniques/blocks.md": 2,
@@ -22,10 +29,16 @@ FROM_CHECKOUT = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in PYTHON],
-)
+def run_by(name):
+    """The suite runs quick pages; `.ci/wheel` all others, but for what needs a checkout."""
+    if name in QUICK:
+        return []
+    blocks = pages.blocks_of(name, TEXTS[name])
+    checkout = any(pages.from_checkout(b) for b in blocks if b.language == "python")
+    return [pytest.mark.slow if checkout else pytest.mark.wheel]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=run_by(name)) for name in PYTHON])
 def test_the_examples_print_what_the_page_shows(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = pages.blocks_of(name, TEXTS[name])
