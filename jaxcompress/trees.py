@@ -205,12 +205,18 @@ def in_scope(
 
     Raises:
         ValueError: no leaf is chosen: a scope that matches nothing is a mistake.
-        TypeError: a leaf of another kind is chosen, or a shape where values are needed.
+        TypeError: a scope that is no function; a leaf of another kind is chosen, or a shape where
+            values are needed.
 
     Example:
         >>> in_scope(named_leaves({"bias": np.zeros(2), "kernel": np.ones((2, 2))}), kernels)
         [False, True]
     """
+    if not callable(scope):
+        raise TypeError(
+            f"scope: must be a function (path, leaf) -> bool, got {scope!r}; pass scopes.matching "
+            "of a pattern."
+        )
     chosen = [
         int(np.prod(leaf.shape)) > 0 and scope(path, leaf)
         for path, leaf in zip(named.paths, named.leaves, strict=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxcompress.trees import named_leaves, nested
+from jaxcompress.trees import in_scope, named_leaves, nested
 
 
 def test_paths_become_the_tree_that_they_are_of():
@@ -27,3 +27,8 @@ def test_paths_become_the_tree_that_they_are_of():
 def test_paths_of_no_tree_are_refused(paths, said):
     with pytest.raises(ValueError, match=f"^{said}$"):
         nested((path, 0) for path in paths)
+
+
+def test_a_scope_is_a_function():
+    with pytest.raises(TypeError, match="scope: must be a function .* got 'dense/'; pass scopes"):
+        in_scope(named_leaves({"dense": np.ones((2, 2))}), "dense/")
