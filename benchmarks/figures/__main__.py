@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures.plots import PLOTS
+from benchmarks.lib.code import ROOT
+from benchmarks.lib.markdown import footnote
+from benchmarks.lib.record import RESULTS
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "benchmarks" / "results"
 DRAWN = ROOT / "docs" / "figures"
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
 
@@ -39,12 +40,10 @@ def described(record: dict[str, Any]) -> str:
 def caption(name: str, page: Path, record: dict[str, Any]) -> str:
     """Return the figure as a page shows it, with what a reader needs to repeat it."""
     link = Path(os.path.relpath(DRAWN / f"{name}.svg", page.parent)).as_posix()
-    seeds = ", ".join(map(str, record["seeds"]))
+    made = footnote(record, " Drawn by `python -m benchmarks.figures`.")[-1]
     return (
         f"<!-- figure {name} -->\n![{PLOTS[name].words}]({link})\n\n"
-        f"Record `benchmarks/results/{PLOTS[name].record}.json`, of `{record['command']}`: "
-        f"{record['hardware']}; jax {record['versions']['jax']}; seeds {seeds}. "
-        "Drawn by `python -m benchmarks.figures`.\n<!-- end -->"
+        f"Record `benchmarks/results/{PLOTS[name].record}.json`, of {made}\n<!-- end -->"
     )
 
 

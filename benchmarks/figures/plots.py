@@ -142,7 +142,7 @@ def lowrank(figure: Figure, record: dict[str, Rows]) -> None:
     rows = record["layers"]
     labels = [f"{row['layer']}\nrank {row['rank']}, batch {row['batch']}" for row in rows]
     axes.barh(labels, [row["times_as_fast"] for row in rows], color=OURS, label="measured")
-    flops = [1 / row["share_of_flops"] for row in rows]
+    flops = [1 / row["fraction_of_flops"] for row in rows]
     axes.plot(flops, labels, "|", color="black", markersize=14, label="if time fell as the FLOPs")
     axes.axvline(1, label="dense", **CONTROL)
     axes.invert_yaxis()

@@ -11,8 +11,10 @@ figures = importlib.import_module("benchmarks.figures.__main__")
 
 RECORD = {
     "command": "python -m benchmarks.b",
+    "date": "2026-01-02",
+    "commit": "abc",
     "hardware": "a CPU",
-    "versions": {"jax": "1"},
+    "versions": {"jax": "1", "numpy": "2"},
     "seeds": [0, 1],
     "figures": [{"removed": "50 %", "dense": 1}],
 }
@@ -57,7 +59,7 @@ def test_old_figures_and_captions_are_named(tmp_path, monkeypatch):
     assert before == "a"
     assert shown == "<!-- figure b -->\n![what it shows](../figures/b.svg)"
     assert said.startswith(
-        "Record `benchmarks/results/b.json`, of `python -m benchmarks.b`: a CPU;"
+        "Record `benchmarks/results/b.json`, of `python -m benchmarks.b`, 2026-01-02 at abc: a CPU;"
     )
     monkeypatch.setattr(figures, "recorded", lambda name: RECORD | {"figures": []})
     assert figures.stale() == ["b"]
