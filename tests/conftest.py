@@ -1,4 +1,6 @@
-"""Runs that more than one file of tests looks at, made once."""
+"""How the suite compiles, and runs that more than one file of tests looks at, made once."""
+
+import os
 
 import pytest
 
@@ -12,6 +14,18 @@ FRUITS = (
     "--model fruits --branches shape colour --sparsity 0.5 --epochs 6 --finetune-epochs 6"
     " --batch-size 8"
 )
+
+QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+
+def pytest_configure(config):
+    """Let the suite compile in less time: what it compiles runs once or twice.
+
+    Slow tests, pages and the gate's runs compile as users do.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "not slow" in config.option.markexpr and QUICK_COMPILATION not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {QUICK_COMPILATION}".strip()
 
 
 class FruitsRun:
