@@ -22,7 +22,7 @@ PAGES = [
     *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
 ]
 
-_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^```(\S*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _RUNNABLE = ("python", "sh", "")  # a fence without a language is of commands
 _MAY_DIFFER = (["diff"], ["verify"])  # commands whose status is 1 where files differ
 _IMPORTED_AS = {"orbax_checkpoint": "orbax"}

@@ -147,6 +147,11 @@ def test_what_the_wheel_does_not_bring_is_found(language, code, found):
     assert pages.strangers(pages.Program("a", (block,), ())) == [f"a:1: {word}" for word in found]
 
 
+def test_what_is_no_code_is_passed_over():
+    page = "```{toctree}\n:glob:\n```\n\nWords.\n\n```sh\njaxcompress inspect a\n```\n"
+    assert [block.code for block in pages.blocks_of("a", page)] == ["jaxcompress inspect a\n"]
+
+
 def test_blocks_share_names_and_must_print_what_is_shown():
     first = pages.Block("a:1", "python", "x = 2", None, "")
     pages.run((first, pages.Block("a:2", "python", "print(x)", "2\n", "")))
