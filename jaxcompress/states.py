@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 
-from jaxcompress.trees import PyTree, Scope, kernels, named_leaves
+from jaxcompress.trees import PyTree, Scope, check_scope, kernels, named_leaves
 
 Shape = tuple[int, ...]
 
@@ -97,6 +97,7 @@ def outside_states(tree: PyTree, scope: Scope = kernels) -> Scope:
 
 def without(paths: Container[str], scope: Scope) -> Scope:
     """Return the scope of the leaves in `scope` whose paths are not among these."""
+    check_scope(scope)
     return lambda path, leaf: path not in paths and scope(path, leaf)
 
 

@@ -171,6 +171,19 @@ def weights(path: str, leaf: Any) -> bool:
     return kind_of(leaf) in WEIGHTS.members and len(leaf.shape) >= 2
 
 
+def check_scope(scope: Scope) -> None:
+    """Refuse what is no function, such as a pattern.
+
+    Raises:
+        TypeError: with what to pass instead.
+    """
+    if not callable(scope):
+        raise TypeError(
+            f"scope: must be a function (path, leaf) -> bool, got {scope!r}; pass scopes.matching "
+            "of a pattern."
+        )
+
+
 def matching(pattern: str, *, scope: Scope = kernels) -> Scope:
     """Scope of the leaves in `scope` whose path has a match of the regular expression `pattern`.
 
@@ -181,7 +194,9 @@ def matching(pattern: str, *, scope: Scope = kernels) -> Scope:
 
     Raises:
         ValueError: `pattern` is not a regular expression.
+        TypeError: `scope` is no function.
     """
+    check_scope(scope)
     try:
         expression = re.compile(pattern)
     except re.error as error:
@@ -212,11 +227,7 @@ def in_scope(
         >>> in_scope(named_leaves({"bias": np.zeros(2), "kernel": np.ones((2, 2))}), kernels)
         [False, True]
     """
-    if not callable(scope):
-        raise TypeError(
-            f"scope: must be a function (path, leaf) -> bool, got {scope!r}; pass scopes.matching "
-            "of a pattern."
-        )
+    check_scope(scope)
     chosen = [
         int(np.prod(leaf.shape)) > 0 and scope(path, leaf)
         for path, leaf in zip(named.paths, named.leaves, strict=True)

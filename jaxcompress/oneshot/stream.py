@@ -16,7 +16,7 @@ from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_sm
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.states import optimizer_states, without
-from jaxcompress.trees import NamedLeaves, Scope, in_scope, kernels
+from jaxcompress.trees import NamedLeaves, Scope, check_scope, in_scope, kernels
 
 Quantizer = Callable[[str, np.ndarray], Any]
 """From a path and its tensor to a compressed leaf; exact zeros remain zeros."""
@@ -112,6 +112,7 @@ def prune(
 
 def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool]:
     """Return for each leaf whether it is in the scope and outside of optimizer states."""
+    check_scope(scope)
     owned = {path for path, state in zip(named.paths, states, strict=True) if state}
     picked = [
         path for path, leaf in zip(named.paths, named.leaves, strict=True) if scope(path, leaf)

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxcompress.checks import check_finite
 from jaxcompress.kinds import NUMBERS, WEIGHTS, check_kind, check_values, kind_of
-from jaxcompress.trees import PyTree, Scope, named_leaves, weights
+from jaxcompress.trees import PyTree, Scope, check_scope, named_leaves, weights
 from jaxcompress.units.groups import Slice, UnitGroup
 
 
@@ -58,6 +58,7 @@ def scored_slices(
     Raises:
         ValueError: a leaf is missing, or has fewer entries than the group.
     """
+    check_scope(scope)
     named = named_leaves(tree)
     leaves = dict(zip(named.paths, named.leaves, strict=True))
     for group in groups:

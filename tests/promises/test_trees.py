@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+import jaxcompress as jc
+from jaxcompress.prune._unit_slices import scored_slices
+from jaxcompress.states import outside_states
 from jaxcompress.trees import in_scope, named_leaves, nested
 
 
@@ -29,6 +32,17 @@ def test_paths_of_no_tree_are_refused(paths, said):
         nested((path, 0) for path in paths)
 
 
-def test_a_scope_is_a_function():
+SCOPED = {
+    "in_scope": lambda scope: in_scope(named_leaves({"dense": np.ones((2, 2))}), scope),
+    "matching": lambda scope: jc.scopes.matching("dense", scope=scope),
+    "masks": lambda scope: jc.magnitude_mask({"dense": np.ones((2, 2))}, 0.5, scope=scope),
+    "compress": lambda scope: jc.compress({"dense": np.ones((2, 2))}, scope=scope),
+    "states": lambda scope: outside_states({"dense": np.ones((2, 2))}, scope),
+    "scores": lambda scope: list(scored_slices({}, [], scope=scope)),
+}
+
+
+@pytest.mark.parametrize("name", SCOPED)
+def test_a_scope_is_a_function(name):
     with pytest.raises(TypeError, match="scope: must be a function .* got 'dense/'; pass scopes"):
-        in_scope(named_leaves({"dense": np.ones((2, 2))}), "dense/")
+        SCOPED[name]("dense/")
