@@ -68,7 +68,7 @@ def traced(
 
     def shell(leaf: Any) -> jax.ShapeDtypeStruct:
         shape = (*symbol, *leaf.shape[1:]) if any_batch else leaf.shape
-        return jax.ShapeDtypeStruct(shape, leaf.dtype)
+        return jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(leaf.dtype))
 
     shells = [jax.tree.map(shell, part) for part in inputs]
     named = named_leaves(params)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxcompress.errors import NoArrayError
-from jaxcompress.kinds import native
+from jaxcompress.kinds import is_key, native
 from jaxcompress.trees import PyTree
 
 
@@ -94,10 +94,12 @@ def arrays_only(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
 def shell(leaf: Any, shape: tuple[int, ...] | None = None) -> Any:
     """Return shape (or another one) and dtype of an input; weak dtypes remain weak.
 
-    Python numbers are returned unchanged: all of them are weak.
+    Dtypes are those that JAX computes with: float32 for float64, unless 64 bits are enabled. Python
+    numbers are returned unchanged: all of them are weak.
     """
     if not hasattr(leaf, "shape"):
         return leaf
     leaf = native(leaf)
     weak = getattr(leaf, "weak_type", False)
-    return jax.ShapeDtypeStruct(leaf.shape if shape is None else shape, leaf.dtype, weak_type=weak)
+    dtype = leaf.dtype if is_key(leaf) else jax.dtypes.canonicalize_dtype(leaf.dtype)
+    return jax.ShapeDtypeStruct(leaf.shape if shape is None else shape, dtype, weak_type=weak)

@@ -78,7 +78,7 @@ def entering(equation: Bodied, which: int, operands: Sequence[T]) -> Entering[T]
 
 def leaving(scan: Bodied, results: Sequence[T]) -> tuple[list[T], list[T]]:
     """Return the results of a scan or of its body: those carried, and those stacked."""
-    carried = scan.params["num_carry"]
+    _, carried = _counts(scan.params)
     return list(results[:carried]), list(results[carried:])
 
 
@@ -105,7 +105,18 @@ def _parted(values: Sequence[T], constants: int, carried: int) -> Entering[T]:
 
 def _scan(params: Mapping[str, Any], which: int, operands: Sequence[T]) -> Entering[T]:
     del which
-    return _parted(operands, params["num_consts"], params["num_carry"])
+    return _parted(operands, *_counts(params))
+
+
+def _counts(scan: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many operands of a scan are constant, and how many carried.
+
+    JAX 0.12 keeps a tree of them; before that it kept the numbers.
+    """
+    if "num_carry" in scan:
+        return scan["num_consts"], scan["num_carry"]
+    constants, carried, _ = scan["ft_in"].unpack()
+    return len(constants), len(carried)
 
 
 def _while(params: Mapping[str, Any], which: int, operands: Sequence[T]) -> Entering[T]:
