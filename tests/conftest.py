@@ -1,6 +1,8 @@
 """How the suite compiles, and runs that more than one file of tests looks at, made once."""
 
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -19,13 +21,18 @@ QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expen
 
 
 def pytest_configure(config):
-    """Let the suite compile in less time: what it compiles runs once or twice.
+    """Compile less: what one test or process has compiled, the others take from a folder.
 
-    Slow tests, pages and the gate's runs compile as users do.
+    The suite also lets LLVM optimize less. Slow tests and the gate's runs compile as users do.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if "not slow" in config.option.markexpr and QUICK_COMPILATION not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {QUICK_COMPILATION}".strip()
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="jaxcompress-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 class FruitsRun:

@@ -11,7 +11,7 @@ from jaxcompress.products.contraction import summed_axes
 from jaxcompress.products.unknown import find_unknown, left_out
 from jaxcompress.trace.moves import moved
 from jaxcompress.trace.primitives import PRODUCTS, kind_of
-from jaxcompress.trace.program import INLINED, Equation, Program, inner_bodies, trace
+from jaxcompress.trace.program import Equation, Program, called, inner_bodies, trace
 from jaxcompress.trace.run import Key
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -135,7 +135,7 @@ def find_products(program: Program, paths: Sequence[str]) -> list[Product]:
 
 def keeps_derivatives(call: Any) -> bool:
     """Return whether an equation of JAX has a custom derivative and calls no product."""
-    inner = call.params.get(INLINED.get(call.primitive.name, ""))
+    inner = called(call.primitive.name, call.params)
     multiplies = any(map(_multiplies, getattr(inner, "eqns", ())))
     return call.primitive.name.startswith("custom_") and not multiplies
 

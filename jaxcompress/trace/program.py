@@ -19,26 +19,35 @@ from jaxcompress.trace.loops import BODIES
 from jaxcompress.trees import PyTree, named_leaves
 
 INLINED = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-    "custom_vmap_call": "call",
-    "custom_partitioning": "call",
-    "composite": "jaxpr",
+    "jit",
+    "pjit",
+    "closed_call",
+    "core_call",
+    "remat2",
+    "checkpoint",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "custom_vjp_call_jaxpr",
+    "custom_vmap_call",
+    "custom_partitioning",
+    "composite",
 }
-"""Primitives that only call a jaxpr, and the parameter that holds it."""
+"""Primitives that only call a jaxpr."""
+
+_CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")  # versions of JAX differ in the name
+
+
+def called(name: str, params: Mapping[str, Any]) -> Any:
+    """Return the jaxpr that a primitive of `INLINED` calls; None for other primitives."""
+    if name not in INLINED:
+        return None
+    return next(params[key] for key in _CALLED if key in params)
 
 
 def inner_bodies(name: str, params: Mapping[str, Any]) -> list[Any]:
     """Return the jaxprs of a primitive that calls or keeps some; none for kernels."""
     if name in INLINED:
-        found = [params[INLINED[name]]]
+        found = [called(name, params)]
     else:
         found = BODIES[name](params) if name in BODIES else []
     return [getattr(body, "jaxpr", body) for body in found]
@@ -145,7 +154,7 @@ class _Flattening:
         for eqn in jaxpr.eqns:
             given = [look_up(atom) for atom in eqn.invars]
             name = eqn.primitive.name
-            inner = eqn.params.get(INLINED.get(name, ""))
+            inner = called(name, eqn.params)
             if inner is not None and not self.keep(eqn):
                 closed = isinstance(inner, core.ClosedJaxpr)
                 body = inner.jaxpr if closed else inner
