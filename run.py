@@ -2,9 +2,9 @@
 
 Or name what is in pictures, with a file that it wrote: `--predict PICTURE... --weights FILE`.
 
-The program itself is `pipelines/program.py`. Its libraries take seconds to import, and some of them
-swallow an interruption or print a traceback of it. Nothing has been written by then, so that a
-signal can end the program at once.
+The program itself is `pipelines/run/program.py`. Its libraries take seconds to import, and some of
+them swallow an interruption or print a traceback of it. Nothing has been written by then, so that
+a signal can end the program at once.
 """
 
 import io
@@ -22,7 +22,7 @@ _leave = partial(leave, b"run.py: interrupted.\n")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    from pipelines.program import main as run
+    from pipelines.run.program import main as run
 
     return run(argv)
 

@@ -23,8 +23,8 @@ from nets.students import parameters_in
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS, Shape
-from pipelines.recipes import uses
-from pipelines.settings import Settings
+from pipelines.options.settings import Settings
+from pipelines.stages.table import uses
 
 USUAL = {"all five": BRANCHES} | {f"{name} alone": (name,) for name in BRANCHES}
 ROWS: dict[str, tuple[str, ...]] = USUAL | {

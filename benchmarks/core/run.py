@@ -20,7 +20,7 @@ from benchmarks.core.table import CORE
 from benchmarks.lib.record import write
 from benchmarks.lib.timing import interleaved, ratio
 from pipelines.models import MODELS, Shape
-from pipelines.train import TrainState, make_step
+from pipelines.models.train import TrainState, make_step
 
 MILLIONS = 10
 

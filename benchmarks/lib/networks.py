@@ -14,10 +14,9 @@ from jaxcompress.scopes import named_leaves
 from pipelines.data import load
 from pipelines.data.augment import Augment, unchanged
 from pipelines.data.dataset import Dataset, Split
-from pipelines.examples import Examples
 from pipelines.models import MODELS, Shape
-from pipelines.stages import WEIGHT_DECAY, schedule
-from pipelines.train import (
+from pipelines.models.examples import Examples
+from pipelines.models.train import (
     FROM_LABELS,
     Lesson,
     TrainState,
@@ -30,6 +29,7 @@ from pipelines.train import (
     make_step,
     score,
 )
+from pipelines.stages.common import WEIGHT_DECAY, schedule
 
 BATCH_SIZE, SEED = 64, 0
 

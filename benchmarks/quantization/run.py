@@ -30,12 +30,12 @@ from jaxcompress.typing import PyTree
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
 from pipelines.models import MODELS
-from pipelines.plan import Plan
-from pipelines.recipes import stages_of, uses
-from pipelines.settings import Settings
-from pipelines.stage import Work
-from pipelines.stages import BASELINE, read_plain
-from pipelines.train import by_batches, score
+from pipelines.models.train import by_batches, score
+from pipelines.options.plan import Plan
+from pipelines.options.settings import Settings
+from pipelines.stages.common import BASELINE, read_plain
+from pipelines.stages.stage import Work
+from pipelines.stages.table import stages_of, uses
 
 DATA = "fashion_mnist"
 CALIBRATED, FITTED, BATCH = 1024, 256, 128  # training images

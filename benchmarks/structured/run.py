@@ -32,9 +32,9 @@ from nets.resnet import ResNet, ResNetConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS
-from pipelines.plan import Plan
-from pipelines.recipes import stages_of, uses
-from pipelines.settings import Settings
+from pipelines.options.plan import Plan
+from pipelines.options.settings import Settings
+from pipelines.stages.table import stages_of, uses
 
 MODEL, DATA = "resnet20", "fashion_mnist"
 IMAGES, EPOCHS = 12_000, 6

@@ -31,17 +31,17 @@ from nets.students import parameters_in
 from nets.vit import ViTConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
-from pipelines.defaults import DEFAULT_SOFT_WEIGHT, DEFAULT_TEMPERATURE
-from pipelines.distilling import taught_by
-from pipelines.dropping import MEASURED
 from pipelines.models import MODELS
-from pipelines.train import (
+from pipelines.models.train import (
     FROM_LABELS,
     Score,
     cross_entropy,
     make_logits,
     score,
 )
+from pipelines.options.defaults import DEFAULT_SOFT_WEIGHT, DEFAULT_TEMPERATURE
+from pipelines.stages.distilling import taught_by
+from pipelines.stages.dropping import MEASURED
 
 IMAGES, EPOCHS, RECOVERY = 12_000, 10, 4
 FULL = ViTConfig()

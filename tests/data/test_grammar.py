@@ -10,8 +10,8 @@ import jaxcompress as jc
 from jaxcompress.nnx import functional
 from nets.text import TextClassifier, TextEncoderConfig
 from pipelines.data import grammar
-from pipelines.examples import Examples
-from pipelines.train import TrainState, fit, make_logits, make_step, score
+from pipelines.models.examples import Examples
+from pipelines.models.train import TrainState, fit, make_logits, make_step, score
 
 NOUNS = {False: set("dog cat king girl".split())}
 NOUNS[True] = {f"{noun}s" for noun in NOUNS[False]}

@@ -5,7 +5,7 @@ import os
 import signal
 
 import run
-from pipelines import job as job_module
+from pipelines.run import job as job_module
 
 IMPORTED = """
 import os, signal, time

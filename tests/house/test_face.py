@@ -22,7 +22,7 @@ OUTSIDERS = sorted(
     path
     for place in ("nets", "pipelines", "benchmarks", "run.py", "README.md", "docs", ".ci")
     for path in ([ROOT / place] if (ROOT / place).is_file() else (ROOT / place).rglob("*"))
-    if path.suffix in (".py", ".md") or path.name == "run"
+    if path.suffix in (".py", ".md") or (path.name == "run" and path.is_file())
 )
 
 

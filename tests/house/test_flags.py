@@ -10,10 +10,10 @@ from safetensors.numpy import save_file
 import jaxcompress as jc
 import run
 from jaxcompress.cli.pack import _RENAMED as RENAMED_OF_PACK
-from pipelines.arguments import parser
-from pipelines.flags import RENAMED
-from pipelines.recipes import uses
-from pipelines.settings import Settings
+from pipelines.options.command import parser
+from pipelines.options.flags import RENAMED
+from pipelines.options.settings import Settings
+from pipelines.stages.table import uses
 from tests.helpers.program import refused
 from tests.helpers.program import run as command
 

@@ -12,8 +12,8 @@ import pytest
 import jaxcompress as jc
 from jaxcompress.leaves import half
 from jaxcompress.quantization._quantize import quantize
-from pipelines.checkpoints import FORMAT, KEPT, Checkpoints, _seal
-from pipelines.folder import FolderError
+from pipelines.run.checkpoints import FORMAT, KEPT, Checkpoints, _seal
+from pipelines.run.folder import FolderError
 
 
 @pytest.fixture

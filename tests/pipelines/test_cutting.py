@@ -8,16 +8,16 @@ import pytest
 
 import jaxcompress as jc
 import run
-from pipelines.classifier import Classifier
-from pipelines.console import Console
-from pipelines.cutting import at_random, by_magnitude, cut, rounds
 from pipelines.data import load
-from pipelines.job import Interrupted, Job
 from pipelines.models import MODELS
-from pipelines.networks import networks_of
-from pipelines.recipes import RECIPES, uses
-from pipelines.settings import Settings
-from pipelines.stage import Work
+from pipelines.models.classifier import Classifier
+from pipelines.models.networks import networks_of
+from pipelines.options.settings import Settings
+from pipelines.run.console import Console
+from pipelines.run.job import Interrupted, Job
+from pipelines.stages.stage import Work
+from pipelines.stages.structured import at_random, by_magnitude, cut, rounds
+from pipelines.stages.table import RECIPES, uses
 from tests.helpers import archives
 from tests.helpers.commands import refusal, results_of
 

@@ -11,8 +11,10 @@ import pytest
 import jaxcompress as jc
 import run
 from jaxcompress.nnx import Net
-from pipelines import arguments
-from pipelines.capacity import (
+from pipelines.data import load
+from pipelines.data.augment import shifted, unchanged
+from pipelines.models import MODELS, Shape
+from pipelines.models.capacity import (
     MEASURED,
     Loss,
     expected_loss,
@@ -21,15 +23,13 @@ from pipelines.capacity import (
     warning,
     with_students,
 )
-from pipelines.classifier import Classifier
-from pipelines.data import load
-from pipelines.data.augment import shifted, unchanged
-from pipelines.distilling import controls, students
-from pipelines.examples import Examples
-from pipelines.models import MODELS, Shape
-from pipelines.recipes import stages_of, uses
-from pipelines.settings import Settings, SettingsError
-from pipelines.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
+from pipelines.models.classifier import Classifier
+from pipelines.models.examples import Examples
+from pipelines.models.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
+from pipelines.options import command as arguments
+from pipelines.options.settings import Settings, SettingsError
+from pipelines.stages.distilling import controls, students
+from pipelines.stages.table import stages_of, uses
 from tests.helpers import archives
 from tests.helpers.commands import interrupt_at, refusal, results_of
 

@@ -6,13 +6,20 @@ import pytest
 
 import jaxcompress as jc
 import run
-from pipelines.classifier import Classifier
 from pipelines.data import load
-from pipelines.dropping import at_random, by_importance, drop, from_scratch, recover, spread_out
-from pipelines.recipes import stages_of, uses
-from pipelines.settings import Settings
-from pipelines.stage import Work
-from pipelines.stages import BASELINE, write_plain
+from pipelines.models.classifier import Classifier
+from pipelines.options.settings import Settings
+from pipelines.stages.common import BASELINE, write_plain
+from pipelines.stages.dropping import (
+    at_random,
+    by_importance,
+    drop,
+    from_scratch,
+    recover,
+    spread_out,
+)
+from pipelines.stages.stage import Work
+from pipelines.stages.table import stages_of, uses
 from tests.helpers import archives
 from tests.helpers.commands import refusal, results_of
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from nets.fruits_fusion import BRANCHES
-from pipelines import examples, models
-from pipelines.classifier import Classifier
 from pipelines.data.cache import code_digest
 from pipelines.data.dataset import Dataset, Split
-from pipelines.examples import prepare
+from pipelines.models import examples
+from pipelines.models import table as models
+from pipelines.models.classifier import Classifier
+from pipelines.models.examples import prepare
 from tests.helpers import archives
 
 

@@ -15,14 +15,14 @@ from rich.table import Table
 
 import jaxcompress as jc
 import run
-from pipelines import job as job_module
-from pipelines.console import Console
 from pipelines.data import DataError, load
 from pipelines.data.cache import cached
-from pipelines.folder import claim, locked
-from pipelines.plan import Plan
-from pipelines.report import table
-from pipelines.row import Row
+from pipelines.options.plan import Plan
+from pipelines.run import job as job_module
+from pipelines.run.console import Console
+from pipelines.run.folder import claim, locked
+from pipelines.run.report import table
+from pipelines.run.row import Row
 from tests.helpers import archives
 from tests.helpers.commands import IMPORTED, TINY, tiny
 

@@ -10,10 +10,10 @@ from scipy.special import softmax
 
 import jaxcompress as jc
 import run
-from pipelines import arguments
-from pipelines.classifier import Classifier
 from pipelines.data.pictures import read_picture
-from pipelines.predict import Predictor
+from pipelines.models.classifier import Classifier
+from pipelines.options import command as arguments
+from pipelines.run.predict import Predictor
 
 
 @pytest.fixture

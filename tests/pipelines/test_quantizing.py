@@ -14,12 +14,13 @@ import run
 from jaxcompress.errors import MismatchError
 from jaxcompress.nnx import functional
 from jaxcompress.quantization.grids import QParams, make_grid
-from pipelines import job as job_module
-from pipelines import quantizing, settings
-from pipelines.recipes import stages_of, uses
-from pipelines.settings import Settings, SettingsError
-from pipelines.stage import Work
-from pipelines.stages import BASELINE, write_plain
+from pipelines.options import settings
+from pipelines.options.settings import Settings, SettingsError
+from pipelines.run import job as job_module
+from pipelines.stages import integers as quantizing
+from pipelines.stages.common import BASELINE, write_plain
+from pipelines.stages.stage import Work
+from pipelines.stages.table import stages_of, uses
 from tests.helpers.commands import interrupt_at
 from tests.helpers.small_nets import Normed
 

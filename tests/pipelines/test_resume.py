@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.folder import FolderError, claim, locked, read_json
-from pipelines.stages import read_plain
+from pipelines.run.folder import FolderError, claim, locked, read_json
+from pipelines.stages.common import read_plain
 from tests.helpers.commands import results_of, tiny
 
 pytestmark = pytest.mark.slow  # whole runs and processes
@@ -155,7 +155,7 @@ SETTINGS = {"a": 1}
 KILLED = """
 import os, sys
 from pathlib import Path
-from pipelines.folder import claim, locked
+from pipelines.run.folder import claim, locked
 
 root, limit = Path(sys.argv[1]), int(sys.argv[2])
 hooked = []

@@ -16,13 +16,13 @@ import pytest
 
 import jaxcompress as jc
 import run
-from pipelines import job as job_module
-from pipelines import program
-from pipelines.classifier import Classifier
 from pipelines.data import folders, rendered
-from pipelines.folder import FolderError, locked
-from pipelines.recipes import uses
-from pipelines.settings import Settings
+from pipelines.models.classifier import Classifier
+from pipelines.options.settings import Settings
+from pipelines.run import job as job_module
+from pipelines.run import program
+from pipelines.run.folder import FolderError, locked
+from pipelines.stages.table import uses
 from tests.helpers import archives
 from tests.helpers.commands import TINY, interrupt_at, results_of, tiny
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import pytest
 
 import jaxcompress as jc
-from pipelines.classifier import Classifier
-from pipelines.folder import FolderError
-from pipelines.start import read_start
+from pipelines.models.classifier import Classifier
+from pipelines.run.folder import FolderError
+from pipelines.stages.start import read_start
 from tests.helpers.commands import refusal
 
 DIGITS = tuple("zero one two three four five six seven eight nine".split())

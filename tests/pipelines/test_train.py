@@ -7,9 +7,17 @@ import numpy as np
 import optax
 import pytest
 
-from pipelines.examples import Examples
 from pipelines.models import MODELS, Shape
-from pipelines.train import EVAL_BATCH, Position, TrainState, fit, make_logits, make_step, score
+from pipelines.models.examples import Examples
+from pipelines.models.train import (
+    EVAL_BATCH,
+    Position,
+    TrainState,
+    fit,
+    make_logits,
+    make_step,
+    score,
+)
 
 
 def quadrants(size, seed=0):

@@ -9,9 +9,9 @@ import jaxcompress as jc
 from jaxcompress import jit_for_inference as jit
 from nets.students import parameters_in
 from pipelines.models import Inputs
-from pipelines.plan import Plan
-from pipelines.stage import Facts, Run, Stage, Trainer, Work
-from pipelines.stages import (
+from pipelines.models.train import Lesson
+from pipelines.options.plan import Plan
+from pipelines.stages.common import (
     BASELINE,
     adamw,
     packed,
@@ -19,7 +19,7 @@ from pipelines.stages import (
     read_plain,
     tune,
 )
-from pipelines.train import Lesson
+from pipelines.stages.stage import Facts, Run, Stage, Trainer, Work
 
 _GENTLE = 0.1
 """Fraction of the peak rate for a taught student. On Fashion-MNIST (ResNet-20, 20 times smaller,

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from pipelines.folder import FolderError
-from pipelines.row import Row
-from pipelines.stage import Stage, Work
-from pipelines.train import Position, TrainState, copied
+from pipelines.models.train import Position, TrainState, copied
+from pipelines.run.folder import FolderError
+from pipelines.run.row import Row
+from pipelines.stages.stage import Stage, Work
 
 
 class Standing(NamedTuple):

@@ -18,9 +18,9 @@ from jaxcompress.quantization import Grid, QParams, histogram, make_grid, read, 
 from jaxcompress.scopes import named_leaves, nested
 from jaxcompress.typing import PyTree
 from pipelines.models import Inputs
-from pipelines.plan import Plan
-from pipelines.stage import Execution, Facts, Run, Stage, Trainer, Work
-from pipelines.stages import (
+from pipelines.models.train import by_batches
+from pipelines.options.plan import Plan
+from pipelines.stages.common import (
     BASELINE,
     adamw,
     pruned_epochs,
@@ -30,7 +30,7 @@ from pipelines.stages import (
     write_compressed,
     write_plain,
 )
-from pipelines.train import by_batches
+from pipelines.stages.stage import Execution, Facts, Run, Stage, Trainer, Work
 
 MODULES = ("jax2onnx", "onnxruntime")
 TRACED = 2  # pictures; their number does not change the result

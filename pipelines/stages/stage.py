@@ -8,10 +8,10 @@ import numpy as np
 import optax
 
 from jaxcompress.nnx import Net, Params, Stats
-from pipelines.classifier import Classifier
 from pipelines.models import Inputs
-from pipelines.plan import Plan
-from pipelines.train import FROM_LABELS, Lesson
+from pipelines.models.classifier import Classifier
+from pipelines.models.train import FROM_LABELS, Lesson
+from pipelines.options.plan import Plan
 
 
 class Work(NamedTuple):

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import jaxcompress as jc
 from jaxcompress import jit_for_inference
 from jaxcompress.prune import BlockRule
-from pipelines.distilling import lesson_of
-from pipelines.plan import Plan
-from pipelines.stage import Facts, Run, Trainer, Work
-from pipelines.stages import BASELINE, adamw, pruned_epochs, read_plain, tune
-from pipelines.train import cross_entropy
+from pipelines.models.train import cross_entropy
+from pipelines.options.plan import Plan
+from pipelines.stages.common import BASELINE, adamw, pruned_epochs, read_plain, tune
+from pipelines.stages.distilling import lesson_of
+from pipelines.stages.stage import Facts, Run, Trainer, Work
 
 MEASURED = 1024  # training images on which the importance of blocks is measured
 

@@ -8,11 +8,11 @@ from typing import Any
 import jaxcompress as jc
 from jaxcompress.errors import ArtifactError, MissingLibraryError
 from nets.students import parameters_in
-from pipelines.classifier import Classifier
-from pipelines.folder import FolderError
-from pipelines.plan import Plan
-from pipelines.settings import SettingsError
-from pipelines.stage import Work
+from pipelines.models.classifier import Classifier
+from pipelines.options.plan import Plan
+from pipelines.options.settings import SettingsError
+from pipelines.run.folder import FolderError
+from pipelines.stages.stage import Work
 
 
 def read_start(path: Path, wanted: Classifier) -> Work:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipelines.checkpoints import Checkpoints
-from pipelines.console import Console
-from pipelines.outputs import fault_of, mend
-from pipelines.row import Row
-from pipelines.stage import Stage
-from pipelines.stages import read_plain, size_of
-from pipelines.standing import Standing, unpacked
+from pipelines.run.checkpoints import Checkpoints
+from pipelines.run.console import Console
+from pipelines.run.outputs import fault_of, mend
+from pipelines.run.row import Row
+from pipelines.run.standing import Standing, unpacked
+from pipelines.stages.common import read_plain, size_of
+from pipelines.stages.stage import Stage
 
 
 def take_up(

@@ -6,9 +6,9 @@ from typing import Any
 
 from jaxcompress.artifact import LAYOUTS
 from jaxcompress.oneshot import SHARING
-from pipelines import device
 from pipelines.data import DATASETS
-from pipelines.defaults import (
+from pipelines.models import MODELS
+from pipelines.options.defaults import (
     DEFAULT_BITS,
     DEFAULT_CHANNELS,
     DEFAULT_CLUSTERS,
@@ -21,10 +21,10 @@ from pipelines.defaults import (
     DEFAULT_TEMPERATURE,
     LARGEST_CUT,
 )
-from pipelines.flags import Parser
-from pipelines.models import MODELS
-from pipelines.recipes import RECIPES
-from pipelines.settings import Settings
+from pipelines.options.flags import Parser
+from pipelines.options.settings import Settings
+from pipelines.run import device
+from pipelines.stages.table import RECIPES
 
 DEFAULT_TOP = 3
 

@@ -12,8 +12,8 @@ from rich.text import Text
 from jaxcompress.costs import threads
 from jaxcompress.text import printable
 from pipelines.data import Dataset
-from pipelines.plan import Plan
-from pipelines.row import Row
+from pipelines.options.plan import Plan
+from pipelines.run.row import Row
 
 SCHEMA_VERSION = 1
 _COLUMNS = ("accuracy", "sparsity", "distinct", "bytes", "ratio", "MFLOP", "ms", "MB", "seconds")

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import softmax
 
 import jaxcompress as jc
-from pipelines.classifier import Classifier
 from pipelines.data.dataset import DataError
 from pipelines.data.pictures import Unreadable, read_picture
-from pipelines.train import make_logits
+from pipelines.models.classifier import Classifier
+from pipelines.models.train import make_logits
 
 BATCH = 64
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jaxcompress.artifact import open_regular, write_atomically
 from jaxcompress.errors import ArtifactError
-from pipelines.folder import FolderError
-from pipelines.row import Row
+from pipelines.run.folder import FolderError
+from pipelines.run.row import Row
 
 
 def digest_of(path: Path) -> str:

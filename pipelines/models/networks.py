@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from pipelines.classifier import Classifier
 from pipelines.data import Dataset
-from pipelines.plan import Plan
-from pipelines.train import make_logits
+from pipelines.models.classifier import Classifier
+from pipelines.models.train import make_logits
+from pipelines.options.plan import Plan
 
 
 class Network:

@@ -9,9 +9,9 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.prune import UnitScore
-from pipelines.plan import Plan
-from pipelines.stage import Facts, Run, Stage, Trainer, Work
-from pipelines.stages import adamw, packed, pruned_epochs, tune
+from pipelines.options.plan import Plan
+from pipelines.stages.common import adamw, packed, pruned_epochs, tune
+from pipelines.stages.stage import Facts, Run, Stage, Trainer, Work
 
 TRACED = 2  # pictures; their number does not change the groups of units
 PROVED = 8

@@ -13,7 +13,7 @@ from jaxcompress.nnx import Net, Params, Stats
 from jaxcompress.prune import count_blocks, drop_blocks
 from jaxcompress.scopes import named_leaves
 from nets.families import with_sizes
-from pipelines.models import MODELS, Inputs, Model, Shape
+from pipelines.models.table import MODELS, Inputs, Model, Shape
 
 MOST_PICTURE_SIZE = 4096  # the most that a file may ask for
 

@@ -12,24 +12,13 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.nnx import Net, Params
-from pipelines.checkpoints import Checkpoints
-from pipelines.classifier import Classifier
-from pipelines.console import Console
 from pipelines.data import Dataset
 from pipelines.data.augment import unchanged
-from pipelines.examples import Prepared, prepare
-from pipelines.folder import STAGES
-from pipelines.meter import Meter
 from pipelines.models import Inputs
-from pipelines.networks import Network
-from pipelines.outputs import digest_of
-from pipelines.plan import Plan
-from pipelines.recipes import stages_of
-from pipelines.resume import take_up
-from pipelines.row import Row
-from pipelines.stage import Facts, Stage, Work
-from pipelines.standing import Standing, restored
-from pipelines.train import (
+from pipelines.models.classifier import Classifier
+from pipelines.models.examples import Prepared, prepare
+from pipelines.models.networks import Network
+from pipelines.models.train import (
     FROM_LABELS,
     Lesson,
     Position,
@@ -42,6 +31,17 @@ from pipelines.train import (
     make_step,
     make_update,
 )
+from pipelines.options.plan import Plan
+from pipelines.run.checkpoints import Checkpoints
+from pipelines.run.console import Console
+from pipelines.run.folder import STAGES
+from pipelines.run.meter import Meter
+from pipelines.run.outputs import digest_of
+from pipelines.run.resume import take_up
+from pipelines.run.row import Row
+from pipelines.run.standing import Standing, restored
+from pipelines.stages.stage import Facts, Stage, Work
+from pipelines.stages.table import stages_of
 
 _SAVE_INTERVAL_S = 5.0
 _CALIBRATION = 4096  # images on which running statistics are estimated

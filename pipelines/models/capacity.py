@@ -8,9 +8,9 @@ from typing import NamedTuple
 from nets.families import sizes_of
 from nets.resnet import ResNetConfig
 from nets.students import parameter_count, student_for
-from pipelines.models import MODELS, Shape
-from pipelines.plan import Plan
-from pipelines.settings import SettingsError
+from pipelines.models.table import MODELS, Shape
+from pipelines.options.plan import Plan
+from pipelines.options.settings import SettingsError
 
 MOST_RATIO = {1: 4.0, 2: 16.0}
 """The largest target for each number of students; for larger targets there are three.

@@ -9,10 +9,10 @@ import numpy as np
 
 import jaxcompress as jc
 from jaxcompress.nnx import Params, Stats
-from pipelines.examples import Prepared
 from pipelines.models import Inputs
-from pipelines.stage import Execution, Stage, Trainer, Work
-from pipelines.train import score
+from pipelines.models.examples import Prepared
+from pipelines.models.train import score
+from pipelines.stages.stage import Execution, Stage, Trainer, Work
 
 
 class Meter:

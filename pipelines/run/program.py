@@ -13,22 +13,22 @@ from pathlib import Path
 from jaxcompress.cli import BROKEN_PIPE, INTERRUPTED, mute_stdout
 from jaxcompress.errors import ArtifactError, MismatchError, MissingLibraryError
 from jaxcompress.text import printable
-from pipelines import device
-from pipelines.arguments import DEFAULT_TOP, parser
-from pipelines.capacity import warning, with_students
-from pipelines.console import Console
 from pipelines.data import DataError, Dataset, load
-from pipelines.folder import LOG, RESULTS, FolderError, claim, locked, write_json
-from pipelines.job import Diverged, Interrupted, Job
 from pipelines.models import MODELS
-from pipelines.networks import Network, networks_of
-from pipelines.plan import Plan
-from pipelines.predict import Predictor
-from pipelines.recipes import uses
-from pipelines.report import results, table
-from pipelines.settings import Settings, SettingsError
-from pipelines.signals import Stop, stop_on_signals
-from pipelines.start import check_start
+from pipelines.models.capacity import warning, with_students
+from pipelines.models.networks import Network, networks_of
+from pipelines.options.command import DEFAULT_TOP, parser
+from pipelines.options.plan import Plan
+from pipelines.options.settings import Settings, SettingsError
+from pipelines.run import device
+from pipelines.run.console import Console
+from pipelines.run.folder import LOG, RESULTS, FolderError, claim, locked, write_json
+from pipelines.run.job import Diverged, Interrupted, Job
+from pipelines.run.predict import Predictor
+from pipelines.run.report import results, table
+from pipelines.run.signals import Stop, stop_on_signals
+from pipelines.stages.start import check_start
+from pipelines.stages.table import uses
 
 REFUSED, FAILED = 2, 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pipelines.stage import Facts
+from pipelines.stages.stage import Facts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

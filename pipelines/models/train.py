@@ -12,8 +12,8 @@ import optax
 from jaxcompress import jit_for_inference as jit
 from jaxcompress.nnx import Net, Params, Stats
 from pipelines.data.augment import Augment, unchanged
-from pipelines.examples import Examples
-from pipelines.models import Inputs
+from pipelines.models.examples import Examples
+from pipelines.models.table import Inputs
 
 EVAL_BATCH = 512
 

@@ -2,7 +2,7 @@
 
 import jax
 
-from pipelines.settings import SettingsError
+from pipelines.options.settings import SettingsError
 
 DEVICES = ("auto", "cpu", "gpu")
 

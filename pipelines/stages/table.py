@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from pipelines import cutting, distilling, dropping, quantizing, stages
 from pipelines.models import MODELS
-from pipelines.plan import Plan
-from pipelines.stage import Run, Stage
-from pipelines.stages import BASELINE, COMPRESSED, packed, pruned_epochs, shared_epochs
-from pipelines.uses import CUTTING, DISTILLING, DROPPING, PRUNING, QUANTIZING, SHARING, Uses
+from pipelines.options.plan import Plan
+from pipelines.options.uses import CUTTING, DISTILLING, DROPPING, PRUNING, QUANTIZING, SHARING, Uses
+from pipelines.stages import common as stages
+from pipelines.stages import distilling, dropping
+from pipelines.stages import integers as quantizing
+from pipelines.stages import structured as cutting
+from pipelines.stages.common import BASELINE, COMPRESSED, packed, pruned_epochs, shared_epochs
+from pipelines.stages.stage import Run, Stage
 
 
 class Recipe(NamedTuple):

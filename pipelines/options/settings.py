@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxcompress.bounds import check_clusters, check_removed, check_sparsity, check_temperature
 from jaxcompress.oneshot import SHARING
 from jaxcompress.quantization import MOST_BITS
-from pipelines.defaults import (
+from pipelines.options.defaults import (
     COARSEST_STEP,
     DEFAULT_BITS,
     DEFAULT_CHANNELS,
@@ -25,8 +25,8 @@ from pipelines.defaults import (
     LARGEST_CUT,
     MOST_STUDENTS,
 )
-from pipelines.plan import Plan
-from pipelines.uses import OF_SOME_RECIPES, Uses
+from pipelines.options.plan import Plan
+from pipelines.options.uses import OF_SOME_RECIPES, Uses
 
 
 class SettingsError(ValueError):

@@ -19,8 +19,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxcompress.artifact import remove_leftovers
-from pipelines.flat import flatten, unflatten
-from pipelines.folder import FolderError, read_json, write_json
+from pipelines.run.flat import flatten, unflatten
+from pipelines.run.folder import FolderError, read_json, write_json
 
 KEPT, FORMAT = 2, 2
 

@@ -16,11 +16,11 @@ from jaxcompress.artifact import open_regular, write_atomically
 from jaxcompress.nnx import Params
 from jaxcompress.oneshot import SHARING, weights_of
 from jaxcompress.scopes import named_leaves, nested
-from pipelines.defaults import DEFAULT_QUANTIZER
-from pipelines.folder import FolderError
-from pipelines.plan import Plan
-from pipelines.stage import Facts, Run, Stage, Trainer, Work, no_epochs
-from pipelines.start import read_start
+from pipelines.options.defaults import DEFAULT_QUANTIZER
+from pipelines.options.plan import Plan
+from pipelines.run.folder import FolderError
+from pipelines.stages.stage import Facts, Run, Stage, Trainer, Work, no_epochs
+from pipelines.stages.start import read_start
 
 WEIGHT_DECAY = 1e-4
 

@@ -1,0 +1,1 @@
+"""The program `run.py`, from its command line to its exit status."""
