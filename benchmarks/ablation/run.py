@@ -23,8 +23,7 @@ from nets.students import parameters_in
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS, Shape
-from pipelines.options.settings import Settings
-from pipelines.stages.table import uses
+from pipelines.options.plan import planned
 
 USUAL = {"all five": BRANCHES} | {f"{name} alone": (name,) for name in BRANCHES}
 ROWS: dict[str, tuple[str, ...]] = USUAL | {
@@ -34,10 +33,9 @@ ROWS: dict[str, tuple[str, ...]] = USUAL | {
 
 def row(name: str, dataset: Dataset, seed: int) -> dict[str, Any]:
     """Train with some branches; returns the figures of the baseline."""
-    used = uses(Settings().recipe, "fruits")
-    settings = Settings(model="fruits", data=dataset.name, branches=ROWS[name], seed=seed)
-    settings.check(used)
-    plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
+    plan = planned(
+        len(dataset.train), data=dataset.name, model="fruits", branches=ROWS[name], seed=seed
+    )
     shape = Shape(len(dataset.classes), plan.image_size, plan.branches)
     params, _ = jax.eval_shape(MODELS["fruits"].build(shape).init, jax.random.key(0))
     with tempfile.TemporaryDirectory() as temporary:

@@ -17,14 +17,12 @@ import jaxcompress as jc
 from benchmarks.distillation.table import DISTILLATION
 from benchmarks.lib.record import merge, rows_of
 from benchmarks.lib.runs import run
-from pipelines.capacity import with_students
 from pipelines.data import load
-from pipelines.networks import networks_of
-from pipelines.plan import Plan
-from pipelines.recipes import stages_of, uses
-from pipelines.row import Row
-from pipelines.settings import Settings
-from pipelines.stages import BASELINE, read_plain
+from pipelines.models.networks import networks_of
+from pipelines.options.plan import planned
+from pipelines.run.row import Row
+from pipelines.stages.files import BASELINE, read_plain
+from pipelines.stages.table import stages_of
 
 MODEL, DATA = "resnet20", "fashion_mnist"
 TEMPERATURE, SOFT_WEIGHT, BATCH_SIZE, LR = 4.0, 0.9, 32, 0.003
@@ -100,7 +98,7 @@ def trained(teacher: Teacher, folder: Path, seed: int) -> Path:
     path = made / "teacher.npz"
     if not path.is_file():
         limit, epochs = teacher
-        plan = _plan(Settings(model=MODEL, data=DATA, limit=limit, epochs=epochs, seed=seed))
+        plan = planned(limit, data=DATA, model=MODEL, limit=limit, epochs=epochs, seed=seed)
         dataset = load(DATA, limit=limit)
         if not (made / BASELINE).is_file():
             run(plan, dataset, made, stop_before=stages_of(plan)[1].name)
@@ -111,9 +109,10 @@ def trained(teacher: Teacher, folder: Path, seed: int) -> Path:
 
 
 def _distilled(task: Task, seed: int, start: Path, folder: Path) -> list[Row]:
-    settings = Settings(
-        model=MODEL,
+    plan = planned(
+        task.images,
         data=DATA,
+        model=MODEL,
         recipe="distill",
         start=start,
         times_smaller=task.ratio,
@@ -128,14 +127,7 @@ def _distilled(task: Task, seed: int, start: Path, folder: Path) -> list[Row]:
         seed=seed,
         control=True,
     )
-    return run(_plan(settings), load(DATA, limit=task.images), folder)
-
-
-def _plan(settings: Settings) -> Plan:
-    used = uses(settings.recipe, settings.model)
-    settings.check(used)
-    plan = settings.plan(used, data=DATA, train_size=settings.limit or 0)
-    return with_students(plan, settings.students, classes=10)
+    return run(plan, load(DATA, limit=task.images), folder)
 
 
 def _figures(rows: list[Row]) -> dict[str, Any]:

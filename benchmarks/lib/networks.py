@@ -29,7 +29,7 @@ from pipelines.models.train import (
     make_step,
     score,
 )
-from pipelines.stages.common import WEIGHT_DECAY, schedule
+from pipelines.stages.training import WEIGHT_DECAY, schedule
 
 BATCH_SIZE, SEED = 64, 0
 

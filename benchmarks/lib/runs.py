@@ -2,19 +2,19 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-from pipelines.console import Console
 from pipelines.data.dataset import Dataset
-from pipelines.folder import claim, locked, write_json
-from pipelines.job import Interrupted, Job
-from pipelines.networks import networks_of
-from pipelines.plan import Plan
-from pipelines.row import Row
+from pipelines.models.networks import networks_of
+from pipelines.options.settings import Settings
+from pipelines.run.console import Console
+from pipelines.run.folder import claim, locked, write_json
+from pipelines.run.identity import identity
+from pipelines.run.job import Interrupted, Job
+from pipelines.run.row import Row
 
 
 def run(
-    plan: Plan,
+    plan: Settings,
     dataset: Dataset,
     folder: Path,
     *,
@@ -33,8 +33,8 @@ def run(
     with locked(folder):
         settings = folder / "settings.json"
         if settings.exists():  # a copy of another run, which goes its own way from here
-            write_json(settings, _asked(plan, dataset))
-        claim(folder, _asked(plan, dataset), resume=settings.exists())
+            write_json(settings, identity(plan, dataset))
+        claim(folder, identity(plan, dataset), resume=settings.exists())
         job = Job(
             plan,
             dataset,
@@ -48,7 +48,3 @@ def run(
             return job.run()
         except Interrupted:
             return job.rows
-
-
-def _asked(plan: Plan, dataset: Dataset) -> dict[str, Any]:
-    return plan.as_json() | {"data_fingerprint": dataset.fingerprint}

@@ -11,7 +11,6 @@ existing rows, so that a benchmark may be made in parts.
 """
 
 import argparse
-import dataclasses
 import shutil
 import tempfile
 from functools import partial
@@ -25,14 +24,15 @@ from jaxcompress.oneshot import SHARING
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS
-from pipelines.plan import Plan
-from pipelines.recipes import uses
-from pipelines.report import results
-from pipelines.row import Row
-from pipelines.settings import Settings
+from pipelines.options.plan import planned
+from pipelines.options.settings import Settings
+from pipelines.run.report import results
+from pipelines.run.row import Row
+
+MODEL = "cifar"
 
 
-def figure(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
+def figure(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
     """Return what the table needs of a run."""
     outcome = results(plan, dataset, rows)
     kept = ("baseline_accuracy", "control_accuracy", "reloaded_accuracy", "reload_exact")
@@ -41,8 +41,8 @@ def figure(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
         "sparsity": plan.sparsity,
         "seed": plan.seed,
         "quantizer": plan.quantizer,
-        "clusters": plan.clusters,
-        "step_size": plan.step_size,
+        "clusters": plan.get("clusters", 0),
+        "step_size": plan.get("step_size", 0.0),
         "layout": plan.layout,
         "stages": {row.name: row.accuracy for row in rows},
         "validation": {row.name: row.validation_accuracy for row in rows},
@@ -55,19 +55,17 @@ def one_seed(
 ) -> None:
     """Make all rows of a seed."""
     dataset = load(data)
-    used = uses(Settings().recipe, model)
 
-    def plan(sparsity: float, quantizer: str, *, control: bool) -> Plan:
-        settings = Settings(
+    def plan(sparsity: float, quantizer: str, *, control: bool) -> Settings:
+        return planned(
+            len(dataset.train),
+            data=dataset.name,
             model=model,
-            data=data,
             sparsity=sparsity,
             quantizer=quantizer,
             seed=seed,
             control=control,
         )
-        settings.check(used)
-        return settings.plan(used, data=dataset.name, train_size=len(dataset.train))
 
     with tempfile.TemporaryDirectory() as temporary:
         trained = Path(temporary) / "trained"
@@ -75,9 +73,7 @@ def one_seed(
         run(first, dataset, trained, stop_before="pruned")
         for sparsity in sparsities:
             pruned = Path(shutil.copytree(trained, Path(temporary) / f"{sparsity}"))
-            run(
-                dataclasses.replace(first, sparsity=sparsity), dataset, pruned, stop_before="shared"
-            )
+            run(first.but(sparsity=sparsity), dataset, pruned, stop_before="shared")
             for quantizer in quantizers:
                 control = (sparsity, quantizer) == (sparsities[0], quantizers[0])
                 of_run = plan(sparsity, quantizer, control=control)
@@ -92,7 +88,7 @@ def one_seed(
 
 def _command(model: str, data: str, figures: list[dict[str, Any]]) -> str:
     """Return what makes all these rows."""
-    of_model = "" if model == Settings().model else f" --model {model}"
+    of_model = "" if model == MODEL else f" --model {model}"
     words = [f"python -m benchmarks.pipeline{of_model} --data {data} --sparsities"]
     words += map(str, sorted({row["sparsity"] for row in figures}))
     return " ".join([*words, "--seeds", *map(str, sorted({row["seed"] for row in figures}))])
@@ -105,7 +101,7 @@ def _key(row: dict[str, Any]) -> tuple[float, str, int]:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=MODELS, default=Settings().model)
+    parser.add_argument("--model", choices=MODELS, default=MODEL)
     parser.add_argument("--data", choices=BY_DATA, required=True)
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.5, 0.9])
     parser.add_argument("--quantizers", nargs="+", choices=SHARING, default=list(SHARING))

@@ -31,11 +31,11 @@ from pipelines.data import load
 from pipelines.data.dataset import Dataset, Split
 from pipelines.models import MODELS
 from pipelines.models.train import by_batches, score
-from pipelines.options.plan import Plan
+from pipelines.options.plan import planned
 from pipelines.options.settings import Settings
-from pipelines.stages.common import BASELINE, read_plain
+from pipelines.stages.files import BASELINE, read_plain
 from pipelines.stages.stage import Work
-from pipelines.stages.table import stages_of, uses
+from pipelines.stages.table import stages_of
 
 DATA = "fashion_mnist"
 CALIBRATED, FITTED, BATCH = 1024, 256, 128  # training images
@@ -121,10 +121,11 @@ def _one(dataset: Dataset, model: str, seed: int, trained: Path, folder: Path) -
     """Return the figures of one network, which is trained unless it is there."""
     subject = SUBJECTS[model]
 
-    def plan(recipe: str, **more: Any) -> Plan:
-        settings = Settings(
-            model=model,
+    def plan(recipe: str, **more: Any) -> Settings:
+        return planned(
+            len(dataset.train),
             data=DATA,
+            model=model,
             recipe=recipe,
             epochs=subject.epochs,
             finetune_epochs=subject.finetune or None,
@@ -132,11 +133,8 @@ def _one(dataset: Dataset, model: str, seed: int, trained: Path, folder: Path) -
             seed=seed,
             **more,
         )
-        used = uses(recipe, model)
-        settings.check(used)
-        return settings.plan(used, data=dataset.name, train_size=len(dataset.train))
 
-    def rows(plan: Plan, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    def rows(plan: Settings, without: tuple[str, ...] = ()) -> dict[str, Any]:
         copy = Path(shutil.copytree(trained, folder / f"{plan.recipe}-{plan.weight_bits}"))
         return {row.name: row for row in run(plan, dataset, copy, without=without)}
 

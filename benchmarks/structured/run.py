@@ -32,9 +32,9 @@ from nets.resnet import ResNet, ResNetConfig
 from pipelines.data import load
 from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS
-from pipelines.options.plan import Plan
+from pipelines.options.plan import planned
 from pipelines.options.settings import Settings
-from pipelines.stages.table import stages_of, uses
+from pipelines.stages.table import stages_of
 
 MODEL, DATA = "resnet20", "fashion_mnist"
 IMAGES, EPOCHS = 12_000, 6
@@ -138,9 +138,10 @@ def _one_seed(dataset: Dataset, seed: int, folder: Path) -> None:
     for number, method in enumerate(METHODS):
         if (number, seed) in done:
             continue
-        settings = Settings(
-            model=MODEL,
+        plan = planned(
+            len(dataset.train),
             data=DATA,
+            model=MODEL,
             recipe=method.recipe,
             remove_channels=fractions[method.reduction],
             rounds=method.rounds,
@@ -150,9 +151,6 @@ def _one_seed(dataset: Dataset, seed: int, folder: Path) -> None:
             seed=seed,
             control=bool(method.controls),
         )
-        used = uses(method.recipe, MODEL)
-        settings.check(used)
-        plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
         if not trained.exists():
             run(plan, dataset, trained, stop_before=stages_of(plan)[1].name)
         of_run = Path(shutil.copytree(trained, folder / str(number)))
@@ -166,7 +164,7 @@ def _one_seed(dataset: Dataset, seed: int, folder: Path) -> None:
         )
 
 
-def _figure(plan: Plan, method: Method, rows: dict[str, Any]) -> dict[str, Any]:
+def _figure(plan: Settings, method: Method, rows: dict[str, Any]) -> dict[str, Any]:
     after_cut = [row for name, row in rows.items() if name.startswith("cut") and "+" not in name]
     return {
         "order": METHODS.index(method),

@@ -39,7 +39,7 @@ from pipelines.models.train import (
     make_logits,
     score,
 )
-from pipelines.options.defaults import DEFAULT_SOFT_WEIGHT, DEFAULT_TEMPERATURE
+from pipelines.options.table import OPTIONS
 from pipelines.stages.distilling import taught_by
 from pipelines.stages.dropping import MEASURED
 
@@ -153,8 +153,8 @@ def tuned(params: Params, data: Dataset, seed: int, epochs: int, teacher: Params
     if teacher is not None:
         lesson = taught_by(
             lambda x: compiled(teacher, x),
-            temperature=DEFAULT_TEMPERATURE,
-            soft_weight=DEFAULT_SOFT_WEIGHT,
+            temperature=OPTIONS["temperature"].default,
+            soft_weight=OPTIONS["soft_weight"].default,
         )
     start = (params, {})
     settings = {"lesson": lesson, "augment": data.augment, "seed": seed}

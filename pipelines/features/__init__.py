@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from pipelines.features import colour, edges, foreground, shape, texture
-from pipelines.models.resize import resized
+from pipelines.features.resize import resized
 
 __all__ = ["VECTOR_SIZES", "extract"]
 

@@ -1,7 +1,7 @@
 """The networks that `run.py` can train, what they are fed, and how they learn.
 
 table         a row a network
-resize        pictures of one size
+choices       the options of models
 classifier    a network and the meaning of its logits
 examples      inputs of a network, computed once from pictures
 train         one training step and one fit loop

@@ -1,16 +1,15 @@
 """The gap between student and teacher: the number of students, their sizes and their loss."""
 
-import dataclasses
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from nets.families import sizes_of
 from nets.resnet import ResNetConfig
 from nets.students import parameter_count, student_for
+from pipelines.errors import SettingsError
 from pipelines.models.table import MODELS, Shape
-from pipelines.options.plan import Plan
-from pipelines.options.settings import SettingsError
+from pipelines.options.settings import Settings
 
 MOST_RATIO = {1: 4.0, 2: 16.0}
 """The largest target for each number of students; for larger targets there are three.
@@ -73,38 +72,41 @@ def expected_loss(losses: Sequence[Loss], ratio: float) -> str:
     return f"expect to lose {less}{known.points:.1f} points ({known.ratio:g}x: {known.origin})"
 
 
-def with_students(plan: Plan, count: int | None, classes: int) -> Plan:
-    """Return a plan with the sizes of its students, if its recipe has any.
+def student_sizes(plan: Settings, classes: int) -> tuple[Mapping[str, Any], ...]:
+    """Return the sizes of each student, as JSON; none where the recipe teaches no student.
 
     Args:
-        plan: without them.
-        count: number of students; None chooses it by the ratio.
+        plan: of the run.
         classes: of the dataset.
 
     Raises:
         SettingsError: the network cannot become so small.
     """
-    if not plan.times_smaller:
-        return plan
-    config = MODELS[plan.model].config(Shape(classes, plan.image_size, plan.branches))
+    if "times_smaller" not in plan:
+        return ()
+    config = _config(plan, classes)
     full = parameter_count(config)
     try:
-        students = [
+        return tuple(
             sizes_of(student_for(config, math.floor(full / ratio)))
-            for ratio in ratios(plan.times_smaller, count or stages_for(plan.times_smaller))
-        ]
+            for ratio in ratios(plan.times_smaller, plan.students)
+        )
     except ValueError as error:
         raise SettingsError(
             f"--times-smaller: {plan.times_smaller:g} is not possible for the {full:,} parameters "
             f"of {plan.model} ({error}); pass another."
         ) from None
-    return dataclasses.replace(plan, students=tuple(students))
 
 
-def warning(plan: Plan, classes: int) -> str:
+def warning(plan: Settings, classes: int) -> str:
     """Return a warning about students that are very small, empty if they are not."""
-    if plan.times_smaller <= MOST_RATIO[2]:
+    if plan.get("times_smaller", 0) <= MOST_RATIO[2]:
         return ""
-    config = MODELS[plan.model].config(Shape(classes, plan.image_size, plan.branches))
-    expected = expected_loss(MEASURED.get(type(config), ()), plan.times_smaller)
+    losses = MEASURED.get(type(_config(plan, classes)), ())
+    expected = expected_loss(losses, plan.times_smaller)
     return f"a network {plan.times_smaller:g} times smaller is far from its teacher; {expected}"
+
+
+def _config(plan: Settings, classes: int) -> Any:
+    shape = Shape(classes, plan.image_size, plan.get("branches", ()))
+    return MODELS[plan.model].config(shape)

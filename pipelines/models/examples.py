@@ -12,7 +12,7 @@ from pipelines import features
 from pipelines.data.cache import Create, cached, code_digest
 from pipelines.data.dataset import Dataset, Progress, Split
 from pipelines.data.parallel import in_parallel
-from pipelines.models import resize, table
+from pipelines.models import table
 from pipelines.models.classifier import Classifier
 from pipelines.models.table import Inputs
 
@@ -47,7 +47,7 @@ def prepare(classifier: Classifier, dataset: Dataset, progress: Progress | None 
         DataError: The cache cannot be written.
     """
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    places = (Path(features.__file__).parent, Path(resize.__file__), Path(table.__file__))
+    places = (Path(features.__file__).parent, Path(table.__file__))
     key = {
         "model": classifier.model,
         "image_size": classifier.image_size,

@@ -3,9 +3,10 @@
 import dataclasses
 
 from pipelines.data import Dataset
+from pipelines.models.capacity import student_sizes
 from pipelines.models.classifier import Classifier
 from pipelines.models.train import make_logits
-from pipelines.options.plan import Plan
+from pipelines.options.settings import Settings
 
 
 class Network:
@@ -21,16 +22,16 @@ class Network:
         self.logits = make_logits(classifier.net, classifier.view)
 
 
-def networks_of(plan: Plan, dataset: Dataset) -> list[Network]:
+def networks_of(plan: Settings, dataset: Dataset) -> list[Network]:
     """Return the model of a plan, followed by its students."""
     whole = Classifier(
         model=plan.model,
         classes=dataset.classes,
         image_size=plan.image_size,
-        branches=plan.branches,
+        branches=plan.get("branches", ()),
         picture_size=dataset.train.images.shape[1],
         data=dataset.name,
         notice=dataset.nature,
     )
-    sizes = ({}, *plan.students)
+    sizes = ({}, *student_sizes(plan, len(dataset.classes)))
     return [Network(dataclasses.replace(whole, sizes=given)) for given in sizes]

@@ -16,7 +16,7 @@ from nets.resnet import ResNetConfig
 from nets.small_cifar import WIDE, SmallCifarConfig
 from nets.vit import ViTConfig
 from pipelines.features import VECTOR_SIZES, extract
-from pipelines.models.resize import resized
+from pipelines.features.resize import resized
 
 Inputs = Any
 """Inputs of a network: an array, or a dict of arrays, with one row for each picture."""

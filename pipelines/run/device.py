@@ -2,9 +2,7 @@
 
 import jax
 
-from pipelines.options.settings import SettingsError
-
-DEVICES = ("auto", "cpu", "gpu")
+from pipelines.errors import SettingsError
 
 
 def choose(device: str) -> str:

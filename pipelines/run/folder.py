@@ -18,14 +18,11 @@ from jaxcompress.artifact import (
     write_atomically,
 )
 from jaxcompress.text import shortened
+from pipelines.errors import FolderError
 
 LOG, RESULTS, STAGES = "log.txt", "results.json", "stages"
 _LOCK, _HOLDER, _SETTINGS = ".lock", ".holder", "settings.json"
 _MOST_BYTES = 2**26  # of JSON
-
-
-class FolderError(Exception):
-    """A run folder that cannot be used; one line, with the remedy."""
 
 
 @contextlib.contextmanager
@@ -95,6 +92,12 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
             raise ValueError("holds no object")
     except ValueError as error:
         raise FolderError(f"{path}: not readable ({error}); pass another --out.") from None
+    if before.get("format") != settings.get("format"):
+        found = shortened(repr(before.get("format", 1)))
+        raise FolderError(
+            f"{path}: is of format {found}, this program reads {settings.get('format')}; start "
+            "again with another --out."
+        )
     different = [
         f"{shortened(name)} {_shown(before, name)} then, {_shown(settings, name)} now"
         for name in sorted(before.keys() | settings.keys())

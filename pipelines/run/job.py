@@ -31,7 +31,7 @@ from pipelines.models.train import (
     make_step,
     make_update,
 )
-from pipelines.options.plan import Plan
+from pipelines.options.settings import Settings
 from pipelines.run.checkpoints import Checkpoints
 from pipelines.run.console import Console
 from pipelines.run.folder import STAGES
@@ -72,7 +72,7 @@ class Job:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Settings,
         dataset: Dataset,
         networks: Sequence[Network],
         folder: Path,
@@ -85,7 +85,7 @@ class Job:
         self.stages = stages_of(plan)
         self._networks = networks
         # Inputs that are computed from whole pictures cannot be shifted afterwards.
-        self._augment = unchanged if plan.branches else dataset.augment
+        self._augment = unchanged if "branches" in plan else dataset.augment
         self._should_stop = should_stop
         self._dataset = dataset
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)

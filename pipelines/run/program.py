@@ -1,7 +1,6 @@
 """The program `run.py`, from its command line to its exit status."""
 
 import argparse
-import dataclasses
 import errno
 import os
 import shlex
@@ -14,21 +13,24 @@ from jaxcompress.cli import BROKEN_PIPE, INTERRUPTED, mute_stdout
 from jaxcompress.errors import ArtifactError, MismatchError, MissingLibraryError
 from jaxcompress.text import printable
 from pipelines.data import DataError, Dataset, load
+from pipelines.errors import FolderError, SettingsError
 from pipelines.models import MODELS
-from pipelines.models.capacity import warning, with_students
+from pipelines.models.capacity import warning
 from pipelines.models.networks import Network, networks_of
-from pipelines.options.command import DEFAULT_TOP, parser
-from pipelines.options.plan import Plan
-from pipelines.options.settings import Settings, SettingsError
+from pipelines.options.checks import check
+from pipelines.options.command import given, parser
+from pipelines.options.plan import plan_of
+from pipelines.options.settings import Settings
+from pipelines.options.table import OPTIONS
 from pipelines.run import device
 from pipelines.run.console import Console
-from pipelines.run.folder import LOG, RESULTS, FolderError, claim, locked, write_json
+from pipelines.run.folder import LOG, RESULTS, claim, locked, write_json
+from pipelines.run.identity import identity
 from pipelines.run.job import Diverged, Interrupted, Job
 from pipelines.run.predict import Predictor
 from pipelines.run.report import results, table
 from pipelines.run.signals import Stop, stop_on_signals
 from pipelines.stages.start import check_start
-from pipelines.stages.table import uses
 
 REFUSED, FAILED = 2, 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -46,27 +48,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             mute_stdout()
             return BROKEN_PIPE
-    fields = {field.name for field in dataclasses.fields(Settings)}
-    settings = Settings(**{name: v for name, v in vars(arguments).items() if name in fields})
+    settings = given(arguments)
     console = Console()
     folder = arguments.out
     with stop_on_signals() as stop:
         try:
-            used = uses(settings.recipe, settings.model)
-            settings.check(used)
+            check(settings)
             if arguments.resume and arguments.out is None:
                 raise SettingsError("--resume: needs --out, the folder of the interrupted run.")
-            where = device.choose(arguments.device)
+            where = device.choose(arguments.device or OPTIONS["device"].default)
             dataset = _load(settings, console, stop)
-            plan = settings.plan(used, data=dataset.name, train_size=len(dataset.train))
-            plan = with_students(plan, settings.students, len(dataset.classes))
-            networks = _networks(plan, dataset, resume=arguments.resume)
+            plan = plan_of(settings, data=dataset.name, train_size=len(dataset.train))
+            networks = _networks(plan, dataset, resume=bool(arguments.resume))
             folder = folder or Path(
                 f"runs/{plan.model}-{plan.data}-{time.strftime('%Y%m%d-%H%M%S')}"
             )
             with locked(folder):
-                asked = plan.as_json() | {"data_fingerprint": dataset.fingerprint}
-                claim(folder, asked, resume=arguments.resume)
+                claim(folder, identity(plan, dataset), resume=bool(arguments.resume))
                 with console.log_to(folder / LOG):
                     console.line(f"{plan.model} on {plan.data} ({dataset.source}), {where}")
                     far = warning(plan, len(dataset.classes))
@@ -101,14 +99,14 @@ def _load(settings: Settings, console: Console, stop: Stop) -> Dataset:
 
         return load(
             settings.data,
-            data_dir=settings.data_dir,
-            limit=settings.limit,
+            data_dir=settings.get("data_dir"),
+            limit=settings.get("limit"),
             progress=progress,
             preferred=MODELS[settings.model].data,
         )
 
 
-def _networks(plan: Plan, dataset: Dataset, *, resume: bool) -> list[Network]:
+def _networks(plan: Settings, dataset: Dataset, *, resume: bool) -> list[Network]:
     networks = networks_of(plan, dataset)
     if not resume:  # else the folder has the start
         check_start(plan, [network.classifier for network in networks])
@@ -129,7 +127,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     """Print the classes of pictures; return the exit status."""
     try:
         most = _checked_top(arguments)
-        device.choose(arguments.device)
+        device.choose(arguments.device or OPTIONS["device"].default)
         predictor = Predictor(arguments.weights)
         if predictor.classifier.model != arguments.model:
             found = predictor.classifier.model
@@ -157,17 +155,15 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _checked_top(arguments: argparse.Namespace) -> int:
     """Check the other flags, and return the number of classes to print for each picture."""
-    default = parser().parse_args(["--model", arguments.model])
     for name, value in vars(arguments).items():
-        used = name in ("model", "predict", "weights", "top", "device")
-        if not used and value != getattr(default, name):
-            flag = f"--{name.replace('_', '-')}"
+        if value is not None and name not in ("model", "predict", "weights", "top", "device"):
+            flag = OPTIONS[name].flag
             raise SettingsError(f"{flag}: --predict has no use for it; leave it out.")
     if not (arguments.predict and arguments.weights):
         raise SettingsError("--predict: needs pictures, and --weights a compressed.npz.")
-    most = DEFAULT_TOP if arguments.top is None else arguments.top
-    if most < 1:
-        raise SettingsError(f"--top: must be at least 1, got {most}.")
+    option = OPTIONS["top"]
+    most = option.default if arguments.top is None else arguments.top
+    option.check(most, Settings())
     return most
 
 

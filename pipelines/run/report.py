@@ -12,7 +12,9 @@ from rich.text import Text
 from jaxcompress.costs import threads
 from jaxcompress.text import printable
 from pipelines.data import Dataset
-from pipelines.options.plan import Plan
+from pipelines.models.capacity import student_sizes
+from pipelines.options.plan import recorded, recorded_1
+from pipelines.options.settings import Settings
 from pipelines.run.row import Row
 
 SCHEMA_VERSION = 1
@@ -20,7 +22,7 @@ _COLUMNS = ("accuracy", "sparsity", "distinct", "bytes", "ratio", "MFLOP", "ms",
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax-checkpoint")
 
 
-def results(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
+def results(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
     """Return the content of `results.json`; docs/results-json.md lists the fields."""
     by_name = {row.name: row for row in rows}
     baseline, reloaded = by_name["baseline"], by_name["reloaded"]
@@ -37,7 +39,8 @@ def results(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
         "model": plan.model,
         "recipe": plan.recipe,
         "seed": plan.seed,
-        "settings": plan.as_json(),
+        "options": recorded(plan),
+        "settings": recorded_1(plan, student_sizes(plan, len(dataset.classes))),
         "stages": [dataclasses.asdict(row) for row in rows],
         "baseline_accuracy": baseline.accuracy,
         "baseline_bytes": baseline.size_bytes,
@@ -54,7 +57,7 @@ def results(plan: Plan, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def table(plan: Plan, dataset: Dataset, rows: list[Row]) -> Table:
+def table(plan: Settings, dataset: Dataset, rows: list[Row]) -> Table:
     """Return the table at the end of a run, one row for each stage."""
     title = f"{plan.model} on {dataset.name}, seed {plan.seed}, recipe {plan.recipe}"
     caption = (

@@ -9,7 +9,7 @@ from pipelines.run.console import Console
 from pipelines.run.outputs import fault_of, mend
 from pipelines.run.row import Row
 from pipelines.run.standing import Standing, unpacked
-from pipelines.stages.common import read_plain, size_of
+from pipelines.stages.files import read_plain, size_of
 from pipelines.stages.stage import Stage
 
 

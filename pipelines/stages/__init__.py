@@ -1,1 +1,15 @@
-"""The stages of recipes."""
+"""The stages of recipes, a file a family, with its options and recipes.
+
+A new recipe is a file here, and a row in `table`. Read it from the bottom up:
+
+stage         what a stage and a recipe are, and what a stage may ask of a run
+start         a trained network in place of the first training
+files         the files of stages
+training      stages of every recipe: the first training, fine-tuning, reloading
+pruning       pruning and sharing
+structured    cutting channels
+distilling    students
+dropping      blocks of a transformer
+integers      quantization
+table         the families, and the stages of a plan
+"""

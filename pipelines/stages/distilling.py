@@ -1,4 +1,4 @@
-"""The stages of distillation: students that learn from a teacher, each smaller than the last."""
+"""Distillation: students that learn from a teacher, each smaller than the last."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,17 +9,14 @@ import jaxcompress as jc
 from jaxcompress import jit_for_inference as jit
 from nets.students import parameters_in
 from pipelines.models import Inputs
+from pipelines.models.capacity import stages_for
 from pipelines.models.train import Lesson
-from pipelines.options.plan import Plan
-from pipelines.stages.common import (
-    BASELINE,
-    adamw,
-    packed,
-    pruned_epochs,
-    read_plain,
-    tune,
-)
-from pipelines.stages.stage import Facts, Run, Stage, Trainer, Work
+from pipelines.options.option import Option
+from pipelines.options.settings import Settings
+from pipelines.stages.files import BASELINE, packed, read_plain
+from pipelines.stages.pruning import PRUNED, PRUNING, SHARED, SHARING
+from pipelines.stages.stage import Facts, Recipe, Run, Stage, Trainer, Work
+from pipelines.stages.training import adamw, pruned_epochs, tune
 
 _GENTLE = 0.1
 """Fraction of the peak rate for a taught student. On Fashion-MNIST (ResNet-20, 20 times smaller,
@@ -29,18 +26,18 @@ _GENTLE = 0.1
 _TUNE = tune(pruned_epochs, _GENTLE)
 
 
-def students(plan: Plan) -> Sequence[Stage]:
+def students(plan: Settings) -> Sequence[Stage]:
     """Return the stages of all students, each taught by the one before, the first by the model."""
-    count, result = len(plan.students), []
+    count, result = plan.students, []
     for number in range(1, count + 1):
         name = f"distilled {number}/{count}" if count > 1 else "distilled"
         result.append(packed(name, teach(number - 1), taught_epochs, student=number))
     return (*result, packed("distilled + tuned", _TUNE, pruned_epochs, student=count))
 
 
-def controls(plan: Plan) -> Sequence[Stage]:
+def controls(plan: Settings) -> Sequence[Stage]:
     """Return controls: the last student without a teacher, and taught by the model itself."""
-    count = len(plan.students)
+    count = plan.students
     result = [packed("student from scratch", from_scratch, student=count)]
     if count > 1:
         result += [
@@ -50,7 +47,7 @@ def controls(plan: Plan) -> Sequence[Stage]:
     return result
 
 
-def taught_epochs(plan: Plan) -> int:
+def taught_epochs(plan: Settings) -> int:
     """Return the epochs of a student: as many as those of the model."""
     return plan.epochs
 
@@ -114,3 +111,73 @@ def _facts(job: Trainer, work: Work) -> Facts:
     whole, mine = map(parameters_in, (job.network(0).blank()[0], work.params))
     sizes = dict(job.classifier.sizes)
     return {"sizes": sizes, "parameters": mine, "parameter_ratio": whole / mine}
+
+
+# Options and recipes
+
+
+def _students(settings: Settings) -> int:
+    return settings.get("students") or stages_for(settings.times_smaller)
+
+
+OPTIONS = (
+    Option(
+        name="times_smaller",
+        kind="above",
+        default=8.0,
+        shown="8",
+        bounds=(1, None),
+        remedy="8 makes a network of an 8th of the parameters",
+        metavar="R",
+        help="how many times fewer parameters the last student has, above 1",
+        recorded="target_ratio",
+        unused=0.0,
+    ),
+    Option(
+        name="students",
+        kind="whole or auto",
+        default=_students,
+        shown="auto: 1 up to 4 times smaller, 2 up to 16, else 3",
+        bounds=(1, 6),
+        metavar="N",
+        help="students, each taught by the one before",
+    ),
+    Option(
+        name="temperature",
+        kind="temperature",
+        default=3.0,
+        shown="3",
+        metavar="T",
+        help="of the softened logits that students learn from",
+        recorded="temperature",
+        unused=0.0,
+    ),
+    Option(
+        name="soft_weight",
+        kind="fraction",
+        default=0.7,
+        remedy="0.7 is usual",
+        metavar="W",
+        help="weight of the teacher's term in a student's loss, in [0, 1]; labels have the rest",
+        recorded="soft_weight",
+        unused=0.0,
+    ),
+)
+
+TEACHING = ("temperature", "soft_weight")
+DISTILLING = ("times_smaller", "students", *TEACHING)
+
+RECIPES = {
+    "distill": Recipe(
+        "teach smaller networks, each by the one before; fine-tune on labels",
+        DISTILLING,
+        (students,),
+        controls=controls,
+    ),
+    "distill+shared": Recipe(
+        "distill, then prune+share on the student",
+        DISTILLING + PRUNING + SHARING,
+        (students, *PRUNED, *SHARED),
+        controls=controls,
+    ),
+}

@@ -1,4 +1,4 @@
-"""The stages of layer dropping: blocks are removed, and the rest learns from the whole network."""
+"""Layer dropping: blocks are removed, and the rest learns from the whole network."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,14 @@ import jax.numpy as jnp
 import jaxcompress as jc
 from jaxcompress import jit_for_inference
 from jaxcompress.prune import BlockRule
+from pipelines.models import MODELS
 from pipelines.models.train import cross_entropy
-from pipelines.options.plan import Plan
-from pipelines.stages.common import BASELINE, adamw, pruned_epochs, read_plain, tune
-from pipelines.stages.distilling import lesson_of
-from pipelines.stages.stage import Facts, Run, Trainer, Work
+from pipelines.options.option import Option
+from pipelines.options.settings import Settings
+from pipelines.stages.distilling import TEACHING, lesson_of
+from pipelines.stages.files import BASELINE, packed, read_plain
+from pipelines.stages.stage import Facts, Recipe, Run, Trainer, Work
+from pipelines.stages.training import adamw, pruned_epochs, tune
 
 MEASURED = 1024  # training images on which the importance of blocks is measured
 
@@ -65,7 +68,7 @@ def recover(job: Trainer, work: Work) -> tuple[Work, Facts]:
     return job.fit(work, adamw(job, epochs), epochs=epochs, lesson=lesson), {}
 
 
-def from_scratch(epochs: Callable[[Plan], int]) -> Run:
+def from_scratch(epochs: Callable[[Settings], int]) -> Run:
     """Return the control of all dropping: a network with as many blocks, trained from scratch."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -74,3 +77,53 @@ def from_scratch(epochs: Callable[[Plan], int]) -> Run:
         return tune(epochs)(job, small)
 
     return run
+
+
+# Options and recipes
+
+
+def _depth(settings: Settings) -> int:
+    return MODELS[settings.model].depth
+
+
+def _fits(keep: int, settings: Settings) -> str:
+    depth, model = _depth(settings), settings.model
+    fits = 1 <= keep <= depth
+    return "" if fits else f"must be 1 to {depth}, the blocks of {model}, got {keep}"
+
+
+OPTIONS = (
+    Option(
+        name="keep_blocks",
+        kind="whole",
+        default=lambda settings: settings.get("keep_blocks") or max(_depth(settings) // 2, 1),
+        shown="half of them",
+        fits=_fits,
+        remedy="pass how many to keep",
+        metavar="N",
+        help="blocks of a transformer to keep; the others are dropped",
+        recorded="blocks",
+        unused=0,
+    ),
+)
+
+
+def _needs(settings: Settings) -> str:
+    if _depth(settings):
+        return ""
+    return f"a model with blocks to drop, got {settings.model}; pass --model vit"
+
+
+def _recipe(summary: str, choose: ChooseRule) -> Recipe:
+    recovered = packed("dropped + tuned", recover, pruned_epochs)
+    parts = (packed("dropped", drop(choose)), recovered)
+    return Recipe(summary, ("keep_blocks", *TEACHING), parts, _needs, from_scratch)
+
+
+RECIPES = {
+    "drop": _recipe(
+        "drop blocks at even distances, fine-tune with the whole network as teacher", spread_out
+    ),
+    "drop-measured": _recipe("drop the blocks without which the loss grows least", by_importance),
+    "drop-random": _recipe("drop blocks chosen at random: the control of the choice", at_random),
+}

@@ -1,7 +1,8 @@
-"""The stages of quantization: integers in place of floats, simulated, trained and run."""
+"""Quantization: integers in place of floats, simulated, trained and run."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -14,23 +15,30 @@ from jaxcompress import jit_for_inference as jit
 from jaxcompress.costs import threads, times_ms
 from jaxcompress.nnx import Params
 from jaxcompress.onnx import OnnxFile, export_onnx, has_integer_dot_product, onnx_function
-from jaxcompress.quantization import Grid, QParams, histogram, make_grid, read, usual_estimator
+from jaxcompress.quantization import (
+    MOST_BITS,
+    Grid,
+    QParams,
+    histogram,
+    make_grid,
+    read,
+    usual_estimator,
+)
 from jaxcompress.scopes import named_leaves, nested
 from jaxcompress.typing import PyTree
 from pipelines.models import Inputs
 from pipelines.models.train import by_batches
-from pipelines.options.plan import Plan
-from pipelines.stages.common import (
+from pipelines.options.option import Option
+from pipelines.options.settings import Settings
+from pipelines.stages.files import (
     BASELINE,
-    adamw,
-    pruned_epochs,
     read_plain,
-    schedule,
     size_of,
     write_compressed,
     write_plain,
 )
-from pipelines.stages.stage import Execution, Facts, Run, Stage, Trainer, Work
+from pipelines.stages.stage import Execution, Facts, Recipe, Run, Stage, Trainer, Work
+from pipelines.stages.training import adamw, pruned_epochs, schedule
 
 MODULES = ("jax2onnx", "onnxruntime")
 TRACED = 2  # pictures; their number does not change the result
@@ -172,10 +180,8 @@ _TUNE = Stage(
 _EXPORT_FLOATS = _exported("onnx float32", export_floats, FLOAT_FILE)
 _EXPORT_INTEGERS = _exported("onnx int8", export_integers, INTEGER_FILE)
 
-ROUNDED = (_FOLD, _EXPORT_FLOATS, _QUANTIZE, _EXPORT_INTEGERS)
 
-
-def trained(plan: Plan) -> Sequence[Stage]:
+def trained(plan: Settings) -> Sequence[Stage]:
     """Return the stages of training with integers; only those of 8 bits can be run."""
     rounded = (_QUANTIZE, _TUNE)
     return (_EXPORT_FLOATS, *rounded, _EXPORT_INTEGERS) if plan.bits == 8 else rounded
@@ -202,7 +208,7 @@ def ranges_of(ends: Params | None) -> jc.quantization.Ranges:
     return jc.quantization.Ranges(dict(zip(named.paths, map(histogram, readings), strict=True)), {})
 
 
-def _grid(plan: Plan) -> Grid:
+def _grid(plan: Settings) -> Grid:
     return make_grid(plan.bits, symmetric=False)
 
 
@@ -213,3 +219,59 @@ def _facts(written: OnnxFile) -> Facts:
         "integer_kernels": dict(written.integer_kernels),
         "left_float": dict(written.left_float),
     }
+
+
+# Options and recipes
+
+_BITS = 8
+
+OPTIONS = (
+    Option(
+        name="bits",
+        kind="whole",
+        default=_BITS,
+        bounds=(2, MOST_BITS),
+        metavar="N",
+        help="of the integers that layers take as inputs, 2 to 8; only those of 8 run",
+        recorded="bits",
+        unused=0,
+    ),
+    Option(
+        name="weight_bits",
+        kind="whole",
+        default=lambda settings: settings.get("weight_bits") or settings.get("bits", _BITS),
+        shown="as --bits",
+        bounds=(1, MOST_BITS),
+        metavar="N",
+        help="of the integers that weights are rounded to, 1 to 8; 1 is binary, 2 is ternary",
+        recorded="weight_bits",
+        unused=0,
+    ),
+)
+
+
+def _needs(settings: Settings) -> str:
+    missing = [module for module in MODULES if find_spec(module) is None]
+    if not missing or settings.get("bits", _BITS) < _BITS:
+        return ""
+    return (
+        f"{', '.join(missing)} to run integers of 8 bits, which is not installed; "
+        "pip install -e '.[run,onnx]'"
+    )
+
+
+RECIPES = {
+    "int8": Recipe(
+        "fold norms, calibrate, round to integers, export to ONNX and run that",
+        ("weight_bits",),
+        (_FOLD, _EXPORT_FLOATS, _QUANTIZE, _EXPORT_INTEGERS),
+        _needs,
+        fixed={"bits": _BITS},
+    ),
+    "qat": Recipe(
+        "int8, with training that sees the rounding, to any number of bits",
+        ("bits", "weight_bits"),
+        (trained,),
+        _needs,
+    ),
+}

@@ -1,6 +1,6 @@
-"""The stages of a recipe: their inputs, results and measurement, and what they may call."""
+"""Recipes and their stages: inputs, results and measurement, and what a stage may ask of a run."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -11,7 +11,7 @@ from jaxcompress.nnx import Net, Params, Stats
 from pipelines.models import Inputs
 from pipelines.models.classifier import Classifier
 from pipelines.models.train import FROM_LABELS, Lesson
-from pipelines.options.plan import Plan
+from pipelines.options.settings import Settings
 
 
 class Work(NamedTuple):
@@ -47,7 +47,7 @@ Facts = dict[str, Any]
 class Trainer(Protocol):
     """The parts of a run that a stage may use."""
 
-    plan: Plan
+    plan: Settings
     folder: Path
 
     @property
@@ -104,7 +104,7 @@ class Trainer(Protocol):
         ...
 
 
-def no_epochs(plan: Plan) -> int:
+def no_epochs(plan: Settings) -> int:
     """Return the epochs of a stage without training: 0."""
     del plan
     return 0
@@ -149,6 +149,32 @@ class Stage(NamedTuple):
     run: Run
     write: Write
     file: str
-    extra_epochs: Callable[[Plan], int] = no_epochs
+    extra_epochs: Callable[[Settings], int] = no_epochs
     execute: Execute | None = None
     student: int | None = None
+
+
+Parts = Stage | Callable[[Settings], Sequence[Stage]]
+"""A stage, or the stages that the settings ask for."""
+
+
+class Recipe(NamedTuple):
+    """A way to compress a network.
+
+    Attributes:
+        summary: one line for `--help`.
+        options: the names of those that it uses, of the options that families of recipes own.
+        parts: the stages between training and reloading the compressed file.
+        needs: from the settings to what is missing for it, the end of an error; "" if nothing is.
+        from_scratch: from a number of epochs to a control of the same size, trained from scratch.
+        controls: its controls, in place of the dense network that is trained on.
+        fixed: options that have one value in this recipe, and that nobody passes.
+    """
+
+    summary: str
+    options: tuple[str, ...]
+    parts: tuple[Parts, ...]
+    needs: Callable[[Settings], str] | None = None
+    from_scratch: Callable[[Callable[[Settings], int]], Run] | None = None
+    controls: Callable[[Settings], Sequence[Stage]] | None = None
+    fixed: Mapping[str, Any] = {}  # noqa: RUF012  (nobody writes to it)

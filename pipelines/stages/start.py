@@ -8,10 +8,9 @@ from typing import Any
 import jaxcompress as jc
 from jaxcompress.errors import ArtifactError, MissingLibraryError
 from nets.students import parameters_in
+from pipelines.errors import FolderError, SettingsError
 from pipelines.models.classifier import Classifier
-from pipelines.options.plan import Plan
-from pipelines.options.settings import SettingsError
-from pipelines.run.folder import FolderError
+from pipelines.options.settings import Settings
 from pipelines.stages.stage import Work
 
 
@@ -40,7 +39,7 @@ def read_start(path: Path, wanted: Classifier) -> Work:
     return Work(params, stats)
 
 
-def check_start(plan: Plan, networks: Sequence[Classifier]) -> None:
+def check_start(plan: Settings, networks: Sequence[Classifier]) -> None:
     """Refuse a start from which a plan cannot continue, before anything is written.
 
     Units and blocks of it may be removed, so that it has fewer blocks than the plan keeps, or that
@@ -54,14 +53,15 @@ def check_start(plan: Plan, networks: Sequence[Classifier]) -> None:
         FolderError: as `read_start` does.
         SettingsError: the start is smaller than the result of the plan.
     """
-    if plan.start is None:
+    if "start" not in plan:
         return
     whole, *students = networks
-    params = read_start(Path(plan.start), whole).params
-    depth = jc.prune.count_blocks(params, whole.blocks) if plan.keep_blocks else 0
-    if plan.keep_blocks > depth:
+    params = read_start(plan.start, whole).params
+    keep = plan.get("keep_blocks", 0)
+    depth = jc.prune.count_blocks(params, whole.blocks) if keep else 0
+    if keep > depth:
         raise SettingsError(
-            f"--keep-blocks: must be at most the {depth} blocks of --start, got {plan.keep_blocks}."
+            f"--keep-blocks: must be at most the {depth} blocks of --start, got {keep}."
         )
     if students:
         mine, largest = parameters_in(params), parameters_in(students[0].blank()[0])

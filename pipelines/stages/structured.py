@@ -1,5 +1,6 @@
-"""The stages of structured pruning: rounds of cutting units out and fine-tuning the rest."""
+"""Structured pruning: rounds of cutting units out and fine-tuning the rest."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,34 +10,37 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.prune import UnitScore
-from pipelines.options.plan import Plan
-from pipelines.stages.common import adamw, packed, pruned_epochs, tune
-from pipelines.stages.stage import Facts, Run, Stage, Trainer, Work
+from pipelines.options.option import Option
+from pipelines.options.settings import Settings
+from pipelines.stages.files import packed
+from pipelines.stages.pruning import PRUNED, PRUNING, SHARED, SHARING
+from pipelines.stages.stage import Facts, Recipe, Run, Stage, Trainer, Work
+from pipelines.stages.training import adamw, pruned_epochs, tune
 
 TRACED = 2  # pictures; their number does not change the groups of units
 PROVED = 8
 
-ChooseScore = Callable[[Plan, int], UnitScore]
+ChooseScore = Callable[[Settings, int], UnitScore]
 """From the plan and the number of a round to the score of units."""
 
 
-def by_magnitude(plan: Plan, number: int) -> UnitScore:
+def by_magnitude(plan: Settings, number: int) -> UnitScore:
     """Return the score of the classic recipe: the sum of the magnitudes of a unit's weights."""
     del plan, number
     return jc.prune.l1_score
 
 
-def at_random(plan: Plan, number: int) -> UnitScore:
+def at_random(plan: Settings, number: int) -> UnitScore:
     """Return a score that ignores the weights: the control of pruning."""
     return jc.prune.random_unit_score(jax.random.fold_in(jax.random.key(plan.seed), number))
 
 
-def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
+def rounds(score: ChooseScore) -> Callable[[Settings], Sequence[Stage]]:
     """Return the stages of all rounds, `plan.rounds` of them, as a function of the plan."""
 
-    def stages(plan: Plan) -> Sequence[Stage]:
+    def stages(plan: Settings) -> Sequence[Stage]:
         result = []
-        if plan.group_lasso:
+        if "group_lasso" in plan:
             result.append(packed("regularized", regularize, pruned_epochs))
         for number in range(1, plan.rounds + 1):
             name = f"cut {number}/{plan.rounds}" if plan.rounds > 1 else "cut"
@@ -48,10 +52,10 @@ def rounds(score: ChooseScore) -> Callable[[Plan], Sequence[Stage]]:
     return stages
 
 
-def _epochs(number: int) -> Callable[[Plan], int]:
+def _epochs(number: int) -> Callable[[Settings], int]:
     """Return the epochs of fine-tuning of a round: an equal part of all epochs, at least one."""
 
-    def epochs(plan: Plan) -> int:
+    def epochs(plan: Settings) -> int:
         total, rounds = plan.finetune_epochs, plan.rounds
         return max(total * number // rounds - total * (number - 1) // rounds, 1)
 
@@ -91,7 +95,7 @@ def cut(number: int, score: ChooseScore) -> Run:
     return run
 
 
-def from_scratch(epochs: Callable[[Plan], int]) -> Run:
+def from_scratch(epochs: Callable[[Settings], int]) -> Run:
     """Return the control of all cutting: a network of the final sizes, trained from scratch."""
 
     def run(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -117,3 +121,83 @@ def regularize(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 def _sizes(groups: jc.prune.UnitGroups) -> dict[str, int]:
     return {group.name: group.size for group in groups}
+
+
+# Options and recipes
+
+_LARGEST_CUT = 0.2
+
+
+def _rounds(settings: Settings) -> int:
+    """Return the number of rounds: as many as are needed to remove at most a fifth in each."""
+    enough = math.ceil(round(settings.remove_channels / _LARGEST_CUT, 9))
+    return settings.get("rounds") or max(enough, 1)
+
+
+OPTIONS = (
+    Option(
+        name="remove_channels",
+        kind="removed units",
+        default=0.5,
+        metavar="S",
+        help="fraction of the channels of every layer (units of every group) to remove, in [0, 1)",
+        recorded="channels",
+        unused=0.0,
+    ),
+    Option(
+        name="rounds",
+        kind="whole",
+        default=_rounds,
+        shown=f"as many as remove at most {_LARGEST_CUT} of the channels each",
+        bounds=(1, None),
+        metavar="N",
+        help="rounds of cutting and fine-tuning; 1 cuts all at once",
+        recorded="steps",
+        unused=0,
+    ),
+    Option(
+        name="round_to",
+        kind="whole",
+        default=1,
+        bounds=(1, None),
+        metavar="N",
+        help="keep multiples of N channels, where a layer has as many; 16 suits processors",
+        recorded="round_to",
+        unused=1,
+    ),
+    Option(
+        name="group_lasso",
+        kind="above",
+        bounds=(0, None),
+        remedy="0.0001 is usual",
+        metavar="L",
+        help="before the cuts, train with a penalty on the norms of channels that grows to L",
+        recorded="group_lasso",
+        unused=0.0,
+    ),
+)
+
+CUTTING = ("remove_channels", "rounds", "round_to", "group_lasso")
+
+_CUT = rounds(by_magnitude)
+
+RECIPES = {
+    "structured": Recipe(
+        "cut channels out by L1 norm and fine-tune, in rounds: smaller and faster",
+        CUTTING,
+        (_CUT,),
+        from_scratch=from_scratch,
+    ),
+    "structured+shared": Recipe(
+        "structured, then prune+share on what is left",
+        CUTTING + PRUNING + SHARING,
+        (_CUT, *PRUNED, *SHARED),
+        from_scratch=from_scratch,
+    ),
+    "structured-random": Recipe(
+        "structured with channels chosen at random: the control of pruning",
+        CUTTING,
+        (rounds(at_random),),
+        from_scratch=from_scratch,
+    ),
+}

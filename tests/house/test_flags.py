@@ -10,10 +10,9 @@ from safetensors.numpy import save_file
 import jaxcompress as jc
 import run
 from jaxcompress.cli.pack import _RENAMED as RENAMED_OF_PACK
-from pipelines.options.command import parser
-from pipelines.options.flags import RENAMED
-from pipelines.options.settings import Settings
-from pipelines.stages.table import uses
+from pipelines.options.checks import check
+from pipelines.options.command import RENAMED, given, parser
+from pipelines.options.plan import plan_of, recorded, recorded_1
 from tests.helpers.program import refused
 from tests.helpers.program import run as command
 
@@ -93,6 +92,8 @@ KEYS = [
     *("batch_size", "lr", "seed", "limit", "control", "layout", "bits", "weight_bits", "start"),
     *("target_ratio", "temperature", "soft_weight", "students"),
 ]
+NEW = {"channels": "remove_channels", "steps": "rounds", "step": "step_size"}
+NEW |= {"blocks": "keep_blocks", "target_ratio": "times_smaller"}
 ASKED = {
     "--recipe structured+shared --remove-channels 0.25 --rounds 3 --step-size 0.4": {
         **{"channels": 0.25, "steps": 3, "step": 0.4, "blocks": 0, "target_ratio": 0.0}
@@ -108,14 +109,17 @@ ASKED = {
 
 @pytest.mark.parametrize("words", ASKED)
 def test_settings_are_written_under_the_keys_of_version_1(words):
-    parsed = vars(parser().parse_args(["--model", "cifar", *words.split()]))
-    settings = Settings(**{k: v for k, v in parsed.items() if k in Settings.__dataclass_fields__})
-    used = uses(settings.recipe, settings.model)
-    settings.check(used)
-    written = settings.plan(used, data="digits", train_size=256).as_json()
-    assert list(written) == KEYS
+    settings = given(parser().parse_args(["--model", "cifar", *words.split()]))
+    check(settings)
+    plan = plan_of(settings, data="digits", train_size=256)
+    written = recorded_1(plan, ())
+    assert sorted(written) == sorted(KEYS)
     assert written | ASKED[words] == written
     assert json.loads(json.dumps(written, allow_nan=False)) == written
+    options = recorded(plan)
+    assert json.loads(json.dumps(options, allow_nan=False)) == options
+    for old, value in ASKED[words].items():  # what is not used is absent
+        assert (NEW[old] in options) == bool(value)
 
 
 # jaxcompress pack

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.features.resize import resized
 from pipelines.models import MODELS
 from pipelines.models.classifier import Classifier
-from pipelines.models.resize import resized
 
 
 def classifier(model, **other):

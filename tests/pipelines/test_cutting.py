@@ -12,12 +12,13 @@ from pipelines.data import load
 from pipelines.models import MODELS
 from pipelines.models.classifier import Classifier
 from pipelines.models.networks import networks_of
-from pipelines.options.settings import Settings
+from pipelines.options.plan import planned
+from pipelines.options.table import OPTIONS
 from pipelines.run.console import Console
 from pipelines.run.job import Interrupted, Job
 from pipelines.stages.stage import Work
 from pipelines.stages.structured import at_random, by_magnitude, cut, rounds
-from pipelines.stages.table import RECIPES, uses
+from pipelines.stages.table import RECIPES, stages_of
 from tests.helpers import archives
 from tests.helpers.commands import refusal, results_of
 
@@ -25,11 +26,9 @@ TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-ep
 ROUNDS = [f"cut {k}/2{more}" for k in (1, 2) for more in ("", " + tuned")]
 
 
-def plan_of(train_size=256, data="digits", **settings):
-    settings = Settings(**{"model": "lenet-300-100", "recipe": "structured"} | settings)
-    used = uses(settings.recipe, settings.model)
-    settings.check(used)
-    return settings.plan(used, data=data, train_size=train_size)
+def plan_of(**settings):
+    asked = {"data": "digits", "model": "lenet-300-100", "recipe": "structured"}
+    return planned(**{"train_size": 256} | asked | settings)
 
 
 @pytest.fixture(scope="module")
@@ -267,10 +266,9 @@ def test_a_cut_network_is_accepted_and_others_are_not():
 
 
 def test_every_recipe_has_flags_that_exist():
-    settings = set(Settings.__dataclass_fields__)
-    for recipe in RECIPES.values():
-        assert set(recipe.flags) <= settings
-        assert recipe.stages(plan_of())[0].name == "baseline"
+    for name, recipe in RECIPES.items():
+        assert {*recipe.options, *recipe.fixed} <= set(OPTIONS)
+        assert stages_of(plan_of(recipe=name, model="vit"))[0].name == "baseline"
 
 
 @pytest.mark.slow

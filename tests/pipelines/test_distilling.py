@@ -13,6 +13,7 @@ import run
 from jaxcompress.nnx import Net
 from pipelines.data import load
 from pipelines.data.augment import shifted, unchanged
+from pipelines.errors import SettingsError
 from pipelines.models import MODELS, Shape
 from pipelines.models.capacity import (
     MEASURED,
@@ -20,16 +21,16 @@ from pipelines.models.capacity import (
     expected_loss,
     ratios,
     stages_for,
+    student_sizes,
     warning,
-    with_students,
 )
 from pipelines.models.classifier import Classifier
 from pipelines.models.examples import Examples
 from pipelines.models.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
 from pipelines.options import command as arguments
-from pipelines.options.settings import Settings, SettingsError
+from pipelines.options.plan import planned, recorded, recorded_1
 from pipelines.stages.distilling import controls, students
-from pipelines.stages.table import stages_of, uses
+from pipelines.stages.table import stages_of
 from tests.helpers import archives
 from tests.helpers.commands import interrupt_at, refusal, results_of
 
@@ -40,10 +41,8 @@ CONTROLS = ["student from scratch", "single stage", "single stage + tuned"]
 
 
 def plan_of(count=None, **settings):
-    settings = Settings(**{"model": "lenet-300-100", "recipe": "distill"} | settings)
-    used = uses(settings.recipe, settings.model)
-    settings.check(used)
-    return with_students(settings.plan(used, data="digits", train_size=256), count, 10)
+    asked = {"model": "lenet-300-100", "recipe": "distill", "students": count}
+    return planned(**{"train_size": 256, "data": "digits"} | asked | settings)
 
 
 # What is planned
@@ -60,17 +59,18 @@ def test_ratios_are_geometric_and_each_stage_shrinks_by_four_at_most():
 
 def test_a_plan_has_the_sizes_of_all_students():
     plan = plan_of(times_smaller=16.0)
-    assert [set(sizes) for sizes in plan.students] == [{"widths"}] * 2
-    for ratio, sizes in zip((4, 16), plan.students, strict=True):
+    students = student_sizes(plan, 10)
+    assert plan.students == 2 and [set(sizes) for sizes in students] == [{"widths"}] * 2
+    for ratio, sizes in zip((4, 16), students, strict=True):
         first, second = sizes["widths"]
         count = 785 * first + (first + 1) * second + (second + 1) * 10
         assert 0.95 * 266_610 / ratio <= count <= 266_610 / ratio
-    assert len(plan_of(count=3, times_smaller=16.0).students) == 3
+    assert len(student_sizes(plan_of(count=3, times_smaller=16.0), 10)) == 3
     default = plan_of()
     assert (default.times_smaller, default.temperature, default.soft_weight) == (8.0, 3.0, 0.7)
-    json.dumps(plan.as_json(), allow_nan=False)
+    json.dumps([recorded(plan), recorded_1(plan, students)], allow_nan=False)
     other = plan_of(recipe="prune")
-    assert (other.students, other.times_smaller, other.soft_weight) == ((), 0.0, 0.0)
+    assert student_sizes(other, 10) == () and not {"students", "times_smaller"} & set(other)
 
 
 def test_stages_follow_the_plan():
@@ -145,7 +145,7 @@ def test_auto_is_the_default_number_of_students():
 
 def test_no_network_is_within_reach_of_some_budgets():
     with pytest.raises(SettingsError, match="--times-smaller: 180 is not possible .* within 5%"):
-        plan_of(times_smaller=180.0)
+        student_sizes(plan_of(times_smaller=180.0), 10)
 
 
 # What is learnt

@@ -8,8 +8,7 @@ import jaxcompress as jc
 import run
 from pipelines.data import load
 from pipelines.models.classifier import Classifier
-from pipelines.options.settings import Settings
-from pipelines.stages.common import BASELINE, write_plain
+from pipelines.options.plan import planned
 from pipelines.stages.dropping import (
     at_random,
     by_importance,
@@ -18,8 +17,9 @@ from pipelines.stages.dropping import (
     recover,
     spread_out,
 )
+from pipelines.stages.files import BASELINE, write_plain
 from pipelines.stages.stage import Work
-from pipelines.stages.table import stages_of, uses
+from pipelines.stages.table import stages_of
 from tests.helpers import archives
 from tests.helpers.commands import refusal, results_of
 
@@ -27,10 +27,8 @@ TINY = "--model vit --data digits --limit 128 --epochs 1 --finetune-epochs 1".sp
 
 
 def plan_of(**settings):
-    settings = Settings(**{"model": "vit", "recipe": "drop"} | settings)
-    used = uses(settings.recipe, settings.model)
-    settings.check(used)
-    return settings.plan(used, data="digits", train_size=256)
+    asked = {"data": "digits", "model": "vit", "recipe": "drop"}
+    return planned(**{"train_size": 256} | asked | settings)
 
 
 @pytest.fixture(scope="module")

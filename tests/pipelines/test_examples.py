@@ -124,4 +124,4 @@ def test_the_code_is_that_of_all_that_computes_inputs(monkeypatch):
         examples, "code_digest", lambda *places: (digested.extend(places), code_digest(*places))[1]
     )
     prepare(classifier("lenet-5", 32), dataset(50, counts=(1, 1, 1)))
-    assert [place.name for place in digested] == ["features", "resize.py", "models.py"]
+    assert [place.name for place in digested] == ["features", "table.py"]

@@ -17,7 +17,7 @@ import jaxcompress as jc
 import run
 from pipelines.data import DataError, load
 from pipelines.data.cache import cached
-from pipelines.options.plan import Plan
+from pipelines.options.settings import Settings
 from pipelines.run import job as job_module
 from pipelines.run.console import Console
 from pipelines.run.folder import claim, locked
@@ -156,9 +156,8 @@ def test_the_console_and_its_log_show_nothing_raw(tmp_path):
 
 
 def test_the_table_shows_a_notice_as_it_is():
-    fields = {name: None for name in Plan.__annotations__} | {"model": "m", "recipe": "r"}
     dataset = SimpleNamespace(name="d", notice=f"{NAME} [red]said[/red] [x")
-    shown = table(Plan(**fields), dataset, rows())
+    shown = table(Settings(model="m", recipe="r", seed=0), dataset, rows())
     assert isinstance(shown, Table)
     stream = io.StringIO()
     Console(stream).table(shown)

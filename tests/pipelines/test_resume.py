@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.run.folder import FolderError, claim, locked, read_json
-from pipelines.stages.common import read_plain
+from pipelines.stages.files import read_plain
 from tests.helpers.commands import results_of, tiny
 
 pytestmark = pytest.mark.slow  # whole runs and processes

@@ -18,11 +18,11 @@ import jaxcompress as jc
 import run
 from pipelines.data import folders, rendered
 from pipelines.models.classifier import Classifier
-from pipelines.options.settings import Settings
+from pipelines.options.plan import plan_of
+from pipelines.options.table import settings_of
 from pipelines.run import job as job_module
 from pipelines.run import program
 from pipelines.run.folder import FolderError, locked
-from pipelines.stages.table import uses
 from tests.helpers import archives
 from tests.helpers.commands import TINY, interrupt_at, results_of, tiny
 
@@ -241,11 +241,10 @@ def test_kmeans_keeps_its_promises(tmp_path):
 
 def test_a_number_of_clusters_asks_for_kmeans():
     data = {"data": "digits", "train_size": 1000}
-    used = uses("prune+share", "cifar")
-    plan = Settings(clusters=4).plan(used, **data)
-    assert (plan.quantizer, plan.clusters, plan.step_size) == ("kmeans", 4, 0.0)
-    plan = Settings().plan(used, **data)
-    assert (plan.quantizer, plan.clusters, plan.step_size) == ("entropy", 0, 0.6)
+    plan = plan_of(settings_of(model="cifar", clusters=4), **data)
+    assert (plan.quantizer, plan.clusters, "step_size" in plan) == ("kmeans", 4, False)
+    plan = plan_of(settings_of(model="cifar"), **data)
+    assert (plan.quantizer, "clusters" in plan, plan.step_size) == ("entropy", False, 0.6)
 
 
 REFUSALS = {
@@ -259,8 +258,8 @@ REFUSALS = {
     "--recipe prune --step-size 1": "--step-size: the recipe has no use for it",
     "--quantizer kmeans --step-size 1": "--step-size: the quantizer kmeans has no use for it",
     "--quantizer entropy --clusters 4": "--clusters: the quantizer entropy has no use for it",
-    "--quantizer entropy --step-size 0": "--step-size: must be in 0.01 to 4.0, got 0.0",
-    "--quantizer uniform --step-size nan": "--step-size: must be in 0.01 to 4.0, got nan",
+    "--quantizer entropy --step-size 0": "--step-size: must be 0.01 to 4.0, got 0.0",
+    "--quantizer uniform --step-size nan": "--step-size: must be 0.01 to 4.0, got nan",
     "--clusters 0": "--clusters: must be in 1 to 1024, got 0",
     "--epochs 0": "--epochs: must be at least 1, got 0",
     "--finetune-epochs -1": "--finetune-epochs: must be at least 1",
@@ -268,7 +267,7 @@ REFUSALS = {
     "--batch-size 5000": "--batch-size: must be at most the 256 training images, got 5000",
     "--lr 0": "--lr: must be above 0",
     "--lr inf": "--lr: must be above 0, got inf",
-    "--seed -1": "--seed: must be in 0",
+    "--seed -1": "--seed: must be 0 to 4294967295",
     "--limit 0": "--limit: must be at least 1",
     "--limit 5000": "at most the 1077 training images",
     "--data cifar10 --data-dir /nowhere": "/nowhere",
@@ -506,9 +505,9 @@ def test_ctrl_c_while_pictures_are_read(fruits, isolated, monkeypatch, tmp_path,
 
 
 def test_ctrl_c_while_inputs_are_computed(fruits, isolated, monkeypatch, tmp_path, capsys):
-    from pipelines import models
+    from pipelines.models import table
 
-    interrupt_first_call(monkeypatch, models, "extract")
+    interrupt_first_call(monkeypatch, table, "extract")
     out = tmp_path / "run"
     words = [*fruits.words, "--out", str(out)]
     assert run.main(words) == 130

@@ -1,0 +1,45 @@
+"""The fields of `results.json`, version 1: a row each, in words."""
+
+FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("schema_version",), "1."),
+    (
+        ("data", "data_source", "data_notice"),
+        "the dataset used, where it was read, and the notice if it is a stand-in for another.",
+    ),
+    (("train_images", "test_images", "classes"), "how many."),
+    (("skipped_images",), "how many files could not be read and were skipped."),
+    (("model", "recipe", "seed"), "what was run."),
+    (
+        ("options",),
+        "every option that the run used, under the name of its flag. An option that was not used "
+        "is absent.",
+    ),
+    (
+        ("settings",),
+        "the same under the keys that version 1 began with. An option that was not used has a "
+        "value that says so.",
+    ),
+    (
+        ("stages",),
+        "one object a stage: `name`; `accuracy` and `loss` on the test images; "
+        "`validation_accuracy`; `arithmetic`, what computed these: float, simulated (integers) or "
+        "integers; `sparsity`, the fraction of zeros among the kernels' weights; "
+        "`distinct_weights`, distinct non-zero values summed over the kernels; `size_bytes` on "
+        "disk and the `sha256` of the file, which `--resume` checks; `flops`, `latency_ms` (the "
+        "median) and `peak_bytes` (as XLA plans it, null if XLA does not say) of one picture "
+        "through a dense network of these sizes; in rows of ONNX Runtime `latency_ms` is that of "
+        "ONNX Runtime and `peak_bytes` null; `seconds`, with compilation and, in the first stage, "
+        "with computing features; `facts`, what else the stage found.",
+    ),
+    (("baseline_accuracy", "baseline_bytes"), "of the dense network and its float32 file."),
+    (("compressed_bytes", "ratio"), "of `compressed.npz`, and how many times smaller it is."),
+    (("reloaded_accuracy",), "of `compressed.npz`, loaded into a blank network."),
+    (("reload_exact",), "whether its logits equal those before saving to the bit."),
+    (
+        ("control_accuracy",),
+        "of the dense network, trained for as many extra steps; null without `--control`, and in "
+        "recipes that distil, whose controls are stages.",
+    ),
+    (("seconds",), "of all stages."),
+    (("versions", "device"), "what it ran on, with how many threads."),
+)
