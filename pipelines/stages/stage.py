@@ -47,8 +47,15 @@ Facts = dict[str, Any]
 class Trainer(Protocol):
     """The parts of a run that a stage may use."""
 
-    plan: Settings
-    folder: Path
+    @property
+    def plan(self) -> Settings:
+        """The plan of the run."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        ...
 
     @property
     def classifier(self) -> Classifier:

@@ -5,7 +5,7 @@ import os
 import signal
 
 import run
-from pipelines.run import job as job_module
+from pipelines.run import fitting
 
 IMPORTED = """
 import os, signal, time
@@ -42,7 +42,7 @@ def refusal(words, folder, capsys):
 
 def interrupt_at(monkeypatch, stop_after):
     """Send Ctrl-C after so many steps of training, of whatever stage."""
-    steps, original = iter(range(1000)), job_module.fit
+    steps, original = iter(range(1000)), fitting.fit
 
     def interrupting(*args, **kwargs):
         for tick in original(*args, **kwargs):
@@ -50,4 +50,4 @@ def interrupt_at(monkeypatch, stop_after):
                 os.kill(os.getpid(), signal.SIGINT)
             yield tick
 
-    monkeypatch.setattr(job_module, "fit", interrupting)
+    monkeypatch.setattr(fitting, "fit", interrupting)

@@ -18,7 +18,7 @@ import run
 from pipelines.data import DataError, load
 from pipelines.data.cache import cached
 from pipelines.options.settings import Settings
-from pipelines.run import job as job_module
+from pipelines.run import fitting
 from pipelines.run.console import Console
 from pipelines.run.folder import claim, locked
 from pipelines.run.report import table
@@ -265,7 +265,7 @@ def test_a_full_disk_names_the_folder(tmp_path, monkeypatch, capsys, kind, said)
     def full(*_, **__):
         raise kind(f"INTERNAL: write failed: {said} [28]")
 
-    monkeypatch.setattr(job_module, "fit", full)
+    monkeypatch.setattr(fitting, "fit", full)
     assert tiny(tmp_path / "run") == 1
     error = capsys.readouterr().err
     assert error == f"run.py: {tmp_path / 'run'}: {said}; {GO_ON}\n"

@@ -20,8 +20,8 @@ from pipelines.data import folders, rendered
 from pipelines.models.classifier import Classifier
 from pipelines.options.plan import plan_of
 from pipelines.options.table import settings_of
+from pipelines.run import fitting, program
 from pipelines.run import job as job_module
-from pipelines.run import program
 from pipelines.run.folder import FolderError, locked
 from tests.helpers import archives
 from tests.helpers.commands import TINY, interrupt_at, results_of, tiny
@@ -315,7 +315,7 @@ def test_out_of_memory_names_stage_batch_size_and_remedy(tmp_path, monkeypatch, 
     def full(*_, **__):
         raise RuntimeError("RESOURCE_EXHAUSTED: out of memory while trying to allocate")
 
-    monkeypatch.setattr(job_module, "fit", full)
+    monkeypatch.setattr(fitting, "fit", full)
     assert tiny(tmp_path / "run") == 1
     assert (
         "baseline: out of memory at --batch-size 64; pass --batch-size 32"

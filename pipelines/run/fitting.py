@@ -1,0 +1,124 @@
+"""The training of a stage: it saves checkpoints, stops when asked, and goes on where it stopped."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+
+from pipelines.data.augment import Augment
+from pipelines.models.examples import Examples
+from pipelines.models.train import (
+    Position,
+    Step,
+    TrainState,
+    batches_per_epoch,
+    fit,
+)
+from pipelines.options.settings import Settings
+from pipelines.run.console import Console
+from pipelines.run.standing import Standing, restored
+
+_SAVE_INTERVAL_S = 5.0
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and stopped after writing a checkpoint."""
+
+
+class Diverged(Exception):
+    """The loss of a training is not finite; one line, with the remedy."""
+
+
+def check_finite(stage: str, loss: float, plan: Settings) -> None:
+    """Refuse to go on with a loss that is not finite.
+
+    Raises:
+        Diverged: it is not.
+    """
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"{stage}: the loss is {loss}; pass a --lr below {plan.lr} and another --out."
+        )
+
+
+class Fitting:
+    """The training of one stage.
+
+    Args:
+        stage: its name.
+        number: of the stage, a part of the seed.
+        plan: of the run.
+        augment: of the images.
+        standing: holds a training to go on with, or none.
+        save: writes a checkpoint of a state and its position.
+        should_stop: called after every step.
+        console: to report to.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        number: int,
+        *,
+        plan: Settings,
+        augment: Augment,
+        standing: Standing,
+        save: Callable[[TrainState, Position], None],
+        should_stop: Callable[[], bool],
+        console: Console,
+    ) -> None:
+        self._stage, self._number = stage, number
+        self.augment, self._plan = augment, plan
+        self._standing, self._write = standing, save
+        self._should_stop, self._console = should_stop, console
+        self._saved = time.monotonic()
+
+    def train(self, state: TrainState, steps: Mapping[int, Step], data: Examples) -> TrainState:
+        """Return the state after training.
+
+        Args:
+            state: the start.
+            steps: by the epoch until whose end each is taken.
+            data: for training.
+
+        Raises:
+            Interrupted: after a checkpoint, when the run was asked to stop.
+            Diverged: the loss is no longer finite.
+        """
+        start, leaves = self._standing.position, self._standing.fit
+        if leaves is not None:
+            state = restored(state, leaves, stage=self._stage)
+            self._standing = Standing()
+        batch_size, epochs = self._plan.batch_size, max(steps)
+        ticks = fit(
+            steps,
+            state,
+            data,
+            batch_size=batch_size,
+            seed=(self._plan.seed, self._number),
+            start=start,
+            augment=self.augment,
+        )
+        per_epoch = batches_per_epoch(len(data), batch_size)
+        done = start.epoch * per_epoch + start.batch
+        with self._console.progress(self._stage, epochs * per_epoch, done) as update:
+            for tick in ticks:
+                state = tick.state
+                done += 1
+                update(done, tick.note)
+                ended = tick.position.batch == 0
+                if ended:
+                    check_finite(self._stage, float(tick.loss), self._plan)
+                if self._should_stop():
+                    self._save(state, tick.position)
+                    raise Interrupted(self._stage)
+                if ended and tick.position.epoch < epochs and self._save_is_due():
+                    self._save(state, tick.position)
+        return state
+
+    def _save_is_due(self) -> bool:
+        """Return whether a kill would now lose more time than a checkpoint takes."""
+        return time.monotonic() - self._saved >= _SAVE_INTERVAL_S
+
+    def _save(self, state: TrainState, position: Position) -> None:
+        self._write(state, position)
+        self._saved = time.monotonic()
