@@ -1,4 +1,4 @@
-"""Generate the tables of README and docs from benchmarks/results; nobody types a figure.
+"""Generate the tables of README and docs from records and from options; nobody types a figure.
 
 python -m benchmarks.tables           # rewrite README.md, docs and benchmarks/README.md
 python -m benchmarks.tables --check   # exit 1 if any would change
@@ -31,6 +31,7 @@ from benchmarks.sparse import table as sparse
 from benchmarks.structured import table as structured
 from benchmarks.vit import table as vit
 from benchmarks.works_with import table as works_with
+from pipelines.options.page import TABLES as OF_OPTIONS
 
 PAGES = (
     ROOT / "README.md",
@@ -67,7 +68,7 @@ def tables(pages: dict[Path, str]) -> Tables:
         for record in RECORDS
         for name, make in record.tables.items()
     }
-    return of_records | {"benchmarks": partial(catalogue, RECORDS, pages)}
+    return of_records | OF_OPTIONS | {"benchmarks": partial(catalogue, RECORDS, pages)}
 
 
 def rendered(pages: dict[Path, str]) -> dict[Path, str]:

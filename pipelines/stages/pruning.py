@@ -166,6 +166,8 @@ RECIPES = {
         PRUNING + SHARING,
         (_RANDOMLY, PRUNED[1], *SHARED),
     ),
-    "prune": Recipe("prune by magnitude, fine-tune; float values stay", PRUNING, PRUNED),
+    "prune": Recipe(
+        "prune by magnitude, fine-tune; the weights keep float values", PRUNING, PRUNED
+    ),
     "share": Recipe("share weights, fine-tune; no weight is removed", SHARING, SHARED),
 }

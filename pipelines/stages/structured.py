@@ -189,7 +189,7 @@ RECIPES = {
         from_scratch=from_scratch,
     ),
     "structured+shared": Recipe(
-        "structured, then prune+share on what is left",
+        "structured, then prune+share on the smaller network",
         CUTTING + PRUNING + SHARING,
         (_CUT, *PRUNED, *SHARED),
         from_scratch=from_scratch,
