@@ -3,13 +3,14 @@
 from itertools import chain
 
 from pipelines.options.settings import Settings
-from pipelines.stages import distilling, dropping, integers, pruning, structured
+from pipelines.stages import distilling, dropping, integers, patterns, pruning, structured
 from pipelines.stages.files import write_plain
 from pipelines.stages.stage import Recipe, Stage
 from pipelines.stages.training import RELOAD, TRAIN, train_on
 
 FAMILIES = (
     pruning,
+    patterns,
     structured,
     dropping,
     distilling,

@@ -1,0 +1,61 @@
+"""Pruning to 2:4: of four neighbours that an output sums, two are removed, as sparse units expect.
+
+Such a network is no faster here: JAX computes with dense arrays, on a CPU and on a GPU.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import jaxcompress as jc
+from jaxcompress.scopes import kernels, named_leaves
+from pipelines.options.option import Option
+from pipelines.stages.files import packed
+from pipelines.stages.pruning import PRUNED, SHARED, SHARING, masked
+from pipelines.stages.stage import Facts, Recipe, Trainer, Work
+
+KEPT, NEIGHBOURS = 2, 4
+TRACED = 2  # images; their number does not change the axes
+
+
+def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
+    """Remove the smaller half of every four neighbours; kernels that they do not fit stay whole.
+
+    Neighbours lie along the last axis that a product sums over: the input channels of dense layers
+    and convolutions. Lengths that are no multiple of four do not fit.
+    """
+    split = jc.lowrank.summed_axes(job.apply, work.tree, job.sample(TRACED))
+    by_axis: dict[int, set[str]] = defaultdict(set)
+    whole = []
+    named = named_leaves(work.params)
+    for path, leaf in zip(named.paths, named.leaves, strict=True):
+        if not kernels(path, leaf):
+            continue
+        axes = split(f"params/{path}", leaf)
+        if isinstance(axes, str) or leaf.shape[axes.rows[-1]] % NEIGHBOURS:
+            whole.append(path)
+        else:
+            by_axis[axes.rows[-1] - leaf.ndim].add(path)
+
+    def mask_along(axis: int) -> Any:
+        def scope(path: str, leaf: Any) -> bool:
+            del leaf
+            return path in by_axis[axis]
+
+        return jc.nm_mask(work.params, KEPT, NEIGHBOURS, axis=axis, scope=scope)
+
+    mask = jax.tree.map(lambda *masks: jnp.all(jnp.stack(masks), 0), *map(mask_along, by_axis))
+    return masked(work, mask), {"pattern": f"{KEPT}:{NEIGHBOURS}", "whole": whole}
+
+
+OPTIONS: tuple[Option, ...] = ()
+
+RECIPES = {
+    "prune-2:4": Recipe(
+        "prune two of four neighbours, fine-tune, share weights, fine-tune; no faster on a CPU",
+        SHARING,
+        (packed("pruned 2:4", prune)._replace(file=PRUNED[0].file), PRUNED[1], *SHARED),
+    ),
+}
