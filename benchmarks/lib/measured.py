@@ -15,9 +15,9 @@ TRAINING = (
     "nets/families.py",
     "nets/layers.py",
     "pipelines/data/augment.py",
-    "pipelines/examples.py",
-    "pipelines/models.py",
-    "pipelines/stages.py",
-    "pipelines/train.py",
+    "pipelines/models/examples.py",
+    "pipelines/models/table.py",
+    "pipelines/stages/training.py",
+    "pipelines/models/train.py",
 )
 """Training of all networks, by pipelines."""

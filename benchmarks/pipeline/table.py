@@ -72,7 +72,14 @@ def pipeline(record: Figures) -> list[str]:
     return markdown(header, rows) + footnote(record, " Mean (range) over the seeds.")
 
 
-_MEASURED = (*FILES, *MASKS, *SHARING, *TRAINING, "jaxcompress/optim", "pipelines/recipes.py")
+_MEASURED = (
+    *FILES,
+    *MASKS,
+    *SHARING,
+    *TRAINING,
+    "jaxcompress/optim",
+    "pipelines/stages/pruning.py",
+)
 _SHOWS = "accuracy and bytes of the whole pipeline beside the dense control, on "
 _CIFAR, _FRUITS = "nets/small_cifar.py", "nets/fruits_fusion.py"
 

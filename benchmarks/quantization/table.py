@@ -88,7 +88,7 @@ RECORDS = (
     ACCURACY := Record(
         "quantization_accuracy",
         "accuracy and bytes of weights of 8 bits and fewer, simulated and in integers",
-        (*FILES, *INTEGERS, *TRAINING, *_NETS, "jaxcompress/onnx", "pipelines/quantizing.py"),
+        (*FILES, *INTEGERS, *TRAINING, *_NETS, "jaxcompress/onnx", "pipelines/stages/integers.py"),
         {"quantization_accuracy": quantization_accuracy, "quantization_sizes": quantization_sizes},
         "30 a seed",
     ),

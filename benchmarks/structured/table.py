@@ -83,7 +83,7 @@ RECORDS = (
     ACCURACY := Record(
         "structured_accuracy",
         "accuracy after cutting channels, beside the dense control and the size from scratch",
-        (*TRAINING, *UNITS, "nets/resnet.py", "pipelines/cutting.py"),
+        (*TRAINING, *UNITS, "nets/resnet.py", "pipelines/stages/structured.py"),
         {"structured_accuracy": structured_accuracy},
         "90 a seed",
     ),

@@ -73,7 +73,7 @@ RECORDS = (
     VIT_ACCURACY := Record(
         "vit_accuracy",
         "accuracy of a vision transformer with fewer blocks, heads or ranks, after recovery",
-        (*TRAINING, *_SMALLER, "jaxcompress/distill", "pipelines/distilling.py"),
+        (*TRAINING, *_SMALLER, "jaxcompress/distill", "pipelines/stages/distilling.py"),
         {"vit_accuracy": vit_accuracy},
         "hours",
     ),

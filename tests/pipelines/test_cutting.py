@@ -20,7 +20,7 @@ from pipelines.stages.stage import Work
 from pipelines.stages.structured import at_random, by_magnitude, cut, rounds
 from pipelines.stages.table import RECIPES, stages_of
 from tests.helpers import archives
-from tests.helpers.commands import refusal, results_of
+from tests.helpers.commands import results_of
 
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 ROUNDS = [f"cut {k}/2{more}" for k in (1, 2) for more in ("", " + tuned")]
@@ -204,27 +204,6 @@ def test_rounds_share_the_epochs(finetune, count, epochs):
     assert [stage.extra_epochs(plan) for stage in stages] == [
         n for count in epochs for n in (0, count)
     ]
-
-
-REFUSALS = {
-    "--recipe prune --remove-channels 0.5": "--remove-channels: the recipe has no use for it",
-    "--recipe share --rounds 2": "--rounds: the recipe has no use for it",
-    "--recipe structured --sparsity 0.5": "--sparsity: the recipe has no use for it",
-    "--recipe structured --quantizer kmeans": "--quantizer: the recipe has no use for it",
-    "--recipe structured --remove-channels 50": "--remove-channels: must be in [0, 1), got 50.0; "
-    "pass the",
-    "--recipe structured --remove-channels 1": "leave at least one",
-    "--recipe structured --remove-channels nan": "--remove-channels: must be in [0, 1), got nan",
-    "--recipe structured --rounds 0": "--rounds: must be at least 1, got 0",
-    "--recipe structured --round-to 0": "--round-to: must be at least 1, got 0",
-    "--recipe structured --group-lasso -1": "--group-lasso: must be above 0, got -1.0; 0.0001",
-    "--group-lasso 1": "--group-lasso: the recipe has no use for it",
-}
-
-
-@pytest.mark.parametrize("words", REFUSALS)
-def test_what_cannot_work_is_refused_before_training(words, tmp_path, capsys):
-    assert REFUSALS[words] in refusal([*TINY, *words.split()], tmp_path, capsys)
 
 
 # What a file may hold

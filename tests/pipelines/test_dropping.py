@@ -21,7 +21,7 @@ from pipelines.stages.files import BASELINE, write_plain
 from pipelines.stages.stage import Work
 from pipelines.stages.table import stages_of
 from tests.helpers import archives
-from tests.helpers.commands import refusal, results_of
+from tests.helpers.commands import results_of
 
 TINY = "--model vit --data digits --limit 128 --epochs 1 --finetune-epochs 1".split()
 
@@ -166,24 +166,6 @@ def test_what_is_left_learns_from_the_whole_network(tmp_path):
     np.testing.assert_allclose(lesson.teacher(x), expected, rtol=1e-4)
     assert job.fitted == [3]
     assert (job.plan.temperature, job.plan.soft_weight) == (3.0, 0.7)
-
-
-REFUSALS = {
-    "--recipe drop --keep-blocks 0": "--keep-blocks: must be 1 to 12, the blocks of vit, got 0; "
-    "pass how many to keep",
-    "--recipe drop --keep-blocks 13": "--keep-blocks: must be 1 to 12, the blocks of vit, got 13",
-    "--recipe drop --keep-blocks -1": "--keep-blocks: must be 1 to 12",
-    "--recipe prune --keep-blocks 6": "--keep-blocks: the recipe has no use for it",
-    "--recipe drop --sparsity 0.5": "--sparsity: the recipe has no use for it",
-    "--recipe drop --remove-channels 0.5": "--remove-channels: the recipe has no use for it",
-    "--model lenet-5 --recipe drop": "drop needs a model with blocks to drop, got lenet-5",
-    "--model resnet20 --recipe drop-random --keep-blocks 2": "pass --model vit",
-}
-
-
-@pytest.mark.parametrize("words", REFUSALS)
-def test_what_cannot_work_is_refused_before_training(words, tmp_path, capsys):
-    assert REFUSALS[words] in refusal([*TINY, *words.split()], tmp_path, capsys)
 
 
 def test_a_network_without_some_blocks_is_accepted_and_others_are_not():

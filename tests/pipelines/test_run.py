@@ -247,55 +247,6 @@ def test_a_number_of_clusters_asks_for_kmeans():
     assert (plan.quantizer, "clusters" in plan, plan.step_size) == ("entropy", False, 0.6)
 
 
-REFUSALS = {
-    "--recipe share --sparsity 0.5": "--sparsity: the recipe has no use for it",
-    "--recipe prune --clusters 4": "--clusters: the recipe has no use for it",
-    "--sparsity 1.2": r"--sparsity: sparsity must be in [0, 1), got 1.2; pass the fraction",
-    "--sparsity 90": "not a percentage",
-    "--sparsity -0.1": "must be in [0, 1)",
-    "--sparsity nan": "must be in [0, 1), got nan",
-    "--recipe prune --quantizer uniform": "--quantizer: the recipe has no use for it",
-    "--recipe prune --step-size 1": "--step-size: the recipe has no use for it",
-    "--quantizer kmeans --step-size 1": "--step-size: the quantizer kmeans has no use for it",
-    "--quantizer entropy --clusters 4": "--clusters: the quantizer entropy has no use for it",
-    "--quantizer entropy --step-size 0": "--step-size: must be 0.01 to 4.0, got 0.0",
-    "--quantizer uniform --step-size nan": "--step-size: must be 0.01 to 4.0, got nan",
-    "--clusters 0": "--clusters: must be in 1 to 1024, got 0",
-    "--epochs 0": "--epochs: must be at least 1, got 0",
-    "--finetune-epochs -1": "--finetune-epochs: must be at least 1",
-    "--batch-size 0": "--batch-size: must be at least 1",
-    "--batch-size 5000": "--batch-size: must be at most the 256 training images, got 5000",
-    "--lr 0": "--lr: must be above 0",
-    "--lr inf": "--lr: must be above 0, got inf",
-    "--seed -1": "--seed: must be 0 to 4294967295",
-    "--limit 0": "--limit: must be at least 1",
-    "--limit 5000": "at most the 1077 training images",
-    "--data cifar10 --data-dir /nowhere": "/nowhere",
-    "--resume": "--resume: needs --out",
-    "--branches colour": "--branches: the model lenet-300-100 has no use for it; leave it out",
-    "--image-size 48": "--image-size: must be one of 32 for lenet-300-100, got 48",
-    "--model fruits --branches shape smell": "--branches: must be of picture, texture, edges, "
-    "shape, colour, got 'smell'",
-    "--model fruits --image-size 47": "--image-size: must be one of 16, 24, 32, 40, 48, 56, 64, "
-    "72, 80, 88, 96 for fruits, got 47",
-    "--data rendered_fruits --data-dir .": "are drawn; leave out --data-dir",
-    "--data folder": "--data folder needs --data-dir",
-    "--device gpu": "--device: no GPU that JAX can use was found; pass --device cpu",
-}
-
-
-@pytest.mark.parametrize("words", REFUSALS)
-def test_refused_in_one_line_before_any_training(tmp_path, monkeypatch, capsys, words):
-    if "gpu" in words and any(d.platform == "gpu" for d in jax.devices()):
-        pytest.skip("there is a GPU here")
-    monkeypatch.chdir(tmp_path)
-    assert run.main([*TINY, *words.split()]) == 2
-    error = capsys.readouterr().err
-    assert REFUSALS[words] in error
-    assert error.startswith("run.py: ") and error.count("\n") == 1
-    assert not list(tmp_path.iterdir()), "nothing was written"
-
-
 def test_an_unwritable_folder_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert tiny(tmp_path / "file" / "run") == 2
