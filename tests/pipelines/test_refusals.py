@@ -70,7 +70,7 @@ REFUSALS = {
     "--students 2": "--students: the recipe has no use for it",
     "--temperature 2": "--temperature: the recipe has no use for it",
     "--soft-weight 0": "--soft-weight: the recipe has no use for it",
-    "--model vit --recipe drop --keep-blocks 0": "must be 1 to 12, the blocks of vit, got 0; pass how many to keep",
+    "--model vit --recipe drop --keep-blocks 0": "the blocks of vit, got 0; pass how many to keep",
     "--model vit --recipe drop --keep-blocks 13": "--keep-blocks: must be 1 to 12",
     "--model vit --recipe drop --keep-blocks -1": "--keep-blocks: must be 1 to 12",
     "--model vit --recipe prune --keep-blocks 6": "--keep-blocks: the recipe has no use for it",
