@@ -34,8 +34,9 @@ def recalibrate(
         A tree like `stats`. Statistics that `update` leaves alone (`m = 1`) are kept.
 
     Raises:
-        ValueError: no batches; statistics that are not moving averages or whose momentum changes,
-            NaN or infinity, results narrower than float32.
+        ValueError: no batches; an update that leaves all statistics alone, as in evaluation mode;
+            statistics that are not moving averages or whose momentum changes, NaN or infinity,
+            results narrower than float32.
 
     Example:
         >>> update = lambda stats, x: {"mean": 0.99 * stats["mean"] + 0.01 * x.mean()}
@@ -58,6 +59,12 @@ def recalibrate(
             momenta = _momenta(split, parts, zeros, rest, batch, momenta)
         rest, count = after, count + 1
         sums = {path: total + parts[path] for path, total in sums.items()}
+    entries = [momentum for momentum in momenta.values() if momentum.size]
+    if entries and all(np.all(momentum == 1) for momentum in entries):
+        raise ValueError(
+            "update: must change statistics, got all of them as they were; run the network in "
+            "training mode."
+        )
     means = {path: _mean(old, sums[path] / count, momenta[path]) for path, old in olds.items()}
     return named.rebuild([(means if path in means else rest)[path] for path in named.paths])
 

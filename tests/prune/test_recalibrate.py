@@ -81,6 +81,14 @@ def test_what_is_frozen_stays_and_counts_go_on():
     assert {k: v.item() for k, v in found.items()} == {"mean": 3, "old": 7.25, "n": 8}
 
 
+def test_an_update_in_evaluation_mode_is_refused():
+    with pytest.raises(ValueError, match="^update: must change statistics, .* in training mode"):
+        jc.prune.recalibrate(lambda stats, x: stats, stats_of(1.0), BATCHES)
+    assert jc.prune.recalibrate(lambda s, x: s, {"n": jnp.int32(5)}, [1.0]) == {"n": 5}
+    empty = jc.prune.recalibrate(lambda s, x: s, {"mean": jnp.zeros(0)}, [1.0])
+    assert empty["mean"].shape == (0,)
+
+
 def test_narrow_statistics_are_computed_wide():
     narrow = {k: v.astype(jnp.bfloat16) for k, v in stats_of(1.0).items()}
     found = jc.prune.recalibrate(averaging(0.99), narrow, BATCHES)
