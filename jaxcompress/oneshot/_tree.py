@@ -28,8 +28,8 @@ def compress(
 
     `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`: weights of the
     smallest magnitude over all leaves are removed, the others share `clusters` values a leaf.
-    Without fine-tuning accuracy falls early: above a sparsity of about 0.25, train with
-    `hold_mask`.
+    Without fine-tuning accuracy falls early: above a sparsity of about 0.25 (a rule of thumb),
+    train with `hold_mask`.
 
     Args:
         params: any pytree of concrete arrays; compressed leaves in it are made dense first. States

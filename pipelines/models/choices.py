@@ -48,8 +48,9 @@ OPTIONS = (
         fits=_sizes_fit,
         group=DATA,
         metavar="N",
-        help="height and width of the images the network is fed",
-        shown="fruits: a multiple of 8, 16 to 96; 48",
+        help="height and width of the images the network is fed; for fruits a multiple of 8, 16 to "
+        "96",
+        shown="fruits: 48",
         recorded="image_size",
     ),
     Option(
@@ -60,8 +61,8 @@ OPTIONS = (
         fits=_branches_fit,
         group=DATA,
         metavar="B",
-        help="fuse only these inputs",
-        shown=f"fruits: {' '.join(MODELS['fruits'].branches)}; all",
+        help=f"fuse only these inputs; fruits has {', '.join(MODELS['fruits'].branches)}",
+        shown="all",
         recorded="branches",
         unused=(),
     ),

@@ -19,18 +19,7 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
         "the same under the keys that version 1 began with. An option that was not used has a "
         "value that says so.",
     ),
-    (
-        ("stages",),
-        "one object a stage: `name`; `accuracy` and `loss` on the test images; "
-        "`validation_accuracy`; `arithmetic`, what computed these: float, simulated (integers) or "
-        "integers; `sparsity`, the fraction of zeros among the kernels' weights; "
-        "`distinct_weights`, distinct non-zero values summed over the kernels; `size_bytes` on "
-        "disk and the `sha256` of the file, which `--resume` checks; `flops`, `latency_ms` (the "
-        "median) and `peak_bytes` (as XLA plans it, null if XLA does not say) of one picture "
-        "through a dense network of these sizes; in rows of ONNX Runtime `latency_ms` is that of "
-        "ONNX Runtime and `peak_bytes` null; `seconds`, with compilation and, in the first stage, "
-        "with computing features; `facts`, what else the stage found.",
-    ),
+    (("stages",), "one object a stage."),
     (("baseline_accuracy", "baseline_bytes"), "of the dense network and its float32 file."),
     (("compressed_bytes", "ratio"), "of `compressed.npz`, and how many times smaller it is."),
     (("reloaded_accuracy",), "of `compressed.npz`, loaded into a blank network."),
@@ -43,3 +32,22 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("seconds",), "of all stages."),
     (("versions", "device"), "what it ran on, with how many threads."),
 )
+
+OF_STAGES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("name",), "of the stage."),
+    (("accuracy", "loss"), "on the test images."),
+    (("validation_accuracy",), "on the validation images."),
+    (("arithmetic",), "what computed these: float, simulated (integers) or integers."),
+    (("sparsity",), "the fraction of zeros among the kernels' weights."),
+    (("distinct_weights",), "distinct non-zero values, summed over the kernels."),
+    (("size_bytes", "sha256"), "of the file on disk; `--resume` checks the digest."),
+    (
+        ("flops", "latency_ms", "peak_bytes"),
+        "of one picture through a dense network of these sizes: operations, the median of "
+        "milliseconds, and memory as XLA plans it, null if XLA does not say. In rows of ONNX "
+        "Runtime `latency_ms` is that of ONNX Runtime and `peak_bytes` null.",
+    ),
+    (("seconds",), "with compilation and, in the first stage, with computing features."),
+    (("facts",), "what else the stage found."),
+)
+"""The fields of an object of `stages`."""

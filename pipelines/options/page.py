@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable, Iterable
 
-from pipelines.options.fields import FIELDS
-from pipelines.options.option import GROUPS, Option
+from pipelines.options.fields import FIELDS, OF_STAGES
+from pipelines.options.option import GROUPS, KINDS, Option
 from pipelines.options.table import OF_RECIPES, OPTIONS
 from pipelines.stages.table import RECIPES
 
@@ -29,13 +29,21 @@ def recipes() -> list[str]:
 
 
 def result_fields() -> list[str]:
-    """Return a line for each field of `results.json`, and one for each key of its settings."""
+    """Return a line for each field of `results.json`, of its settings and of its stages."""
+    below: dict[tuple[str, ...], list[str]] = {
+        ("settings",): list(_settings()),
+        ("stages",): list(map(_field, OF_STAGES)),
+    }
     lines = []
-    for names, meaning in FIELDS:
-        lines.append(f"- {', '.join(f'`{name}`' for name in names)}: {meaning}")
-        if names == ("settings",):
-            lines += [f"  - {line}" for line in _settings()]
+    for field in FIELDS:
+        lines.append(f"- {_field(field)}")
+        lines += [f"  - {line}" for line in below.get(field[0], ())]
     return lines
+
+
+def _field(field: tuple[tuple[str, ...], str]) -> str:
+    names, meaning = field
+    return f"{', '.join(f'`{name}`' for name in names)}: {meaning}"
 
 
 def _settings() -> Iterable[str]:
@@ -54,13 +62,15 @@ def _settings() -> Iterable[str]:
 
 
 def _usage(option: Option) -> str:
-    value = f" {option.metavar}" if option.metavar else ""
+    many = "..." if KINDS[option.kind].many else ""
+    value = f" {option.metavar}{many}" if option.metavar else ""
     return f"`{option.flag}{value}`"
 
 
 def _values(option: Option) -> str:
     if option.kind == "choice":
-        return ", ".join(f"`{choice}`" for choice in option.bounds)
+        listed = ", ".join(f"`{choice}`" for choice in option.bounds)
+        return "[see above](#recipes)" if option.name == "recipe" else listed
     if not option.bounds:
         return ""
     least, most = option.bounds
