@@ -24,20 +24,22 @@ def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Remove the smaller half of every four neighbours; kernels that they do not fit stay whole.
 
     Neighbours lie along the last axis that a product sums over: the input channels of dense layers
-    and convolutions. Lengths that are no multiple of four do not fit.
+    and convolutions. Lengths that are no multiple of four do not fit. Weights in no product, such
+    as biases of rank 2, are not pruned.
     """
-    split = jc.lowrank.summed_axes(job.apply, work.tree, job.sample(TRACED))
+    outputs = jc.quantization.channel_axes(job.apply, work.tree, job.sample(TRACED))
     by_axis: dict[int, set[str]] = defaultdict(set)
     whole = []
     named = named_leaves(work.params)
     for path, leaf in zip(named.paths, named.leaves, strict=True):
-        if not kernels(path, leaf):
+        channels = outputs.get(f"params/{path}")
+        if channels is None or not kernels(path, leaf):
             continue
-        axes = split(f"params/{path}", leaf)
-        if isinstance(axes, str) or leaf.shape[axes.rows[-1]] % NEIGHBOURS:
+        axis = max(set(range(leaf.ndim)) - set(channels))
+        if leaf.shape[axis] % NEIGHBOURS:
             whole.append(path)
         else:
-            by_axis[axes.rows[-1] - leaf.ndim].add(path)
+            by_axis[axis - leaf.ndim].add(path)
 
     def mask_along(axis: int) -> Any:
         def scope(path: str, leaf: Any) -> bool:

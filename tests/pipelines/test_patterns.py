@@ -45,6 +45,20 @@ def test_transposed_kernels_have_their_neighbours_in_rows():
     assert work.params["kernel"].tolist() == [[0, 4, 0, 3], [4, 0, 3, 0]]
 
 
+def test_biases_of_heads_are_left_alone():
+    """A bias of rank 2 is in no product: nothing sums over its axes."""
+    params = {"kernel": np.arange(1, 33, dtype="f").reshape(4, 4, 2), "bias": np.ones((4, 2), "f")}
+    job = SimpleNamespace(
+        apply=lambda tree, x: (
+            jnp.einsum("bi,ihk->bhk", x, tree["params"]["kernel"]) + tree["params"]["bias"]
+        ),
+        sample=lambda count: jnp.ones((count, 4)),
+    )
+    work, facts = prune(job, Work(params, {}))
+    assert work.mask["bias"].all() and facts["whole"] == []
+    np.testing.assert_array_equal(np.sum(work.mask["kernel"], axis=0), np.full((4, 2), 2))
+
+
 @pytest.mark.slow
 def test_the_pattern_is_in_the_file(tmp_path):
     assert tiny(tmp_path / "run", "--recipe", "prune-2:4") == 0
