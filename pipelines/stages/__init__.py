@@ -6,10 +6,5 @@ stage         what a stage and a recipe are, and what a stage may ask of a run
 start         a trained network in place of the first training
 files         the files of stages
 training      stages of every recipe: the first training, fine-tuning, reloading
-pruning       pruning and sharing
-structured    cutting channels
-distilling    students
-dropping      blocks of a transformer
-integers      quantization
-table         the families, and the stages of a plan
+table         the families, each a file of its own, and the stages of a plan
 """
