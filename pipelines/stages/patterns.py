@@ -56,7 +56,7 @@ OPTIONS: tuple[Option, ...] = ()
 
 RECIPES = {
     "prune-2:4": Recipe(
-        "prune two of four neighbours, fine-tune, share weights, fine-tune; no faster on a CPU",
+        "prune+share with two of four neighbours removed; no faster on a CPU",
         SHARING,
         (packed("pruned 2:4", prune)._replace(file=PRUNED[0].file), PRUNED[1], *SHARED),
     ),
