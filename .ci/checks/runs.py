@@ -14,6 +14,8 @@ import jax
 
 import jaxcompress as jc
 
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # pipelines/ is not installed
+
 Results = dict[str, Any]
 Rows = dict[str, dict[str, Any]]
 
