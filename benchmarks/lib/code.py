@@ -43,8 +43,8 @@ def _is_docstring(node: ast.AST) -> bool:
     )
 
 
-def digests(places: Sequence[str], root: Path = ROOT) -> dict[str, str]:
-    """Return the digest of each Python file by its path.
+def sources(places: Sequence[str], root: Path = ROOT) -> dict[str, str]:
+    """Return the text of each Python file by its path.
 
     Args:
         places: files and folders, relative to the root.
@@ -55,10 +55,15 @@ def digests(places: Sequence[str], root: Path = ROOT) -> dict[str, str]:
         path = root / place
         found |= set(path.rglob("*.py")) if path.is_dir() else {path}
     return {
-        path.relative_to(root).as_posix(): digest(path.read_text())
+        path.relative_to(root).as_posix(): path.read_text()
         for path in sorted(found)
         if path.is_file()
     }
+
+
+def digests(places: Sequence[str], root: Path = ROOT) -> dict[str, str]:
+    """Return the digest of each Python file of `sources` by its path."""
+    return {path: digest(text) for path, text in sources(places, root).items()}
 
 
 def changed(code: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.lib.code import ROOT, commit, digests
+from benchmarks.lib.code import ROOT, commit, digest, sources
 from jaxcompress.costs import threads
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -93,8 +93,19 @@ def write(record: Record, *, seeds: list[int], figures: Any, command: str = "") 
     return record.path
 
 
-code_now = functools.cache(digests)
-"""The code that runs: files that are edited while a benchmark runs do not change its rows."""
+_LOADED = sources(("benchmarks", "jaxcompress", "nets", "pipelines"))
+"""The code that runs, read when it is loaded: files may be edited while a benchmark runs."""
+
+
+@functools.cache
+def code_now(places: tuple[str, ...]) -> dict[str, str]:
+    """Return the digest of each file that runs in these places, by its path."""
+    inside = tuple(f"{place}/" for place in places)
+    return {
+        path: digest(text)
+        for path, text in _LOADED.items()
+        if path in places or path.startswith(inside)
+    }
 
 
 def history(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:

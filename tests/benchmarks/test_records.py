@@ -66,6 +66,16 @@ def test_changed_files_are_changed_new_or_gone(tmp_path):
     assert code.commit(["a.py"], tmp_path) == ("", False)
 
 
+def test_the_code_of_a_record_is_that_which_was_loaded(monkeypatch):
+    for each in tables.RECORDS:
+        assert record.code_now(each.measures) == code.digests(each.measures), each.name
+    place = "benchmarks/lib/code.py"
+    before = code.digests([place])
+    monkeypatch.setattr("pathlib.Path.read_text", lambda path: "edited = 1")
+    record.code_now.cache_clear()
+    assert record.code_now((place,)) == before != code.digests([place])
+
+
 def made(date, digest, figure, **more):
     common = {"command": "run", "commit": "abc", "hardware": "one core", "seeds": [0]}
     versions = {"jax": "1", "numpy": "2"}
