@@ -119,6 +119,47 @@ def test_every_plan_is_json_in_both_forms(recipe):
         assert set(recorded_1(plan, [])) >= {"channels", "steps", "students", "target_ratio"}
 
 
+def test_settings_of_version_1_are_all_there_whatever_is_used():
+    unused = {
+        "quantizer": None,
+        "clusters": 0,
+        "step": 0.0,
+        "channels": 0.0,
+        "steps": 0,
+        "round_to": 1,
+        "blocks": 0,
+        "group_lasso": 0.0,
+        "branches": [],
+        "limit": None,
+        "bits": 0,
+        "weight_bits": 0,
+        "start": None,
+        "target_ratio": 0.0,
+        "temperature": 0.0,
+        "soft_weight": 0.0,
+        "students": [],
+    }
+    used = {
+        "model": "cifar",
+        "data": "digits",
+        "recipe": "prune",
+        "sparsity": 0.9,
+        "image_size": 32,
+        "epochs": 30,
+        "finetune_epochs": 30,
+        "batch_size": 64,
+        "lr": 1e-3,
+        "seed": 0,
+        "control": False,
+        "layout": "entropy",
+    }
+    assert recorded_1(plan_of(recipe="prune"), []) == used | unused
+    shared = recorded_1(plan_of(recipe="distill+shared"), [{"widths": [1]}])
+    sharing = {"quantizer": "entropy", "step": 0.6, "target_ratio": 8.0, "temperature": 3.0}
+    distilling = {"soft_weight": 0.7, "students": [{"widths": [1]}], "recipe": "distill+shared"}
+    assert shared == used | unused | sharing | distilling
+
+
 def test_fixed_options_have_their_value_and_are_refused():
     assert plan_of(recipe="int8").bits == 8
     with pytest.raises(SettingsError, match="--bits: the recipe has no use for it"):
