@@ -12,11 +12,11 @@ def described(group):
     return group.size, sorted(parts + (["*"] if group.changes_function else []))
 
 
-def random_keep(groups, seed, share=0.5):
+def random_keep(groups, seed, remove=0.5):
     rng = np.random.default_rng(seed)
     keep = {}
     for group in groups:
-        stay = rng.random(group.size) >= share
+        stay = rng.random(group.size) >= remove
         stay[rng.integers(group.size)] = True
         keep[group.name] = stay
     return keep

@@ -27,7 +27,7 @@ from pipelines.models.capacity import (
 from pipelines.models.classifier import Classifier
 from pipelines.models.examples import Examples
 from pipelines.models.train import FROM_LABELS, Lesson, TrainState, answered, fit, make_step
-from pipelines.options import command as arguments
+from pipelines.options import command
 from pipelines.options.plan import planned, recorded, recorded_1
 from pipelines.stages.distilling import controls, students
 from pipelines.stages.table import stages_of
@@ -113,7 +113,7 @@ def test_what_is_no_number_is_refused(words, capsys):
 
 def test_auto_is_the_default_number_of_students():
     for more in ([], ["--students", "auto"]):
-        assert arguments.parser().parse_args([*TINY, *more]).students is None
+        assert command.parser().parse_args([*TINY, *more]).students is None
 
 
 def test_no_network_is_within_reach_of_some_budgets():

@@ -12,7 +12,7 @@ import jaxcompress as jc
 import run
 from pipelines.data.pictures import read_picture
 from pipelines.models.classifier import Classifier
-from pipelines.options import command as arguments
+from pipelines.options import command
 from pipelines.run.predict import Predictor
 
 
@@ -293,7 +293,7 @@ def test_what_only_training_needs_is_refused(words, say):
 
 
 def test_every_flag_of_training_is_tried():
-    actions = [a for a in arguments.parser()._actions if not isinstance(a, argparse._HelpAction)]
+    actions = [a for a in command.parser()._actions if not isinstance(a, argparse._HelpAction)]
     used = {"--model", "--predict", "--weights", "--top", "--device"}
     flags = {action.option_strings[0] for action in actions}
     assert flags - used == {words.split()[0] for words in NEEDED_TO_TRAIN}

@@ -17,7 +17,7 @@ from jaxcompress.quantization.grids import QParams, make_grid
 from pipelines.errors import SettingsError
 from pipelines.options.plan import planned
 from pipelines.run import job as job_module
-from pipelines.stages import integers as quantizing
+from pipelines.stages import integers
 from pipelines.stages.files import BASELINE, write_plain
 from pipelines.stages.stage import Work
 from pipelines.stages.table import stages_of
@@ -27,7 +27,7 @@ from tests.helpers.small_nets import Normed
 TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 2".split()
 FEW_BITS = ["--recipe", "qat", "--bits", "4", "--weight-bits", "2"]
 WITH_ONNX = pytest.mark.skipif(
-    not all(map(importlib.util.find_spec, quantizing.MODULES)), reason="needs the extra onnx"
+    not all(map(importlib.util.find_spec, integers.MODULES)), reason="needs the extra onnx"
 )
 
 
@@ -44,7 +44,7 @@ def rows_of(out):
 @pytest.fixture(autouse=True)
 def _with_libraries(monkeypatch):
     """Plans can be made without the libraries that run them."""
-    monkeypatch.setattr(quantizing, "find_spec", bool)
+    monkeypatch.setattr(integers, "find_spec", bool)
 
 
 def plan_of(**more):
@@ -59,9 +59,9 @@ def test_grids_are_those_of_their_ends(bits):
         f"a/{zero}": QParams(np.float32(0.1 * 3**place), np.int8(zero))
         for place, zero in enumerate([grid.lowest, grid.lowest + 1, grid.highest])
     }
-    work = quantizing.rounded_work(Work({}, {}), {}, qparams, grid)
+    work = integers.rounded_work(Work({}, {}), {}, qparams, grid)
     assert set(work.ends["a"]) == {str(found.zero_point) for found in qparams.values()}
-    again = quantizing.ranges_of(work.ends).qparams(grid)
+    again = integers.ranges_of(work.ends).qparams(grid)
     for name, (scale, zero_point) in qparams.items():
         assert again[name].zero_point == zero_point
         np.testing.assert_allclose(again[name].scale, scale, rtol=1e-6)
@@ -102,9 +102,9 @@ def test_statistics_are_frozen_at_the_end_and_what_is_trained_is_what_is_measure
     start = Work(*job.net.init(jax.random.key(0)))
     start = start._replace(stats=jax.tree.map(lambda leaf: leaf + 0.5, start.stats))
     write_plain(job, tmp_path / BASELINE, start)
-    work, facts = quantizing.quantize_weights(job, start)
+    work, facts = integers.quantize_weights(job, start)
     assert facts == {"left_float": {}} and set(work.ends) == {"conv", "dense"}
-    tuned, _ = quantizing.tune_quantized(job, work)
+    tuned, _ = integers.tune_quantized(job, work)
     assert list(job.trained) == [2, 3]
     moved = [
         any(
@@ -115,7 +115,7 @@ def test_statistics_are_frozen_at_the_end_and_what_is_trained_is_what_is_measure
     ]
     assert moved == [True, False]
     # Nothing was trained, so that both are the same network: weights at the nearest integers.
-    logits = quantizing.simulate(job, tuned).logits(job.images)
+    logits = integers.simulate(job, tuned).logits(job.images)
     np.testing.assert_allclose(logits, job.trained[3][0], atol=1e-4)
     assert not np.allclose(job.net.apply(start.params, start.stats, job.images), logits, atol=1e-3)
     for path in ("conv", "dense"):
@@ -127,7 +127,7 @@ def test_folding_changes_no_logits(tmp_path):
     job = Rehearsal(tmp_path)
     start = Work(*job.net.init(jax.random.key(0)))
     start = start._replace(stats=jax.tree.map(lambda leaf: leaf + 0.5, start.stats))
-    folded, _ = quantizing.fold(job, start)
+    folded, _ = integers.fold(job, start)
     assert not np.array_equal(folded.params["conv"]["kernel"], start.params["conv"]["kernel"])
     before, after = (job.net.apply(w.params, w.stats, job.images) for w in (start, folded))
     np.testing.assert_allclose(before, after, atol=1e-5)
@@ -140,7 +140,7 @@ def test_only_integers_of_8_bits_are_run():
 
 
 def test_without_the_library_integers_are_refused_before_training(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(quantizing, "find_spec", lambda module: None)
+    monkeypatch.setattr(integers, "find_spec", lambda module: None)
     for recipe in ("int8", "qat"):
         assert tiny(tmp_path / "run", "--recipe", recipe) == 2
         assert capsys.readouterr().err == (
