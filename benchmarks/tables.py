@@ -36,7 +36,7 @@ from pipelines.options.page import TABLES as OF_OPTIONS
 PAGES = (
     ROOT / "README.md",
     ROOT / "benchmarks" / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
 )
 
 RECORDS: tuple[Record, ...] = (

@@ -12,7 +12,7 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("options",),
         "every option that the run used, under the name of its flag. An option that was not used "
-        "is absent.",
+        "is absent. After `--start`, `epochs` is of the controls.",
     ),
     (
         ("settings",),

@@ -41,6 +41,12 @@ def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
         else:
             by_axis[axis - leaf.ndim].add(path)
 
+    if not by_axis:
+        raise ValueError(
+            f"{whole[0] if whole else 'params'}: no kernel sums over a multiple of {NEIGHBOURS} "
+            "inputs; choose another recipe."
+        )
+
     def mask_along(axis: int) -> Any:
         def scope(path: str, leaf: Any) -> bool:
             del leaf

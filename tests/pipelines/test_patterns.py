@@ -59,6 +59,15 @@ def test_biases_of_heads_are_left_alone():
     np.testing.assert_array_equal(np.sum(work.mask["kernel"], axis=0), np.full((4, 2), 2))
 
 
+def test_a_network_that_no_pattern_fits_is_refused():
+    job = SimpleNamespace(
+        apply=lambda tree, x: x @ tree["params"]["kernel"],
+        sample=lambda count: jnp.ones((count, 3)),
+    )
+    with pytest.raises(ValueError, match="^kernel: no kernel sums over a multiple of 4 inputs"):
+        prune(job, Work({"kernel": np.ones((3, 2), "f")}, {}))
+
+
 @pytest.mark.slow
 def test_the_pattern_is_in_the_file(tmp_path):
     assert tiny(tmp_path / "run", "--recipe", "prune-2:4") == 0
