@@ -21,6 +21,7 @@ from pipelines.options.settings import Settings
 from pipelines.run import fitting
 from pipelines.run.console import Console
 from pipelines.run.folder import claim, locked
+from pipelines.run.identity import FORMAT
 from pipelines.run.report import table
 from pipelines.run.row import Row
 from tests.helpers import archives
@@ -134,9 +135,10 @@ def test_start_refuses_a_file_without_printing_its_names_raw(say, fruits, steeri
     check_harmless(err)
 
 
-def test_settings_of_a_run_are_escaped(say, tmp_path):
+@pytest.mark.parametrize("form", [FORMAT, NAME])
+def test_settings_of_a_run_are_escaped(say, tmp_path, form):
     with locked(tmp_path):
-        claim(tmp_path, {NAME: NAME * 100, "seed": [NAME]}, resume=False)
+        claim(tmp_path, {"format": form, NAME: NAME * 100, "seed": [NAME]}, resume=False)
     status, _, err = say(*TINY, "--out", tmp_path, "--resume")
     assert status == 2 and err.count("\n") == 1
     check_harmless(err)
