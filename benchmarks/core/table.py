@@ -46,11 +46,11 @@ def _rows(figures: Figures) -> list[list[str]]:
             )
     imported = figures["import"]
     rows.append(
-        ["`import jaxcompress`", "after `import jax, optax`", f"+{imported['added_seconds']:.3f} s"]
+        ["`import jaxcompress`", "after `import jax, optax`", f"{imported['added_seconds']:+.3f} s"]
     )
     if "first_use_seconds" in imported:  # earlier records have none: the import did all
         used = "the same, and masks, sharing and a file used"
-        rows.append([used, "the same", f"+{imported['first_use_seconds']:.2f} s"])
+        rows.append([used, "the same", f"{imported['first_use_seconds']:+.2f} s"])
     return rows
 
 
