@@ -19,6 +19,7 @@ from benchmarks.execution import table as execution
 from benchmarks.features import table as features
 from benchmarks.lib.catalogue import catalogue, stale
 from benchmarks.lib.code import ROOT
+from benchmarks.lib.pages import DOCS
 from benchmarks.lib.record import Record
 from benchmarks.lowrank import table as lowrank
 from benchmarks.minilm import table as minilm
@@ -36,7 +37,7 @@ from pipelines.options.page import TABLES as OF_OPTIONS
 PAGES = (
     ROOT / "README.md",
     ROOT / "benchmarks" / "README.md",
-    *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
+    *DOCS,
 )
 
 RECORDS: tuple[Record, ...] = (

@@ -18,10 +18,10 @@ from typing import Any
 from benchmarks.figures.plots import PLOTS
 from benchmarks.lib.code import ROOT
 from benchmarks.lib.markdown import footnote
+from benchmarks.lib.pages import DOCS
 from benchmarks.lib.record import RESULTS
 
 DRAWN = ROOT / "docs" / "figures"
-PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
 
 _CAPTION = re.compile(r"<!-- figure (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -68,7 +68,7 @@ def stale() -> list[str]:
         for name, path in drawn.items()
         if not path.exists() or described(recorded(name)) not in path.read_text()
     ]
-    pages = (path for path in PAGES if captioned(path, path.read_text()) != path.read_text())
+    pages = (path for path in DOCS if captioned(path, path.read_text()) != path.read_text())
     return found + [str(path.relative_to(ROOT)) for path in pages]
 
 
@@ -96,7 +96,7 @@ def main() -> int:
     DRAWN.mkdir(exist_ok=True)
     for name in PLOTS:
         draw(name)
-    for path in PAGES:
+    for path in DOCS:
         path.write_text(captioned(path, path.read_text()))
     return 0
 

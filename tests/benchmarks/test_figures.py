@@ -46,7 +46,7 @@ def test_old_figures_and_captions_are_named(tmp_path, monkeypatch):
     for name, value in {
         "ROOT": tmp_path,
         "DRAWN": drawn,
-        "PAGES": [page],
+        "DOCS": [page],
         "PLOTS": {"b": plot},
         "recorded": lambda name: RECORD,
     }.items():
