@@ -20,9 +20,8 @@ from pipelines.stages.stage import Work
 from pipelines.stages.structured import at_random, by_magnitude, cut, rounds
 from pipelines.stages.table import RECIPES, stages_of
 from tests.helpers import archives
-from tests.helpers.commands import results_of
+from tests.helpers.commands import TINY, results_of
 
-TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 ROUNDS = [f"cut {k}/2{more}" for k in (1, 2) for more in ("", " + tuned")]
 
 

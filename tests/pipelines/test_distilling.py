@@ -32,9 +32,8 @@ from pipelines.options.plan import planned, recorded, recorded_1
 from pipelines.stages.distilling import controls, students
 from pipelines.stages.table import stages_of
 from tests.helpers import archives
-from tests.helpers.commands import interrupt_at, results_of
+from tests.helpers.commands import TINY, interrupt_at, results_of
 
-TINY = "--model lenet-300-100 --data digits --limit 256 --epochs 2 --finetune-epochs 1".split()
 WORDS = "--recipe distill --times-smaller 20 --control --temperature 2 --soft-weight 0.9".split()
 TAUGHT = ["distilled 1/2", "distilled 2/2", "distilled + tuned"]
 CONTROLS = ["student from scratch", "single stage", "single stage + tuned"]
