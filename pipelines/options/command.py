@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from jaxcompress.oneshot import SHARING
 from jaxcompress.text import printable
 from pipelines.models import MODELS
-from pipelines.options.common import DEFAULT_EPOCHS
+from pipelines.options.every_run import DEFAULT_EPOCHS
 from pipelines.options.option import GROUPS, KINDS, Option
 from pipelines.options.settings import Settings
 from pipelines.options.table import OPTIONS, settings_of

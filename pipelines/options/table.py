@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.models import choices
-from pipelines.options import common
+from pipelines.options import every_run
 from pipelines.options.option import Option
 from pipelines.options.settings import Settings
 from pipelines.stages.table import OPTIONS as OF_RECIPES
@@ -14,14 +14,14 @@ OPTIONS: dict[str, Option] = {
     option.name: option
     for option in (
         choices.MODEL,
-        common.RECIPE,
+        every_run.RECIPE,
         *OF_RECIPES.values(),
-        common.CONTROL,
-        *common.DATA_OPTIONS,
+        every_run.CONTROL,
+        *every_run.DATA_OPTIONS,
         *choices.OPTIONS,
-        *common.TRAINING_OPTIONS,
-        *common.OUTPUT_OPTIONS,
-        *common.PREDICT_OPTIONS,
+        *every_run.TRAINING_OPTIONS,
+        *every_run.OUTPUT_OPTIONS,
+        *every_run.PREDICT_OPTIONS,
     )
 }
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines.data import DATASETS
 from pipelines.errors import SettingsError
 from pipelines.models import MODELS, choices
-from pipelines.options import common, page
+from pipelines.options import every_run, page
 from pipelines.options.checks import check
 from pipelines.options.command import given, parser
 from pipelines.options.option import GROUPS, KINDS, Option
@@ -28,8 +28,8 @@ def plan_of(**asked):
 
 
 def test_every_option_and_recipe_is_owned_once():
-    owned = [choices.MODEL, common.RECIPE, common.CONTROL]
-    for name, found in inspect.getmembers(common):
+    owned = [choices.MODEL, every_run.RECIPE, every_run.CONTROL]
+    for name, found in inspect.getmembers(every_run):
         owned += found if name.endswith("_OPTIONS") else ()
     owned += choices.OPTIONS
     owned += [option for family in FAMILIES for option in family.OPTIONS]
@@ -176,7 +176,7 @@ def test_the_folder_of_the_data_and_the_device_decide_nothing(tmp_path):
 
 
 def test_every_dataset_has_epochs():
-    assert set(common.DEFAULT_EPOCHS) == set(DATASETS)
+    assert set(every_run.DEFAULT_EPOCHS) == set(DATASETS)
 
 
 @pytest.mark.parametrize(
