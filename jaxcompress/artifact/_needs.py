@@ -13,7 +13,8 @@ import numpy as np
 from jaxcompress.leaves.clustered import codes_dtype
 from jaxcompress.leaves.lowrank import axis_sizes, largest_product
 from jaxcompress.packing import levels
-from jaxcompress.packing.contexts import as_matrix
+from jaxcompress.packing.matrices import as_matrix
+from jaxcompress.packing.tables import MOST_SYMBOLS
 
 WORKING_BYTES = 128 << 20
 """Memory beyond `max_bytes` that reading may take: buffers, blocks, objects of the manifest."""
@@ -140,10 +141,18 @@ def _ans(entry: dict[str, Any], size: int, k: int) -> int:
     return matrix + kept * (12 + 3 * itemsize) + _PER_COLUMN * columns + _PER_ROW * rows
 
 
+def _rans(entry: dict[str, Any], size: int, k: int) -> int:
+    *_, exchanged = as_matrix(tuple(entry["shape"]))
+    itemsize = np.dtype(codes_dtype(k)).itemsize
+    cut = 2 + 2 * itemsize if k >= MOST_SYMBOLS else 0
+    return size * (cut + itemsize * exchanged)
+
+
 _PACKINGS: dict[str, Callable[[dict[str, Any], int, int], int]] = {
     "csr": _csr,
     "gaps": _positions,
     "bits": _positions,
     "plain": _plain,
     "ans": _ans,
+    "rans": _rans,
 }

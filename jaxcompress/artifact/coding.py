@@ -11,14 +11,14 @@ from jaxcompress.artifact._fields import is_count
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves.clustered import codes_dtype
-from jaxcompress.packing import csr, digits, entropy, levels, positions
+from jaxcompress.packing import block, csr, digits, entropy, levels, positions, static
 from jaxcompress.packing.contexts import Choice
 
 Fields = dict[str, Any]
 """Fields of a packing in the manifest, without its name."""
 
-Streams = dict[str, list[np.ndarray]]
-"""The arrays that a packing adds, by stream."""
+Streams = dict[str, list[Any]]
+"""What a packing adds, by stream: arrays, or `block.Codes`, which are coded with all others."""
 
 
 class Alphabet(NamedTuple):
@@ -46,12 +46,14 @@ class Packing(NamedTuple):
     Attributes:
         write: returns the fields of the manifest and the streams.
         fields: the names of the fields, and a check of each.
-        read: returns flat codes, taken from the streams as the fields say.
+        read: returns codes, taken from the streams as the fields say.
+        since: the version of the format that has it.
     """
 
     write: Callable[[Alphabet, np.ndarray], tuple[Fields, Streams]]
     fields: Mapping[str, Callable[[Any], bool]]
     read: Callable[[Alphabet, Fields, Reader], np.ndarray]
+    since: int = 1
 
 
 def write_codes(alphabet: Alphabet, codes: np.ndarray, layout: str, writer: Writer) -> Fields:
@@ -231,6 +233,15 @@ def _read_ans(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
     return levels.to_codes(found, k, negative)
 
 
+def _write_rans(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
+    return {}, {"rans": [block.Codes(codes, static.Alphabet(alphabet.k, alphabet.negative))]}
+
+
+def _read_rans(alphabet: Alphabet, fields: Fields, reader: Reader) -> np.ndarray:
+    del fields
+    return reader.take_codes(alphabet.shape, static.Alphabet(alphabet.k, alphabet.negative))
+
+
 def _are_counts(value: Any) -> bool:
     return isinstance(value, list) and all(map(is_count, value))
 
@@ -249,11 +260,12 @@ PACKINGS: dict[str, Packing] = {
         {"entries": is_count, "words": _are_counts, "model": _is_model},
         _read_ans,
     ),
+    "rans": Packing(_write_rans, {}, _read_rans, since=5),
 }
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
     "csr": ("csr",),
     "packed": ("gaps", "bits", "plain"),
-    "entropy": ("ans",),
+    "entropy": ("rans",),
 }
 """The packings that each layout tries."""

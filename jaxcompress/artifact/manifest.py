@@ -14,7 +14,7 @@ from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import MOST_DEPTH, Outline, from_paths, paths
 from jaxcompress.errors import ArtifactError
 
-VERSION = 4
+VERSION = 5
 """The newest version of the format; a file is written in the oldest one that has its forms."""
 
 DIGEST_SIZES = (64, 0)

@@ -5,11 +5,13 @@ numbers of one dtype are in one stream, whatever their purpose.
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
 from jaxcompress.artifact._archive import Deflated, Member, Source, deflate, inflate
 from jaxcompress.errors import ArtifactError
+from jaxcompress.packing import block, static
 
 _STORED = {
     "bool": "|b1",
@@ -27,14 +29,14 @@ _STORED = {
 DTYPES = tuple(_STORED)
 """Names of the dtypes that a tensor may have."""
 
-MANIFEST = "manifest"
+MANIFEST, RANS = "manifest", "rans"
 
 _PLANES = {f"{name}_planes": ("|u1",) for name, d in _STORED.items() if np.dtype(d).itemsize > 1}
 
 STREAMS: dict[str, tuple[str, ...]] = {
     MANIFEST: ("|u1",),
     "row_lengths": ("<u4", "|u1", "<u2", "<u8"),
-    **dict.fromkeys(("distances", "codes", "gaps", "bits", "digits"), ("|u1",)),
+    **dict.fromkeys(("distances", "codes", "gaps", "bits", "digits", RANS), ("|u1",)),
     "codes_wide": ("<u2",),
     "ans": ("<u4",),
     **{name: (descr,) for name, descr in _STORED.items()},
@@ -54,11 +56,11 @@ class Writer:
 
     def __init__(self, *, splits_planes: bool) -> None:
         """Set whether streams of numbers may be split into planes of bytes."""
-        self._parts: dict[str, list[np.ndarray]] = {}
+        self._parts: dict[str, list[Any]] = {}
         self._splits_planes = splits_planes
 
-    def add(self, name: str, values: np.ndarray) -> None:
-        """Append to a stream."""
+    def add(self, name: str, values: Any) -> None:
+        """Append an array to a stream, or codes to `rans`."""
         if values.size:
             self._parts.setdefault(name, []).append(values)
 
@@ -69,6 +71,8 @@ class Writer:
     def members(self) -> dict[str, Deflated]:
         """Return the streams as members of an archive, in the order of their first use."""
         members = {}
+        if codes := self._parts.get(RANS):
+            self._parts[RANS] = block.encode(codes)
         for name, parts in self._parts.items():
             plain = deflate(parts)
             planes = f"{name}_planes"
@@ -95,6 +99,7 @@ class Reader:
         self._members = {name: member for name, member in members.items() if name != MANIFEST}
         self._open: dict[str, np.ndarray] = {}
         self._position: Counter[str] = Counter()
+        self._block: block.Block | None = None
 
     def begin_tensor(self) -> None:
         """Begin the next tensor: entries taken from now on belong to it."""
@@ -122,6 +127,20 @@ class Reader:
         stored = self.take(name, (count + 1) // 2 if dtype in NIBBLES else count)
         return _restored(dtype, stored, count)
 
+    def take_codes(self, shape: tuple[int, ...], alphabet: static.Alphabet) -> np.ndarray:
+        """Return the codes of the next tensor in the stream `rans`.
+
+        Raises:
+            ArtifactError: there are too few bytes.
+            ValueError: they are not those of such a tensor.
+        """
+        if self._block is None:
+            self._block = block.Block(self._take_bytes)
+        return self._block.read(self._take_bytes, shape, alphabet)
+
+    def _take_bytes(self, count: int) -> np.ndarray:
+        return self.take(RANS, count)
+
     def check_exhausted(self) -> None:
         """Refuse members and entries that no tensor has taken.
 
@@ -133,6 +152,11 @@ class Reader:
             taken = self._position[stream]
             if not taken or taken < self._stream(stream).size:
                 raise ArtifactError(f"{name}: entries that belong to no tensor")
+        if self._block is not None:
+            try:
+                self._block.close()
+            except ValueError as error:
+                raise ArtifactError(f"{RANS}: {error}") from None
 
     def stored_bytes(self) -> list[float]:
         """Return the bytes of each tensor among the compressed bytes of the streams."""

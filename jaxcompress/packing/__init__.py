@@ -1,15 +1,19 @@
 """Packing: arrays to streams of small integers and back; no trees, no files.
 
-From the bottom up: `positions` (which entries are kept), `digits` (small integers in bytes),
-`csr` (compressed sparse rows); `levels`, `_ans`, `contexts` and `entropy` (the entropy coder).
+From the bottom up: `positions` (which entries are kept), `digits` (small integers in bytes), `csr`
+(compressed sparse rows). The entropy coder: `tables` (of frequencies), `rans` (symbols in lanes),
+`matrices`, `static` (contexts of codes), `_clusters` and `_choice` (of contexts), `sequences` (a
+tensor as runs of symbols), `block` (tensors that share lanes). That of files of versions 2 to 4:
+`levels`, `_ans`, `contexts`, `entropy`.
 
+    block      codes as words near their entropy
     csr        compressed sparse rows
     digits     small integers, several in a byte
-    entropy    levels as words near their entropy
+    entropy    levels as words, in files of versions 2 to 4
     levels     codes as signed levels
     positions  which entries are kept
 """
 
-from jaxcompress.packing import csr, digits, entropy, levels, positions
+from jaxcompress.packing import block, csr, digits, entropy, levels, positions
 
-__all__ = ["csr", "digits", "entropy", "levels", "positions"]
+__all__ = ["block", "csr", "digits", "entropy", "levels", "positions"]

@@ -13,7 +13,6 @@ Counts adapt after each row (or block of magnitudes), so that numpy works on who
 Everything that the decoder repeats is integer arithmetic.
 """
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -27,7 +26,6 @@ _RATIOS = np.array([35, 57, 94, 155, 256, 422, 696, 1147, 1892])
 """Bounds of density classes: odds of a column over those of the tensor, e^-2 to e^2, times 256."""
 _COLUMN_CLASSES = len(_RATIOS) + 1
 _ROW_BLOCK = 64
-_MOST_RATIO = 16
 _RAREST = ONE >> 11
 MOST_PER_WORD = 46_000
 """Most levels of a word of 32 bits: each takes at least -log2(1 - 2^-11) bits."""
@@ -62,17 +60,6 @@ class Adaptive:
         self._total += _UNIT * np.bincount(contexts, minlength=size)
         self._ones += _UNIT * np.bincount(contexts[bits != 0], minlength=size)
         return bits
-
-
-def as_matrix(shape: tuple[int, ...]) -> tuple[int, int, bool]:
-    """Return rows and columns of the matrix that is coded, and whether they are exchanged.
-
-    The last axis is the columns, unless it is so short that there would be too many rows.
-    """
-    columns = shape[-1] if shape else 1
-    rows = math.prod(shape[:-1])
-    exchanged = rows > _MOST_RATIO * columns
-    return (columns, rows, True) if exchanged else (rows, columns, False)
 
 
 class Levels(NamedTuple):

@@ -9,11 +9,11 @@ from jaxcompress.packing.contexts import (
     MOST_PER_WORD,
     Choice,
     Levels,
-    as_matrix,
     code_magnitudes,
     code_signs,
 )
 from jaxcompress.packing.levels import dtype
+from jaxcompress.packing.matrices import as_matrix
 
 _SAMPLE = 1 << 19
 CLASSES = (1, 2, 4, 8, 16)

@@ -20,6 +20,7 @@ import jaxcompress as jc
 from jaxcompress.artifact import manifest
 from jaxcompress.cli import cli, refusals, sources
 from jaxcompress.cli.msgpack_values import MOST_VALUES, check_msgpack
+from tests.helpers.files import save
 from tests.helpers.program import refused, run
 
 
@@ -362,7 +363,7 @@ def test_damaged_inputs_are_read_or_refused(tmp_path_factory, data):
 def test_inspect_shows_the_manifest_where_constriction_is_missing(here, monkeypatch):
     codes = np.array([[0, 1, 2], [0, 0, 1]], np.uint8)
     leaf = jc.Clustered(codes=codes, codebook=np.array([-1, 1], "f"))
-    jc.save("m.npz", {"w": leaf, "b": np.ones(3, "f")}, layout="entropy", metadata={"a": 1})
+    save("m.npz", {"w": leaf, "b": np.ones(3, "f")}, "ans", metadata={"a": 1})
     jc.save("plain.npz", {"w": leaf})
     whole = json.loads(run("inspect", "m.npz", "--json").out)
     monkeypatch.setitem(sys.modules, "constriction", None)

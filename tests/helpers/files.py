@@ -2,12 +2,21 @@
 
 import hashlib
 import json
+from unittest import mock
 
 import numpy as np
 
+import jaxcompress as jc
+from jaxcompress.artifact import LAYOUTS, manifest
 from jaxcompress.artifact import _archive as archive
-from jaxcompress.artifact import manifest
 from jaxcompress.artifact.streams import MANIFEST, STREAMS
+
+
+def save(path, tree, layout, **options):
+    """As `jc.save`; layout `ans` is `entropy` as versions 2 to 4 of the format have it."""
+    old = {"entropy": ("ans",)} if layout == "ans" else {}
+    with mock.patch.dict(LAYOUTS, old):
+        return jc.save(path, tree, layout="entropy" if old else layout, **options)
 
 
 def members_of(path):

@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 
 from jaxcompress.packing import csr, digits, entropy, levels, positions
 from jaxcompress.packing._ans import ONE, Player, Recorder
-from jaxcompress.packing.contexts import Adaptive, Choice, as_matrix
+from jaxcompress.packing.contexts import Adaptive, Choice
+from jaxcompress.packing.matrices import as_matrix
 
 
 @pytest.mark.parametrize("block", [3, 1 << 20])

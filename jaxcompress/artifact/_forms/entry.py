@@ -50,5 +50,7 @@ def own_fields(
         packing = entry.get("packing")
         if not isinstance(packing, str) or packing not in PACKINGS:
             return "packing"
+        if PACKINGS[packing].since > version:
+            return "packing"
         fields |= PACKINGS[packing].fields
     return fields

@@ -16,7 +16,8 @@ from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import LowRank
 from jaxcompress.leaves.lowrank import broken_rule
 
-_SINCE = 4
+_VERSIONS = (4, 5)
+"""Versions that added the form, and packings of its factors."""
 
 
 def low_rank_form(forms: Forms) -> Form:
@@ -30,7 +31,7 @@ def low_rank_form(forms: Forms) -> Form:
         partial(_prepare, forms),
         partial(_numbers, forms),
         partial(_write, forms),
-        {_SINCE: {"product": partial(_is_product, forms)}},
+        {since: {"product": partial(_is_product, forms, since)} for since in _VERSIONS},
         partial(_read, forms),
     )
 
@@ -68,19 +69,19 @@ def _write(forms: Forms, leaf: LowRank, dtype: str, layout: str, writer: Writer)
     return {"product": {"equation": leaf.equation, "factors": factors}}
 
 
-def _is_product(forms: Forms, value: Any) -> bool:
+def _is_product(forms: Forms, version: int, value: Any) -> bool:
     if not isinstance(value, dict) or value.keys() != {"equation", "factors"}:
         return False
     factors = value["factors"]
     if not isinstance(factors, list) or not factors:
         return False
-    if not all(_is_factor(forms, factor) for factor in factors):
+    if not all(_is_factor(forms, version, factor) for factor in factors):
         return False
     return broken_rule(value["equation"], [tuple(f["shape"]) for f in factors]) is None
 
 
-def _is_factor(forms: Forms, value: Any) -> bool:
-    fields = own_fields(forms, value, _SINCE) if isinstance(value, dict) else "form"
+def _is_factor(forms: Forms, version: int, value: Any) -> bool:
+    fields = own_fields(forms, value, version) if isinstance(value, dict) else "form"
     if isinstance(fields, str):
         return False
     fields |= HEAD

@@ -19,6 +19,7 @@ from jaxcompress.artifact._forms.half import HALF
 from jaxcompress.artifact._forms.lowrank import low_rank_form
 from jaxcompress.artifact._forms.quantized import QUANTIZED
 from jaxcompress.artifact._forms.sparse import SPARSE
+from jaxcompress.artifact.coding import PACKINGS
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.errors import ArtifactError
 
@@ -103,7 +104,14 @@ def check_entry(entry: Any, version: int) -> None:
 
 def oldest_version(entries: Iterable[Mapping[str, Any]]) -> int:
     """Return the oldest version of the format, among those still written, that has these forms."""
-    return max(_FIRST_WRITTEN, *(min(FORMS[entry["form"]].fields) for entry in entries), 0)
+    return max([_FIRST_WRITTEN, *map(_since, entries)])
+
+
+def _since(entry: Mapping[str, Any]) -> int:
+    """Return the version of the format that added the form or the packing of an entry."""
+    parts = entry.get("product", {"factors": []})["factors"]
+    packing = PACKINGS[entry["packing"]].since if "packing" in entry else 1
+    return max(min(FORMS[entry["form"]].fields), packing, *map(_since, parts), 1)
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> str:

@@ -1,0 +1,131 @@
+"""Tensors of codes that share one set of lanes: a lane costs about three bytes.
+
+The bytes of a block are: the number of lanes (4 bytes) and of words (8), the states, the words, all
+with the lowest byte first; then the model of each tensor. The number of lanes follows the size of
+the block. So small blocks are small and large ones fast.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcompress.packing import rans
+from jaxcompress.packing._choice import choose, entropy_bits
+from jaxcompress.packing.sequences import Take, Written, read_tensor
+from jaxcompress.packing.static import Alphabet, matrix_of
+
+_BYTES_PER_LANE = 1200
+_MOST_LANES, _FEWEST_LANES = 1 << 14, 1 << 3
+HEAD_BYTES = 12
+
+
+class Codes(NamedTuple):
+    """A tensor of codes.
+
+    Attributes:
+        values: of any shape that is not empty, in the dtype for the alphabet.
+        alphabet: of the codes.
+    """
+
+    values: np.ndarray
+    alphabet: Alphabet
+
+    @property
+    def size(self) -> int:
+        """Number of codes."""
+        return self.values.size
+
+
+def encode(tensors: Sequence[Codes]) -> list[np.ndarray]:
+    """Return the bytes of a block in parts, the first for all tensors, then one for each.
+
+    Example:
+        >>> codes = np.array([[0, 0, 1], [0, 2, 1]], np.uint8)
+        >>> parts = encode([Codes(codes, Alphabet(2, 1))])
+        >>> take = taking(np.concatenate(parts))
+        >>> block = Block(take)
+        >>> block.read(take, (2, 3), Alphabet(2, 1)).tolist()
+        [[0, 0, 1], [0, 2, 1]]
+    """
+    matrices = [matrix_of(codes.values) for codes in tensors]
+    alphabets = [codes.alphabet for codes in tensors]
+    bits = sum(map(entropy_bits, matrices, alphabets))
+    lanes = lanes_for(bits / 8)
+    written = [
+        Written(matrix, alphabet, choose(matrix, alphabet, lanes))
+        for matrix, alphabet in zip(matrices, alphabets, strict=True)
+    ]
+    states, words = rans.encode([run for tensor in written for run in tensor.runs], lanes)
+    head = np.array([lanes], "<u4"), np.array([words.size], "<u8"), states.astype("<u4")
+    numbers = [part.view(np.uint8) for part in (*head, words.astype("<u2"))]
+    return [np.concatenate(numbers), *(np.array(tensor.data, np.uint8) for tensor in written)]
+
+
+def lanes_for(size_bytes: float) -> int:
+    """Return the number of lanes for a block of about so many bytes: a power of two.
+
+    Example:
+        >>> lanes_for(10), lanes_for(1_000_000), lanes_for(1e9)
+        (8, 1024, 16384)
+    """
+    lanes = 1 << max(round(np.log2(max(size_bytes, 1) / _BYTES_PER_LANE)), 0)
+    return min(max(lanes, _FEWEST_LANES), _MOST_LANES)
+
+
+class Block:
+    """Decodes the tensors of a block, the first ones first."""
+
+    def __init__(self, take: Take) -> None:
+        """Take the bytes that all tensors share.
+
+        Raises:
+            ValueError: they are not those of a block.
+        """
+        lanes = int(take(4).view("<u4")[0])
+        words = int(take(8).view("<u8")[0])
+        if not 0 < lanes <= rans.MOST_LANES:
+            raise ValueError(f"{lanes} lanes, where there are 1 to {rans.MOST_LANES}")
+        states = take(4 * lanes).view("<u4")
+        self._decoder = rans.Decoder(states, take(2 * words).view("<u2"))
+
+    def read(self, take: Take, shape: tuple[int, ...], alphabet: Alphabet) -> np.ndarray:
+        """Return the codes of the next tensor.
+
+        Args:
+            take: of the bytes that belong to it.
+            shape: of the tensor, which is not empty.
+            alphabet: of its codes.
+
+        Raises:
+            ValueError: the bytes or the words are not those of such a tensor.
+        """
+        return read_tensor(take, self._decoder, shape, alphabet)
+
+    def close(self) -> None:
+        """Check that nothing is left when all tensors have been read.
+
+        Raises:
+            ValueError: words are left, or a lane ends in another state than it began in.
+        """
+        self._decoder.close()
+
+
+def taking(data: np.ndarray) -> Take:
+    """Return a function that takes bytes from the front.
+
+    Example:
+        >>> take = taking(np.array([1, 2, 3], np.uint8))
+        >>> take(1).tolist(), take(2).tolist()
+        ([1], [2, 3])
+    """
+    place = 0
+
+    def take(count: int) -> np.ndarray:
+        nonlocal place
+        if count > data.size - place:
+            raise ValueError(f"{data.size - place} bytes where {count} are needed")
+        place += count
+        return data[place - count : place]
+
+    return take

@@ -1,0 +1,175 @@
+"""Symbols with static tables, as words of many interleaved range ANS coders.
+
+Lanes advance together: step `t` codes symbols `t * lanes` to `(t + 1) * lanes - 1`, one in each
+lane. A lane has a state of 32 bits, at least 2^16 between steps. To decode a symbol, its lane looks
+up the lowest 12 bits of the state in a table, and takes one word of 16 bits where the state fell
+below 2^16. The words of all lanes are one stream, in the order in which the decoder takes them.
+
+The encoder runs backwards, from the last symbol to the first, and starts every lane in 2^16. So a
+decoder that has read everything has no words left, and all lanes in 2^16.
+
+Source: Duda 2013, arXiv:1311.2540; Giesen 2014, arXiv:1402.3392.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcompress.packing.tables import BITS, ONE, decoding_tables
+
+LOWEST = 1 << 16
+"""The lowest state between steps, in which lanes start and end."""
+
+MOST_LANES = 1 << 16
+
+Ranges = Callable[[int, int], np.ndarray]
+"""From a range of symbols to a number for each."""
+
+_WORD = 16
+_ROUND_UP = 2.0**-14
+"""Added before rounding down: more than the error of a product, less than 1 / 4096."""
+
+
+class Run(NamedTuple):
+    """Symbols that are coded one after the other.
+
+    Attributes:
+        symbols: `[n]` uint8.
+        contexts: `[n]` uint8, the table of each; None if there is only one.
+        frequencies: `[tables, alphabet]` integers; each row that occurs adds up to 4096.
+    """
+
+    symbols: np.ndarray
+    contexts: np.ndarray | None
+    frequencies: np.ndarray
+
+
+def encode(runs: Sequence[Run], lanes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the states of the lanes, uint32, and the words, uint16.
+
+    Example:
+        >>> run = Run(np.array([0, 1, 0], np.uint8), None, np.array([[3072, 1024]]))
+        >>> states, words = encode([run], 2)
+        >>> Decoder(states, words).take(np.empty(3, np.uint8), run.frequencies).tolist()
+        [0, 1, 0]
+    """
+    states = np.full(lanes, LOWEST, np.uint32)
+    pieces: list[np.ndarray] = []
+    for run in reversed(runs):
+        _encode(run, states, pieces)
+    return states, np.concatenate([np.empty(0, np.uint16), *pieces[::-1]])
+
+
+def _encode(run: Run, states: np.ndarray, pieces: list[np.ndarray]) -> None:
+    lanes, size = states.size, run.symbols.size
+    tables, letters = run.frequencies.shape
+    frequencies = run.frequencies.astype(np.uint32)
+    firsts = np.cumsum(frequencies, axis=1, dtype=np.uint32) - frequencies
+    entries = (frequencies << 16 | firsts).ravel()
+    inverses = 1.0 / np.maximum(np.arange(ONE + 1), 1)
+    for start in range((size - 1) // lanes * lanes, -1, -lanes):
+        keys = run.symbols[start : start + lanes]
+        if run.contexts is not None and tables > 1:
+            keys = run.contexts[start : start + lanes].astype(np.intp) * letters + keys
+        x = states[: keys.size]
+        entry = entries.take(keys, mode="clip")
+        frequency = entry >> 16
+        full = np.flatnonzero(x >> (32 - BITS) >= frequency)
+        words = x.take(full)
+        pieces.append(words.astype(np.uint16))
+        x[full] = words >> _WORD
+        # The quotient x // frequency; a product is faster than a division.
+        quotient = x * inverses.take(frequency, mode="clip")
+        quotient += _ROUND_UP
+        x += quotient.astype(np.uint32) * (ONE - frequency)
+        x += entry & (LOWEST - 1)
+
+
+class Decoder:
+    """Returns symbols, the first ones first."""
+
+    def __init__(self, states: np.ndarray, words: np.ndarray) -> None:
+        """Take what `encode` returned.
+
+        Raises:
+            ValueError: a state between steps is never so low.
+        """
+        if states.min(initial=LOWEST) < LOWEST:
+            raise ValueError(f"a lane in state {states.min()}, below {LOWEST}")
+        self._states = states.astype(np.uint32)
+        self._words = words
+        self._place = 0
+
+    def take(
+        self,
+        out: np.ndarray,
+        frequencies: np.ndarray,
+        contexts: Ranges | None = None,
+        *,
+        reach: int = 1 << 18,
+    ) -> np.ndarray:
+        """Return the next symbols.
+
+        Args:
+            out: `[n]` uint8, where symbols appear as they are decoded.
+            frequencies: `[tables, alphabet]`, as for `encode`.
+            contexts: gives the table of each symbol of a range; it may read the symbols of `out`
+                that are `reach` and more before the end of the range. None if there is one table.
+            reach: at least the number of lanes.
+
+        Raises:
+            ValueError: there are too few words, or symbols are needed before they are decoded.
+        """
+        lanes = self._states.size
+        if reach < lanes:
+            raise ValueError(f"contexts of {reach} symbols before, with {lanes} lanes")
+        span = reach // lanes * lanes
+        tables = decoding_tables(frequencies)
+        for start in range(0, out.size, span):
+            part, found = out[start : start + span], None
+            if contexts is not None and len(frequencies) > 1:
+                found = contexts(start, start + part.size)
+            self._decode(part, tables, found)
+        return out
+
+    def _decode(self, out: np.ndarray, tables: np.ndarray, contexts: np.ndarray | None) -> None:
+        lanes = min(self._states.size, out.size)
+        x, words, place = self._states[:lanes], self._words, self._place
+        index, entry = np.empty(lanes, np.intp), np.empty(lanes, np.uint32)
+        frequency, low = np.empty(lanes, np.uint32), np.empty(lanes, bool)
+        rows = None if contexts is None else contexts.astype(np.uint32) << BITS
+        for start in range(0, out.size, lanes):
+            if out.size - start < lanes:  # the last step
+                lanes = out.size - start
+                x, index, entry = x[:lanes], index[:lanes], entry[:lanes]
+                frequency, low = frequency[:lanes], low[:lanes]
+            np.bitwise_and(x, ONE - 1, out=index, casting="unsafe")
+            if rows is not None:
+                np.add(index, rows[start : start + lanes], out=index)
+            tables.take(index, out=entry, mode="clip")
+            np.right_shift(entry, 24, out=out[start : start + lanes], casting="unsafe")
+            np.right_shift(entry, BITS, out=frequency)
+            frequency &= ONE - 1
+            frequency += 1
+            x >>= BITS
+            x *= frequency
+            entry &= ONE - 1
+            x += entry
+            np.less(x, LOWEST, out=low)
+            taking = np.flatnonzero(low)
+            taken = words[place : place + taking.size]
+            if taken.size < taking.size:
+                raise ValueError("more symbols than there are words for")
+            x[taking] = x.take(taking) << _WORD | taken
+            place += taking.size
+        self._place = place
+
+    def close(self) -> None:
+        """Check that all words are used up, and that lanes end where the encoder started them.
+
+        Raises:
+            ValueError: they are not.
+        """
+        if self._place != self._words.size or (self._states != LOWEST).any():
+            raise ValueError("words or states that no symbol came from")
