@@ -83,6 +83,11 @@ def _half(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
     return 2 * size, 2 * size
 
 
+def _planes(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
+    stored = size * np.dtype(entry["stored"]).itemsize
+    return (stored if stored != dense else 0), 3 * stored + size
+
+
 def _low_rank(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
     del dense
     equation, factors = entry["product"]["equation"], entry["product"]["factors"]
@@ -102,6 +107,7 @@ _FORMS: dict[str, Callable[[dict[str, Any], int, int], tuple[int, int]]] = {
     "quantized": _quantized,
     "half": _half,
     "lowrank": _low_rank,
+    "planes": _planes,
 }
 
 

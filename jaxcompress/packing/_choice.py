@@ -17,6 +17,7 @@ from jaxcompress.packing.static import (
     Alphabet,
     Model,
     histogram,
+    keys_of,
 )
 
 _FEWEST = 512
@@ -26,7 +27,7 @@ _FEW, _SAMPLE, _MANY_LANES = 1 << 16, (1 << 16, 1 << 18), 1 << 8
 _PER_OCTAVE, _MOST_NUMBER = 4, 31
 _COARSE = (1, 2, 4)
 _FINE, _MOST_BIAS = (4, 8), 6
-_AXES = (1, 0)
+_BLOCK, _LINE = 1 << 18, 1 << 10
 _LEARNED_BITS = 1.0
 """By how much a sample is cheaper than other rows, for each frequency fitted to it."""
 
@@ -61,7 +62,7 @@ def choose(matrix: np.ndarray, alphabet: Alphabet, lanes: int) -> Model:
     model = min([first, *margins.by_density(), *margins.by_bias(first)], key=trial.bits)
     if alphabet.lower_bits:
         return model
-    lags = _lags(matrix, alphabet, -(-lanes // matrix.shape[1]))
+    lags = _lags(matrix, alphabet, margins.counts[1], -(-lanes // matrix.shape[1]))
     bases = [model] if model is first else [model, first]
     return min(
         [model, *(_with_lags(base, found) for base in bases for found in lags)], key=trial.bits
@@ -81,12 +82,14 @@ class _Trial:
 
     def bits(self, model: Model) -> float:
         """Return about how many bits the matrix takes."""
-        counts = histogram(
-            self._upper, self._contexts(model), model.contexts, self._alphabet.letters
-        )
+        letters = self._alphabet.letters
+        keys = keys_of(self._upper, self._contexts(model), letters)
+        counts = histogram(keys, model.contexts, letters)
         return _shared_bits(counts, self._times) + sum(map(_number_bits, model[:2]))
 
-    def _contexts(self, model: Model) -> np.ndarray:
+    def _contexts(self, model: Model) -> np.ndarray | None:
+        if model.contexts == 1:
+            return None
         contexts = np.zeros((self._rows.size, self._matrix.shape[1]), np.uint8)
         times = np.uint8(3 ** len(model.lags))
         if model.rows.size:
@@ -100,22 +103,25 @@ class _Trial:
         return contexts.reshape(-1)
 
 
-def _lags(matrix: np.ndarray, alphabet: Alphabet, fewest: int) -> list[tuple[int, ...]]:
+def _lags(
+    matrix: np.ndarray, alphabet: Alphabet, counts: np.ndarray, fewest: int
+) -> list[tuple[int, ...]]:
     """Return the distances at which signs and zeros of rows agree most: none, or one and two.
 
     Args:
         matrix: of codes.
         alphabet: of the codes.
+        counts: `[columns]`, the more the more codes are not zero.
         fewest: the least distance.
     """
     start = max(len(matrix) - _LAG_ROWS, 0) // 2
-    signs = alphabet.signs().astype(np.int8)[matrix[start : start + _LAG_ROWS]] - 1
-    busiest = np.argsort(-np.count_nonzero(signs, axis=0), kind="stable")[:_LAG_COLUMNS]
-    part = signs[:, busiest].astype(np.float64)
-    kept = np.abs(part) - np.abs(part).mean(axis=0)
-    part -= part.mean(axis=0)  # the columns of a model know it
-    agreement = np.maximum(_correlations(part), _correlations(kept))
-    scores = agreement[: min(len(part) // 2, _MOST_LAG) + 1] * np.sqrt(part.size)
+    busiest = np.argsort(-counts, kind="stable")[:_LAG_COLUMNS]
+    levels = alphabet.levels(matrix[start : start + _LAG_ROWS, busiest])
+    signs = np.sign(levels).astype(np.float64)
+    kept = np.abs(signs)
+    # The columns of a model know their means.
+    agreement = np.maximum(*(_correlations(x - x.mean(axis=0)) for x in (signs, kept)))
+    scores = agreement[: min(len(signs) // 2, _MOST_LAG) + 1] * np.sqrt(signs.size)
     scores[: max(fewest, 1)] = 0
     best = np.argsort(-scores, kind="stable")[:2]
     found = tuple(int(lag) for lag in best if scores[lag] > _LAG_SCORE)
@@ -133,22 +139,15 @@ class _Margins:
     """What the rows and the columns of a matrix have in common."""
 
     def __init__(self, matrix: np.ndarray, alphabet: Alphabet) -> None:
-        kept = matrix != 0
-        values = alphabet.values().astype(np.int32)[matrix]
-        sums = [values.sum(axis=axis) for axis in _AXES]
-        np.abs(values, out=values)
-        totals = [values.sum(axis=axis) for axis in _AXES]
-        counts = [np.count_nonzero(kept, axis=axis) for axis in _AXES]
-        self.density = sum(map(int, counts[0])) / matrix.size
-        self.densities = list(map(_octaves, counts))
-        self.magnitudes = list(map(_octaves, totals))
-        self.means = [_octaves(t / np.maximum(n, 1)) for t, n in zip(totals, counts, strict=True)]
-        self.bias = sums[1] / np.maximum(totals[1].mean(), 1e-30)
+        sums = [_sums(matrix, axis, alphabet) for axis in (1, 0)]
+        self.counts, self.totals = [part[0] for part in sums], [part[1] for part in sums]
+        self.bias = sums[1][2]
+        self.density = float(self.counts[0].mean())
 
     def by_magnitude(self) -> Iterator[Model]:
         """Yield models in which rows, columns or both have numbers of their mean magnitudes."""
         for coarse in _COARSE:
-            rows, columns = (part // coarse for part in self.magnitudes)
+            rows, columns = (_octaves(part) // coarse for part in self.totals)
             yield _model(rows, columns)
             yield _model(rows, None)
             yield _model(None, columns)
@@ -157,10 +156,11 @@ class _Margins:
         """Yield models by density and by the mean magnitude of codes other than 0."""
         if not 0.02 < self.density < 0.98:
             return
+        means = [t / np.maximum(n, 1e-30) for t, n in zip(self.totals, self.counts, strict=True)]
         for coarse, coarser in itertools.product(_COARSE, _COARSE[1:]):
-            second = [part // coarser for part in self.means]
+            second = [_octaves(part) // coarser for part in means]
             base = sum(int(part.max()) for part in second) + 1
-            first = [base * (part // coarse) for part in self.densities]
+            first = [base * (_octaves(part) // coarse) for part in self.counts]
             rows, columns = (a + b for a, b in zip(first, second, strict=True))
             if rows.max() + columns.max() < MOST_CONTEXTS:
                 yield _model(rows, columns)
@@ -168,13 +168,30 @@ class _Margins:
     def by_bias(self, model: Model) -> Iterator[Model]:
         """Yield models whose columns also have numbers of their mean, which may be far from 0."""
         for fine in _FINE:
-            bias = np.clip(np.rint(fine * self.bias), -_MOST_BIAS, _MOST_BIAS).astype(np.int64)
+            bias = np.rint(fine * self.bias / max(self.totals[1].mean(), 1e-30))
+            bias = np.clip(bias, -_MOST_BIAS, _MOST_BIAS).astype(np.int64)
             bias -= bias.min()
             base = int(bias.max()) + 1
             columns = base * model.columns.astype(np.int64) + bias if model.columns.size else bias
             rows = base * model.rows.astype(np.int64)
             if rows.max(initial=0) + columns.max() < MOST_CONTEXTS:
                 yield _model(rows, columns)
+
+
+def _sums(matrix: np.ndarray, axis: int, alphabet: Alphabet) -> np.ndarray:
+    """Return the density, mean magnitude and mean along an axis, `[3, n]`.
+
+    Long axes are sampled evenly: a few hundred codes tell a mean well enough.
+    """
+    lines = matrix if axis else matrix.T
+    lines = lines[:, :: max(lines.shape[1] // _LINE, 1)]
+    step = max(_BLOCK // lines.shape[1], 1)
+    found = []
+    for start in range(0, len(lines), step):
+        levels = alphabet.levels(lines[start : start + step])
+        parts = (levels != 0, np.abs(levels), levels)
+        found.append([part.sum(axis=1, dtype=np.int64) for part in parts])
+    return np.concatenate(found, axis=1) / lines.shape[1]
 
 
 def _octaves(means: np.ndarray) -> np.ndarray:

@@ -15,7 +15,9 @@ from jaxcompress.packing._choice import choose, entropy_bits
 from jaxcompress.packing.sequences import Take, Written, read_tensor
 from jaxcompress.packing.static import Alphabet, matrix_of
 
-_BYTES_PER_LANE = 1200
+_LARGE, _BYTES_PER_LANE = 1 << 18, (1200, 600)
+"""A lane for so many bytes, of small blocks and of large ones."""
+
 _MOST_LANES, _FEWEST_LANES = 1 << 14, 1 << 3
 HEAD_BYTES = 12
 
@@ -66,10 +68,11 @@ def lanes_for(size_bytes: float) -> int:
     """Return the number of lanes for a block of about so many bytes: a power of two.
 
     Example:
-        >>> lanes_for(10), lanes_for(1_000_000), lanes_for(1e9)
-        (8, 1024, 16384)
+        >>> lanes_for(10), lanes_for(100_000), lanes_for(1_000_000), lanes_for(1e9)
+        (8, 64, 2048, 16384)
     """
-    lanes = 1 << max(round(np.log2(max(size_bytes, 1) / _BYTES_PER_LANE)), 0)
+    share = _BYTES_PER_LANE[size_bytes > _LARGE]
+    lanes = 1 << max(round(np.log2(max(size_bytes, 1) / share)), 0)
     return min(max(lanes, _FEWEST_LANES), _MOST_LANES)
 
 

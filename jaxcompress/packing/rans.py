@@ -35,13 +35,11 @@ class Run(NamedTuple):
     """Symbols that are coded one after the other.
 
     Attributes:
-        symbols: `[n]` uint8.
-        contexts: `[n]` uint8, the table of each; None if there is only one.
-        frequencies: `[tables, alphabet]` integers; each row that occurs adds up to 4096.
+        keys: `[n]` uint8 or uint16, `context * alphabet + symbol`.
+        frequencies: `[contexts, alphabet]` integers; each row that occurs adds up to 4096.
     """
 
-    symbols: np.ndarray
-    contexts: np.ndarray | None
+    keys: np.ndarray
     frequencies: np.ndarray
 
 
@@ -49,7 +47,7 @@ def encode(runs: Sequence[Run], lanes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the states of the lanes, uint32, and the words, uint16.
 
     Example:
-        >>> run = Run(np.array([0, 1, 0], np.uint8), None, np.array([[3072, 1024]]))
+        >>> run = Run(np.array([0, 1, 0], np.uint8), np.array([[3072, 1024]]))
         >>> states, words = encode([run], 2)
         >>> Decoder(states, words).take(np.empty(3, np.uint8), run.frequencies).tolist()
         [0, 1, 0]
@@ -62,16 +60,13 @@ def encode(runs: Sequence[Run], lanes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _encode(run: Run, states: np.ndarray, pieces: list[np.ndarray]) -> None:
-    lanes, size = states.size, run.symbols.size
-    tables, letters = run.frequencies.shape
+    lanes, size = states.size, run.keys.size
     frequencies = run.frequencies.astype(np.uint32)
     firsts = np.cumsum(frequencies, axis=1, dtype=np.uint32) - frequencies
     entries = (frequencies << 16 | firsts).ravel()
     inverses = 1.0 / np.maximum(np.arange(ONE + 1), 1)
     for start in range((size - 1) // lanes * lanes, -1, -lanes):
-        keys = run.symbols[start : start + lanes]
-        if run.contexts is not None and tables > 1:
-            keys = run.contexts[start : start + lanes].astype(np.intp) * letters + keys
+        keys = run.keys[start : start + lanes]
         x = states[: keys.size]
         entry = entries.take(keys, mode="clip")
         frequency = entry >> 16
@@ -107,6 +102,7 @@ class Decoder:
         frequencies: np.ndarray,
         contexts: Ranges | None = None,
         *,
+        chosen: np.ndarray | None = None,
         reach: int = 1 << 18,
     ) -> np.ndarray:
         """Return the next symbols.
@@ -114,8 +110,9 @@ class Decoder:
         Args:
             out: `[n]` uint8, where symbols appear as they are decoded.
             frequencies: `[tables, alphabet]`, as for `encode`.
-            contexts: gives the table of each symbol of a range; it may read the symbols of `out`
-                that are `reach` and more before the end of the range. None if there is one table.
+            contexts: gives the context of each symbol of a range; it may read the symbols of `out`
+                that are `reach` and more before the end of the range. None if there is only one.
+            chosen: `[contexts]` the table of each context; None if each has its own.
             reach: at least the number of lanes.
 
         Raises:
@@ -126,27 +123,28 @@ class Decoder:
             raise ValueError(f"contexts of {reach} symbols before, with {lanes} lanes")
         span = reach // lanes * lanes
         tables = decoding_tables(frequencies)
+        places = np.arange(len(frequencies)) if chosen is None else chosen
+        firsts = places.astype(np.uint32) << BITS
         for start in range(0, out.size, span):
             part, found = out[start : start + span], None
             if contexts is not None and len(frequencies) > 1:
-                found = contexts(start, start + part.size)
+                found = firsts.take(contexts(start, start + part.size))
             self._decode(part, tables, found)
         return out
 
-    def _decode(self, out: np.ndarray, tables: np.ndarray, contexts: np.ndarray | None) -> None:
+    def _decode(self, out: np.ndarray, tables: np.ndarray, firsts: np.ndarray | None) -> None:
         lanes = min(self._states.size, out.size)
         x, words, place = self._states[:lanes], self._words, self._place
         index, entry = np.empty(lanes, np.intp), np.empty(lanes, np.uint32)
         frequency, low = np.empty(lanes, np.uint32), np.empty(lanes, bool)
-        rows = None if contexts is None else contexts.astype(np.uint32) << BITS
         for start in range(0, out.size, lanes):
             if out.size - start < lanes:  # the last step
                 lanes = out.size - start
                 x, index, entry = x[:lanes], index[:lanes], entry[:lanes]
                 frequency, low = frequency[:lanes], low[:lanes]
             np.bitwise_and(x, ONE - 1, out=index, casting="unsafe")
-            if rows is not None:
-                np.add(index, rows[start : start + lanes], out=index)
+            if firsts is not None:
+                np.add(index, firsts[start : start + lanes], out=index)
             tables.take(index, out=entry, mode="clip")
             np.right_shift(entry, 24, out=out[start : start + lanes], casting="unsafe")
             np.right_shift(entry, BITS, out=frequency)

@@ -18,7 +18,15 @@ from jaxcompress.packing import tables
 from jaxcompress.packing._clusters import clusters
 from jaxcompress.packing.matrices import as_matrix
 from jaxcompress.packing.rans import Decoder, Ranges, Run
-from jaxcompress.packing.static import BLOCK, MOST_CONTEXTS, Alphabet, Contexts, Model, histogram
+from jaxcompress.packing.static import (
+    BLOCK,
+    MOST_CONTEXTS,
+    Alphabet,
+    Contexts,
+    Model,
+    histogram,
+    keys_of,
+)
 
 MOST_LAGS = 2
 
@@ -47,7 +55,9 @@ class Written:
             self._sequence(numbers, int(numbers.max()) + 1)
         codes, bits = matrix.reshape(-1), alphabet.lower_bits
         upper = (codes >> bits).astype(np.uint8) if bits else codes
-        contexts = Contexts(model, matrix.shape, upper, alphabet).every()
+        contexts = None
+        if model.contexts > 1:
+            contexts = Contexts(model, matrix.shape, upper, alphabet).every()
         self._sequence(upper, alphabet.letters, contexts, model.contexts, model.neighbours)
         if bits:
             lower = (codes & (1 << bits) - 1).astype(np.uint8)
@@ -61,7 +71,8 @@ class Written:
         count: int = 1,
         like: int = 1,
     ) -> None:
-        counts = histogram(symbols, contexts, count, letters)
+        keys = keys_of(symbols, contexts, letters)
+        counts = histogram(keys, count, letters)
         chosen = clusters(counts, tables.MOST_TABLES)
         if count > 1:
             self._fixed(_news(chosen, like))
@@ -69,15 +80,12 @@ class Written:
         np.add.at(of_tables, chosen, counts)
         places = tables.rounded(of_tables)
         self._fixed(tables.as_symbols(places))
-        which = None
-        if contexts is not None and len(places) > 1:
-            which = chosen.astype(np.uint8).take(contexts)
-        self.runs.append(Run(symbols, which, tables.frequencies(places)))
+        self.runs.append(Run(keys, tables.frequencies(places)[chosen]))
 
     def _fixed(self, symbols: np.ndarray) -> None:
         which = tables.best_fixed(symbols)
         self.data.append(which)
-        self.runs.append(Run(symbols, None, tables.fixed(which)[None]))
+        self.runs.append(Run(symbols, tables.fixed(which)[None]))
 
 
 def _news(chosen: np.ndarray, like: int) -> np.ndarray:
@@ -161,8 +169,7 @@ def _read(
     symbols = _read_fixed(take, decoder, (int(chosen.max()) + 1) * letters)
     frequencies = tables.frequencies(tables.from_symbols(symbols, letters))
 
-    which = None if contexts is None else lambda a, b: chosen.take(contexts(a, b))
-    decoder.take(out, frequencies, which, reach=reach)
+    decoder.take(out, frequencies, contexts, chosen=chosen, reach=reach)
 
 
 def _read_fixed(take: Take, decoder: Decoder, size: int) -> np.ndarray:

@@ -53,10 +53,20 @@ class Alphabet(NamedTuple):
         signs[1 : self.negative + 1] = 0
         return signs
 
-    def values(self) -> np.ndarray:
-        """Return for each code its level: 0, `-negative`, ..., -1, 1, 2, ..."""
-        below, above = self.negative, self.k - self.negative
-        return np.concatenate([[0], np.arange(-below, 0), np.arange(1, above + 1)])
+    def levels(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes as levels of 32 bits: 0, `-negative`, ..., -1, 1, 2, ...
+
+        Example:
+            >>> Alphabet(3, 2).levels(np.array([0, 1, 2, 3], np.uint8)).tolist()
+            [0, -2, -1, 1]
+        """
+        levels = codes.astype(np.int32)
+        if self.negative:
+            below = levels <= self.negative
+            levels -= self.negative
+            levels -= below
+            levels *= codes != 0
+        return levels
 
 
 class Model(NamedTuple):
@@ -101,22 +111,31 @@ def matrix_of(codes: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(matrix)
 
 
-def histogram(
-    symbols: np.ndarray, contexts: np.ndarray | None, count: int, letters: int
-) -> np.ndarray:
+def keys_of(symbols: np.ndarray, contexts: np.ndarray | None, letters: int) -> np.ndarray:
+    """Return `context * letters + symbol`, uint16; the symbols if there is only one context.
+
+    Example:
+        >>> keys_of(np.array([0, 1], np.uint8), np.array([0, 3], np.uint8), 2).tolist()
+        [0, 7]
+    """
+    if contexts is None:
+        return symbols
+    keys = contexts.astype(np.uint16)
+    keys *= np.uint16(letters)
+    keys += symbols
+    return keys
+
+
+def histogram(keys: np.ndarray, count: int, letters: int) -> np.ndarray:
     """Return `[count, letters]` how often each symbol occurs in each context.
 
     Example:
-        >>> histogram(np.array([0, 1, 1], np.uint8), np.array([0, 1, 1], np.uint8), 2, 2).tolist()
+        >>> histogram(np.array([0, 3, 3], np.uint16), 2, 2).tolist()
         [[1, 0], [0, 2]]
     """
     result = np.zeros(count * letters, np.int64)
-    for start in range(0, symbols.size, BLOCK):
-        part = slice(start, start + BLOCK)
-        keys = symbols[part].astype(np.intp)
-        if contexts is not None:
-            keys += contexts[part].astype(np.intp) * letters
-        result += np.bincount(keys, minlength=result.size)
+    for start in range(0, keys.size, BLOCK):
+        result += np.bincount(keys[start : start + BLOCK], minlength=result.size)
     return result.reshape(count, letters)
 
 

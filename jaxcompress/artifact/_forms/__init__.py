@@ -1,7 +1,7 @@
 """The forms of leaves in a file, one module for each, and the table of forms.
 
 From the bottom up: `form` and `entry` (what all forms have), `dense`, `half`, `sparse`,
-`clustered`, `quantized`, `lowrank`, `table`.
+`clustered`, `quantized`, `lowrank`, `planes`, `table`.
 """
 
 from jaxcompress.artifact._forms.table import check_entry, oldest_version, read_leaf, write_leaf

@@ -17,6 +17,7 @@ from jaxcompress.artifact._forms.entry import HEAD, head, own_fields
 from jaxcompress.artifact._forms.form import Form, blocks
 from jaxcompress.artifact._forms.half import HALF
 from jaxcompress.artifact._forms.lowrank import low_rank_form
+from jaxcompress.artifact._forms.planes import PLANES, pays
 from jaxcompress.artifact._forms.quantized import QUANTIZED
 from jaxcompress.artifact._forms.sparse import SPARSE
 from jaxcompress.artifact.coding import PACKINGS
@@ -31,7 +32,10 @@ _OF_NUMBERS: dict[str, Form] = {
     "half": HALF,
 }
 
-FORMS: dict[str, Form] = _OF_NUMBERS | {"lowrank": low_rank_form(_OF_NUMBERS)}
+FORMS: dict[str, Form] = _OF_NUMBERS | {
+    "lowrank": low_rank_form(_OF_NUMBERS),
+    "planes": PLANES,
+}
 
 _COMMON: dict[int, dict[str, Callable[[Any], bool]]] = {
     1: {"path": is_name, **HEAD},
@@ -52,6 +56,8 @@ def write_leaf(path: str, leaf: Any, layout: str, writer: Writer) -> dict[str, A
     entry = {"path": path} | head(FORMS, path, leaf)
     form = FORMS[entry["form"]]
     stored = form.prepare(path, leaf)
+    if layout == "entropy" and form in (DENSE, HALF) and pays(stored):
+        form, entry["form"] = PLANES, "planes"
     fields = form.write(stored, entry["dtype"], layout, writer)
     return entry | fields | {"sha256": _digest(form.numbers(stored))}
 
