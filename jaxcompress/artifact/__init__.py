@@ -1,9 +1,11 @@
 """The file: an archive of streams with the numbers of tensors, and a manifest that describes them.
 
 From the bottom up: `reading`, `regular`, `_leftovers`, `atomic`, `memory`; `outline` (the structure
-of a tree as JSON); `_archive` (bytes of the zip), `streams` (one member each), `_fields` (what the
-manifest may say), `coding` (codes to streams), `_forms` (leaves to codes), `_needs`, `manifest`;
-`_foreign` (files of other programs), `writer` and `reader`; `codec` (whole trees).
+of a tree as JSON); `_source` and `_zip` (bytes of a file, headers of a zip), `_members` (arrays to
+members), `_archive` (members to a zip), `streams` (one member each), `_fields` (what the manifest
+may say), `coding` (codes to streams), `_forms` (leaves to codes), `_parts` (leaves with streams of
+their own), `_needs`, `manifest`; `_foreign` (files of other programs), `writer` and `reader`;
+`codec` (whole trees).
 
     check_target      refuse to replace anything but a regular file
     encode            the bytes that `save` writes

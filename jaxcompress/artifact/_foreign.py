@@ -3,6 +3,8 @@
 import struct
 from collections.abc import Callable
 
+from jaxcompress.artifact.streams import parsed_name
+
 HEAD_SIZE = 300
 
 _PACK = "; jaxcompress pack makes one of it"
@@ -24,7 +26,8 @@ def _zip(head: bytes) -> str | None:
         return None
     length = struct.unpack_from("<H", head, 26)[0]
     name = head[30 : 30 + length].decode(errors="replace")
-    if name == "manifest.npy" or 30 + length > len(head):
+    ours = parsed_name(name.removesuffix(".npy")) and head[4] == 20  # numpy's are of zip64
+    if name == "manifest.npy" or ours or 30 + length > len(head):
         return None
     return f"an ordinary .npz{_PACK}" if name.endswith(".npy") else f"a zip that holds {name[:60]}"
 

@@ -5,11 +5,13 @@ block by block, the block is not counted: `WORKING_BYTES` covers all blocks.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves.clustered import codes_dtype
 from jaxcompress.leaves.lowrank import axis_sizes, largest_product
 from jaxcompress.packing import levels
@@ -33,6 +35,53 @@ class Need(NamedTuple):
 
     kept: int
     passing: int
+
+
+class PartNeed(NamedTuple):
+    """What reading a part takes.
+
+    Attributes:
+        stream_bytes: of its decompressed streams.
+        entries: of the tensors that are read.
+        kept: for each tensor whether it is held until all are read.
+    """
+
+    stream_bytes: int
+    entries: Sequence[dict[str, Any]]
+    kept: Iterable[bool] = repeat(True)  # noqa: FBT003
+
+
+def check_needs(parts: Iterable[PartNeed], max_bytes: int) -> None:
+    """Refuse a file whose streams, leaves, dense tensors and work need too much memory.
+
+    Args:
+        parts: that are read one after the other; the streams of one are freed before the next.
+        max_bytes: the most that all may take together.
+
+    Raises:
+        ArtifactError: naming the first tensor beyond the limit, and the limit that would do.
+    """
+    held, most = 0, 0
+    beyond: tuple[str, str | None] | None = None
+    for part in parts:
+        passing = 0
+        most = max(most, held + part.stream_bytes)
+        if most > max_bytes and beyond is None:
+            beyond = "streams", None
+        for entry, kept in zip(part.entries, part.kept, strict=False):
+            need = need_of(entry)
+            held += need.kept if kept else 0
+            passing = max(passing, need.passing + (0 if kept else need.kept))
+            most = max(most, held + part.stream_bytes + passing)
+            if most > max_bytes and beyond is None:
+                beyond = "tensors", entry["path"]
+    if beyond:
+        raise ArtifactError(
+            f"the {beyond[0]} take more than max_bytes allows",
+            tensor=beyond[1],
+            expected=f"<= {max_bytes} bytes",
+            found=f"{most}; pass max_bytes={most} (--max-size)",
+        )
 
 
 def need_of(entry: dict[str, Any]) -> Need:

@@ -6,15 +6,17 @@ and one member for each kind of stream, all tensors merged: docs/file-format.md.
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxcompress.artifact._parts import Part
+from jaxcompress.artifact.coding import check_layout
 from jaxcompress.artifact.outline import Outline, outline, paths
 from jaxcompress.artifact.reader import read, read_manifest
-from jaxcompress.artifact.writer import ArtifactWriter, filled
+from jaxcompress.artifact.writer import encoded, pieces, write
 from jaxcompress.checks import check_same
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.placement import like
@@ -64,8 +66,8 @@ def save(
         ...     print(size_bytes == os.path.getsize(path), inspect(path)["metadata"])
         True {'epoch': 3}
     """
-    writer, structure = _filled_writer(tree, layout)
-    return writer.write(path, structure, metadata=metadata)
+    parts, structure = _encoded(tree, layout)
+    return write(path, parts, structure, metadata=metadata)
 
 
 def encode(
@@ -78,14 +80,15 @@ def encode(
         >>> encode(tree)[:2], encode(tree) == encode(tree)  # a zip file; same input, same bytes
         (b'PK', True)
     """
-    writer, structure = _filled_writer(tree, layout)
-    return b"".join(writer.parts(structure, metadata=metadata))
+    parts, structure = _encoded(tree, layout)
+    return b"".join(pieces(parts, structure, metadata=metadata))
 
 
-def _filled_writer(tree: PyTree, layout: str) -> tuple[ArtifactWriter, Outline]:
+def _encoded(tree: PyTree, layout: str) -> tuple[Iterator[Part], Outline]:
+    check_layout(layout)
     structure = outline(tree, is_compressed)
     leaves = named_leaves(tree, is_leaf=is_compressed).leaves
-    return filled(zip(paths(structure), leaves, strict=True), layout), structure
+    return encoded(zip(paths(structure), leaves, strict=True), leaves, layout), structure
 
 
 def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTree:

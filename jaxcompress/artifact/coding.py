@@ -269,3 +269,13 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "entropy": ("rans",),
 }
 """The packings that each layout tries."""
+
+
+def check_layout(layout: str) -> None:
+    """Refuse the name of no layout.
+
+    Raises:
+        ValueError: with the names of all layouts.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}.")

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.artifact._forms import check_entry, oldest_version
-from jaxcompress.artifact._needs import need_of
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import MOST_DEPTH, Outline, from_paths, paths
 from jaxcompress.errors import ArtifactError
 
 VERSION = 5
-"""The newest version of the format; a file is written in the oldest one that has its forms."""
+"""The newest version of the format; a file is written in the oldest one that has what it uses."""
+
+WITH_PARTS = 5
+"""The version that added parts and zip64; the manifest is the last member since then."""
 
 DIGEST_SIZES = (64, 0)
 """Length of the digest of the manifest; version 1 had none."""
@@ -29,28 +31,48 @@ _BYTES_PER_VALUE, _ALWAYS_ALLOWED = 100, 1 << 26
 rest), and the amount that is always allowed."""
 
 
-def encode(
-    structure: Outline, tensors: list[dict[str, Any]], metadata: Mapping[str, Any] | None
-) -> tuple[np.ndarray, bytes]:
-    """Return the bytes of the manifest and their sha256 in hexadecimal.
+def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return metadata as JSON keeps it.
 
     Raises:
-        ValueError: metadata that is not JSON, a key that is not Unicode, or far too many tensors.
+        ValueError: it is not JSON.
     """
     try:
         _check_depth(metadata or {})
-        text = _dumps(dict(metadata or {})).encode()
+        return json.loads(_dumps(dict(metadata or {})).encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"metadata: must be JSON, got {error}; use strings, finite numbers, lists and dicts."
         ) from None
+
+
+def encode(
+    structure: Outline,
+    tensors: list[dict[str, Any]],
+    metadata: dict[str, Any],
+    *,
+    parts: list[int] | None = None,
+) -> tuple[np.ndarray, bytes]:
+    """Return the bytes of the manifest and their sha256 in hexadecimal.
+
+    Args:
+        structure: of the tree.
+        tensors: the entries of its leaves.
+        metadata: from `checked_metadata`.
+        parts: how many tensors each part has; None for a file of a version without parts.
+
+    Raises:
+        ValueError: a key that is not Unicode, or far too many tensors.
+    """
     manifest = {
         "format": "jaxcompress",
         "version": oldest_version(tensors),
-        "metadata": json.loads(text),
+        "metadata": metadata,
         "tree": _BY_PATHS if _is_by_paths(structure, tensors) else structure,
         "tensors": tensors,
     }
+    if parts is not None:
+        manifest |= {"version": max(manifest["version"], WITH_PARTS), "parts": parts}
     try:
         data = _dumps(manifest).encode()
     except UnicodeEncodeError as error:
@@ -90,11 +112,13 @@ def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
             expected=f"1 to {VERSION}",
             found=version,
         )
-    if manifest.keys() != {"format", "version", "metadata", "tree", "tensors"}:
+    fields = {"format", "version", "metadata", "tree", "tensors"}
+    if manifest.keys() != fields | ({"parts"} if version >= WITH_PARTS else set()):
         raise ArtifactError("the manifest has other fields", found=sorted(manifest))
     if not isinstance(manifest["metadata"], dict) or not isinstance(manifest["tensors"], list):
         raise ArtifactError("metadata must be an object and tensors a list")
     _check_tensors(manifest)
+    _check_parts(manifest)
     return manifest
 
 
@@ -130,28 +154,18 @@ def _check_tensors(manifest: dict[str, Any]) -> None:
         )
 
 
-def check_needs(manifest: dict[str, Any], stream_bytes: int, max_bytes: int) -> None:
-    """Refuse a file whose streams, leaves, dense tensors and work need too much memory.
+def _check_parts(manifest: dict[str, Any]) -> None:
+    """Refuse parts that are not those of the tensors, or are empty."""
+    lengths, count = parts_of(manifest), len(manifest["tensors"])
+    if not isinstance(lengths, list) or not all(type(n) is int for n in lengths):
+        raise ArtifactError("parts must be a list of numbers", found=lengths)
+    if sum(lengths) != count or (min(lengths, default=1) < 1 and "parts" in manifest):
+        raise ArtifactError("parts must add up to the tensors", expected=count, found=lengths)
 
-    Args:
-        manifest: from `decode`.
-        stream_bytes: of all decompressed streams.
-        max_bytes: the most that all may take together.
 
-    Raises:
-        ArtifactError: naming the first tensor beyond the limit.
-    """
-    kept = passing = 0
-    for entry in manifest["tensors"]:
-        need = need_of(entry)
-        kept, passing = kept + need.kept, max(passing, need.passing)
-        if stream_bytes + kept + passing > max_bytes:
-            raise ArtifactError(
-                "the tensors take more than max_bytes allows",
-                tensor=entry["path"],
-                expected=f"<= {max_bytes} bytes",
-                found=f"at least {stream_bytes + kept + passing}",
-            )
+def parts_of(manifest: dict[str, Any]) -> list[int]:
+    """Return how many tensors each part of a file has: before there were parts, one has all."""
+    return manifest.get("parts", [len(manifest["tensors"])])
 
 
 def _dumps(value: Any) -> str:

@@ -1,17 +1,21 @@
 """Reading a file: every byte is accounted for, and nothing is used before it is checked."""
 
 import os
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from jaxcompress.artifact import manifest
-from jaxcompress.artifact._archive import Member, Source, directory, inflate, opened
+from jaxcompress.artifact._archive import Directory, directory
 from jaxcompress.artifact._foreign import HEAD_SIZE, kind_by
 from jaxcompress.artifact._forms import read_leaf
+from jaxcompress.artifact._members import Member, inflate
+from jaxcompress.artifact._needs import PartNeed, check_needs
+from jaxcompress.artifact._source import Source, opened
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import fill
 from jaxcompress.artifact.reading import reading
-from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader
+from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader, parsed_name
 from jaxcompress.errors import ArtifactError
 from jaxcompress.trees import PyTree
 
@@ -48,6 +52,46 @@ class Contents(NamedTuple):
     file_bytes: int
 
 
+class StoredPart(NamedTuple):
+    """Tensors of a file that have streams of their own.
+
+    Attributes:
+        number: of the part, from 0.
+        first: number of its first tensor.
+        entries: of the manifest, one for each tensor.
+        members: places of the streams, by stream.
+    """
+
+    number: int
+    first: int
+    entries: list[dict[str, Any]]
+    members: dict[str, Member]
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of all streams, and of the copy that joining the largest planes makes."""
+        planes = (m.size for name, m in self.members.items() if name.endswith("_planes"))
+        return sum(member.size for member in self.members.values()) + max(planes, default=0)
+
+
+class Opened(NamedTuple):
+    """An open file whose manifest is checked.
+
+    Attributes:
+        source: the file.
+        manifest: as from `inspect`.
+        parts: in the order of the file.
+    """
+
+    source: Source
+    manifest: dict[str, Any]
+    parts: list[StoredPart]
+
+    def reader(self, part: StoredPart) -> Reader:
+        """Return a reader of the streams of a part."""
+        return Reader(self.source, part.members, self.manifest["version"], part.number)
+
+
 def read(
     path: str | os.PathLike[str],
     *,
@@ -68,14 +112,31 @@ def read(
     """
     limit = default_max_bytes() if max_bytes is None else max_bytes
     with reading(path), opened(path) as source:
-        members, found = _manifest(source, limit)
-        reader = Reader(source, members, found["version"])
-        leaves = [convert(read_leaf(entry, reader)) for entry in found["tensors"]]
-        reader.check_exhausted()
-        size, shares = source.size, reader.stored_bytes()
-    columns = zip(found["tensors"], leaves, shares, strict=True)
-    tensors = [TensorInfo(entry["path"], leaf, entry, share) for entry, leaf, share in columns]
-    return Contents(fill(found["tree"], leaves), found, tensors, size)
+        found = open_parts(source, limit)
+        check_needs([PartNeed(part.stream_bytes, part.entries) for part in found.parts], limit)
+        leaves, shares = [], []
+        for part in found.parts:
+            reader = found.reader(part)
+            leaves += [convert(leaf) for leaf in leaves_of(part, reader)]
+            shares += reader.stored_bytes()
+    entries = found.manifest["tensors"]
+    tensors = [
+        TensorInfo(entry["path"], leaf, entry, share)
+        for entry, leaf, share in zip(entries, leaves, shares, strict=True)
+    ]
+    tree = fill(found.manifest["tree"], leaves)
+    return Contents(tree, found.manifest, tensors, source.size)
+
+
+def leaves_of(part: StoredPart, reader: Reader) -> Iterator[Any]:
+    """Yield the leaves of a part; after the last one, all bytes of its streams must be used up.
+
+    Raises:
+        ArtifactError: the numbers in the streams break a rule.
+    """
+    for entry in part.entries:
+        yield read_leaf(entry, reader)
+    reader.check_exhausted()
 
 
 def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -86,36 +147,63 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: the file cannot be read.
     """
     with reading(path), opened(path) as source:
-        return _manifest(source, None)[1]
+        return open_parts(source, None).manifest
 
 
-def _manifest(source: Source, max_bytes: int | None) -> tuple[dict[str, Member], dict[str, Any]]:
-    """Return the members and the manifest, checked; with None only the manifest is needed."""
+def open_parts(source: Source, max_bytes: int | None) -> Opened:
+    """Return the manifest and the places of the parts, checked; nothing else is read.
+
+    Args:
+        source: the file.
+        max_bytes: that the values of the manifest may take; None for the default.
+
+    Raises:
+        ArtifactError: the file is damaged or not of this format.
+    """
+    found = _directory(source)
+    member = found.members.pop(MANIFEST, None)
+    if member is None:
+        raise ArtifactError("the manifest is missing")
+    if member.size > manifest.MOST_BYTES:
+        raise ArtifactError(
+            "the manifest is too long",
+            expected=f"<= {manifest.MOST_BYTES} bytes",
+            found=member.size,
+        )
+    data = inflate(source, MANIFEST, member, STREAMS[MANIFEST])
+    told = manifest.decode(data.tobytes(), found.comment, max_bytes)
+    return Opened(source, told, _parts(told, found, member))
+
+
+def _directory(source: Source) -> Directory:
     try:
-        members, digest = directory(source, STREAMS, manifest.DIGEST_SIZES)
+        return directory(source, lambda name: bool(parsed_name(name)), manifest.DIGEST_SIZES)
     except ArtifactError as error:
         kind = kind_by(source.read(0, min(source.size, HEAD_SIZE)))
         if kind is None:
             raise
         raise ArtifactError(f"not a file that jaxcompress wrote, but {kind}") from error
-    if MANIFEST not in members:
-        raise ArtifactError("the manifest is missing")
-    if members[MANIFEST].size > manifest.MOST_BYTES:
-        raise ArtifactError(
-            "the manifest is too long",
-            expected=f"<= {manifest.MOST_BYTES} bytes",
-            found=members[MANIFEST].size,
-        )
-    total = sum(member.size for member in members.values())
-    if max_bytes is not None and total > max_bytes:
-        raise ArtifactError(
-            "the streams take more than max_bytes allows",
-            expected=f"<= {max_bytes} bytes",
-            found=total,
-        )
-    data = inflate(source, MANIFEST, members[MANIFEST], STREAMS[MANIFEST])
-    found = manifest.decode(data.tobytes(), digest, max_bytes)
-    if max_bytes is not None:
-        planes = max((m.size for name, m in members.items() if name.endswith("_planes")), default=0)
-        manifest.check_needs(found, total + planes, max_bytes)  # joining planes makes a copy
-    return members, found
+
+
+def _parts(told: dict[str, Any], found: Directory, last: Member) -> list[StoredPart]:
+    """Return the parts, after the check that every member belongs to one and is in its place."""
+    by_part: dict[int, dict[str, Member]] = defaultdict(dict)
+    before = 0
+    lengths = manifest.parts_of(told)
+    for name, member in found.members.items():
+        stream, number = parsed_name(name) or ("", len(lengths))
+        if number >= len(lengths):
+            raise ArtifactError("a member of no part", expected=len(lengths), found=name)
+        by_part[number][stream] = member
+        if told["version"] >= manifest.WITH_PARTS:
+            if number < before or member.start > last.start:
+                raise ArtifactError("members must be in the order of parts", found=name)
+            before = number
+    if found.is_large and told["version"] < manifest.WITH_PARTS:
+        raise ArtifactError("zip64 in a version of the format that has none", found=told["version"])
+    parts, first = [], 0
+    for number, length in enumerate(lengths):
+        entries = told["tensors"][first : first + length]
+        parts.append(StoredPart(number, first, entries, by_part[number]))
+        first += length
+    return parts

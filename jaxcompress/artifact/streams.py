@@ -1,15 +1,18 @@
-"""The streams of a file: their dtypes, and how tensors add to them and take from them.
+"""The streams of a part: their dtypes, and how tensors add to them and take from them.
 
-All tensors use the same streams, because a member of a zip costs about two hundred bytes. All
-numbers of one dtype are in one stream, whatever their purpose.
+All tensors of a part use the same streams, because a member of a zip costs about two hundred bytes.
+All numbers of one dtype are in one stream, whatever their purpose.
 """
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxcompress.artifact._archive import Deflated, Member, Source, deflate, inflate
+from jaxcompress.artifact._members import Deflated, Member, deflate, inflate
+from jaxcompress.artifact._source import Source
 from jaxcompress.errors import ArtifactError
 from jaxcompress.packing import block, static
 
@@ -48,11 +51,36 @@ STREAMS: dict[str, tuple[str, ...]] = {
         for name, descr in _STORED.items()
     },
 }
-"""All names that a member may have, each with the dtypes that it may have."""
+"""All streams, each with the dtypes that it may have."""
+
+_NUMBER = re.compile("[1-9][0-9]{0,4}")
+
+
+def member_name(stream: str, part: int) -> str:
+    """Return the name of the member with a stream of a part, which are numbered from 0.
+
+    Example:
+        >>> member_name("digits", 0), member_name("digits", 12)
+        ('digits', 'digits.12')
+    """
+    return f"{stream}.{part}" if part else stream
+
+
+def parsed_name(member: str) -> tuple[str, int] | None:
+    """Return stream and part of a member; None if no member has such a name.
+
+    Example:
+        >>> parsed_name("digits"), parsed_name("digits.12"), parsed_name("digits.0")
+        (('digits', 0), ('digits', 12), None)
+    """
+    stream, dot, number = member.partition(".")
+    if stream not in STREAMS or (dot and (stream == MANIFEST or not _NUMBER.fullmatch(number))):
+        return None
+    return stream, int(number or 0)
 
 
 class Writer:
-    """Collects streams from front to back."""
+    """Collects the streams of a part from front to back."""
 
     def __init__(self, *, splits_planes: bool) -> None:
         """Set whether streams of numbers may be split into planes of bytes."""
@@ -85,18 +113,20 @@ class Writer:
 
 
 class Reader:
-    """Returns parts of streams from front to back.
+    """Returns entries of the streams of a part from front to back.
 
     Attributes:
         version: of the format.
         taken: for each tensor, the number of entries that it has taken of each stream.
     """
 
-    def __init__(self, source: Source, members: dict[str, Member], version: int) -> None:
+    def __init__(
+        self, source: Source, members: Mapping[str, Member], version: int, part: int = 0
+    ) -> None:
+        """Take the members of the part, by stream, and its number."""
         self.version = version
         self.taken: list[dict[str, int]] = []
-        self._source = source
-        self._members = {name: member for name, member in members.items() if name != MANIFEST}
+        self._source, self._members, self._part = source, members, part
         self._open: dict[str, np.ndarray] = {}
         self._position: Counter[str] = Counter()
         self._block: block.Block | None = None
@@ -116,7 +146,9 @@ class Reader:
         stream = self._stream(name)
         start = self._position[name]
         if count > stream.size - start:
-            raise ArtifactError(f"{name}: too few", expected=count, found=stream.size - start)
+            raise ArtifactError(
+                f"{self._name(name)}: too few", expected=count, found=stream.size - start
+            )
         self._position[name] += count
         self.taken[-1][name] = self.taken[-1].get(name, 0) + count
         return stream[start : start + count]
@@ -151,12 +183,12 @@ class Reader:
             stream = name.removesuffix("_planes") if name in _PLANES else name
             taken = self._position[stream]
             if not taken or taken < self._stream(stream).size:
-                raise ArtifactError(f"{name}: entries that belong to no tensor")
+                raise ArtifactError(f"{self._name(name)}: entries that belong to no tensor")
         if self._block is not None:
             try:
                 self._block.close()
             except ValueError as error:
-                raise ArtifactError(f"{RANS}: {error}") from None
+                raise ArtifactError(f"{self._name(RANS)}: {error}") from None
 
     def stored_bytes(self) -> list[float]:
         """Return the bytes of each tensor among the compressed bytes of the streams."""
@@ -164,17 +196,20 @@ class Reader:
         worth = {name: self._members[kept[name]].stored / self._open[name].size for name in kept}
         return [sum(n * worth[name] for name, n in taken.items()) for taken in self.taken]
 
+    def _name(self, stream: str) -> str:
+        return member_name(stream, self._part)
+
     def _kept(self, name: str) -> str:
         """Return the name under which the file keeps a stream."""
         planes = f"{name}_planes"
         if (name in self._members) == (planes in self._members):
-            raise ArtifactError(f"{name}: expected one member of this name")
+            raise ArtifactError(f"{self._name(name)}: expected one member of this name")
         return planes if planes in self._members else name
 
     def _stream(self, name: str) -> np.ndarray:
         if name not in self._open:
             kept = self._kept(name)
-            stream = inflate(self._source, kept, self._members[kept], STREAMS[kept])
+            stream = inflate(self._source, self._name(kept), self._members[kept], STREAMS[kept])
             self._open[name] = stream if kept == name else _joined(name, stream)
         return self._open[name]
 

@@ -1,87 +1,123 @@
-"""A file written leaf by leaf."""
+"""A file written part by part, so that only one part need be in memory."""
 
+import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxcompress.artifact import manifest
-from jaxcompress.artifact._archive import archive, deflate
-from jaxcompress.artifact._forms import write_leaf
-from jaxcompress.artifact.atomic import write_atomically
-from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact._archive import Archive
+from jaxcompress.artifact._forms import oldest_version
+from jaxcompress.artifact._members import Deflated, deflate
+from jaxcompress.artifact._parts import Part, encode_part, lengths
+from jaxcompress.artifact.atomic import atomic_file
 from jaxcompress.artifact.outline import Outline, paths
-from jaxcompress.artifact.streams import MANIFEST, Writer
+from jaxcompress.artifact.streams import MANIFEST, member_name
 
 
-class ArtifactWriter:
-    """Writes a file leaf by leaf, so that only one leaf need be in memory.
-
-    It keeps about as many bytes as the file has.
-    """
-
-    def __init__(self, layout: str = "packed") -> None:
-        """Take the layout, a key of `LAYOUTS`.
-
-        Raises:
-            ValueError: there is no such layout.
-        """
-        if layout not in LAYOUTS:
-            raise ValueError(f"layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}.")
-        self._layout = layout
-        self._writer = Writer(splits_planes=layout != "csr")
-        self._entries: list[dict[str, Any]] = []
-
-    def add(self, path: str, leaf: Any) -> None:
-        """Add the next leaf in the order of the tree.
-
-        Raises:
-            TypeError: a dtype that cannot be stored.
-            ValueError: a leaf that breaks the rules of its type.
-        """
-        self._entries.append(write_leaf(path, leaf, self._layout, self._writer))
-
-    def write(
-        self,
-        path: str | os.PathLike[str],
-        structure: Outline,
-        *,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Write the file atomically; return its size in bytes.
-
-        Args:
-            path: file to write.
-            structure: of the tree whose leaves were added, from `outline`.
-            metadata: as for `save`.
-        """
-        parts = self.parts(structure, metadata=metadata)
-        write_atomically(Path(path), parts)
-        return sum(map(len, parts))
-
-    def parts(
-        self, structure: Outline, *, metadata: Mapping[str, Any] | None = None
-    ) -> list[bytes]:
-        """Return the bytes of the file in pieces."""
-        expected, found = paths(structure), [entry["path"] for entry in self._entries]
-        if expected != found:
-            raise ValueError(
-                f"{next((p for p in expected if p not in found), '(root)')}: leaves must be added "
-                f"in the order of the tree, got {len(found)} of {len(expected)}; add each once."
-            )
-        data, digest = manifest.encode(structure, self._entries, metadata)
-        members = {MANIFEST: deflate([data])} | self._writer.members()
-        return list(archive(members, digest))
-
-
-def filled(leaves: Iterable[tuple[str, Any]], layout: str) -> ArtifactWriter:
-    """Return a writer to which these leaves were added.
+def encoded(leaves: Iterable[tuple[str, Any]], like: Iterable[Any], layout: str) -> Iterator[Part]:
+    """Yield the parts of a file, one at a time.
 
     Args:
         leaves: path and leaf, in the order of the tree; they may come one at a time.
-        layout: how codes are packed.
+        like: leaves of the same shapes, or the same ones.
+        layout: a key of `LAYOUTS`.
+
+    Raises:
+        TypeError: a dtype that cannot be stored.
+        ValueError: no such layout, or a leaf that breaks the rules of its type.
     """
-    writer = ArtifactWriter(layout)
-    for path, leaf in leaves:
-        writer.add(path, leaf)
-    return writer
+    coming = iter(leaves)
+    for length in lengths(like):
+        yield encode_part(itertools.islice(coming, length), layout)
+
+
+def write(
+    path: str | os.PathLike[str],
+    parts: Iterable[Part],
+    structure: Outline,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+) -> int:
+    """Write a file atomically; return its size in bytes.
+
+    Args:
+        path: file to write.
+        parts: from `encoded`; they may come one at a time.
+        structure: of the tree whose leaves they hold, from `outline`.
+        metadata: as for `save`.
+
+    Raises:
+        ValueError: parts with other leaves than the tree, or metadata that is not JSON.
+        OSError: the folder cannot be written.
+    """
+    with atomic_file(Path(path)) as file:
+        file.writelines(pieces(parts, structure, metadata=metadata))
+        return file.tell()
+
+
+def pieces(
+    parts: Iterable[Part], structure: Outline, *, metadata: Mapping[str, Any] | None = None
+) -> Iterator[bytes]:
+    """Yield the bytes of a file while its parts come.
+
+    A file that an earlier version of the format can hold begins with its manifest. All others end
+    with it, since only then everything in it is known.
+    """
+    notes = manifest.checked_metadata(metadata)
+    coming = _in_order(parts, paths(structure))
+    held = list(itertools.islice(coming, 2))
+    if len(held) < 2:
+        whole = _of_old_version(held[0] if held else Part([], {}), structure, notes)
+        if whole is not None:
+            yield from whole
+            return
+    archive, entries, counts = Archive(), [], []
+    while held:
+        part = held.pop(0)
+        yield from _members(archive, part.members, len(counts))
+        entries += part.entries
+        counts.append(len(part.entries))
+        del part  # before the next one comes
+        held += itertools.islice(coming, 0 if held else 1)
+    data, digest = manifest.encode(structure, entries, notes, parts=counts)
+    yield from _members(archive, {MANIFEST: deflate([data])})
+    yield from archive.end(digest)
+
+
+def _of_old_version(part: Part, structure: Outline, notes: dict[str, Any]) -> list[bytes] | None:
+    """Return the bytes of a file of one part; None if no version without parts can hold it."""
+    if oldest_version(part.entries) >= manifest.WITH_PARTS:
+        return None
+    data, digest = manifest.encode(structure, part.entries, notes)
+    archive = Archive()
+    found = list(_members(archive, {MANIFEST: deflate([data])} | part.members))
+    found += archive.end(digest)
+    return None if archive.is_large else found
+
+
+def _members(archive: Archive, members: Mapping[str, Deflated], part: int = 0) -> Iterator[bytes]:
+    for name, member in members.items():
+        yield from archive.member(member_name(name, part), member)
+
+
+def _in_order(parts: Iterable[Part], expected: list[str]) -> Iterator[Part]:
+    """Yield the parts, after the check that they hold the leaves of the tree in its order."""
+    count = 0
+    for part in parts:
+        found = [entry["path"] for entry in part.entries]
+        if not found or found != expected[count : count + len(found)]:
+            raise _out_of_order(expected[count:], found)
+        count += len(found)
+        yield part
+    if count < len(expected):
+        raise _out_of_order(expected[count:], [])
+
+
+def _out_of_order(expected: list[str], found: list[str]) -> ValueError:
+    first = next((path for path in expected if path not in found), "(root)")
+    return ValueError(
+        f"{first}: leaves must be added in the order of the tree, got {len(found)} others here; "
+        "add each once."
+    )

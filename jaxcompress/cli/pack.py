@@ -1,13 +1,17 @@
 """`jaxcompress pack`: weights in, one small file out."""
 
+import contextlib
+import os
+import shutil
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
 import click
 
-from jaxcompress.artifact.atomic import write_atomically
+from jaxcompress.artifact.atomic import atomic_file
 from jaxcompress.artifact.coding import LAYOUTS
-from jaxcompress.artifact.writer import filled
+from jaxcompress.artifact.writer import encoded, pieces
 from jaxcompress.bounds import check_fraction, check_positive
 from jaxcompress.cli import screen
 from jaxcompress.cli.outputs import check_output
@@ -175,33 +179,41 @@ class _File:
 
     def write(self, share: Quantizer) -> int:
         """Write it; returns its size in bytes."""
-        return self._write(self._parts(share))
+        with atomic_file(self._where) as file:
+            return self._made(share, file)
 
     def write_within(self, target_bytes: int) -> int:
         """Write the largest file found that is at most `target_bytes`; returns its size."""
         self._layout = self._layout or "entropy"
-        best, best_size = [], 0
+        with contextlib.ExitStack() as stack:
+            # Beside the output, where there is room for it; the system removes them in any case.
+            folder = Path(os.path.realpath(self._where)).parent
+            best, spare = (stack.enter_context(TemporaryFile(dir=folder)) for _ in range(2))
+            best_size = 0
 
-        def attempt(share: Quantizer, rate_weight: float) -> int:
-            nonlocal best, best_size
-            self._metadata["pack"]["rate_weight"] = rate_weight
-            parts = self._parts(share)
-            size = sum(map(len, parts))
-            if best_size < size <= target_bytes:
-                best, best_size = parts, size
-            return size
+            def attempt(share: Quantizer, rate_weight: float) -> int:
+                nonlocal best, spare, best_size
+                self._metadata["pack"]["rate_weight"] = rate_weight
+                spare.seek(0)
+                size = self._made(share, spare)
+                if best_size < size <= target_bytes:
+                    best, spare, best_size = spare, best, size
+                return size
 
-        aim(self._pruning, target_bytes, attempt, track=self._track)
-        return self._write(best)
+            aim(self._pruning, target_bytes, attempt, track=self._track)
+            best.seek(0)
+            best.truncate(best_size)
+            with atomic_file(self._where) as file:
+                shutil.copyfileobj(best, file)
+        return best_size
 
-    def _parts(self, share: Quantizer) -> list[bytes]:
+    def _made(self, share: Quantizer, file: BinaryIO) -> int:
+        """Make it in an open file, part by part; returns its size in bytes."""
         leaves = self._pruning.share(share, track=self._track)
-        writer = filled(leaves, self._layout or "packed")
-        return writer.parts(self._pruning.source.outline, metadata=self._metadata)
-
-    def _write(self, parts: list[bytes]) -> int:
-        write_atomically(self._where, parts)
-        return sum(map(len, parts))
+        source = self._pruning.source
+        parts = encoded(leaves, source.leaves, self._layout or "packed")
+        file.writelines(pieces(parts, source.outline, metadata=self._metadata))
+        return file.tell()
 
 
 def default_output(model: Path) -> Path:

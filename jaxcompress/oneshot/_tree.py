@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jaxcompress.artifact.writer import filled
+from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.bounds import check_clusters
 from jaxcompress.checks import check_concrete
 from jaxcompress.leaves import dense
@@ -91,7 +91,8 @@ def _within(pruning: Pruning, target_bytes: int) -> list[tuple[str, Any]]:
         nonlocal best, best_size
         del rate_weight
         leaves = list(pruning.share(quantizer))
-        size = filled(leaves, "entropy").write(file, pruning.source.outline)
+        parts = encoded(leaves, pruning.source.leaves, "entropy")
+        size = write(file, parts, pruning.source.outline)
         if best_size < size <= target_bytes:
             best, best_size = leaves, size
         return size

@@ -22,7 +22,7 @@ from jaxcompress.artifact import codec
 from jaxcompress.artifact.coding import LAYOUTS
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import DTYPES
-from jaxcompress.artifact.writer import ArtifactWriter
+from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.leaves import Half, Quantized
 from jaxcompress.leaves.quantized import are_blocks
 from tests.helpers.files import save
@@ -335,10 +335,14 @@ def test_without_its_library_an_old_entropy_file_names_the_extra(tmp_path, monke
 
 
 def test_leaves_are_added_in_the_order_of_the_tree(tmp_path):
-    writer = ArtifactWriter()
-    writer.add("b", np.ones(2))
-    with pytest.raises(ValueError, match="a: leaves must be added in the order of the tree"):
-        writer.write(tmp_path / "m.npz", {"dict": [["a", 0], ["b", 1]]})
+    outline = {"dict": [["a", 0], ["b", 1]]}
+    for leaves in ([("b", np.ones(2))], [("a", np.ones(2))], []):
+        missing = "b" if leaves and leaves[0][0] == "a" else "a"
+        parts = encoded(leaves, [np.ones(2)] * len(leaves), "packed")
+        message = f"{missing}: leaves must be added in the order of the tree"
+        with pytest.raises(ValueError, match=message):
+            write(tmp_path / "m.npz", parts, outline)
+    assert not list(tmp_path.iterdir())
 
 
 def test_metadata_and_inspect(tmp_path):

@@ -8,8 +8,10 @@ import numpy as np
 
 import jaxcompress as jc
 from jaxcompress.artifact import LAYOUTS, manifest
-from jaxcompress.artifact import _archive as archive
-from jaxcompress.artifact.streams import MANIFEST, STREAMS
+from jaxcompress.artifact._archive import Archive, directory
+from jaxcompress.artifact._members import deflate, inflate
+from jaxcompress.artifact._source import opened
+from jaxcompress.artifact.streams import MANIFEST, STREAMS, parsed_name
 
 
 def save(path, tree, layout, **options):
@@ -20,25 +22,34 @@ def save(path, tree, layout, **options):
 
 
 def members_of(path):
-    """All arrays of a file, the manifest as JSON."""
-    with archive.opened(path) as source:
-        members, _ = archive.directory(source, STREAMS, manifest.DIGEST_SIZES)
-        arrays = {n: archive.inflate(source, n, m, STREAMS[n]).copy() for n, m in members.items()}
+    """All arrays of a file in their order, the manifest as JSON."""
+    with opened(path) as source:
+        members = directory(source, parsed_name, manifest.DIGEST_SIZES).members
+        arrays = {
+            name: inflate(source, name, member, STREAMS[parsed_name(name)[0]]).copy()
+            for name, member in members.items()
+        }
     arrays[MANIFEST] = json.loads(arrays[MANIFEST].tobytes())
     return arrays
 
 
 def written(path, members, *, text=None, comment=None):
-    """Write the arrays; the manifest is `text` if that is given."""
+    """Write the arrays in their order; the manifest is `text` if that is given."""
     if text is None:
         text = json.dumps(members[MANIFEST], separators=(",", ":"), ensure_ascii=False).encode()
-    arrays = {MANIFEST: np.frombuffer(text, np.uint8)}
-    arrays |= {name: array for name, array in members.items() if name != MANIFEST}
     if comment is None:
         comment = hashlib.sha256(text).hexdigest().encode()
-    parts = {name: archive.deflate([np.asarray(array)]) for name, array in arrays.items()}
-    path.write_bytes(b"".join(archive.archive(parts, comment)))
+    arrays = members | {MANIFEST: np.frombuffer(text, np.uint8)}
+    parts = {name: deflate([np.asarray(array)]) for name, array in arrays.items()}
+    path.write_bytes(zipped(parts, comment))
     return path
+
+
+def zipped(members, comment):
+    """The bytes of a zip of these members, in their order."""
+    archive = Archive()
+    pieces = [piece for name, member in members.items() for piece in archive.member(name, member)]
+    return b"".join([*pieces, *archive.end(comment)])
 
 
 def rewritten(path, change):

@@ -1,0 +1,65 @@
+"""The parts of a file: tensors that follow one another, with streams of their own.
+
+A part is read and written without the others. It ends after the tensor with which it reaches
+`NUMBERS`, so that a large tensor is the last of its part and a small file is one part.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from jaxcompress.artifact._forms import write_leaf
+from jaxcompress.artifact._members import Deflated
+from jaxcompress.artifact.coding import check_layout
+from jaxcompress.artifact.streams import Writer
+
+NUMBERS = 1 << 22
+"""Numbers of dense tensors with which a part is full."""
+
+
+class Part(NamedTuple):
+    """Some tensors as a file holds them.
+
+    Attributes:
+        entries: of the manifest, one for each tensor.
+        members: the streams.
+    """
+
+    entries: list[dict[str, Any]]
+    members: dict[str, Deflated]
+
+
+def lengths(leaves: Iterable[Any]) -> Iterator[int]:
+    """Yield how many tensors each part has, from leaves or their shapes and dtypes.
+
+    Example:
+        >>> import jax
+        >>> shapes = (5,), (NUMBERS - 5,), (), (2, NUMBERS), (7,)
+        >>> list(lengths(jax.ShapeDtypeStruct(shape, "float32") for shape in shapes))
+        [2, 2, 1]
+    """
+    count = filled = 0
+    for leaf in leaves:
+        count, filled = count + 1, filled + math.prod(leaf.shape)
+        if filled >= NUMBERS:
+            yield count
+            count = filled = 0
+    if count:
+        yield count
+
+
+def encode_part(leaves: Iterable[tuple[str, Any]], layout: str) -> Part:
+    """Return the tensors of a part, coded; it depends on nothing else.
+
+    Args:
+        leaves: path and leaf of each; they may come one at a time.
+        layout: a key of `LAYOUTS`.
+
+    Raises:
+        TypeError: a dtype that cannot be stored.
+        ValueError: no such layout, or a leaf that breaks the rules of its type.
+    """
+    check_layout(layout)
+    writer = Writer(splits_planes=layout != "csr")
+    entries = [write_leaf(path, leaf, layout, writer) for path, leaf in leaves]
+    return Part(entries, writer.members())
