@@ -9,6 +9,7 @@ Files
     load_compressed      read the tree with its compressed leaves
     load_into            read into the structure of a template
     inspect              read the manifest of a file
+    open_file            read single tensors of a file
     compress             a trained network in one call, without data
     ArtifactError        a file that is damaged, hostile, or not of this format
 

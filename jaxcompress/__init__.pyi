@@ -22,6 +22,7 @@ from .artifact import inspect as inspect
 from .artifact import load as load
 from .artifact import load_compressed as load_compressed
 from .artifact import load_into as load_into
+from .artifact import open_file as open_file
 from .artifact import save as save
 from .compiled import jit_for_inference as jit_for_inference
 from .costs import flops as flops

@@ -1,6 +1,7 @@
 """Types of arguments and results of public functions.
 
 Array              an array of JAX or numpy
+ArtifactFile       an open file, read tensor by tensor
 Axes               a tensor as a matrix
 Bits               of an integer, for all layers or by name
 BlockRule          `rule(depth, keep)` gives the positions of the blocks that are kept
@@ -51,6 +52,7 @@ Samples            numbers to be rounded, one row for each grid
 Scope              decides by path and leaf whether a technique applies
 Score              from parameters to how much each weight matters
 Sensitivity        the price of each tensor at each number of bits, as a table
+Shardings          where tensors go: one for all, a function, or a tree
 Slice              where a group's units lie along one axis of one leaf
 Sparse             a tensor whose entries are mostly zero
 Split              decides by path and leaf which axes are rows
@@ -65,6 +67,7 @@ UnitScores         by name of the group `[units]` numbers; the smallest are remo
 Weights            statistics of all weights, computed on demand
 """
 
+from jaxcompress.artifact import ArtifactFile, Shardings
 from jaxcompress.costs import Flops, Latency
 from jaxcompress.distill import Projection
 from jaxcompress.kinds import Kinds
@@ -122,6 +125,7 @@ from jaxcompress.units import FrozenAxis, Rebuild, Slice, UnitGroup, UnitGroups
 
 __all__ = [
     "Array",
+    "ArtifactFile",
     "Axes",
     "Bits",
     "BlockRule",
@@ -172,6 +176,7 @@ __all__ = [
     "Scope",
     "Score",
     "Sensitivity",
+    "Shardings",
     "Slice",
     "Sparse",
     "Split",

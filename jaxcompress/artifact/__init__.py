@@ -5,8 +5,9 @@ of a tree as JSON); `_source` and `_zip` (bytes of a file, headers of a zip), `_
 members), `_archive` (members to a zip), `streams` (one member each), `_fields` (what the manifest
 may say), `coding` (codes to streams), `_forms` (leaves to codes), `_parts` (leaves with streams of
 their own), `_needs`, `manifest`; `_foreign` (files of other programs), `writer` and `reader`;
-`codec` (whole trees).
+`_mesh` and `_open_file` (single tensors), `codec` (whole trees).
 
+    ArtifactFile      an open file, read tensor by tensor
     check_target      refuse to replace anything but a regular file
     encode            the bytes that `save` writes
     inspect           read the manifest of a file
@@ -15,13 +16,17 @@ their own), `_needs`, `manifest`; `_foreign` (files of other programs), `writer`
     load              read a tree of ordinary arrays
     load_compressed   read a tree with its compressed leaves
     load_into         read a tree into the structure of a template
+    open_file         open a file to read single tensors
     open_regular      open a file that is neither a pipe nor a device
     remove_leftovers  remove temporary files of killed writers
     save              write a tree to one `.npz` file
+    Shardings         where tensors go: one for all, a function, or a tree
     write_atomically  replace a file completely or not at all
 """
 
 from jaxcompress.artifact._leftovers import is_temporary, remove_leftovers
+from jaxcompress.artifact._mesh import Shardings
+from jaxcompress.artifact._open_file import ArtifactFile, open_file
 from jaxcompress.artifact.atomic import check_target, write_atomically
 from jaxcompress.artifact.codec import encode, inspect, load, load_compressed, load_into, save
 from jaxcompress.artifact.coding import LAYOUTS
@@ -29,6 +34,8 @@ from jaxcompress.artifact.regular import open_regular
 
 __all__ = [
     "LAYOUTS",
+    "ArtifactFile",
+    "Shardings",
     "check_target",
     "encode",
     "inspect",
@@ -36,6 +43,7 @@ __all__ = [
     "load",
     "load_compressed",
     "load_into",
+    "open_file",
     "open_regular",
     "remove_leftovers",
     "save",

@@ -125,7 +125,9 @@ def _end(source: Source, comment_sizes: Sequence[int]) -> tuple[End, bytes]:
     found, length = claimed
     fits = found.start + found.length == source.size - length
     if not fits or found.members > MOST_MEMBERS or found.length > found.members * LONGEST_ENTRY:
-        raise ArtifactError("the directory of the zip does not fit", found=f"{found.members} members")
+        raise ArtifactError(
+            "the directory of the zip does not fit", found=f"{found.members} members"
+        )
     comment = tail[len(tail) - size :]
     if tail[len(tail) - length :] != end(found, comment):
         raise ArtifactError("the end of the zip is not in its one form")

@@ -10,18 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
+from jaxcompress.artifact._mesh import Shardings
+from jaxcompress.artifact._open_file import open_file
 from jaxcompress.artifact._parts import Part
 from jaxcompress.artifact.coding import check_layout
 from jaxcompress.artifact.outline import Outline, outline, paths
-from jaxcompress.artifact.reader import read, read_manifest
+from jaxcompress.artifact.reader import read_manifest
 from jaxcompress.artifact.writer import encoded, pieces, write
 from jaxcompress.checks import check_same
-from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.leaves import is_compressed
 from jaxcompress.placement import like
 from jaxcompress.trace.sizes import check_runs_alike
-from jaxcompress.trees import NamedLeaves, PyTree, as_jax, named_leaves
+from jaxcompress.trees import NamedLeaves, PyTree, named_leaves
 
 
 def save(
@@ -91,7 +92,9 @@ def _encoded(tree: PyTree, layout: str) -> tuple[Iterator[Part], Outline]:
     return encoded(zip(paths(structure), leaves, strict=True), leaves, layout), structure
 
 
-def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTree:
+def load(
+    path: str | os.PathLike[str], *, max_bytes: int | None = None, sharding: Shardings | None = None
+) -> PyTree:
     """Read a file and return ordinary arrays: `dense(load_compressed(path))`.
 
     Args:
@@ -101,9 +104,15 @@ def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTre
             leaves, the dense tensors, and the work on the largest tensor, all together. `load`
             counts them from the manifest beforehand and refuses a file that needs more. Buffers and
             blocks take up to 128 MiB in addition. None for half of the free memory, at most 8 GiB.
+        sharding: where each tensor goes as soon as it is read, so that the whole is never in the
+            memory of the host: a `jax.sharding.Sharding` for all, or a function from path and shape
+            to one, or a tree with one for each. `max_bytes` then limits the host alone. Numbers of
+            64 bits that JAX would narrow stay arrays of numpy. None for the default device.
 
     Raises:
         ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
+        TypeError: a sharding of another type.
+        ValueError: a sharding that cannot split a tensor, or a tree without one for a tensor.
         MissingLibraryError: it has the entropy layout, and constriction is not installed.
         OSError: the file cannot be read.
 
@@ -114,7 +123,8 @@ def load(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTre
         ...     load(f"{folder}/small.npz")["kernel"].tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    return read(path, max_bytes=max_bytes, convert=lambda leaf: as_jax(dense(leaf))).tree
+    with open_file(path, max_bytes=max_bytes) as file:
+        return file.load(sharding=sharding)
 
 
 def load_compressed(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTree:
@@ -138,7 +148,8 @@ def load_compressed(path: str | os.PathLike[str], *, max_bytes: int | None = Non
         ...     load_compressed(f"{folder}/small.npz")["kernel"].codebook.tolist()
         [-1.0, 3.0]
     """
-    return read(path, max_bytes=max_bytes, convert=_as_jax).tree
+    with open_file(path, max_bytes=max_bytes) as file:
+        return file.load_compressed()
 
 
 def load_into(
@@ -256,10 +267,3 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
         (['format', 'metadata', 'tensors', 'tree', 'version'], ['kernel'])
     """
     return read_manifest(path)
-
-
-def _as_jax(leaf: Any) -> Any:
-    """Return a leaf of JAX arrays, or of numpy arrays if JAX would narrow its dtype."""
-    if is_compressed(leaf) and isinstance(as_jax(np.empty(0, leaf.dtype)), np.ndarray):
-        return leaf
-    return jax.tree.map(as_jax, leaf)

@@ -5,7 +5,7 @@ None, and an integer for a leaf: its number. Containers of other kinds (named tu
 states) become dicts of their fields.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -129,6 +129,37 @@ def fill(structure: Outline, leaves: Sequence[Any]) -> PyTree:
         return leaves[structure]
     kind, children = _children(structure)
     return kind((key, fill(child, leaves)) for key, child in children)
+
+
+def fill_some(structure: Outline, leaves: Mapping[int, Any]) -> PyTree:
+    """Return the tree of a structure with some of its leaves.
+
+    Keys of dicts without a leaf are left out; in lists and tuples None takes their places.
+
+    Example:
+        >>> structure = {"dict": [["a", {"list": [0, 1]}], ["b", 2], ["c", None]]}
+        >>> fill_some(structure, {1: 0.5})
+        {'a': [None, 0.5]}
+    """
+    found = _some(structure, leaves)
+    return None if found is _NOTHING else found
+
+
+_NOTHING = object()
+
+
+def _some(node: Outline, leaves: Mapping[int, Any]) -> PyTree:
+    if node is None:
+        return _NOTHING
+    if isinstance(node, int):
+        return leaves.get(node, _NOTHING)
+    kind, children = _children(node)
+    found = [(key, _some(child, leaves)) for key, child in children]
+    if all(child is _NOTHING for _, child in found):
+        return _NOTHING
+    if kind is dict:
+        return {key: child for key, child in found if child is not _NOTHING}
+    return kind((key, None if child is _NOTHING else child) for key, child in found)
 
 
 _KINDS: dict[str, Callable[[Iterable[tuple[Any, PyTree]]], PyTree]] = {

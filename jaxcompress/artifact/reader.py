@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from jaxcompress.artifact import manifest
@@ -92,18 +92,12 @@ class Opened(NamedTuple):
         return Reader(self.source, part.members, self.manifest["version"], part.number)
 
 
-def read(
-    path: str | os.PathLike[str],
-    *,
-    max_bytes: int | None = None,
-    convert: Callable[[Any], Any] = lambda leaf: leaf,
-) -> Contents:
+def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Contents:
     """Read a file, with the bytes that each tensor takes in it.
 
     Args:
         path: file to read.
         max_bytes: most bytes of memory, as for `load`.
-        convert: applied to each leaf of numpy arrays as soon as it is read.
 
     Raises:
         ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
@@ -117,7 +111,7 @@ def read(
         leaves, shares = [], []
         for part in found.parts:
             reader = found.reader(part)
-            leaves += [convert(leaf) for leaf in leaves_of(part, reader)]
+            leaves += leaves_of(part, reader)
             shares += reader.stored_bytes()
     entries = found.manifest["tensors"]
     tensors = [
