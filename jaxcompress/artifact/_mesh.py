@@ -36,10 +36,10 @@ def placements(sharding: Shardings, paths: Sequence[str], shapes: Sequence[Any])
             )
         try:
             one.shard_shape(leaf.shape)
-        except ValueError as error:
+        except (ValueError, IndexError):
             raise ValueError(
-                f"{path}: shape must be one that its sharding can split, got {leaf.shape} ({error})"
-                "; replicate it with NamedSharding(mesh, PartitionSpec())."
+                f"{path}: shape must be one that {one} can split, got {tuple(leaf.shape)}; "
+                "replicate it with NamedSharding(mesh, PartitionSpec())."
             ) from None
         found.append(one)
     return found

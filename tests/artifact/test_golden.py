@@ -176,6 +176,7 @@ EXPECTED = {
     "v2_small": expected_small,
     **dict.fromkeys(("v3_csr", "v3_entropy", "v3_packed"), expected_3),
     **dict.fromkeys(("v4_csr", "v4_entropy", "v4_packed"), expected_4),
+    "v5_parts": expected_2,
 }
 
 
@@ -203,7 +204,12 @@ def test_every_file_is_known_and_each_has_its_version_and_layout():
         "v4_csr": {"csr"},
         "v4_entropy": {"ans"},
         "v4_packed": {"bits", "plain"},
+        "v5_parts": {"gaps", "plain"},
     }
+
+
+def test_the_file_of_parts_has_several():
+    assert jc.inspect(Path(__file__).parent / "golden/v5_parts.npz")["parts"] == [2, 5, 1, 1]
 
 
 @files

@@ -1,20 +1,27 @@
 """Files of several parts: tensors that have streams of their own."""
 
+import contextlib
+import itertools
 import pickle
+import tempfile
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import jax
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import jaxcompress as jc
-from jaxcompress.artifact import _parts
+from jaxcompress.artifact import _parts, _zip
 from jaxcompress.artifact.reader import read
 from jaxcompress.artifact.streams import MANIFEST
 from jaxcompress.artifact.writer import encoded, pieces
 from jaxcompress.leaves import Half, Quantized
+from tests.helpers.files import members_of, rewritten, written
 
 LAYOUTS = ("packed", "csr", "entropy")
 
@@ -126,3 +133,179 @@ def test_no_more_than_a_part_is_held_while_writing(tmp_path, monkeypatch):
     assert tracemalloc.get_traced_memory()[1] < 8 * size
     tracemalloc.stop()
     assert len(jc.load(tmp_path / "m.npz")) == 40
+
+
+def arrays_of(tree):
+    return [(a.dtype, a.shape, np.asarray(a).tobytes()) for a in jax.tree.leaves(tree)]
+
+
+def outcome(path):
+    """What a file holds, or None if it is refused; any other error is one of the test."""
+    try:
+        contents = read(path)
+    except jc.ArtifactError:
+        return None
+    return arrays_of(contents.tree), contents.manifest
+
+
+@pytest.fixture(params=["zip", "zip64"])
+def either(request, tmp_path, monkeypatch):
+    """A file of three parts, with and without zip64."""
+    if request.param == "zip64":
+        monkeypatch.setattr(_zip, "_LARGE", 400)
+    jc.save(tmp_path / "m.npz", example(), layout="csr")
+    return tmp_path / "m.npz"
+
+
+def test_every_truncation_and_some_flipped_bits(either, tmp_path):
+    data, expected = either.read_bytes(), outcome(either)
+    target = tmp_path / "damaged.npz"
+    assert expected is not None
+    for length in range(len(data)):
+        target.write_bytes(data[:length])
+        assert outcome(target) is None
+    for bit in range(0, 8 * len(data), 7):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        target.write_bytes(damaged)
+        assert outcome(target) in (None, expected)
+
+
+@pytest.mark.slow
+def test_every_flipped_bit(either, tmp_path):
+    data, expected = either.read_bytes(), outcome(either)
+    target = tmp_path / "damaged.npz"
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        target.write_bytes(damaged)
+        assert outcome(target) in (None, expected)
+
+
+def moved(name, new):
+    """Another name for a member, in its place."""
+
+    def change(members):
+        found = {new if key == name else key: array for key, array in members.items()}
+        members.clear()
+        members.update(found)
+
+    return change
+
+
+def told(**fields):
+    return lambda members: members[MANIFEST].update(fields)
+
+
+def first(name):
+    """A member in front of all others."""
+
+    def change(members):
+        found = {name: members.pop(name)} | members
+        members.clear()
+        members.update(found)
+
+    return change
+
+
+HOSTILE = {
+    "no parts": (lambda m: m[MANIFEST].pop("parts"), "other fields"),
+    "parts in an older version": (told(version=4), "other fields"),
+    "parts in a number": (told(parts=3), "parts must be a list of numbers"),
+    "parts in text": (told(parts=["2", 3, 1]), "parts must be a list of numbers"),
+    "parts of truth": (told(parts=[2, 3, True]), "parts must be a list of numbers"),
+    "an empty part": (told(parts=[2, 0, 3, 1]), "parts must add up to the tensors"),
+    "a part of less than nothing": (told(parts=[2, 5, -1]), "parts must add up to the tensors"),
+    "tensors of no part": (told(parts=[2, 3]), "parts must add up to the tensors: expected 6"),
+    "parts of no tensors": (told(parts=[2, 3, 1, 1]), "parts must add up to the tensors"),
+    "fewer parts": (told(parts=[2, 4]), "a member of no part: expected 2, found int64.2"),
+    "more parts": (
+        told(parts=[1, 1, 3, 1]),
+        "float32: entries that belong",
+    ),
+    "parts cut elsewhere": (told(parts=[1, 4, 1]), "float32: entries that belong to no tensor"),
+    "a part that another one has": (
+        moved("int64.2", "int64.1"),
+        "int64.1: entries that belong",
+    ),
+    "a part 0 with its number": (
+        moved("codes", "codes.0"),
+        "unknown member: found codes.0",
+    ),
+    "a number with a zero": (moved("float32.1", "float32.01"), "unknown member: found float32.01"),
+    "a number with a sign": (moved("float32.1", "float32.+1"), "unknown member"),
+    "a number of other digits": (moved("float32.1", "float32.1 "), "unknown member"),
+    "a number of a number": (moved("float32.1", "float32.1.1"), "unknown member"),
+    "a huge number": (moved("int64.2", f"int64.{10**9}"), "unknown member"),
+    "a number beyond the parts": (moved("int64.2", "int64.3"), "a member of no part: expected 3"),
+    "a stream of no name": (moved("float32.1", ".1"), "unknown member"),
+    "a manifest of a part": (moved("float32.1", "manifest.1"), "unknown member"),
+    "the manifest first": (first(MANIFEST), "members must be in the order of parts"),
+    "parts in another order": (first("int64.2"), "members must be in the order of parts"),
+    "a member nobody takes": (
+        lambda m: m.update({"int8.2": np.ones(1, "i1"), MANIFEST: m.pop(MANIFEST)}),
+        "int8.2: entries that belong to no tensor",
+    ),
+    "entries nobody takes": (
+        lambda m: m.update({"int64.2": np.array([7, 7])}),
+        "int64.2: entries that belong to no tensor",
+    ),
+    "streams of another part": (
+        lambda m: m.update({"float32": m["float32.1"], "float32.1": m["float32"]}),
+        "bias: float32: too few|sha256|belong",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_parts_are_refused_by_name(tmp_path, name):
+    change, message = HOSTILE[name]
+    path = tmp_path / "m.npz"
+    jc.save(path, example(), layout="csr")
+    rewritten(path, change)
+    with pytest.raises(jc.ArtifactError, match=message) as caught:
+        jc.load(path, max_bytes=1 << 24)
+    assert caught.value.file == str(path) and "\n" not in str(caught.value)
+
+
+def test_any_cut_is_read(tmp_path):
+    """A reader takes parts of any sizes, not only those that this writer makes."""
+    path, leaves = tmp_path / "m.npz", list(example().items())
+    structure = {"dict": [[name, number] for number, (name, _) in enumerate(leaves)]}
+    for cut in ([1] * 6, [6], [4, 2], [1, 5]):
+        ends = np.cumsum([0, *cut])
+        parts = [_parts.encode_part(leaves[a:b], "csr") for a, b in itertools.pairwise(ends)]
+        path.write_bytes(b"".join(pieces(parts, structure)))
+        jax.tree.map(np.testing.assert_array_equal, read(path).tree, example())
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.data())
+def test_what_an_author_changes_is_read_or_refused(data):
+    """Numbers of the manifest and of streams, names and places of members, with sums made anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.npz"
+        jc.save(path, example(), layout=data.draw(st.sampled_from(["packed", "csr"])))
+        members = members_of(path)
+        for _ in range(data.draw(st.integers(1, 3))):
+            names = sorted(set(members) - {MANIFEST})
+            kind = data.draw(st.sampled_from(["parts", "name", "place", "size"]))
+            name = data.draw(st.sampled_from(names))
+            if kind == "parts":
+                cut = st.lists(st.integers(-1, 7), max_size=7)
+                members[MANIFEST]["parts"] = data.draw(cut)
+            elif kind == "name":
+                stem = name.partition(".")[0]
+                moved(name, f"{stem}.{data.draw(st.integers(0, 4))}".removesuffix(".0"))(members)
+            elif kind == "place":
+                first(name)(members)
+            else:
+                size = data.draw(st.integers(1, 2 * members[name].size))
+                members[name] = np.resize(members[name], size)
+        written(path, members)
+        with contextlib.suppress(jc.ArtifactError):
+            read(path, max_bytes=1 << 24)
