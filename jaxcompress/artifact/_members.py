@@ -13,7 +13,15 @@ _HEADER_SIZE = 128
 _PIECE = 1 << 20
 _TRIAL, _TRIAL_PARTS, _OWN_CODE = 1 << 12, 8, 256
 _SEARCHED = 1 << 16  # bytes; for more, the search for repetitions is less thorough
-_STRATEGIES = (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY)
+_STRATEGIES = {
+    (zlib.Z_DEFAULT_STRATEGY, 0): 0.98,
+    (zlib.Z_HUFFMAN_ONLY, 9): 1.0,
+    (zlib.Z_DEFAULT_STRATEGY, 9): 1.0,
+}
+"""Strategies with the highest level of each, and what a byte costs.
+
+Level 0 stores bytes as they are, at four times the speed: a gain of one percent is not worth more.
+"""
 
 
 class Deflated(NamedTuple):
@@ -54,7 +62,7 @@ class Member(NamedTuple):
 def deflate(parts: Sequence[np.ndarray]) -> Deflated:
     """Compress arrays of one dtype as one array of one axis.
 
-    The better of two strategies is chosen on a sample, up to 4 KiB of each of the first parts: the
+    The best of three strategies is chosen on a sample, up to 4 KiB of each of the first parts: the
     search for repetitions is very slow where bytes have few different values. Codes and distances
     hardly repeat: for them literals alone, with Huffman codes, are smaller and fast. Each part of
     256 bytes or more has Huffman codes of its own.
@@ -62,7 +70,9 @@ def deflate(parts: Sequence[np.ndarray]) -> Deflated:
     chunks = [np.ascontiguousarray(part).data.cast("B") for part in parts]
     header = _npy_header(parts[0].dtype.str, sum(part.size for part in parts))
     sample = [chunk[:_TRIAL] for chunk in chunks[:_TRIAL_PARTS]]
-    strategy = min(_STRATEGIES, key=lambda s: sum(map(len, _compressed(sample, s))))
+    strategy = min(
+        _STRATEGIES, key=lambda s: _STRATEGIES[s] * sum(map(len, _compressed(sample, *s)))
+    )
     # The header has a block of its own: its bytes would spoil the Huffman code of the data.
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
     head = compressor.compress(header) + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -70,11 +80,11 @@ def deflate(parts: Sequence[np.ndarray]) -> Deflated:
     for chunk in chunks:
         crc = zlib.crc32(chunk, crc)
     size = len(header) + sum(map(len, chunks))
-    return Deflated((head, *_compressed(chunks, strategy)), crc, size)
+    return Deflated((head, *_compressed(chunks, *strategy)), crc, size)
 
 
-def _compressed(chunks: Sequence[memoryview], strategy: int) -> list[bytes]:
-    level = 9 if sum(map(len, chunks)) < _SEARCHED else 4
+def _compressed(chunks: Sequence[memoryview], strategy: int, most: int) -> list[bytes]:
+    level = min(most, 9 if sum(map(len, chunks)) < _SEARCHED else 4)
     compressor = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
     segments = []
     for chunk in chunks:
