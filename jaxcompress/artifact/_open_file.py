@@ -1,5 +1,6 @@
 """A file that is read tensor by tensor."""
 
+import bisect
 import contextlib
 import difflib
 import itertools
@@ -49,6 +50,8 @@ class ArtifactFile:
     def __init__(self, name: str, found: Opened, max_bytes: int | None) -> None:
         self.paths: list[str] = [entry["path"] for entry in found.manifest["tensors"]]
         self.manifest = found.manifest
+        self._numbers = {path: number for number, path in enumerate(self.paths)}
+        self._repeated = len(self._numbers) < len(self.paths)
         self._name, self._max_bytes = name, max_bytes
         self._found: Opened | None = found
         self._cached: _Cached | None = None
@@ -60,7 +63,7 @@ class ArtifactFile:
         return iter(self.paths)
 
     def __contains__(self, path: object) -> bool:
-        return path in self.paths
+        return path in self._numbers
 
     def __getitem__(self, path: str) -> Array:
         """Return one tensor, an ordinary array.
@@ -105,6 +108,17 @@ class ArtifactFile:
         """Return the tree with its compressed leaves, or some of it; as `load`."""
         chosen = self._chosen(scope, self._shapes())
         return self._filled(chosen, self._leaves(chosen, _compressed_as_jax))
+
+    def check(self) -> None:
+        """Read everything, and keep nothing.
+
+        Raises:
+            ArtifactError: as for `load`.
+            ValueError: the file is closed.
+        """
+        everything = [True] * len(self.paths)
+        for _ in self._leaves(everything, lambda leaf: None, held=False):
+            pass
 
     def close(self) -> None:
         """Free what is kept of the file; `open_file` closes it at the end of its block."""
@@ -175,7 +189,7 @@ class ArtifactFile:
 
     def _leaf(self, index: int) -> Any:
         found = self._opened()
-        part = next(p for p in found.parts if index < p.first + len(p.entries))
+        part = found.parts[bisect.bisect_right(found.parts, index, key=lambda p: p.first) - 1]
         if self._cached is None or self._cached.number != part.number:
             self._cached = None
             self._cached = _Cached(part.number, [], self._coming(found, part))
@@ -199,10 +213,10 @@ class ArtifactFile:
             check_needs(needs, limit)
 
     def _index(self, path: str) -> int:
-        count = self.paths.count(path)
-        if count == 1:
-            return self.paths.index(path)
-        if count:
+        if path in self._numbers:
+            count = self.paths.count(path) if self._repeated else 1
+            if count == 1:
+                return self._numbers[path]
             raise KeyError(
                 f"{path}: must be the path of one tensor of {self._name}, got {count}; load the "
                 "tree instead."

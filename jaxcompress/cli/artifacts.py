@@ -100,7 +100,15 @@ def read_manifest(path: Path) -> Artifact:
         ValueError: two tensors have one path.
         OSError: it cannot be read.
     """
-    manifest = reader.read_manifest(path)
+    return described(path, reader.read_manifest(path))
+
+
+def described(path: Path, manifest: dict[str, Any]) -> Artifact:
+    """Return what a manifest says: tensors without their leaves.
+
+    Raises:
+        ValueError: two tensors have one path.
+    """
     check_names(path, [entry["path"] for entry in manifest["tensors"]])
     tensors = {entry["path"]: _described(entry, None, None) for entry in manifest["tensors"]}
     return Artifact(None, tensors, manifest["metadata"], path.stat().st_size)

@@ -31,7 +31,7 @@ def write_safetensors(
     Args:
         path: file to write.
         specs: shape and dtype by name.
-        load: gives each tensor when its turn comes.
+        load: gives each tensor, in the order of `specs`.
         metadata: strings to carry along.
 
     Raises:
@@ -58,7 +58,8 @@ def write_safetensors(
     text += b" " * (-len(text) % 8)
     with atomic_file(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name in order:
+        for name in specs:  # each at its place, so that a file is read from front to back
+            file.seek(8 + len(text) + header[name]["data_offsets"][0])
             file.write(np.ascontiguousarray(load(name)).reshape(-1).view(np.uint8).data)
     return 8 + len(text) + end
 

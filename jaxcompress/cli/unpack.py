@@ -8,12 +8,12 @@ from typing import Any
 import click
 import numpy as np
 
+from jaxcompress.artifact import open_file
 from jaxcompress.cli import outputs, screen
-from jaxcompress.cli.artifacts import Tensor, read
+from jaxcompress.cli.artifacts import Tensor, described
 from jaxcompress.cli.checkpoints import msgpack_bytes
 from jaxcompress.cli.sizes import MAX_SIZE, limit_of
 from jaxcompress.cli.status import Refused
-from jaxcompress.leaves import dense
 
 
 @click.command()
@@ -37,20 +37,21 @@ def unpack(model: Path, output: Path | None, max_size: int | None) -> None:
             f"{where.suffix or 'no suffix'!r}; name another with -o."
         )
     outputs.check_output(where, model, named=output is not None)
-    artifact = read(model, max_size)
-    tensors = artifact.tensors
+    with open_file(model, max_bytes=max_size) as file:
+        artifact = described(model, file.manifest)
+        tensors = artifact.tensors
 
-    def load(name: str) -> np.ndarray:
-        return tensors[name].dense()
+        def load(name: str) -> np.ndarray:
+            return np.asarray(file[name])
 
-    if where.suffix == ".msgpack":
-        _check_whole(model, tensors.values(), limit_of(max_size))
-        size = outputs.write_bytes(where, msgpack_bytes(where, dense(artifact.tree)))
-    elif where.suffix == ".npz":
-        size = outputs.write_npz(where, tensors, load)
-    else:
-        strings = _strings(model, artifact.metadata)
-        size = outputs.write_safetensors(where, tensors, load, strings)
+        if where.suffix == ".msgpack":
+            _check_whole(model, tensors.values(), limit_of(max_size))
+            size = outputs.write_bytes(where, msgpack_bytes(where, file.load()))
+        elif where.suffix == ".npz":
+            size = outputs.write_npz(where, tensors, load)
+        else:
+            strings = _strings(model, artifact.metadata)
+            size = outputs.write_safetensors(where, tensors, load, strings)
     screen.line(f"{where}: {size:,} bytes, {len(tensors)} tensors")
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
+from jaxcompress.artifact import ArtifactFile, open_file
 from jaxcompress.cli import screen
-from jaxcompress.cli.artifacts import Artifact, read
 from jaxcompress.cli.comparison import Error, Total
 from jaxcompress.cli.refusals import check_names
 from jaxcompress.cli.sizes import MAX_SIZE
@@ -45,12 +46,16 @@ def verify(
             f"--tolerance: must be at least 0 and come with --against, got {tolerance}; leave it "
             "out or name the weights to compare with."
         )
-    artifact = read(model, max_size)
-    report: dict[str, Any] = {"file": str(model), "tensors": len(artifact.tensors)}
-    status = SAME
+    with open_file(model, max_bytes=max_size) as file:
+        check_names(model, file.paths)
+        report: dict[str, Any] = {"file": str(model), "tensors": len(file)}
+        status = SAME
+        if against is None:
+            file.check()
+        else:
+            with screen.progress() as track:
+                report |= _compare(file, open_source(against), against, track)
     if against is not None:
-        with screen.progress() as track:
-            report |= _compare(artifact, open_source(against), against, track)
         beyond = [
             row["path"]
             for row in report["errors"]
@@ -66,24 +71,26 @@ def verify(
     return status
 
 
-def _compare(artifact: Artifact, source: Source, against: Path, track: Any) -> dict[str, Any]:
+def _compare(file: ArtifactFile, source: Source, against: Path, track: Any) -> dict[str, Any]:
+    """Compare all tensors in the order of the file, which is read from front to back."""
     check_names(against, source.paths)
-    shapes = {path: tensor.shape for path, tensor in artifact.tensors.items()}
-    common = [(i, path) for i, path in enumerate(source.paths) if path in shapes]
-    known, total = set(source.paths), Total()
-    rows, other_shape = [], []
-    for index, path in track(common, "comparing"):
-        if shapes[path] != tuple(source.leaves[index].shape):
+    numbers = {path: index for index, path in enumerate(source.paths)}
+    rows, other_shape, total = {}, [], Total()
+    for path in track(file.paths, "comparing"):
+        tensor = np.asarray(file[path])  # also of what is not compared: all must be whole
+        if path not in numbers:
+            continue
+        if tensor.shape != tuple(source.leaves[numbers[path]].shape):
             other_shape.append(path)
             continue
-        error = total.add(source.load(index), artifact.tensors[path].dense())
-        rows.append({"path": path, "shape": list(shapes[path])} | error._asdict())
+        error = total.add(source.load(numbers[path]), tensor)
+        rows[path] = {"path": path, "shape": list(tensor.shape)} | error._asdict()
     return {
         "against": str(against),
-        "missing": [path for path in source.paths if path not in shapes],
-        "extra": [path for path in shapes if path not in known],
-        "other_shape": other_shape,
-        "errors": rows,
+        "missing": [path for path in source.paths if path not in file],
+        "extra": [path for path in file if path not in numbers],
+        "other_shape": sorted(other_shape, key=numbers.__getitem__),
+        "errors": [rows[path] for path in source.paths if path in rows],
         "total": total.error()._asdict(),
     }
 
