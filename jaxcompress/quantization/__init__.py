@@ -1,10 +1,10 @@
 """Quantization: numbers of few bits, by range, by data, by training and by measured damage.
 
 From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a tensor has),
-`ranges` (what a grid covers), `_quantize` (weights on grids); `_histogram` and `calibration`
-(activations on data), `_fake_quantized` (simulated integers), `_learned` and `_aware` (training);
-`_rounding`, `_bias_correction` (less damage at the same bits), `_sensitivity`, `_mixed_bits`,
-`_step_sizes` (more bits for the tensors that need them).
+`ranges`, `_rows`, `_least_error` (what a grid covers), `_quantize` (weights on grids); `_histogram`
+and `calibration` (activations on data), `_fake_quantized` (simulated integers), `_learned` and
+`_aware` (training); `_rounding`, `_bias_correction` (less damage at the same bits), `_sensitivity`,
+`_mixed_bits`, `_step_sizes` (more bits for the tensors that need them).
 
     Bits                   of an integer, for all layers or by name
     calibrate              histograms of the inputs of each product, on data
@@ -63,6 +63,7 @@ from jaxcompress.quantization._bias_correction import correct_biases
 from jaxcompress.quantization._fake_quantized import Bits, fake_quantized
 from jaxcompress.quantization._granularity import Granularity, per_block, per_channel, per_tensor
 from jaxcompress.quantization._histogram import Histogram, Reading, histogram, read
+from jaxcompress.quantization._least_error import mse_optimal
 from jaxcompress.quantization._mixed_bits import mixed_bits
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization._rounding import fit_rounding
@@ -88,7 +89,6 @@ from jaxcompress.quantization.ranges import (
     Samples,
     kl_optimal,
     min_max,
-    mse_optimal,
     percentile,
 )
 from jaxcompress.rewrite import FoldedLayer, equalize, fold_norms, folded_layers

@@ -12,8 +12,9 @@ from jaxcompress.leaves import Clustered, Quantized
 from jaxcompress.leaves.quantized import are_blocks, spread
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.quantization._granularity import Granularity, per_channel
+from jaxcompress.quantization._least_error import mse_optimal
 from jaxcompress.quantization.grids import Grid, QParams, make_grid, qparams_for, to_integers
-from jaxcompress.quantization.ranges import Estimator, Range, Samples, min_max, mse_optimal
+from jaxcompress.quantization.ranges import Estimator, Range, Samples, min_max
 from jaxcompress.trees import (
     NamedLeaves,
     PyTree,

@@ -13,8 +13,9 @@ from jaxcompress.kinds import native
 from jaxcompress.leaves import dense
 from jaxcompress.products.find import Product, trace_products
 from jaxcompress.quantization._histogram import NOTHING, Histogram, Reading, histogram, read
+from jaxcompress.quantization._least_error import mse_optimal
 from jaxcompress.quantization.grids import Grid, QParams
-from jaxcompress.quantization.ranges import Estimator, min_max, mse_optimal
+from jaxcompress.quantization.ranges import Estimator, min_max
 from jaxcompress.trace.inputs import as_inputs, check_inputs
 from jaxcompress.trace.program import Equation, Program, bind
 from jaxcompress.trace.run import Key, Outcome, run

@@ -11,14 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.bounds import check_positive
-from jaxcompress.quantization.grids import Grid, on_grid, qparams_for, to_integers
+from jaxcompress.quantization.grids import Grid
 
-_BLOCK = 1 << 16  # numbers rounded at a time: they fit the cache
-_SHRINK = 2.0 ** (
-    -np.arange(64) / 8
-)  # factors of a range, down to 1 / 235; the first is the whole range
-_ADJUST = 2.0 ** (np.arange(-16, 17) / 16)
-_FITS = 4  # rounds, after which the best scale no longer changes
+_PART = 1 << 16  # numbers seen at a time
 _BINS, _THRESHOLDS = 2048, 128
 
 
@@ -95,28 +90,7 @@ def percentile(*, keep: float) -> Estimator:
     if fraction > 1:
         raise ValueError(f"keep: must be at most 1, got {keep}; pass a fraction, 0.999 say.")
 
-    return functools.partial(_in_parts, functools.partial(_inside, fraction))
-
-
-def mse_optimal(samples: Samples, grid: Grid) -> Range:
-    """Search for the range of least squared error, `sum(count * (value - rounded)^2)`.
-
-    The search clips numbers to `2^(-i/8)` of the largest magnitude, down to 1/235 of it. On an
-    affine grid it then moves each end by itself, by factors of `2^(i/16)`. On a symmetric grid it
-    fits the scale to the integers found, `sum(value * integer) / sum(integer^2)`, while that
-    lowers the error. With one bit the scale becomes the mean magnitude, which is the optimum; with
-    two bits (ternary) it comes close to the optimum. The whole range is tried first. So the error
-    is never above that of `min_max`, and numbers that already lie on such a grid keep it.
-
-    Example:
-        >>> from jaxcompress.quantization import make_grid
-        >>> mse_optimal(Samples(np.array([[1.0, -2.0, 6.0, 0.0]])), make_grid(1)).high.tolist()
-        [3.0]
-
-    Source: Rastegari et al. 2016 (XNOR-Net), arXiv:1603.05279, for one bit; Li et al. 2016
-    (ternary weight networks), arXiv:1605.04711, for two.
-    """
-    return _in_parts(_fitted if grid.symmetric else _adjusted, samples, grid)
+    return functools.partial(in_parts, functools.partial(_inside, fraction))
 
 
 def kl_optimal(samples: Samples, grid: Grid) -> Range:
@@ -136,19 +110,18 @@ def kl_optimal(samples: Samples, grid: Grid) -> Range:
 
     Source: Migacz 2017, 8-bit inference with TensorRT, GPU Technology Conference.
     """
-    return _in_parts(_least_divergent, samples, grid)
+    return in_parts(_least_divergent, samples, grid)
 
 
-def _in_parts(search: Estimator, samples: Samples, grid: Grid) -> Range:
+def in_parts(search: Estimator, samples: Samples, grid: Grid, *, numbers: int = _PART) -> Range:
     """Return the result of `search`, which sees a few rows at a time to save memory."""
     whole = min_max(samples, grid)
     low, high = np.empty_like(whole.low), np.empty_like(whole.high)
-    rows = max(_BLOCK // max(samples.values.shape[1], 1), 1)
+    rows = max(numbers // max(samples.values.shape[1], 1), 1)
     for start in range(0, len(low), rows):
         part = slice(start, start + rows)
         counts = None if samples.counts is None else samples.counts[part]
-        values = np.ascontiguousarray(samples.values[part])
-        few = Samples(values, counts, whole.low[part], whole.high[part])
+        few = Samples(samples.values[part], counts, whole.low[part], whole.high[part])
         low[part], high[part] = search(few, grid)
     return Range(low, high)
 
@@ -196,76 +169,10 @@ def _quantile(values: np.ndarray, samples: Samples, fraction: float) -> np.ndarr
 def _blocks(samples: Samples) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yield values and counts, some columns at a time where rows are long."""
     rows, n = samples.values.shape
-    columns = max(_BLOCK // max(rows, 1), 1)
+    columns = max(_PART // max(rows, 1), 1)
     for start in range(0, n, columns):
         part = (slice(None), slice(start, start + columns))
         yield samples.values[part], None if samples.counts is None else samples.counts[part]
-
-
-def _errors(samples: Samples, ranges: list[Range], grid: Grid) -> np.ndarray:
-    """Return the squared error of each row, `[len(ranges), rows]`."""
-    dtype = samples.values.dtype
-    errors = np.zeros((len(ranges), len(samples.values)))
-    all_qparams = [qparams_for(r.low[:, None], r.high[:, None], grid) for r in ranges]
-    # Numbers whose scale is too small for this dtype are rounded to zero.
-    scales = [
-        np.maximum(qparams.scale, np.finfo(dtype).tiny).astype(dtype) for qparams in all_qparams
-    ]
-    all_qparams = [s._replace(scale=scale) for s, scale in zip(all_qparams, scales, strict=True)]
-    for values, counts in _blocks(samples):
-        for index, qparams in enumerate(all_qparams):
-            with np.errstate(
-                over="ignore"
-            ):  # a grid may end beyond the dtype; it is never the best
-                squares = np.square(values - on_grid(values, qparams, grid), dtype=np.float64)
-            if counts is not None:
-                squares = squares * counts
-            errors[index] += squares.sum(axis=1, dtype=np.float64)
-    return errors
-
-
-def _best(samples: Samples, ranges: list[Range], grid: Grid) -> Range:
-    """Return for each row the range of least error, the first of equal ones."""
-    chosen = np.argmin(_errors(samples, ranges, grid), axis=0), np.arange(len(samples.values))
-    return Range(
-        np.array([r.low for r in ranges])[chosen], np.array([r.high for r in ranges])[chosen]
-    )
-
-
-def _fitted(samples: Samples, grid: Grid) -> Range:
-    """Return the best symmetric range."""
-    whole = min_max(samples, grid)
-    widest = np.maximum(-whole.low, whole.high)
-    found = _best(samples, [Range(-f * widest, f * widest) for f in _SHRINK], grid)
-    for _ in range(_FITS):
-        # Not above the whole range: the highest integer must occur, to tell where the grid ends.
-        high = np.minimum(_least_squares(samples, found, grid) * grid.highest, widest)
-        found = _best(samples, [found, Range(-high, high)], grid)
-    return found
-
-
-def _least_squares(samples: Samples, found: Range, grid: Grid) -> np.ndarray:
-    """Return the scale of each row that fits its integers best."""
-    qparams = qparams_for(found.low[:, None], found.high[:, None], grid)
-    products, squares = np.zeros(len(found.low)), np.zeros(len(found.low))
-    for values, counts in _blocks(samples):
-        integers = to_integers(values, qparams, grid).astype(np.float64)
-        weighted = integers if counts is None else integers * counts
-        products += np.einsum("rn,rn->r", weighted, values, dtype=np.float64)
-        squares += np.einsum("rn,rn->r", weighted, integers)
-    return products / np.maximum(squares, 1e-300)
-
-
-def _adjusted(samples: Samples, grid: Grid) -> Range:
-    """Return the best affine range."""
-    whole = min_max(samples, grid)
-    limits = [f * np.maximum(-whole.low, whole.high) for f in _SHRINK]
-    clipped = [Range(np.maximum(whole.low, -t), np.minimum(whole.high, t)) for t in limits]
-    found = _best(samples, clipped, grid)
-    lows = [found, *(found._replace(low=np.maximum(f * found.low, whole.low)) for f in _ADJUST)]
-    found = _best(samples, lows, grid)
-    highs = [found, *(found._replace(high=np.minimum(f * found.high, whole.high)) for f in _ADJUST)]
-    return _best(samples, highs, grid)
 
 
 def _histograms(samples: Samples, most: np.ndarray) -> np.ndarray:

@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from jaxcompress.quantization import mse_optimal
 from jaxcompress.quantization.grids import make_grid, on_grid, qparams_for
 from jaxcompress.quantization.ranges import (
+    Range,
     Samples,
     kl_optimal,
     min_max,
-    mse_optimal,
     percentile,
 )
 
@@ -111,7 +112,8 @@ def test_many_rows_are_searched_one_by_one():
     rows = np.random.default_rng(0).standard_normal((3000, 40)).astype(np.float32)
     whole = mse_optimal(Samples(rows), INT4)
     for row in (0, 1637, 1638, 2999):
-        assert mse_optimal(Samples(rows[row : row + 1]), INT4).high[0] == whole.high[row]
+        alone = mse_optimal(Samples(rows[row : row + 1]), INT4).high[0]
+        assert alone == pytest.approx(whole.high[row], rel=1e-6)
 
 
 def test_entropy_keeps_the_bulk_and_clips_what_is_rare():
@@ -157,6 +159,40 @@ def test_the_search_is_never_worse_than_covering_everything(values, bits, symmet
         searched = squared_error(some, mse_optimal(some, grid), grid)
         covered = squared_error(some, min_max(some, grid), grid)
         assert (searched <= covered * (1 + 1e-9) + 1e-300).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([2, 3, 4, 6]), st.sampled_from([1, 3, 700]))
+def test_the_search_ends_only_where_no_narrower_range_is_better(seed, bits, length):
+    draw = np.random.default_rng(seed)
+    rows = draw.standard_t(1.5, (5, length)) * 10.0 ** draw.integers(-3, 4, (5, 1))
+    grid, some = make_grid(bits), Samples(rows)
+    high = np.abs(rows).max(axis=1)
+    tried = [
+        squared_error(some, Range(-f * high, f * high), grid) for f in 2.0 ** (-np.arange(64) / 8)
+    ]
+    searched = squared_error(some, mse_optimal(some, grid), grid)
+    assert (searched <= np.min(tried, axis=0) * (1 + 1e-4) + 1e-12 * high**2).all()
+
+
+@pytest.mark.parametrize("grid", [INT4, AFFINE, BINARY], ids=["symmetric", "affine", "binary"])
+def test_a_row_of_any_length_has_the_range_of_its_numbers(grid):
+    row = np.random.default_rng(0).standard_normal(9000).astype(np.float32)
+    for size in (1, 511, 512, 4096, 4097, 9000):  # short rows, long ones, and pieces filled up
+        single, double = (
+            mse_optimal(Samples(row[None, :size].astype(dtype)), grid) for dtype in "fd"
+        )
+        np.testing.assert_allclose(single, double, rtol=1e-3)
+
+
+def test_an_affine_range_moves_its_zero_point():
+    row = np.array([[*np.linspace(0.9, 1.1, 50), *np.linspace(-0.3, 0, 50), -2.0]])
+    found = squared_error(Samples(row), mse_optimal(Samples(row), AFFINE), AFFINE)[0]
+    ends = [
+        (low, high) for low in -np.arange(0.02, 2.1, 0.02) for high in np.arange(0.9, 1.3, 0.02)
+    ]
+    best = min(squared_error(Samples(row), Range(*np.array([e]).T), AFFINE)[0] for e in ends)
+    assert found <= 1.05 * best
 
 
 def test_large_numbers_do_not_overflow():
