@@ -35,7 +35,20 @@ class Members(NamedTuple):
 
     def ordered(self) -> np.ndarray:
         """Return the shared weights in ascending order."""
+        if self.tensor.dtype.itemsize <= 2:
+            return self._counted()
         return np.sort(self.values if self.member.all() else self.values[self.member])
+
+    def _counted(self) -> np.ndarray:
+        """Return the shared weights in ascending order, from the counts of all 65536 numbers."""
+        bits = np.dtype(f"u{self.tensor.dtype.itemsize}")
+        patterns = np.ascontiguousarray(self.tensor).view(bits).ravel()
+        patterns = patterns if self.member.all() else patterns[self.member]
+        counts = np.bincount(patterns, minlength=1 << 8 * bits.itemsize)
+        found = np.flatnonzero(counts)
+        numbers = widened(found.astype(bits).view(self.tensor.dtype))
+        order = np.argsort(numbers, kind="stable")
+        return np.repeat(numbers[order], counts[found[order]])
 
     def clustered(self, codes: np.ndarray, codebook: np.ndarray) -> Clustered:
         """Return the leaf with `[n]` codes, set to 0 where no weight is shared."""

@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
+from jaxcompress.sharing._members import Members
+from jaxcompress.sharing._uniform import _share, _sorted
+from jaxcompress.trees import widened
 
 
 def uniform(values, step, **kwargs):
@@ -362,3 +365,27 @@ def test_255_values_and_zero_fit_into_a_byte(quantize):
     leaf = quantize({"w": values}, 1.0 if quantize is jc.uniform else 1e-9, mask=mask)["w"]
     assert len(leaf.codebook) == 255 and leaf.codes.dtype == np.uint8
     np.testing.assert_array_equal(leaf.dense(), values)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 3), st.sampled_from(["f", "d", "e"]))
+def test_levels_counted_in_a_table_and_sorted_ones_give_the_same(seed, step_size, dtype):
+    draw = np.random.default_rng(seed)
+    kernel = (draw.standard_t(2, 300) * (draw.random(300) < 0.8)).astype(dtype)
+    mask = draw.random(300) < 0.9
+    for kept in (None, mask):
+        members = Members("k", kernel, widened(kernel), kernel != 0 if kept is None else kept)
+        counted, ordered = _share(members, step_size), _sorted(members, step_size)
+        np.testing.assert_array_equal(counted.codes, ordered.codes)
+        np.testing.assert_array_equal(counted.codebook, ordered.codebook)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, jnp.float8_e4m3fn])
+def test_weights_of_few_bits_are_ordered_by_counting(dtype):
+    kernel = np.random.default_rng(0).standard_normal(500).astype(dtype)
+    kernel[::50] = 0
+    values = widened(kernel)
+    for member in (values != 0, np.ones(500, bool), np.zeros(500, bool)):
+        found = Members("k", kernel, values, member).ordered()
+        np.testing.assert_array_equal(found, np.sort(values[member]))
+        assert found.dtype == values.dtype
