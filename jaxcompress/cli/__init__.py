@@ -1,9 +1,9 @@
 """The command `jaxcompress`: pack, unpack, inspect, verify, diff.
 
 From the bottom up: `status` and `interruption` (how a program ends), `screen` and `sizes`;
-`refusals`, `msgpack_values`, `checkpoints` and `sources` (weights that are read), `artifacts`
-(compressed files that are read), `comparison`, `outputs`; `pack`, `unpack`, `inspect`, `verify` and
-`diff` (one command each), `command` (all of them), `__main__`.
+`refusals`, `flat`, `shards`, `shard_index`, `msgpack_values`, `checkpoints` and `sources` (weights
+that are read), `artifacts` (compressed files that are read), `comparison`, `outputs`; `pack`,
+`unpack`, `inspect`, `verify` and `diff` (one command each), `command` (all of them), `__main__`.
 """
 
 from jaxcompress.cli.command import cli, main

@@ -57,23 +57,22 @@ def msgpack_bytes(path: Path, tree: PyTree) -> bytes:
     return serialization.msgpack_serialize(serialization.to_state_dict(arrays), in_place=True)
 
 
+def is_orbax(path: Path) -> bool:
+    """Return whether a folder is an orbax checkpoint of one tree, or of one step."""
+    return bool(_orbax_folders(path))
+
+
 def orbax_source(path: Path) -> TreeSource:
     """Return the tree of an orbax checkpoint: the folder of a tree, or of one step.
 
     Raises:
         MissingLibraryError: orbax is missing.
-        ValueError: the folder holds no tree, or leaves cannot be stored.
+        ValueError: leaves cannot be stored.
         ArtifactError: the checkpoint is damaged.
     """
-    folders = [folder for folder in (path, path / "default") if (folder / "_METADATA").is_file()]
-    if not folders:
-        raise Refused(
-            f"{path}: a folder must be an orbax checkpoint of one tree (it holds _METADATA), found "
-            "none; of several steps or items name the folder of one."
-        )
     ocp = library("orbax.checkpoint", str(path), extra="flax")
     logging.getLogger("absl").setLevel(logging.ERROR)
-    folder = folders[0].resolve()
+    folder = _orbax_folders(path)[0].resolve()
     _check_files(folder)
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -89,6 +88,10 @@ def orbax_source(path: Path) -> TreeSource:
             "not a whole orbax checkpoint", file=str(path), found=str(error)
         ) from None
     return _arrays(path, tree)
+
+
+def _orbax_folders(path: Path) -> list[Path]:
+    return [folder for folder in (path, path / "default") if (folder / "_METADATA").is_file()]
 
 
 def _check_files(folder: Path) -> None:

@@ -26,7 +26,8 @@ from jaxcompress.cli.verify import verify
 def cli() -> None:
     """Make the weights of a trained network small, and look into the result.
 
-    Weights are safetensors, npz, Flax msgpack or an orbax folder, chosen by the suffix.
+    Weights are safetensors, npz or Flax msgpack, chosen by the suffix, or a folder of safetensors
+    or orbax.
     """
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.artifact.atomic import atomic_file, check_target
-from jaxcompress.cli.sources import SAFETENSORS_DTYPES
+from jaxcompress.cli.shards import SAFETENSORS_DTYPES
 from jaxcompress.cli.status import Refused
 from jaxcompress.text import shortened
 

@@ -58,7 +58,8 @@ class _Pack(click.Command):
     type=float,
     default=0.0,
     show_default=True,
-    help="Fraction of the weights in the scope to remove, in [0, 1).",
+    help="Fraction of the weights in the scope to remove, in [0, 1); to find them, all weights "
+    "are read twice more.",
 )
 @click.option(
     "--clusters",
@@ -115,8 +116,9 @@ def pack(
 ) -> None:
     """Prune the weights of MODEL, and share or round them, without data and without training.
 
-    MODEL is .safetensors, .npz, .msgpack (Flax) or an orbax folder; it is never changed. Tensors
-    outside of the scope are kept exactly, and so are states of optimizers, whatever the scope.
+    MODEL is .safetensors, .npz, .msgpack (Flax), or a folder: of safetensors in one file or in
+    shards with their index, or of orbax. It is never changed. Tensors outside of the scope are kept
+    exactly, and so are states of optimizers, whatever the scope.
     """
     name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
     _check_options(name, {"clusters": clusters, "step_size": step_size, "bits": bits}, target_size)
@@ -135,6 +137,8 @@ def pack(
     settings |= {} if fraction is None else {"low_rank": fraction}
     settings |= {} if scope is None else {"scope": scope}
     source = open_source(model)
+    for file in getattr(source, "files", ()):
+        check_output(where, file, named=True)
     metadata: dict[str, Any] = {"pack": settings}
     if strings := getattr(source, "metadata", None):
         metadata["safetensors"] = strings
@@ -217,8 +221,14 @@ class _File:
 
 
 def default_output(model: Path) -> Path:
-    """Return the output for a model: its suffix becomes .npz, or .small.npz if it is .npz."""
-    stem = model if model.is_dir() else model.with_suffix("")
+    """Return the output for a model: its suffix becomes .npz, or .small.npz if it is .npz.
+
+    That of a folder lies beside it, that of an index beside the shards.
+    """
+    if model.is_dir():
+        stem = model.resolve() if model.name in ("", "..") else model
+    else:
+        stem = model.with_name(model.name.removesuffix(".index.json")).with_suffix("")
     return stem.with_name(f"{stem.name}{'.small' if model.suffix == '.npz' else ''}.npz")
 
 
