@@ -17,6 +17,7 @@ from benchmarks.core import table as core
 from benchmarks.distillation import table as distillation
 from benchmarks.execution import table as execution
 from benchmarks.features import table as features
+from benchmarks.large import table as large
 from benchmarks.lib.catalogue import catalogue, stale
 from benchmarks.lib.code import ROOT
 from benchmarks.lib.pages import DOCS
@@ -44,6 +45,7 @@ RECORDS: tuple[Record, ...] = (
     *core.RECORDS,
     *pipeline.RECORDS,
     *sizes.RECORDS,
+    *large.RECORDS,
     *quantizers.RECORDS,
     *second_order.RECORDS,
     *structured.RECORDS,

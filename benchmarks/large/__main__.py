@@ -1,0 +1,5 @@
+"""python -m benchmarks.large."""
+
+from benchmarks.large.run import main
+
+main()

@@ -1,0 +1,128 @@
+"""Processes with all their children: time, memory, and how they die. Linux only."""
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_PAUSE = 0.05  # seconds between looks at the memory
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_SESSION, _RESIDENT = 3, 21  # fields of /proc/PID/stat after the name of the program
+
+
+class Usage(NamedTuple):
+    """What a command took, children included.
+
+    Attributes:
+        seconds: on the wall.
+        cpu_seconds: of all cores.
+        peak_bytes: largest sum of the resident memory of all processes, looked at 20 times a
+            second; pages that two of them share count twice.
+        output: what it printed.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    output: str
+
+
+def jaxcompress(*words: str | Path) -> list[str]:
+    """Return the command line of the command."""
+    return [sys.executable, "-m", "jaxcompress.cli", *map(str, words)]
+
+
+def measured(command: Sequence[str]) -> Usage:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    started, peak = time.perf_counter(), 0
+    with _started(command) as process:
+        while True:
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            peak = max(peak, resident_bytes(process.pid))
+            time.sleep(_PAUSE)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - started
+        output = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}: {output}")
+    return Usage(seconds, used.ru_utime + used.ru_stime, peak, output)
+
+
+def killed(command: Sequence[str], seconds: float) -> bool:
+    """Run a command and kill it and its children after some seconds, unless it ended before.
+
+    Raises:
+        RuntimeError: it failed before.
+    """
+    with _started(command) as process:
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        output = process.stdout.read() if process.stdout else ""
+    if status:
+        raise RuntimeError(f"{' '.join(command)}: exit status {status}: {output}")
+    return False
+
+
+def kills(command: Sequence[str], count: int, seconds: float, *, seed: int = 0) -> int:
+    """Kill a command at random moments, starting it again each time; returns how often it died.
+
+    Args:
+        command: that goes on where it was.
+        count: most kills; the moments are spread over one run.
+        seconds: of a run to the end.
+        seed: of the moments.
+    """
+    moments = random.Random(seed)  # noqa: S311
+    for done in range(count):
+        if not killed(command, moments.uniform(0, 2 * seconds / count)):
+            return done
+    return count
+
+
+def resident_bytes(session: int) -> int:
+    """Return the resident memory of all processes of a session."""
+    total = 0
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, IndexError):  # it may have ended in the meantime
+                text = Path("/proc", entry, "stat").read_text()
+                fields = text.rpartition(")")[2].split()
+                if int(fields[_SESSION]) == session:
+                    total += int(fields[_RESIDENT]) * _PAGE
+    return total
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a command in a session of its own, so that its children can be found."""
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        yield process
