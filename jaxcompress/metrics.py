@@ -130,18 +130,28 @@ def root_mean_square(tensors: Iterable[np.ndarray]) -> float:
         3.0
     """
     squares, extreme, count = 0.0, 0.0, 0
-    for tensor in tensors:
-        with np.errstate(over="ignore"):
-            square = float(np.sum(np.square(tensor, dtype=np.float64)))
-        if 0 < square < math.inf:
-            squares += square
-        elif largest := float(np.max(np.abs(tensor), initial=0)):  # their squares are out of range
-            near_one = np.divide(tensor, largest, dtype=np.float64)
-            extreme = math.hypot(extreme, largest * float(np.linalg.norm(near_one)))
-        count += int(np.count_nonzero(tensor))
+    for square, norm, used in map(_sums, tensors):  # `map` holds no tensor while the next comes
+        squares += square
+        extreme = math.hypot(extreme, norm)
+        count += used
     if extreme:
         return math.hypot(math.sqrt(squares), extreme) / math.sqrt(count)
     return math.sqrt(squares / count) if squares else 1.0
+
+
+def _sums(tensor: np.ndarray) -> tuple[float, float, int]:
+    """Return sum of squares, norm where squares are out of range, and how many are not zero."""
+    flat, square, count = tensor.reshape(-1), 0.0, 0
+    for start in range(0, flat.size, _BLOCK):  # in 64 bits they would take many times their memory
+        block = flat[start : start + _BLOCK]
+        with np.errstate(over="ignore"):
+            square += float(np.sum(np.square(block, dtype=np.float64)))
+        count += int(np.count_nonzero(block))
+    if 0 < square < math.inf or not count:
+        return square, 0.0, count
+    largest = float(np.max(np.abs(flat)))
+    near_one = np.divide(flat, largest, dtype=np.float64)
+    return 0.0, largest * float(np.linalg.norm(near_one)), count
 
 
 def _entropy_bits(counts: np.ndarray) -> float:

@@ -5,6 +5,7 @@ sixteen of them at a time, from the top, settles the k-th smallest exactly in tw
 float32 and in four over float64, with one histogram of 65 536 counts in memory.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -20,12 +21,13 @@ class Threshold(NamedTuple):
     Attributes:
         bits: bits of the largest removed magnitude, read as an unsigned integer.
         width: of these bits, 32 or 64.
-        ties_kept: how many weights of exactly that magnitude are kept, the first in order.
+        ties_kept: for each tensor how many of its weights of exactly that magnitude are kept; in
+            all tensors together these are the first in order.
     """
 
     bits: int
     width: int
-    ties_kept: int
+    ties_kept: list[int]
 
 
 def find_threshold(
@@ -42,40 +44,60 @@ def find_threshold(
 
     Example:
         >>> find_threshold(lambda: [np.float32([1, -1]), np.float32([0, 1])], 2).ties_kept
-        2
+        [2, 0]
     """
-    found, rank, ties = 0, removed, 0
+    found, rank, digit = 0, removed, 0
+    each: list[_Counts] = []
     for shift in range(width - _DIGIT_BITS, -1, -_DIGIT_BITS):
         counts = np.zeros(1 << _DIGIT_BITS, np.int64)
-        for tensor in tensors():
-            counts += _count_digits(tensor, width, shift, found)
+        count = functools.partial(_count_digits, width=width, shift=shift, prefix=found)
+        each = []
+        # By `map`, which holds no tensor while the next is loaded.
+        for found_here in map(count, tensors()):
+            counts[found_here.digits] += found_here.counts
+            each.append(found_here)
         up_to = np.cumsum(counts)
         digit = int(np.searchsorted(up_to, rank))
-        ties = int(counts[digit])
-        rank -= int(up_to[digit]) - ties
+        rank -= int(up_to[digit] - counts[digit])
         found = found << _DIGIT_BITS | digit
-    return Threshold(found, width, ties - rank)
+    ties = [here.of(digit) for here in each]
+    up_to = np.minimum(np.cumsum(ties), sum(ties) - rank)  # the first ties are kept
+    return Threshold(found, width, np.diff(up_to, prepend=0).tolist())
 
 
-def remove_smallest(
-    tensor: np.ndarray, threshold: Threshold, ties_left: int
-) -> tuple[np.ndarray, int]:
-    """Return the tensor with zeros where its magnitudes are too small, and the ties left after it.
+def remove_smallest(tensor: np.ndarray, threshold: Threshold, ties_kept: int) -> np.ndarray:
+    """Return the tensor with zeros where its magnitudes are too small.
 
     Args:
-        tensor: the next of the tensors that `find_threshold` saw, in the same order.
+        tensor: one of those that `find_threshold` saw.
         threshold: from `find_threshold`.
-        ties_left: `threshold.ties_kept` for the first tensor, then the result of the last call.
+        ties_kept: entry of `threshold.ties_kept` for the tensor.
     """
     flat = tensor.ravel()
-    bits = _magnitude_bits(flat, threshold.width)
-    keep = bits > bits.dtype.type(threshold.bits)
-    ties = np.flatnonzero(bits == bits.dtype.type(threshold.bits))[:ties_left]
-    keep[ties] = True
-    return np.where(keep, flat, flat.dtype.type(0)).reshape(tensor.shape), ties_left - len(ties)
+    kept = np.zeros_like(flat)
+    for start in range(0, flat.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        bits = _magnitude_bits(flat[block], threshold.width)
+        keep = bits > bits.dtype.type(threshold.bits)
+        if ties_kept:
+            ties = np.flatnonzero(bits == bits.dtype.type(threshold.bits))[:ties_kept]
+            keep[ties] = True
+            ties_kept -= len(ties)
+        np.copyto(kept[block], flat[block], where=keep)
+    return kept.reshape(tensor.shape)
 
 
-def _count_digits(tensor: np.ndarray, width: int, shift: int, prefix: int) -> np.ndarray:
+class _Counts(NamedTuple):
+    """How often digits occur in a tensor; those that do not occur take no memory."""
+
+    digits: np.ndarray
+    counts: np.ndarray
+
+    def of(self, digit: int) -> int:
+        return int(self.counts[self.digits == digit].sum())
+
+
+def _count_digits(tensor: np.ndarray, *, width: int, shift: int, prefix: int) -> _Counts:
     """Count the digits at `shift` of the magnitudes whose bits above it are `prefix`."""
     counts = np.zeros(1 << _DIGIT_BITS, np.int64)
     flat = tensor.ravel()
@@ -86,7 +108,8 @@ def _count_digits(tensor: np.ndarray, width: int, shift: int, prefix: int) -> np
             bits = bits[bits >> above == bits.dtype.type(prefix)]
         digits = (bits >> bits.dtype.type(shift)).astype(np.uint16)
         counts += np.bincount(digits, minlength=len(counts))
-    return counts
+    used = np.flatnonzero(counts).astype(np.uint16)
+    return _Counts(used, counts[used])
 
 
 def _magnitude_bits(values: np.ndarray, width: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,7 +132,9 @@ def weights_left(pruning: Pruning, *, track: Track = untracked) -> Weights:
         return size_importance(shared, scope=everything)
 
     return Weights(
-        lambda: root_mean_square(tensor for _, tensor in pruning.leaves(track=track)), importance
+        # By `map`, which holds no tensor while the next is loaded.
+        lambda: root_mean_square(map(itemgetter(1), pruning.leaves(track=track))),
+        importance,
     )
 
 

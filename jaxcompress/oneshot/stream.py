@@ -44,10 +44,8 @@ class Pruning:
         Raises:
             ValueError: NaN or infinite weights, naming the tensor.
         """
-        ties_left = self.threshold.ties_kept if self.threshold else 0
         for index in track([i for i, pick in enumerate(self.chosen) if pick], "sampling"):
-            tensor, ties_left = self._pruned(index, ties_left)
-            yield index, tensor
+            yield index, self.pruned(index)
 
     def share(self, quantizer: Quantizer, *, track: Track = untracked) -> Iterator[tuple[str, Any]]:
         """Give path and leaf of the whole tree in order, those in the scope pruned and shared.
@@ -55,21 +53,30 @@ class Pruning:
         Raises:
             ValueError: NaN or infinite weights, naming the tensor.
         """
-        ties_left = self.threshold.ties_kept if self.threshold else 0
         for index in track(range(len(self.chosen)), "sharing"):
-            path = self.source.paths[index]
-            if self.chosen[index]:
-                tensor, ties_left = self._pruned(index, ties_left)
-                yield path, quantizer(path, tensor)
-            else:
-                yield path, self.source.load(index)
+            yield self.source.paths[index], self.shared(index, quantizer)
 
-    def _pruned(self, index: int, ties_left: int) -> tuple[np.ndarray, int]:
-        tensor = self.source.load(index)
-        check_finite(self.source.paths[index], tensor)
+    def shared(self, index: int, quantizer: Quantizer) -> Any:
+        """Return a leaf, pruned and shared if it is in the scope. Leaves may be asked in any order.
+
+        Raises:
+            ValueError: NaN or infinite weights, naming the tensor.
+        """
+        if not self.chosen[index]:
+            return self.source.load(index)
+        return quantizer(self.source.paths[index], self.pruned(index))
+
+    def pruned(self, index: int) -> np.ndarray:
+        """Return the pruned tensor of a leaf in the scope.
+
+        Raises:
+            ValueError: NaN or infinite weights, naming the tensor.
+        """
+        tensor = _finite(self.source, index)
         if self.threshold is None:
-            return tensor, ties_left
-        return remove_smallest(tensor, self.threshold, ties_left)
+            return tensor
+        place = sum(self.chosen[:index])
+        return remove_smallest(tensor, self.threshold, self.threshold.ties_kept[place])
 
 
 def prune(
@@ -101,13 +108,18 @@ def prune(
 
     def tensors() -> Iterator[np.ndarray]:
         for index in track(picked, "ranking"):
-            tensor = source.load(index)
-            check_finite(source.paths[index], tensor)
-            yield tensor
+            yield _finite(source, index)
 
     width = max(32, *(8 * np.dtype(source.leaves[index].dtype).itemsize for index in picked))
     threshold = find_threshold(tensors, removed, width=width)
     return Pruning(source=source, chosen=chosen, states=states, threshold=threshold)
+
+
+def _finite(source: Source, index: int) -> np.ndarray:
+    """Load a tensor. It is freed by whoever is given it: no name of this file holds it longer."""
+    tensor = source.load(index)
+    check_finite(source.paths[index], tensor)
+    return tensor
 
 
 def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool]:

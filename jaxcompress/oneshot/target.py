@@ -30,14 +30,11 @@ class Sketch:
     def __init__(self, tensors: Iterable[tuple[np.ndarray, float]]) -> None:
         """Take the tensors to be shared and their importance, one at a time."""
         random = np.random.default_rng(0)
-        self._samples: list[np.ndarray] = []
-        self._sizes: list[tuple[int, int]] = []
-        for tensor, weight in tensors:
-            flat = tensor.ravel()
-            if flat.size > _SAMPLE:
-                flat = flat[random.integers(0, flat.size, _SAMPLE)]
-            self._samples.append(math.sqrt(weight) * np.abs(flat.astype(np.float64)))
-            self._sizes.append((tensor.size, tensor.itemsize))
+        sampled = functools.partial(_sampled, random)
+        # By `map`, which holds no tensor while the next is loaded.
+        samples, sizes = zip(*map(sampled, tensors), strict=True)
+        self._samples: list[np.ndarray] = list(samples)
+        self._sizes: list[tuple[int, int]] = list(sizes)
         with np.errstate(over="ignore", invalid="ignore"):
             squares = [np.mean(sample**2) for sample in self._samples]
             weights = [size for size, _ in self._sizes]
@@ -87,10 +84,12 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
         ValueError: no file fits; the message names the smallest size.
     """
     weigh = weights_left(pruning).importance()
-    sketch = Sketch(
-        (tensor, weigh(pruning.source.paths[index], tensor))
-        for index, tensor in pruning.leaves(track=track)
-    )
+
+    def weighed(leaf: tuple[int, np.ndarray]) -> tuple[np.ndarray, float]:
+        index, tensor = leaf
+        return tensor, weigh(pruning.source.paths[index], tensor)
+
+    sketch = Sketch(map(weighed, pruning.leaves(track=track)))
     other_bytes = sum(
         plain_bytes(leaf)
         for leaf, pick in zip(pruning.source.leaves, pruning.chosen, strict=True)
@@ -117,6 +116,18 @@ def aim(pruning: Pruning, target_bytes: int, attempt: Attempt, *, track: Track =
             f"reached {smallest:,}; raise it, remove more weights, or take more tensors into the "
             "scope."
         )
+
+
+def _sampled(
+    random: np.random.Generator, weighed: tuple[np.ndarray, float]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return magnitudes of a sample of a tensor by its importance; its size, and bytes a number."""
+    tensor, weight = weighed
+    flat = tensor.ravel()
+    if flat.size > _SAMPLE:
+        flat = flat[random.integers(0, flat.size, _SAMPLE)]
+    sample = math.sqrt(weight) * np.abs(flat.astype(np.float64))
+    return sample, (tensor.size, tensor.itemsize)
 
 
 def _corrected(points: list[tuple[float, int]], goal: float, other_bytes: int) -> float:

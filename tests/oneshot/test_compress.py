@@ -1,5 +1,6 @@
 import math
 import re
+import weakref
 
 import equinox as eqx
 import jax
@@ -12,9 +13,14 @@ from hypothesis.extra import numpy as hnp
 
 import jaxcompress as jc
 from jaxcompress.artifact.writer import encoded, write
+from jaxcompress.oneshot import _thresholds
 from jaxcompress.oneshot._thresholds import find_threshold, remove_smallest
+from jaxcompress.oneshot.quantizers import weights_left
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import prune
+from jaxcompress.oneshot.target import aim
+
+RNG = np.random.default_rng(0)
 
 
 def tree(dtype=np.float32, seed=0):
@@ -69,11 +75,7 @@ def test_the_streamed_threshold_is_exact(dtype, values, data):
     removed = data.draw(st.integers(1, values.size))
     parts = np.split(values, [values.size // 3, values.size // 2])
     threshold = find_threshold(lambda: iter(parts), removed, width=8 * values.itemsize)
-    kept, ties_left = [], threshold.ties_kept
-    for part in parts:
-        part, ties_left = remove_smallest(part, threshold, ties_left)
-        kept.append(part)
-    assert ties_left == 0
+    kept = list(map(remove_smallest, parts, [threshold] * 3, threshold.ties_kept))
     order = np.argsort(np.abs(values) + 0.0, kind="stable")
     # Of the ties at the threshold the lower indices stay, so the higher go.
     edge = np.abs(values)[order[removed - 1]]
@@ -99,6 +101,46 @@ def test_leaves_are_loaded_one_at_a_time_and_only_when_asked():
     loads.clear()
     results = pruning.share(lambda path, tensor: tensor)
     assert [next(results)[0], *loads] == ["a", "a"]
+
+
+class Fresh(TreeSource):
+    """Loads copies, and sees whether an earlier one is still held when the next is asked for."""
+
+    def __init__(self, params):
+        super().__init__(params)
+        self.loaded = []
+
+    def load(self, index):
+        assert all(array() is None for array in self.loaded), self.paths[index]
+        array = super().load(index).copy()
+        self.loaded.append(weakref.ref(array))
+        return array
+
+
+@pytest.mark.parametrize("sparsity", [0, 0.5])
+def test_no_tensor_is_held_while_the_next_is_loaded(sparsity):
+    params = {name: np.random.default_rng(0).standard_normal((40, 500)) for name in "abcd"}
+    source = Fresh(params | {"bias": np.ones(3)})
+    pruning = prune(source, sparsity)
+    assert list(map(len, pruning.share(lambda path, tensor: path))) == [2] * 5
+    weights = weights_left(pruning)
+    assert weights.step_size(0.5) > 0
+    sizes = []
+    aim(pruning, 10**6, lambda quantizer, weight: sizes.append(10**6 - 1) or sizes[-1])
+    assert len(sizes) == 1 and len(source.loaded) > 12
+
+
+def test_blocks_of_a_tensor_are_pruned_as_one(monkeypatch):
+    params = {"a": RNG.integers(-3, 4, (7, 9)).astype("f"), "b": RNG.normal(size=(5, 4))}
+    params["c"] = params["a"][:, :3].astype(jnp.bfloat16)
+    expected = [prune(TreeSource(params), 0.6).pruned(index) for index in range(3)]
+    monkeypatch.setattr(_thresholds, "_BLOCK", 5)
+    pruning = prune(TreeSource(params), 0.6)
+    for index in (2, 0, 1):  # in any order
+        np.testing.assert_array_equal(pruning.pruned(index), expected[index])
+    mask = jc.magnitude_mask(params, 0.6)
+    for array, name in zip(expected, "abc", strict=True):
+        np.testing.assert_array_equal(array, np.where(mask[name], params[name], 0))
 
 
 def test_leaves_out_of_the_scope_are_kept_exactly():
