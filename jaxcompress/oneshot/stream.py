@@ -31,12 +31,14 @@ class Pruning:
         chosen: for each leaf whether it is in the scope.
         states: for each leaf whether it belongs to an optimizer's state, which is kept exactly.
         threshold: None if nothing is removed.
+        ties_kept: for each leaf how many of its weights at the threshold are kept.
     """
 
     source: Source
     chosen: list[bool]
     states: list[bool]
     threshold: Threshold | None
+    ties_kept: list[int]
 
     def leaves(self, *, track: Track = untracked) -> Iterator[tuple[int, np.ndarray]]:
         """Give the number and the pruned tensor of each leaf in the scope, one at a time.
@@ -75,8 +77,7 @@ class Pruning:
         tensor = _finite(self.source, index)
         if self.threshold is None:
             return tensor
-        place = sum(self.chosen[:index])
-        return remove_smallest(tensor, self.threshold, self.threshold.ties_kept[place])
+        return remove_smallest(tensor, self.threshold, self.ties_kept[index])
 
 
 def prune(
@@ -104,7 +105,13 @@ def prune(
     sizes = [int(np.prod(source.leaves[index].shape)) for index in picked]
     removed = removed_count("params", sparsity, sum(sizes))
     if not removed:
-        return Pruning(source=source, chosen=chosen, states=states, threshold=None)
+        return Pruning(
+            source=source,
+            chosen=chosen,
+            states=states,
+            threshold=None,
+            ties_kept=[0] * len(chosen),
+        )
 
     def tensors() -> Iterator[np.ndarray]:
         for index in track(picked, "ranking"):
@@ -112,7 +119,16 @@ def prune(
 
     width = max(32, *(8 * np.dtype(source.leaves[index].dtype).itemsize for index in picked))
     threshold = find_threshold(tensors, removed, width=width)
-    return Pruning(source=source, chosen=chosen, states=states, threshold=threshold)
+    ties_kept = [0] * len(chosen)
+    for index, count in zip(picked, threshold.ties_kept, strict=True):
+        ties_kept[index] = count
+    return Pruning(
+        source=source,
+        chosen=chosen,
+        states=states,
+        threshold=threshold,
+        ties_kept=ties_kept,
+    )
 
 
 def _finite(source: Source, index: int) -> np.ndarray:
