@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _PAUSE = 0.05  # seconds between looks at the memory
+_LOOKS = 10  # after so many, new processes are sought
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SESSION, _RESIDENT = 3, 21  # fields of /proc/PID/stat after the name of the program
 
@@ -45,14 +46,15 @@ def measured(command: Sequence[str]) -> Usage:
     Raises:
         RuntimeError: it failed.
     """
-    started, peak = time.perf_counter(), 0
+    started, peak, looks = time.perf_counter(), 0, 0
+    pids: list[int] = []
     with _started(command) as process:
-        while True:
-            pid, status, used = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            peak = max(peak, resident_bytes(process.pid))
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            if looks % _LOOKS == 0:
+                pids = session_of(process.pid)
+            looks, peak = looks + 1, max(peak, sum(map(resident_bytes, pids)))
             time.sleep(_PAUSE)
+        _, status, used = ended
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started
         output = process.stdout.read() if process.stdout else ""
@@ -96,17 +98,25 @@ def kills(command: Sequence[str], count: int, seconds: float, *, seed: int = 0) 
     return count
 
 
-def resident_bytes(session: int) -> int:
-    """Return the resident memory of all processes of a session."""
-    total = 0
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError, IndexError):  # it may have ended in the meantime
-                text = Path("/proc", entry, "stat").read_text()
-                fields = text.rpartition(")")[2].split()
-                if int(fields[_SESSION]) == session:
-                    total += int(fields[_RESIDENT]) * _PAGE
-    return total
+def session_of(leader: int) -> list[int]:
+    """Return the processes of a session."""
+    return [
+        int(name)
+        for name in os.listdir("/proc")
+        if name.isdigit() and _field(name, _SESSION) == leader
+    ]
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process, 0 if it has ended."""
+    return _field(pid, _RESIDENT) * _PAGE
+
+
+def _field(pid: int | str, field: int) -> int:
+    with contextlib.suppress(OSError):  # it may have ended in the meantime
+        text = Path("/proc", str(pid), "stat").read_text()
+        return int(text.rpartition(")")[2].split()[field])
+    return 0
 
 
 def sha256_of(path: Path) -> str:
