@@ -263,6 +263,8 @@ PACKINGS: dict[str, Packing] = {
     "rans": Packing(_write_rans, {}, _read_rans, since=5),
 }
 
+DEFAULT_LAYOUT = "entropy"
+
 LAYOUTS: dict[str, tuple[str, ...]] = {
     "csr": ("csr",),
     "packed": ("gaps", "bits", "plain"),

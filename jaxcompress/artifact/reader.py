@@ -101,7 +101,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Conte
 
     Raises:
         ArtifactError: the file is damaged, hostile or not of this format, or needs more memory.
-        MissingLibraryError: it has the entropy layout, and constriction is not installed.
+        MissingLibraryError: layout `entropy` of version 2 to 4, and constriction is missing.
         OSError: the file cannot be read.
     """
     limit = default_max_bytes() if max_bytes is None else max_bytes

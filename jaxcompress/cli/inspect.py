@@ -23,8 +23,8 @@ def inspect(model: Path, as_json: bool, max_size: int | None) -> None:  # noqa: 
     """Show what MODEL holds: form, sparsity, values, bits a weight, bytes.
 
     The column "over bound" compares with the entropy of the codes, below which no coder that sees
-    one weight at a time can go. Of a file in the layout "entropy" only the manifest is shown
-    where constriction is not installed.
+    one weight at a time can go. Of a file in the layout "entropy" of format versions 2 to 4 only
+    the manifest is shown where constriction is not installed.
     """
     artifact = _read(model, max_size)
     rows = [_row(tensor, artifact.file_bytes) for tensor in artifact.tensors.values()]

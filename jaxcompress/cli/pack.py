@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from jaxcompress.artifact.atomic import atomic_file
-from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact.coding import DEFAULT_LAYOUT, LAYOUTS
 from jaxcompress.artifact.writer import encoded, pieces
 from jaxcompress.bounds import check_fraction, check_positive
 from jaxcompress.cli import screen
@@ -20,7 +20,7 @@ from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.quantizers import QUANTIZERS, in_factors, weights_left
 from jaxcompress.oneshot.sources import Track
-from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
+from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, exactly, prune
 from jaxcompress.oneshot.target import aim
 from jaxcompress.trees import kernels, matching, plain_bytes
 
@@ -94,7 +94,14 @@ class _Pack(click.Command):
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
-    help="How codes are packed.  [default: packed; with --target-size entropy]",
+    help="How codes are packed.",
+    default=DEFAULT_LAYOUT,
+    show_default=True,
+)
+@click.option(
+    "--lossless",
+    is_flag=True,
+    help="Keep every number exactly: nothing is removed, shared or rounded.",
 )
 @click.option(
     "--scope",
@@ -111,7 +118,8 @@ def pack(
     bits: int | None,
     fraction: float | None,
     target_size: int | None,
-    layout: str | None,
+    layout: str,
+    lossless: bool,
     scope: str | None,
 ) -> None:
     """Prune the weights of MODEL, and share or round them, without data and without training.
@@ -120,6 +128,17 @@ def pack(
     shards with their index, or of orbax. It is never changed. Tensors outside of the scope are kept
     exactly, and so are states of optimizers, whatever the scope.
     """
+    if lossless:
+        _check_lossless(
+            quantizer=technique,
+            sparsity=sparsity,
+            clusters=clusters,
+            step_size=step_size,
+            bits=bits,
+            keep_low_rank=fraction,
+            target_size=target_size,
+            scope=scope,
+        )
     name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
     _check_options(name, {"clusters": clusters, "step_size": step_size, "bits": bits}, target_size)
     _check_low_rank(fraction, name, sparsity)
@@ -133,7 +152,9 @@ def pack(
     }
     parameter = "target_bytes" if target_size else QUANTIZERS[name].parameter
     recorded = _RECORDED.get(parameter, parameter)
-    settings = {"sparsity": sparsity, "quantizer": name, recorded: fineness[parameter]}
+    settings: dict[str, Any] = {"lossless": True}
+    if not lossless:
+        settings = {"sparsity": sparsity, "quantizer": name, recorded: fineness[parameter]}
     settings |= {} if fraction is None else {"low_rank": fraction}
     settings |= {} if scope is None else {"scope": scope}
     source = open_source(model)
@@ -144,14 +165,18 @@ def pack(
         metadata["safetensors"] = strings
     with screen.progress() as track:
         chosen = kernels if scope is None else matching(scope)
-        pruning = prune(source, sparsity, scope=chosen, track=track)
+        pruning = exactly(source)
+        if not lossless:
+            pruning = prune(source, sparsity, scope=chosen, track=track)
         states = zip(source.leaves, pruning.states, strict=True)
         kept = [plain_bytes(leaf) for leaf, is_state in states if is_state]
-        if kept:
+        if kept and not lossless:
             settings["optimizer_states"] = {"tensors": len(kept), "bytes": sum(kept)}
         file = _File(where, pruning, layout, metadata, track)
         if target_size:
             size = file.write_within(target_size)
+        elif lossless:
+            size = file.write(lambda path, tensor: tensor)
         else:
             weights = weights_left(pruning, track=track)
             quantizer = by_technique(QUANTIZERS[name].technique(fineness[parameter], weights))
@@ -174,7 +199,7 @@ class _File:
         self,
         where: Path,
         pruning: Pruning,
-        layout: str | None,
+        layout: str,
         metadata: dict[str, Any],
         track: Track,
     ) -> None:
@@ -188,7 +213,6 @@ class _File:
 
     def write_within(self, target_bytes: int) -> int:
         """Write the largest file found that is at most `target_bytes`; returns its size."""
-        self._layout = self._layout or "entropy"
         with contextlib.ExitStack() as stack:
             # Beside the output, where there is room for it; the system removes them in any case.
             folder = Path(os.path.realpath(self._where)).parent
@@ -215,7 +239,7 @@ class _File:
         """Make it in an open file, part by part; returns its size in bytes."""
         leaves = self._pruning.share(share, track=self._track)
         source = self._pruning.source
-        parts = encoded(leaves, source.leaves, self._layout or "packed")
+        parts = encoded(leaves, source.leaves, self._layout)
         file.writelines(pieces(parts, source.outline, metadata=self._metadata))
         return file.tell()
 
@@ -230,6 +254,15 @@ def default_output(model: Path) -> Path:
     else:
         stem = model.with_name(model.name.removesuffix(".index.json")).with_suffix("")
     return stem.with_name(f"{stem.name}{'.small' if model.suffix == '.npz' else ''}.npz")
+
+
+def _check_lossless(**others: Any) -> None:
+    """Refuse options that change weights."""
+    for option, value in others.items():
+        if value:
+            raise Refused(
+                f"--lossless: keeps every number exactly; leave out --{option.replace('_', '-')}."
+            )
 
 
 def _check_low_rank(fraction: float | None, name: str, sparsity: float) -> None:

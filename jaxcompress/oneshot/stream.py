@@ -80,6 +80,17 @@ class Pruning:
         return remove_smallest(tensor, self.threshold, self.ties_kept[index])
 
 
+def exactly(source: Source) -> Pruning:
+    """Return the pruning that removes nothing and keeps every leaf exactly, outside any scope.
+
+    Args:
+        source: where the tensors come from.
+    """
+    states = optimizer_states(source.paths, [leaf.shape for leaf in source.leaves])
+    none = [False] * len(states)
+    return Pruning(source=source, chosen=none, states=states, threshold=None, ties_kept=[])
+
+
 def prune(
     source: Source, sparsity: float, *, scope: Scope = kernels, track: Track = untracked
 ) -> Pruning:

@@ -188,8 +188,8 @@ OUTPUT_OPTIONS = (
         default="entropy",
         bounds=tuple(LAYOUTS),
         group=OUTPUT,
-        help="of the compressed files: entropy is smallest and needs constriction to be read, "
-        "packed does not, csr is plainest",
+        help="of the compressed files: entropy is smallest, packed is a few percent larger, csr is "
+        "plainest",
         recorded="layout",
     ),
     _alone(
