@@ -7,6 +7,8 @@ Outputs lie beside FOLDER, so twice its size must be free.
 """
 
 import argparse
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from benchmarks.lib.record import write
 WAYS: dict[str, list[str]] = {
     "8-bit": ["--bits", "8"],
     "4-bit": ["--bits", "4", "--layout", "entropy"],
+    "exact": ["--scope", "layers.0.self_attn.q_proj"],
 }
 """Options of `pack` by name."""
 
@@ -32,6 +35,25 @@ def speed_row(way: str, model: Path, output: Path) -> dict[str, Any]:
         "seconds": round(used.seconds, 1),
         "cpu_seconds": round(used.cpu_seconds, 1),
         "peak_bytes": used.peak_bytes,
+    }
+
+
+def reading_row(way: str, file: Path, which: str) -> dict[str, Any]:
+    """Read one tensor of a file, or all, and return what it took.
+
+    Args:
+        way: that made the file.
+        file: to read.
+        which: "one" or "all".
+    """
+    command = [sys.executable, "-m", "benchmarks.large.reading", str(file), which]
+    used = measured(command)
+    return {
+        "options": " ".join(WAYS[way]),
+        "file_bytes": file.stat().st_size,
+        "which": which,
+        "peak_bytes": used.peak_bytes,
+        **json.loads(used.output),
     }
 
 
@@ -65,11 +87,14 @@ def kills_row(way: str, model: Path, whole: Path, seconds: float, count: int) ->
 
 def measure(model: Path, ways: list[str], count: int) -> None:
     """Measure each way, and write the record after each."""
-    figures: dict[str, Any] = {"speed": [], "kills": []}
+    figures: dict[str, Any] = {"speed": [], "reading": [], "kills": []}
     for number, way in enumerate(ways):
         output = model.with_name(f"{model.name}.{number}.npz")
         figures["speed"].append(row := speed_row(way, model, output))
         print(row, flush=True)
+        for which in ("one", "all"):
+            figures["reading"].append(reading_row(way, output, which))
+            print(figures["reading"][-1], flush=True)
         if count:
             figures["kills"].append(kills_row(way, model, output, row["seconds"], count))
             print(figures["kills"][-1], flush=True)

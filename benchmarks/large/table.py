@@ -22,6 +22,31 @@ def speed(record: Figures) -> list[str]:
     return markdown([*header, "peak memory, GiB"], rows) + footnote(record)
 
 
+def reading(record: Figures) -> list[str]:
+    """Return how long the files take to open and to read."""
+    rows = [
+        [
+            f"`{row['options']}`",
+            f"{row['file_bytes'] / 2**30:.2f}",
+            {"one": "one", "all": "each in turn"}[row["which"]],
+            f"{row['open_seconds']:.2f}",
+            f"{row['read_seconds']:.1f}",
+            f"{row['read_bytes'] / max(row['read_seconds'], 0.01) / 1e6:.0f}",
+            f"{row['peak_bytes'] / 2**30:.2f}",
+        ]
+        for row in record["figures"]["reading"]
+    ]
+    header = [
+        "`pack`",
+        "file, GiB",
+        "tensors",
+        "seconds to open",
+        "to read",
+        "MB of tensors a second",
+    ]
+    return markdown([*header, "peak memory, GiB"], rows, left=3) + footnote(record)
+
+
 def kills(record: Figures) -> list[str]:
     """Return what became of runs that were killed and started again."""
     rows = [
@@ -45,6 +70,6 @@ RECORDS = (
         "large",
         "speed and memory of packing a checkpoint of many gigabytes, and what kills do to it",
         (*FILES, *SHARING, "jaxcompress/cli", "jaxcompress/oneshot", "jaxcompress/quantization"),
-        {"large": speed, "large-kills": kills},
+        {"large": speed, "large-reading": reading, "large-kills": kills},
     ),
 )
