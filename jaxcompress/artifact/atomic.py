@@ -44,14 +44,14 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         ValueError: `path` exists and is not a regular file.
         OSError: the folder cannot be written, naming `path`.
     """
-    with _naming(path):
+    with naming(path):
         before = check_target(path)
         target = Path(os.path.realpath(path))
         remove_leftovers(target.parent)
         # Never more readable than the replaced file, not even while it is written.
         temporary, handle = new_temporary(target, 0o666 if before is None else 0o600)
     try:
-        with _naming(path), os.fdopen(handle, "w+b") as file:
+        with naming(path), os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             if before is not None:
@@ -65,6 +65,25 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors of the system name the requested file: that of a full disk names none.
+
+    Example:
+        >>> with naming(Path("model.npz")):
+        ...     raise OSError(28, "No space left on device")
+        Traceback (most recent call last):
+        OSError: [Errno 28] No space left on device: 'model.npz'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or is_temporary(error.filename):
+            error.filename = os.fspath(path)
+            del error.filename2  # None would be shown as a second name
         raise
 
 
@@ -106,17 +125,6 @@ def _give(handle: int, before: os.stat_result) -> None:
         # Another group may do what all others may, and no file runs as another user.
         mode = mode & 0o707 | (mode & 0o007) << 3 & mode
     os.fchmod(handle, mode)
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let errors of the system name the requested file: that of a full disk names none."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None or is_temporary(error.filename):
-            error.filename, error.filename2 = os.fspath(path), None
-        raise
 
 
 def _flush_folder(path: Path) -> None:

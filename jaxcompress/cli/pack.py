@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from jaxcompress.artifact.atomic import atomic_file
+from jaxcompress.artifact.atomic import atomic_file, naming
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT, LAYOUTS
 from jaxcompress.artifact.writer import encoded, pieces
 from jaxcompress.bounds import check_fraction, check_positive
@@ -213,7 +213,7 @@ class _File:
 
     def write_within(self, target_bytes: int) -> int:
         """Write the largest file found that is at most `target_bytes`; returns its size."""
-        with contextlib.ExitStack() as stack:
+        with naming(self._where), contextlib.ExitStack() as stack:
             # Beside the output, where there is room for it; the system removes them in any case.
             folder = Path(os.path.realpath(self._where)).parent
             best, spare = (stack.enter_context(TemporaryFile(dir=folder)) for _ in range(2))

@@ -204,23 +204,30 @@ def test_names_as_long_as_the_system_allows(here, length):
 
 FULL = """
 import resource, sys, numpy as np, jaxcompress as jc
+from jaxcompress.artifact import _parts
 from jaxcompress.cli import cli
-tree = {"a": np.random.default_rng(0).normal(size=(300, 300))}
+_parts.NUMBERS = 1000
+random = np.random.default_rng(0)
+tree = {f"{n}": random.normal(size=(50, 50)) for n in range(9)}
 np.savez("m.small.npz", **tree)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 try:
     jc.save("o.npz", tree)
 except OSError as error:
     assert error.filename == "o.npz", error
-    cli.main(["pack", "m.small.npz", "-o", "o.npz"])
+    cli.main(["pack", "m.small.npz", "-o", "o.npz", *sys.argv[2:]])
 """
 
 
-def test_a_full_disk_names_the_file_and_leaves_the_previous_one(here):
+@pytest.mark.parametrize("room", [100, 12_000])  # parts fit, and then none
+@pytest.mark.parametrize("words", [["--clusters", "200"], ["--target-size", "18KB"]])
+def test_a_full_disk_names_the_file_and_leaves_the_previous_one(here, room, words):
     Path("o.npz").write_bytes(b"before")
-    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True)
+    command = [sys.executable, "-c", FULL, str(room), *words]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr == "jaxcompress: o.npz: File too large\n"
-    assert Path("o.npz").read_bytes() == b"before" and not temporaries(here)
+    assert Path("o.npz").read_bytes() == b"before"
+    assert sorted(path.name for path in here.iterdir()) == ["m.small.npz", "o.npz"]
 
 
 WRITER = """
