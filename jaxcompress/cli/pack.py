@@ -119,7 +119,7 @@ def pack(
     fraction: float | None,
     target_size: int | None,
     layout: str,
-    lossless: bool,
+    lossless: bool,  # noqa: FBT001
     scope: str | None,
 ) -> None:
     """Prune the weights of MODEL, and share or round them, without data and without training.

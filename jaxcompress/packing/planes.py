@@ -7,11 +7,12 @@ fills the highest byte; of float16 the highest byte has three bits of the mantis
 import numpy as np
 
 from jaxcompress.packing import block
+from jaxcompress.packing._clusters import total_bits
 from jaxcompress.packing.static import Alphabet
 
-FEWEST, SAMPLE = 1 << 10, 1 << 14
+FEWEST, SAMPLE = 1 << 12, 1 << 14
 _EVEN = 7.9
-"""Bits of a byte from which coding does not pay."""
+"""Bits of a byte, its part of the table included, from which coding does not pay."""
 
 Range = tuple[int, int]
 """The lowest and the highest byte of a plane."""
@@ -55,14 +56,15 @@ def paying(plane: np.ndarray) -> Range | None:
     """Return the lowest and the highest byte of a plane; None if coding it would not pay.
 
     Example:
-        >>> paying(np.full(2000, 7, np.uint8)), paying(np.arange(2000).astype(np.uint8))
+        >>> paying(np.full(5000, 7, np.uint8)), paying(np.arange(5000).astype(np.uint8))
         ((7, 7), None)
     """
     if plane.size < FEWEST:
         return None
-    counts = np.bincount(plane[:: max(plane.size // SAMPLE, 1)], minlength=256)
-    p = counts[counts > 0] / counts.sum()
-    if -(p @ np.log2(p)) > _EVEN:
+    counts = np.bincount(plane[:: max(plane.size // SAMPLE, 1)], minlength=256)[None]
+    # Those of a few bytes seem less even than they are.
+    bits = float(total_bits(counts)[0]) + np.count_nonzero(counts)
+    if bits > _EVEN * counts.sum():
         return None
     return int(plane.min()), int(plane.max())
 

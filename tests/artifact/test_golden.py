@@ -170,12 +170,42 @@ def expected_4():
     }
 
 
+def expected_5():
+    """What packing `rans` can hold: numbers of rows and columns, a lag, lower bits, planes."""
+    rng = np.random.default_rng(23)
+    spread = np.exp(rng.standard_normal((48, 1)))
+    levels = np.clip(np.rint(rng.standard_normal((48, 20)) * spread * 2), -7, 7).astype(np.int8)
+    wide = rng.integers(0, 301, (5, 40)).astype(np.uint16)
+    codes = (rng.random((8, 16)) < 0.4).astype(np.uint8)[np.arange(64) % 8]
+    floats = np.ldexp(rng.choice([-1.0, 1.0], (64, 64)), -rng.integers(3, 6, (64, 64)))
+    return {
+        "bytes": rng.integers(0, 2, 4096).astype(np.int8),
+        "empty": jc.Clustered(codes=np.zeros((0, 3), np.uint8), codebook=np.float32([1.0])),
+        "half": Half(values=floats.astype(ml_dtypes.bfloat16), dtype=np.dtype("f4")),
+        "levels": Quantized(values=levels, scale=np.full((1, 20), 0.5, np.float32), bits=4),
+        "product": LowRank(
+            factors=(
+                jc.Clustered(codes=codes[:4, :2], codebook=np.float32([-0.5])),
+                np.float32([[1.0, 2.0, 3.0], [-1.0, 0.0, 0.5]]),
+            ),
+            equation="ir,ro->io",
+        ),
+        "repeated": jc.Clustered(codes=codes, codebook=np.float32([0.25])),
+        "small": np.float32([1.5, -0.0]),
+        "sparse": jc.Sparse(
+            values=np.float16([1, -2, 4]), indices=np.int32([3, 10, 90]), shape=(5, 20)
+        ),
+        "wide": jc.Clustered(codes=wide, codebook=np.arange(-150.0, 150.0).astype("f4")),
+    }
+
+
 EXPECTED = {
     "v1": expected_1,
     **dict.fromkeys(("v2_csr", "v2_entropy", "v2_packed"), expected_2),
     "v2_small": expected_small,
     **dict.fromkeys(("v3_csr", "v3_entropy", "v3_packed"), expected_3),
     **dict.fromkeys(("v4_csr", "v4_entropy", "v4_packed"), expected_4),
+    "v5_entropy": expected_5,
     "v5_parts": expected_2,
 }
 
@@ -204,6 +234,7 @@ def test_every_file_is_known_and_each_has_its_version_and_layout():
         "v4_csr": {"csr"},
         "v4_entropy": {"ans"},
         "v4_packed": {"bits", "plain"},
+        "v5_entropy": {"plain", "rans"},
         "v5_parts": {"gaps", "plain"},
     }
 
