@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,16 +68,13 @@ def write_codes(alphabet: Alphabet, codes: np.ndarray, layout: str, writer: Writ
     Returns:
         The name of the packing and its fields, for the manifest.
     """
-    names = LAYOUTS[layout] if codes.size else ("plain",)
-    tried = {name: PACKINGS[name].write(alphabet, codes) for name in names}
-    best = names[0]
-    if len(names) > 1:
-        best = min(names, key=lambda name: _literal_bits(tried[name][1]))
-    fields, streams = tried[best]
-    for name, parts in streams.items():
+    name, (fields, streams) = _smallest(
+        LAYOUTS[layout] if codes.size else ("plain",), alphabet, codes
+    )
+    for stream, parts in streams.items():
         for part in parts:
-            writer.add(name, part)
-    return {"packing": best} | fields
+            writer.add(stream, part)
+    return {"packing": name} | fields
 
 
 def read_codes(alphabet: Alphabet, entry: Fields, reader: Reader) -> np.ndarray:
@@ -92,6 +89,30 @@ def read_codes(alphabet: Alphabet, entry: Fields, reader: Reader) -> np.ndarray:
         raise
     except ValueError as error:
         raise ArtifactError(f"packing {entry['packing']}: {error}") from None
+
+
+def _smallest(
+    names: Sequence[str], alphabet: Alphabet, codes: np.ndarray
+) -> tuple[str, tuple[Fields, Streams]]:
+    """Return the packing of the fewest bits, the first of equal ones, and what it writes.
+
+    A packing whose entries alone, with one bit for each letter of their positions, take more bits
+    than another is not tried.
+    """
+    if len(names) == 1:
+        return names[0], PACKINGS[names[0]].write(alphabet, codes)
+    entries = codes[codes != 0]
+    of_entries = _literal_bits({"digits": [digits.pack(entries - 1, alphabet.k)]})
+    least = {"gaps": of_entries + entries.size, "bits": of_entries + codes.size // 8}
+    best, fewest, packed = "", math.inf, ({}, {})
+    for name in reversed(names):
+        if least.get(name, 0) > fewest:
+            continue
+        found = PACKINGS[name].write(alphabet, codes)
+        bits = _literal_bits(found[1])
+        if bits <= fewest:
+            best, fewest, packed = name, bits, found
+    return best, packed
 
 
 def _literal_bits(streams: Streams) -> int:

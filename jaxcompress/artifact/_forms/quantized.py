@@ -20,6 +20,8 @@ from jaxcompress.leaves import Quantized
 from jaxcompress.leaves.clustered import codes_dtype
 from jaxcompress.leaves.quantized import are_blocks, spread
 
+_FARTHEST = 255  # from zero: levels are a difference of two int8
+
 
 def _prepare(path: str, leaf: Quantized) -> Quantized:
     values, scale = native(path, leaf.values), native(path, leaf.scale)
@@ -78,14 +80,14 @@ def _write(leaf: Quantized, dtype: str, layout: str, writer: Writer) -> Fields:
         zero_point = np.asarray(leaf.zero_point)
         writer.add_numbers("int8", zero_point)
         levels = values - spread(zero_point, leaf.shape).astype(np.int16)
-    lowest, highest = int(levels.min(initial=0)), int(levels.max(initial=0))
-    found = np.unique(levels)
-    found = found[found != 0].astype(np.int64)
-    used = np.zeros(highest - lowest + 1, bool)
-    used[found - lowest] = True
+    occurs = _occurring(levels)
+    found = np.flatnonzero(occurs) - _FARTHEST
+    lowest, highest = int(found.min(initial=0)), int(found.max(initial=0))
+    used = occurs[_FARTHEST + lowest : _FARTHEST + highest + 1]
+    found, used[-lowest] = found[found != 0], False
     writer.add("bits", np.packbits(used))
     table = np.zeros(used.size, codes_dtype(found.size))
-    table[found - lowest] = np.arange(1, found.size + 1)
+    table[used] = np.arange(1, found.size + 1)
     codes = _looked_up(table, levels, -lowest)
     alphabet = Alphabet(leaf.shape, found.size, int(np.count_nonzero(found < 0)))
     fields = {
@@ -96,6 +98,14 @@ def _write(leaf: Quantized, dtype: str, layout: str, writer: Writer) -> Fields:
         "highest": highest,
     }
     return fields | write_codes(alphabet, codes, layout, writer)
+
+
+def _occurring(levels: np.ndarray) -> np.ndarray:
+    """Return for each level from `-_FARTHEST` on whether it occurs."""
+    occurs = np.zeros(2 * _FARTHEST + 1, bool)
+    for block in blocks(levels):
+        occurs |= np.bincount(block.astype(np.int64) + _FARTHEST, minlength=occurs.size) > 0
+    return occurs
 
 
 def _read(entry: dict[str, Any], shape: tuple[int, ...], dtype: str, reader: Reader) -> Quantized:
