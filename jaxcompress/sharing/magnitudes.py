@@ -22,7 +22,9 @@ _SUMMABLE = 1000  # and up to this one for sums of millions
 _OUTLYING = 2.0**20  # medians; a larger root mean square comes from outliers alone
 _USUAL = 480  # largest binary exponents, up and down, of numbers with squares in range
 _EXACT = 2.0**-16  # largest rounding error of the total sum, relative to the sum of a cluster
-_BLOCK = 1 << 20
+_BLOCK = (
+    1 << 13
+)  # numbers squared at a time: they fit the cache, and BLAS starts no threads for them
 
 
 def best_means(ordered: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
