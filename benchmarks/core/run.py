@@ -1,4 +1,4 @@
-"""Times of the core as ratios to named peers: clustering, masks, training steps, import.
+"""Times of the core as ratios to named peers: clustering, rounding, masks, steps, import.
 
 taskset -c 0 python -m benchmarks.core        # needs the extra `dev`, for kmeans1d
 """
@@ -54,6 +54,20 @@ def clustering() -> list[dict[str, Any]]:
             excess = inertia(values, ours) / inertia(values, exact) - 1
             rows[-1][f"inertia_above_exact_{name}"] = max(round(excess, 9), 0.0)
     return rows
+
+
+def rounding() -> list[dict[str, Any]]:
+    """Time rounding to grids, and to one step size, against a sort of the same array."""
+    weights = np.random.default_rng(3).standard_normal(MILLIONS * 1_000_000).astype(np.float32)
+    params = {"w": weights.reshape(-1, 1000)}
+    calls = {
+        "quantize, 4 bits": lambda: jc.quantize(params, 4),
+        "quantize, 4 bits, affine": lambda: jc.quantize(params, 4, symmetric=False),
+        "quantize, 8 bits": lambda: jc.quantize(params, 8),
+        "uniform, step size 0.5": lambda: jc.uniform(params, 0.5),
+    }
+    seconds = interleaved(calls | {"np.sort": lambda: np.sort(weights)}, 7)
+    return [{"what": what, "times_np_sort": ratio(seconds, what, "np.sort")} for what in calls]
 
 
 def masks() -> dict[str, float]:
@@ -137,8 +151,9 @@ def main() -> None:
     """Measure everything and write it down."""
     figures = {
         "kmeans": clustering(),
+        "rounding": rounding(),
         "magnitude_mask": masks(),
         "training_step": steps(),
         "import": import_time(),
     }
-    print(write(CORE, seeds=[0, 1, 2], figures=figures).read_text())
+    print(write(CORE, seeds=[0, 1, 2, 3], figures=figures).read_text())

@@ -1,7 +1,7 @@
 """The table of the core."""
 
 from benchmarks.lib.markdown import with_earlier
-from benchmarks.lib.measured import FILES, MASKS, SHARING
+from benchmarks.lib.measured import FILES, INTEGERS, MASKS, SHARING
 from benchmarks.lib.record import Figures, Record
 
 
@@ -28,6 +28,15 @@ def _rows(figures: Figures) -> list[list[str]]:
         for row in figures["kmeans"]
         for source in ("normal", "Laplace", "Student t, 2")
     ]
+    for row in figures.get("rounding", ()):  # earlier records have none
+        name, _, rest = row["what"].partition(", ")
+        rows.append(
+            [
+                f"`{name}`, 10 million weights, {rest}",
+                "`np.sort` of them",
+                f"{row['times_np_sort']:.2f}",
+            ]
+        )
     rows.append(
         [
             "`magnitude_mask`, 10 million weights",
@@ -57,8 +66,8 @@ def _rows(figures: Figures) -> list[list[str]]:
 RECORDS = (
     CORE := Record(
         "core",
-        "K-Means, masks and training steps beside named peers; what the import takes",
-        (*FILES, *MASKS, *SHARING, "jaxcompress/__init__.py", "jaxcompress/optim"),
+        "K-Means, rounding, masks and training steps beside named peers; what the import takes",
+        (*FILES, *INTEGERS, *MASKS, *SHARING, "jaxcompress/__init__.py", "jaxcompress/optim"),
         {"core": core},
     ),
 )
