@@ -3,8 +3,9 @@
 From the bottom up: `positions` (which entries are kept), `digits` (small integers in bytes), `csr`
 (compressed sparse rows). The entropy coder: `tables` (of frequencies), `rans` (symbols in lanes),
 `matrices`, `static` (contexts of codes), `_clusters` and `_choice` (of contexts), `sequences` (a
-tensor as runs of symbols), `block` (tensors that share lanes), `planes` (numbers as bytes). That of
-files of versions 2 to 4: `levels`, `_ans`, `contexts`, `entropy`.
+tensor as runs of symbols), `block` (tensors that share lanes), `planes` (numbers as bytes). In
+memory: `frequencies`, `lanes`. In files of versions 2 to 4: `levels`, `_ans`, `contexts`,
+`entropy`.
 
     block      codes as words near their entropy
     csr        compressed sparse rows
