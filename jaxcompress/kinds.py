@@ -150,3 +150,8 @@ def native(leaf: Any) -> Any:
     refuse_masked("(a leaf)", leaf)
     order = leaf.dtype if leaf.dtype.isnative else leaf.dtype.newbyteorder("=")
     return np.asarray(leaf, order)
+
+
+def codes_dtype(k: int) -> type[np.unsignedinteger]:
+    """Return the smallest dtype of codes from 0 to `k`."""
+    return np.uint8 if k < 256 else np.uint16

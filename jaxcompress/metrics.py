@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.leaves import Clustered, Half, Quantized, Sparse, decoded
+from jaxcompress.leaves import Clustered, Coded, Half, Quantized, Sparse, decoded
 from jaxcompress.leaves.quantized import spread
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
@@ -118,6 +118,7 @@ _BOUND_BYTES: dict[type, Callable[[Any], float]] = {
     Clustered: _clustered_bytes,
     Sparse: _sparse_bytes,
     Quantized: _quantized_bytes,
+    Coded: lambda leaf: entropy_bound_bytes(leaf.uncoded()),
     Half: lambda leaf: plain_bytes(leaf.values),
 }
 

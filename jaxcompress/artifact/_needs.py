@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.errors import ArtifactError
-from jaxcompress.leaves.clustered import codes_dtype
+from jaxcompress.kinds import codes_dtype
 from jaxcompress.leaves.lowrank import axis_sizes, largest_product
 from jaxcompress.packing import levels
 from jaxcompress.packing.matrices import as_matrix

@@ -18,6 +18,7 @@ from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import fill, fill_some
 from jaxcompress.artifact.reader import Opened, StoredPart, leaves_of, open_parts
 from jaxcompress.artifact.reading import reading
+from jaxcompress.leaves import coded as as_coded
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.trees import Array, PyTree, Scope, as_jax, check_scope, some_of
 
@@ -104,10 +105,16 @@ class ArtifactFile:
         )
         return self._filled(chosen, map(placed, self._leaves(chosen, dense, held=False), places))
 
-    def load_compressed(self, scope: Scope | None = None) -> PyTree:
-        """Return the tree with its compressed leaves, or some of it; as `load`."""
+    def load_compressed(self, scope: Scope | None = None, *, coded: bool = False) -> PyTree:
+        """Return the tree with its compressed leaves, or some of it; as `load`.
+
+        Args:
+            scope: as for `load`.
+            coded: as for `jaxcompress.load_compressed`.
+        """
         chosen = self._chosen(scope, self._shapes())
-        return self._filled(chosen, self._leaves(chosen, _compressed_as_jax))
+        convert = _coded_as_jax if coded else _compressed_as_jax
+        return self._filled(chosen, self._leaves(chosen, convert))
 
     def check(self) -> None:
         """Read everything, and keep nothing.
@@ -276,6 +283,13 @@ def open_file(
             yield file
         finally:
             file.close()
+
+
+def _coded_as_jax(leaf: Any) -> Any:
+    """Return a leaf of JAX arrays, its integers coded where that makes it smaller."""
+    if is_compressed(leaf) and leaf.size:
+        leaf = as_coded(leaf, scope=lambda path, leaf: True)
+    return _compressed_as_jax(leaf)
 
 
 def _compressed_as_jax(leaf: Any) -> Any:

@@ -126,11 +126,15 @@ def load(
         return file.load(sharding=sharding)
 
 
-def load_compressed(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> PyTree:
+def load_compressed(
+    path: str | os.PathLike[str], *, coded: bool = False, max_bytes: int | None = None
+) -> PyTree:
     """Read a file and return the tree with its compressed leaves.
 
     Args:
         path: file to read.
+        coded: whether integers stay entropy-coded in memory, as `jc.leaves.coded` does: `execute`
+            decodes them where they are used.
         max_bytes: as for `load`.
 
     Raises:
@@ -148,7 +152,7 @@ def load_compressed(path: str | os.PathLike[str], *, max_bytes: int | None = Non
         [-1.0, 3.0]
     """
     with open_file(path, max_bytes=max_bytes) as file:
-        return file.load_compressed()
+        return file.load_compressed(coded=coded)
 
 
 def load_into(

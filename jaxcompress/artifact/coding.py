@@ -10,7 +10,7 @@ import numpy as np
 from jaxcompress.artifact._fields import is_count
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.errors import ArtifactError
-from jaxcompress.leaves.clustered import codes_dtype
+from jaxcompress.kinds import codes_dtype
 from jaxcompress.packing import block, csr, digits, entropy, levels, positions, static
 from jaxcompress.packing.contexts import Choice
 

@@ -3,11 +3,13 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.execution import _waiting
 from jaxcompress.execution._thin import (
     converted,
     gathered,
@@ -17,8 +19,9 @@ from jaxcompress.execution._thin import (
     thin_product,
     transposed,
 )
+from jaxcompress.execution._waiting import Decoder, is_waiting
 from jaxcompress.execution._weight_only import weight_only
-from jaxcompress.leaves import LowRank, Quantized, decoded, dense, is_compressed
+from jaxcompress.leaves import Coded, LowRank, Quantized, decoded, dense, is_compressed
 from jaxcompress.leaves.tree import dense_shapes
 from jaxcompress.products.find import keeps_derivatives
 from jaxcompress.trace.loops import Entering, as_operands, entering
@@ -35,6 +38,8 @@ PRODUCTS: dict[tuple[str, type], Callable[[Equation, list[Any], int], list[Any] 
     ("convert_element_type", LowRank): converted,
     ("slice", LowRank): sliced,
     ("squeeze", LowRank): squeezed,
+    ("slice", Coded): _waiting.sliced,
+    ("squeeze", Coded): _waiting.squeezed,
 }
 """Products by leaf type: from the equation, its operands and the place of the leaf to the results,
 or None where the leaf must be made dense."""
@@ -82,7 +87,8 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
             _given(leaf, is_plain=value in plain, cut=cut[value])
             for value, leaf in zip(program.inputs, named.leaves, strict=False)
         ]
-        results, _ = run(program, [*leaves, *jax.tree.leaves(inputs)], _visit)
+        visit = partial(_visit, Decoder(program))
+        results, _ = run(program, [*leaves, *jax.tree.leaves(inputs)], visit)
         return jax.tree.unflatten(program.structure, results)
 
     compiled = jit_for_inference(evaluate)
@@ -93,9 +99,26 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     return fast
 
 
-def _visit(key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
-    """Compute with a compressed leaf, made dense if necessary."""
-    del key
+def _visit(decoder: Decoder, key: Key, equation: Equation, operands: list[Any]) -> Outcome | None:
+    """Compute with compressed leaves, made dense if necessary."""
+    if not any(map(is_waiting, operands)):
+        return _computed(equation, operands)
+    inside = len(key) > 1
+    moves = PRODUCTS.get((equation.name, type(operands[0])))
+    if equation.name in GIVE_LEAVES and moves and (results := moves(equation, operands, 0)):
+        return Outcome(results)
+    waiting = decoder.waits(equation, operands, inside=inside)
+    if waiting is not None:
+        return Outcome([waiting])
+    operands = decoder.decoded(operands, inside=inside)
+    results = (_computed(equation, operands) or Outcome(bind(equation, operands))).results
+    if not inside:
+        decoder.last = [result for result in results if isinstance(result, jax.Array)][:1]
+    return Outcome(results)
+
+
+def _computed(equation: Equation, operands: list[Any]) -> Outcome | None:
+    """Compute with a compressed leaf, if there is one."""
     for place, leaf in enumerate(operands):
         if is_compressed(leaf):
             others = [dense(o) if k != place else o for k, o in enumerate(operands)]
@@ -151,5 +174,8 @@ def _cut_by(equation: Equation) -> list[float]:
 def _given(leaf: Any, *, is_plain: bool, cut: float) -> Any:
     """Return the value of a leaf for the function: the leaf itself if it need not be dense."""
     if isinstance(leaf, LowRank) and cut <= len(leaf.stack):
-        return decoded(leaf) if cut else leaf  # scales and codebooks have no axis of layers
+        turns = cut or (is_waiting(leaf) and not is_plain)  # else it is decoded at every turn
+        return decoded(leaf) if turns else leaf  # scales and codebooks have no axis of layers
+    if isinstance(leaf, Coded) and 0 < cut <= len(leaf.stack):
+        return leaf
     return leaf if is_plain and not isinstance(leaf, LowRank) else dense(leaf)

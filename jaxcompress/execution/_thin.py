@@ -200,14 +200,20 @@ def converted(equation: Equation, operands: list[Any], place: int) -> list[Any] 
 
 def sliced(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:
     """Return some layers of a stack as a leaf; None where axes of the layers are cut."""
-    leaf, params = operands[place], equation.params
-    shared = len(leaf.stack)
+    leaf, index = operands[place], stacked_layers(equation, operands[place])
+    if index is None:
+        return None
+    return [LowRank(factors=tuple(f[index] for f in leaf.arrays()), equation=leaf.equation)]
+
+
+def stacked_layers(equation: Equation, leaf: Any) -> tuple[slice, ...] | None:
+    """Return which layers of a stack a `slice` takes; None where axes of the layers are cut."""
+    params, shared = equation.params, len(leaf.stack)
     steps = params["strides"] or (1,) * len(leaf.shape)
     cuts = list(zip(params["start_indices"], params["limit_indices"], steps, strict=True))
     if not shared or cuts[shared:] != [(0, size, 1) for size in leaf.shape[shared:]]:
         return None
-    index = tuple(slice(*cut) for cut in cuts[:shared])
-    return [LowRank(factors=tuple(f[index] for f in leaf.arrays()), equation=leaf.equation)]
+    return tuple(slice(*cut) for cut in cuts[:shared])
 
 
 def squeezed(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:

@@ -1,6 +1,6 @@
 """Tensors whose weights share a few values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import jax
@@ -16,11 +16,6 @@ MOST_CODES = 65_535
 """Most entries of a codebook: with zero, codes fit two bytes."""
 
 _BLOCK = 1 << 20
-
-
-def codes_dtype(k: int) -> type[np.unsignedinteger]:
-    """Return the smallest dtype of codes from 0 to `k`."""
-    return np.uint8 if k < 256 else np.uint16
 
 
 @jax.tree_util.register_dataclass
@@ -60,6 +55,19 @@ class Clustered(Sized):
         if namespace(self.codes, self.codebook) is np:
             return _dense_by_blocks(np.asarray(self.codes), np.asarray(self.codebook))
         return by_compiler(_looked_up, self.codebook, self.codes, like=self.codes)
+
+    @property
+    def integers(self) -> Array:
+        """The codes."""
+        return self.codes
+
+    def with_integers(self, integers: Array) -> Self:
+        """Return other codes with this codebook."""
+        return replace(self, codes=integers)
+
+    def layer(self, number: int) -> Self:
+        """Return one entry along the first axis."""
+        return replace(self, codes=self.codes[number])
 
     def with_values(self, tensor: Array) -> Self:
         """Return the same codes with the codebook of the values in `tensor`.

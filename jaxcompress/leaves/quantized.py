@@ -1,7 +1,7 @@
 """Tensors on a grid: integers, scales and zero points."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -50,6 +50,23 @@ class Quantized(Sized):
     def dtype(self) -> Any:
         """Dtype of the dense tensor."""
         return self.scale.dtype
+
+    @property
+    def integers(self) -> Array:
+        """The values."""
+        return self.values
+
+    def with_integers(self, integers: Array) -> Self:
+        """Return other values on these grids."""
+        return replace(self, values=integers)
+
+    def layer(self, number: int) -> Self:
+        """Return one entry along the first axis."""
+        block = number // -(-self.shape[0] // self.scale.shape[0])
+        zero_point = None if self.zero_point is None else self.zero_point[block]
+        return replace(
+            self, values=self.values[number], scale=self.scale[block], zero_point=zero_point
+        )
 
     def dense(self) -> Array:
         """Return the tensor itself; a numpy array if all parts are."""

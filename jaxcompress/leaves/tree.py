@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcompress.checks import check_finite
 from jaxcompress.kinds import Kinds, check_kind, native, refuse_masked
+from jaxcompress.leaves._coded import Coded
 from jaxcompress.leaves._half import Half
 from jaxcompress.leaves._sparse import Sparse
 from jaxcompress.leaves.clustered import Clustered
@@ -15,7 +16,7 @@ from jaxcompress.leaves.lowrank import LowRank
 from jaxcompress.leaves.quantized import Quantized
 from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, in_scope, named_leaves, path_text
 
-CODED = (Clustered, Half, Quantized, Sparse)
+CODED = (Clustered, Coded, Half, Quantized, Sparse)
 """The leaf types that hold numbers in a coded form."""
 
 COMPRESSED = (*CODED, LowRank)
@@ -79,6 +80,36 @@ def _expanded(tree: PyTree, chosen: Callable[[Any], bool]) -> PyTree:
     return jax.tree_util.tree_map_with_path(expand, tree, is_leaf=chosen)
 
 
+def uncoded(tree: PyTree) -> PyTree:
+    """Return `tree` with the leaves that were coded in place of `Coded` leaves, in numpy.
+
+    Raises:
+        ValueError: lanes that are not those of their tensor, naming the leaf.
+
+    Example:
+        >>> codes = np.tile(np.array([0, 0, 0, 1], np.uint8), (64, 64))
+        >>> from jaxcompress.packing.lanes import encode
+        >>> grid = Clustered(codes=codes[:0, 0], codebook=np.ones(1, np.float32))
+        >>> leaf = Coded(lanes=encode(codes.ravel(), 4), grid=grid, layer=codes.shape)
+        >>> bool((uncoded({"kernel": leaf})["kernel"].codes == codes).all())
+        True
+    """
+    named = named_leaves(tree, is_leaf=is_coded)
+    return named.rebuild(
+        [
+            _decoded(path, leaf) if isinstance(leaf, Coded) else leaf
+            for path, leaf in zip(named.paths, named.leaves, strict=True)
+        ]
+    )
+
+
+def _decoded(path: str, leaf: Coded) -> Clustered | Quantized:
+    try:
+        return leaf.uncoded()
+    except ValueError as error:
+        raise ValueError(f"{path or '(root)'}: {error}; code it again.") from None
+
+
 def arrays_in_scope(
     named: NamedLeaves,
     scope: Scope,
@@ -129,7 +160,7 @@ def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
         >>> update_codebooks({"kernel": leaf}, trained)["kernel"].codebook.tolist()
         [-1.5, 2.5]
     """
-    named = named_leaves(shared, is_leaf=is_coded)
+    named = named_leaves(uncoded(shared), is_leaf=is_coded)
     tensors = named_leaves(params)
     if named.paths != tensors.paths:
         raise ValueError(

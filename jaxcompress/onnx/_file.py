@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxcompress.artifact.atomic import write_atomically
 from jaxcompress.checks import check_concrete, check_known
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.leaves import dense, is_compressed, uncoded
 from jaxcompress.onnx._comparison import Results, check_close, largest_difference, results_of
 from jaxcompress.onnx._integers import ACTIVATIONS, Floats, Integers
 from jaxcompress.onnx._libraries import library
@@ -220,7 +220,7 @@ def _in_integers(
     """Return a model, and by product the reason why it is in floats, empty if it is not."""
     names = {name for product in function.products for name in product.entering}
     check_known(sorted(qparams), names, "int8 must be ranges of this function", "calibrate it")
-    leaves = named_leaves(job.params, is_leaf=is_compressed).leaves
+    leaves = named_leaves(uncoded(job.params), is_leaf=is_compressed).leaves
     results = result_qparams(
         job.apply, job.narrow_params, job.narrow_inputs, like=function.program, grid=ACTIVATIONS
     )

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from jaxcompress.checks import check_fits
-from jaxcompress.leaves import Clustered, decoded
+from jaxcompress.leaves import Clustered, decoded, uncoded
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.optim._by_leaf import check_params, flatten, seen
 from jaxcompress.placement import by_compiler, like
@@ -62,6 +62,7 @@ def share_centroids(
 
     Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, section 3.
     """
+    shared = uncoded(shared)
     if not _clustered(shared):
         raise ValueError(
             "shared: at least one leaf must be Clustered, got none; make it with kmeans."

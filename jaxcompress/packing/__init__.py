@@ -11,10 +11,11 @@ memory: `frequencies`, `lanes`. In files of versions 2 to 4: `levels`, `_ans`, `
     csr        compressed sparse rows
     digits     small integers, several in a byte
     entropy    levels as words, in files of versions 2 to 4
+    lanes      symbols that a device decodes, many at once
     levels     codes as signed levels
     positions  which entries are kept
 """
 
-from jaxcompress.packing import block, csr, digits, entropy, levels, positions
+from jaxcompress.packing import block, csr, digits, entropy, lanes, levels, positions
 
-__all__ = ["block", "csr", "digits", "entropy", "levels", "positions"]
+__all__ = ["block", "csr", "digits", "entropy", "lanes", "levels", "positions"]

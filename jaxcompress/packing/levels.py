@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxcompress.leaves.clustered import codes_dtype
+from jaxcompress.kinds import codes_dtype
 
 _BLOCK = 1 << 20
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxcompress.leaves.clustered import codes_dtype
+from jaxcompress.kinds import codes_dtype
 from jaxcompress.packing import tables
 from jaxcompress.packing._clusters import clusters
 from jaxcompress.packing.matrices import as_matrix

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxcompress.checks import check_known
 from jaxcompress.compiled import jitted
-from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.leaves import Coded, Quantized, dense, is_compressed
 from jaxcompress.products.find import Product, trace_products
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.quantization.grids import Grid, QParams, make_grid, on_grid, qparams_for
@@ -162,9 +162,10 @@ def _weight_name(product: Product, place: int, paths: Sequence[str]) -> str:
 def _on_its_grid(product: Product, place: int, leaves: Sequence[Any]) -> bool:
     """Return whether an operand holds entries of a quantized leaf."""
     found = product.weights.get(place)
-    return (
-        found is not None and found.moves is not None and isinstance(leaves[found.leaf], Quantized)
-    )
+    if found is None or found.moves is None:
+        return False
+    leaf = leaves[found.leaf]
+    return isinstance(leaf.grid if isinstance(leaf, Coded) else leaf, Quantized)
 
 
 def _check_names(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_concrete, check_floats, check_known
-from jaxcompress.leaves import Clustered, Quantized
+from jaxcompress.leaves import Clustered, Quantized, uncoded
 from jaxcompress.leaves.quantized import are_blocks, spread
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.quantization._granularity import Granularity, per_channel
@@ -81,7 +81,7 @@ def quantize(
     Source: Jacob et al. 2018, arXiv:1712.05877; Krishnamoorthi 2018, arXiv:1806.08342.
     """
     check_concrete("quantize", params)
-    named = named_leaves(params, is_leaf=is_coded)
+    named = named_leaves(uncoded(params), is_leaf=is_coded)
     chosen = in_scope(named, scope)
     grids = _grids(named, chosen, bits, symmetric=symmetric)
     shape_of = per_channel() if granularity is None else granularity

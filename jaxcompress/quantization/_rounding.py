@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits
-from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.leaves import Quantized, dense, is_compressed, uncoded
 from jaxcompress.leaves.quantized import spread
 from jaxcompress.products.moments import Layer, Moments
 from jaxcompress.products.recursion import BLOCK, damped, sweep
@@ -57,7 +57,7 @@ def fit_rounding(params: PyTree, quantized: PyTree, moments: Moments) -> PyTree:
     plane), arXiv:2507.18553; Behdin et al. 2023 (QuantEase, the descent), arXiv:2309.01885.
     """
     params = dense(params)
-    named = named_leaves(quantized, is_leaf=is_compressed)
+    named = named_leaves(uncoded(quantized), is_leaf=is_compressed)
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in named.leaves]
     check_fits("params", params, "quantized", named.rebuild(shapes))
     fitting = {

@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from jaxcompress.kinds import codes_dtype
 from jaxcompress.leaves import Clustered
-from jaxcompress.leaves.clustered import MOST_CODES, codes_dtype
+from jaxcompress.leaves.clustered import MOST_CODES
 from jaxcompress.sharing._cells import Bins, Cells, Price, best_cells
 from jaxcompress.sharing._members import Members, cells_of, round_down
 

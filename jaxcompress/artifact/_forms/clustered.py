@@ -10,8 +10,9 @@ from jaxcompress.artifact.coding import Alphabet, Fields, read_codes, write_code
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import check_finite, finite
 from jaxcompress.errors import ArtifactError
+from jaxcompress.kinds import codes_dtype
 from jaxcompress.leaves import Clustered
-from jaxcompress.leaves.clustered import MOST_CODES, codes_dtype
+from jaxcompress.leaves.clustered import MOST_CODES
 
 
 def _prepare(path: str, leaf: Clustered) -> Clustered:

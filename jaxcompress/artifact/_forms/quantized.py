@@ -16,8 +16,8 @@ from jaxcompress.artifact.coding import Alphabet, Fields, read_codes, write_code
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.checks import finite
 from jaxcompress.errors import ArtifactError
+from jaxcompress.kinds import codes_dtype
 from jaxcompress.leaves import Quantized
-from jaxcompress.leaves.clustered import codes_dtype
 from jaxcompress.leaves.quantized import are_blocks, spread
 
 _FARTHEST = 255  # from zero: levels are a difference of two int8

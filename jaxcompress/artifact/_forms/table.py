@@ -23,6 +23,7 @@ from jaxcompress.artifact._forms.sparse import SPARSE
 from jaxcompress.artifact.coding import PACKINGS
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.errors import ArtifactError
+from jaxcompress.leaves import is_compressed, uncoded
 
 _OF_NUMBERS: dict[str, Form] = {
     "dense": DENSE,
@@ -53,6 +54,8 @@ def write_leaf(path: str, leaf: Any, layout: str, writer: Writer) -> dict[str, A
         TypeError: a dtype that cannot be stored.
         ValueError: a leaf that breaks the rules of its type.
     """
+    if is_compressed(leaf):
+        leaf = uncoded({path: leaf})[path]
     entry = {"path": path} | head(FORMS, path, leaf)
     form = FORMS[entry["form"]]
     stored = form.prepare(path, leaf)
