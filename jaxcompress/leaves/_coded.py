@@ -112,21 +112,21 @@ class Coded(Sized):
         return namespace(*jax.tree.leaves(self)) is np
 
 
-def encoded(leaf: Clustered | Quantized, *, steps: int, stack: int) -> Coded:
+def encoded(leaf: Clustered | Quantized, *, turns: int, stack: int) -> Coded:
     """Return a leaf of integers of 8 bits as `Coded`, in arrays of numpy.
 
     Args:
         leaf: with at least one entry.
-        steps: of the loop that decodes a layer.
+        turns: of the loop that decodes a layer.
         stack: number of first axes that are of layers.
     """
     if stack:
         layers = [
-            encoded(leaf.layer(k), steps=steps, stack=stack - 1) for k in range(leaf.shape[0])
+            encoded(leaf.layer(k), turns=turns, stack=stack - 1) for k in range(leaf.shape[0])
         ]
         return _stacked(layers)
     integers = np.ascontiguousarray(leaf.integers).reshape(-1)
-    lanes = packing.encode(integers.view(np.uint8), -(-integers.size // steps))
+    lanes = packing.encode(integers.view(np.uint8), -(-integers.size // turns))
     grid = jax.tree.map(np.asarray, leaf.with_integers(integers[:0]))
     return Coded(lanes=lanes, grid=grid, layer=tuple(leaf.shape))
 

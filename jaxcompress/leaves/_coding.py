@@ -15,18 +15,18 @@ from jaxcompress.placement import like
 from jaxcompress.trees import PyTree, Scope, everything, in_scope, named_leaves, plain_bytes
 
 
-def coded(tree: PyTree, *, scope: Scope = everything, steps: int = 1024, stack: int = 0) -> PyTree:
+def coded(tree: PyTree, *, scope: Scope = everything, turns: int = 1024, stack: int = 0) -> PyTree:
     """Return `tree` with `Clustered` and `Quantized` leaves entropy-coded, as `Coded` leaves.
 
-    `bytes = n * H / 8 + 8 * n / steps + 512 + grid`, where `H` is the entropy in bits of the `n`
+    `bytes = n * H / 8 + 8 * n / turns + 512 + grid`, where `H` is the entropy in bits of the `n`
     integers. `execute` decodes each where it is used. A leaf that would not become smaller is kept
     unchanged, and so is one with codes of 16 bits (256 values and more), and all other leaves.
 
     Args:
         tree: factors of `LowRank` leaves are coded too.
         scope: which leaves are coded.
-        steps: of the loop that decodes a tensor, which works on `n / steps` weights at a time.
-            A device with many cores needs fewer steps: 64 cost a bit a weight.
+        turns: of the loop that decodes a tensor, which works on `n / turns` weights at a time.
+            A device with many cores needs fewer turns: 64 cost a bit a weight.
         stack: number of first axes that are of layers: 1 for leaves that `jax.lax.scan` cuts into
             layers. Each layer is coded for itself. Other loops and branches get dense weights.
 
@@ -34,7 +34,7 @@ def coded(tree: PyTree, *, scope: Scope = everything, steps: int = 1024, stack: 
         The tree, on the devices of its leaves; on a mesh coded arrays are on all devices.
 
     Raises:
-        ValueError: steps or axes out of range, or an empty scope.
+        ValueError: turns or axes out of range, or an empty scope.
 
     Example:
         >>> codes = np.tile(np.array([0, 0, 0, 1], np.uint8), (64, 64))
@@ -49,7 +49,7 @@ def coded(tree: PyTree, *, scope: Scope = everything, steps: int = 1024, stack: 
         Jarek Duda, Asymmetric numeral systems, 2009; Fabian Giesen, Interleaved entropy coders,
         2014.
     """
-    for name, value, least in (("steps", steps, 1), ("stack", stack, 0)):
+    for name, value, least in (("turns", turns, 1), ("stack", stack, 0)):
         if not is_integer(value) or value < least:
             raise ValueError(
                 f"{name}: must be an integer of at least {least}, got {value!r}; the default is "
@@ -58,13 +58,13 @@ def coded(tree: PyTree, *, scope: Scope = everything, steps: int = 1024, stack: 
     named = named_leaves(tree, is_leaf=is_coded)
     chosen = in_scope(named, scope)
     leaves = [
-        _smaller(path, leaf, steps, stack) if pick else leaf
+        _smaller(path, leaf, turns, stack) if pick else leaf
         for path, leaf, pick in zip(named.paths, named.leaves, chosen, strict=True)
     ]
     return named.rebuild(leaves)
 
 
-def _smaller(path: str, leaf: Any, steps: int, stack: int) -> Any:
+def _smaller(path: str, leaf: Any, turns: int, stack: int) -> Any:
     """Return a leaf of integers of 8 bits as `Coded` if that is smaller, others unchanged."""
     if not isinstance(leaf, Clustered | Quantized) or leaf.integers.dtype.itemsize != 1:
         return leaf
@@ -73,7 +73,7 @@ def _smaller(path: str, leaf: Any, steps: int, stack: int) -> Any:
             f"{path}: stack must be at most the {leaf.ndim} axes of the leaf, got {stack}; choose "
             "other leaves by scope."
         )
-    small = encoded(leaf, steps=steps, stack=stack)
+    small = encoded(leaf, turns=turns, stack=stack)
     if _bytes(small) >= _bytes(leaf):
         return leaf
     return jax.tree.map(lambda array: _placed(array, leaf.integers), small)

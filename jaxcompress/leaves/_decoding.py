@@ -22,10 +22,12 @@ def decoded_lanes(lanes: Lanes, shape: Sequence[int], zero: jax.Array) -> jax.Ar
         shape: of the symbols.
         zero: from `zero_after`, or 0.
     """
-    table, size, count = _table(lanes.frequencies), math.prod(shape), lanes.states.size
-    steps = -(-size // count)
+    # States, buffers and tables are made of `zero`: XLA would make those of all weights at once.
+    table = _table(lanes.frequencies.astype(jnp.uint32) ^ zero)
+    size, count = math.prod(shape), lanes.states.size
+    turns = -(-size // count)
 
-    def step(number: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def turn(number: Any, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         x, places, symbols = state
         entries = table.at[x & (SLOTS - 1)].get(mode="promise_in_bounds")
         x = ((entries >> BITS & (SLOTS - 1)) + 1) * (x >> BITS) + (entries & (SLOTS - 1))
@@ -36,9 +38,8 @@ def decoded_lanes(lanes: Lanes, shape: Sequence[int], zero: jax.Array) -> jax.Ar
         symbols = lax.dynamic_update_slice_in_dim(symbols, row[None], number, 0)
         return x, places + low.astype(jnp.uint32), symbols
 
-    # The buffer of the symbols is made of `zero` too: else XLA fills those of all weights at once.
-    symbols = jnp.broadcast_to(zero.astype(jnp.uint8), (steps, count))
-    symbols = lax.fori_loop(0, steps, step, (lanes.states ^ zero, lanes.starts, symbols))[2]
+    symbols = jnp.broadcast_to(zero.astype(jnp.uint8), (turns, count))
+    symbols = lax.fori_loop(0, turns, turn, (lanes.states ^ zero, lanes.starts, symbols))[2]
     return symbols.reshape(-1)[:size].reshape(shape)
 
 
@@ -79,11 +80,12 @@ def _(size: int, batched: Sequence[bool], array: jax.Array) -> tuple[jax.Array, 
     return _one_bit(array[0] if batched[0] else array), False  # the weight is decoded once
 
 
-def _table(frequencies: jax.Array) -> jax.Array:
-    """Return what `packing.tables.decoding_table` does."""
-    slots = frequencies.astype(jnp.uint32)
+def _table(slots: jax.Array) -> jax.Array:
+    """Return what `packing.tables.decoding_table` does, for uint32 frequencies."""
     after = jnp.cumsum(slots)
     place = jnp.arange(SLOTS, dtype=jnp.uint32)
-    symbols = jnp.searchsorted(after, place, side="right").astype(jnp.uint32)
+    # Unrolled: XLA fills the arrays that a loop begins with for all weights at once.
+    symbols = jnp.searchsorted(after, place, side="right", method="scan_unrolled")
+    symbols = symbols.astype(jnp.uint32)
     first, width = (after - slots)[symbols], slots[symbols]
     return symbols << 24 | (width - 1) << BITS | (place - first)

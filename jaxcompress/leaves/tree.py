@@ -88,9 +88,9 @@ def uncoded(tree: PyTree) -> PyTree:
 
     Example:
         >>> codes = np.tile(np.array([0, 0, 0, 1], np.uint8), (64, 64))
-        >>> from jaxcompress.packing.lanes import encode
+        >>> from jaxcompress.packing import lanes
         >>> grid = Clustered(codes=codes[:0, 0], codebook=np.ones(1, np.float32))
-        >>> leaf = Coded(lanes=encode(codes.ravel(), 4), grid=grid, layer=codes.shape)
+        >>> leaf = Coded(lanes=lanes.encode(codes.ravel(), 4), grid=grid, layer=codes.shape)
         >>> bool((uncoded({"kernel": leaf})["kernel"].codes == codes).all())
         True
     """

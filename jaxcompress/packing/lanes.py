@@ -1,6 +1,6 @@
 """Symbols of 8 bits as lanes that a device decodes together: interleaved range ANS.
 
-Symbol `t * L + k` is the one of lane `k` in step `t`. All lanes make a step at once, which is a
+Symbol `t * L + k` is the one of lane `k` in turn `t`. All lanes make a turn at once, which is a
 few operations on arrays of length `L`. Each lane has words of its own, and waits for no other.
 """
 
@@ -59,14 +59,14 @@ def encode(symbols: np.ndarray, lanes: int) -> Lanes:
     # A state from here on gives a word before it takes the symbol. A lone symbol keeps all states.
     full = np.minimum(slots << (32 - BITS), (1 << 32) - 1).astype(np.uint32)
     frequencies = slots.astype(np.uint32)
-    steps = -(-symbols.size // lanes)
-    words, gives = np.zeros((steps, lanes), np.uint16), np.zeros((steps, lanes), bool)
+    turns = -(-symbols.size // lanes)
+    words, gives = np.zeros((turns, lanes), np.uint16), np.zeros((turns, lanes), bool)
     states = np.full(lanes, LOWEST, np.uint32)
-    for step in range(steps - 1, -1, -1):
-        row = symbols[step * lanes : (step + 1) * lanes]  # the last may be shorter
+    for turn in range(turns - 1, -1, -1):
+        row = symbols[turn * lanes : (turn + 1) * lanes]  # the last may be shorter
         x = states[: row.size]
-        words[step, : row.size] = x
-        give = np.greater_equal(x, full[row], out=gives[step, : row.size])
+        words[turn, : row.size] = x
+        give = np.greater_equal(x, full[row], out=gives[turn, : row.size])
         x = np.where(give, x >> 16, x)
         quotient, rest = np.divmod(x, frequencies[row])
         states[: row.size] = (quotient << BITS) + rest + first[row]

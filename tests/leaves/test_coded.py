@@ -56,9 +56,9 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("leaf", LEAVES.values(), ids=LEAVES)
-@pytest.mark.parametrize("steps", [64, 1024])
-def test_a_leaf_comes_back_in_numpy_and_in_jax(leaf, steps):
-    small = coded(leaf, steps=steps)
+@pytest.mark.parametrize("turns", [64, 1024])
+def test_a_leaf_comes_back_in_numpy_and_in_jax(leaf, turns):
+    small = coded(leaf, turns=turns)
     assert isinstance(small, Coded)
     assert (small.shape, small.dtype, small.size) == (leaf.shape, leaf.dtype, leaf.size)
     assert isinstance(small.dense(), np.ndarray)
@@ -70,11 +70,11 @@ def test_a_leaf_comes_back_in_numpy_and_in_jax(leaf, steps):
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 999))
-def test_random_leaves_come_back_from_a_device(seed, spread, steps):
+def test_random_leaves_come_back_from_a_device(seed, spread, turns):
     rng = np.random.default_rng(seed)
     values = np.round(rng.normal(size=(37, 53)) * spread).clip(-128, 127).astype(np.int8)
     leaf = Quantized(values=values, scale=np.ones((1, 1), "f"), bits=8)
-    small = coded(jax.tree.map(jnp.asarray, leaf), steps=steps)
+    small = coded(jax.tree.map(jnp.asarray, leaf), turns=turns)
     np.testing.assert_array_equal(small.dense(), values.astype("f"))
 
 
@@ -173,9 +173,9 @@ def test_wrong_lanes_are_refused_by_name():
         wrong.dense()
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"steps": 1.5}, {"stack": -1}])
+@pytest.mark.parametrize("options", [{"turns": 0}, {"turns": 1.5}, {"stack": -1}])
 def test_steps_and_stacks_out_of_range_are_refused(options):
-    with pytest.raises(ValueError, match=r"^(steps|stack): must be an integer of at least"):
+    with pytest.raises(ValueError, match=r"^(turns|stack): must be an integer of at least"):
         coded(clustered((40, 50)), **options)
 
 
