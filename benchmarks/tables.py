@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.ablation import table as ablation
+from benchmarks.coded import table as coded
 from benchmarks.core import table as core
 from benchmarks.distillation import table as distillation
 from benchmarks.execution import table as execution
@@ -51,6 +52,7 @@ RECORDS: tuple[Record, ...] = (
     *structured.RECORDS,
     *quantization.RECORDS,
     *execution.RECORDS,
+    *coded.RECORDS,
     *sparse.RECORDS,
     *lowrank.RECORDS,
     *distillation.RECORDS,

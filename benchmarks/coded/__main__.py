@@ -1,0 +1,5 @@
+"""python -m benchmarks.coded."""
+
+from benchmarks.coded.run import main
+
+main()
