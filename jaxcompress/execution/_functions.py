@@ -59,6 +59,12 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     other leaf types) is made dense where it is used. That saves memory between calls, but no time.
     `Sparse` leaves are made dense as well: docs/sparse.md has measurements of sparse products.
 
+    `Coded` weights are decoded one after the other, each after the product with the one before, so
+    that two are never in memory at once unless one equation has both. They have the results of
+    dense weights to the bit, and cost the time of their decoding at every call. In loops over
+    stacked layers this holds for leaves that `coded` made with `stack=1`. Other weights of loops
+    and branches are decoded before them, and tables as a whole, however few rows are looked up.
+
     Args:
         apply: `apply(params, *inputs)`, of arrays.
 
@@ -103,17 +109,15 @@ def _visit(decoder: Decoder, key: Key, equation: Equation, operands: list[Any]) 
     """Compute with compressed leaves, made dense if necessary."""
     if not any(map(is_waiting, operands)):
         return _computed(equation, operands)
-    inside = len(key) > 1
     moves = PRODUCTS.get((equation.name, type(operands[0])))
     if equation.name in GIVE_LEAVES and moves and (results := moves(equation, operands, 0)):
         return Outcome(results)
-    waiting = decoder.waits(equation, operands, inside=inside)
+    waiting = decoder.waits(key, equation, operands)
     if waiting is not None:
         return Outcome([waiting])
-    operands = decoder.decoded(operands, inside=inside)
+    operands = decoder.decoded(key, operands)
     results = (_computed(equation, operands) or Outcome(bind(equation, operands))).results
-    if not inside:
-        decoder.last = [result for result in results if isinstance(result, jax.Array)][:1]
+    decoder.done(key, results)
     return Outcome(results)
 
 

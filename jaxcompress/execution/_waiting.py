@@ -11,6 +11,7 @@ from jaxcompress.execution._thin import stacked_layers
 from jaxcompress.leaves import Coded, LowRank, is_compressed
 from jaxcompress.trace.moves import MOVES
 from jaxcompress.trace.program import Constant, Equation, Program, bind
+from jaxcompress.trace.run import Key
 from jaxcompress.trees import Array
 
 
@@ -37,28 +38,26 @@ class Waiting:
 class Decoder:
     """Decodes the coded weights of a program, one after the other.
 
-    A weight waits for the other operands of its equation and for the result of the equation with
-    the coded weight before it, so that two weights are in memory only if one equation has both.
-
-    Attributes:
-        last: the result of the last equation of the function itself that had a coded weight.
+    A weight waits for the result of the equation with the coded weight before it, so that two
+    weights are in memory only if one equation has both. The first of a function, loop or branch
+    waits for the other operands of its equation. If all did, more activations would be in memory.
     """
 
     def __init__(self, program: Program) -> None:
-        self.last: Sequence[Array] = []
+        self._last: dict[Key, tuple[int, Sequence[Array]]] = {}
         self._arrays = {
             operand for operand in _needed(program) if not isinstance(operand, Constant)
         }
 
-    def waits(self, equation: Equation, operands: Sequence[Any], *, inside: bool) -> Waiting | None:
+    def waits(self, key: Key, equation: Equation, operands: Sequence[Any]) -> Waiting | None:
         """Return the result of an equation that only moves or converts a coded weight.
 
         Args:
+            key: place of the equation; in loops and branches weights do not wait so.
             equation: of any kind without bodies.
             operands: of the equation.
-            inside: whether it is in a loop or in a branch, whose weights do not wait so.
         """
-        if inside or equation.name not in MOVES or set(equation.results) & self._arrays:
+        if len(key) > 1 or equation.name not in MOVES or set(equation.results) & self._arrays:
             return None
         leaf = operands[0]
         if isinstance(leaf, Coded):
@@ -67,16 +66,17 @@ class Decoder:
             return None
         return Waiting(leaf.leaf, (*leaf.equations, equation))
 
-    def decoded(self, operands: Sequence[Any], *, inside: bool) -> list[Any]:
-        """Return operands without coded parts; other compressed leaves remain.
-
-        Args:
-            operands: of one equation.
-            inside: as above.
-        """
-        after = [o for o in operands if not (is_compressed(o) or isinstance(o, Waiting))]
-        after += [] if inside else self.last
+    def decoded(self, key: Key, operands: Sequence[Any]) -> list[Any]:
+        """Return the operands of an equation without coded parts; other leaves remain."""
+        number, after = self._last.get(key[:-1], (-1, []))
+        if not 0 <= number < key[-1]:  # of another time that a body was traced, if there is one
+            after = [o for o in operands if not (is_compressed(o) or isinstance(o, Waiting))]
         return [_decoded(operand, after) for operand in operands]
+
+    def done(self, key: Key, results: Sequence[Any]) -> None:
+        """Take the results of an equation that had a coded weight: the next one waits for them."""
+        arrays = [result for result in results if isinstance(result, jax.Array)]
+        self._last[key[:-1]] = (key[-1], arrays[:1]) if arrays else (-1, [])
 
 
 def sliced(equation: Equation, operands: list[Any], place: int) -> list[Any] | None:

@@ -60,11 +60,10 @@ def zero_after(lanes: Lanes, arrays: Sequence[Array]) -> jax.Array:
     ]
     if not numbers:
         return jnp.uint32(0)
-    numbers = lax.optimization_barrier(tuple(map(lax.stop_gradient, numbers)))
     rest = jnp.sum(lanes.frequencies.astype(jnp.uint32)) - SLOTS
     bit = jnp.uint32(0)
     for array in numbers:
-        bit |= _one_bit(array)
+        bit |= _one_bit(lax.stop_gradient(array))
     return rest * bit
 
 

@@ -113,6 +113,17 @@ def test_loops_over_stacked_layers(leaf, stack):
     equal(layers, leaf, X, stack=stack)
 
 
+def test_several_weights_of_a_layer_in_a_loop():
+    def apply(p, x):
+        def layer(x, w):
+            inner = lax.fori_loop(0, 2, lambda k, y: jnp.tanh(y @ w["a"]), x)
+            return jnp.tanh(x @ w["a"]) @ w["b"].T + inner @ w["b"], None
+
+        return lax.scan(layer, x, p)[0]
+
+    equal(apply, {"a": STACKS["clustered"], "b": STACKS["quantized"]}, X, stack=1)
+
+
 def test_layers_of_a_stack_one_by_one():
     def apply(p, x):
         for k in range(3):
