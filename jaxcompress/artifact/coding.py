@@ -1,6 +1,6 @@
 """Codes as streams: a table of packings, and the packings that each layout tries."""
 
-import heapq
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.artifact._fields import is_count
+from jaxcompress.artifact._huffman import literal_bits
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.errors import ArtifactError
 from jaxcompress.kinds import codes_dtype
@@ -102,38 +103,17 @@ def _smallest(
     if len(names) == 1:
         return names[0], PACKINGS[names[0]].write(alphabet, codes)
     entries = codes[codes != 0]
-    of_entries = _literal_bits({"digits": [digits.pack(entries - 1, alphabet.k)]})
+    of_entries = literal_bits([digits.pack(entries - 1, alphabet.k)])
     least = {"gaps": of_entries + entries.size, "bits": of_entries + codes.size // 8}
     best, fewest, packed = "", math.inf, ({}, {})
     for name in reversed(names):
         if least.get(name, 0) > fewest:
             continue
         found = PACKINGS[name].write(alphabet, codes)
-        bits = _literal_bits(found[1])
+        bits = literal_bits(itertools.chain(*found[1].values()))
         if bits <= fewest:
             best, fewest, packed = name, bits, found
     return best, packed
-
-
-def _literal_bits(streams: Streams) -> int:
-    """Return about how many bits the streams take, with a Huffman code and table for each part."""
-    parts = [part for parts in streams.values() for part in parts if part.size]
-    counts = [np.bincount(part) for part in parts]
-    return sum(_huffman_bits(c) + 64 + 5 * int(np.count_nonzero(c)) for c in counts)
-
-
-def _huffman_bits(counts: np.ndarray) -> int:
-    """Return the length of a text in the best code of whole bits, given counts of its letters."""
-    heap = counts[counts > 0].tolist()
-    if len(heap) == 1:
-        return heap[0]
-    heapq.heapify(heap)
-    total = 0
-    while len(heap) > 1:
-        pair = heapq.heappop(heap) + heapq.heappop(heap)
-        heapq.heappush(heap, pair)
-        total += pair
-    return total
 
 
 def _write_csr(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:

@@ -10,7 +10,8 @@ from jax import lax
 
 from jaxcompress.kinds import is_key
 from jaxcompress.packing.lanes import LOWEST, Lanes
-from jaxcompress.packing.tables import BITS, SLOTS
+from jaxcompress.packing.tables import BITS
+from jaxcompress.packing.tables import ONE as SLOTS
 from jaxcompress.trees import Array
 
 
@@ -80,7 +81,7 @@ def _(size: int, batched: Sequence[bool], array: jax.Array) -> tuple[jax.Array, 
 
 
 def _table(slots: jax.Array) -> jax.Array:
-    """Return what `packing.tables.decoding_table` does, for uint32 frequencies."""
+    """Return what `packing.frequencies.decoding_table` does, for uint32 frequencies."""
     after = jnp.cumsum(slots)
     place = jnp.arange(SLOTS, dtype=jnp.uint32)
     # Unrolled: XLA fills the arrays that a loop begins with for all weights at once.

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.packing.tables import (
-    BITS,
+from jaxcompress.packing.frequencies import (
     MOST_SYMBOLS,
     SLOTS,
     decoding_table,
     quantized_frequencies,
 )
+from jaxcompress.packing.tables import BITS
 
 LOWEST = 1 << 16
 """A state is at least this, and below `2^32`; all lanes end in it."""

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.bounds import check_positive
+from jaxcompress.kinds import codes_dtype
 from jaxcompress.leaves import Clustered
-from jaxcompress.leaves.clustered import MOST_CODES, codes_dtype
+from jaxcompress.leaves.clustered import MOST_CODES
 from jaxcompress.sharing._cells import Cells
 from jaxcompress.sharing._importance import Importance, checked, equal_importance
 from jaxcompress.sharing._members import Members, share_leaves

@@ -519,8 +519,10 @@ def test_a_file_has_the_oldest_version_that_holds_its_leaves(tmp_path):
         ({"w": grid()}, 3),
         ({"w": Half(values=np.ones(2, np.float16), dtype=np.dtype("f4"))}, 3),
     ):
-        jc.save(path, tree)
+        jc.save(path, tree, layout="packed")
         assert jc.inspect(path)["version"] == version
+    jc.save(path, {"w": grid()}, layout="entropy")
+    assert jc.inspect(path)["version"] == 5
 
 
 def test_grids_take_the_bits_of_the_levels_that_occur(tmp_path):
