@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.ablation import table as ablation
 from benchmarks.coded import table as coded
+from benchmarks.coders import table as coders
 from benchmarks.core import table as core
 from benchmarks.distillation import table as distillation
 from benchmarks.execution import table as execution
@@ -46,6 +47,7 @@ RECORDS: tuple[Record, ...] = (
     *core.RECORDS,
     *pipeline.RECORDS,
     *sizes.RECORDS,
+    *coders.RECORDS,
     *large.RECORDS,
     *quantizers.RECORDS,
     *second_order.RECORDS,

@@ -51,13 +51,13 @@ def speed_row(name: str, sparsity: float, params: Any) -> dict[str, Any]:
     shared = jc.kmeans(params, 16)  # the speed of choosing values is that of benchmarks.core
     # Into memory: flushing to the disk, which `save` does and numpy does not, is not our speed.
     calls = {
-        "encode": lambda: encode(shared),
+        "encode": lambda: encode(shared, layout="packed"),
         "np.savez_compressed": lambda: np.savez_compressed(io.BytesIO(), **arrays),
     }
     writing = interleaved(calls, 9)
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "ours.npz", Path(folder) / "theirs.npz"
-        jc.save(ours, shared)
+        jc.save(ours, shared, layout="packed")
         np.savez_compressed(theirs, **arrays)
         reading = interleaved(
             {

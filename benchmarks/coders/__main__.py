@@ -1,0 +1,5 @@
+"""python -m benchmarks.coders."""
+
+from benchmarks.coders.run import main
+
+main()
