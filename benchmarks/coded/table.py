@@ -35,7 +35,7 @@ RECORDS = (
             "jaxcompress/leaves/_coded.py",
             "jaxcompress/leaves/_decoding.py",
             "jaxcompress/packing/lanes.py",
-            "jaxcompress/packing/tables.py",
+            "jaxcompress/packing/frequencies.py",
         ),
         {"coded": coded},
     ),
