@@ -29,7 +29,6 @@ import jaxcompress as jc
 from benchmarks.coders.table import CODERS
 from benchmarks.lib.record import write
 from jaxcompress.packing import block, entropy, levels
-from jaxcompress.packing.static import Alphabet
 
 PEER = Path(__file__).parent.parent / "peers" / "nncodec_integers.py"
 MADE = (100, 2048, 512)
@@ -102,7 +101,7 @@ def ours(tensors: Tensors) -> dict[str, float]:
     for tensor in tensors:
         low, high = bounds(tensor)
         values = levels.to_codes(tensor, high - low, -low)
-        codes.append(block.Codes(values, Alphabet(high - low, -low)))
+        codes.append(block.Codes(values, block.Alphabet(high - low, -low)))
     groups, count = [[]], 0
     for each in codes:
         groups[-1].append(each)

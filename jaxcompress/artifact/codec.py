@@ -59,6 +59,7 @@ def save(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> tree = {"kernel": np.eye(2, dtype=np.float32)}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = f"{folder}/small.npz"
@@ -76,6 +77,7 @@ def encode(
     """Return the bytes of the file that `save` writes.
 
     Example:
+        >>> import numpy as np
         >>> tree = {"kernel": np.eye(2, dtype=np.float32)}
         >>> encode(tree)[:2], encode(tree) == encode(tree)  # a zip file; same input, same bytes
         (b'PK', True)
@@ -117,6 +119,7 @@ def load(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     size_bytes = save(f"{folder}/small.npz", {"kernel": np.eye(2, dtype=np.float32)})
         ...     load(f"{folder}/small.npz")["kernel"].tolist()
@@ -144,6 +147,7 @@ def load_compressed(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> from jaxcompress.leaves import Clustered
         >>> leaf = Clustered(codes=np.array([0, 2, 1], np.uint8), codebook=np.array([-1, 3], "f"))
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -185,6 +189,7 @@ def load_into(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> from typing import NamedTuple
         >>> class Params(NamedTuple):
         ...     kernel: Any
@@ -263,6 +268,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     size_bytes = save(f"{folder}/small.npz", {"kernel": np.eye(2, dtype=np.float32)})
         ...     manifest = inspect(f"{folder}/small.npz")

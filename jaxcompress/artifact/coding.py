@@ -100,6 +100,10 @@ def _smallest(
     A packing whose entries alone, with one bit for each letter of their positions, take more bits
     than another is not tried.
     """
+    if names == LAYOUTS["entropy"]:
+        plain_bits = 8 * digits.count_bytes(codes.size, alphabet.k + 1)
+        coded_bits = block.estimated_bits(codes, static.Alphabet(alphabet.k, alphabet.negative))
+        names = names[:1] if coded_bits < plain_bits else names[1:]
     if len(names) == 1:
         return names[0], PACKINGS[names[0]].write(alphabet, codes)
     entries = codes[codes != 0]
@@ -269,7 +273,7 @@ DEFAULT_LAYOUT = "entropy"
 LAYOUTS: dict[str, tuple[str, ...]] = {
     "csr": ("csr",),
     "packed": ("gaps", "bits", "plain"),
-    "entropy": ("rans",),
+    "entropy": ("rans", "plain"),
 }
 """The packings that each layout tries."""
 

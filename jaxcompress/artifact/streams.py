@@ -166,9 +166,14 @@ class Reader:
             ArtifactError: there are too few bytes.
             ValueError: they are not those of such a tensor.
         """
+        own = self.taken[-1]
         if self._block is None:
             self._block = block.Block(self._take_bytes)
-        return self._block.read(self._take_bytes, shape, alphabet)
+            own[RANS] = 0  # what all tensors share is shared out by `stored_bytes`
+        before = self._block.word_bytes
+        codes = self._block.read(self._take_bytes, shape, alphabet)
+        own[RANS] = own.get(RANS, 0) + self._block.word_bytes - before
+        return codes
 
     def _take_bytes(self, count: int) -> np.ndarray:
         return self.take(RANS, count)
@@ -193,7 +198,8 @@ class Reader:
     def stored_bytes(self) -> list[float]:
         """Return the bytes of each tensor among the compressed bytes of the streams."""
         kept = {name: self._kept(name) for name in self._open}
-        worth = {name: self._members[kept[name]].stored / self._open[name].size for name in kept}
+        total: Counter[str] = sum(map(Counter, self.taken), Counter())
+        worth = {name: self._members[kept[name]].stored / total[name] for name in kept}
         return [sum(n * worth[name] for name, n in taken.items()) for taken in self.taken]
 
     def _name(self, stream: str) -> str:

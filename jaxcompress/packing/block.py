@@ -18,7 +18,7 @@ from jaxcompress.packing.static import Alphabet, matrix_of
 _LARGE, _BYTES_PER_LANE = 1 << 18, (1200, 600)
 """A lane for so many bytes, of small blocks and of large ones."""
 
-_MOST_LANES, _FEWEST_LANES = 1 << 14, 1 << 3
+_MOST_LANES = 1 << 14
 HEAD_BYTES = 12
 
 
@@ -64,16 +64,26 @@ def encode(tensors: Sequence[Codes]) -> list[np.ndarray]:
     return [np.concatenate(numbers), *(np.array(tensor.data, np.uint8) for tensor in written)]
 
 
+def estimated_bits(codes: np.ndarray, alphabet: Alphabet) -> float:
+    """Return about how many bits codes take, at most, with their table.
+
+    Example:
+        >>> estimated_bits(np.array([[0, 1, 0, 1]], np.uint8), Alphabet(1, 0))
+        16.0
+    """
+    return entropy_bits(codes, alphabet)
+
+
 def lanes_for(size_bytes: float) -> int:
     """Return the number of lanes for a block of about so many bytes: a power of two.
 
     Example:
         >>> lanes_for(10), lanes_for(100_000), lanes_for(1_000_000), lanes_for(1e9)
-        (8, 64, 2048, 16384)
+        (1, 64, 2048, 16384)
     """
     share = _BYTES_PER_LANE[size_bytes > _LARGE]
     lanes = 1 << max(round(np.log2(max(size_bytes, 1) / share)), 0)
-    return min(max(lanes, _FEWEST_LANES), _MOST_LANES)
+    return min(lanes, _MOST_LANES)
 
 
 class Block:
@@ -104,6 +114,11 @@ class Block:
             ValueError: the bytes or the words are not those of such a tensor.
         """
         return read_tensor(take, self._decoder, shape, alphabet)
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of the words that were taken until now."""
+        return 2 * self._decoder.place
 
     def close(self) -> None:
         """Check that nothing is left when all tensors have been read.

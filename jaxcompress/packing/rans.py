@@ -82,7 +82,11 @@ def _encode(run: Run, states: np.ndarray, pieces: list[np.ndarray]) -> None:
 
 
 class Decoder:
-    """Returns symbols, the first ones first."""
+    """Returns symbols, the first ones first.
+
+    Attributes:
+        place: number of words that were taken until now.
+    """
 
     def __init__(self, states: np.ndarray, words: np.ndarray) -> None:
         """Take what `encode` returned.
@@ -94,7 +98,7 @@ class Decoder:
             raise ValueError(f"a lane in state {states.min()}, below {LOWEST}")
         self._states = states.astype(np.uint32)
         self._words = words
-        self._place = 0
+        self.place = 0
 
     def take(
         self,
@@ -134,7 +138,7 @@ class Decoder:
 
     def _decode(self, out: np.ndarray, tables: np.ndarray, firsts: np.ndarray | None) -> None:
         lanes = min(self._states.size, out.size)
-        x, words, place = self._states[:lanes], self._words, self._place
+        x, words, place = self._states[:lanes], self._words, self.place
         index, entry = np.empty(lanes, np.intp), np.empty(lanes, np.uint32)
         frequency, low = np.empty(lanes, np.uint32), np.empty(lanes, bool)
         for start in range(0, out.size, lanes):
@@ -161,7 +165,7 @@ class Decoder:
                 raise ValueError("more symbols than there are words for")
             x[taking] = x.take(taking) << _WORD | taken
             place += taking.size
-        self._place = place
+        self.place = place
 
     def close(self) -> None:
         """Check that all words are used up, and that lanes end where the encoder started them.
@@ -169,5 +173,5 @@ class Decoder:
         Raises:
             ValueError: they are not.
         """
-        if self._place != self._words.size or (self._states != LOWEST).any():
+        if self.place != self._words.size or (self._states != LOWEST).any():
             raise ValueError("words or states that no symbol came from")

@@ -98,10 +98,10 @@ class Rows:
             return rounded, rounded
 
         scale = qparams.scale.astype(self._dtype).astype(np.float64)
-        errors = self._sums(distances) * scale**2
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = self._sums(distances) * scale**2
             ends = self._farthest(qparams) * self._unit
-        return np.where(ends <= self._finfo.max, errors, np.inf)
+        return np.where((ends <= self._finfo.max) & ~np.isnan(errors), errors, np.inf)
 
     def fitted(self, ranges: Range) -> np.ndarray:
         """Return the scale of each row that fits its integers best."""
@@ -137,7 +137,9 @@ class Rows:
         return self._sums(beyond)
 
     def _qparams(self, ranges: Range) -> QParams:
-        return qparams_for(ranges.low / self._unit, ranges.high / self._unit, self._grid)
+        with np.errstate(over="ignore"):  # beyond the dtype; such a grid is never the best
+            low, high = ranges.low / self._unit, ranges.high / self._unit
+        return qparams_for(low, high, self._grid)
 
     def _farthest(self, qparams: QParams) -> np.ndarray:
         """Return the magnitude of the end of each grid that is farther from zero."""

@@ -521,7 +521,8 @@ def test_a_file_has_the_oldest_version_that_holds_its_leaves(tmp_path):
     ):
         jc.save(path, tree, layout="packed")
         assert jc.inspect(path)["version"] == version
-    jc.save(path, {"w": grid()}, layout="entropy")
+    rare = jc.Clustered(codes=np.eye(30, dtype=np.uint8), codebook=np.ones(1, np.float32))
+    jc.save(path, {"w": rare}, layout="entropy")
     assert jc.inspect(path)["version"] == 5
 
 
@@ -537,3 +538,19 @@ def test_grids_take_the_bits_of_the_levels_that_occur(tmp_path):
     # A sparse ternary tensor, and four values on a grid of 8 bits: two bits each.
     assert size(signs * (rng.random(signs.shape) < 0.05), 2) < 80_000 * 0.45 / 8 + 600
     assert size(rng.choice([-127, -3, 40, 101], signs.shape), 8) < 80_000 / 4 * 1.05 + 600
+
+
+def test_the_bytes_of_a_file_are_those_of_its_tensors(tmp_path):
+    """Words that all tensors share are told apart: each counts about what it takes alone."""
+    random = np.random.default_rng(0)
+
+    def leaf(k):
+        codes = random.integers(0, k + 1, (120, 100)).astype(np.uint8)
+        return jc.Clustered(codes=codes, codebook=np.arange(1.0, k + 1).astype("f"))
+
+    leaves = {"a": leaf(1), "b": leaf(15), "c": leaf(255)}
+    jc.save(tmp_path / "m.npz", leaves, layout="entropy")
+    found = {info.path: info.stored_bytes for info in read(tmp_path / "m.npz").tensors}
+    for path, bits in (("a", 1), ("b", 4), ("c", 8)):
+        codebook = leaves[path].codebook.nbytes
+        assert 1500 * bits < found[path] < 1500 * bits * 1.05 + codebook + 60

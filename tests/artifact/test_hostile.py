@@ -128,7 +128,7 @@ def text(edit):
     """A file whose manifest is not what JSON writes, with its sum made anew."""
 
     def build(path):
-        jc.save(path, example())
+        jc.save(path, example(), layout="packed")
         members = members_of(path)
         plain = json.dumps(members[MANIFEST], separators=(",", ":"), ensure_ascii=False)
         written(path, members, text=edit(plain).encode())
@@ -140,7 +140,7 @@ def raw(name, content, *, size=None):
     """A file with a member of these very bytes, in place of the one of its name if there is one."""
 
     def build(path):
-        jc.save(path, example())
+        jc.save(path, example(), layout="packed")
         data = deflated(content)
         member = Deflated((data,), zlib.crc32(content), len(content) if size is None else size)
         members = {n: deflate([a]) for n, a in streams_of(path).items()}
@@ -174,7 +174,7 @@ def rezipped(*more, drop=(), compression=zipfile.ZIP_DEFLATED):
     """The members in a zip of Python's own, with others beside them."""
 
     def build(path):
-        jc.save(path, example())
+        jc.save(path, example(), layout="packed")
         arrays, comment = streams_of(path), comment_of(path)
         with zipfile.ZipFile(path, "w", compression) as out:
             for name, array in arrays.items():
@@ -203,7 +203,7 @@ def deep(levels):
 
 def bytes_changed(change):
     def build(path):
-        jc.save(path, example())
+        jc.save(path, example(), layout="packed")
         path.write_bytes(change(path.read_bytes()))
 
     return build
@@ -215,7 +215,7 @@ def pretty(data):
 
 def bomb(path):
     """A quarter of a megabyte that becomes a quarter of a gigabyte."""
-    jc.save(path, example())
+    jc.save(path, example(), layout="packed")
     members = {n: deflate([a]) for n, a in streams_of(path).items()}
     compressor, crc, segments = zlib.compressobj(9, zlib.DEFLATED, -15), 0, []
     zeros = bytes(1 << 24)
@@ -228,7 +228,7 @@ def bomb(path):
 
 def members_beyond_the_file(path):
     """The first member is said to be so long that no place after it fits 32 bits."""
-    jc.save(path, {"x": np.ones(3, "f"), "b": np.array([True])})
+    jc.save(path, {"x": np.ones(3, "f"), "b": np.array([True])}, layout="packed")
     data = bytearray(path.read_bytes())
     central = data.index(b"PK\1\2")
     for place in (18, 22, central + 20, central + 24):
@@ -265,12 +265,12 @@ def huge_stored(path):
 
 def json_bomb(path):
     """Fifteen megabytes of empty lists, which take some hundreds in memory."""
-    jc.save(path, example())
+    jc.save(path, example(), layout="packed")
     written(path, members_of(path), text=b"[" + b"[]," * 5_000_000 + b"[]]")
 
 
 def big_manifest(path):
-    jc.save(path, example())
+    jc.save(path, example(), layout="packed")
     written(path, members_of(path), text=b'"' + b" " * (1 << 25) + b'"')
 
 

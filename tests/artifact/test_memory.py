@@ -229,7 +229,7 @@ def test_two_files_are_compared_within_one_limit(tmp_path, monkeypatch):
 
 def test_a_msgpack_is_made_of_all_tensors_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    jc.save("m.npz", {"a": np.zeros(10_000, "f")})
+    jc.save("m.npz", {"a": np.zeros(10_000, "f")}, layout="packed")
     words = ("unpack", "m.npz", "--max-size", "150KB", "-o")
     run(*words, "o.npz")
     assert ".msgpack must be made in memory, got 160,000 bytes" in refused(*words, "o.msgpack")

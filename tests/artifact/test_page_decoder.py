@@ -111,7 +111,7 @@ def clustered(shape, k, negative, seed, period=None):
 @pytest.mark.parametrize(
     "leaves",
     [
-        [clustered((60, 50), 16, 8, 0), clustered((7,), 3, 1, 1), clustered((30, 1), 2, 1, 2)],
+        [clustered((60, 50), 16, 8, 0), clustered((300,), 3, 1, 1), clustered((500, 1), 2, 1, 2)],
         [clustered((90, 24), 6, 3, 3, period=9)],
         [clustered((30, 20), 300, 150, 4)],
         [clustered((3, 3, 4, 8), 254, 100, 5), clustered((3, 3, 4, 8), 255, 100, 6)],

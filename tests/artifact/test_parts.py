@@ -83,7 +83,7 @@ def test_the_members_of_a_part_bear_its_number_and_the_manifest_is_last(tmp_path
 
 def test_a_file_of_one_part_is_as_before(tmp_path, monkeypatch):
     monkeypatch.setattr(_parts, "NUMBERS", 1 << 22)
-    jc.save(tmp_path / "m.npz", example())
+    jc.save(tmp_path / "m.npz", example(), layout="packed")
     manifest = jc.inspect(tmp_path / "m.npz")
     assert manifest["version"] == 3 and "parts" not in manifest
     with zipfile.ZipFile(tmp_path / "m.npz") as archive:
