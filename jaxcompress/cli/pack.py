@@ -1,27 +1,21 @@
 """`jaxcompress pack`: weights in, one small file out."""
 
-import contextlib
-import os
-import shutil
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
-from jaxcompress.artifact.atomic import atomic_file, naming
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT, LAYOUTS
-from jaxcompress.artifact.writer import encoded, pieces
-from jaxcompress.bounds import check_fraction, check_positive
 from jaxcompress.cli import screen
 from jaxcompress.cli.outputs import check_output
+from jaxcompress.cli.pack_options import check_jobs, check_lossless, check_low_rank, check_options
+from jaxcompress.cli.packed_file import PackedFile
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
-from jaxcompress.oneshot.quantizers import QUANTIZERS, in_factors, weights_left
-from jaxcompress.oneshot.sources import Track
-from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, exactly, prune
-from jaxcompress.oneshot.target import aim
+from jaxcompress.cli.workers import Packing
+from jaxcompress.oneshot.quantizers import QUANTIZERS, Technique, in_factors, weights_left
+from jaxcompress.oneshot.stream import Quantizer, by_technique, exactly, prune, unchanged
 from jaxcompress.trees import kernels, matching, plain_bytes
 
 _RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
@@ -108,6 +102,17 @@ class _Pack(click.Command):
     metavar="REGEX",
     help="Compress only tensors whose name matches; of these, floats of rank 2 and up.",
 )
+@click.option(
+    "--jobs",
+    type=int,
+    help="Processes that pack large models, each with a part of the weights; the bytes of the file "
+    "are the same for any number.  [default: one a core]",
+)
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Forget what a killed run of the same command has finished, and begin anew.",
+)
 def pack(
     model: Path,
     output: Path | None,
@@ -121,15 +126,21 @@ def pack(
     layout: str,
     lossless: bool,  # noqa: FBT001
     scope: str | None,
+    jobs: int | None,
+    restart: bool,  # noqa: FBT001
 ) -> None:
     """Prune the weights of MODEL, and share or round them, without data and without training.
 
     MODEL is .safetensors, .npz, .msgpack (Flax), or a folder: of safetensors in one file or in
     shards with their index, or of orbax. It is never changed. Tensors outside of the scope are kept
     exactly, and so are states of optimizers, whatever the scope.
+
+    A run that was killed goes on where it was when the same command is given again, except with
+    --target-size. What it has finished lies beside the output until then.
     """
+    check_jobs(jobs)
     if lossless:
-        _check_lossless(
+        check_lossless(
             quantizer=technique,
             sparsity=sparsity,
             clusters=clusters,
@@ -140,8 +151,8 @@ def pack(
             scope=scope,
         )
     name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
-    _check_options(name, {"clusters": clusters, "step_size": step_size, "bits": bits}, target_size)
-    _check_low_rank(fraction, name, sparsity)
+    check_options(name, {"clusters": clusters, "step_size": step_size, "bits": bits}, target_size)
+    check_low_rank(fraction, name, sparsity)
     where = output or default_output(model)
     check_output(where, model, named=output is not None)
     fineness = {
@@ -172,17 +183,23 @@ def pack(
         kept = [plain_bytes(leaf) for leaf, is_state in states if is_state]
         if kept and not lossless:
             settings["optimizer_states"] = {"tensors": len(kept), "bytes": sum(kept)}
-        file = _File(where, pruning, layout, metadata, track)
+        file = PackedFile(
+            where,
+            model,
+            Packing(pruning, layout),
+            metadata,
+            jobs=jobs,
+            apart=fraction is not None,  # singular vectors depend on the number of threads
+            track=track,
+        )
         if target_size:
             size = file.write_within(target_size)
         elif lossless:
-            size = file.write(lambda path, tensor: tensor)
+            size = file.write(unchanged, restart=restart)
         else:
             weights = weights_left(pruning, track=track)
-            quantizer = by_technique(QUANTIZERS[name].technique(fineness[parameter], weights))
-            size = file.write(
-                quantizer if fraction is None else in_factors(quantizer, keep=fraction)
-            )
+            shared = QUANTIZERS[name].technique(fineness[parameter], weights)
+            size = file.write(_quantizer(shared, fraction), restart=restart)
     if kept:
         screen.note(
             f"{model}: {len(kept)} tensors of {sum(kept):,} bytes are the state of an optimizer "
@@ -192,56 +209,9 @@ def pack(
     screen.line(f"{where}: {size:,} bytes of {before:,}, {before / size:.1f}x smaller")
 
 
-class _File:
-    """The file to be written; it may be made several times to reach a size."""
-
-    def __init__(
-        self,
-        where: Path,
-        pruning: Pruning,
-        layout: str,
-        metadata: dict[str, Any],
-        track: Track,
-    ) -> None:
-        self._where, self._pruning, self._layout = where, pruning, layout
-        self._metadata, self._track = metadata, track
-
-    def write(self, share: Quantizer) -> int:
-        """Write it; returns its size in bytes."""
-        with atomic_file(self._where) as file:
-            return self._made(share, file)
-
-    def write_within(self, target_bytes: int) -> int:
-        """Write the largest file found that is at most `target_bytes`; returns its size."""
-        with naming(self._where), contextlib.ExitStack() as stack:
-            # Beside the output, where there is room for it; the system removes them in any case.
-            folder = Path(os.path.realpath(self._where)).parent
-            best, spare = (stack.enter_context(TemporaryFile(dir=folder)) for _ in range(2))
-            best_size = 0
-
-            def attempt(share: Quantizer, rate_weight: float) -> int:
-                nonlocal best, spare, best_size
-                self._metadata["pack"]["rate_weight"] = rate_weight
-                spare.seek(0)
-                size = self._made(share, spare)
-                if best_size < size <= target_bytes:
-                    best, spare, best_size = spare, best, size
-                return size
-
-            aim(self._pruning, target_bytes, attempt, track=self._track)
-            best.seek(0)
-            best.truncate(best_size)
-            with atomic_file(self._where) as file:
-                shutil.copyfileobj(best, file)
-        return best_size
-
-    def _made(self, share: Quantizer, file: BinaryIO) -> int:
-        """Make it in an open file, part by part; returns its size in bytes."""
-        leaves = self._pruning.share(share, track=self._track)
-        source = self._pruning.source
-        parts = encoded(leaves, source.leaves, self._layout)
-        file.writelines(pieces(parts, source.outline, metadata=self._metadata))
-        return file.tell()
+def _quantizer(technique: Technique, fraction: float | None) -> Quantizer:
+    quantizer = by_technique(technique)
+    return quantizer if fraction is None else in_factors(quantizer, keep=fraction)
 
 
 def default_output(model: Path) -> Path:
@@ -254,44 +224,3 @@ def default_output(model: Path) -> Path:
     else:
         stem = model.with_name(model.name.removesuffix(".index.json")).with_suffix("")
     return stem.with_name(f"{stem.name}{'.small' if model.suffix == '.npz' else ''}.npz")
-
-
-def _check_lossless(**others: Any) -> None:
-    """Refuse options that change weights."""
-    for option, value in others.items():
-        if value:
-            raise Refused(
-                f"--lossless: keeps every number exactly; leave out --{option.replace('_', '-')}."
-            )
-
-
-def _check_low_rank(fraction: float | None, name: str, sparsity: float) -> None:
-    """Refuse wrong fractions, and options that factors do not allow: sparsity and step sizes."""
-    if fraction is None:
-        return
-    check_fraction("--keep-low-rank", fraction)
-    if sparsity:
-        raise Refused("--keep-low-rank: a product keeps no zeros; leave out --sparsity.")
-    if name not in ("kmeans", "grid"):
-        raise Refused(
-            f"--keep-low-rank: goes with kmeans and grid, not with {name}; name one of them."
-        )
-
-
-def _check_options(name: str, fineness: dict[str, Any], target_size: int | None) -> None:
-    """Refuse options of other quantizers, and a missing option."""
-    if target_size and name != "entropy":
-        raise Refused("--target-size: only the quantizer entropy can aim at one; leave it out.")
-    wanted = None if target_size else QUANTIZERS[name].parameter
-    for option, value in fineness.items():
-        if value is not None and option != wanted:
-            takers = [other for other, choice in QUANTIZERS.items() if choice.parameter == option]
-            takes = "quantizer {} takes" if len(takers) == 1 else "quantizers {} take"
-            flag = option.replace("_", "-")
-            raise Refused(
-                f"--{flag}: only the {takes.format(' and '.join(takers))} one; leave it out."
-            )
-    if wanted == "step_size" and fineness["step_size"] is None:
-        raise Refused(f"--step-size: the quantizer {name} needs one; pass 0.5, say.")
-    if wanted == "step_size":
-        check_positive("--step-size", fineness["step_size"], "0.5 is fine, 1 is coarse")

@@ -2,11 +2,18 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -64,7 +71,7 @@ def as_json(value: Any) -> None:
 
 @contextlib.contextmanager
 def progress() -> Iterator[Track]:
-    """Give a `track(items, what)` that shows bars within the context."""
+    """Give a `track(items, what, bytes_of)` that shows bars within the context."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield untracked
@@ -72,17 +79,18 @@ def progress() -> Iterator[Track]:
     columns = (
         TextColumn("{task.description:9}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("tensors"),
+        DownloadColumn(),
+        TransferSpeedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[done]} of {task.fields[count]}"),
     )
     with Progress(*columns, console=console, transient=True) as bars:
 
-        def track(items: Sequence[T], what: str) -> Iterator[T]:
-            task = bars.add_task(what, total=len(items))
-            for item in items:
+        def track(items: Sequence[T], what: str, bytes_of: Callable[[T], int]) -> Iterator[T]:
+            task = bars.add_task(what, total=sum(map(bytes_of, items)), done=0, count=len(items))
+            for done, item in enumerate(items, start=1):
                 yield item
-                bars.advance(task)
+                bars.update(task, advance=bytes_of(item), done=done)
             bars.remove_task(task)
 
         yield track

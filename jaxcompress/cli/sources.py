@@ -5,6 +5,7 @@ Nothing is mapped into memory: mapped pages would count as used until the file i
 
 import zipfile
 from pathlib import Path
+from typing import Self
 
 import jax
 import numpy as np
@@ -90,6 +91,10 @@ class NpzSource(FlatSource):
         # By full names: numpy would confuse the array `a` with one called `a.npy`.
         self._members = {member.filename.removesuffix(".npy"): member for member in members}
         super().__init__(path, specs)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
+        """Let another process open the file itself."""
+        return type(self), (self.path,)
 
     def load(self, index: int) -> np.ndarray:
         """Read one array."""

@@ -14,6 +14,7 @@ from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import DIFFERS, SAME, Refused
 from jaxcompress.oneshot.sources import Source
+from jaxcompress.trees import plain_bytes
 
 
 @click.command()
@@ -76,7 +77,8 @@ def _compare(file: ArtifactFile, source: Source, against: Path, track: Any) -> d
     check_names(against, source.paths)
     numbers = {path: index for index, path in enumerate(source.paths)}
     rows, other_shape, total = {}, [], Total()
-    for path in track(file.paths, "comparing"):
+    sizes = dict(zip(source.paths, map(plain_bytes, source.leaves), strict=True))
+    for path in track(file.paths, "comparing", lambda path: sizes.get(path, 0)):
         tensor = np.asarray(file[path])  # also of what is not compared: all must be whole
         if path not in numbers:
             continue

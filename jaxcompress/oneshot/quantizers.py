@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.bounds import check_clusters, check_positive
+from jaxcompress.bounds import check_clusters, check_fraction, check_positive
 from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
@@ -141,6 +141,8 @@ def weights_left(pruning: Pruning, *, track: Track = untracked) -> Weights:
 def in_factors(quantizer: Quantizer, *, keep: float) -> Quantizer:
     """Return the quantizer that splits a tensor into factors where that saves, and rounds them.
 
+    It can be pickled if the other can.
+
     Args:
         quantizer: of the factors, and of tensors that are kept whole.
         keep: fraction of the parameters that is kept, as for `low_rank`.
@@ -149,13 +151,12 @@ def in_factors(quantizer: Quantizer, *, keep: float) -> Quantizer:
         TypeError: the fraction is not a number.
         ValueError: it is not in (0, 1].
     """
-    rule = by_ratio(keep=keep)
+    return functools.partial(_factored, quantizer, check_fraction("keep", keep))
 
-    def quantized(path: str, tensor: np.ndarray) -> Any:
-        leaf = low_rank({path: tensor}, ranks=rule, scope=everything)[path]
-        if not isinstance(leaf, LowRank):
-            return quantizer(path, tensor)
-        factors = tuple(quantizer(path, np.asarray(factor)) for factor in leaf.factors)
-        return LowRank(factors=factors, equation=leaf.equation)
 
-    return quantized
+def _factored(quantizer: Quantizer, keep: float, path: str, tensor: np.ndarray) -> Any:
+    leaf = low_rank({path: tensor}, ranks=by_ratio(keep=keep), scope=everything)[path]
+    if not isinstance(leaf, LowRank):
+        return quantizer(path, tensor)
+    factors = tuple(quantizer(path, np.asarray(factor)) for factor in leaf.factors)
+    return LowRank(factors=factors, equation=leaf.equation)

@@ -11,8 +11,15 @@ from jaxcompress.trees import PyTree, named_leaves
 
 T = TypeVar("T")
 
-Track = Callable[[Sequence[T], str], Iterable[T]]
-"""`track(items, what)` gives the items unchanged, and may show progress."""
+
+class Track(Protocol):
+    """Shows progress."""
+
+    def __call__(
+        self, items: Sequence[T], what: str, bytes_of: Callable[[T], int], /
+    ) -> Iterable[T]:
+        """Give the items unchanged; `bytes_of` says how much work each is."""
+        ...
 
 
 class Source(Protocol):
@@ -48,7 +55,7 @@ class TreeSource:
         return leaf if is_key(leaf) else np.asarray(leaf)
 
 
-def untracked(items: Sequence[T], what: str) -> Iterable[T]:
+def untracked(items: Sequence[T], what: str, bytes_of: Callable[[T], int]) -> Iterable[T]:
     """Track nothing."""
-    del what
+    del what, bytes_of
     return items

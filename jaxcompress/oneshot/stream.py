@@ -3,6 +3,7 @@
 Memory is about that of one tensor: the threshold of all layers is found by counting.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_sm
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.states import optimizer_states, without
-from jaxcompress.trees import NamedLeaves, Scope, check_scope, in_scope, kernels
+from jaxcompress.trees import NamedLeaves, Scope, check_scope, in_scope, kernels, plain_bytes
 
 Quantizer = Callable[[str, np.ndarray], Any]
 """From a path and its tensor to a compressed leaf; exact zeros remain zeros."""
@@ -46,7 +47,8 @@ class Pruning:
         Raises:
             ValueError: NaN or infinite weights, naming the tensor.
         """
-        for index in track([i for i, pick in enumerate(self.chosen) if pick], "sampling"):
+        chosen = [index for index, pick in enumerate(self.chosen) if pick]
+        for index in track(chosen, "sampling", self.bytes_of):
             yield index, self.pruned(index)
 
     def share(self, quantizer: Quantizer, *, track: Track = untracked) -> Iterator[tuple[str, Any]]:
@@ -55,8 +57,12 @@ class Pruning:
         Raises:
             ValueError: NaN or infinite weights, naming the tensor.
         """
-        for index in track(range(len(self.chosen)), "sharing"):
+        for index in track(range(len(self.chosen)), "packing", self.bytes_of):
             yield self.source.paths[index], self.shared(index, quantizer)
+
+    def bytes_of(self, index: int) -> int:
+        """Return how many bytes a leaf takes where it comes from."""
+        return plain_bytes(self.source.leaves[index])
 
     def shared(self, index: int, quantizer: Quantizer) -> Any:
         """Return a leaf, pruned and shared if it is in the scope. Leaves may be asked in any order.
@@ -125,7 +131,7 @@ def prune(
         )
 
     def tensors() -> Iterator[np.ndarray]:
-        for index in track(picked, "ranking"):
+        for index in track(picked, "ranking", lambda index: plain_bytes(source.leaves[index])):
             yield _finite(source, index)
 
     width = max(32, *(8 * np.dtype(source.leaves[index].dtype).itemsize for index in picked))
@@ -164,19 +170,26 @@ def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool
     return in_scope(named, without(owned, scope), kinds=REALS, shapes=True)
 
 
+def unchanged(path: str, tensor: np.ndarray) -> np.ndarray:
+    """Return a tensor as it is: a quantizer that keeps everything exactly."""
+    del path
+    return tensor
+
+
 def by_technique(technique: Callable[..., Any]) -> Quantizer:
     """Return the quantizer that compresses one tensor by a technique for trees.
 
-    A tensor of fewer distinct weights than clusters keeps them all, without a warning.
+    It can be pickled if the technique can, so that another process may apply it. A tensor of fewer
+    distinct weights than clusters keeps them all, without a warning.
 
     Args:
         technique: from a tree and a `scope` to the tree with compressed leaves, such as
             `functools.partial(kmeans, k=16)`.
     """
+    return functools.partial(_alone, technique)
 
-    def quantizer(path: str, tensor: np.ndarray) -> Any:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*fewer than the .* clusters")
-            return technique({path: tensor}, scope=lambda path, leaf: True)[path]
 
-    return quantizer
+def _alone(technique: Callable[..., Any], path: str, tensor: np.ndarray) -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*fewer than the .* clusters")
+        return technique({path: tensor}, scope=lambda path, leaf: True)[path]

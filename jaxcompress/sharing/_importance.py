@@ -1,5 +1,6 @@
 """How much a squared error counts, leaf by leaf."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +52,12 @@ def size_importance(params: PyTree, *, scope: Scope = kernels) -> Importance:
     named = named_leaves(params)
     chosen = zip(named.leaves, in_scope(named, scope, shapes=True), strict=True)
     largest = max(math.prod(leaf.shape) for leaf, pick in chosen if pick)
-    return lambda path, leaf: (largest / math.prod(leaf.shape)) ** _POWER
+    return functools.partial(_by_size, largest)
+
+
+def _by_size(largest: int, path: str, leaf: Any) -> float:
+    del path
+    return (largest / math.prod(leaf.shape)) ** _POWER
 
 
 def checked(importance: Importance, members: Members) -> float:
