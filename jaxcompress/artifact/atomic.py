@@ -72,6 +72,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 def naming(path: Path) -> Iterator[None]:
     """Let errors of the system name the requested file: that of a full disk names none.
 
+    Errors without a number are not of the system, and say all themselves.
+
     Example:
         >>> with naming(Path("model.npz")):
         ...     raise OSError(28, "No space left on device")
@@ -81,7 +83,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None or is_temporary(error.filename):
+        named = error.filename is not None and not is_temporary(error.filename)
+        if error.errno is not None and not named:
             error.filename = os.fspath(path)
             del error.filename2  # None would be shown as a second name
         raise
