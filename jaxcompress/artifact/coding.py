@@ -100,7 +100,7 @@ def _smallest(
     A packing whose entries alone, with one bit for each letter of their positions, take more bits
     than another is not tried.
     """
-    if names == LAYOUTS["entropy"]:
+    if names[0] == "rans":
         plain_bits = 8 * digits.count_bytes(codes.size, alphabet.k + 1)
         coded_bits = block.estimated_bits(codes, static.Alphabet(alphabet.k, alphabet.negative))
         names = names[:1] if coded_bits < plain_bits else names[1:]

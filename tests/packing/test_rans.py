@@ -137,7 +137,7 @@ def test_tables_cost_little_more_than_the_entropy(seed, letters, power):
     kept = counts[0] > 0
     cost = -(counts[0][kept] * np.log2(found[kept] / 4096)).sum()
     entropy = -(counts[0][kept] * np.log2(counts[0][kept] / 100_000)).sum()
-    assert cost <= 1.03 * entropy + 2000  # the rarest symbols have 1 of 4096 slots
+    assert cost <= 1.06 * entropy + 2000  # the rarest symbols have 1 of 4096 slots
 
 
 def test_tables_that_do_not_exist_are_refused():
