@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
+import zstandard  # pyright: ignore[reportMissingImports]
 from safetensors.numpy import load as load_safetensors
 
 import jaxcompress as jc

@@ -300,12 +300,22 @@ def test_every_flipped_bit_is_refused_or_changes_nothing(tmp_path, path):
     assert_refused_or_same(tmp_path, path, flipped(data, 1))
 
 
-@files
-def test_every_truncation_is_refused(tmp_path, path):
+def assert_truncations_are_refused(tmp_path, path, lengths):
     data, target = path.read_bytes(), tmp_path / "short.npz"
-    for length in range(len(data)):
+    for length in lengths(len(data)):
         target.write_bytes(data[:length])
         assert outcome(target) is None
+
+
+@files
+def test_some_truncations_are_refused(tmp_path, path):
+    assert_truncations_are_refused(tmp_path, path, lambda size: range(0, size, 7))
+
+
+@pytest.mark.slow
+@files
+def test_every_truncation_is_refused(tmp_path, path):
+    assert_truncations_are_refused(tmp_path, path, range)
 
 
 @files

@@ -158,14 +158,14 @@ def either(request, tmp_path, monkeypatch):
     return tmp_path / "m.npz"
 
 
-def test_every_truncation_and_some_flipped_bits(either, tmp_path):
+def test_some_truncations_and_flipped_bits(either, tmp_path):
     data, expected = either.read_bytes(), outcome(either)
     target = tmp_path / "damaged.npz"
     assert expected is not None
-    for length in range(len(data)):
+    for length in range(0, len(data), 13):
         target.write_bytes(data[:length])
         assert outcome(target) is None
-    for bit in range(0, 8 * len(data), 11):
+    for bit in range(0, 8 * len(data), 101):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         target.write_bytes(damaged)
@@ -173,9 +173,12 @@ def test_every_truncation_and_some_flipped_bits(either, tmp_path):
 
 
 @pytest.mark.slow
-def test_every_flipped_bit(either, tmp_path):
+def test_every_truncation_and_flipped_bit(either, tmp_path):
     data, expected = either.read_bytes(), outcome(either)
     target = tmp_path / "damaged.npz"
+    for length in range(len(data)):
+        target.write_bytes(data[:length])
+        assert outcome(target) is None
     for bit in range(8 * len(data)):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
