@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,20 +82,23 @@ def killed(command: Sequence[str], seconds: float) -> bool:
     return False
 
 
-def kills(command: Sequence[str], count: int, seconds: float, *, seed: int = 0) -> int:
-    """Kill a command at random moments, starting it again each time; returns how often it died.
+def kills(
+    command: Sequence[str], count: int, moments: tuple[float, float], ended: Callable[[], None]
+) -> None:
+    """Kill a command at random moments until it died `count` times, starting it again each time.
 
     Args:
         command: that goes on where it was.
-        count: most kills; the moments are spread over one run.
-        seconds: of a run to the end.
-        seed: of the moments.
+        count: of kills.
+        moments: seconds after a start, least and most.
+        ended: called after each run that came to its end before it was killed.
     """
-    moments = random.Random(seed)  # noqa: S311
-    for done in range(count):
-        if not killed(command, moments.uniform(0, 2 * seconds / count)):
-            return done
-    return count
+    random_numbers, done = random.Random(0), 0  # noqa: S311
+    while done < count:
+        if killed(command, random_numbers.uniform(*moments)):
+            done += 1
+        else:
+            ended()
 
 
 def session_of(leader: int) -> list[int]:

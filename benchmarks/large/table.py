@@ -53,6 +53,7 @@ def kills(record: Figures) -> list[str]:
         [
             f"`{row['options']}`",
             str(row["kills"]),
+            str(row["outputs"]),
             "the same" if row["same_bytes"] else "others",
             ", ".join(row["left_over"]) or "none",
             f"{row['last_run_seconds']:.0f}",
@@ -60,7 +61,7 @@ def kills(record: Figures) -> list[str]:
         ]
         for row in record["figures"]["kills"]
     ]
-    header = ["`pack`", "kills", "bytes of the file", "files left over"]
+    header = ["`pack`", "kills", "outputs", "their bytes", "files left over"]
     header += ["seconds of the last run", "of a run without kills"]
     return markdown(header, rows) + footnote(record)
 
