@@ -198,9 +198,10 @@ def _ans(entry: dict[str, Any], size: int, k: int) -> int:
 
 def _rans(entry: dict[str, Any], size: int, k: int) -> int:
     *_, exchanged = as_matrix(tuple(entry["shape"]))
+    may_be = exchanged or len(entry["shape"]) > 2  # other axes may be the rows
     itemsize = np.dtype(codes_dtype(k)).itemsize
     cut = 2 + 2 * itemsize if k >= MOST_SYMBOLS else 0
-    return size * (cut + itemsize * exchanged)
+    return size * (cut + itemsize * may_be)
 
 
 _PACKINGS: dict[str, Callable[[dict[str, Any], int, int], int]] = {

@@ -6,10 +6,13 @@ quarters, halves or whole octaves. Models are compared on neighbouring rows from
 
 import itertools
 from collections.abc import Iterator
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxcompress.packing._clusters import code_bits, total_bits
+from jaxcompress.packing.matrices import ways
 from jaxcompress.packing.static import (
     MOST_CONTEXTS,
     NO_NUMBERS,
@@ -18,6 +21,7 @@ from jaxcompress.packing.static import (
     Model,
     histogram,
     keys_of,
+    matrix_of,
 )
 
 _FEWEST = 512
@@ -47,26 +51,49 @@ def entropy_bits(matrix: np.ndarray, alphabet: Alphabet) -> float:
     return float(total_bits(counts)[0]) * codes.size / sample.size
 
 
-def choose(matrix: np.ndarray, alphabet: Alphabet, lanes: int) -> Model:
-    """Return the model under which a matrix takes the fewest bits.
+class Chosen(NamedTuple):
+    """Codes as they are coded.
+
+    Attributes:
+        leading: how many axes are the rows, as for `as_matrix`.
+        matrix: `[rows, columns]` codes.
+        model: of their contexts.
+    """
+
+    leading: int
+    matrix: np.ndarray
+    model: Model
+
+
+def choose(codes: np.ndarray, alphabet: Alphabet, lanes: int) -> Chosen:
+    """Return the matrix and the model with which codes take the fewest bits.
 
     Args:
-        matrix: `[rows, columns]` codes.
+        codes: of any shape that is not empty.
         alphabet: of the codes.
         lanes: of the coder; lags must be of as many codes.
     """
-    if matrix.size < _FEWEST:
-        return PLAIN
+    if codes.size < _FEWEST:
+        return Chosen(0, matrix_of(codes), PLAIN)
+    priced = []
+    for leading in ways(codes.shape):
+        matrix = matrix_of(codes, leading)
+        model, bits = _best_model(matrix, alphabet, lanes)
+        priced.append((bits, Chosen(leading, matrix, model)))
+    return min(priced, key=itemgetter(0))[1]
+
+
+def _best_model(matrix: np.ndarray, alphabet: Alphabet, lanes: int) -> tuple[Model, float]:
+    """Return the model under which a matrix takes the fewest bits, and about how many."""
     trial, margins = _Trial(matrix, alphabet, whole=lanes < _MANY_LANES), _Margins(matrix, alphabet)
     first = min([PLAIN, *margins.by_magnitude()], key=trial.bits)
     model = min([first, *margins.by_density(), *margins.by_bias(first)], key=trial.bits)
-    if alphabet.lower_bits:
-        return model
-    lags = _lags(matrix, alphabet, margins.counts[1], -(-lanes // matrix.shape[1]))
-    bases = [model] if model is first else [model, first]
-    return min(
-        [model, *(_with_lags(base, found) for base in bases for found in lags)], key=trial.bits
-    )
+    if not alphabet.lower_bits:
+        lags = _lags(matrix, alphabet, margins.counts[1], -(-lanes // matrix.shape[1]))
+        bases = [model] if model is first else [model, first]
+        models = [model, *(_with_lags(base, found) for base in bases for found in lags)]
+        model = min(models, key=trial.bits)
+    return model, trial.bits(model)
 
 
 class _Trial:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxcompress.packing import rans
 from jaxcompress.packing._choice import choose, entropy_bits
 from jaxcompress.packing.sequences import Take, Written, read_tensor
-from jaxcompress.packing.static import Alphabet, matrix_of
+from jaxcompress.packing.static import Alphabet
 
 _LARGE, _BYTES_PER_LANE = 1 << 18, (1200, 600)
 """A lane for so many bytes, of small blocks and of large ones."""
@@ -50,13 +50,10 @@ def encode(tensors: Sequence[Codes]) -> list[np.ndarray]:
         >>> block.read(take, (2, 3), Alphabet(2, 1)).tolist()
         [[0, 0, 1], [0, 2, 1]]
     """
-    matrices = [matrix_of(codes.values) for codes in tensors]
-    alphabets = [codes.alphabet for codes in tensors]
-    bits = sum(map(entropy_bits, matrices, alphabets))
+    bits = sum(entropy_bits(codes.values, codes.alphabet) for codes in tensors)
     lanes = lanes_for(bits / 8)
     written = [
-        Written(matrix, alphabet, choose(matrix, alphabet, lanes))
-        for matrix, alphabet in zip(matrices, alphabets, strict=True)
+        Written(choose(codes.values, codes.alphabet, lanes), codes.alphabet) for codes in tensors
     ]
     states, words = rans.encode([run for tensor in written for run in tensor.runs], lanes)
     head = np.array([lanes], "<u4"), np.array([words.size], "<u8"), states.astype("<u4")

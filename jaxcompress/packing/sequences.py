@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxcompress.kinds import codes_dtype
 from jaxcompress.packing import tables
+from jaxcompress.packing._choice import Chosen
 from jaxcompress.packing._clusters import clusters
 from jaxcompress.packing.matrices import as_matrix
 from jaxcompress.packing.rans import Decoder, Ranges, Run
@@ -38,16 +39,22 @@ class Written:
     """A tensor as bytes and runs.
 
     Attributes:
-        data: the bytes: 1 if rows have numbers, plus 2 if columns have, plus 4 for each lag; the
-            lags, two bytes each, the lower first; the highest number, if there are any; and the
-            fixed tables, in the order of their runs.
+        data: the bytes: 1 if rows have numbers, plus 2 if columns have, plus 4 for each lag, plus
+            16 times `leading`; the lags, two bytes each, the lower first; the highest number, if
+            there are any; and the fixed tables, in the order of their runs.
         runs: of symbols, in the order in which they are decoded.
     """
 
-    def __init__(self, matrix: np.ndarray, alphabet: Alphabet, model: Model) -> None:
-        """Take a matrix of codes, not empty, and its model."""
+    def __init__(self, chosen: Chosen, alphabet: Alphabet) -> None:
+        """Take codes, not empty, as a matrix with its model."""
         self.runs: list[Run] = []
-        flags = (model.rows.size > 0) + 2 * (model.columns.size > 0) + 4 * len(model.lags)
+        leading, matrix, model = chosen
+        flags = (
+            (model.rows.size > 0)
+            + 2 * (model.columns.size > 0)
+            + 4 * len(model.lags)
+            + 16 * leading
+        )
         self.data = [flags, *(byte for lag in model.lags for byte in (lag & 255, lag >> 8))]
         numbers = np.concatenate([model.rows, model.columns])
         if numbers.size:
@@ -118,9 +125,10 @@ def read_tensor(
     Raises:
         ValueError: the bytes or the words are not those of such a tensor.
     """
-    rows, columns, exchanged = as_matrix(shape)
+    flags = int(take(1)[0])
+    rows, columns, exchanged = as_matrix(shape, _leading(flags >> 4, shape))
     bits, letters = alphabet.lower_bits, alphabet.letters
-    model = _read_model(take, decoder, rows, columns)
+    model = _read_model(take, decoder, rows, columns, flags)
     if model.contexts > MOST_CONTEXTS or (bits and model.lags):
         raise ValueError(f"{model.contexts} contexts, or lags where codes are cut")
     codes = upper = np.empty(rows * columns, np.uint8)
@@ -137,9 +145,14 @@ def read_tensor(
     return (matrix.T if exchanged else matrix).reshape(shape)
 
 
-def _read_model(take: Take, decoder: Decoder, rows: int, columns: int) -> Model:
-    flags = int(take(1)[0])
-    count = flags >> 2
+def _leading(leading: int, shape: tuple[int, ...]) -> int:
+    if leading >= max(len(shape), 1):
+        raise ValueError(f"{leading} leading axes of {shape} as rows")
+    return leading
+
+
+def _read_model(take: Take, decoder: Decoder, rows: int, columns: int, flags: int) -> Model:
+    count = flags >> 2 & 3
     if count > MOST_LAGS:
         raise ValueError(f"{count} lags, where there are {MOST_LAGS} at most")
     lags = tuple(int(low) + 256 * int(high) for low, high in take(2 * count).reshape(count, 2))

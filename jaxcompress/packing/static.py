@@ -99,14 +99,18 @@ PLAIN = Model(NO_NUMBERS, NO_NUMBERS)
 """The model of one context."""
 
 
-def matrix_of(codes: np.ndarray) -> np.ndarray:
+def matrix_of(codes: np.ndarray, leading: int = 0) -> np.ndarray:
     """Return codes of any shape as `[rows, columns]`, as they are coded.
+
+    Args:
+        codes: of any shape.
+        leading: how many axes are the rows, as for `as_matrix`.
 
     Example:
         >>> matrix_of(np.zeros((2, 3, 4), np.uint8)).shape
         (6, 4)
     """
-    rows, columns, exchanged = as_matrix(codes.shape)
+    rows, columns, exchanged = as_matrix(codes.shape, leading)
     matrix = codes.reshape(columns, rows).T if exchanged else codes.reshape(rows, columns)
     return np.ascontiguousarray(matrix)
 

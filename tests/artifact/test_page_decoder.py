@@ -60,13 +60,13 @@ class Lanes:
         return self.run(size, tables, lambda symbols: chosen[context(symbols)])
 
     def tensor(self, shape, k, negative):
-        columns = shape[-1] if shape else 1
+        flags = next(self.own)
+        columns = int(np.prod(shape[flags >> 4 or max(len(shape) - 1, 0) :]))
         rows = int(np.prod(shape)) // columns
         turned = rows > 16 * columns
         if turned:
             rows, columns = columns, rows
-        flags = next(self.own)
-        lags = [next(self.own) + 256 * next(self.own) for _ in range(flags >> 2)]
+        lags = [next(self.own) + 256 * next(self.own) for _ in range(flags >> 2 & 3)]
         sizes = rows * (flags & 1), columns * (flags >> 1 & 1)
         numbers = self.sequence(sum(sizes), next(self.own) + 1) if sum(sizes) else []
         of_rows, of_columns = (
@@ -114,9 +114,10 @@ def clustered(shape, k, negative, seed, period=None):
         [clustered((60, 50), 16, 8, 0), clustered((300,), 3, 1, 1), clustered((500, 1), 2, 1, 2)],
         [clustered((90, 24), 6, 3, 3, period=9)],
         [clustered((30, 20), 300, 150, 4)],
+        [clustered((32, 5, 3, 2), 9, 4, 7), clustered((3, 3, 4, 8), 16, 8, 5)],
         [clustered((3, 3, 4, 8), 254, 100, 5), clustered((3, 3, 4, 8), 255, 100, 6)],
     ],
-    ids=["shared lanes", "lags", "cut", "largest alphabets"],
+    ids=["shared lanes", "lags", "cut", "leading axes", "largest alphabets"],
 )
 def test_a_stranger_decodes_the_codes(tmp_path, leaves):
     jc.save(tmp_path / "m.npz", {f"{n}": leaf for n, leaf in enumerate(leaves)}, layout="entropy")
@@ -136,7 +137,8 @@ def test_the_examples_use_what_the_page_describes():
 
     def model(leaf):
         alphabet = static.Alphabet(leaf.codebook.size, int((leaf.codebook < 0).sum()))
-        return _choice.choose(static.matrix_of(leaf.codes), alphabet, 8)
+        return _choice.choose(leaf.codes, alphabet, 8)
 
-    assert model(clustered((60, 50), 16, 8, 0)).rows.size
-    assert model(clustered((90, 24), 6, 3, 3, period=9)).lags
+    assert model(clustered((60, 50), 16, 8, 0)).model.rows.size
+    assert model(clustered((90, 24), 6, 3, 3, period=9)).model.lags
+    assert model(clustered((32, 5, 3, 2), 9, 4, 7)).leading == 1

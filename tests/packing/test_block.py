@@ -227,6 +227,7 @@ def test_absurd_words_are_refused_before_anything_is_made():
     ("data", "message"),
     [
         ([12], "3 lags"),
+        ([32], r"2 leading axes of \(60, 50\) as rows"),
         ([4, 60, 0], r"lags \(60,\) in a matrix of 60 rows"),
         ([4, 0, 0], r"lags \(0,\)"),
         ([4, 1, 0, 0, 0], "more symbols|table|that no symbol"),
@@ -246,12 +247,12 @@ def test_lags_shorter_than_the_lanes_are_not_chosen():
     repeated = (random.random((1, 16)) < 0.5).astype(np.uint8) + np.zeros((3000, 1), np.uint8)
     repeated ^= random.random(repeated.shape) < 0.1
     for lanes in (16, 64):
-        chosen = _choice.choose(repeated, Alphabet(1, 0), lanes)
+        chosen = _choice.choose(repeated, Alphabet(1, 0), lanes).model
         assert all(lag * 16 >= lanes for lag in chosen.lags)
 
 
 def test_small_tensors_have_one_context():
-    chosen = _choice.choose(np.eye(20, dtype=np.uint8), Alphabet(1, 0), 8)
+    chosen = _choice.choose(np.eye(20, dtype=np.uint8), Alphabet(1, 0), 8).model
     assert chosen.contexts == 1 and chosen.rows is NO_NUMBERS
 
 
