@@ -24,23 +24,28 @@ def finite(array: np.ndarray) -> np.ndarray:
         return np.isfinite(array)
 
 
+def is_finite(array: np.ndarray) -> bool:
+    """Return whether an array is free of NaN and infinity."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = np.sum(array, dtype=np.float32 if array.dtype.itemsize < 4 else None)
+    # One fast pass: a finite sum has finite terms.
+    return bool(np.isfinite(total)) or bool(finite(array).all())
+
+
 def check_finite(path: str, array: np.ndarray) -> None:
     """Refuse NaN and infinity.
 
     Raises:
         ValueError: naming the tensor, the count and the first index.
     """
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = np.sum(array, dtype=np.float32 if array.dtype.itemsize < 4 else None)
-    if np.isfinite(total):  # one fast pass: a finite sum has finite terms
+    if is_finite(array):
         return
     bad = np.argwhere(~finite(array))
-    if len(bad):
-        first = tuple(int(i) for i in bad[0])
-        raise ValueError(
-            f"{path}: must be finite, got {len(bad)} NaN or infinite of {array.size}, the "
-            f"first at {first}; look for a diverged training run."
-        )
+    first = tuple(int(i) for i in bad[0])
+    raise ValueError(
+        f"{path}: must be finite, got {len(bad)} NaN or infinite of {array.size}, the "
+        f"first at {first}; look for a diverged training run."
+    )
 
 
 def check_floats(path: str, leaf: Any) -> np.ndarray:

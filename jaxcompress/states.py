@@ -2,7 +2,8 @@
 
 A checkpoint of a training run holds moments and averages of gradients beside the network, in the
 shapes of its weights. Pruning them does damage that shows only when training continues. Averages of
-the weights themselves (EMA) are weights, and compressed as such.
+the weights themselves (EMA) beside the weights are a second network: whoever compresses one of the
+two must know which.
 """
 
 import re
@@ -19,6 +20,9 @@ _CONTAINER = re.compile(
     r"(?:^|_)(?:optimi[sz]ers?|optim|(?:opt|optim|optimi[sz]er|param)_?states?)(?:_|$)"
 )
 """Names of containers: opt_state, opt_states_0, optimizer, optimizer_d, inner_opt_state."""
+
+_AVERAGE = re.compile(r"(?:^|_)(?:ema|swa|shadow|polyak|averaged?)(?:_|$)")
+"""Names of containers of averages: ema, ema_params, model_ema, swa_state, shadow_params."""
 
 _MOMENTS = frozenset(
     "mu nu nu_max trace sum_of_squares e_g e_x v_row v_col m v ema "
@@ -72,6 +76,36 @@ def optimizer_states(paths: Sequence[str], shapes: Iterable[Sequence[int]]) -> l
         or any(path[:depth] in fields for depth in range(len(path)))
         for path in parts
     ]
+
+
+def averages(paths: Sequence[str], shapes: Iterable[Sequence[int]]) -> list[bool]:
+    """Return for each tensor whether it is an average of weights that lie beside it in the tree.
+
+    It is if a part of its path says so (`ema`, `ema_params`, `model_ema`, `swa`, `shadow`), and if
+    all tensors below that part mirror paths and shapes of another one. A checkpoint that has
+    nothing but averages has weights.
+
+    Args:
+        paths: of all leaves of a tree, their parts joined by slashes or dots.
+        shapes: of these leaves.
+
+    Example:
+        >>> averages(["ema/w", "params/w"], [(2, 3), (2, 3)]), averages(["ema/w"], [(2, 3)])
+        ([True, False], [False])
+    """
+    parts = [tuple(re.split(r"[/.]", path, maxsplit=_MOST_PARTS)) for path in paths]
+    below: dict[tuple[str, ...], set[tuple[tuple[str, ...], Shape]]] = defaultdict(set)
+    for path, shape in zip(parts, shapes, strict=True):
+        for depth in range(len(path)):
+            below[path[:depth]].add((path[depth:], tuple(shape)))
+    named = {path for path in below if path and _AVERAGE.search(path[-1].lower())}
+    others = [leaves for path, leaves in below.items() if not _are_inside(path, named)]
+    mirrors = {path for path in named if any(below[path] == leaves for leaves in others)}
+    return [_are_inside(path, mirrors) for path in parts]
+
+
+def _are_inside(path: tuple[str, ...], containers: set[tuple[str, ...]]) -> bool:
+    return any(path[:depth] in containers for depth in range(len(path) + 1))
 
 
 def outside_states(tree: PyTree, scope: Scope = kernels) -> Scope:

@@ -5,7 +5,7 @@ A part is read and written without the others. It ends after the tensor with whi
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxcompress.artifact._forms import write_leaf
@@ -23,10 +23,12 @@ class Part(NamedTuple):
     Attributes:
         entries: of the manifest, one for each tensor.
         members: the streams.
+        notes: anything of JSON about the tensors, which no file holds.
     """
 
     entries: list[dict[str, Any]]
     members: dict[str, Deflated]
+    notes: Sequence[Any] = ()
 
 
 def lengths(leaves: Iterable[Any]) -> Iterator[int]:

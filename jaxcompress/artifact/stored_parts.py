@@ -7,7 +7,7 @@ They hold what the finished file will hold, and no code.
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,13 +33,16 @@ def part_ranges(like: Iterable[Any]) -> list[range]:
     return found
 
 
-def store_part(path: Path, leaves: Iterable[tuple[str, Any]], layout: str) -> None:
+def store_part(
+    path: Path, leaves: Iterable[tuple[str, Any]], layout: str, notes: Sequence[Any] = ()
+) -> None:
     """Code the tensors of a part, and write it to a file of its own, whole or not at all.
 
     Args:
         path: file to write; no other process may write it.
         leaves: path and leaf of each; they may come one at a time.
         layout: a key of `LAYOUTS`.
+        notes: anything of JSON about the tensors; it may grow while leaves come.
 
     Raises:
         TypeError: a dtype that cannot be stored.
@@ -64,7 +67,8 @@ def store_part(path: Path, leaves: Iterable[tuple[str, Any]], layout: str) -> No
     for member in part.members.values():
         for segment in member.segments:
             digest.update(segment)
-    header = json.dumps([part.entries, members, digest.hexdigest()], allow_nan=False).encode()
+    told = [part.entries, members, list(notes), digest.hexdigest()]
+    header = json.dumps(told, allow_nan=False).encode()
     temporary = path.with_suffix(".tmp")
     with open(temporary, "wb") as file:
         file.write(hashlib.sha256(header).digest())
@@ -93,7 +97,7 @@ def _parsed(file: BinaryIO, size: int) -> Part | None:
     header = file.read(length) if length <= size else b""
     if hashlib.sha256(header).digest() != expected:
         return None
-    entries, told, data_digest = json.loads(header)
+    entries, told, notes, data_digest = json.loads(header)
     digest, members = hashlib.sha256(), {}
     for name, (crc, count, stored) in told.items():
         segment = file.read(stored)
@@ -101,4 +105,4 @@ def _parsed(file: BinaryIO, size: int) -> Part | None:
         members[name] = Deflated((segment,), crc, count)
     if digest.hexdigest() != data_digest or file.read(1):
         return None
-    return Part(entries, members)
+    return Part(entries, members, notes)

@@ -11,6 +11,11 @@ from jaxcompress.trees import plain_bytes
 class FlatSource:
     """Tensors by name, in the order of their names; what loads them is with each format."""
 
+    def channel_axis(self, index: int) -> int:
+        """Return the last axis."""
+        del index
+        return -1
+
     def __init__(self, path: Path, specs: dict[str, Any]) -> None:
         """Take shape and dtype by name, and refuse what cannot be stored or held."""
         check_storable(path, specs.items())

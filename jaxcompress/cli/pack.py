@@ -8,21 +8,21 @@ import click
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT, LAYOUTS
 from jaxcompress.cli import screen
 from jaxcompress.cli.outputs import check_output
-from jaxcompress.cli.pack_options import check_jobs, check_lossless, check_low_rank, check_options
+from jaxcompress.cli.pack_options import check_jobs, check_lossless, error_limit, wish
+from jaxcompress.cli.pack_report import note_apart, show
 from jaxcompress.cli.packed_file import PackedFile
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
 from jaxcompress.cli.workers import Packing
-from jaxcompress.oneshot.quantizers import QUANTIZERS, Technique, in_factors, weights_left
-from jaxcompress.oneshot.stream import Quantizer, by_technique, exactly, prune, unchanged
-from jaxcompress.trees import kernels, matching, plain_bytes
+from jaxcompress.oneshot.outcomes import Report
+from jaxcompress.oneshot.stream import exactly, prune
+from jaxcompress.oneshot.survey import MOST_ERROR
+from jaxcompress.oneshot.ways import AXES, NAMED, STEP_SIZE
+from jaxcompress.trees import kernels, matching
 
 _RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
 """From options of earlier versions to their new names, for this version only."""
-
-_RECORDED = {"step_size": "step"}
-"""Names in files of settings that are named differently now."""
 
 
 class _Pack(click.Command):
@@ -53,38 +53,58 @@ class _Pack(click.Command):
     default=0.0,
     show_default=True,
     help="Fraction of the weights in the scope to remove, in [0, 1); to find them, all weights "
-    "are read twice more.",
-)
-@click.option(
-    "--clusters",
-    type=int,
-    help="Values that a tensor may use beside zero, 1 to 1024.  [default: 16]",
+    "are read three times more.",
 )
 @click.option(
     "--quantizer",
-    "technique",
-    type=click.Choice(QUANTIZERS),
-    help="How values are chosen: K-Means, multiples of --step-size, by the price of their bits, or "
-    "a grid of --bits for each channel.  [default: kmeans; with --bits grid]",
+    type=click.Choice(NAMED),
+    help="How values are chosen: steps relative to each channel, a grid of --bits for each "
+    "channel, K-Means, multiples of a step, or by the price of bits.  [default: relative; with "
+    "--bits grid, with --clusters kmeans]",
 )
 @click.option(
     "--step-size",
     type=float,
-    help="For uniform and entropy: distance of values, in root mean squares of the weights.",
+    help="Distance of values, in root mean squares of the weights of a channel (relative) or of a "
+    f"tensor (uniform, entropy).  [default: {STEP_SIZE}]",
 )
 @click.option(
-    "--bits", type=int, help="For grid: bits of a weight, 1 to 8; 1 is binary.  [default: 8]"
+    "--bits",
+    metavar="BITS",
+    help="Bits of a weight, 1 to 8; or by pattern of the path: '*embed*=8,lm_head=8,*=4'.",
+)
+@click.option("--clusters", type=int, help="Values of a tensor beside zero, 1 to 1024: kmeans.")
+@click.option(
+    "--block",
+    type=int,
+    help="Weights of a channel that share a grid: 32, 64 or 128.  [default: all]",
+)
+@click.option(
+    "--channel-axis",
+    type=click.Choice(list(AXES)),
+    default="auto",
+    show_default=True,
+    help="Axis of the outputs, each with a grid of its own: measured on each tensor, or the same "
+    "for all.",
 )
 @click.option(
     "--keep-low-rank",
-    "fraction",
     type=float,
     help="Fraction of the weights of a tensor to keep, as a product of two, its last axis against "
-    "the others, in (0, 1]; with kmeans or grid.",
+    "the others, in (0, 1].",
 )
 @click.option(
-    "--target-size", type=Size(), help="Largest file wanted: 400KB, 1.5MiB; by the price of bits."
+    "--target-size",
+    type=Size(),
+    help="Largest file wanted: 400KB, 1.5MiB; it chooses the step size. With --bits no tensor has "
+    "more bits.",
 )
+@click.option(
+    "--max-error",
+    type=float,
+    help="Largest relative error of a tensor, ||a - b|| / ||a||; a file beyond it is not written.",
+)
+@click.option("--min-snr", type=float, help="The same in decibels, -20 log10(error).")
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
@@ -103,6 +123,17 @@ class _Pack(click.Command):
     help="Compress only tensors whose name matches; of these, floats of rank 2 and up.",
 )
 @click.option(
+    "--exclude",
+    metavar="PATTERN",
+    multiple=True,
+    help="Keep tensors exactly whose path matches: lm_head, '*norm*'. May be given several times.",
+)
+@click.option(
+    "--rules",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of rules, [[rules]] with match and settings of the tensors that match.",
+)
+@click.option(
     "--jobs",
     type=int,
     help="Processes that pack large models, each with a part of the weights; the bytes of the file "
@@ -117,57 +148,39 @@ def pack(
     model: Path,
     output: Path | None,
     sparsity: float,
-    clusters: int | None,
-    technique: str | None,
-    step_size: float | None,
-    bits: int | None,
-    fraction: float | None,
     target_size: int | None,
+    max_error: float | None,
+    min_snr: float | None,
     layout: str,
     lossless: bool,  # noqa: FBT001
     scope: str | None,
     jobs: int | None,
     restart: bool,  # noqa: FBT001
+    **fineness: Any,
 ) -> None:
-    """Prune the weights of MODEL, and share or round them, without data and without training.
+    """Compress the weights of MODEL, without data and without training.
 
     MODEL is .safetensors, .npz, .msgpack (Flax), or a folder: of safetensors in one file or in
-    shards with their index, or of orbax. It is never changed. Tensors outside of the scope are kept
-    exactly, and so are states of optimizers, whatever the scope.
+    shards with their index, or of orbax. It is never changed.
+
+    Weights are rounded, and with --sparsity the smallest removed. Kept exactly are tensors outside
+    of the scope, vectors and tables of few rows, states of optimizers and averages of the weights,
+    tensors with NaN or infinity, and those that would not become smaller; the last lines say which,
+    and how far the others are from the original.
 
     A run that was killed goes on where it was when the same command is given again, except with
     --target-size. What it has finished lies beside the output until then.
     """
     check_jobs(jobs)
+    limit = error_limit(max_error, min_snr)
     if lossless:
-        check_lossless(
-            quantizer=technique,
-            sparsity=sparsity,
-            clusters=clusters,
-            step_size=step_size,
-            bits=bits,
-            keep_low_rank=fraction,
-            target_size=target_size,
-            scope=scope,
-        )
-    name = technique or ("entropy" if target_size else "kmeans" if bits is None else "grid")
-    check_options(name, {"clusters": clusters, "step_size": step_size, "bits": bits}, target_size)
-    check_low_rank(fraction, name, sparsity)
+        others = {k: v for k, v in fineness.items() if k != "channel_axis"}
+        check_lossless(sparsity=sparsity, target_size=target_size, scope=scope, **others)
+    treatments, settings = wish(sparsity=sparsity, target_size=target_size, **fineness)
+    settings = {"lossless": True} if lossless else settings
+    settings |= {} if scope is None else {"scope": scope}
     where = output or default_output(model)
     check_output(where, model, named=output is not None)
-    fineness = {
-        "clusters": 16 if clusters is None else clusters,
-        "step_size": step_size,
-        "bits": 8 if bits is None else bits,
-        "target_bytes": target_size,
-    }
-    parameter = "target_bytes" if target_size else QUANTIZERS[name].parameter
-    recorded = _RECORDED.get(parameter, parameter)
-    settings: dict[str, Any] = {"lossless": True}
-    if not lossless:
-        settings = {"sparsity": sparsity, "quantizer": name, recorded: fineness[parameter]}
-    settings |= {} if fraction is None else {"low_rank": fraction}
-    settings |= {} if scope is None else {"scope": scope}
     source = open_source(model)
     for file in getattr(source, "files", ()):
         check_output(where, file, named=True)
@@ -175,43 +188,36 @@ def pack(
     if strings := getattr(source, "metadata", None):
         metadata["safetensors"] = strings
     with screen.progress() as track:
-        chosen = kernels if scope is None else matching(scope)
         pruning = exactly(source)
         if not lossless:
-            pruning = prune(source, sparsity, scope=chosen, track=track)
-        states = zip(source.leaves, pruning.states, strict=True)
-        kept = [plain_bytes(leaf) for leaf, is_state in states if is_state]
-        if kept and not lossless:
-            settings["optimizer_states"] = {"tensors": len(kept), "bytes": sum(kept)}
+            pruning = prune(
+                source,
+                sparsity,
+                scope=kernels if scope is None else matching(scope),
+                treatments=treatments,
+                max_error=min(limit or MOST_ERROR, MOST_ERROR),
+                track=track,
+            )
+            note_apart(settings, model, source, pruning.kept)
         file = PackedFile(
             where,
             model,
             Packing(pruning, layout),
             metadata,
             jobs=jobs,
-            apart=fraction is not None,  # singular vectors depend on the number of threads
+            # Singular vectors depend on the number of threads.
+            apart=treatments.usual.keep_low_rank is not None,
             track=track,
         )
+
+        def check(report: Report) -> None:
+            report.check(str(model), limit, option="--max-error")
+
         if target_size:
-            size = file.write_within(target_size)
-        elif lossless:
-            size = file.write(unchanged, restart=restart)
+            packed = file.write_within(target_size, treatments, check)
         else:
-            weights = weights_left(pruning, track=track)
-            shared = QUANTIZERS[name].technique(fineness[parameter], weights)
-            size = file.write(_quantizer(shared, fraction), restart=restart)
-    if kept:
-        screen.note(
-            f"{model}: {len(kept)} tensors of {sum(kept):,} bytes are the state of an optimizer "
-            "and kept exactly; a checkpoint without them makes a smaller file."
-        )
-    before = sum(plain_bytes(leaf) for leaf in source.leaves)
-    screen.line(f"{where}: {size:,} bytes of {before:,}, {before / size:.1f}x smaller")
-
-
-def _quantizer(technique: Technique, fraction: float | None) -> Quantizer:
-    quantizer = by_technique(technique)
-    return quantizer if fraction is None else in_factors(quantizer, keep=fraction)
+            packed = file.write(treatments, check, restart=restart)
+    show(where, packed, source)
 
 
 def default_output(model: Path) -> Path:

@@ -4,12 +4,12 @@ import contextlib
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,10 @@ from jaxcompress.cli import screen
 from jaxcompress.cli.unfinished import Unfinished, unfinished
 from jaxcompress.cli.workers import Packing, Task, Workers
 from jaxcompress.errors import ArtifactError
+from jaxcompress.oneshot.outcomes import Outcome, Report
 from jaxcompress.oneshot.sources import Source, Track, TreeSource
-from jaxcompress.oneshot.stream import Quantizer
 from jaxcompress.oneshot.target import aim
+from jaxcompress.oneshot.ways import Treatments
 
 _WORTH_WORKERS = 1 << 24
 """Numbers from which on processes pay: each takes a second or two to start."""
@@ -33,6 +34,22 @@ _WORTH_WORKERS = 1 << 24
 _NUMBERS_A_WORKER = 1 << 24
 _BYTES_A_NUMBER = 16  # of memory while a tensor is packed
 _WORKER_BYTES = 1 << 29  # of memory that should be free for each
+
+
+Check = Callable[[Report], None]
+"""Raises what is wrong with a report."""
+
+
+class Packed(NamedTuple):
+    """A file that was made.
+
+    Attributes:
+        size: in bytes.
+        report: what became of the tensors.
+    """
+
+    size: int
+    report: Report
 
 
 class PackedFile:
@@ -73,21 +90,24 @@ class PackedFile:
         room = min(self._jobs * _NUMBERS_A_WORKER, free_bytes() // (2 * _BYTES_A_NUMBER))
         self._most_numbers = max(room, *numbers, 0)
 
-    def write(self, quantizer: Quantizer, *, restart: bool) -> int:
-        """Write it; returns its size in bytes.
+    def write(self, treatments: Treatments, check: Check, *, restart: bool) -> Packed:
+        """Write it; nothing is left if its report does not pass the check.
 
         Args:
-            quantizer: of the tensors in the scope.
+            treatments: of the tensors in the scope.
+            check: raises what is wrong with a report.
             restart: whether to forget parts that a killed run has finished.
         """
         with self._folder(resumable=True) as folder, self._workers() as workers:
             if folder:
                 folder.take_up(self._job(), restart=restart)
             with atomic_file(self._output) as file:
-                return self._made(quantizer, file, folder, workers)
+                packed = self._made(treatments, file, folder, workers)
+                check(packed.report)
+                return packed
 
-    def write_within(self, target_bytes: int) -> int:
-        """Write the largest file found that is at most `target_bytes`; returns its size."""
+    def write_within(self, target_bytes: int, treatments: Treatments, check: Check) -> Packed:
+        """Write the largest file found that is at most `target_bytes`."""
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(self._folder(resumable=False))
             workers = stack.enter_context(self._workers())
@@ -95,25 +115,26 @@ class PackedFile:
             # Beside the output, where there is room for it; the system removes them in any case.
             beside = Path(os.path.realpath(self._output)).parent
             best, spare = (stack.enter_context(TemporaryFile(dir=beside)) for _ in range(2))
-            best_size = 0
+            found = Packed(0, Report([]))
 
-            def attempt(quantizer: Quantizer, rate_weight: float) -> int:
-                nonlocal best, spare, best_size
-                self._metadata["pack"]["rate_weight"] = rate_weight
+            def attempt(tried: Treatments) -> int:
+                nonlocal best, spare, found
+                self._metadata["pack"]["step"] = tried.usual.value
                 if folder:
                     folder.forget()
                 spare.seek(0)
-                size = self._made(quantizer, spare, folder, workers)
-                if best_size < size <= target_bytes:
-                    best, spare, best_size = spare, best, size
-                return size
+                packed = self._made(tried, spare, folder, workers)
+                if found.size < packed.size <= target_bytes:
+                    best, spare, found = spare, best, packed
+                return packed.size
 
-            aim(self._packing.pruning, target_bytes, attempt, track=self._track)
+            aim(self._packing.pruning, treatments, target_bytes, attempt, track=self._track)
+            check(found.report)
             best.seek(0)
-            best.truncate(best_size)
+            best.truncate(found.size)
             with atomic_file(self._output) as file:
                 shutil.copyfileobj(best, file)
-        return best_size
+        return found
 
     def _folder(self, *, resumable: bool) -> contextlib.AbstractContextManager[Unfinished | None]:
         if len(self._parts) <= 1:
@@ -127,26 +148,37 @@ class PackedFile:
 
     def _made(
         self,
-        quantizer: Quantizer,
+        treatments: Treatments,
         file: BinaryIO,
         folder: Unfinished | None,
         workers: Workers | None,
-    ) -> int:
-        """Make it in an open file, part by part; returns its size in bytes."""
+    ) -> Packed:
+        """Make it in an open file, part by part."""
         pruning = self._packing.pruning
-        if folder:
-            parts = self._stored(quantizer, folder, workers)
-        else:
-            leaves = pruning.share(quantizer, track=self._track)
-            parts = encoded(leaves, pruning.source.leaves, self._packing.layout)
+        outcomes: list[Outcome] = []
+
+        def stored() -> Iterator[Part]:
+            assert folder is not None
+            for part in self._stored(treatments, folder, workers):
+                outcomes.extend(Outcome(*note) for note in part.notes)
+                yield part
+
+        def leaves() -> Iterator[tuple[str, Any]]:
+            for path, (leaf, outcome) in pruning.treated(treatments, track=self._track):
+                outcomes.append(outcome)
+                yield path, leaf
+                del leaf  # before the next one is made
+
+        layout = self._packing.layout
+        parts = stored() if folder else encoded(leaves(), pruning.source.leaves, layout)
         file.writelines(pieces(parts, pruning.source.outline, metadata=self._metadata))
-        return file.tell()
+        return Packed(file.tell(), Report(outcomes))
 
     def _stored(
-        self, quantizer: Quantizer, folder: Unfinished, workers: Workers | None
+        self, treatments: Treatments, folder: Unfinished, workers: Workers | None
     ) -> Iterator[Part]:
         """Yield the parts, in order, each from its file in the folder."""
-        tasks = [Task(folder.part(k), part, quantizer) for k, part in enumerate(self._parts)]
+        tasks = [Task(folder.part(k), part, treatments) for k, part in enumerate(self._parts)]
         running: Mapping[int, Future[None]] = {}
         if workers:
             missing = [k for k, task in enumerate(tasks) if not task.path.exists()]

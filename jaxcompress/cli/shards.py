@@ -94,6 +94,11 @@ class SafetensorsSource(FlatSource):
             self.metadata = {}
             screen.note(f"{path}: shards carry other strings of metadata than each other; left out")
 
+    def channel_axis(self, index: int) -> int:
+        """Return the first axis for weights of PyTorch, which the metadata names, else the last."""
+        del index
+        return 0 if self.metadata.get("format") == "pt" else -1
+
     def load(self, index: int) -> np.ndarray:
         """Read one tensor."""
         name = self.paths[index]

@@ -14,13 +14,15 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from jaxcompress.artifact.stored_parts import store_part
-from jaxcompress.oneshot.stream import Pruning, Quantizer
+from jaxcompress.oneshot.outcomes import Outcome
+from jaxcompress.oneshot.stream import Pruning
+from jaxcompress.oneshot.ways import Treatments
 
 _ONE_THREAD = {
     f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
@@ -42,12 +44,12 @@ class Task(NamedTuple):
     Attributes:
         path: file to be made.
         tensors: numbers of its tensors.
-        quantizer: of those in the scope.
+        treatments: of those in the scope.
     """
 
     path: Path
     tensors: range
-    quantizer: Quantizer
+    treatments: Treatments
 
 
 class Packing(NamedTuple):
@@ -63,10 +65,16 @@ class Packing(NamedTuple):
 
     def store(self, task: Task) -> None:
         """Pack a part."""
-        paths, shared = self.pruning.source.paths, self.pruning.shared
-        store_part(
-            task.path, ((paths[i], shared(i, task.quantizer)) for i in task.tensors), self.layout
-        )
+        outcomes: list[Outcome] = []
+
+        def leaves() -> Iterator[tuple[str, Any]]:
+            for index in task.tensors:
+                leaf, outcome = self.pruning.treat(index, task.treatments)
+                outcomes.append(outcome)
+                yield self.pruning.source.paths[index], leaf
+                del leaf  # before the next one is made
+
+        store_part(task.path, leaves(), self.layout, outcomes)
 
 
 class Workers:

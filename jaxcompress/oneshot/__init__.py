@@ -1,18 +1,23 @@
 """Compression of trained networks, without data and without training.
 
-From the bottom up: `sources` (tensors one at a time), `_thresholds` and `stream` (which weights
-are kept, and their compression a leaf at a time), `quantizers` (techniques by name), `target`
-(files of a wanted size), `_tree` (`compress`).
+From the bottom up: `sources` (tensors one at a time), `survey` (which are compressed, and why
+others are kept), `_thresholds` (which weights are removed), `exact` (tensors of few values), `ways`
+(to compress one tensor, and rules), `sizes` and `outcomes` (what became of it), `stream` (all of
+it, a leaf at a time), `target` (files of a wanted size), `_tree` (`compress`). `sharing` has ways
+for all weights at a time, which trainings use.
 
-    Choice      a way to share or to round weights
+    Choice      a way to let weights share values
     compress    a trained network in one call
-    QUANTIZERS  all choices by name
+    Outcome     what became of a tensor
+    Report      what became of a tree
+    report      how far a compressed tree is from the original
     SHARING     the choices by which weights share values
     Weights     statistics of all weights, computed on demand
     weights_of  the statistics of a tree
 """
 
-from jaxcompress.oneshot._tree import compress
-from jaxcompress.oneshot.quantizers import QUANTIZERS, SHARING, Choice, Weights, weights_of
+from jaxcompress.oneshot._tree import compress, report
+from jaxcompress.oneshot.outcomes import Outcome, Report
+from jaxcompress.oneshot.sharing import SHARING, Choice, Weights, weights_of
 
-__all__ = ["QUANTIZERS", "SHARING", "Choice", "Weights", "compress", "weights_of"]
+__all__ = ["SHARING", "Choice", "Outcome", "Report", "Weights", "compress", "report", "weights_of"]

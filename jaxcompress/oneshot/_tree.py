@@ -5,99 +5,170 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxcompress.artifact.writer import encoded, write
-from jaxcompress.bounds import check_clusters
+from jaxcompress.bounds import check_clusters, check_positive
 from jaxcompress.checks import check_concrete
 from jaxcompress.leaves import dense
-from jaxcompress.oneshot.quantizers import QUANTIZERS, weights_left
+from jaxcompress.leaves.tree import is_coded
+from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of
 from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.oneshot.stream import Pruning, Quantizer, by_technique, prune
+from jaxcompress.oneshot.stream import Pruning, Treated, prune
+from jaxcompress.oneshot.survey import AVERAGE, MOST_ERROR, NOT_FINITE, STATE
 from jaxcompress.oneshot.target import aim
-from jaxcompress.trees import PyTree, Scope, kernels, plain_bytes
+from jaxcompress.oneshot.ways import STEP_SIZE, Treatment, Treatments
+from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, plain_bytes, some_of
 
 
 def compress(
     params: PyTree,
     *,
     sparsity: float = 0.0,
-    clusters: int = 16,
+    step_size: float = STEP_SIZE,
+    clusters: int | None = None,
     target_bytes: int | None = None,
+    max_error: float | None = None,
     scope: Scope = kernels,
 ) -> PyTree:
-    """Prune and share the weights of a trained network, without data and without training.
+    """Prune and round the weights of a trained network, without data and without training.
 
-    `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`: weights of the
-    smallest magnitude over all leaves are removed, the others share `clusters` values a leaf.
-    Without fine-tuning accuracy falls early: above a sparsity of about 0.25 (a rule of thumb),
-    train with `hold_mask`.
+    Weights of the smallest magnitude over all leaves are removed. The others become multiples of
+    `step_size` root mean squares of their channel (`relative_step`), so that all channels have
+    about the same relative error, `step_size / sqrt(12)`; small leaves have finer steps. With
+    `clusters` it is `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`.
+
+    Kept exactly are leaves outside of the scope; with the default scope vectors, and tables of
+    fewer than four rows; leaves with NaN or infinity; and leaves that would not become smaller.
+    Leaves of few distinct values keep them. Without fine-tuning accuracy falls early: above a
+    sparsity of about 0.25 (a rule of thumb), train with `hold_mask`.
 
     Args:
         params: any pytree of concrete arrays; compressed leaves in it are made dense first. States
-            of optimizers in it (`opt_state`, `mu` and `nu` that mirror the weights, ...) are kept
-            exactly, whatever the scope, and a warning says so.
+            of optimizers in it (`opt_state`, `mu` and `nu` that mirror the weights, ...) and
+            averages of the weights are kept exactly, whatever the scope, and a warning says so.
         sparsity: fraction of the weights in the scope to remove, in [0, 1).
-        clusters: values that a leaf may use beside zero, 1 to 1024; a leaf of fewer distinct
-            weights keeps them all.
-        target_bytes: largest size of the file of `save` with the layout "entropy";
-            `entropy_constrained` then replaces `kmeans`, at the lowest rate weight that fits.
+        step_size: distance of values, in root mean squares of the weights of a channel.
+        clusters: values that a leaf may use beside zero, 1 to 1024, instead of a step size; a leaf
+            of fewer distinct weights keeps them all.
+        target_bytes: largest size of the file of `save`, which then chooses the step size.
+        max_error: largest relative error of a leaf, `||a - b|| / ||a||`; steps become finer where
+            it would be larger. By default they do from 0.5 on, and an error of 0.9 is refused.
         scope: which leaves are compressed.
 
     Returns:
-        `params` with `Clustered` leaves in the scope, all others as they are; for `save`.
+        `params` with `Quantized` or `Clustered` leaves, all others as they are; for `save`.
+        `report` tells how far they are from the original.
 
     Raises:
-        ValueError: a value out of range, NaN or infinite weights, an empty scope, a size that
-            cannot be met.
+        ValueError: a value out of range, an empty scope, a leaf of which nothing would be left or
+            whose error is too large, a size that cannot be met, a network that is mostly NaN.
         TypeError: called under `jit`, or the scope chooses leaves of other numbers than floats.
 
     Example:
-        >>> import numpy as np
-        >>> params = {"kernel": np.array([[0.1, 2.0], [-3.0, 2.2]])}
-        >>> small = compress(params, sparsity=0.25, clusters=2)
-        >>> dense(small)["kernel"].round(2).tolist()
-        [[0.0, 2.1], [-3.0, 2.1]]
+        >>> params = {"kernel": np.random.default_rng(0).standard_normal((64, 64))}
+        >>> small = compress(params, step_size=0.5)
+        >>> round(report(params, small).relative_error, 2)
+        0.14
 
     Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, without its training.
     """
-    check_clusters(clusters)
     check_concrete("compress", params)
+    if max_error is not None:
+        max_error = check_positive("max_error", max_error, "pass 0.2, say")
     source = TreeSource(dense(params))
-    pruning = prune(source, sparsity, scope=scope)
-    kept = [leaf for leaf, state in zip(source.leaves, pruning.states, strict=True) if state]
-    if kept:
+    treatments = Treatments(_treatment(step_size, clusters, target_bytes))
+    floor = MOST_ERROR if max_error is None else min(max_error, MOST_ERROR)
+    pruning = prune(source, sparsity, scope=scope, max_error=floor)
+    _warn_of(source, pruning)
+    if target_bytes is None:
+        found = [treated for _, treated in pruning.treated(treatments)]
+    else:
+        found = _within(pruning, treatments, target_bytes)
+    outcomes = [treated.outcome for treated in found]
+    Report(outcomes).check("params", max_error, option="max_error")
+    if bad := [outcome.path for outcome in outcomes if outcome.kept == NOT_FINITE]:
         warnings.warn(
-            f"params: {len(kept)} tensors of {sum(map(plain_bytes, kept)):,} bytes are the state "
-            "of an optimizer and kept exactly; leave them out to save these bytes.",
+            f"{some_of(bad)}: must be finite to be compressed, got NaN or infinity; kept exactly.",
             stacklevel=2,
         )
-    if target_bytes is None:
-        technique = QUANTIZERS["kmeans"].technique(clusters, weights_left(pruning))
-        leaves = list(pruning.share(by_technique(technique)))
-    else:
-        leaves = _within(pruning, target_bytes)
     return source.named.rebuild(
         [
-            leaf if pick else original
-            for (_, leaf), pick, original in zip(leaves, pruning.chosen, source.leaves, strict=True)
+            treated.leaf if is_coded(treated.leaf) else original
+            for treated, original in zip(found, source.leaves, strict=True)
         ]
     )
 
 
-def _within(pruning: Pruning, target_bytes: int) -> list[tuple[str, Any]]:
-    """Return paths and leaves of the tree with the largest file that fits."""
-    best, best_size = [], 0
+def report(params: PyTree, compressed: PyTree) -> Report:
+    """Return how far a compressed tree is from the original, leaf by leaf.
 
-    def attempt(quantizer: Quantizer, rate_weight: float) -> int:
+    Args:
+        params: the original.
+        compressed: the same tree with compressed leaves.
+
+    Raises:
+        ValueError: the trees have other paths or shapes.
+
+    Example:
+        >>> params = {"w": np.array([[3.0, 4.0]]), "b": np.ones(2)}
+        >>> found = report(params, {"w": np.array([[3.0, 3.0]]), "b": np.ones(2)})
+        >>> found.worst[0].path, found.worst[0].relative_error, list(found.kept)
+        ('w', 0.2, ['the same'])
+    """
+    before, after = (named_leaves(tree, is_leaf=is_coded) for tree in (params, compressed))
+    shapes = [[tuple(leaf.shape) for leaf in tree.leaves] for tree in (before, after)]
+    if before.paths != after.paths or shapes[0] != shapes[1]:
+        raise ValueError(
+            f"compressed: must have the leaves of params, got others than "
+            f"{some_of(before.paths)}; pass the tree that was compressed."
+        )
+    found = []
+    for path, leaf, other in zip(before.paths, before.leaves, after.leaves, strict=True):
+        tensor = np.asarray(dense({path: leaf})[path])
+        outcome = outcome_of(path, tensor, other) if tensor.dtype.kind not in "biuO" else None
+        is_same = outcome is None or not outcome.squared_error
+        found.append(Outcome(path, tensor.size, "the same") if is_same else outcome)
+    return Report(found)
+
+
+def _treatment(step_size: float, clusters: int | None, target_bytes: int | None) -> Treatment:
+    if clusters is not None and target_bytes is None:
+        check_clusters(clusters)
+        return Treatment(way="kmeans", value=clusters)
+    step_size = check_positive("step_size", step_size, "0.25 is fine, 1 is coarse")
+    return Treatment(way="relative", value=step_size)
+
+
+def _warn_of(source: TreeSource, pruning: Pruning) -> None:
+    for reason in (STATE, AVERAGE):
+        pairs = zip(source.leaves, pruning.kept, strict=True)
+        sizes = [plain_bytes(leaf) for leaf, why in pairs if why == reason]
+        if sizes:
+            warnings.warn(
+                f"params: {len(sizes)} tensors of {sum(sizes):,} bytes are {reason} and kept "
+                "exactly; leave them out to save these bytes.",
+                stacklevel=3,
+            )
+
+
+def _within(pruning: Pruning, treatments: Treatments, target_bytes: int) -> list[Treated]:
+    """Return the leaves of the largest file that fits."""
+    best: list[Treated] = []
+    best_size = 0
+
+    def attempt(tried: Treatments) -> int:
         nonlocal best, best_size
-        del rate_weight
-        leaves = list(pruning.share(quantizer))
-        parts = encoded(leaves, pruning.source.leaves, "entropy")
-        size = write(file, parts, pruning.source.outline)
+        found = list(pruning.treated(tried))
+        leaves: list[tuple[str, Any]] = [(path, treated.leaf) for path, treated in found]
+        size = write(
+            file, encoded(leaves, pruning.source.leaves, "entropy"), pruning.source.outline
+        )
         if best_size < size <= target_bytes:
-            best, best_size = leaves, size
+            best, best_size = [treated for _, treated in found], size
         return size
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "attempt.npz"
-        aim(pruning, target_bytes, attempt)
+        aim(pruning, treatments, target_bytes, attempt)
     return best

@@ -39,6 +39,10 @@ class Source(Protocol):
         """Return a leaf. By number, not by path: two leaves may have one path."""
         ...
 
+    def channel_axis(self, index: int) -> int:
+        """Return the axis of the outputs of a leaf, by the convention of where it comes from."""
+        ...
+
 
 class TreeSource:
     """A tree that is in memory already."""
@@ -48,6 +52,11 @@ class TreeSource:
         self.named = named_leaves(tree)
         self.paths, self.leaves = self.named.paths, self.named.leaves
         self.outline = outline(tree, lambda node: False)
+
+    def channel_axis(self, index: int) -> int:
+        """Return the last axis, as of the kernels of JAX's libraries."""
+        del index
+        return -1
 
     def load(self, index: int) -> np.ndarray:
         """Return a leaf as it is."""

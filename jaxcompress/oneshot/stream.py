@@ -1,26 +1,42 @@
-"""Compression without training, a leaf at a time: prune by magnitude, then share the kept weights.
+"""Compression without training, a leaf at a time: prune by magnitude, then compress what is left.
 
 Memory is about that of one tensor: the threshold of all layers is found by counting.
 """
 
 import functools
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.checks import check_finite
-from jaxcompress.kinds import REALS
+from jaxcompress.checks import is_finite
 from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
+from jaxcompress.oneshot.exact import of_few_values
+from jaxcompress.oneshot.outcomes import Outcome, outcome_of
+from jaxcompress.oneshot.sizes import stored_bytes
 from jaxcompress.oneshot.sources import Source, Track, untracked
+from jaxcompress.oneshot.survey import FEW_VALUES, LOSSLESS, NOT_FINITE, RULE, SMALLER, survey
+from jaxcompress.oneshot.ways import Treatment, Treatments
 from jaxcompress.prune.masks import removed_count
-from jaxcompress.states import optimizer_states, without
-from jaxcompress.trees import NamedLeaves, Scope, check_scope, in_scope, kernels, plain_bytes
+from jaxcompress.trees import Scope, kernels, plain_bytes
 
-Quantizer = Callable[[str, np.ndarray], Any]
-"""From a path and its tensor to a compressed leaf; exact zeros remain zeros."""
+_FINER_POWER = 0.2
+_MOST_TRIALS = 12
+_MARGIN = 0.98
+_WORTH_A_LOOK = 1 << 16  # numbers up to which the bytes of a tensor are compared
+
+
+class Treated(NamedTuple):
+    """A leaf for the file, and what became of the tensor.
+
+    Attributes:
+        leaf: compressed, or the tensor.
+        outcome: of the tensor.
+    """
+
+    leaf: Any
+    outcome: Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,61 +45,108 @@ class Pruning:
 
     Attributes:
         source: where the tensors come from.
-        chosen: for each leaf whether it is in the scope.
-        states: for each leaf whether it belongs to an optimizer's state, which is kept exactly.
+        kept: for each leaf why it is kept exactly, None if it is compressed.
         threshold: None if nothing is removed.
         ties_kept: for each leaf how many of its weights at the threshold are kept.
+        max_error: largest relative error that steps may leave in a tensor.
     """
 
     source: Source
-    chosen: list[bool]
-    states: list[bool]
+    kept: list[str | None]
     threshold: Threshold | None
     ties_kept: list[int]
+    max_error: float
 
-    def leaves(self, *, track: Track = untracked) -> Iterator[tuple[int, np.ndarray]]:
-        """Give the number and the pruned tensor of each leaf in the scope, one at a time.
+    @functools.cached_property
+    def largest(self) -> int:
+        """Numbers of the largest leaf that is compressed."""
+        sizes = [self.numbers(index) for index in self.chosen]
+        return max(sizes, default=1)
 
-        Raises:
-            ValueError: NaN or infinite weights, naming the tensor.
-        """
-        chosen = [index for index, pick in enumerate(self.chosen) if pick]
-        for index in track(chosen, "sampling", self.bytes_of):
-            yield index, self.pruned(index)
+    @property
+    def chosen(self) -> list[int]:
+        """Numbers of the leaves that are compressed."""
+        return [index for index, why in enumerate(self.kept) if why is None]
 
-    def share(self, quantizer: Quantizer, *, track: Track = untracked) -> Iterator[tuple[str, Any]]:
-        """Give path and leaf of the whole tree in order, those in the scope pruned and shared.
-
-        Raises:
-            ValueError: NaN or infinite weights, naming the tensor.
-        """
-        for index in track(range(len(self.chosen)), "packing", self.bytes_of):
-            yield self.source.paths[index], self.shared(index, quantizer)
+    def numbers(self, index: int) -> int:
+        """Return how many numbers a leaf has."""
+        return int(np.prod(self.source.leaves[index].shape))
 
     def bytes_of(self, index: int) -> int:
         """Return how many bytes a leaf takes where it comes from."""
         return plain_bytes(self.source.leaves[index])
 
-    def shared(self, index: int, quantizer: Quantizer) -> Any:
-        """Return a leaf, pruned and shared if it is in the scope. Leaves may be asked in any order.
+    def finer(self, index: int) -> float:
+        """Return by how much steps of a leaf are finer than those of the largest one.
+
+        Weights of small tensors are used more often, or fewer others make up for their errors, and
+        they take few bytes; as `size_importance`.
+        """
+        return (self.largest / self.numbers(index)) ** _FINER_POWER
+
+    def treated(
+        self, treatments: Treatments, *, track: Track = untracked
+    ) -> Iterator[tuple[str, Treated]]:
+        """Give path and leaf of the whole tree in order."""
+        for index in track(range(len(self.kept)), "packing", self.bytes_of):
+            yield self.source.paths[index], self.treat(index, treatments)
+
+    def treat(self, index: int, treatments: Treatments) -> Treated:
+        """Return a leaf, pruned and compressed unless it is kept. They may be asked in any order.
 
         Raises:
-            ValueError: NaN or infinite weights, naming the tensor.
+            ValueError: nothing would be left of a tensor.
         """
-        if not self.chosen[index]:
-            return self.source.load(index)
-        return quantizer(self.source.paths[index], self.pruned(index))
+        path, tensor = self.source.paths[index], self.source.load(index)
+        if why := self.kept[index]:
+            return _exactly(path, tensor, why)
+        if not is_finite(tensor):
+            return _exactly(path, tensor, NOT_FINITE)
+        treatment = treatments.of(path)
+        if treatment is None:
+            return _exactly(path, tensor, RULE)
+        pruned = self._pruned(index, tensor)
+        if (exact := of_few_values(pruned, treatment.exact_values)) is not None:
+            if pruned is tensor:
+                return Treated(exact, Outcome(path, tensor.size, FEW_VALUES))
+            return Treated(exact, outcome_of(path, tensor, exact))
+        treatment = treatment.finer(self.finer(index))
+        leaf, outcome = self._within_error(path, tensor, pruned, treatment, index)
+        if tensor.size <= _WORTH_A_LOOK and stored_bytes(leaf) >= tensor.nbytes:
+            return _exactly(path, tensor, SMALLER)
+        return Treated(leaf, outcome)
+
+    def _within_error(
+        self, path: str, tensor: np.ndarray, pruned: np.ndarray, treatment: Treatment, index: int
+    ) -> Treated:
+        """Return the leaf whose error is small enough, with finer steps where they are needed."""
+        axis = self.source.channel_axis(index)
+        leaf = treatment.leaf(path, pruned, axis)
+        added = outcome_of(path, pruned, leaf)
+        for _ in range(_MOST_TRIALS if treatment.can_be_finer else 0):
+            excess = added.relative_error / self.max_error
+            if excess <= 1:
+                break
+            treatment = treatment.finer(min(excess / _MARGIN, 2))
+            leaf = treatment.leaf(path, pruned, axis)
+            added = outcome_of(path, pruned, leaf)
+        return Treated(leaf, added if pruned is tensor else outcome_of(path, tensor, leaf))
 
     def pruned(self, index: int) -> np.ndarray:
-        """Return the pruned tensor of a leaf in the scope.
+        """Return the pruned tensor of a leaf."""
+        return self._pruned(index, self.source.load(index))
 
-        Raises:
-            ValueError: NaN or infinite weights, naming the tensor.
-        """
-        tensor = _finite(self.source, index)
+    def _pruned(self, index: int, tensor: np.ndarray) -> np.ndarray:
         if self.threshold is None:
             return tensor
-        return remove_smallest(tensor, self.threshold, self.ties_kept[index])
+        left = remove_smallest(tensor, self.threshold, self.ties_kept[index])
+        if not left.any() and tensor.any():
+            raise ValueError(
+                f"{self.source.paths[index]}: pruning must leave something of each tensor, got none"
+                f" of its {tensor.size:,} weights, which are smaller than those of the others; "
+                "lower the sparsity, or leave the tensor out."
+            )
+        return left
 
 
 def exactly(source: Source) -> Pruning:
@@ -92,104 +155,74 @@ def exactly(source: Source) -> Pruning:
     Args:
         source: where the tensors come from.
     """
-    states = optimizer_states(source.paths, [leaf.shape for leaf in source.leaves])
-    none = [False] * len(states)
-    return Pruning(source=source, chosen=none, states=states, threshold=None, ties_kept=[])
+    kept: list[str | None] = [LOSSLESS] * len(source.paths)
+    return Pruning(source=source, kept=kept, threshold=None, ties_kept=[], max_error=0.0)
 
 
 def prune(
-    source: Source, sparsity: float, *, scope: Scope = kernels, track: Track = untracked
+    source: Source,
+    sparsity: float,
+    *,
+    scope: Scope = kernels,
+    treatments: Treatments | None = None,
+    max_error: float = 1.0,
+    track: Track = untracked,
 ) -> Pruning:
     """Decide which weights are kept: those of the largest `|w|` over all leaves in the scope.
 
     `magnitude_mask` keeps the same weights; here they are not in memory together. States of
-    optimizers are left out of any scope.
+    optimizers are left out of any scope, and so are tensors with NaN or infinity.
 
     Args:
         source: where the tensors come from.
         sparsity: fraction of the weights in the scope to remove, in [0, 1).
         scope: which leaves are compressed.
+        treatments: whose rules may keep leaves.
+        max_error: largest relative error that steps may leave in a tensor.
         track: shows progress.
 
     Raises:
-        ValueError: a sparsity outside [0, 1), NaN or infinite weights, an empty scope.
+        ValueError: a sparsity outside [0, 1), an empty scope.
         TypeError: the scope chooses a leaf that is not of floating-point numbers.
     """
-    named = NamedLeaves(source.paths, source.leaves, None)
-    states = optimizer_states(source.paths, [leaf.shape for leaf in source.leaves])
-    chosen = _in_scope(named, scope, states)
-    picked = [index for index, pick in enumerate(chosen) if pick]
-    sizes = [int(np.prod(source.leaves[index].shape)) for index in picked]
-    removed = removed_count("params", sparsity, sum(sizes))
-    if not removed:
-        return Pruning(
-            source=source,
-            chosen=chosen,
-            states=states,
-            threshold=None,
-            ties_kept=[0] * len(chosen),
-        )
+    keeps = (lambda path: False) if treatments is None else (lambda p: treatments.of(p) is None)
+    kept = survey(source, scope, keeps=keeps)
+    found = Pruning(
+        source=source,
+        kept=kept,
+        threshold=None,
+        ties_kept=[0] * len(kept),
+        max_error=max_error,
+    )
+    removed_count("params", sparsity, 1)
+    if not sparsity:
+        return found
 
     def tensors() -> Iterator[np.ndarray]:
-        for index in track(picked, "ranking", lambda index: plain_bytes(source.leaves[index])):
-            yield _finite(source, index)
+        for index in track(found.chosen, "ranking", found.bytes_of):
+            yield source.load(index)
 
-    width = max(32, *(8 * np.dtype(source.leaves[index].dtype).itemsize for index in picked))
+    for index, is_whole in zip(found.chosen, list(map(is_finite, tensors())), strict=True):
+        if not is_whole:
+            kept[index] = NOT_FINITE
+    sizes = list(map(found.numbers, found.chosen))
+    removed = removed_count("params", sparsity, sum(sizes))
+    if not removed:
+        return found
+    leaves = [source.leaves[index] for index in found.chosen]
+    width = max(32, *(8 * np.dtype(leaf.dtype).itemsize for leaf in leaves))
     threshold = find_threshold(tensors, removed, width=width)
-    ties_kept = [0] * len(chosen)
-    for index, count in zip(picked, threshold.ties_kept, strict=True):
-        ties_kept[index] = count
+    for index, count in zip(found.chosen, threshold.ties_kept, strict=True):
+        found.ties_kept[index] = count
     return Pruning(
         source=source,
-        chosen=chosen,
-        states=states,
+        kept=kept,
         threshold=threshold,
-        ties_kept=ties_kept,
+        ties_kept=found.ties_kept,
+        max_error=max_error,
     )
 
 
-def _finite(source: Source, index: int) -> np.ndarray:
-    """Load a tensor. It is freed by whoever is given it: no name of this file holds it longer."""
-    tensor = source.load(index)
-    check_finite(source.paths[index], tensor)
-    return tensor
-
-
-def _in_scope(named: NamedLeaves, scope: Scope, states: list[bool]) -> list[bool]:
-    """Return for each leaf whether it is in the scope and outside of optimizer states."""
-    check_scope(scope)
-    owned = {path for path, state in zip(named.paths, states, strict=True) if state}
-    picked = [
-        path for path, leaf in zip(named.paths, named.leaves, strict=True) if scope(path, leaf)
-    ]
-    if picked and owned.issuperset(picked):
-        raise ValueError(
-            f"{picked[0]}: the scope must hold weights, got the state of an optimizer alone, which "
-            "is kept exactly; pass the network, or rename what is none."
-        )
-    return in_scope(named, without(owned, scope), kinds=REALS, shapes=True)
-
-
-def unchanged(path: str, tensor: np.ndarray) -> np.ndarray:
-    """Return a tensor as it is: a quantizer that keeps everything exactly."""
-    del path
-    return tensor
-
-
-def by_technique(technique: Callable[..., Any]) -> Quantizer:
-    """Return the quantizer that compresses one tensor by a technique for trees.
-
-    It can be pickled if the technique can, so that another process may apply it. A tensor of fewer
-    distinct weights than clusters keeps them all, without a warning.
-
-    Args:
-        technique: from a tree and a `scope` to the tree with compressed leaves, such as
-            `functools.partial(kmeans, k=16)`.
-    """
-    return functools.partial(_alone, technique)
-
-
-def _alone(technique: Callable[..., Any], path: str, tensor: np.ndarray) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*fewer than the .* clusters")
-        return technique({path: tensor}, scope=lambda path, leaf: True)[path]
+def _exactly(path: str, tensor: Any, why: str) -> Treated:
+    nans = int(np.isnan(tensor).sum()) if why == NOT_FINITE else 0
+    return Treated(tensor, Outcome(path, tensor.size, why, nans=nans))

@@ -1,11 +1,12 @@
 """Quantization: numbers of few bits, by range, by data, by training and by measured damage.
 
-From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a tensor has),
-`ranges`, `_rows`, `_least_error` (what a grid covers), `_quantize` (weights on grids); `_histogram`
-and `calibration` (activations on data), `_fake_quantized` (simulated integers), `_learned` and
-`_aware` (training); `_rounding`, `_bias_correction` (less damage at the same bits), `_sensitivity`,
-`_mixed_bits`, `_step_sizes` (more bits for the tensors that need them).
+From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a tensor has), `_axes`,
+`ranges`, `_relative`, `_rows`, `_least_error` (what a grid covers), `_quantize` (weights on grids);
+`_histogram` and `calibration` (activations on data), `_fake_quantized` (simulated integers),
+`_learned` and `_aware` (training); `_rounding`, `_bias_correction` (less damage at the same bits),
+`_sensitivity`, `_mixed_bits`, `_step_sizes` (more bits for the tensors that need them).
 
+    best_axis              the axis along which grids of their own pay most
     Bits                   of an integer, for all layers or by name
     calibrate              histograms of the inputs of each product, on data
     channel_axes           the axes of each weight along which its output channels lie
@@ -14,6 +15,7 @@ and `calibration` (activations on data), `_fake_quantized` (simulated integers),
     equalize               make ranges of weights equal across layers
     Estimator              decides from samples which range a grid covers
     fake_quantized         simulate integers in the products of a function
+    few_digits             round scales up to 8 binary digits
     fit_rounding           round weights so that the outputs of layers change little
     fold_norms             fold norms into the weights before them
     folded_layers          the layers that `fold_norms` folds
@@ -31,6 +33,7 @@ and `calibration` (activations on data), `_fake_quantized` (simulated integers),
     Moments                second moments of the inputs of a network's weights
     MOST_BITS              the most bits of a grid
     mse_optimal            search for the range of least squared error
+    per_best_axis          one grid for each index of the axis that the weights ask for
     per_block              one grid for each block of entries along an axis
     per_channel            one grid for each index of an axis, or of several
     per_tensor             one grid for all entries
@@ -47,6 +50,7 @@ and `calibration` (activations on data), `_fake_quantized` (simulated integers),
     read                   the reading of an array
     Reading                counts of the numbers of an array
     relative_error         `sum((outputs - exact)^2) / sum(exact^2)`
+    relative_step          steps that are a fraction of the weights of their grid
     round_to_step_sizes    round tensors to multiples of their step sizes
     Samples                numbers to be rounded, one row for each grid
     Sensitivity            the price of each tensor at each number of bits, as a table
@@ -54,18 +58,21 @@ and `calibration` (activations on data), `_fake_quantized` (simulated integers),
     step_size_sensitivity  the damage of each tensor at a step size of its own
     step_sizes_for_damage  the step sizes that take the fewest bits for a damage
     usual_estimator        the default range of activations
+    usual_range            the default range of weights
 """
 
 from jaxcompress.products.moments import Layer, Moments, input_moments
 from jaxcompress.products.weights import channel_axes
 from jaxcompress.quantization._aware import QuantizationAware, quantization_aware
+from jaxcompress.quantization._axes import best_axis, per_best_axis
 from jaxcompress.quantization._bias_correction import correct_biases
 from jaxcompress.quantization._fake_quantized import Bits, fake_quantized
 from jaxcompress.quantization._granularity import Granularity, per_block, per_channel, per_tensor
 from jaxcompress.quantization._histogram import Histogram, Reading, histogram, read
 from jaxcompress.quantization._least_error import mse_optimal
 from jaxcompress.quantization._mixed_bits import mixed_bits
-from jaxcompress.quantization._quantize import quantize
+from jaxcompress.quantization._quantize import quantize, usual_range
+from jaxcompress.quantization._relative import few_digits, relative_step
 from jaxcompress.quantization._rounding import fit_rounding
 from jaxcompress.quantization._sensitivity import (
     Damage,
@@ -114,11 +121,13 @@ __all__ = [
     "Reading",
     "Samples",
     "Sensitivity",
+    "best_axis",
     "calibrate",
     "channel_axes",
     "correct_biases",
     "equalize",
     "fake_quantized",
+    "few_digits",
     "fit_rounding",
     "fold_norms",
     "folded_layers",
@@ -129,6 +138,7 @@ __all__ = [
     "min_max",
     "mixed_bits",
     "mse_optimal",
+    "per_best_axis",
     "per_block",
     "per_channel",
     "per_tensor",
@@ -137,9 +147,11 @@ __all__ = [
     "quantize",
     "read",
     "relative_error",
+    "relative_step",
     "round_to_step_sizes",
     "sensitivity",
     "step_size_sensitivity",
     "step_sizes_for_damage",
     "usual_estimator",
+    "usual_range",
 ]

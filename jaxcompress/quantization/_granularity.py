@@ -23,14 +23,15 @@ def per_tensor(path: str, leaf: Any) -> tuple[int, ...]:
 
 
 def per_channel(
-    axes: int | Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    axis: int | Sequence[int] | Mapping[str, Sequence[int]] | None = None,
 ) -> Granularity:
     """One grid for each index of an axis, or of several axes together.
 
     Args:
-        axes: the axis, or axes; or those of each tensor by its path. None for the last one,
+        axis: the axis, or several; or those of each tensor by its path. None for the last one,
             which holds the outputs of kernels `[inputs, outputs]` and of convolutions (HWIO),
-            depthwise ones included. A transposed or an einsum kernel may have others.
+            depthwise ones included. A transposed or an einsum kernel may have others, and PyTorch
+            has the first one; `best_axis` measures which.
 
     Raises:
         ValueError: of the granularity: an axis out of range, a path that the mapping lacks.
@@ -43,20 +44,20 @@ def per_channel(
     """
 
     def shape(path: str, leaf: Any) -> tuple[int, ...]:
-        chosen = -1 if axes is None else axes
+        chosen = -1 if axis is None else axis
         if isinstance(chosen, Mapping):
             if path not in chosen:
                 raise ValueError(
-                    f"{path}: axes must name the channels of every tensor in the scope, got none "
+                    f"{path}: axis must name the channels of every tensor in the scope, got none "
                     "for it; add its axes (tables read by rows are in no product: "
                     "(0,) gives each row a grid), or leave it out of the scope (see in_products)."
                 )
             chosen = chosen[path]
         kept = {
-            _checked(path, leaf, axis)
-            for axis in ([chosen] if isinstance(chosen, int | np.integer) else chosen)
+            place_of(path, leaf, place)
+            for place in ([chosen] if isinstance(chosen, int | np.integer) else chosen)
         }
-        return tuple(n if axis in kept else 1 for axis, n in enumerate(leaf.shape))
+        return tuple(n if place in kept else 1 for place, n in enumerate(leaf.shape))
 
     return shape
 
@@ -88,7 +89,7 @@ def per_block(size: int, *, axis: int = -2, channels: Granularity | None = None)
     each = per_channel() if channels is None else channels
 
     def shape(path: str, leaf: Any) -> tuple[int, ...]:
-        place = _checked(path, leaf, axis)
+        place = place_of(path, leaf, axis)
         counts = list(each(path, leaf))
         counts[place] = -(-leaf.shape[place] // size)
         return tuple(counts)
@@ -96,8 +97,12 @@ def per_block(size: int, *, axis: int = -2, channels: Granularity | None = None)
     return shape
 
 
-def _checked(path: str, leaf: Any, axis: int) -> int:
-    """Return the axis counted from the first one."""
+def place_of(path: str, leaf: Any, axis: int) -> int:
+    """Return the axis counted from the first one.
+
+    Raises:
+        ValueError: it is out of range.
+    """
     rank = len(leaf.shape)
     if not -rank <= axis < rank:
         raise ValueError(

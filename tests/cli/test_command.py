@@ -20,7 +20,7 @@ import jaxcompress as jc
 from jaxcompress.cli import cli
 from jaxcompress.cli.sizes import Size
 from jaxcompress.leaves import half
-from jaxcompress.quantization._quantize import quantize
+from jaxcompress.quantization import few_digits, per_best_axis, quantize, usual_range
 from tests.helpers.program import refused, run
 
 RNG = np.random.default_rng(0)
@@ -78,10 +78,10 @@ def test_pack_meets_a_target_size(here):
     save_file({"a": normal(200, 100), "bias": normal(20)}, "m.safetensors")
     run("pack", "m.safetensors", "--target-size", "6KB", "--sparsity", 0.3)
     assert 0.9 * 6_000 < (here / "m.npz").stat().st_size <= 6_000
-    assert jc.inspect("m.npz")["metadata"]["pack"]["rate_weight"] > 0
+    assert jc.inspect("m.npz")["metadata"]["pack"]["step"] > 0
     before = (here / "m.npz").read_bytes()
     words = ["pack", "m.safetensors", "-o", "m.npz", "--target-size"]
-    assert "cannot be made, the smallest reached" in refused(*words, "500")
+    assert "cannot be made with errors of at most 0.5" in refused(*words, "500")
     assert (here / "m.npz").read_bytes() == before and len(list(here.iterdir())) == 2
 
 
@@ -100,7 +100,9 @@ def test_pack_rounds_to_grids_and_the_other_commands_read_them(here):
     save_file(tensors, "m.safetensors")
     run("pack", "m.safetensors", "--bits", 8, "--sparsity", 0.5)
     pruned = jc.apply_mask(tensors, jc.magnitude_mask(tensors, 0.5))
-    expected = jc.dense(quantize(pruned))
+    expected = jc.dense(
+        quantize(pruned, granularity=per_best_axis(), estimate=few_digits(usual_range))
+    )
     run("unpack", "m.npz", "-o", "back.safetensors")
     assert_exact(load_file("back.safetensors"), expected)
     assert jc.inspect("m.npz")["metadata"]["pack"] == {
@@ -126,7 +128,8 @@ def test_pack_makes_products_and_the_other_commands_read_them(here):
     tensors = {"wide": normal(40, 60), "bias": normal(60), "flat": normal(2, 2)}
     save_file(tensors, "m.safetensors")
     run("pack", "m.safetensors", "--keep-low-rank", 0.5, "--bits", 8)
-    expected = jc.quantize(jc.low_rank(tensors, keep=0.5))
+    factors = jc.low_rank(tensors, keep=0.5)
+    expected = quantize(factors, granularity=per_best_axis(), estimate=few_digits(usual_range))
     settings = {"sparsity": 0.0, "quantizer": "grid", "bits": 8, "low_rank": 0.5}
     assert jc.inspect("m.npz")["metadata"]["pack"] == settings
     run("unpack", "m.npz", "-o", "back.safetensors")
@@ -382,12 +385,18 @@ def test_names_that_collide(here):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("sparsity", [0, 0.5])
-def test_bad_weights_are_named(here, value, sparsity):
-    bad = normal(4, 4)
+def test_tensors_that_are_not_finite_are_kept_and_named(here, value, sparsity):
+    bad = normal(14, 14)
     bad[1, 2] = value
-    save_file({"fine": normal(3, 3), "broken": bad}, "m.safetensors")
-    said = refused("pack", "m.safetensors", "--sparsity", sparsity)
-    assert "broken: must be finite, got 1" in said and "(1, 2)" in said
+    save_file({"fine": normal(13, 13), "broken": bad}, "m.safetensors")
+    said = run("pack", "m.safetensors", "--sparsity", sparsity).out
+    assert "kept exactly, not finite: 1 tensor of 196 numbers: broken" in said
+    np.testing.assert_array_equal(jc.load("m.npz")["broken"], bad)
+
+
+def test_a_network_of_nan_is_refused(here):
+    save_file({"fine": normal(3, 3), "broken": np.full((9, 9), np.nan, "f")}, "m.safetensors")
+    assert "weights must be finite, got NaN in 81 of 90" in refused("pack", "m.safetensors")
     assert [path.name for path in here.iterdir()] == ["m.safetensors"]
 
 
@@ -419,20 +428,34 @@ def test_outputs_that_would_destroy_something(here):
         (["--scope", "nothing"], "no leaf is chosen out of 2"),
         (["--scope", "("], "is not a regular expression"),
         (["--quantizer", "magic"], "'magic' is not one of"),
-        (["--step-size", "0.1"], "only the quantizers uniform and entropy take one"),
+        (
+            ["--step-size", "0.1", "--bits", "3"],
+            "only the quantizers relative, uniform and entropy",
+        ),
         (["--quantizer", "uniform"], "the quantizer uniform needs one"),
         (["--quantizer", "uniform", "--clusters", "3"], "only the quantizer kmeans takes one"),
         (["--bits", "9"], "bits: must be 1 to 8"),
         (["--bits", "8", "--clusters", "3"], "--clusters: only the quantizer kmeans takes one"),
         (["--quantizer", "kmeans", "--bits", "8"], "--bits: only the quantizer grid takes one"),
-        (["--target-size", "1MB", "--bits", "8"], "--bits: only the quantizer grid takes one"),
+        (["--bits", "a=b"], "--bits: must be a number from 1 to 8, or patterns"),
+        (["--bits", "*=4,a=0"], "--bits: must be 1 to 8 bits of a weight, got 0"),
+        (["--block", "1"], "--block: must be at least 2 weights, got 1"),
+        (["--channel-axis", "middle"], "'middle' is not one of"),
+        (["--max-error", "0"], "--max-error: must be"),
+        (["--max-error", "0.1", "--min-snr", "20"], "--min-snr: says the same as --max-error"),
+        (["--quantizer", "mixed"], "'mixed' is not one of"),
+        (["--rules", "m.safetensors"], "m.safetensors: must be TOML"),
         (["--target-size", "0"], "must be a size above zero, got '0'"),
         (["--target-size", "1 mile"], "must be a size above zero"),
-        (["--target-size", "1MB", "--quantizer", "kmeans"], "only the quantizer entropy can aim"),
+        (["--target-size", "1MB", "--quantizer", "kmeans"], "chooses the step size of relative"),
+        (["--target-size", "1MB", "--step-size", "1"], "got relative and --step-size"),
         (["--layout", "best"], "'best' is not one of"),
         (["--keep-low-rank", "50"], "--keep-low-rank: must be in (0, 1], got 50"),
         (["--keep-low-rank", "0.5", "--sparsity", "0.5"], "a product keeps no zeros"),
-        (["--keep-low-rank", "0.5", "--target-size", "1MB"], "kmeans and grid, not with entropy"),
+        (
+            ["--keep-low-rank", "0.5", "--target-size", "1MB"],
+            "and grid, not with --target-size",
+        ),
     ],
 )
 def test_bad_options_are_refused_in_one_line(here, words, message):
@@ -455,8 +478,8 @@ def test_names_cannot_steer_the_terminal(here):
     jc.save("m.npz", {"\x1b[2Jgone\nx": np.ones(2)})
     for words in (["inspect", "m.npz"], ["diff", "m.npz", "m.npz"]):
         assert "\x1b" not in run(*words).out
-    save_file({"\x1b[2Jbad": np.full((2, 2), np.nan)}, "m.safetensors")
-    assert "\\x1b[2Jbad: must be finite" in refused("pack", "m.safetensors", "-o", "o.npz")
+    save_file({"\x1b[2Jbad": np.full((2, 2), np.inf)}, "m.safetensors")
+    assert "numbers: \\x1b[2Jbad" in run("pack", "m.safetensors", "-o", "o.npz").out
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_compress_keeps_states_and_says_so():
     tree = SimpleNamespace(params=params, opt_state=stepped(optax.adam(1e-3), params))
     tree = vars(tree)
     with pytest.warns(UserWarning, match="params: 5 tensors of .* are the state of an optimizer"):
-        small = jc.compress(tree, sparsity=0.5, scope=jc.scopes.everything)
+        small = jc.compress(tree, sparsity=0.5, clusters=4, scope=jc.scopes.everything)
     assert jax.tree.structure(small["opt_state"]) == jax.tree.structure(tree["opt_state"])
     for a, b in zip(
         jax.tree.leaves(small["opt_state"]), jax.tree.leaves(tree["opt_state"]), strict=True

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 import jaxcompress as jc
-from jaxcompress.oneshot import QUANTIZERS, SHARING, Weights, weights_of
-from jaxcompress.oneshot.quantizers import weights_left
-from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.oneshot.stream import prune
+from jaxcompress.oneshot import SHARING, Weights, weights_of
 
 # Of the weights that are not zero the root mean square is 2; the bias is out of the scope.
 PARAMS = {"bias": np.full(3, 9.0), "kernel": np.array([[2.0, -2.0, 0.0], [2.0, 0.0, -2.0]])}
@@ -19,13 +16,11 @@ def unasked():
 
 
 def test_the_table_says_how_each_says_how_finely():
-    assert {name: choice.parameter for name, choice in QUANTIZERS.items()} == {
+    assert {name: choice.parameter for name, choice in SHARING.items()} == {
         "kmeans": "clusters",
         "uniform": "step_size",
         "entropy": "step_size",
-        "grid": "bits",
     }
-    assert SHARING == {name: c for name, c in QUANTIZERS.items() if name != "grid"}
 
 
 def test_steps_are_in_root_mean_squares_of_the_weights_that_are_not_zero():
@@ -35,19 +30,10 @@ def test_steps_are_in_root_mean_squares_of_the_weights_that_are_not_zero():
     assert weights_of({"kernel": np.zeros((2, 2))}).step_size(0.5) == 0.5
 
 
-def test_steps_are_relative_to_the_weights_that_a_pruning_leaves():
-    params = {"kernel": np.array([[3.0, 1.0], [-3.0, 1.0]])}
-    left = weights_left(prune(TreeSource(params), 0.5))
-    assert left.step_size(1) == 3.0
-    assert weights_of(params).step_size(1) == pytest.approx(np.sqrt(5))
-
-
 def test_importance_is_by_size_among_what_is_in_the_scope():
-    left = weights_left(prune(TreeSource(UNEQUAL), 0.0))
-    for weights in (weights_of(UNEQUAL), left):
-        importance = weights.importance()
-        assert importance("large", UNEQUAL["large"]) == 1.0
-        assert importance("small", UNEQUAL["small"]) == 4.0
+    importance = weights_of(UNEQUAL).importance()
+    assert importance("large", UNEQUAL["large"]) == 1.0
+    assert importance("small", UNEQUAL["small"]) == 4.0
 
 
 @pytest.mark.parametrize("step", [0, -1.0, np.nan, "fine"])
@@ -55,13 +41,12 @@ def test_no_step_is_refused_before_weights_are_read(step):
     weights = Weights(unasked, unasked)
     for name in ("uniform", "entropy"):
         with pytest.raises((ValueError, TypeError), match="^step_size: must be .*; 0.5 is fine"):
-            QUANTIZERS[name].technique(step, weights)
+            SHARING[name].technique(step, weights)
 
 
-@pytest.mark.parametrize(("name", "value"), [("kmeans", 0), ("grid", 9)])
-def test_no_fineness_is_refused_at_once(name, value):
-    with pytest.raises(ValueError, match=f"^{QUANTIZERS[name].parameter}: "):
-        QUANTIZERS[name].technique(value, Weights(unasked, unasked))
+def test_no_fineness_is_refused_at_once():
+    with pytest.raises(ValueError, match="^clusters: |^k "):
+        SHARING["kmeans"].technique(0, Weights(unasked, unasked))
 
 
 @pytest.mark.filterwarnings("ignore:.*fewer than")
@@ -77,11 +62,10 @@ def test_techniques_are_those_that_have_the_name():
                 UNEQUAL, jc.sharing.high_rate_weight(step_size), importance=importance
             ),
         ),
-        "grid": (4, jc.quantize(UNEQUAL, bits=4)),
     }
-    assert explicit.keys() == QUANTIZERS.keys()
+    assert explicit.keys() == SHARING.keys()
     for name, (value, wanted) in explicit.items():
-        found = jc.dense(QUANTIZERS[name].technique(value, weights_of(UNEQUAL))(UNEQUAL))
+        found = jc.dense(SHARING[name].technique(value, weights_of(UNEQUAL))(UNEQUAL))
         for path, tensor in jc.dense(wanted).items():
             np.testing.assert_array_equal(found[path], tensor, err_msg=f"{name}: {path}")
 

@@ -15,10 +15,10 @@ import jaxcompress as jc
 from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.oneshot import _thresholds
 from jaxcompress.oneshot._thresholds import find_threshold, remove_smallest
-from jaxcompress.oneshot.quantizers import weights_left
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import prune
 from jaxcompress.oneshot.target import aim
+from jaxcompress.oneshot.ways import Treatment, Treatments
 
 RNG = np.random.default_rng(0)
 
@@ -45,19 +45,19 @@ def assert_same(a, b):
 
 
 @pytest.mark.filterwarnings("ignore:.*fewer than")
-@pytest.mark.parametrize("sparsity", [0, 0.02, 0.3, 0.5, 0.9, 0.9999])
+@pytest.mark.parametrize("sparsity", [0, 0.02, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, jnp.bfloat16])
 def test_it_is_pruning_by_magnitude_then_kmeans(dtype, sparsity):
     params = tree(dtype)
     expected = jc.kmeans(jc.apply_mask(params, jc.magnitude_mask(params, sparsity)), 5)
-    assert_same(jc.compress(params, sparsity=sparsity, clusters=5), expected)
+    assert_same(jc.compress(params, sparsity=sparsity, clusters=5, max_error=1), expected)
 
 
 def test_exactly_so_many_go_and_ties_keep_the_lower_index():
     params = {"a": np.ones((2, 3), np.float32), "b": -np.ones((2, 2), np.float32)}
-    small = jc.dense(jc.compress(params, sparsity=0.7, clusters=2))
-    np.testing.assert_array_equal(small["a"], [[1, 1, 1], [0, 0, 0]])
-    np.testing.assert_array_equal(small["b"], np.zeros((2, 2)))
+    small = jc.dense(jc.compress(params, sparsity=0.3, clusters=2))
+    np.testing.assert_array_equal(small["a"], np.ones((2, 3)))
+    np.testing.assert_array_equal(small["b"], [[-1, 0], [0, 0]])
 
 
 @settings(deadline=None, max_examples=60)
@@ -97,10 +97,13 @@ def test_leaves_are_loaded_one_at_a_time_and_only_when_asked():
             return super().load(index)
 
     pruning = prune(Watched(params), 0.5)
-    assert loads == list("abc") * 4  # sixteen bits a pass, of float64
+    assert loads == list("abc") * 5  # are they finite; then sixteen bits a pass, of float64
     loads.clear()
-    results = pruning.share(lambda path, tensor: tensor)
+    results = pruning.treated(TREATMENTS)
     assert [next(results)[0], *loads] == ["a", "a"]
+
+
+TREATMENTS = Treatments(Treatment(way="relative", value=0.25))
 
 
 class Fresh(TreeSource):
@@ -122,16 +125,14 @@ def test_no_tensor_is_held_while_the_next_is_loaded(sparsity):
     params = {name: np.random.default_rng(0).standard_normal((40, 500)) for name in "abcd"}
     source = Fresh(params | {"bias": np.ones(3)})
     pruning = prune(source, sparsity)
-    assert list(map(len, pruning.share(lambda path, tensor: path))) == [2] * 5
-    weights = weights_left(pruning)
-    assert weights.step_size(0.5) > 0
+    assert list(map(len, pruning.treated(TREATMENTS))) == [2] * 5
     sizes = []
-    aim(pruning, 10**6, lambda quantizer, weight: sizes.append(10**6 - 1) or sizes[-1])
-    assert len(sizes) == 1 and len(source.loaded) > 12
+    aim(pruning, TREATMENTS, 10**6, lambda tried: sizes.append(10**6 - 1) or sizes[-1])
+    assert len(sizes) == 1 and len(source.loaded) > 8
 
 
 def test_blocks_of_a_tensor_are_pruned_as_one(monkeypatch):
-    params = {"a": RNG.integers(-3, 4, (7, 9)).astype("f"), "b": RNG.normal(size=(5, 4))}
+    params = {"a": RNG.integers(-3, 4, (7, 9)).astype("f"), "b": 3 * RNG.normal(size=(5, 4))}
     params["c"] = params["a"][:, :3].astype(jnp.bfloat16)
     expected = [prune(TreeSource(params), 0.6).pruned(index) for index in range(3)]
     monkeypatch.setattr(_thresholds, "_BLOCK", 5)
@@ -146,7 +147,7 @@ def test_blocks_of_a_tensor_are_pruned_as_one(monkeypatch):
 def test_leaves_out_of_the_scope_are_kept_exactly():
     params = tree()
     small = jc.compress(params, sparsity=0.5, scope=jc.scopes.matching("b/"))
-    assert isinstance(small["b"]["kernel"], jc.Clustered)
+    assert isinstance(small["b"]["kernel"], jc.Clustered)  # of few values
     for kept, original in (
         (small["a"][0], params["a"][0]),
         (small["steps"], params["steps"]),
@@ -155,12 +156,10 @@ def test_leaves_out_of_the_scope_are_kept_exactly():
         assert kept is original
 
 
-def test_a_leaf_whose_weights_all_go_survives_the_file(tmp_path):
+def test_a_leaf_whose_weights_would_all_go_is_refused():
     params = {"large": np.full((4, 4), 9.0, "f"), "small": np.full((4, 4), 0.1, "f")}
-    small = jc.compress(params, sparsity=0.6)
-    jc.save(tmp_path / "m.npz", small)
-    loaded = jc.load(tmp_path / "m.npz")
-    assert not np.any(loaded["small"]) and jc.measure_sparsity(loaded) == 19 / 32
+    with pytest.raises(ValueError, match="small: pruning must leave something .* its 16 weights"):
+        jc.compress(params, sparsity=0.6)
 
 
 def test_what_is_compressed_already_may_be_compressed_again():
@@ -183,7 +182,7 @@ def test_modules_and_single_arrays_keep_their_kind():
         ({"sparsity": math.nan}, ValueError, "sparsity must be in"),
         ({"sparsity": "0.5"}, TypeError, "sparsity must be a number"),
         ({"clusters": 0}, ValueError, "k must be in 1 to 1024, got 0"),
-        ({"target_bytes": 900}, ValueError, "a file of at most 900 bytes cannot be made, the sma"),
+        ({"target_bytes": 900}, ValueError, "a file of at most 900 bytes cannot be made with"),
         ({"clusters": 2.5}, TypeError, "k must be an integer"),
         ({"scope": jc.scopes.matching("nothing")}, ValueError, "no leaf is chosen"),
         ({"scope": lambda path, leaf: "steps" in path}, TypeError, "steps: leaves in the scope"),
@@ -195,11 +194,19 @@ def test_bad_values_are_refused(arguments, kind, message):
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
-def test_nan_weights_are_refused_by_name(sparsity):
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_tensors_that_are_not_finite_are_kept_and_named(sparsity, value):
     params = tree()
-    params["a"][0][1, 2, 3] = np.nan
-    with pytest.raises(ValueError, match=r"a/0: must be finite, got 1 .*\(1, 2, 3\)"):
-        jc.compress(params, sparsity=sparsity)
+    params["a"][0][1, 2, 3] = value
+    with pytest.warns(UserWarning, match="^a/0: must be finite to be compressed"):
+        small = jc.compress(params, sparsity=sparsity)
+    assert small["a"][0] is params["a"][0]
+
+
+def test_a_network_of_nan_is_refused():
+    params = {"a": np.full((9, 9), np.nan, "f"), "b": normal_weights(5, 5)}
+    with pytest.raises(ValueError, match="weights must be finite, got NaN in 81 of 106"):
+        jc.compress(params)
 
 
 def test_tracers_are_refused():
@@ -208,12 +215,12 @@ def test_tracers_are_refused():
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
-@pytest.mark.parametrize("target_bytes", [4_000, 9_000, 14_000])
+@pytest.mark.parametrize("target_bytes", [7_000, 9_000, 14_000])
 def test_the_file_meets_a_target_size(tmp_path, target_bytes, sparsity):
     rng = np.random.default_rng(1)
     params = {
         "a": rng.standard_normal((90, 200)).astype(np.float32),
-        "b": (0.1 * rng.laplace(size=(70, 80))).astype(np.float32),
+        "b": (0.3 * rng.laplace(size=(70, 80))).astype(np.float32),
         "bias": np.zeros(200, np.float32),
     }
     small = jc.compress(params, sparsity=sparsity, target_bytes=target_bytes)

@@ -280,7 +280,7 @@ BAD = {
     "no axes": (
         lambda: quantized([[1.0]], granularity=per_channel({"x": (0,)})),
         ValueError,
-        "k: axes must name the channels",
+        "k: axis must name the channels",
     ),
 }
 

@@ -1,20 +1,13 @@
-"""Ways to give the weights of a tensor few values, by name: one table for all callers."""
+"""Ways by which all weights of a network share values, for training that follows."""
 
 import functools
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.bounds import check_clusters, check_fraction, check_positive
-from jaxcompress.leaves import LowRank
-from jaxcompress.lowrank import by_ratio, low_rank
+from jaxcompress.bounds import check_clusters, check_positive
 from jaxcompress.metrics import root_mean_square
-from jaxcompress.oneshot.sources import Track, untracked
-from jaxcompress.oneshot.stream import Pruning, Quantizer
-from jaxcompress.quantization import quantize
-from jaxcompress.quantization.grids import make_grid
 from jaxcompress.sharing import (
     Importance,
     entropy_constrained,
@@ -23,7 +16,7 @@ from jaxcompress.sharing import (
     size_importance,
     uniform,
 )
-from jaxcompress.trees import PyTree, Scope, everything, in_scope, kernels, named_leaves
+from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves
 
 
 class Weights(NamedTuple):
@@ -85,12 +78,6 @@ def _entropy(relative: float, weights: Weights) -> Technique:
     )
 
 
-def _grid(bits: int, weights: Weights) -> Technique:
-    del weights
-    make_grid(bits)
-    return functools.partial(quantize, bits=bits)
-
-
 SHARING: dict[str, Choice] = {
     "kmeans": Choice("least squared error for --clusters values a layer", "clusters", _kmeans),
     "uniform": Choice("multiples of --step-size, finer in small layers", "step_size", _uniform),
@@ -99,12 +86,6 @@ SHARING: dict[str, Choice] = {
     ),
 }
 """Choices by which weights share values; their techniques also take a `mask`."""
-
-QUANTIZERS: dict[str, Choice] = {
-    **SHARING,
-    "grid": Choice("a grid of --bits for each channel", "bits", _grid),
-}
-"""All choices by name: those of `SHARING`, and grids of integers."""
 
 
 def weights_of(params: PyTree, *, scope: Scope = kernels) -> Weights:
@@ -121,42 +102,3 @@ def weights_of(params: PyTree, *, scope: Scope = kernels) -> Weights:
         return root_mean_square(np.asarray(leaf) for leaf, pick in chosen if pick)
 
     return Weights(root, lambda: size_importance(params, scope=scope))
-
-
-def weights_left(pruning: Pruning, *, track: Track = untracked) -> Weights:
-    """Return the statistics of the weights that a pruning keeps."""
-
-    def importance() -> Importance:
-        leaves = pruning.source.leaves
-        shared = {str(index): leaves[index] for index, pick in enumerate(pruning.chosen) if pick}
-        return size_importance(shared, scope=everything)
-
-    return Weights(
-        # By `map`, which holds no tensor while the next is loaded.
-        lambda: root_mean_square(map(itemgetter(1), pruning.leaves(track=track))),
-        importance,
-    )
-
-
-def in_factors(quantizer: Quantizer, *, keep: float) -> Quantizer:
-    """Return the quantizer that splits a tensor into factors where that saves, and rounds them.
-
-    It can be pickled if the other can.
-
-    Args:
-        quantizer: of the factors, and of tensors that are kept whole.
-        keep: fraction of the parameters that is kept, as for `low_rank`.
-
-    Raises:
-        TypeError: the fraction is not a number.
-        ValueError: it is not in (0, 1].
-    """
-    return functools.partial(_factored, quantizer, check_fraction("keep", keep))
-
-
-def _factored(quantizer: Quantizer, keep: float, path: str, tensor: np.ndarray) -> Any:
-    leaf = low_rank({path: tensor}, ranks=by_ratio(keep=keep), scope=everything)[path]
-    if not isinstance(leaf, LowRank):
-        return quantizer(path, tensor)
-    factors = tuple(quantizer(path, np.asarray(factor)) for factor in leaf.factors)
-    return LowRank(factors=factors, equation=leaf.equation)

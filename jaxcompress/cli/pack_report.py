@@ -1,0 +1,60 @@
+"""What `jaxcompress pack` says of a file: how small it is, and how far from the original."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxcompress.cli import screen
+from jaxcompress.cli.packed_file import Packed
+from jaxcompress.oneshot.outcomes import Outcome, decibels
+from jaxcompress.oneshot.sources import Source
+from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, STATE
+from jaxcompress.trees import plain_bytes, some_of
+
+_APART = {
+    STATE: ("optimizer_states", "a checkpoint without them makes a smaller file"),
+    AVERAGE: ("averages", "a checkpoint of one of the two makes a smaller file"),
+}
+
+
+def note_apart(
+    settings: dict[str, Any], model: Path, source: Source, kept: Sequence[str | None]
+) -> None:
+    """Say loudly what lies beside the weights, and record it in the settings."""
+    for reason, (name, remedy) in _APART.items():
+        sizes = [
+            plain_bytes(leaf)
+            for leaf, why in zip(source.leaves, kept, strict=True)
+            if why == reason
+        ]
+        if sizes:
+            settings[name] = {"tensors": len(sizes), "bytes": sum(sizes)}
+            screen.note(
+                f"{model}: {len(sizes)} tensors of {sum(sizes):,} bytes are {reason} and kept "
+                f"exactly; {remedy}."
+            )
+
+
+def show(where: Path, packed: Packed, source: Source) -> None:
+    """Show size and errors, and what is kept exactly."""
+    before = sum(map(plain_bytes, source.leaves))
+    numbers, report = sum(o.numbers for o in packed.report.outcomes), packed.report
+    screen.line(
+        f"{where}: {packed.size:,} bytes of {before:,}, {before / packed.size:.1f}x smaller, "
+        f"{8 * packed.size / max(numbers, 1):.2f} bits a weight"
+    )
+    if report.changed:
+        overall = report.relative_error
+        screen.line(f"relative error {overall:.4f}, {decibels(overall):.1f} dB; the largest:")
+        for outcome in report.worst:
+            screen.line(f"  {outcome.relative_error:.4f}  {outcome.path}")
+    for reason, outcomes in report.kept.items():
+        screen.line(f"kept exactly, {reason}: {_named(reason, outcomes)}")
+
+
+def _named(reason: str, outcomes: Sequence[Outcome]) -> str:
+    count = f"{len(outcomes)} tensor{'s' * (len(outcomes) != 1)}"
+    total = f"{count} of {sum(outcome.numbers for outcome in outcomes):,} numbers"
+    if reason == OUTSIDE:
+        return total
+    return f"{total}: {some_of([outcome.path for outcome in outcomes])}"

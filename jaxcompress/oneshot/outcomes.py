@@ -1,0 +1,159 @@
+"""What became of each tensor: kept exactly and why, or changed and by how much."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from jaxcompress.leaves import dense
+
+LOST = 0.9
+"""Relative error from which a tensor is lost: little more than zeros is left of it."""
+
+_BLOCK = 1 << 16  # numbers compared at a time: they fit the cache
+_WORST = 5
+
+
+class Outcome(NamedTuple):
+    """What became of a tensor.
+
+    Attributes:
+        path: of the tensor.
+        numbers: in it.
+        kept: why it is kept exactly; None if it is not.
+        squared_error: `sum (a - b)^2`, with the original a.
+        square: `sum a^2`.
+        nans: entries that are NaN, of a tensor that is kept because it is not finite.
+    """
+
+    path: str
+    numbers: int
+    kept: str | None
+    squared_error: float = 0.0
+    square: float = 0.0
+    nans: int = 0
+
+    @property
+    def relative_error(self) -> float:
+        """`||a - b|| / ||a||`; 0 if both are zero."""
+        return relative(self.squared_error, self.square)
+
+
+class Report(NamedTuple):
+    """What became of a tree.
+
+    Attributes:
+        outcomes: of all tensors, in order.
+    """
+
+    outcomes: Sequence[Outcome]
+
+    @classmethod
+    def read(cls, rows: Iterable[Sequence[Any]]) -> Self:
+        """Return the report whose outcomes were stored as rows of JSON."""
+        return cls([Outcome(*row) for row in rows])
+
+    @property
+    def changed(self) -> list[Outcome]:
+        """Tensors that are not kept exactly, the largest relative error first."""
+        changed = [outcome for outcome in self.outcomes if outcome.kept is None]
+        return sorted(changed, key=lambda outcome: -outcome.relative_error)
+
+    @property
+    def worst(self) -> list[Outcome]:
+        """The five tensors of the largest relative error."""
+        return self.changed[:_WORST]
+
+    @property
+    def kept(self) -> dict[str, list[Outcome]]:
+        """Tensors that are kept exactly, by reason."""
+        found: dict[str, list[Outcome]] = {}
+        for outcome in self.outcomes:
+            if outcome.kept is not None:
+                found.setdefault(outcome.kept, []).append(outcome)
+        return found
+
+    @property
+    def relative_error(self) -> float:
+        """`||a - b|| / ||a||` over the changed tensors together."""
+        changed = self.changed
+        return relative(
+            math.fsum(outcome.squared_error for outcome in changed),
+            math.fsum(outcome.square for outcome in changed),
+        )
+
+    def check(self, place: str, max_error: float | None, *, option: str) -> None:
+        """Refuse a result that is not what was wanted.
+
+        Args:
+            place: whose report it is, for the message.
+            max_error: largest relative error of a tensor; None for the one from which it is lost.
+            option: that allows larger errors.
+
+        Raises:
+            ValueError: most weights are NaN, or the error of tensors is too large; it lists them.
+        """
+        nans = sum(outcome.nans for outcome in self.outcomes)
+        numbers = sum(o.numbers for o in self.outcomes if o.kept is None or o.nans)
+        if 2 * nans > numbers:
+            raise ValueError(
+                f"{place}: weights must be finite, got NaN in {nans:,} of {numbers:,}; look for a "
+                "diverged training run."
+            )
+        most = LOST if max_error is None else max_error
+        beyond = [outcome for outcome in self.changed if not outcome.relative_error <= most]
+        if beyond:
+            listed = ", ".join(f"{o.path} {o.relative_error:.3g}" for o in beyond)
+            raise ValueError(
+                f"{place}: relative errors must be at most {most:.3g}, got larger ones in "
+                f"{len(beyond)} of {len(self.changed)} tensors; compress less, leave these out, or "
+                f"raise {option}: {listed}"
+            )
+
+
+def relative(squared_error: float, square: float) -> float:
+    """Return the relative error of sums of squares; infinite if only the original is zero."""
+    if not squared_error:
+        return 0.0
+    return math.sqrt(squared_error / square) if square else math.inf
+
+
+def decibels(relative_error: float) -> float:
+    """Return the signal-to-noise ratio of a relative error, `-20 log10(error)`, in dB.
+
+    Example:
+        >>> decibels(0.1)
+        20.0
+    """
+    return -20 * math.log10(relative_error) if relative_error else math.inf
+
+
+def outcome_of(path: str, tensor: np.ndarray, leaf: Any) -> Outcome:
+    """Compare a tensor with the leaf that replaces it.
+
+    Example:
+        >>> outcome_of("w", np.array([[3.0, 4.0]]), np.array([[3.0, 3.0]])).relative_error
+        0.2
+    """
+    other = np.asarray(dense({path: leaf})[path]).reshape(-1)
+    flat = tensor.reshape(-1)
+    wide = np.float64 if tensor.dtype == np.float64 else np.float32
+    unit = _unit(flat, wide)
+    error = square = 0.0
+    for start in range(0, flat.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        a, b = (part[block].astype(wide) * unit for part in (flat, other))
+        square += float(np.vdot(a, a))
+        a -= b
+        error += float(np.vdot(a, a))
+    return Outcome(path, tensor.size, None, error / unit**2, square / unit**2)
+
+
+def _unit(flat: np.ndarray, dtype: Any) -> float:
+    """Return the power of two that brings numbers near 1, so that squares stay in range."""
+    largest = float(np.abs(flat).max(initial=0)) if flat.size else 0.0
+    if 2.0**-20 < largest < 2.0**20 or not 0 < largest < math.inf:
+        return 1.0
+    limit = 2.0 ** (np.finfo(dtype).maxexp - 4)
+    return float(np.clip(2.0 ** -math.frexp(largest)[1], 1 / limit, limit))

@@ -1,0 +1,270 @@
+"""Ways to compress one tensor, by name, and the settings of one."""
+
+import dataclasses
+import fnmatch
+import math
+import re
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxcompress.leaves import LowRank
+from jaxcompress.lowrank import by_ratio, low_rank
+from jaxcompress.metrics import root_mean_square
+from jaxcompress.oneshot.exact import MOST_VALUES
+from jaxcompress.quantization import (
+    MOST_BITS,
+    Estimator,
+    Granularity,
+    few_digits,
+    per_best_axis,
+    per_block,
+    per_channel,
+    quantize,
+    relative_step,
+    usual_range,
+)
+from jaxcompress.sharing import entropy_constrained, high_rate_weight, kmeans, uniform
+from jaxcompress.trees import everything
+
+STEP_SIZE = 0.25
+"""The default step size, in root mean squares of a channel."""
+
+AXES = {"auto": None, "first": 0, "last": -1}
+"""Axes of outputs by name; that of `auto` is measured."""
+
+_FEWEST_BITS = 2
+
+_FINE, _MOST_STEPS = 4 / 127, 1 << 15
+"""Steps below which 8 bits hold few weights, and the most that a codebook holds instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treatment:
+    """How a tensor is compressed.
+
+    Attributes:
+        way: a key of `WAYS`.
+        value: of the parameter of the way.
+        axis: a key of `AXES`.
+        block: most weights of a channel that share a grid; None for all.
+        keep_low_rank: fraction of the parameters that factors have; None for no factors.
+        most_bits: for `mixed`, of a weight.
+    """
+
+    way: str
+    value: Any
+    axis: str = "auto"
+    block: int | None = None
+    keep_low_rank: float | None = None
+    most_bits: int = MOST_BITS
+
+    def leaf(self, path: str, tensor: np.ndarray, usual_axis: int = -1) -> Any:
+        """Return the compressed leaf of a tensor.
+
+        Args:
+            path: of the tensor, for errors.
+            tensor: finite numbers.
+            usual_axis: of its outputs, by the convention of where it comes from.
+        """
+        if self.keep_low_rank is not None:
+            found = low_rank(
+                {path: tensor}, ranks=by_ratio(keep=self.keep_low_rank), scope=everything
+            )
+            if isinstance(product := found[path], LowRank):
+                factors = tuple(self._apply(path, np.asarray(f), -1) for f in product.factors)
+                return LowRank(factors=factors, equation=product.equation)
+        return self._apply(path, tensor, usual_axis)
+
+    def finer(self, factor: float) -> "Treatment":
+        """Return the treatment with a step size that is smaller by a factor, if it has one."""
+        if not self.has_steps:
+            return self
+        return dataclasses.replace(self, value=self.value / factor)
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether its value is a step size."""
+        return WAYS[self.way].parameter == "step_size"
+
+    @property
+    def can_be_finer(self) -> bool:
+        """Whether finer steps make the error as small as wanted."""
+        return self.has_steps and self.keep_low_rank is None
+
+    @property
+    def exact_values(self) -> int:
+        """Most values beside zero of a tensor that is better kept exactly."""
+        if self.way == "grid":
+            return 1 << self.value
+        return self.value if self.way == "kmeans" else MOST_VALUES
+
+    def _apply(self, path: str, tensor: np.ndarray, usual_axis: int) -> Any:
+        return WAYS[self.way].apply(path, tensor, self, usual_axis)
+
+
+class Way(NamedTuple):
+    """A way to compress one tensor.
+
+    Attributes:
+        summary: one line for `--help`.
+        parameter: the option of its fineness.
+        default: value of the parameter; None if there is none.
+        apply: from path, tensor, treatment and usual axis to the leaf.
+    """
+
+    summary: str
+    parameter: str
+    default: Any
+    apply: Callable[[str, np.ndarray, Treatment, int], Any]
+
+
+def _relative(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+    if treatment.value < _FINE:
+        step_size = treatment.value * root_mean_square([tensor])
+        if 2 * float(np.abs(tensor).max(initial=0)) < _MOST_STEPS * step_size:
+            return uniform({path: tensor}, step_size, scope=everything)[path]
+    granularity = _granularity(tensor, treatment, usual_axis)
+    return _rounded(path, tensor, MOST_BITS, granularity, relative_step(treatment.value))
+
+
+def _grid(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+    granularity = _granularity(tensor, treatment, usual_axis)
+    return _rounded(path, tensor, treatment.value, granularity, usual_range)
+
+
+def _rounded(
+    path: str, tensor: np.ndarray, bits: int, granularity: Granularity, estimate: Estimator
+) -> Any:
+    return quantize(
+        {path: tensor},
+        bits,
+        granularity=granularity,
+        estimate=few_digits(estimate),
+        scope=everything,
+    )[path]
+
+
+def _mixed(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+    """Round to as many bits as steps of a size need, which is relative to the weights.
+
+    The path decides which of equal tensors have a bit more, so that sizes between are reached too.
+    """
+    unit = root_mean_square([tensor]) * 2.0 ** (zlib.crc32(path.encode()) / 2**32 - 0.5)
+    levels = 2 * float(np.abs(tensor).max()) / (treatment.value * unit)
+    bits = min(max(math.ceil(math.log2(max(levels, 1))), _FEWEST_BITS), treatment.most_bits)
+    return _grid(path, tensor, dataclasses.replace(treatment, value=bits), usual_axis)
+
+
+def _kmeans(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+    del usual_axis
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*fewer than the .* clusters")
+        return kmeans({path: tensor}, treatment.value, scope=everything)[path]
+
+
+def _uniform(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+    del usual_axis
+    step_size = treatment.value * root_mean_square([tensor])
+    return uniform({path: tensor}, step_size, scope=everything)[path]
+
+
+def _entropy(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+    del usual_axis
+    rate_weight = high_rate_weight(treatment.value * root_mean_square([tensor]))
+    return entropy_constrained({path: tensor}, rate_weight, scope=everything)[path]
+
+
+def _granularity(tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Granularity:
+    axis = AXES[treatment.axis]
+    channels = per_best_axis(usual_axis) if axis is None else per_channel(axis)
+    if treatment.block is None:
+        return channels
+    shape = channels("", tensor)
+    own = next((a for a, count in enumerate(shape) if count > 1), usual_axis % tensor.ndim)
+    # The inputs are beside the outputs: [out, in, ...] or [..., in, out].
+    along = 1 if own == 0 else own - 1
+    if along >= tensor.ndim:
+        return channels
+    beside = math.prod(n for a, n in enumerate(tensor.shape) if a not in (own, along))
+    return per_block(max(treatment.block // beside, 1), axis=along, channels=per_channel(own))
+
+
+WAYS: dict[str, Way] = {
+    "relative": Way(
+        "steps of --step-size root mean squares of each channel", "step_size", STEP_SIZE, _relative
+    ),
+    "grid": Way("a grid of --bits for each channel", "bits", 8, _grid),
+    "kmeans": Way("least squared error for --clusters values a tensor", "clusters", 16, _kmeans),
+    "uniform": Way("multiples of --step-size root mean squares", "step_size", None, _uniform),
+    "entropy": Way(
+        "least squared error and bits together, as fine as --step-size", "step_size", None, _entropy
+    ),
+    "mixed": Way("grids of up to --bits, as fine as a step size", "step_size", None, _mixed),
+}
+"""All ways by name."""
+
+NAMED = tuple(name for name in WAYS if name != "mixed")
+"""Ways that one can ask for; `mixed` only aims at a size."""
+
+
+class Rule(NamedTuple):
+    """Settings of the tensors whose path a pattern matches.
+
+    Attributes:
+        pattern: as of a shell: `*` and `?`. One without them names a part of a path.
+        settings: fields of `Treatment`; None keeps the tensors exactly.
+    """
+
+    pattern: str
+    settings: dict[str, Any] | None
+
+    def matches(self, path: str) -> bool:
+        """Return whether the rule is for a path.
+
+        Example:
+            >>> rule = Rule("lm_head", None)
+            >>> rule.matches("model.lm_head.weight"), rule.matches("lm_head2/kernel")
+            (True, False)
+        """
+        if any(sign in self.pattern for sign in "*?["):
+            return fnmatch.fnmatchcase(path, self.pattern)
+        parts = re.escape(self.pattern)
+        return bool(re.search(rf"(^|[./]){parts}($|[./])", path))
+
+
+class Treatments(NamedTuple):
+    """The treatment of each tensor: that of the first rule that matches, or the usual one.
+
+    Attributes:
+        usual: of tensors without a rule.
+        rules: in the order in which they are asked.
+    """
+
+    usual: Treatment
+    rules: tuple[Rule, ...] = ()
+
+    def of(self, path: str) -> Treatment | None:
+        """Return the treatment of a tensor; None if it is kept exactly.
+
+        Example:
+            >>> usual = Treatment(way="grid", value=4)
+            >>> rules = Rule("*embed*", {"value": 8}), Rule("head", None)
+            >>> treatments = Treatments(usual, rules)
+            >>> [treatments.of(path) for path in ("embedding", "head/w")][0].value
+            8
+        """
+        for rule in self.rules:
+            if rule.matches(path):
+                if rule.settings is None:
+                    return None
+                return dataclasses.replace(self.usual, **rule.settings)
+        return self.usual
+
+    def with_step_size(self, step_size: float) -> "Treatments":
+        """Return the treatments with another usual step size."""
+        return self._replace(usual=dataclasses.replace(self.usual, value=step_size))
