@@ -91,6 +91,37 @@ def _leaves(node: Any, keys: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, 
             yield from _leaves(child, (*keys, str(key)))
 
 
+def subset(structure: Outline, numbers: Iterable[int]) -> Outline:
+    """Return the structure of some leaves, numbered anew in their order.
+
+    Containers without any of them are left out. A list that loses some becomes a dict of the
+    indices, so that paths stay as they are.
+
+    Args:
+        structure: from `outline`.
+        numbers: of the leaves to keep.
+
+    Example:
+        >>> subset({"dict": [["a", {"list": [0, 1]}], ["b", 2]]}, [1])
+        {'dict': [['a', {'dict': [[1, 0]]}]]}
+    """
+    places = {number: place for place, number in enumerate(sorted(numbers))}
+    return _subset(structure, places)
+
+
+def _subset(node: Any, places: Mapping[int, int]) -> Outline:
+    if type(node) is int:
+        return places.get(node)
+    if node is None:
+        return None
+    (kind,) = node
+    found = [(key, _subset(child, places)) for key, child in _children(node)[1]]
+    kept = [[key, child] for key, child in found if child is not None]
+    if kind != "dict" and len(kept) == len(found):
+        return {kind: [child for _, child in kept]}
+    return {"dict": kept} if kept else None
+
+
 def from_paths(names: Sequence[str]) -> Outline:
     """Return the structure of nested dicts with these paths: slashes separate keys.
 

@@ -14,19 +14,34 @@ from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.errors import MissingLibraryError
 from jaxcompress.states import optimizer_states
 
+_MOST_NUMBERS = 1 << 24
+"""Numbers up to which a file is read in a second or so."""
+
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a table.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Read the tensors of large files too: sparsity, and the bytes of each.",
+)
 @MAX_SIZE
-def inspect(model: Path, as_json: bool, max_size: int | None) -> None:  # noqa: FBT001
+def inspect(
+    model: Path,
+    as_json: bool,  # noqa: FBT001
+    everything: bool,  # noqa: FBT001
+    max_size: int | None,
+) -> None:
     """Show what MODEL holds: form, sparsity, values, bits a weight, bytes.
 
-    The column "over bound" compares with the entropy of the codes, below which no coder that sees
+    Of files of more than 2^24 numbers only the manifest is read, unless --all is given. The column
+    "over bound" compares with the entropy of the codes, below which no coder that sees
     one weight at a time can go. Of a file in the layout "entropy" of format versions 2 to 4 only
     the manifest is shown where constriction is not installed.
     """
-    artifact = _read(model, max_size)
+    artifact = _read(model, max_size, everything=everything)
     rows = [_row(tensor, artifact.file_bytes) for tensor in artifact.tensors.values()]
     total = _total(rows, artifact.file_bytes)
     metadata = artifact.metadata
@@ -54,7 +69,12 @@ def inspect(model: Path, as_json: bool, max_size: int | None) -> None:  # noqa: 
         screen.line(f"metadata: {metadata}")
 
 
-def _read(model: Path, max_size: int | None) -> Artifact:
+def _read(model: Path, max_size: int | None, *, everything: bool) -> Artifact:
+    told = read_manifest(model)
+    numbers = sum(math.prod(tensor.shape) for tensor in told.tensors.values())
+    if numbers > _MOST_NUMBERS and not everything:
+        screen.note(f"{model}: only the manifest is read, of {numbers:,} numbers; pass --all.")
+        return told
     try:
         return read(model, max_size)
     except MissingLibraryError as error:

@@ -1,5 +1,6 @@
 """`jaxcompress pack`: weights in, one small file out."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
 from jaxcompress.cli.workers import Packing
 from jaxcompress.oneshot.outcomes import Report
+from jaxcompress.oneshot.sources import Selection
 from jaxcompress.oneshot.stream import exactly, prune
 from jaxcompress.oneshot.survey import MOST_ERROR
-from jaxcompress.oneshot.ways import AXES, NAMED, STEP_SIZE
+from jaxcompress.oneshot.ways import AXES, NAMED, STEP_SIZE, path_matches
 from jaxcompress.trees import kernels, matching
 
 _RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
@@ -123,6 +125,18 @@ class _Pack(click.Command):
     help="Compress only tensors whose name matches; of these, floats of rank 2 and up.",
 )
 @click.option(
+    "--select",
+    metavar="PATTERN",
+    multiple=True,
+    help="Take only tensors whose path matches, params say, and leave out all others.",
+)
+@click.option(
+    "--drop",
+    metavar="PATTERN",
+    multiple=True,
+    help="Leave out tensors whose path matches: opt_state, '*ema*'.",
+)
+@click.option(
     "--exclude",
     metavar="PATTERN",
     multiple=True,
@@ -154,6 +168,8 @@ def pack(
     layout: str,
     lossless: bool,  # noqa: FBT001
     scope: str | None,
+    select: tuple[str, ...],
+    drop: tuple[str, ...],
     jobs: int | None,
     restart: bool,  # noqa: FBT001
     **fineness: Any,
@@ -187,6 +203,10 @@ def pack(
     metadata: dict[str, Any] = {"pack": settings}
     if strings := getattr(source, "metadata", None):
         metadata["safetensors"] = strings
+    if select or drop:
+        settings |= {"select": list(select)} if select else {}
+        settings |= {"drop": list(drop)} if drop else {}
+        source = Selection(source, functools.partial(_is_wanted, select, drop))
     with screen.progress() as track:
         pruning = exactly(source)
         if not lossless:
@@ -218,6 +238,12 @@ def pack(
         else:
             packed = file.write(treatments, check, restart=restart)
     show(where, packed, source)
+
+
+def _is_wanted(select: tuple[str, ...], drop: tuple[str, ...], path: str) -> bool:
+    return (not select or any(path_matches(pattern, path) for pattern in select)) and not any(
+        path_matches(pattern, path) for pattern in drop
+    )
 
 
 def default_output(model: Path) -> Path:

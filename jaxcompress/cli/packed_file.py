@@ -24,7 +24,7 @@ from jaxcompress.cli.unfinished import Unfinished, unfinished
 from jaxcompress.cli.workers import Packing, Task, Workers
 from jaxcompress.errors import ArtifactError
 from jaxcompress.oneshot.outcomes import Outcome, Report
-from jaxcompress.oneshot.sources import Source, Track, TreeSource
+from jaxcompress.oneshot.sources import Selection, Source, Track, is_in_memory
 from jaxcompress.oneshot.target import aim
 from jaxcompress.oneshot.ways import Treatments
 
@@ -84,7 +84,7 @@ class PackedFile:
         numbers = [sum(int(np.prod(leaves[i].shape)) for i in part) for part in self._parts]
         is_large = len(self._parts) > 1 and sum(numbers) >= _WORTH_WORKERS
         # A tree in memory would be in the memory of each.
-        in_files = not isinstance(packing.pruning.source, TreeSource)
+        in_files = not is_in_memory(packing.pruning.source)
         self._jobs = (default_jobs() if jobs is None else jobs) if is_large and in_files else 1
         self._has_workers = is_large and in_files and (self._jobs > 1 or apart)
         room = min(self._jobs * _NUMBERS_A_WORKER, free_bytes() // (2 * _BYTES_A_NUMBER))
@@ -236,7 +236,8 @@ def default_jobs() -> int:
 
 def _stamps(model: Path, source: Source) -> list[tuple[str, int, int]]:
     """Return name, size and time of each file that is read."""
-    files = getattr(source, "files", None) or [model]
+    whole = source.whole if isinstance(source, Selection) else source
+    files = getattr(whole, "files", None) or [model]
     if model.is_dir() and files == [model]:
         files = sorted(Path(folder, name) for folder, _, names in os.walk(model) for name in names)
     found = [(path, path.stat()) for path in files]

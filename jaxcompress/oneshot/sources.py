@@ -5,9 +5,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from jaxcompress.artifact.outline import Outline, outline
+from jaxcompress.artifact.outline import Outline, outline, subset
 from jaxcompress.kinds import is_key
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import PyTree, named_leaves, some_of
 
 T = TypeVar("T")
 
@@ -62,6 +62,40 @@ class TreeSource:
         """Return a leaf as it is."""
         leaf = self.leaves[index]
         return leaf if is_key(leaf) else np.asarray(leaf)
+
+
+class Selection:
+    """Some leaves of another source."""
+
+    def __init__(self, source: Source, keeps: Callable[[str], bool]) -> None:
+        """Take the leaves whose paths are kept.
+
+        Raises:
+            ValueError: no path is.
+        """
+        self.whole = source
+        self._numbers = [number for number, path in enumerate(source.paths) if keeps(path)]
+        if not self._numbers:
+            raise ValueError(
+                f"select, drop: some tensor must be left, got none of {len(source.paths)} "
+                f"({some_of(source.paths)}); correct the patterns."
+            )
+        self.paths = [source.paths[number] for number in self._numbers]
+        self.leaves = [source.leaves[number] for number in self._numbers]
+        self.outline = subset(source.outline, self._numbers)
+
+    def load(self, index: int) -> np.ndarray:
+        """Return a leaf."""
+        return self.whole.load(self._numbers[index])
+
+    def channel_axis(self, index: int) -> int:
+        """Return the axis of the outputs of a leaf."""
+        return self.whole.channel_axis(self._numbers[index])
+
+
+def is_in_memory(source: Source) -> bool:
+    """Return whether all tensors are in memory."""
+    return isinstance(source.whole if isinstance(source, Selection) else source, TreeSource)
 
 
 def untracked(items: Sequence[T], what: str, bytes_of: Callable[[T], int]) -> Iterable[T]:

@@ -212,6 +212,18 @@ NAMED = tuple(name for name in WAYS if name != "mixed")
 """Ways that one can ask for; `mixed` only aims at a size."""
 
 
+def path_matches(pattern: str, path: str) -> bool:
+    """Return whether a pattern is of a path, or of some of its parts if it has no wildcards.
+
+    Example:
+        >>> path_matches("params", "params/w"), path_matches("*w", "params/w")
+        (True, True)
+    """
+    if any(sign in pattern for sign in "*?["):
+        return fnmatch.fnmatchcase(path, pattern)
+    return bool(re.search(rf"(^|[./]){re.escape(pattern)}($|[./])", path))
+
+
 class Rule(NamedTuple):
     """Settings of the tensors whose path a pattern matches.
 
@@ -231,10 +243,7 @@ class Rule(NamedTuple):
             >>> rule.matches("model.lm_head.weight"), rule.matches("lm_head2/kernel")
             (True, False)
         """
-        if any(sign in self.pattern for sign in "*?["):
-            return fnmatch.fnmatchcase(path, self.pattern)
-        parts = re.escape(self.pattern)
-        return bool(re.search(rf"(^|[./]){parts}($|[./])", path))
+        return path_matches(self.pattern, path)
 
 
 class Treatments(NamedTuple):
