@@ -6,7 +6,7 @@ Axes               a tensor as a matrix
 Bits               of an integer, for all layers or by name
 BlockRule          `rule(depth, keep)` gives the positions of the blocks that are kept
 Candidate          a group whose units may be removed
-Choice             a way to share or to round weights
+Choice             a way to let weights share values
 Clustered          a tensor whose weights share a few values
 ConvolutionMethod  from a kernel HWIO and a fraction of its parameters to a product
 Damage             from outputs and exact outputs to a number
@@ -32,6 +32,7 @@ NamedLeaves        paths and leaves of a tree, and how to put them together agai
 Net                a network as pure functions
 Normalize          brings the scores of a group to a common scale
 OnnxFile           the result of `export_onnx`
+Outcome            what became of a tensor
 Params             nested dicts of parameters
 Penalty            from parameters to a scalar
 Price              damage and bytes of a tensor at some bits
@@ -48,6 +49,7 @@ RankPlan           which tensors become products, and which do not
 RankRule           from the matrices to the rank of each, or the reason to keep it dense
 Reading            counts of the numbers of an array
 Rebuild            from shapes of smaller parameters to the `apply` built for them
+Report             what became of a tree
 Samples            numbers to be rounded, one row for each grid
 Scope              decides by path and leaf whether a technique applies
 Score              from parameters to how much each weight matters
@@ -83,7 +85,7 @@ from jaxcompress.lowrank import (
     Svd,
 )
 from jaxcompress.nnx import Net, Params, Stats
-from jaxcompress.oneshot import Choice, Weights
+from jaxcompress.oneshot import Choice, Outcome, Report, Weights
 from jaxcompress.onnx import OnnxFile
 from jaxcompress.optim import Penalty
 from jaxcompress.prune import (
@@ -156,6 +158,7 @@ __all__ = [
     "Net",
     "Normalize",
     "OnnxFile",
+    "Outcome",
     "Params",
     "Penalty",
     "Price",
@@ -172,6 +175,7 @@ __all__ = [
     "RankPlan",
     "RankRule",
     "Rebuild",
+    "Report",
     "Samples",
     "Scope",
     "Score",

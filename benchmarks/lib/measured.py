@@ -1,7 +1,7 @@
 """The code that several records depend on."""
 
 FILES = ("jaxcompress/artifact", "jaxcompress/leaves", "jaxcompress/packing")
-SHARING = ("jaxcompress/sharing", "jaxcompress/oneshot/quantizers.py")
+SHARING = ("jaxcompress/sharing", "jaxcompress/oneshot/_sharing.py")
 MASKS = (
     "jaxcompress/optim/_masking.py",
     "jaxcompress/prune/_scores.py",

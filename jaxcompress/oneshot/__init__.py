@@ -1,10 +1,10 @@
 """Compression of trained networks, without data and without training.
 
 From the bottom up: `sources` (tensors one at a time), `survey` (which are compressed, and why
-others are kept), `_thresholds` (which weights are removed), `exact` (tensors of few values), `ways`
-(to compress one tensor, and rules), `sizes` and `outcomes` (what became of it), `stream` (all of
-it, a leaf at a time), `target` (files of a wanted size), `_tree` (`compress`). `sharing` has ways
-for all weights at a time, which trainings use.
+others are kept), `_thresholds` (which weights are removed), `_exact` (tensors of few values),
+`ways` (to compress one tensor, and rules), `_sizes` and `outcomes` (what became of it), `stream`
+(all of it, a leaf at a time), `target` (files of a wanted size), `_tree` (`compress`). `sharing`
+has ways for all weights at a time, which trainings use.
 
     Choice      a way to let weights share values
     compress    a trained network in one call
@@ -16,8 +16,8 @@ for all weights at a time, which trainings use.
     weights_of  the statistics of a tree
 """
 
+from jaxcompress.oneshot._sharing import SHARING, Choice, Weights, weights_of
 from jaxcompress.oneshot._tree import compress, report
 from jaxcompress.oneshot.outcomes import Outcome, Report
-from jaxcompress.oneshot.sharing import SHARING, Choice, Weights, weights_of
 
 __all__ = ["SHARING", "Choice", "Outcome", "Report", "Weights", "compress", "report", "weights_of"]

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.checks import is_finite
+from jaxcompress.oneshot._exact import of_few_values
+from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
-from jaxcompress.oneshot.exact import of_few_values
 from jaxcompress.oneshot.outcomes import Outcome, outcome_of
-from jaxcompress.oneshot.sizes import stored_bytes
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.oneshot.survey import FEW_VALUES, LOSSLESS, NOT_FINITE, RULE, SMALLER, survey
 from jaxcompress.oneshot.ways import Treatment, Treatments

@@ -15,7 +15,7 @@ import numpy as np
 from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
-from jaxcompress.oneshot.exact import MOST_VALUES
+from jaxcompress.oneshot._exact import MOST_VALUES
 from jaxcompress.quantization import (
     MOST_BITS,
     Estimator,
@@ -29,6 +29,7 @@ from jaxcompress.quantization import (
     usual_range,
 )
 from jaxcompress.sharing import entropy_constrained, high_rate_weight, kmeans, uniform
+from jaxcompress.sharing.magnitudes import usual
 from jaxcompress.trees import everything
 
 STEP_SIZE = 0.25
@@ -39,6 +40,7 @@ AXES = {"auto": None, "first": 0, "last": -1}
 
 _FEWEST_BITS = 2
 
+_SAMPLE = 1 << 14
 _FINE, _MOST_STEPS = 4 / 127, 1 << 15
 """Steps below which 8 bits hold few weights, and the most that a codebook holds instead."""
 
@@ -124,8 +126,13 @@ class Way(NamedTuple):
 
 
 def _relative(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+    root = root_mean_square([tensor])
+    unit = usual(root, np.abs(tensor.reshape(-1)[:: max(tensor.size // _SAMPLE, 1)]))
+    if unit != root:  # outliers beyond any grid: a codebook reaches all of them
+        rate_weight = high_rate_weight(treatment.value * unit)
+        return entropy_constrained({path: tensor}, rate_weight, scope=everything)[path]
     if treatment.value < _FINE:
-        step_size = treatment.value * root_mean_square([tensor])
+        step_size = treatment.value * root
         if 2 * float(np.abs(tensor).max(initial=0)) < _MOST_STEPS * step_size:
             return uniform({path: tensor}, step_size, scope=everything)[path]
     granularity = _granularity(tensor, treatment, usual_axis)
@@ -181,7 +188,7 @@ def _entropy(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: in
 
 def _granularity(tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Granularity:
     axis = AXES[treatment.axis]
-    channels = per_best_axis(usual_axis) if axis is None else per_channel(axis)
+    channels = per_best_axis(usual=usual_axis) if axis is None else per_channel(axis)
     if treatment.block is None:
         return channels
     shape = channels("", tensor)

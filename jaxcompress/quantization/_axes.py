@@ -8,7 +8,7 @@ import numpy as np
 from jaxcompress.quantization._granularity import Granularity, per_channel, per_tensor, place_of
 
 _SCALE_BITS = 16
-_CLEARLY = 0.05  # bits of a weight by which another axis must be better than the usual one
+_CLEARLY = 0.1  # bits of a weight by which another axis must be better than the usual one
 
 
 def best_axis(tensor: Any, *, usual: int = -1) -> int:
@@ -22,7 +22,7 @@ def best_axis(tensor: Any, *, usual: int = -1) -> int:
     Args:
         tensor: floating-point weights; NaN and infinity count as zero.
         usual: the axis of outputs by convention: the last one of kernels `[inputs, outputs]` and
-            HWIO, the first one of PyTorch's. It is returned unless another is better by 0.05 bits
+            HWIO, the first one of PyTorch's. It is returned unless another is better by 0.1 bits
             a weight.
 
     Raises:
@@ -36,7 +36,7 @@ def best_axis(tensor: Any, *, usual: int = -1) -> int:
     return _best(_costs(np.asarray(tensor)), place_of("tensor", tensor, usual), np.size(tensor))
 
 
-def per_best_axis(usual: int = -1) -> Granularity:
+def per_best_axis(*, usual: int = -1) -> Granularity:
     """One grid for each index of the axis that `best_axis` finds, or one for the tensor.
 
     One grid is enough where scales would cost more than they save, as in kernels of a few weights
@@ -67,11 +67,12 @@ def per_best_axis(usual: int = -1) -> Granularity:
 
 def _best(costs: dict[int | None, float], usual: int, size: int) -> int:
     """Return the axis of least cost, the usual one if it costs little more."""
-    axes = {axis: cost for axis, cost in costs.items() if axis is not None}
-    if not axes:
+    others = {axis: cost for axis, cost in costs.items() if axis not in (None, usual)}
+    if not others:
         return usual
-    best = min(axes, key=lambda axis: axes[axis])
-    return usual if axes.get(usual, math.inf) <= axes[best] + _CLEARLY * size else best
+    best = min(others, key=lambda axis: others[axis])
+    plain = min(costs[None], costs.get(usual, math.inf))
+    return best if others[best] < plain - _CLEARLY * size else usual
 
 
 def _costs(tensor: np.ndarray) -> dict[int | None, float]:
