@@ -252,7 +252,7 @@ def _checked(where: str, name: str, value: Any) -> Any:
     if parameter == "clusters":
         check_clusters(value)
         return value
-    return check_positive(lead, value, "0.25 is fine, 1 is coarse")
+    return check_positive(lead, value, "0.1 is fine, 1 is coarse")
 
 
 def _bits(lead: str, bits: Any) -> int:

@@ -136,7 +136,7 @@ def _treatment(step_size: float, clusters: int | None, target_bytes: int | None)
     if clusters is not None and target_bytes is None:
         check_clusters(clusters)
         return Treatment(way="kmeans", value=clusters)
-    step_size = check_positive("step_size", step_size, "0.25 is fine, 1 is coarse")
+    step_size = check_positive("step_size", step_size, "0.1 is fine, 1 is coarse")
     return Treatment(way="relative", value=step_size)
 
 

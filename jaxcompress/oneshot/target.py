@@ -10,6 +10,7 @@ from jaxcompress.checks import is_finite
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning
 from jaxcompress.oneshot.ways import Treatments
+from jaxcompress.sharing.magnitudes import usual
 
 _SAMPLE = 1 << 14  # weights of a tensor that stand for all of them
 _ROUNDING = 0.5  # of a step size
@@ -103,12 +104,15 @@ def aim(
     wanted, points = goal - sketch.other_bytes, []
     for _ in range(_ROUNDS):
         step_size = sketch.step_size_for(max(wanted, 1.0), low, high)
+        if points and not _SAME * low < step_size < high / _SAME:
+            step_size = math.sqrt(low * high)  # the sketch is wrong
         size = attempt(treatments.with_step_size(step_size))
         sizes.append(size)
         if _CLOSE * target_bytes <= size <= target_bytes:
             return
         low, high = (low, step_size) if size <= target_bytes else (step_size, high)
-        if high <= _SAME * low or step_size in (_FINEST, _COARSEST):
+        is_finest = step_size == _FINEST and size <= target_bytes
+        if is_finest or high <= _SAME * low:
             break
         points.append((sketch.guess_bytes(step_size), size))
         wanted = _corrected(points, goal, sketch.other_bytes)
@@ -130,7 +134,8 @@ def _sampled(random: np.random.Generator, tensor: np.ndarray, finer: float) -> _
     largest = magnitudes.max(initial=0)
     if 0 < largest < math.inf:
         magnitudes /= largest
-        magnitudes /= math.sqrt(np.mean(np.square(magnitudes[magnitudes > 0])))
+        positive = magnitudes[magnitudes > 0]
+        magnitudes /= usual(math.sqrt(np.mean(np.square(positive))), positive)
     return _Sample(magnitudes, tensor.size, tensor.itemsize, finer)
 
 

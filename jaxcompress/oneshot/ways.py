@@ -32,7 +32,7 @@ from jaxcompress.sharing import entropy_constrained, high_rate_weight, kmeans, u
 from jaxcompress.sharing.magnitudes import usual
 from jaxcompress.trees import everything
 
-STEP_SIZE = 0.25
+STEP_SIZE = 0.1
 """The default step size, in root mean squares of a channel."""
 
 AXES = {"auto": None, "first": 0, "last": -1}

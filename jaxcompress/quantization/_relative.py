@@ -32,7 +32,7 @@ def relative_step(step_size: float) -> Estimator:
         >>> float(high[0] / 127)
         1.5
     """
-    step_size = check_positive("step_size", step_size, "0.25 is fine, 1 is coarse")
+    step_size = check_positive("step_size", step_size, "0.1 is fine, 1 is coarse")
     return functools.partial(in_parts, functools.partial(_by_step, step_size))
 
 

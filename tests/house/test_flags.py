@@ -156,7 +156,7 @@ def test_pack_takes_no_abbreviation(model, word):
 
 def test_pack_names_the_flag_of_a_bad_step_size(model):
     words = ("pack", model, "--quantizer", "uniform", "--step-size")
-    assert "--step-size: must be finite and above 0, got 0.0; 0.25" in refused(*words, 0)
+    assert "--step-size: must be finite and above 0, got 0.0; 0.1" in refused(*words, 0)
 
 
 def test_files_of_pack_keep_the_keys_of_before(model):
