@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.ablation import table as ablation
+from benchmarks.checkpoints import table as checkpoints
 from benchmarks.coded import table as coded
 from benchmarks.coders import table as coders
 from benchmarks.core import table as core
@@ -49,6 +50,7 @@ RECORDS: tuple[Record, ...] = (
     *sizes.RECORDS,
     *coders.RECORDS,
     *large.RECORDS,
+    *checkpoints.RECORDS,
     *quantizers.RECORDS,
     *second_order.RECORDS,
     *structured.RECORDS,

@@ -1,0 +1,5 @@
+"""python -m benchmarks.checkpoints."""
+
+from benchmarks.checkpoints.run import main
+
+main()
