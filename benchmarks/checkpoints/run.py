@@ -51,11 +51,12 @@ def measure(checkpoint: Checkpoint, folder: Path, ways: list[str], scratch: Path
         "before": network.score(original, original),
         "seed": 0,
     }
+    model = checkpoint.write(wheel, network.weights, scratch)
     for way in ways:
         options = next((each for each in WAYS if each.name == way), None)
         try:
             small = (
-                packed(network.weights, checkpoint.metadata, options, scratch)
+                packed(model, network.weights, options, scratch)
                 if options
                 else blocked(network.weights, way)
             )

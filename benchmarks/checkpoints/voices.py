@@ -117,6 +117,7 @@ ACTIVITY = Checkpoint(
     "silero_vad/data/silero_vad_16k_op15.onnx",
     "decisions unlike the original's, %",
     voice_activity,
+    "pt",
 )
 QUALITY = Checkpoint(
     "DNSMOS (convolutions)",
@@ -125,6 +126,7 @@ QUALITY = Checkpoint(
     "speechmos/dnsmos_models/sig_bak_ovr.onnx",
     "difference of scores, points of 5",
     quality,
+    "pt",
 )
 SPEAKERS = Checkpoint(
     "Resemblyzer (LSTM)",
@@ -133,6 +135,7 @@ SPEAKERS = Checkpoint(
     "resemblyzer/pretrained.pt",
     "speakers taken for others, %",
     speakers,
+    "pt",
 )
 BEATS = Checkpoint(
     "BeatNet (convolution, LSTM)",
@@ -141,5 +144,6 @@ BEATS = Checkpoint(
     "BeatNet/models/model_1_weights.pt",
     "frames unlike the original's, %",
     beats,
+    "pt",
 )
 CHECKPOINTS = (ACTIVITY, QUALITY, SPEAKERS, BEATS)

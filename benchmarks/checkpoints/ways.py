@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors.numpy import save_file
 
 import jaxcompress as jc
 from jaxcompress.scopes import named_leaves
@@ -61,12 +60,9 @@ class Small(NamedTuple):
     seconds: float
 
 
-def packed(
-    weights: Mapping[str, np.ndarray], metadata: Mapping[str, str], way: Way, folder: Path
-) -> Small:
-    """Pack a checkpoint by the command, in safetensors, and read it back."""
-    model, small = folder / "model.safetensors", folder / "small.npz"
-    save_file({k: np.ascontiguousarray(v) for k, v in weights.items()}, model, dict(metadata))
+def packed(model: Path, weights: Mapping[str, np.ndarray], way: Way, folder: Path) -> Small:
+    """Pack a file by the command, and read the weights of these names back."""
+    small = folder / "small.npz"
     small.unlink(missing_ok=True)
     options = way.command(float32_bytes(weights))
     program = [sys.executable, "-m", "jaxcompress.cli", "pack", model, "-o", small, "--restart"]

@@ -1,12 +1,13 @@
 """Real checkpoints: the controls, and what is said about a smaller one."""
 
 import importlib.util
+import zipfile
 
 import numpy as np
 import pytest
 
 from benchmarks.checkpoints import judge, ways
-from benchmarks.checkpoints.network import Network, Wheel
+from benchmarks.checkpoints.network import Checkpoint, Network, Wheel
 
 
 def test_a_block_of_8_bits_has_127_steps_of_its_largest_weight():
@@ -47,11 +48,14 @@ def test_blocks_are_those_of_gguf(control):
 
 def test_the_command_packs_what_it_can_and_says_why_not(tmp_path):
     weights = {"a/b": np.random.default_rng(0).standard_normal((16, 32)).astype(np.float32)}
-    small = ways.packed(weights, {"format": "pt"}, ways.WAYS[1], tmp_path)
+    net = Network(weights, lambda w: w["a/b"], lambda out, _: float(out.sum()))
+    found = Checkpoint("n", "p", "MIT", "m.pth", "percent", lambda _: net, "pt")
+    model = found.write(Wheel, weights, tmp_path)
+    small = ways.packed(model, weights, ways.WAYS[1], tmp_path)
     assert judge.damage(weights["a/b"], small.weights["a/b"]) < 0.02
     assert small.size == (tmp_path / "small.npz").stat().st_size and small.seconds > 0
     with pytest.raises(ways.Refusal, match="bits: must be"):
-        ways.packed(weights, {}, ways.Way("none", ("--bits", "99")), tmp_path)
+        ways.packed(model, weights, ways.Way("none", ("--bits", "99")), tmp_path)
     assert not (tmp_path / "small.npz").exists()
 
 
@@ -82,6 +86,15 @@ def test_errors_are_edits_to_what_is_true():
     assert judge.edits("kitten", "sitting") == 3
     assert judge.edits("", "abc") == 3 and judge.edits("abc", "") == 3
     assert judge.errors(["abc", "x"], ["abd", "x"]) == 25
+
+
+def test_a_file_that_pack_reads_is_given_as_it_is(tmp_path):
+    with zipfile.ZipFile(tmp_path / "some_package-1.2-py3-none-any.whl", "w") as archive:
+        archive.writestr("inside/m.npz", b"bytes")
+    wheel = Wheel(tmp_path, "some_package")
+    found = Checkpoint("n", "p", "MIT", "inside/m.npz", "percent", lambda _: None, "as it is")
+    path = found.write(wheel, {}, tmp_path)
+    assert (path.suffix, path.read_bytes(), wheel.version) == (".npz", b"bytes", "1.2")
 
 
 def test_a_wheel_that_is_not_there_is_named(tmp_path):
