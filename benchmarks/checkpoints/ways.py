@@ -61,7 +61,10 @@ class Small(NamedTuple):
 
 
 def packed(model: Path, weights: Mapping[str, np.ndarray], way: Way, folder: Path) -> Small:
-    """Pack a file by the command, and read the weights of these names back."""
+    """Pack a file by the command, and read the weights of these names back.
+
+    A few that are not in the file, constants of a graph, stay as they are.
+    """
     small = folder / "small.npz"
     small.unlink(missing_ok=True)
     options = way.command(float32_bytes(weights))
@@ -73,7 +76,10 @@ def packed(model: Path, weights: Mapping[str, np.ndarray], way: Way, folder: Pat
         raise Refusal(" ".join(done.stderr.split())[:300])
     found = named_leaves(jc.dense(jc.load(small)))
     arrays = dict(zip(found.paths, map(np.asarray, found.leaves), strict=True))
-    return Small(small.stat().st_size, {name: arrays[name] for name in weights}, seconds)
+    there = [name for name in weights if name in arrays]
+    if sum(weights[name].size for name in there) < 0.99 * sum(a.size for a in weights.values()):
+        raise KeyError(f"{small}: has no {sorted(set(weights) - set(there))[:5]}")
+    return Small(small.stat().st_size, {**weights, **{k: arrays[k] for k in there}}, seconds)
 
 
 def float32_bytes(weights: Mapping[str, np.ndarray]) -> int:

@@ -54,6 +54,10 @@ def test_the_command_packs_what_it_can_and_says_why_not(tmp_path):
     small = ways.packed(model, weights, ways.WAYS[1], tmp_path)
     assert judge.damage(weights["a/b"], small.weights["a/b"]) < 0.02
     assert small.size == (tmp_path / "small.npz").stat().st_size and small.seconds > 0
+    more = weights | {"c": np.ones(1, np.float32)}
+    assert ways.packed(model, more, ways.WAYS[0], tmp_path).weights["c"] is more["c"]
+    with pytest.raises(KeyError, match="has no .*'c'"):
+        ways.packed(model, weights | {"c": np.ones(99)}, ways.WAYS[0], tmp_path)
     with pytest.raises(ways.Refusal, match="bits: must be"):
         ways.packed(model, weights, ways.Way("none", ("--bits", "99")), tmp_path)
     assert not (tmp_path / "small.npz").exists()
