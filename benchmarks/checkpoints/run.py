@@ -16,7 +16,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.checkpoints import kinds, molecules, pitches, reading, seeing, text, voices
+from benchmarks.checkpoints import (
+    crystals,
+    kinds,
+    molecules,
+    pitches,
+    reading,
+    seeing,
+    text,
+    voices,
+)
 from benchmarks.checkpoints.judge import judged
 from benchmarks.checkpoints.network import Checkpoint, Wheel
 from benchmarks.checkpoints.table import CHECKPOINTS as RECORD
@@ -31,7 +40,7 @@ from benchmarks.checkpoints.ways import (
 from benchmarks.lib.record import merge, rows_of
 
 COMMAND = "taskset -c 1 python -m benchmarks.checkpoints --folder FOLDER"
-_KINDS = (text, kinds, molecules, reading, seeing, pitches, voices)
+_KINDS = (text, kinds, molecules, crystals, reading, seeing, pitches, voices)
 CHECKPOINTS = [checkpoint for module in _KINDS for checkpoint in module.CHECKPOINTS]
 
 
