@@ -48,7 +48,7 @@ def crops(count: int, size: int) -> np.ndarray:
     found = []
     for index in range(count):
         photograph = photographs[index % len(photographs)]
-        side = int(random.integers(160, 420))
+        side = int(random.integers(320, 420))
         top, left = (int(random.integers(0, edge - side)) for edge in photograph.shape[:2])
         crop = Image.fromarray(photograph[top : top + side, left : left + side])
         found.append(np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC)))

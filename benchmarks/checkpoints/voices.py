@@ -68,9 +68,11 @@ def speakers(wheel: Wheel) -> Network:
         found = torch.relu(functional.linear(hidden, t["linear.weight"], t["linear.bias"])).numpy()
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
-    def score(found: np.ndarray, _: np.ndarray) -> float:
-        alike = found @ found.T - 2 * np.eye(len(found))
-        return unequal(who[alike.argmax(1)], who)
+    def nearest(vectors: np.ndarray) -> np.ndarray:
+        return who[(vectors @ vectors.T - 2 * np.eye(len(vectors))).argmax(1)]
+
+    def score(found: np.ndarray, original: np.ndarray) -> float:
+        return unequal(nearest(found), nearest(original))
 
     return Network(arrays(saved), outputs, score)
 
@@ -133,7 +135,7 @@ SPEAKERS = Checkpoint(
     "Resemblyzer",
     "Apache-2.0",
     "resemblyzer/pretrained.pt",
-    "speakers taken for others, %",
+    "other speakers than the original hears, %",
     speakers,
     "pt",
 )
