@@ -4,6 +4,7 @@ Nothing is mapped into memory: mapped pages would count as used until the file i
 """
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -16,9 +17,10 @@ from jaxcompress.artifact.regular import check_regular
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.cli.checkpoints import is_orbax, msgpack_source, orbax_source
 from jaxcompress.cli.flat import FlatSource
+from jaxcompress.cli.formats.gguf import GgufSource
+from jaxcompress.cli.formats.onnx import onnx_source
 from jaxcompress.cli.shard_index import (
     INDEX_SUFFIX,
-    SUFFIX,
     folder_shards,
     holds_safetensors,
     index_shards,
@@ -44,16 +46,12 @@ def open_source(path: Path) -> Source:
     check_regular(path)
     if path.name.endswith(INDEX_SUFFIX):
         return SafetensorsSource(path, index_shards(path))
-    if path.suffix == SUFFIX:
-        return SafetensorsSource(path, [read_shard(path)])
-    if path.suffix == ".npz":
-        return NpzSource(path)
-    if path.suffix in (".msgpack", ".flax"):
-        return msgpack_source(path)
-    raise Refused(
-        f"{path}: weights must be .safetensors, .npz, .msgpack or a folder, got "
-        f"{path.suffix or 'no suffix'!r}; rename or convert the file."
-    )
+    if path.suffix not in _FILES:
+        raise Refused(
+            f"{path}: weights must be {', '.join(_FILES)} or a folder, got "
+            f"{path.suffix or 'no suffix'!r}; rename or convert the file."
+        )
+    return _FILES[path.suffix](path)
 
 
 def _folder_source(path: Path) -> Source:
@@ -132,3 +130,13 @@ def _refuse_artifact(path: Path) -> None:
     except ArtifactError:
         return
     raise Refused(f"{path}: compressed already; make plain weights of it with jaxcompress unpack.")
+
+
+_FILES: dict[str, Callable[[Path], Source]] = {
+    ".safetensors": lambda path: SafetensorsSource(path, [read_shard(path)]),
+    ".npz": NpzSource,
+    **dict.fromkeys((".msgpack", ".flax"), msgpack_source),
+    ".onnx": onnx_source,
+    ".gguf": GgufSource,
+}
+"""By suffix."""

@@ -304,7 +304,7 @@ def test_orbax_and_safetensors_are_told_apart(here):
     assert "both: a folder must hold one checkpoint, got one of orbax and" in refused(
         "pack", "both"
     )
-    assert "must be .safetensors, .npz, .msgpack or a folder, got '.json'" in refused(
+    assert "or a folder, got '.json'; rename or convert" in refused(
         "pack", Path("both", INDEX).rename("both/config.json")
     )
 
