@@ -167,15 +167,15 @@ def test_tensors_of_inner_graphs_functions_and_constants(here):
         helper.make_node("Constant", [], ["small"], value=tensor("small", HIDDEN[0])),
         helper.make_node("Constant", [], ["ints"], value=tensor("ints", np.ones((2, 2), int))),
         helper.make_node("Constant", [], ["text"], value_string=b"a"),
-        helper.make_node("If", ["x"], ["y"], "choice", then_branch=inner, else_branch=inner),
+        helper.make_node("If", ["x"], ["y"], "a name", then_branch=inner, else_branch=inner),
     ]
     made = model(nodes, [tensor("w", HIDDEN * 5)])
     opset = [helper.make_opsetid("", 20)]
     made.functions.append(helper.make_function("local", "twice", [], ["f"], body, opset))
     write(made)
-    factors = {"large": 1, "w": 5, "twice/f": 4}
+    factors = {"large": 1, "w": 5, "local.twice/f": 4}
     for branch in ("then", "else"):
-        factors |= {f"choice/{branch}_branch/c": 2, f"choice/{branch}_branch/w": 3}
+        factors |= {f"y/{branch}_branch/c": 2, f"y/{branch}_branch/w": 3}
     found = read()
     assert sorted(found) == sorted(factors)
     for name, factor in factors.items():

@@ -18,7 +18,7 @@ _GRAPH, _FUNCTIONS = 7, 25  # of a model
 _NODES, _INITIALIZERS, _SPARSE = 1, 5, 15  # of a graph
 _INPUTS, _OUTPUTS, _NAME, _OPERATOR, _ATTRIBUTES = 1, 2, 3, 4, 5  # of a node
 _INTEGER, _TENSOR, _SUBGRAPH, _INTEGERS, _SUBGRAPHS = 3, 5, 6, 8, 11  # of an attribute
-_NODES_OF_FUNCTION = 7
+_NODES_OF_FUNCTION, _NAMES_OF_FUNCTION = 7, (10, 1, 13)  # domain, name and overload
 _MOST_DEPTH = 64
 _MOST_INTEGERS = 64  # of an attribute that is read: axes of a tensor
 
@@ -61,7 +61,7 @@ class Model:
 
     Attributes:
         graphs: the outermost first.
-        tensors: by name; of an inner graph, behind the names of the node and its attribute.
+        tensors: by name; of an inner graph, behind the first output of the node and its attribute.
         strings: how many tensors of strings were left out.
         sparse: how many sparse ones were.
     """
@@ -85,8 +85,9 @@ class Model:
             self._read(Graph(), _NODES, (graphs[0],))
             for field in fields:
                 if field.number == _FUNCTIONS:
-                    name = _text(wire, field, 1)
-                    self._read(Graph(scope=f"{name}/"), _NODES_OF_FUNCTION, (field,))
+                    names = (_text(wire, field, number) for number in _NAMES_OF_FUNCTION)
+                    scope = f"{'.'.join(name for name in names if name)}/"
+                    self._read(Graph(scope=scope), _NODES_OF_FUNCTION, (field,))
 
     @property
     def stamp(self) -> Stamp:
@@ -127,7 +128,8 @@ class Model:
                 parts = list(wire.fields(field.start, field.end))
                 attributes.append((_text(wire, field, 1), field, parts))
         outputs = texts[_OUTPUTS]
-        called = next((name for name in (*texts[_NAME], *outputs) if name), "")
+        # An output names its node: names of nodes may be missing, or there twice.
+        called = next((name for name in (*outputs, *texts[_NAME]) if name), "")
         operator = texts[_OPERATOR][0] if texts[_OPERATOR] else ""
         graph.nodes.append(Node(operator, texts[_INPUTS], outputs, _integers(wire, attributes)))
         for name, field, parts in attributes:
