@@ -164,7 +164,8 @@ def test_tensors_of_inner_graphs_functions_and_constants(here):
     body = [helper.make_node("Constant", [], ["f"], value=tensor("inside", HIDDEN * 4))]
     nodes = [
         helper.make_node("Constant", [], ["large"], value=tensor("other", HIDDEN)),
-        helper.make_node("Constant", [], ["small"], value=tensor("small", HIDDEN[0])),
+        helper.make_node("Constant", [], ["vector"], value=tensor("v", HIDDEN[0])),
+        helper.make_node("Constant", [], ["small"], value=tensor("small", HIDDEN[:1, :1])),
         helper.make_node("Constant", [], ["ints"], value=tensor("ints", np.ones((2, 2), int))),
         helper.make_node("Constant", [], ["text"], value_string=b"a"),
         helper.make_node("If", ["x"], ["y"], "a name", then_branch=inner, else_branch=inner),
@@ -173,13 +174,14 @@ def test_tensors_of_inner_graphs_functions_and_constants(here):
     opset = [helper.make_opsetid("", 20)]
     made.functions.append(helper.make_function("local", "twice", [], ["f"], body, opset))
     write(made)
-    factors = {"large": 1, "w": 5, "local.twice/f": 4}
+    factors = {"large": 1, "vector": 1, "w": 5, "local.twice/f": 4}
     for branch in ("then", "else"):
         factors |= {f"y/{branch}_branch/c": 2, f"y/{branch}_branch/w": 3}
     found = read()
     assert sorted(found) == sorted(factors)
     for name, factor in factors.items():
-        assert np.array_equal(found[name], HIDDEN * np.float32(factor)), name
+        expected = HIDDEN[0] if name == "vector" else HIDDEN
+        assert np.array_equal(found[name], expected * np.float32(factor)), name
     run("pack", "m.onnx", "--lossless")
     run("unpack", "m.npz", "-o", "back.onnx", "--like", "m.onnx")
     assert Path("back.onnx").read_bytes() == Path("m.onnx").read_bytes()
@@ -255,6 +257,19 @@ def test_axes_are_followed_through_what_keeps_or_permutes_them(here):
     write(model(nodes, initializers))
     expected = {"a": 0, "b": -1, "conv": -1, "c": 0, "d": -1, "scale": -1}
     assert {name: axis("m.onnx", name) for name in expected} == expected
+
+
+def test_gates_of_an_lstm_may_be_ordered_anew(here):
+    """As PyTorch writes it: slices of [gates * hidden, inputs], put together, and a new axis."""
+    nodes = []
+    for name in ("w", "r"):
+        for k in range(2):
+            nodes.append(helper.make_node("Slice", [name, "from", "to"], [f"{name}{k}"]))
+        nodes.append(helper.make_node("Concat", [f"{name}1", f"{name}0"], [f"{name}2"], axis=0))
+        nodes.append(helper.make_node("Unsqueeze", [f"{name}2", "new"], [f"{name}3"]))
+    nodes.append(helper.make_node("LSTM", ["x", "w3", "r3"], ["y"]))
+    write(model(nodes, [tensor("w", weight(16, 3)), tensor("r", weight(16, 4))]))
+    assert axis("m.onnx", "w") == axis("m.onnx", "r") == 0
 
 
 def test_a_product_decides_where_a_table_is_looked_up_too(here):

@@ -27,7 +27,7 @@ from jaxcompress.text import shortened
 
 
 class OnnxSource(FlatSource):
-    """Initializers of a model, also of its inner graphs, and large constants.
+    """Initializers of a model and of its inner graphs, and constants of several floats.
 
     Attributes:
         files: that are read.

@@ -3,7 +3,7 @@
 Source: https://onnx.ai/onnx/operators
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from jaxcompress.cli.formats.onnx_graph import Graph, Model, Node
@@ -26,7 +26,7 @@ def _gemm(flag: str, plain: int) -> Callable[[Node], int]:
 
 
 _FIRST, _SECOND, _LAST, _ROWS = _fixed(0), _fixed(1), _fixed(-1), _fixed(-2)
-_RECURRENT = [_Use(1, _SECOND), _Use(2, _SECOND)]  # [directions, gates * hidden, inputs]
+_RECURRENT = [_Use(1, _ROWS), _Use(2, _ROWS)]  # [directions, gates * hidden, inputs]
 
 _USES: dict[str, list[_Use]] = {
     **dict.fromkeys(("Conv", "FusedConv", "DeformConv", "ConvInteger"), [_Use(1, _FIRST)]),
@@ -41,55 +41,56 @@ _USES: dict[str, list[_Use]] = {
     "Gather": [_Use(0, _FIRST)],
 }
 
-_SAME = ("Identity", "Cast", "DequantizeLinear", "Dropout")
-"""Operators that give their first input, of the same axes."""
+_SAME = ("Identity", "Cast", "DequantizeLinear", "Slice", "Concat", "Unsqueeze")
+"""Operators that keep the axes, counted from the last one: those of PyTorch put new ones before
+weights of LSTMs, whose gates they have ordered anew."""
 
 
 def output_axes(model: Model) -> dict[str, int]:
     """Return the axis of the weights that a node multiplies; of the last one, -1.
 
     The first use decides, a lookup only where there is no product. Axes are followed through
-    transposes.
+    transposes and the like.
     """
     found: dict[str, int] = {}
     lookups: dict[str, int] = {}
     makers = {id(graph): _makers(graph) for graph in model.graphs}
     for graph in model.graphs:
         for node in graph.nodes:
+            kind = lookups if node.operator == "Gather" else found
             for use in _USES.get(node.operator, ()):
                 if use.input < len(node.inputs):
-                    named = _weight(graph, node.inputs[use.input], use.axis(node), makers)
-                    if named:
-                        kind = lookups if node.operator == "Gather" else found
-                        kind.setdefault(*named)
+                    used = (graph, node.inputs[use.input], use.axis(node))
+                    for name, axis in _weights(used, makers):
+                        kind.setdefault(name, axis)
     ranks = {name: len(tensor.spec.shape) for name, tensor in model.tensors.items()}
     return {name: _settled(axis, ranks[name]) for name, axis in (lookups | found).items()}
 
 
-def _weight(
-    graph: Graph, name: str, axis: int, makers: dict[int, dict[str, Node]]
-) -> tuple[str, int] | None:
-    """Return the tensor of which a value is made, and what an axis of the value is there."""
-    place: Graph | None = graph
+def _weights(
+    used: tuple[Graph, str, int], makers: dict[int, dict[str, Node]]
+) -> Iterator[tuple[str, int]]:
+    """Yield the tensors of which a value is made, and what an axis of the value is there."""
+    waiting: list[tuple[Graph | None, str, int]] = [used]
     seen: set[tuple[int, str]] = set()
-    while place is not None and (id(place), name) not in seen:
-        seen.add((id(place), name))
-        if name in place.names:
-            return place.names[name], axis
-        node = makers[id(place)].get(name)
-        if node is None:
-            place = place.outer  # an inner graph sees the names of the outer one
+    while waiting:
+        graph, name, axis = waiting.pop()
+        if graph is None or (id(graph), name) in seen:
+            continue
+        seen.add((id(graph), name))
+        node = makers[id(graph)].get(name)
+        if name in graph.names:
+            yield graph.names[name], axis
+        elif node is None:
+            waiting.append((graph.outer, name, axis))  # an inner graph sees names of the outer one
         elif node.operator == "Transpose":
             order = node.integers.get("perm")
-            if order is not None and not -len(order) <= axis < len(order):
-                return None
-            axis = -1 - axis if order is None else order[axis]
-            name = node.inputs[0]
-        elif node.operator in _SAME and node.inputs:
-            name = node.inputs[0]
-        else:
-            return None
-    return None
+            if order is None or -len(order) <= axis < len(order):
+                axis = -1 - axis if order is None else order[axis]
+                waiting.append((graph, node.inputs[0], axis))
+        elif node.operator in _SAME:
+            inputs = node.inputs if node.operator == "Concat" else node.inputs[:1]
+            waiting += [(graph, each, axis) for each in inputs]
 
 
 def _makers(graph: Graph) -> dict[str, Node]:

@@ -3,6 +3,7 @@
 Source: `ModelProto` in https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
+import math
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -140,7 +141,7 @@ class Model:
                     self._read(Graph(graph, scope), _NODES, inner)
                 elif part.number == _TENSOR and (operator, name) == ("Constant", "value"):
                     tensor = read_tensor(wire, inner, self._path, self._stamp)
-                    if tensor and is_floating(tensor.spec) and len(tensor.spec.shape) > 1:
+                    if tensor and is_floating(tensor.spec) and math.prod(tensor.spec.shape) > 1:
                         self._add(graph, tensor, outputs[0] if outputs else "")
 
 
