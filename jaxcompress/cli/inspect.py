@@ -13,6 +13,9 @@ from jaxcompress.cli.artifacts import Artifact, Tensor, read, read_manifest
 from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.errors import MissingLibraryError
 from jaxcompress.states import optimizer_states
+from jaxcompress.text import shortened
+
+_LONGEST = 2000  # characters of metadata, of which --json shows all
 
 _MOST_NUMBERS = 1 << 24
 """Numbers up to which a file is read in a second or so."""
@@ -66,7 +69,7 @@ def inspect(
             f"optimizer states: {states['tensors']} tensors{size}, which inference does not need"
         )
     if metadata:
-        screen.line(f"metadata: {metadata}")
+        screen.line(f"metadata: {shortened(str(metadata), most=_LONGEST)}")
 
 
 def _read(model: Path, max_size: int | None, *, everything: bool) -> Artifact:

@@ -209,11 +209,24 @@ def test_values_are_taken_from_another_file(here):
     assert "the output must not be the input" in said
 
 
-def test_values_without_end_are_left_out_with_a_note(here, monkeypatch):
+def test_values_without_end_are_left_out_with_a_note(here, monkeypatch, capsys):
     monkeypatch.setattr(gguf_values, "_MOST_KEPT", 2000)
     write({"w": WEIGHT}, values=[lambda w: w.add_array("x.noise", RNG.normal(size=500).tolist())])
-    assert "2 values by key take 2,0" in run("pack", "m.gguf").err
     assert GgufSource(Path("m.gguf")).kept == {}
+    assert "m.gguf: the 2 values by key take 2,0" in capsys.readouterr().err
+
+
+def test_inspect_shows_the_beginning_of_long_metadata(here):
+    write({"w": WEIGHT}, values=[lambda w: w.add_array("x.noise", RNG.normal(size=500).tolist())])
+    kept({"w": WEIGHT})
+    line = run("inspect", "small.npz").out.splitlines()[-1]
+    assert (
+        line.startswith("metadata: {'pack': {}, 'gguf': {")
+        and len(line) < 2100
+        and line.endswith("...")
+    )
+    metadata = json.loads(run("inspect", "small.npz", "--json").out)["metadata"]
+    assert metadata == jc.inspect("small.npz")["metadata"] and len(str(metadata)) > 2100
 
 
 WRONG = {

@@ -5,7 +5,7 @@ Plain numbers stay of their dtype, blocks of few bits become float32.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -27,7 +27,7 @@ class GgufSource(FlatSource):
     """The tensors of a file.
 
     Attributes:
-        kept: values by key, for the metadata of a compressed file.
+        values: by key.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,11 +41,15 @@ class GgufSource(FlatSource):
         }
         super().__init__(path, specs)
         self.values = header.values
-        self.kept = kept_values(path, header.values)
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
         """Let another process open the file itself."""
         return type(self), (self.path,)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """Metadata for a compressed file: the values by key."""
+        return kept_values(self.path, self.values)
 
     def channel_axis(self, index: int) -> int:
         """Return the axis of outputs: the first, of stacked experts the second."""
