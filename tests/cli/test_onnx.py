@@ -512,6 +512,29 @@ def test_external_data_that_lies_is_refused(here, case):
     assert sorted(os.listdir()) == ["h", "m.onnx"]
 
 
+def test_the_model_is_not_its_own_external_data(here):
+    os.symlink("m.onnx", "h")
+    for location in ("m.onnx", "./m.onnx", "h"):
+        write(two_layers([external("hidden", HIDDEN, location=location, length=192)]))
+        said = refused("pack", "m.onnx", status=3)
+        assert "hidden: external data must not lie in the model itself" in said
+
+
+def test_tensors_may_share_their_external_data(here):
+    Path("h").write_bytes(b"ab" + HIDDEN.tobytes() + b"cd")
+    names = ("hidden", "again", "part")
+    shapes = {"hidden": HIDDEN, "again": HIDDEN, "part": HIDDEN[:4]}
+    write(
+        two_layers(
+            [external(n, shapes[n], location="h", offset=2, length=shapes[n].nbytes) for n in names]
+        )
+    )
+    run("pack", "m.onnx", "--lossless")
+    run("unpack", "m.npz", "-o", "o.onnx", "--like", "m.onnx")
+    assert Path("o.onnx.data").read_bytes() == Path("h").read_bytes()
+    assert all(array.tobytes() == shapes[name].tobytes() for name, array in read("o.onnx").items())
+
+
 def test_external_data_that_is_no_file_or_missing_is_refused(here):
     write(two_layers([external("hidden", HIDDEN, location="h")]))
     assert "h: No such file" in refused("pack", "m.onnx")

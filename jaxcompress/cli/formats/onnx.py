@@ -5,7 +5,6 @@ a copy of the model with other numbers, so that graph, names and what is unknown
 """
 
 import contextlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -14,13 +13,12 @@ import numpy as np
 
 from jaxcompress.artifact.atomic import atomic_file
 from jaxcompress.artifact.reading import reading
-from jaxcompress.artifact.regular import open_regular
 from jaxcompress.cli import screen
 from jaxcompress.cli.flat import FlatSource
 from jaxcompress.cli.formats.onnx_axes import output_axes
 from jaxcompress.cli.formats.onnx_graph import Model
 from jaxcompress.cli.formats.onnx_tensors import OnnxTensor
-from jaxcompress.cli.formats.splices import Edit, Places, copy, splices
+from jaxcompress.cli.formats.splices import Edit, Places, Splice, copy, splices
 from jaxcompress.cli.outputs import Load, check_output
 from jaxcompress.cli.status import Refused
 from jaxcompress.text import shortened
@@ -92,15 +90,14 @@ def write_onnx(path: Path, like: Path, specs: Mapping[str, Any], load: Load) -> 
     source = OnnxSource(like)
     tensors = source.tensors
     _check_same(path, like, tensors, specs)
-    for file in source.files:
-        check_output(path, file, named=True)
     beside = {
         file: path.with_name(f"{path.name}.{number}.data" if number else f"{path.name}.data")
         for number, file in enumerate(source.files[1:])
     }
-    for output in beside.values():
+    targets = {like: path} | beside
+    for target in targets.values():
         for file in source.files:
-            check_output(output, file, named=True)
+            check_output(target, file, named=True)
     held: dict[str, bytes] = {}  # of other lengths than before, which come before the numbers
     for name, tensor in tensors.items():
         if tensor.packed:
@@ -110,24 +107,22 @@ def write_onnx(path: Path, like: Path, specs: Mapping[str, Any], load: Load) -> 
         for name, t in tensors.items()
         if t.field is not None and (t.packed or t.location is not None)
     ]
-    changes = splices(edits)
-    places = Places(changes)
+    later = [name for name in specs if name not in held and tensors[name].extent.size]
+    changes: dict[Path, list[Splice]] = {file: [] for file in source.files}
+    changes[like] += splices(edits)
+    for extent in (tensors[name].extent for name in later):
+        changes[extent.path].append(Splice(extent.start, extent.start + extent.size, None))
     with contextlib.ExitStack() as stack:
         # The files beside are in place before the model that names them.
-        model = stack.enter_context(atomic_file(path))
-        copy(like, model, changes)
-        outputs = {like: model}
-        for file, output in beside.items():
-            outputs[file] = stack.enter_context(atomic_file(output))
-            with open_regular(file) as original:
-                shutil.copyfileobj(original, outputs[file])
-        for name in specs:
-            if name in tensors and name not in held and (tensor := tensors[name]).extent.size:
-                inside = tensor.location is None
-                file = outputs[tensor.extent.path]
-                file.seek(places(tensor.extent.start) if inside else tensor.extent.start)
-                file.write(tensor.stored(load(name)))
-    return sum(file.stat().st_size for file in (path, *beside.values()))
+        outputs = {file: stack.enter_context(atomic_file(to)) for file, to in targets.items()}
+        for file, output in outputs.items():
+            copy(file, output, changes[file])
+        places = {file: Places(found) for file, found in changes.items()}
+        for name in later:
+            extent = tensors[name].extent
+            outputs[extent.path].seek(places[extent.path](extent.start))
+            outputs[extent.path].write(tensors[name].stored(load(name)))
+    return sum(target.stat().st_size for target in targets.values())
 
 
 def _check_same(

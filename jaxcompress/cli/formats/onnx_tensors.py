@@ -223,6 +223,8 @@ def _inside(model: Path, location: str) -> Path:
             "external data must lie in the folder of the model",
             found=location if found == path else f"{location}, which is {found}",
         )
+    if found == Path(os.path.realpath(model)):
+        raise ArtifactError("external data must not lie in the model itself", found=location)
     return path
 
 

@@ -1,5 +1,6 @@
 """Fields of protobuf replaced in a copy of a file; all other bytes stay as they are."""
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,15 +29,15 @@ class Edit(NamedTuple):
 
 
 class Splice(NamedTuple):
-    """Bytes that replace those from `start` to `end`."""
+    """Bytes that replace those from `start` to `end`; None if as many are written later."""
 
     start: int
     end: int
-    data: bytes
+    data: bytes | None
 
     def growth(self) -> int:
         """Return how many bytes more there are."""
-        return len(self.data) - (self.end - self.start)
+        return 0 if self.data is None else len(self.data) - (self.end - self.start)
 
 
 def splices(edits: Iterable[Edit]) -> list[Splice]:
@@ -54,14 +55,15 @@ def splices(edits: Iterable[Edit]) -> list[Splice]:
             found.append(Splice(field.head, field.start, length))
             outer = tuple(around)
             grown[outer] = grown.get(outer, 0) + grown[parents] + found[-1].growth()
-    return sorted(found)
+    return found
 
 
 class Places:
     """Where bytes of the original lie in the copy."""
 
-    def __init__(self, changes: list[Splice]) -> None:
-        """Take changes in their order."""
+    def __init__(self, changes: Iterable[Splice]) -> None:
+        """Take all changes."""
+        changes = sorted(changes, key=lambda change: change.end)
         self._ends = [change.end for change in changes]
         self._shifts = [0, *np.cumsum([change.growth() for change in changes]).tolist()]
 
@@ -70,14 +72,17 @@ class Places:
         return position + self._shifts[bisect_right(self._ends, position)]
 
 
-def copy(source: Path, target: BinaryIO, changes: list[Splice]) -> None:
-    """Write a file with the changes, in their order."""
+def copy(source: Path, target: BinaryIO, changes: Iterable[Splice]) -> None:
+    """Write a file with the changes; those that are written later may overlap."""
     with open_regular(source) as file:
         at = 0
-        for change in changes:
-            _pass(file, target, change.start - at)
-            target.write(change.data)
-            at = change.end
+        for start, end, data in sorted(changes, key=lambda change: change.start):
+            _pass(file, target, start - at)
+            if data is None:
+                target.seek(max(end - max(start, at), 0), os.SEEK_CUR)
+            else:
+                target.write(data)
+            at = max(at, end)
             file.seek(at)
         while block := file.read(_BLOCK):
             target.write(block)
