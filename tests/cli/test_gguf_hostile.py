@@ -58,6 +58,16 @@ def test_the_smallest_file_is_read(here):
     assert source.leaves == GgufSource(Path("m.gguf")).leaves
 
 
+def test_numbers_may_lie_beyond_4_gib(here):
+    data = made(tensors=[tensor("large", (5 << 30,), 24), tensor(start=5 << 30)], numbers=0)
+    with open("m.gguf", "wb") as file:  # a hole on the disk
+        file.write(data)
+        file.seek(len(data) + (5 << 30))
+        file.write(bytes(range(32)))
+    source = GgufSource(Path("m.gguf"))
+    assert source.load(1).tobytes() == bytes(range(32))
+
+
 UINT32, STRING, ARRAY = 4, 8, 9
 ALIGN = value("general.alignment", UINT32, struct.pack("<I", 64))
 DEEP = array(ARRAY, 1) * 9 + array(0, 0)

@@ -293,6 +293,13 @@ def test_an_inner_graph_uses_the_weights_around_it(here):
     assert axis("m.onnx", "w") == 0
 
 
+def test_a_weight_far_away_is_not_looked_for(here):
+    nodes = [helper.make_node("Identity", [f"v{k}"], [f"v{k + 1}"]) for k in range(1500)]
+    nodes += [helper.make_node("Conv", ["x", name], ["y"]) for name in ("v1500", "v600")]
+    write(model(nodes, [tensor("v0", weight(4, 3)), tensor("v600", weight(4, 3))]))
+    assert axis("m.onnx", "v0") == -1 and axis("m.onnx", "v600") == 0
+
+
 def test_a_circle_of_nodes_ends(here):
     nodes = [
         helper.make_node("Identity", ["a"], ["b"]),
@@ -510,6 +517,14 @@ def test_external_data_that_lies_is_refused(here, case):
     write(two_layers([external("hidden", HIDDEN, **LYING[case])]))
     assert "m.onnx: hidden: " in refused("pack", "m.onnx", status=3)
     assert sorted(os.listdir()) == ["h", "m.onnx"]
+
+
+def test_numbers_may_lie_beyond_4_gib(here):
+    with open("h", "wb") as file:  # a hole on the disk
+        file.seek(5 << 30)
+        file.write(HIDDEN.tobytes())
+    write(two_layers([external("hidden", HIDDEN, location="h", offset=5 << 30)]))
+    assert read()["hidden"].tobytes() == HIDDEN.tobytes()
 
 
 def test_the_model_is_not_its_own_external_data(here):

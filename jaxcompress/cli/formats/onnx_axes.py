@@ -45,6 +45,8 @@ _SAME = ("Identity", "Cast", "DequantizeLinear", "Slice", "Concat", "Unsqueeze")
 """Operators that keep the axes, counted from the last one: those of PyTorch put new ones before
 weights of LSTMs, whose gates they have ordered anew."""
 
+_MOST_STEPS = 1000  # from a product to its weight
+
 
 def output_axes(model: Model) -> dict[str, int]:
     """Return the axis of the weights that a node multiplies; of the last one, -1.
@@ -73,7 +75,7 @@ def _weights(
     """Yield the tensors of which a value is made, and what an axis of the value is there."""
     waiting: list[tuple[Graph | None, str, int]] = [used]
     seen: set[tuple[int, str]] = set()
-    while waiting:
+    while waiting and len(seen) < _MOST_STEPS:
         graph, name, axis = waiting.pop()
         if graph is None or (id(graph), name) in seen:
             continue
