@@ -155,11 +155,69 @@ def test_outputs_lie_along_the_first_axis_and_experts_before_it(here):
     assert axes == {"blk.0.ffn_up_exps.weight": 1, "conv.weight": 0, "norm": 0}
 
 
-def test_a_part_of_a_model_is_refused(here):
-    write({"w": WEIGHT}, values=[lambda w: w.add_uint16("split.count", 2)])
-    assert "must be a whole model, got one of 2 files" in refused("pack", "m.gguf")
-    write({"w": WEIGHT}, values=[lambda w: w.add_uint16("split.count", 1)])
-    run("pack", "m.gguf")
+def split(**values):
+    """A model in three files, a tensor in each but the first, which has the values."""
+    writer = GGUFWriter("m.gguf", "llama", split_max_tensors=1, small_first_shard=True)
+    writer.add_block_count(3)
+    for name, array in {"w": WEIGHT, "norm": NORM}.items():
+        writer.add_tensor(name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return [f"m-0000{k}-of-00003.gguf" for k in (1, 2, 3)]
+
+
+def test_a_model_in_several_files_is_read_by_any_of_them(here):
+    names = split()
+    assert sorted(os.listdir()) == names
+    for name in names:
+        found = read(name)
+        assert found["w"].tobytes() == WEIGHT.tobytes() and len(found) == 2
+        assert found["norm"].tobytes() == NORM.tobytes()
+        assert [path.name for path in GgufSource(Path(name)).files] == names
+    jc.save("small.npz", found, metadata=GgufSource(Path(names[1])).kept)
+    run("unpack", "small.npz", "-o", "one.gguf")
+    tensors, values = reference("one.gguf")
+    assert len(tensors) == 2 and set(values) == {"general.architecture", "llama.block_count"}
+    said = refused("pack", names[0], "-o", names[2])
+    assert "the output must not be the input" in said
+
+
+def test_files_of_a_model_that_are_missing_doubled_or_swapped_are_refused(here):
+    names = split()
+    third = Path(names[2]).read_bytes()
+    Path(names[2]).rename("other.gguf")
+    assert f"all 3 files must lie in one folder, missing {names[2]}" in refused("pack", names[0])
+    assert "other.gguf: one of 3 files must be called NAME-00001" in refused("pack", "other.gguf")
+    Path(names[2]).write_bytes(Path(names[1]).read_bytes())
+    said = refused("pack", names[0], status=3)
+    assert f"{names[2]}: must be the file that its name says: expected 2 of 3, found 1 of 3" in said
+    os.mkdir("elsewhere")
+    Path("elsewhere/x").write_bytes(third)
+    os.unlink(names[2])
+    os.symlink("elsewhere/x", names[2])
+    assert read(names[0])["norm"].tobytes() == NORM.tobytes()
+    os.rename("elsewhere", here.parent / f"{here.name}-x")
+    os.unlink(names[2])
+    os.symlink(f"../{here.name}-x/x", names[2])
+    assert "a file of a model must lie in its folder" in refused("pack", names[0])
+
+
+def test_a_tensor_is_in_one_file_of_a_model_and_none_is_missing(here):
+    names = split()
+    for values, said in (
+        ({"v": NORM}, "the files must hold all tensors: expected 2, found 3"),
+        ({}, "the files must hold all tensors: expected 2, found 1"),
+        ({"w": WEIGHT}, "w: a tensor is in another file too"),
+    ):
+        add = [
+            lambda w: w.add_uint16("split.no", 2),
+            lambda w: w.add_uint16("split.count", 3),
+        ]
+        tensors = {"norm": NORM} | values if values else {}
+        write(tensors, names[2], values=add)
+        assert said in refused("pack", names[0], status=3)
 
 
 def test_a_file_that_changes_while_it_is_read_is_named(here):

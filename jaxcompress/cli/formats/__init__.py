@@ -1,11 +1,12 @@
 """Formats that others define, a reader and a writer beside each other; from the bottom up.
 
-`extent` reads bytes of a file that does not change meanwhile. ONNX: `wire` finds the fields of
+`extent` reads bytes of a file that does not change meanwhile, `inside` says whether a file is in a
+folder. ONNX: `wire` finds the fields of
 messages of protobuf, `splices` replaces some of them, `onnx_tensors` says what a tensor of a model
 is and where its numbers lie, `onnx_graph` finds the tensors and who uses them, `onnx_axes` follows
 weights to their products, and `onnx` reads and writes a model. GGUF: `gguf_header` reads what lies
 before the numbers, `gguf_values` keeps the values of it, `gguf_types` are the types of tensors,
-`gguf` reads a file and `gguf_writer` writes one.
+`gguf_parts` finds the files of a model, `gguf` reads it and `gguf_writer` writes one.
 """
 
 __all__ = []

@@ -3,7 +3,6 @@
 Plain numbers stay of their dtype, blocks of few bits become float32.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,33 +13,36 @@ from jaxcompress.artifact.reading import reading
 from jaxcompress.cli.flat import FlatSource
 from jaxcompress.cli.formats import gguf_types as types
 from jaxcompress.cli.formats.extent import Extent
-from jaxcompress.cli.formats.gguf_header import Header, Value, alignment, read_header
+from jaxcompress.cli.formats.gguf_header import Header, alignment
+from jaxcompress.cli.formats.gguf_parts import read_parts, values_of_model
 from jaxcompress.cli.formats.gguf_values import kept_values
-from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
 from jaxcompress.text import shortened
 
-_PARTS = "split.count"
-
 
 class GgufSource(FlatSource):
-    """The tensors of a file.
+    """The tensors of a file, or of all files of a model.
 
     Attributes:
+        files: that are read.
         values: by key.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the header."""
-        header = read_header(path)
-        _refuse_part(path, header.values)
-        self._types, self._extents = _placed(path, header)
-        specs = {
-            name: jax.ShapeDtypeStruct(tensor.shape, self._types[name].dtype)
-            for name, tensor in header.tensors.items()
-        }
+        """Read the headers."""
+        parts = read_parts(path)
+        self._types: dict[str, types.Type] = {}
+        self._extents: dict[str, Extent] = {}
+        specs: dict[str, jax.ShapeDtypeStruct] = {}
+        for part, header in parts.items():
+            kinds, extents = _placed(part, header)
+            self._types |= kinds
+            self._extents |= extents
+            for name, tensor in header.tensors.items():
+                specs[name] = jax.ShapeDtypeStruct(tensor.shape, kinds[name].dtype)
         super().__init__(path, specs)
-        self.values = header.values
+        self.files = [*parts]
+        self.values = values_of_model(parts)
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
         """Let another process open the file itself."""
@@ -58,18 +60,9 @@ class GgufSource(FlatSource):
     def load(self, index: int) -> np.ndarray:
         """Read one tensor."""
         name = self.paths[index]
-        with reading(self.path):
+        with reading(self._extents[name].path):
             raw = self._extents[name].read(name)
             return types.dense(raw, self.leaves[index], self._types[name])
-
-
-def _refuse_part(path: Path, values: Mapping[str, Value]) -> None:
-    parts = values.get(_PARTS)
-    if parts and isinstance(parts.value, int) and parts.value > 1:
-        raise Refused(
-            f"{path}: must be a whole model, got one of {parts.value} files; merge them with "
-            "llama-gguf-split --merge."
-        )
 
 
 def _placed(path: Path, header: Header) -> tuple[dict[str, types.Type], dict[str, Extent]]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxcompress.artifact.regular import open_regular
 from jaxcompress.cli.formats.extent import Extent, Stamp, stamp_of
+from jaxcompress.cli.formats.inside import is_inside
 from jaxcompress.cli.formats.wire import BYTES, Field, Wire, decoded, encoded, signed
 from jaxcompress.errors import ArtifactError
 
@@ -205,31 +206,18 @@ def _count(found: dict[str, tuple[str, Field, Field]], key: str, default: int) -
 
 
 def _inside(model: Path, location: str) -> Path:
-    """Return the path of external data; refuse one that is not in the folder of the model.
-
-    In the cache of the Hugging Face hub links lead from `snapshots` to `blobs`.
-    """
-    parts = location.split("/")
-    plain = location.isprintable() and not set(location) & set("\\:")
-    home, path = Path(os.path.realpath(model.parent)), model.parent / location
-    hubs = [folder.parents[1] / "blobs" for folder in (home, *home.parents) if _is_snapshot(folder)]
-    found = Path(os.path.realpath(path)) if plain else path
+    """Return the path of external data; refuse one that is not in the folder of the model."""
+    parts, path = location.split("/"), model.parent / location
     if (
-        not plain
+        not location.isprintable()
+        or set(location) & set("\\:")
         or any(part in ("", "..") for part in parts)
-        or not any(found.is_relative_to(folder) for folder in (home, *hubs))
+        or not is_inside(model.parent, path)
     ):
-        raise ArtifactError(
-            "external data must lie in the folder of the model",
-            found=location if found == path else f"{location}, which is {found}",
-        )
-    if found == Path(os.path.realpath(model)):
+        raise ArtifactError("external data must lie in the folder of the model", found=location)
+    if os.path.realpath(path) == os.path.realpath(model):
         raise ArtifactError("external data must not lie in the model itself", found=location)
     return path
-
-
-def _is_snapshot(folder: Path) -> bool:
-    return folder.parent.name == "snapshots"
 
 
 def _unit(dtype: Any) -> np.dtype:
