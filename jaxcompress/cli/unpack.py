@@ -48,7 +48,7 @@ class _Unpacking(NamedTuple):
 @click.option(
     "--like",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="For .onnx: the model with the graph. For .gguf: a file with the values by key.",
+    help="For .onnx: the model with the graph. For .gguf: a file with the key-value metadata.",
 )
 @click.option(
     "--gguf-type",

@@ -271,7 +271,7 @@ def test_values_without_end_are_left_out_with_a_note(here, monkeypatch, capsys):
     monkeypatch.setattr(gguf_values, "_MOST_KEPT", 2000)
     write({"w": WEIGHT}, values=[lambda w: w.add_array("x.noise", RNG.normal(size=500).tolist())])
     assert GgufSource(Path("m.gguf")).kept == {}
-    assert "m.gguf: the 2 values by key take 2,0" in capsys.readouterr().err
+    assert "m.gguf: key-value metadata takes 2,0" in capsys.readouterr().err
 
 
 def test_inspect_shows_the_beginning_of_long_metadata(here):

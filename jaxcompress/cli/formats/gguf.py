@@ -25,7 +25,7 @@ class GgufSource(FlatSource):
 
     Attributes:
         files: that are read.
-        values: by key.
+        values: key-value metadata, by key.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +50,7 @@ class GgufSource(FlatSource):
 
     @property
     def kept(self) -> dict[str, Any]:
-        """Metadata for a compressed file: the values by key."""
+        """Metadata for a compressed file: the key-value metadata of this one."""
         return kept_values(self.path, self.values)
 
     def channel_axis(self, index: int) -> int:

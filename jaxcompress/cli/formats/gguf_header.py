@@ -1,4 +1,4 @@
-"""What lies before the numbers of a GGUF file: values by key, and where each tensor is.
+"""What lies before the numbers of a GGUF file: key-value metadata, and where each tensor is.
 
 Each count and length is compared with what is left of the file before it is used.
 
@@ -62,7 +62,7 @@ class Header(NamedTuple):
     """The header of a file.
 
     Attributes:
-        values: by key.
+        values: key-value metadata, by key.
         tensors: by name.
         start: position of the first number.
         stamp: of the file.

@@ -1,6 +1,6 @@
-"""Values of a GGUF file in the metadata of a compressed one, as the bytes that they were.
+"""Key-value metadata of a GGUF file in the metadata of a compressed one, as it was to the byte.
 
-So they come back exactly, whatever their types: numbers that are not finite, arrays of arrays.
+So it comes back exactly, whatever its types: numbers that are not finite, arrays of arrays.
 """
 
 import base64
@@ -27,8 +27,8 @@ def kept_values(path: Path, values: Mapping[str, Value]) -> dict[str, Any]:
     text = base64.b64encode(zlib.compress(data, 6)).decode() if len(data) <= _MOST_BYTES else None
     if text is None or len(text) > _MOST_KEPT:
         screen.note(
-            f"{path}: the {len(values)} values by key take {len(data):,} bytes and are left out; "
-            "unpack to .gguf needs --like with this file"
+            f"{path}: key-value metadata takes {len(data):,} bytes and is left out; unpack to "
+            ".gguf with --like and this file"
         )
         return {}
     return {KEY: {"count": len(values), "values": text}}

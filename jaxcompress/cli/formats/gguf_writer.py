@@ -1,4 +1,4 @@
-"""Files of GGUF: tensors, with the values by key that they came with."""
+"""Files of GGUF: tensors, and the key-value metadata that they came with."""
 
 import math
 import struct
@@ -36,7 +36,7 @@ def write_gguf(
         path: file to write.
         specs: shape and dtype by name.
         load: gives each tensor, in the order of `specs`.
-        values: by key.
+        values: key-value metadata, by key.
         wanted: type of the weights of rank 2 and up, a name of `gguf_types.WRITTEN`; None for
             their dtype. Rows that are no whole number of blocks keep their dtype.
 
@@ -99,8 +99,8 @@ def _note(path: Path, names: Iterable[str], values: Mapping[str, Value]) -> None
     """Say what llama.cpp would refuse."""
     if "general.architecture" not in values:
         screen.note(
-            f"{path}: has no general.architecture, which llama.cpp needs; --like takes values by "
-            "key from another .gguf"
+            f"{path}: has no general.architecture, which llama.cpp needs; --like takes the "
+            "key-value metadata of another .gguf"
         )
     long = [name for name in names if len(name.encode()) > _LONGEST_NAME]
     if long:
