@@ -203,6 +203,7 @@ def pack(
     metadata: dict[str, Any] = {"pack": settings}
     if strings := getattr(source, "metadata", None):
         metadata["safetensors"] = strings
+    metadata |= getattr(source, "kept", {})
     if select or drop:
         settings |= {"select": list(select)} if select else {}
         settings |= {"drop": list(drop)} if drop else {}

@@ -254,6 +254,17 @@ def test_values_come_back_from_the_metadata_to_the_byte(here):
         assert kind == Type.F32 and found.tobytes() == array.tobytes()
 
 
+def test_pack_keeps_the_values(here):
+    write({"norm": NORM, "w": WEIGHT}, values=VALUES)
+    run("pack", "m.gguf", "--lossless")
+    said = run("unpack", "m.npz", "-o", "back.gguf")
+    assert not said.err
+    before, after = Path("m.gguf").read_bytes(), Path("back.gguf").read_bytes()
+    place = before.index(b"general.file_type") + len("general.file_type") + 4
+    assert before[place] == 15 and after[place] == 0  # its tensors are float32
+    assert before[:place] + before[place + 1 :] == after[:place] + after[place + 1 :]
+
+
 def test_values_are_taken_from_another_file(here):
     write({"v": WEIGHT}, values=VALUES)
     jc.save("small.npz", {"w": WEIGHT.astype(np.float16)})
