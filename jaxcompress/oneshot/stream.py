@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.checks import is_finite
-from jaxcompress.oneshot._exact import of_few_values
+from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
 from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
 from jaxcompress.oneshot.outcomes import Outcome, outcome_of
 from jaxcompress.oneshot.sources import Source, Track, untracked
-from jaxcompress.oneshot.survey import FEW_VALUES, LOSSLESS, NOT_FINITE, RULE, SMALLER, survey
+from jaxcompress.oneshot.survey import FEW_VALUES, LOSSLESS, NOT_FINITE, RULE, SMALL_FLOAT, SMALLER, survey
 from jaxcompress.oneshot.ways import Treatment, Treatments
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.trees import Scope, kernels, plain_bytes
@@ -106,10 +106,14 @@ class Pruning:
         if treatment is None:
             return _exactly(path, tensor, RULE)
         pruned = self._pruned(index, tensor)
-        if (exact := of_few_values(pruned, treatment.exact_values)) is not None:
+        is_small = pruned.dtype.itemsize == 1 and treatment.way != "kmeans"
+        most = MOST_VALUES if is_small else treatment.exact_values
+        if (exact := of_few_values(pruned, most)) is not None:
             if pruned is tensor:
                 return Treated(exact, Outcome(path, tensor.size, FEW_VALUES))
             return Treated(exact, outcome_of(path, tensor, exact))
+        if is_small:
+            return _exactly(path, tensor, SMALL_FLOAT)
         treatment = treatment.finer(self.finer(index))
         leaf, outcome = self._within_error(path, tensor, pruned, treatment, index)
         if tensor.size <= _WORTH_A_LOOK and stored_bytes(leaf) >= tensor.nbytes:

@@ -15,6 +15,7 @@ THIN = "a vector, or few rows"
 RULE = "by a rule"
 NOT_FINITE = "not finite"
 FEW_VALUES = "few values: codes are exact"
+SMALL_FLOAT = "8 bits already"
 SMALLER = "smaller as they are"
 LOSSLESS = "lossless"
 

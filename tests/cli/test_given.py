@@ -2,6 +2,7 @@
 
 import json
 
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -195,6 +196,18 @@ def test_large_files_are_inspected_by_their_manifest(here, monkeypatch):
     told = run("inspect", "m.npz")
     assert "only the manifest is read, of 5,800 numbers; pass --all" in told.err
     assert not run("inspect", "m.npz", "--all").err
+
+
+@pytest.mark.parametrize("words", [[], ["--bits", 4, "--block", 8], ["--target-size", "30KB"]])
+@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2])
+def test_floats_of_8_bits_are_kept_exactly(here, dtype, words):
+    model = {"f8": normal(64, 64).astype(dtype), "small": normal(3, 3).astype(dtype)}
+    save_file(model | {"w": normal(64, 64)}, "m.safetensors")
+    said = run("pack", "m.safetensors", *words).out
+    assert "kept exactly, 8 bits already: 1 tensor of 9 numbers: small" in said
+    loaded = jc.load("m.npz")
+    for name, tensor in model.items():
+        np.testing.assert_array_equal(loaded[name], tensor)
 
 
 def test_packs_of_a_quantized_checkpoint_keep_its_values(here):
