@@ -82,6 +82,11 @@ class _Pack(click.Command):
     help="Weights of a channel that share a grid: 32, 64 or 128.  [default: all]",
 )
 @click.option(
+    "--symmetric",
+    is_flag=True,
+    help="Grids of blocks without a zero point too, as many servers want them.",
+)
+@click.option(
     "--channel-axis",
     type=click.Choice(list(AXES)),
     default="auto",

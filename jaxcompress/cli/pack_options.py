@@ -59,6 +59,7 @@ def wish(
     clusters: int | None,
     step_size: float | None,
     block: int | None,
+    symmetric: bool,
     channel_axis: str,
     keep_low_rank: float | None,
     sparsity: float,
@@ -91,6 +92,7 @@ def wish(
         block=_block("--block", block),
         keep_low_rank=keep_low_rank,
         most_bits=told.usual or _MOST_BITS,
+        symmetric=symmetric,
     )
     _check_low_rank(keep_low_rank, "--target-size" if target_size else name, sparsity)
     found = [Rule(pattern, None) for pattern in exclude]
@@ -103,6 +105,7 @@ def wish(
     else:
         settings[_RECORDED.get(parameter, parameter)] = usual.value
     settings |= _some(block=block, low_rank=keep_low_rank)
+    settings |= {"symmetric": True} if symmetric else {}
     settings |= {} if channel_axis == "auto" else {"channel_axis": channel_axis}
     if found:
         settings["rules"] = [[rule.pattern, rule.settings] for rule in found]

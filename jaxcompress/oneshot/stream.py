@@ -16,7 +16,15 @@ from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
 from jaxcompress.oneshot.outcomes import Outcome, outcome_of
 from jaxcompress.oneshot.sources import Source, Track, untracked
-from jaxcompress.oneshot.survey import FEW_VALUES, LOSSLESS, NOT_FINITE, RULE, SMALL_FLOAT, SMALLER, survey
+from jaxcompress.oneshot.survey import (
+    FEW_VALUES,
+    LOSSLESS,
+    NOT_FINITE,
+    RULE,
+    SMALL_FLOAT,
+    SMALLER,
+    survey,
+)
 from jaxcompress.oneshot.ways import Treatment, Treatments
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.trees import Scope, kernels, plain_bytes

@@ -21,6 +21,7 @@ from jaxcompress.quantization import (
     Estimator,
     Granularity,
     few_digits,
+    min_max,
     per_best_axis,
     per_block,
     per_channel,
@@ -38,7 +39,7 @@ STEP_SIZE = 0.1
 AXES = {"auto": None, "first": 0, "last": -1}
 """Axes of outputs by name; that of `auto` is measured."""
 
-_FEWEST_BITS = 2
+_FEWEST_BITS, _AFFINE_BITS = 2, 5
 
 _SAMPLE = 1 << 14
 _FINE, _MOST_STEPS = 4 / 127, 1 << 15
@@ -56,6 +57,8 @@ class Treatment:
         block: most weights of a channel that share a grid; None for all.
         keep_low_rank: fraction of the parameters that factors have; None for no factors.
         most_bits: for `mixed`, of a weight.
+        symmetric: whether the grids of blocks have no zero point either; those of channels have
+            none in any case.
     """
 
     way: str
@@ -64,6 +67,7 @@ class Treatment:
     block: int | None = None
     keep_low_rank: float | None = None
     most_bits: int = MOST_BITS
+    symmetric: bool = False
 
     def leaf(self, path: str, tensor: np.ndarray, usual_axis: int = -1) -> Any:
         """Return the compressed leaf of a tensor.
@@ -140,16 +144,27 @@ def _relative(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: i
 
 
 def _grid(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+    """Round to a grid; a block of few weights has more of them on one side of zero."""
+    bits = treatment.value
     granularity = _granularity(tensor, treatment, usual_axis)
-    return _rounded(path, tensor, treatment.value, granularity, usual_range)
+    if treatment.block is None or treatment.symmetric or not _FEWEST_BITS <= bits <= _AFFINE_BITS:
+        return _rounded(path, tensor, bits, granularity, usual_range)
+    return _rounded(path, tensor, bits, granularity, min_max, symmetric=False)
 
 
 def _rounded(
-    path: str, tensor: np.ndarray, bits: int, granularity: Granularity, estimate: Estimator
+    path: str,
+    tensor: np.ndarray,
+    bits: int,
+    granularity: Granularity,
+    estimate: Estimator,
+    *,
+    symmetric: bool = True,
 ) -> Any:
     return quantize(
         {path: tensor},
         bits,
+        symmetric=symmetric,
         granularity=granularity,
         estimate=few_digits(estimate),
         scope=everything,

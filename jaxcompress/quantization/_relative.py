@@ -37,7 +37,7 @@ def relative_step(step_size: float) -> Estimator:
 
 
 def few_digits(estimate: Estimator) -> Estimator:
-    """Round scales of symmetric grids up to 8 binary digits, half a percent at most.
+    """Round scales up to 8 binary digits, by less than a percent.
 
     Such scales take half the bytes or less, and integers are chosen for them, so that little is
     lost.
@@ -68,10 +68,15 @@ def _by_step(step_size: float, samples: Samples, grid: Grid) -> Range:
 
 
 def _rounded_up(estimate: Estimator, samples: Samples, grid: Grid) -> Range:
-    found = estimate(samples, grid)
-    if not grid.symmetric:
-        return found
-    digits, exponent = np.frexp(np.maximum(-found.low, found.high) / grid.highest)
+    low, high = estimate(samples, grid)
+    if grid.symmetric:
+        high = grid.highest * _short(np.maximum(-low, high) / grid.highest)
+        return Range(-high, high)
+    steps = grid.highest - grid.lowest
+    return Range(low, low + steps * _short((high - low) / steps))
+
+
+def _short(scale: np.ndarray) -> np.ndarray:
+    digits, exponent = np.frexp(scale)
     digits = np.ceil(np.ldexp(digits, _DIGITS) - 2.0**-20)  # what is short already stays
-    high = np.ldexp(digits, exponent - _DIGITS) * grid.highest
-    return Range(-high, high)
+    return np.ldexp(digits, exponent - _DIGITS)

@@ -161,6 +161,18 @@ def test_every_way_takes_every_kind_of_float(way, dtype):
     assert outcome_of("w", tensor, leaf).relative_error < 0.15
 
 
+def test_blocks_of_few_bits_have_zero_points_unless_told_otherwise():
+    tensor = normal(64, 96)
+    found = {}
+    for symmetric in (False, True):
+        treatment = Treatment(way="grid", value=4, block=32, symmetric=symmetric)
+        leaf = treatment.leaf("w", tensor)
+        assert (leaf.zero_point is None) == symmetric and leaf.scale.size == 64 * 96 / 32
+        found[symmetric] = outcome_of("w", tensor, leaf).relative_error
+    assert found[False] < 0.085 < 0.089 < found[True]
+    assert Treatment(way="grid", value=8, block=32).leaf("w", tensor).zero_point is None
+
+
 def test_blocks_of_a_channel_have_grids_of_their_own():
     treatment = Treatment(way="grid", value=4, block=32, axis="first")
     assert treatment.leaf("w", normal(64, 100)).scale.shape == (64, 4)

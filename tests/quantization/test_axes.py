@@ -107,6 +107,13 @@ def test_scales_of_few_digits_are_little_larger(largest, bits):
     assert again == high
 
 
+def test_affine_scales_of_few_digits_cover_the_range():
+    tensor = skewed((30, 400), 0) + np.float32(0.01)
+    leaf = jc.quantize({"w": tensor}, 4, symmetric=False, estimate=few_digits(min_max))["w"]
+    assert not (np.asarray(leaf.scale).view(np.uint32) & 0xFFFF).any()
+    assert (np.abs(leaf.dense() - tensor) <= 0.5001 * np.asarray(leaf.scale)).mean() > 0.99
+
+
 def test_such_scales_have_no_lower_half_in_float32():
     tensor = skewed((30, 400), 0)
     leaf = jc.quantize({"w": tensor}, 4, estimate=few_digits(usual_range))["w"]
