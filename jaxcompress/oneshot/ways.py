@@ -16,6 +16,7 @@ from jaxcompress.leaves import LowRank
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
 from jaxcompress.oneshot._exact import MOST_VALUES
+from jaxcompress.oneshot.outcomes import outcome_of
 from jaxcompress.quantization import (
     MOST_BITS,
     Estimator,
@@ -40,6 +41,9 @@ AXES = {"auto": None, "first": 0, "last": -1}
 """Axes of outputs by name; that of `auto` is measured."""
 
 _FEWEST_BITS, _AFFINE_BITS = 2, 5
+
+_LARGE_ERROR, _BLOCK = 0.012, 64
+"""Relative error of a tensor of 8 bits from which it has blocks, and their weights."""
 
 _SAMPLE = 1 << 14
 _FINE, _MOST_STEPS = 4 / 127, 1 << 15
@@ -144,11 +148,20 @@ def _relative(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: i
 
 
 def _grid(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
-    """Round to a grid; a block of few weights has more of them on one side of zero."""
+    """Round to a grid.
+
+    A block of few weights has more of them on one side of zero, which a zero point uses. With 8
+    bits, channels with outliers get blocks where their error would be large.
+    """
     bits = treatment.value
     granularity = _granularity(tensor, treatment, usual_axis)
     if treatment.block is None or treatment.symmetric or not _FEWEST_BITS <= bits <= _AFFINE_BITS:
-        return _rounded(path, tensor, bits, granularity, usual_range)
+        leaf = _rounded(path, tensor, bits, granularity, usual_range)
+        if bits < MOST_BITS or treatment.block is not None:
+            return leaf
+        if outcome_of(path, tensor, leaf).relative_error <= _LARGE_ERROR:
+            return leaf
+        return _grid(path, tensor, dataclasses.replace(treatment, block=_BLOCK), usual_axis)
     return _rounded(path, tensor, bits, granularity, min_max, symmetric=False)
 
 

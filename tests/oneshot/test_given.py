@@ -173,6 +173,16 @@ def test_blocks_of_few_bits_have_zero_points_unless_told_otherwise():
     assert Treatment(way="grid", value=8, block=32).leaf("w", tensor).zero_point is None
 
 
+def test_channels_with_outliers_have_blocks_at_8_bits():
+    tensor = normal(64, 640)
+    tensor[np.arange(64), RNG.permutation(640)[:64]] = 30.0
+    leaf = Treatment(way="grid", value=8).leaf("w", tensor, 0)
+    assert leaf.scale.shape == (64, 10)
+    plain = jc.quantize({"w": tensor}, 8, granularity=jc.quantization.per_channel(0))["w"]
+    assert outcome_of("w", tensor, leaf).relative_error < 0.012
+    assert outcome_of("w", tensor, plain).relative_error > 0.02
+
+
 def test_blocks_of_a_channel_have_grids_of_their_own():
     treatment = Treatment(way="grid", value=4, block=32, axis="first")
     assert treatment.leaf("w", normal(64, 100)).scale.shape == (64, 4)
