@@ -1,4 +1,4 @@
-"""Folders of safetensors: which files in them are the checkpoint.
+"""Folders of safetensors or of PyTorch: which files in them are the checkpoint.
 
 A large checkpoint is cut into shards. An index beside them, `model.safetensors.index.json`, says
 which shard holds which tensor. The index is foreign text: its names are those of files beside it,
@@ -6,42 +6,85 @@ and what it says must be what the headers of the shards say.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from jaxcompress.artifact.manifest import MOST_BYTES
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import open_regular
 from jaxcompress.cli import screen
-from jaxcompress.cli.shards import Shard, read_shard, strict_json
+from jaxcompress.cli.shards import strict_json
 from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
 from jaxcompress.text import shortened
 from jaxcompress.trees import plain_bytes
 
-SUFFIX = ".safetensors"
-INDEX_SUFFIX = f"{SUFFIX}.index.json"
-_USUAL = f"model{INDEX_SUFFIX}"
+
+class Shard(Protocol):
+    """A file of a checkpoint, of which it is known what it holds.
+
+    Attributes:
+        path: of the file.
+        specs: shape and dtype of each tensor by name.
+    """
+
+    @property
+    def path(self) -> Path: ...  # noqa: D102
+
+    @property
+    def specs(self) -> dict[str, Any]: ...  # noqa: D102
 
 
-def holds_safetensors(folder: Path) -> bool:
-    """Return whether a folder has a file of safetensors, or an index, by their names."""
-    return bool(_names(folder, SUFFIX) or _names(folder, INDEX_SUFFIX))
+T = TypeVar("T", bound=Shard)
 
 
-def folder_shards(folder: Path) -> list[Shard]:
+class ShardFormat(NamedTuple, Generic[T]):
+    """A format of shards.
+
+    Attributes:
+        name: of a whole checkpoint in one file, as the Hugging Face hub has it.
+        suffix: of its files.
+        read: reads what a file holds.
+        in_crowds: whether other files of this suffix usually lie beside it.
+    """
+
+    name: str
+    suffix: str
+    read: Callable[[Path], T]
+    in_crowds: bool = False
+
+    @property
+    def index_suffix(self) -> str:
+        """Suffix of an index."""
+        return f"{self.suffix}.index.json"
+
+    @property
+    def usual(self) -> str:
+        """Name of the index of a checkpoint."""
+        return f"{self.name}.index.json"
+
+
+def holds(folder: Path, form: ShardFormat[Any]) -> bool:
+    """Return whether a folder has a file of a format, or an index, by their names."""
+    return bool(_names(folder, form.suffix) or _names(folder, form.index_suffix))
+
+
+def folder_shards(folder: Path, form: ShardFormat[T]) -> list[T]:
     """Return the files of a folder: those of its index, or the only one.
 
     Raises:
         Refused: it is not clear which file is meant, or shards are missing.
         ArtifactError: index or shards are damaged, or contradict each other.
     """
-    files, indexes = _names(folder, SUFFIX), _names(folder, INDEX_SUFFIX)
-    index = _USUAL if _USUAL in indexes else _only(folder, indexes) if indexes else None
+    files, indexes = _names(folder, form.suffix), _names(folder, form.index_suffix)
+    usual = form.usual
+    index = usual if usual in indexes else _only(folder, indexes, form) if indexes else None
     if index is None:
-        return [read_shard(folder / _only(folder, files))]
-    shards = index_shards(folder / index)
+        if form.in_crowds and form.name in files:
+            files = [form.name]
+        return [form.read(folder / _only(folder, files, form))]
+    shards = index_shards(folder / index, form)
     others = sorted({*files, *indexes} - {index, *(shard.path.name for shard in shards)})
     whole = index.removesuffix(".index.json")
     if whole in others:
@@ -49,19 +92,19 @@ def folder_shards(folder: Path) -> list[Shard]:
             f"{folder}: a folder must hold one checkpoint, got {whole} and the shards of {index}; "
             "name one of the two files."
         )
-    if others:
+    if others and not form.in_crowds:
         screen.note(f"{folder}: left out, since {index} does not name them: {_listed(others)}")
     return shards
 
 
-def index_shards(index: Path) -> list[Shard]:
+def index_shards(index: Path, form: ShardFormat[T]) -> list[T]:
     """Return the shards that an index names, in the order of their names.
 
     Raises:
         Refused: shards are missing.
         ArtifactError: index or shards are damaged, or contradict each other.
     """
-    placed, metadata = _read(index)
+    placed, metadata = _read(index, form.suffix)
     names = sorted(set(placed.values()))
     missing = [name for name in names if not os.path.lexists(index.parent / name)]
     if missing:
@@ -70,7 +113,7 @@ def index_shards(index: Path) -> list[Shard]:
         )
     for name in names:
         _check_inside(index.parent, name)
-    shards = [read_shard(index.parent / name) for name in names]
+    shards = [form.read(index.parent / name) for name in names]
     _check_placed(index, placed, shards)
     size = sum(plain_bytes(spec) for shard in shards for spec in shard.specs.values())
     declared = metadata.get("total_size", size)
@@ -82,7 +125,7 @@ def index_shards(index: Path) -> list[Shard]:
     return shards
 
 
-def _read(index: Path) -> tuple[dict[str, str], dict[str, Any]]:
+def _read(index: Path, suffix: str) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the shard of each tensor by name, and the metadata."""
     with reading(index), open_regular(index) as file:
         data = file.read(MOST_BYTES + 1)
@@ -96,18 +139,18 @@ def _read(index: Path) -> tuple[dict[str, str], dict[str, Any]]:
         if not isinstance(metadata, dict):
             raise ArtifactError("metadata must be an object", found=metadata)
         for name, shard in placed.items():
-            if not isinstance(shard, str) or not _is_plain(shard):
+            if not isinstance(shard, str) or not _is_plain(shard, suffix):
                 raise ArtifactError(
-                    f"a shard must be the name of a {SUFFIX} beside the index",
+                    f"a shard must be the name of a {suffix} beside the index",
                     tensor=name,
                     found=shard,
                 )
     return placed, metadata
 
 
-def _is_plain(name: str) -> bool:
+def _is_plain(name: str, suffix: str) -> bool:
     """Return whether a name is one of a file in the folder itself, on any system."""
-    return name.endswith(SUFFIX) and name.isprintable() and not set(name) & set("/\\:")
+    return name.endswith(suffix) and name.isprintable() and not set(name) & set("/\\:")
 
 
 def _check_placed(index: Path, placed: dict[str, str], shards: Sequence[Shard]) -> None:
@@ -143,11 +186,11 @@ def _names(folder: Path, suffix: str) -> list[str]:
     return sorted(name for name in os.listdir(folder) if name.endswith(suffix))
 
 
-def _only(folder: Path, names: Sequence[str]) -> str:
+def _only(folder: Path, names: Sequence[str], form: ShardFormat[Any]) -> str:
     if len(names) != 1:
         raise Refused(
-            f"{folder}: a folder must hold {_USUAL} or one file, got {_listed(names)}; name one of "
-            "them."
+            f"{folder}: a folder must hold {form.usual} or one file, got {_listed(names)}; name "
+            "one of them."
         )
     return names[0]
 

@@ -62,7 +62,7 @@ class Shard:
         count = math.prod(spec.shape) * dtype.itemsize
         with open_regular(self.path) as file:
             raw = np.fromfile(file, np.uint8, count, offset=self.offsets[name])
-            if _stamp(file.fileno()) != self.stamp:
+            if stamp_of(file.fileno()) != self.stamp:
                 raise ArtifactError(
                     "the file changed while it was read", file=str(self.path), tensor=name
                 )
@@ -114,7 +114,7 @@ def read_shard(path: Path) -> Shard:
         OSError: the file cannot be read.
     """
     with reading(path), open_regular(path) as file:
-        stamp = _stamp(file.fileno())
+        stamp = stamp_of(file.fileno())
         header_bytes = int.from_bytes(file.read(8), "little")
         if MOST_BYTES < header_bytes <= path.stat().st_size:
             raise ArtifactError(
@@ -158,6 +158,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _stamp(handle: int) -> tuple[int, ...]:
+def stamp_of(handle: int) -> tuple[int, ...]:
+    """Return what changes with an open file on the disk."""
     found = os.fstat(handle)
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -4,9 +4,9 @@ Nothing is mapped into memory: mapped pages would count as used until the file i
 """
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -19,12 +19,8 @@ from jaxcompress.cli.checkpoints import is_orbax, msgpack_source, orbax_source
 from jaxcompress.cli.flat import FlatSource
 from jaxcompress.cli.formats.gguf import GgufSource
 from jaxcompress.cli.formats.onnx import onnx_source
-from jaxcompress.cli.shard_index import (
-    INDEX_SUFFIX,
-    folder_shards,
-    holds_safetensors,
-    index_shards,
-)
+from jaxcompress.cli.formats.pytorch import TorchSource, read_torch
+from jaxcompress.cli.shard_index import ShardFormat, folder_shards, holds, index_shards
 from jaxcompress.cli.shards import SafetensorsSource, read_shard
 from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
@@ -44,8 +40,9 @@ def open_source(path: Path) -> Source:
     if path.is_dir():
         return _folder_source(path)
     check_regular(path)
-    if path.name.endswith(INDEX_SUFFIX):
-        return SafetensorsSource(path, index_shards(path))
+    for form, source in _SHARDS.items():
+        if path.name.endswith(form.index_suffix):
+            return source(path, index_shards(path, form))
     if path.suffix not in _FILES:
         raise Refused(
             f"{path}: weights must be {', '.join(_FILES)} or a folder, got "
@@ -55,16 +52,18 @@ def open_source(path: Path) -> Source:
 
 
 def _folder_source(path: Path) -> Source:
-    orbax, safetensors = is_orbax(path), holds_safetensors(path)
+    orbax, safetensors = is_orbax(path), holds(path, _SAFETENSORS)
     if orbax and safetensors:
         raise Refused(
             f"{path}: a folder must hold one checkpoint, got one of orbax and safetensors; name "
             "the file of safetensors, or move one of them."
         )
     if safetensors:
-        return SafetensorsSource(path, folder_shards(path))
+        return SafetensorsSource(path, folder_shards(path, _SAFETENSORS))
     if orbax:
         return orbax_source(path)
+    if holds(path, _PYTORCH):
+        return TorchSource(path, folder_shards(path, _PYTORCH))
     raise Refused(
         f"{path}: a folder must hold safetensors, or be an orbax checkpoint of one tree (it holds "
         "_METADATA), found neither; of several steps or items name the folder of one."
@@ -132,11 +131,26 @@ def _refuse_artifact(path: Path) -> None:
     raise Refused(f"{path}: compressed already; make plain weights of it with jaxcompress unpack.")
 
 
+_SAFETENSORS = ShardFormat("model.safetensors", ".safetensors", read_shard)
+_PYTORCH = ShardFormat("pytorch_model.bin", ".bin", read_torch, in_crowds=True)
+
+_SHARDS: dict[ShardFormat[Any], Callable[[Path, Sequence[Any]], Source]] = {
+    _SAFETENSORS: SafetensorsSource,
+    _PYTORCH: TorchSource,
+}
+"""Formats of which a checkpoint may be in several files, and what is made of these."""
+
+
+def _torch_source(path: Path) -> Source:
+    return TorchSource(path, [read_torch(path)])
+
+
 _FILES: dict[str, Callable[[Path], Source]] = {
     ".safetensors": lambda path: SafetensorsSource(path, [read_shard(path)]),
     ".npz": NpzSource,
     **dict.fromkeys((".msgpack", ".flax"), msgpack_source),
     ".onnx": onnx_source,
     ".gguf": GgufSource,
+    **dict.fromkeys((".pt", ".pth", ".bin"), _torch_source),
 }
 """By suffix."""

@@ -7,6 +7,9 @@ is and where its numbers lie, `onnx_graph` finds the tensors and who uses them, 
 weights to their products, and `onnx` reads and writes a model. GGUF: `gguf_header` reads what lies
 before the numbers, `gguf_values` keeps the values of it, `gguf_types` are the types of tensors,
 `gguf_parts` finds the files of a model, `gguf` reads it and `gguf_writer` writes one.
+
+`pytorch_values` (the tensors of a pickle, which PyTorch reads),
+`pytorch_places` (where their numbers are in the file), `pytorch` (files and their source).
 """
 
 __all__ = []
