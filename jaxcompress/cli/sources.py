@@ -18,6 +18,7 @@ from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.cli.checkpoints import is_orbax, msgpack_source, orbax_source
 from jaxcompress.cli.flat import FlatSource
 from jaxcompress.cli.formats.gguf import GgufSource
+from jaxcompress.cli.formats.hdf5 import Hdf5Source
 from jaxcompress.cli.formats.onnx import onnx_source
 from jaxcompress.cli.formats.pytorch import TorchSource, read_torch
 from jaxcompress.cli.shard_index import ShardFormat, folder_shards, holds, index_shards
@@ -151,6 +152,7 @@ _FILES: dict[str, Callable[[Path], Source]] = {
     **dict.fromkeys((".msgpack", ".flax"), msgpack_source),
     ".onnx": onnx_source,
     ".gguf": GgufSource,
+    **dict.fromkeys((".h5", ".hdf5"), Hdf5Source),
     **dict.fromkeys((".pt", ".pth", ".bin"), _torch_source),
 }
 """By suffix."""

@@ -9,7 +9,8 @@ before the numbers, `gguf_values` keeps the values of it, `gguf_types` are the t
 `gguf_parts` finds the files of a model, `gguf` reads it and `gguf_writer` writes one.
 
 `pytorch_values` (the tensors of a pickle, which PyTorch reads),
-`pytorch_places` (where their numbers are in the file), `pytorch` (files and their source).
+`pytorch_places` (where their numbers are in the file), `pytorch` (files and their source);
+`hdf5_datasets` (what is in a file of HDF5 itself), `hdf5` (the source that Keras writes).
 """
 
 __all__ = []

@@ -95,8 +95,6 @@ def read_storages(path: Path) -> dict[int, int]:
 
     Raises:
         Refused: numbers in the byte order of another machine.
-
-    Raises:
         ArtifactError: the zip is damaged, or not as PyTorch writes it.
     """
     sizes, order = {}, sys.byteorder
@@ -107,10 +105,10 @@ def read_storages(path: Path) -> dict[int, int]:
         for member in members:
             name = member.filename.partition("/")[2]
             is_stored = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
-            if name.startswith("data") and not is_stored:
+            if name.startswith(("data", "byteorder")) and not is_stored:
                 raise ArtifactError("encrypted or compressed", found=member.filename)
-            if name == "data.pkl" and member.file_size > MOST_BYTES:
-                raise ArtifactError("the pickle is too long", expected=f"<= {MOST_BYTES} bytes")
+            if name in ("data.pkl", "byteorder") and member.file_size > MOST_BYTES:
+                raise ArtifactError("too long", expected=f"<= {MOST_BYTES} bytes", found=name)
             if name == "byteorder":
                 order = archive.read(member).decode()
             file.seek(member.header_offset)
