@@ -4,7 +4,6 @@ Both formats are read whole: memory holds the network and one compressed tensor.
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import check_regular, open_regular
+from jaxcompress.cli.formats.orbax_folders import tree_folder
 from jaxcompress.cli.msgpack_values import check_msgpack
 from jaxcompress.cli.refusals import check_memory, check_names, check_storable
 from jaxcompress.cli.status import Refused
@@ -57,23 +57,18 @@ def msgpack_bytes(path: Path, tree: PyTree) -> bytes:
     return serialization.msgpack_serialize(serialization.to_state_dict(arrays), in_place=True)
 
 
-def is_orbax(path: Path) -> bool:
-    """Return whether a folder is an orbax checkpoint of one tree, or of one step."""
-    return bool(_orbax_folders(path))
-
-
 def orbax_source(path: Path) -> TreeSource:
-    """Return the tree of an orbax checkpoint: the folder of a tree, or of one step.
+    """Return the tree of an orbax checkpoint: the folder of a tree, of a step, or of many steps.
 
     Raises:
         MissingLibraryError: orbax is missing.
+        Refused: it is not clear which tree is meant.
         ValueError: leaves cannot be stored.
         ArtifactError: the checkpoint is damaged.
     """
     ocp = library("orbax.checkpoint", str(path), extra="flax")
     logging.getLogger("absl").setLevel(logging.ERROR)
-    folder = _orbax_folders(path)[0].resolve()
-    _check_files(folder)
+    folder = tree_folder(path)
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             metadata = checkpointer.metadata(folder).item_metadata.tree
@@ -88,17 +83,6 @@ def orbax_source(path: Path) -> TreeSource:
             "not a whole orbax checkpoint", file=str(path), found=str(error)
         ) from None
     return _arrays(path, tree)
-
-
-def _orbax_folders(path: Path) -> list[Path]:
-    return [folder for folder in (path, path / "default") if (folder / "_METADATA").is_file()]
-
-
-def _check_files(folder: Path) -> None:
-    """Refuse a folder with pipes or devices in it: orbax would wait for them forever."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            check_regular(Path(parent) / name)
 
 
 def _flax(path: Path) -> Any:

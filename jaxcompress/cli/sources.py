@@ -15,11 +15,12 @@ from jaxcompress.artifact.codec import inspect
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import check_regular
 from jaxcompress.artifact.streams import DTYPES
-from jaxcompress.cli.checkpoints import is_orbax, msgpack_source, orbax_source
+from jaxcompress.cli.checkpoints import msgpack_source, orbax_source
 from jaxcompress.cli.flat import FlatSource
 from jaxcompress.cli.formats.gguf import GgufSource
 from jaxcompress.cli.formats.hdf5 import Hdf5Source
 from jaxcompress.cli.formats.onnx import onnx_source
+from jaxcompress.cli.formats.orbax_folders import is_orbax
 from jaxcompress.cli.formats.pytorch import TorchSource, read_torch
 from jaxcompress.cli.shard_index import ShardFormat, folder_shards, holds, index_shards
 from jaxcompress.cli.shards import SafetensorsSource, read_shard
@@ -66,8 +67,8 @@ def _folder_source(path: Path) -> Source:
     if holds(path, _PYTORCH):
         return TorchSource(path, folder_shards(path, _PYTORCH))
     raise Refused(
-        f"{path}: a folder must hold safetensors, or be an orbax checkpoint of one tree (it holds "
-        "_METADATA), found neither; of several steps or items name the folder of one."
+        f"{path}: a folder must hold safetensors or pytorch_model.bin, or be an orbax checkpoint, "
+        "found none of them; name the file or the folder of the weights."
     )
 
 

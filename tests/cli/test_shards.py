@@ -274,7 +274,9 @@ def test_what_is_no_shard_and_no_index(here, kind, name):
 
 def test_folders_in_which_it_is_not_clear_what_is_meant(here):
     Path("none").mkdir()
-    assert "none: a folder must hold safetensors, or be an orbax" in refused("pack", "none")
+    assert "none: a folder must hold safetensors or pytorch_model.bin, or be an orbax" in refused(
+        "pack", "none"
+    )
     save_file(FIRST, "none/some.safetensors")
     run("pack", "none", "-o", "one.npz")  # the only file, of any name
     save_file(SECOND, "none/other.safetensors")

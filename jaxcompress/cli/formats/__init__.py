@@ -8,9 +8,10 @@ weights to their products, and `onnx` reads and writes a model. GGUF: `gguf_head
 before the numbers, `gguf_values` keeps the values of it, `gguf_types` are the types of tensors,
 `gguf_parts` finds the files of a model, `gguf` reads it and `gguf_writer` writes one.
 
-`pytorch_values` (the tensors of a pickle, which PyTorch reads),
-`pytorch_places` (where their numbers are in the file), `pytorch` (files and their source);
-`hdf5_datasets` (what is in a file of HDF5 itself), `hdf5` (the source that Keras writes).
+`orbax_folders` (which step and which tree is meant); `pytorch_values` (the
+tensors of a pickle, which PyTorch reads), `pytorch_places` (where their numbers are in the file),
+`pytorch` (files and their source); `hdf5_datasets` (what is in a file of HDF5 itself), `hdf5` (the
+source that Keras writes).
 """
 
 __all__ = []
