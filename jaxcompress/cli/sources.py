@@ -153,7 +153,7 @@ _FILES: dict[str, Callable[[Path], Source]] = {
     **dict.fromkeys((".msgpack", ".flax"), msgpack_source),
     ".onnx": onnx_source,
     ".gguf": GgufSource,
-    **dict.fromkeys((".h5", ".hdf5"), Hdf5Source),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), Hdf5Source),
     **dict.fromkeys((".pt", ".pth", ".bin"), _torch_source),
 }
 """By suffix."""

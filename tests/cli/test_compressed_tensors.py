@@ -199,3 +199,35 @@ def test_the_library_reads_the_same_numbers(here, dtype, bits, scales):
         state["weight"] = weight
         again = compressor.compress(state, scheme)
         assert all(again[name].equal(state[name]) for name in state if name != "weight")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_transformer_runs_on_it(here, tied):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("compressed_tensors")
+    transformers = pytest.importorskip("transformers")
+    transformers.utils.logging.disable_progress_bar()
+    sizes = {"vocab_size": 32, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    config = transformers.LlamaConfig(
+        **sizes, num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=tied
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained("net")
+    tree = {
+        name: grid(
+            array.shape, (array.shape[0], 2 if "mlp" in name else 1), 4 if "mlp" in name else 8
+        )
+        if array.ndim == 2 and "proj" in name
+        else array
+        for name, array in load_file("net/model.safetensors").items()
+    }
+    unpacked(tree, "--like", "net/config.json")
+    run("unpack", "m.npz", "-o", "dense", "--shard-size", "9KB")
+    Path("dense/config.json").write_bytes(Path("net/config.json").read_bytes())
+    words = torch.arange(10)[None]
+    with torch.no_grad():
+        logits = [
+            transformers.AutoModelForCausalLM.from_pretrained(folder)(words).logits
+            for folder in ("m", "dense")
+        ]
+    assert logits[0].equal(logits[1]) and logits[0].isfinite().all()

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import warnings
+import zipfile
 from pathlib import Path
 
 import ml_dtypes
@@ -85,9 +87,41 @@ def test_what_keras_itself_writes(here, monkeypatch):
     keras = pytest.importorskip("keras")
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
     net.save_weights("m.weights.h5")
+    net.save("m.keras")
+    same = arrays("m.keras")
     weights = [np.asarray(value) for value in net.get_weights()]
     found = list(arrays("m.weights.h5").values())
     assert [a.tobytes() for a in found] == [w.tobytes() for w in weights]
+    assert [a.tobytes() for a in same.values()] == [w.tobytes() for w in weights]
+
+
+def archive(path="m.keras", compression=zipfile.ZIP_STORED, members=("model.weights.h5",)):
+    make()
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("config.json", "{}")
+        for name in members:
+            file.write("m.weights.h5", name)
+
+
+def test_weights_in_an_archive(here):
+    archive()
+    assert {name: a.tobytes() for name, a in arrays("m.keras").items()} == {
+        name: np.asarray(value).tobytes() for name, value in TREE.items()
+    }
+    sent = pickle.dumps(sources.open_source(Path("m.keras")))
+    assert pickle.loads(sent).load(0).tobytes() == TREE[KERNEL].tobytes()
+    data = Path("m.keras").read_bytes()
+    archive(compression=zipfile.ZIP_DEFLATED)
+    assert "got a compressed one; unzip" in refused("pack", "m.keras")
+    archive(members=("other.h5",))
+    assert "m.keras: must hold model.weights.h5 as Keras writes it, got none" in refused(
+        "pack", "m.keras"
+    )
+    archive(members=("model.weights.h5",) * 2)
+    assert "names of members must be unique" in refused("pack", "m.keras", status=3)
+    for part in (b"", data[:100], data[:-30], data.replace(b"\x89HDF", b"HDF5")):
+        Path("m.keras").write_bytes(part)
+        assert "m.keras: not " in refused("pack", "m.keras", status=3)
 
 
 def test_texts_are_left_out_by_name(here):

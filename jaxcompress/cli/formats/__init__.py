@@ -10,10 +10,10 @@ before the numbers, `gguf_values` keeps the values of it, `gguf_types` are the t
 
 `orbax_folders` (which step and which tree is meant); `pytorch_values` (the
 tensors of a pickle, which PyTorch reads), `pytorch_places` (where their numbers are in the file),
-`pytorch` (files and their source); `hdf5_datasets` (what is in a file of HDF5 itself), `hdf5` (the
-source that Keras writes); `new_folder` (folders whole or not at all), `safetensors_folder` (shards
-with their index), `compressed_tensors` (weights in words), `compressed_tensors_folder` (as servers
-load them).
+`pytorch` (files and their source); `hdf5_datasets` (what is in a file of HDF5 itself),
+`keras_archive` (such a file in a zip), `hdf5` (the source that Keras writes); `new_folder` (folders
+whole or not at all), `safetensors_folder` (shards with their index), `compressed_tensors` (weights
+in words), `compressed_tensors_folder` (as servers load them).
 """
 
 __all__ = []

@@ -13,6 +13,7 @@ from jaxcompress.artifact.regular import open_regular
 from jaxcompress.cli import screen
 from jaxcompress.cli.flat import FlatSource
 from jaxcompress.cli.formats.hdf5_datasets import dataset_spec, datasets, reading_hdf5
+from jaxcompress.cli.formats.keras_archive import weights_of
 from jaxcompress.cli.shards import stamp_of
 from jaxcompress.errors import ArtifactError
 from jaxcompress.extras import library
@@ -38,8 +39,10 @@ class Hdf5Source(FlatSource):
         self._stamp = stamp_of(self._handle.fileno())
         specs: dict[str, Any] = {}
         texts = []
+        is_archive = path.suffix == ".keras"
+        weights = weights_of(path, self._handle) if is_archive else self._handle
         with reading_hdf5(path):
-            self._file = h5py.File(self._handle, "r")
+            self._file = h5py.File(weights, "r")
             for name, dataset in datasets(path, self._file, h5py):
                 if h5py.check_string_dtype(dataset.dtype):
                     texts.append(name)
