@@ -26,8 +26,8 @@ from jaxcompress.cli.verify import verify
 def cli() -> None:
     """Make the weights of a trained network small, and look into the result.
 
-    Weights are safetensors, npz or Flax msgpack, chosen by the suffix, or a folder of safetensors
-    or orbax.
+    Weights are safetensors, npz, Flax msgpack, ONNX, GGUF, or files of Keras or PyTorch, chosen by
+    the suffix, or a folder of safetensors, orbax or PyTorch.
     """
 
 

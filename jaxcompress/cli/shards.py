@@ -6,7 +6,6 @@ Nothing is mapped into memory: mapped pages would count as used until the file i
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import open_regular
 from jaxcompress.cli import screen
 from jaxcompress.cli.flat import FlatSource
+from jaxcompress.cli.formats.extent import stamp_of
 from jaxcompress.cli.refusals import not_storable
 from jaxcompress.errors import ArtifactError
 
@@ -156,9 +156,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ArtifactError("a key is there twice", found=key)
         found[key] = value
     return found
-
-
-def stamp_of(handle: int) -> tuple[int, ...]:
-    """Return what changes with an open file on the disk."""
-    found = os.fstat(handle)
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -107,7 +107,8 @@ def _check_options(where: Path, kind: str, like: Path | None, gguf_type: str | N
     """Refuse options of other formats, and an .onnx without its graph."""
     if like and kind not in _LIKE:
         raise Refused(
-            f"--like: only for .onnx, .gguf and --compressed-tensors, got {where}; leave it out."
+            "--like: only for .onnx and .gguf, or with --compressed-tensors, got "
+            f"{where}; leave it out."
         )
     if like and like.suffix != _LIKE[kind]:
         raise Refused(f"--like: must be a {_LIKE[kind]} for {where}, got {like}; name another.")

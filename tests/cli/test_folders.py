@@ -72,7 +72,9 @@ def test_outputs_that_would_destroy_something(here):
     assert "or a folder, got '.x'" in refused("unpack", "m", "-o", "out.x")
     said = refused("unpack", "m", "-o", "o.safetensors", "--shard-size", "5GB")
     assert "--shard-size and --compressed-tensors are for folders" in said
-    assert "--like: only with" in refused("unpack", "m", "-o", "o", "--like", "file")
+    assert "--like: only for .onnx and .gguf, or with" in refused(
+        "unpack", "m", "-o", "o", "--like", "file"
+    )
     assert Path("out/model.safetensors").read_bytes() == before and Path("file").is_file()
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from jaxcompress.artifact.regular import open_regular
 from jaxcompress.cli import screen
 from jaxcompress.cli.flat import FlatSource
+from jaxcompress.cli.formats.extent import stamp_of
 from jaxcompress.cli.formats.hdf5_datasets import dataset_spec, datasets, reading_hdf5
 from jaxcompress.cli.formats.keras_archive import weights_of
-from jaxcompress.cli.shards import stamp_of
 from jaxcompress.errors import ArtifactError
 from jaxcompress.extras import library
 from jaxcompress.kinds import native

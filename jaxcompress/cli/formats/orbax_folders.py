@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jaxcompress.artifact.regular import check_regular
 from jaxcompress.cli import screen
+from jaxcompress.cli.formats.inside import is_inside
 from jaxcompress.cli.status import Refused
 from jaxcompress.text import shortened
 from jaxcompress.trees import some_of
@@ -87,11 +88,10 @@ def _folders(folder: Path) -> list[Path]:
 
 def _check_inside(folder: Path, tree: Path) -> None:
     """Refuse pipes and devices, for which orbax would wait, and links out of the folder."""
-    home = Path(os.path.realpath(folder))
     for parent, folders, names in os.walk(tree):
         for name in (*folders, *names):
             place = Path(parent) / name
-            if not Path(os.path.realpath(place)).is_relative_to(home):
+            if not is_inside(folder, place):
                 raise Refused(
                     f"{place}: a file of a folder must lie in it, got a link to "
                     f"{os.path.realpath(place)}; copy it into the folder."

@@ -13,10 +13,10 @@ import numpy as np
 
 from jaxcompress.artifact.regular import check_regular, open_regular
 from jaxcompress.cli.flat import FlatSource
+from jaxcompress.cli.formats.extent import Extent, stamp_of
 from jaxcompress.cli.formats.pytorch_places import Place, place_of, read_storages, tensor_spec
 from jaxcompress.cli.formats.pytorch_values import numbers, tensors
 from jaxcompress.cli.refusals import check_memory
-from jaxcompress.cli.shards import stamp_of
 from jaxcompress.errors import ArtifactError
 
 _ZIP, _PICKLE = b"PK\3\4", b"\x80\2"
@@ -47,16 +47,8 @@ class TorchFile:
         place = self.places[name]
         if isinstance(place, np.ndarray):
             return np.asarray(place, order="C")
-        count = place.count * np.dtype(place.spec.dtype).itemsize
-        with open_regular(self.path) as file:
-            raw = np.fromfile(file, np.uint8, count, offset=place.first)
-            if stamp_of(file.fileno()) != self.stamp:
-                raise ArtifactError(
-                    "the file changed while it was read", file=str(self.path), tensor=name
-                )
-        if raw.size != count:
-            raise ArtifactError("the file ends too early", file=str(self.path), tensor=name)
-        return place.array(raw)
+        size = place.count * np.dtype(place.spec.dtype).itemsize
+        return place.array(Extent(self.path, place.first, size, self.stamp).read(name))
 
 
 class TorchSource(FlatSource):
