@@ -176,7 +176,7 @@ def test_blocks_of_few_bits_have_zero_points_unless_told_otherwise():
 def test_channels_with_outliers_have_blocks_at_8_bits():
     tensor = normal(64, 640)
     tensor[np.arange(64), RNG.permutation(640)[:64]] = 30.0
-    leaf = Treatment(way="grid", value=8).leaf("w", tensor, 0)
+    leaf = Treatment(way="grid", value=8, axis="first").leaf("w", tensor)
     assert leaf.scale.shape == (64, 10)
     plain = jc.quantize({"w": tensor}, 8, granularity=jc.quantization.per_channel(0))["w"]
     assert outcome_of("w", tensor, leaf).relative_error < 0.012
