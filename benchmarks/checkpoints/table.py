@@ -40,7 +40,7 @@ def checkpoints(record: Figures) -> list[str]:
         rows.append([name, f"{found[0]['before']:.3g}", *(cells.get(way, "") for way in ways)])
     more = (
         " Cells: bytes of the file to those in float32; relative error of the worst tensor in "
-        "percent; what goes wrong, in the unit of the table above."
+        "percent; what goes wrong, in the unit of the table of networks."
     )
     return markdown(["network", "before", *ways], rows) + footnote(record, more)
 
