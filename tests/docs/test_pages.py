@@ -22,6 +22,7 @@ FROM_CHECKOUT = {
     "pipeline.md": 4,
     "howto/own_loop.md": 1,  # Equinox
     "results/index.md": 1,
+    "results/checkpoints.md": 1,
     "results/minilm.md": 1,
     "techniques/blocks.md": 2,
     "techniques/distillation.md": 1,
