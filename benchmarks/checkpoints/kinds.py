@@ -69,6 +69,6 @@ KIND = Checkpoint(
     "magika/models/standard_v3_3/model.onnx",
     "files taken for another kind, %",
     kinds,
-    "plain",
+    "as it is",
 )
 CHECKPOINTS = (KIND,)

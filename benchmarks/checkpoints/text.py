@@ -152,6 +152,6 @@ WORDS = Checkpoint(
     "attacut/artifacts/attacut-c/model.pth",
     "words wrong, 100 - F1 of their beginnings, %",
     thai,
-    "pt",
+    "as it is",
 )
 CHECKPOINTS = (SENTENCES, SPELLING, WORDS)

@@ -119,7 +119,7 @@ ACTIVITY = Checkpoint(
     "silero_vad/data/silero_vad_16k_op15.onnx",
     "decisions unlike the original's, %",
     voice_activity,
-    "pt",
+    "as it is",
 )
 QUALITY = Checkpoint(
     "DNSMOS (convolutions)",
@@ -128,7 +128,7 @@ QUALITY = Checkpoint(
     "speechmos/dnsmos_models/sig_bak_ovr.onnx",
     "difference of scores, points of 5",
     quality,
-    "pt",
+    "as it is",
 )
 SPEAKERS = Checkpoint(
     "Resemblyzer (LSTM)",
@@ -146,6 +146,6 @@ BEATS = Checkpoint(
     "BeatNet/models/model_1_weights.pt",
     "frames unlike the original's, %",
     beats,
-    "pt",
+    "as it is",
 )
 CHECKPOINTS = (ACTIVITY, QUALITY, SPEAKERS, BEATS)
