@@ -8,9 +8,10 @@ import click
 
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT, LAYOUTS
 from jaxcompress.cli import screen
+from jaxcompress.cli.calibration import output_errors, outputs_of
 from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.pack_options import check_jobs, check_lossless, error_limit, wish
-from jaxcompress.cli.pack_report import note_apart, show
+from jaxcompress.cli.pack_report import note_apart, show, show_outputs
 from jaxcompress.cli.packed_file import PackedFile
 from jaxcompress.cli.sizes import Size
 from jaxcompress.cli.sources import open_source
@@ -113,6 +114,11 @@ class _Pack(click.Command):
 )
 @click.option("--min-snr", type=float, help="The same in decibels, -20 log10(error).")
 @click.option(
+    "--calibrate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Inputs of an .onnx model as .npz: say how far its outputs are from the original's.",
+)
+@click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
     help="How codes are packed.",
@@ -170,6 +176,7 @@ def pack(
     target_size: int | None,
     max_error: float | None,
     min_snr: float | None,
+    calibrate: Path | None,
     layout: str,
     lossless: bool,  # noqa: FBT001
     scope: str | None,
@@ -200,6 +207,7 @@ def pack(
     treatments, settings = wish(sparsity=sparsity, target_size=target_size, **fineness)
     settings = {"lossless": True} if lossless else settings
     settings |= {} if scope is None else {"scope": scope}
+    expected = outputs_of(model, calibrate) if calibrate else {}
     where = output or default_output(model)
     check_output(where, model, named=output is not None)
     source = open_source(model)
@@ -244,6 +252,8 @@ def pack(
         else:
             packed = file.write(treatments, check, restart=restart)
     show(where, packed, source)
+    if calibrate:
+        show_outputs(calibrate, output_errors(model, where, calibrate, expected))
 
 
 def _is_wanted(select: tuple[str, ...], drop: tuple[str, ...], path: str) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.cli import screen
+from jaxcompress.cli.calibration import OutputError
 from jaxcompress.cli.packed_file import Packed
 from jaxcompress.oneshot.outcomes import Outcome, decibels
 from jaxcompress.oneshot.sources import Source
@@ -50,6 +51,13 @@ def show(where: Path, packed: Packed, source: Source) -> None:
             screen.line(f"  {outcome.relative_error:.4f}  {outcome.path}")
     for reason, outcomes in report.kept.items():
         screen.line(f"kept exactly, {reason}: {_named(reason, outcomes)}")
+
+
+def show_outputs(inputs: Path, found: Sequence[OutputError]) -> None:
+    """Show how far the outputs are from those of the original."""
+    screen.line(f"outputs on {inputs}:")
+    for name, error in found:
+        screen.line(f"  relative error {error.relative:.4f}, cosine {error.cosine:.6f}  {name}")
 
 
 def _named(reason: str, outcomes: Sequence[Outcome]) -> str:

@@ -10,6 +10,7 @@ has ways for all weights at a time, which trainings use.
     compress    a trained network in one call
     Outcome     what became of a tensor
     Report      what became of a tree
+    output_error  how far outputs are from those with the original weights
     report      how far a compressed tree is from the original
     SHARING     the choices by which weights share values
     Weights     statistics of all weights, computed on demand
@@ -17,7 +18,17 @@ has ways for all weights at a time, which trainings use.
 """
 
 from jaxcompress.oneshot._sharing import SHARING, Choice, Weights, weights_of
-from jaxcompress.oneshot._tree import compress, report
+from jaxcompress.oneshot._tree import compress, output_error, report
 from jaxcompress.oneshot.outcomes import Outcome, Report
 
-__all__ = ["SHARING", "Choice", "Outcome", "Report", "Weights", "compress", "report", "weights_of"]
+__all__ = [
+    "SHARING",
+    "Choice",
+    "Outcome",
+    "Report",
+    "Weights",
+    "compress",
+    "output_error",
+    "report",
+    "weights_of",
+]

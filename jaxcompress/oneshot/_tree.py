@@ -2,9 +2,11 @@
 
 import tempfile
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxcompress.artifact.writer import encoded, write
@@ -130,6 +132,40 @@ def report(params: PyTree, compressed: PyTree) -> Report:
         is_same = outcome is None or not outcome.squared_error
         found.append(Outcome(path, tensor.size, "the same") if is_same else outcome)
     return Report(found)
+
+
+def output_error(
+    apply: Callable[..., Any], params: PyTree, compressed: PyTree, batches: Iterable[Any]
+) -> float:
+    """Return how far outputs with compressed weights are from those with the original ones.
+
+    `||f(a, x) - f(b, x)|| / ||f(a, x)||` over all outputs of all batches together.
+
+    Args:
+        apply: `apply(params, *inputs)`, of any outputs of floating-point numbers.
+        params: the original a.
+        compressed: the tree b; its leaves are made dense.
+        batches: of inputs, each a tuple of arguments or the only one.
+
+    Raises:
+        ValueError: no batches.
+
+    Example:
+        >>> params = {"w": np.array([[3.0, 4.0]])}
+        >>> def apply(params, x):
+        ...     return x @ params["w"]
+        >>> output_error(apply, params, {"w": np.array([[3.0, 3.0]])}, [np.ones((2, 1))])
+        0.2
+    """
+    plain, total = dense(compressed), []
+    for batch in batches:
+        inputs = batch if isinstance(batch, tuple) else (batch,)
+        exact, found = (jax.tree.leaves(apply(tree, *inputs)) for tree in (params, plain))
+        pairs = zip(exact, found, strict=True)
+        total += [outcome_of("", np.asarray(a), np.asarray(b)) for a, b in pairs]
+    if not total:
+        raise ValueError("batches: must hold at least one, got none; pass a list of inputs.")
+    return Report(total).relative_error
 
 
 def _treatment(step_size: float, clusters: int | None, target_bytes: int | None) -> Treatment:

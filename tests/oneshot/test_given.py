@@ -146,6 +146,20 @@ def test_errors_of_small_float_types():
     assert decibels(0.0) == np.inf
 
 
+def test_outputs_are_compared():
+    params = {"w": np.eye(3), "b": np.zeros(3)}
+    half = {"w": 0.5 * np.eye(3), "b": np.zeros(3)}
+
+    def apply(params, x, sign):
+        return {"y": sign * (x @ params["w"] + params["b"])}
+
+    batches = [(normal(4, 3), 1.0), (normal(2, 3), -1.0)]
+    assert jc.oneshot.output_error(apply, params, half, batches) == pytest.approx(0.5)
+    assert jc.oneshot.output_error(apply, params, params, batches) == 0
+    with pytest.raises(ValueError, match="batches: must hold at least one"):
+        jc.oneshot.output_error(apply, params, half, [])
+
+
 def test_a_report_of_other_trees_is_refused():
     with pytest.raises(ValueError, match="must have the leaves of params"):
         report({"a": normal(2, 2)}, {"a": normal(2, 3)})
