@@ -18,10 +18,11 @@ from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
 from jaxcompress.cli.workers import Packing
 from jaxcompress.oneshot.outcomes import Report
+from jaxcompress.oneshot.rules import path_matches
 from jaxcompress.oneshot.sources import Selection
 from jaxcompress.oneshot.stream import exactly, prune
 from jaxcompress.oneshot.survey import MOST_ERROR
-from jaxcompress.oneshot.ways import AXES, NAMED, STEP_SIZE, path_matches
+from jaxcompress.oneshot.ways import AXES, NAMED, STEP_SIZE
 from jaxcompress.trees import kernels, matching
 
 _RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
@@ -207,6 +208,7 @@ def pack(
     treatments, settings = wish(sparsity=sparsity, target_size=target_size, **fineness)
     settings = {"lossless": True} if lossless else settings
     settings |= {} if scope is None else {"scope": scope}
+    settings |= {} if limit is None else {"max_error": limit}
     expected = outputs_of(model, calibrate) if calibrate else {}
     where = output or default_output(model)
     check_output(where, model, named=output is not None)

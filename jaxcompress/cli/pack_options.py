@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from jaxcompress.bounds import check_clusters, check_fraction, check_positive
 from jaxcompress.cli.status import Refused
-from jaxcompress.oneshot.ways import AXES, NAMED, WAYS, Rule, Treatment, Treatments
+from jaxcompress.oneshot.rules import Rule, Treatments
+from jaxcompress.oneshot.ways import AXES, NAMED, WAYS, Treatment
 
 _RECORDED = {"step_size": "step"}
 """Names in files of settings that are named differently now."""

@@ -24,9 +24,9 @@ from jaxcompress.cli.unfinished import Unfinished, unfinished
 from jaxcompress.cli.workers import Packing, Task, Workers
 from jaxcompress.errors import ArtifactError
 from jaxcompress.oneshot.outcomes import Outcome, Report
+from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import Selection, Source, Track, is_in_memory
 from jaxcompress.oneshot.target import aim
-from jaxcompress.oneshot.ways import Treatments
 
 _WORTH_WORKERS = 1 << 24
 """Numbers from which on processes pay: each takes a second or two to start."""

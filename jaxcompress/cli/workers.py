@@ -21,8 +21,8 @@ from typing import Any, NamedTuple, Self
 
 from jaxcompress.artifact.stored_parts import store_part
 from jaxcompress.oneshot.outcomes import Outcome
+from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.stream import Pruning
-from jaxcompress.oneshot.ways import Treatments
 
 _ONE_THREAD = {
     f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")

@@ -2,7 +2,7 @@
 
 From the bottom up: `sources` (tensors one at a time), `survey` (which are compressed, and why
 others are kept), `_thresholds` (which weights are removed), `_exact` (tensors of few values),
-`ways` (to compress one tensor, and rules), `_sizes` and `outcomes` (what became of it), `stream`
+`ways` (to compress one tensor), `rules`, `_sizes` and `outcomes` (what became of it), `stream`
 (all of it, a leaf at a time), `target` (files of a wanted size), `_tree` (`compress`). `_sharing`
 has ways for all weights at a time, which trainings use.
 

@@ -15,11 +15,12 @@ from jaxcompress.checks import check_concrete
 from jaxcompress.leaves import dense
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of
+from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, Treated, prune
 from jaxcompress.oneshot.survey import AVERAGE, MOST_ERROR, NOT_FINITE, STATE
 from jaxcompress.oneshot.target import aim
-from jaxcompress.oneshot.ways import STEP_SIZE, Treatment, Treatments
+from jaxcompress.oneshot.ways import STEP_SIZE, Treatment
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, plain_bytes, some_of
 
 

@@ -15,6 +15,7 @@ from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
 from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
 from jaxcompress.oneshot.outcomes import Outcome, outcome_of
+from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.oneshot.survey import (
     FEW_VALUES,
@@ -25,7 +26,7 @@ from jaxcompress.oneshot.survey import (
     SMALLER,
     survey,
 )
-from jaxcompress.oneshot.ways import Treatment, Treatments
+from jaxcompress.oneshot.ways import Treatment
 from jaxcompress.prune.masks import removed_count
 from jaxcompress.trees import Scope, kernels, plain_bytes
 

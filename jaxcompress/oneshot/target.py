@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.checks import is_finite
+from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning
-from jaxcompress.oneshot.ways import Treatments
 from jaxcompress.sharing.magnitudes import usual
 
 _SAMPLE = 1 << 14  # weights of a tensor that stand for all of them

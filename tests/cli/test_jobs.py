@@ -16,9 +16,10 @@ from jaxcompress.artifact.stored_parts import stored_part
 from jaxcompress.cli import packed_file, workers
 from jaxcompress.cli.workers import Packing, Task, Workers
 from jaxcompress.errors import MissingLibraryError
+from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import exactly
-from jaxcompress.oneshot.ways import Treatment, Treatments
+from jaxcompress.oneshot.ways import Treatment
 from tests.helpers.program import refused, run
 
 RNG = np.random.default_rng(0)

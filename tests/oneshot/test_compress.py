@@ -15,10 +15,11 @@ import jaxcompress as jc
 from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.oneshot import _thresholds
 from jaxcompress.oneshot._thresholds import find_threshold, remove_smallest
+from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import prune
 from jaxcompress.oneshot.target import aim
-from jaxcompress.oneshot.ways import Treatment, Treatments
+from jaxcompress.oneshot.ways import Treatment
 
 RNG = np.random.default_rng(0)
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 import jaxcompress as jc
 from jaxcompress.oneshot import report
 from jaxcompress.oneshot.outcomes import Outcome, decibels, outcome_of
+from jaxcompress.oneshot.rules import Rule, Treatments
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, RULE, STATE, THIN, survey
-from jaxcompress.oneshot.ways import Rule, Treatment, Treatments
+from jaxcompress.oneshot.ways import Treatment
 from jaxcompress.states import averages
 
 RNG = np.random.default_rng(0)
