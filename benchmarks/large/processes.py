@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+_STARTS = 4  # for each kill, at most
 _PAUSE = 0.05  # seconds between looks at the memory
 _LOOKS = 10  # after so many, new processes are sought
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -92,13 +93,19 @@ def kills(
         count: of kills.
         moments: seconds after a start, least and most.
         ended: called after each run that came to its end before it was killed.
+
+    Raises:
+        RuntimeError: most runs end before they can be killed.
     """
     random_numbers, done = random.Random(0), 0  # noqa: S311
-    while done < count:
+    for _ in range(_STARTS * count):
+        if done == count:
+            return
         if killed(command, random_numbers.uniform(*moments)):
             done += 1
         else:
             ended()
+    raise RuntimeError(f"{done} of {count} kills: runs end before; take a larger checkpoint")
 
 
 def session_of(leader: int) -> list[int]:
