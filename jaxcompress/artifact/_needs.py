@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.artifact._forms import SAME
 from jaxcompress.errors import ArtifactError
 from jaxcompress.kinds import codes_dtype
 from jaxcompress.leaves.lowrank import axis_sizes, largest_product
@@ -42,7 +43,8 @@ class PartNeed(NamedTuple):
 
     Attributes:
         stream_bytes: of its decompressed streams.
-        entries: of the tensors that are read.
+        entries: of the tensors that are read; one that is the same as another, and becomes an array
+            of its own, has the entry of that one in the field `named`.
         kept: for each tensor whether it is held until all are read.
     """
 
@@ -137,6 +139,12 @@ def _planes(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
     return (stored if stored != dense else 0), 3 * stored + size
 
 
+def _same(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
+    """Count an array of its own; its leaf is that of the entry `named`."""
+    del size
+    return 0, need_of(entry["named"]).passing - dense
+
+
 def _low_rank(entry: dict[str, Any], size: int, dense: int) -> tuple[int, int]:
     del dense
     equation, factors = entry["product"]["equation"], entry["product"]["factors"]
@@ -157,6 +165,7 @@ _FORMS: dict[str, Callable[[dict[str, Any], int, int], tuple[int, int]]] = {
     "half": _half,
     "lowrank": _low_rank,
     "planes": _planes,
+    SAME: _same,
 }
 
 

@@ -6,11 +6,13 @@ import difflib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
+from jaxcompress.artifact._chosen import choice, chosen_leaves, places_of
+from jaxcompress.artifact._last_part import LastPart
 from jaxcompress.artifact._mesh import Shardings, placed, placements
 from jaxcompress.artifact._needs import PartNeed, check_needs
 from jaxcompress.artifact._source import opened
@@ -18,23 +20,10 @@ from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import fill, fill_some
 from jaxcompress.artifact.reader import Opened, StoredPart, leaves_of, open_parts
 from jaxcompress.artifact.reading import reading
+from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import coded as as_coded
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.trees import Array, PyTree, Scope, as_jax, check_scope, some_of
-
-
-class _Cached(NamedTuple):
-    """The part that was read last.
-
-    Attributes:
-        number: of the part.
-        leaves: that have been read.
-        coming: the others, as they are read.
-    """
-
-    number: int
-    leaves: list[Any]
-    coming: Iterator[Any]
 
 
 class ArtifactFile:
@@ -55,7 +44,8 @@ class ArtifactFile:
         self._repeated = len(self._numbers) < len(self.paths)
         self._name, self._max_bytes = name, max_bytes
         self._found: Opened | None = found
-        self._cached: _Cached | None = None
+        self._places = places_of(self.manifest["tensors"])
+        self._last, self._last_named = LastPart(), LastPart()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -70,7 +60,7 @@ class ArtifactFile:
         """Return one tensor, an ordinary array.
 
         The tensors before it in its part of the file are read with it, and kept until another part
-        is read.
+        is read. A tensor that is stored with another one is read there.
 
         Raises:
             KeyError: there is no such tensor, or there are several.
@@ -108,13 +98,15 @@ class ArtifactFile:
     def load_compressed(self, scope: Scope | None = None, *, coded: bool = False) -> PyTree:
         """Return the tree with its compressed leaves, or some of it; as `load`.
 
+        Leaves that are stored once are one object, ordinary arrays excepted.
+
         Args:
             scope: as for `load`.
             coded: as for `jaxcompress.load_compressed`.
         """
         chosen = self._chosen(scope, self._shapes())
         convert = _coded_as_jax if coded else _compressed_as_jax
-        return self._filled(chosen, self._leaves(chosen, convert))
+        return self._filled(chosen, self._leaves(chosen, convert, as_dense=False))
 
     def check(self) -> None:
         """Read everything, and keep nothing.
@@ -123,13 +115,14 @@ class ArtifactFile:
             ArtifactError: as for `load`.
             ValueError: the file is closed.
         """
-        everything = [True] * len(self.paths)
-        for _ in self._leaves(everything, lambda leaf: None, held=False):
+        stored = [place == number for number, place in enumerate(self._places)]
+        for _ in self._leaves(stored, lambda leaf: None, held=False):
             pass
 
     def close(self) -> None:
         """Free what is kept of the file; `open_file` closes it at the end of its block."""
-        self._found = self._cached = None
+        self._found = None
+        self._forget()
 
     def _shapes(self) -> list[jax.ShapeDtypeStruct]:
         return [
@@ -158,63 +151,58 @@ class ArtifactFile:
         return fill_some(self.manifest["tree"], dict(zip(numbers, found, strict=False)))
 
     def _leaves(
-        self, chosen: list[bool], convert: Callable[[Any], Any], *, held: bool = True
+        self,
+        chosen: list[bool],
+        convert: Callable[[Any], Any],
+        *,
+        held: bool = True,
+        as_dense: bool = True,
     ) -> Iterator[Any]:
-        """Yield the chosen leaves, converted; parts and ends of parts without any are left out.
+        """Yield the chosen leaves, converted.
 
         Args:
             chosen: for each tensor.
             convert: from leaves of numpy arrays.
             held: whether all are in memory together in the end.
+            as_dense: whether `convert` makes compressed leaves dense.
         """
         found = self._opened()
-        self._cached = None
-        wanted = []
-        for part in found.parts:
-            picks = chosen[part.first : part.first + len(part.entries)]
-            while picks and not picks[-1]:
-                picks.pop()
-            if picks or not part.entries:
-                wanted.append((part, picks))
-        self._check(
-            [
-                PartNeed(part.stream_bytes, part.entries, [pick and held for pick in picks])
-                for part, picks in wanted
-            ]
-        )
+        self._forget()
+        picked = choice(found.parts, self._places, chosen)
+        entries = self.manifest["tensors"]
+        options = {"held": held, "as_dense": as_dense}
+        self._check([picked.need(part, entries, **options) for part in found.parts])
         with reading(self._name):
-            for part, picks in wanted:
-                coming = leaves_of(part, found.reader(part))
-                for pick in picks:
-                    leaf = next(coming)
-                    if pick:
-                        leaf = convert(leaf)
-                        yield leaf
-                    del leaf  # before the next one is read
-                if len(picks) == len(part.entries):
-                    next(coming, None)  # nothing must be left
+            yield from chosen_leaves(found, picked, convert)
 
     def _leaf(self, index: int) -> Any:
-        found = self._opened()
-        part = found.parts[bisect.bisect_right(found.parts, index, key=lambda p: p.first) - 1]
-        if self._cached is None or self._cached.number != part.number:
-            self._cached = None
-            self._cached = _Cached(part.number, [], self._coming(found, part))
-        leaves, count = self._cached.leaves, index - part.first + 1
-        if len(leaves) < count:
-            self._check([PartNeed(part.stream_bytes, part.entries[:count])])
-            coming, self._cached = self._cached.coming, None  # nothing is kept after an error
-            leaves += itertools.islice(coming, count - len(leaves))
-            if count == len(part.entries):
-                next(coming, None)  # nothing must be left; the streams are freed
-            self._cached = _Cached(part.number, leaves, coming)
-        return leaves[count - 1]
+        found, place = self._opened(), self._places[index]
+        part = found.parts[bisect.bisect_right(found.parts, place, key=lambda p: p.first) - 1]
+        # A part with tensors that others are the same as, and the one being read, stay both.
+        if place != index and self._last.number == part.number:
+            self._last, self._last_named = self._last_named, self._last
+        last, other = self._last, self._last_named
+        if place != index or other.number == part.number:
+            last, other = other, last
 
-    def _coming(self, found: Opened, part: StoredPart) -> Iterator[Any]:
+        def check(needs: Sequence[PartNeed]) -> None:
+            try:
+                self._check([other.need, *needs])
+            except ArtifactError:
+                other.forget()
+                self._check(needs)
+
+        return last.leaf(place, part, self._coming, check)
+
+    def _coming(self, part: StoredPart) -> Iterator[Any]:
         with reading(self._name):
-            yield from leaves_of(part, found.reader(part))
+            yield from leaves_of(part, self._opened().reader(part))
 
-    def _check(self, needs: list[PartNeed]) -> None:
+    def _forget(self) -> None:
+        self._last.forget()
+        self._last_named.forget()
+
+    def _check(self, needs: Sequence[PartNeed]) -> None:
         limit = default_max_bytes() if self._max_bytes is None else self._max_bytes
         with reading(self._name):
             check_needs(needs, limit)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.artifact._forms import check_entry, oldest_version
+from jaxcompress.artifact._forms import check_entry, check_repeats, oldest_version
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import MOST_DEPTH, Outline, from_paths, paths
 from jaxcompress.errors import ArtifactError
 
-VERSION = 5
+VERSION = 6
 """The newest version of the format; a file is written in the oldest one that has what it uses."""
 
 WITH_PARTS = 5
@@ -141,6 +141,7 @@ def _is_by_paths(structure: Outline, tensors: list[dict[str, Any]]) -> bool:
 def _check_tensors(manifest: dict[str, Any]) -> None:
     for entry in manifest["tensors"]:
         check_entry(entry, manifest["version"])
+    check_repeats(manifest["tensors"])
     found = [entry["path"] for entry in manifest["tensors"]]
     try:
         if manifest["tree"] == _BY_PATHS:

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 from jaxcompress.artifact import manifest
 from jaxcompress.artifact._archive import Directory, directory
 from jaxcompress.artifact._foreign import HEAD_SIZE, kind_by
-from jaxcompress.artifact._forms import read_leaf
+from jaxcompress.artifact._forms import SAME, read_leaf
 from jaxcompress.artifact._members import Member, inflate
 from jaxcompress.artifact._needs import PartNeed, check_needs
 from jaxcompress.artifact._source import Source, opened
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import fill
 from jaxcompress.artifact.reading import reading
+from jaxcompress.artifact.repeats import Repeat
 from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader, parsed_name
 from jaxcompress.errors import ArtifactError
 from jaxcompress.trees import PyTree
@@ -73,6 +74,17 @@ class StoredPart(NamedTuple):
         planes = (m.size for name, m in self.members.items() if name.endswith("_planes"))
         return sum(member.size for member in self.members.values()) + max(planes, default=0)
 
+    def stored_until(self, count: int) -> int:
+        """Return how many tensors there are up to the next one that is stored in this part."""
+        while count < len(self.entries) and self.entries[count]["form"] == SAME:
+            count += 1
+        return count
+
+    def need(self, count: int | None = None) -> PartNeed:
+        """Return what reading the first tensors takes, or all; those of other parts not."""
+        stored = [entry for entry in self.entries[:count] if entry["form"] != SAME]
+        return PartNeed(self.stream_bytes, stored)
+
 
 class Opened(NamedTuple):
     """An open file whose manifest is checked.
@@ -107,12 +119,13 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Conte
     limit = default_max_bytes() if max_bytes is None else max_bytes
     with reading(path), opened(path) as source:
         found = open_parts(source, limit)
-        check_needs([PartNeed(part.stream_bytes, part.entries) for part in found.parts], limit)
+        check_needs([part.need() for part in found.parts], limit)
         leaves, shares = [], []
         for part in found.parts:
             reader = found.reader(part)
             leaves += leaves_of(part, reader)
             shares += reader.stored_bytes()
+    leaves = [leaves[leaf.tensor] if isinstance(leaf, Repeat) else leaf for leaf in leaves]
     entries = found.manifest["tensors"]
     tensors = [
         TensorInfo(entry["path"], leaf, entry, share)
@@ -124,6 +137,8 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Conte
 
 def leaves_of(part: StoredPart, reader: Reader) -> Iterator[Any]:
     """Yield the leaves of a part; after the last one, all bytes of its streams must be used up.
+
+    A leaf that is the same as another one comes as a `Repeat`, which names it.
 
     Raises:
         ArtifactError: the numbers in the streams break a rule.

@@ -20,9 +20,9 @@ class Tensor(NamedTuple):
         path: in the tree.
         shape: of the dense tensor.
         dtype: of the dense tensor.
-        form: dense, clustered, sparse, quantized, half or lowrank.
-        packing: how its codes are stored, the dtype of stored half numbers, or the equation of its
-            factors; empty if it has none.
+        form: dense, clustered, sparse, quantized, half, planes, lowrank or same.
+        packing: how its codes are stored, the dtype of stored half numbers, the equation of its
+            factors, or the path of the tensor that it is the same as; empty if it has none.
         k: entries of its codebook; None if it has none, or if its factors differ.
         bits: of its grids; None if it has none, or if its factors differ.
         stored_bytes: its part of the compressed streams; None if only the manifest is read.
@@ -52,7 +52,12 @@ class Tensor(NamedTuple):
         return int(np.count_nonzero(parts))
 
     def bound_bytes(self) -> float | None:
-        """Return the least bytes of a coder of one weight at a time; None if unknown."""
+        """Return the least bytes of a coder of one weight at a time; None if unknown.
+
+        A tensor that is the same as another one needs none.
+        """
+        if self.form == "same":
+            return 0
         if self.leaf is None:
             return None
         return entropy_bound_bytes(self.leaf)
@@ -88,7 +93,11 @@ def read(path: Path, max_bytes: int | None = None) -> Artifact:
     """
     contents = reader.read(path, max_bytes=max_bytes)
     check_names(path, [info.path for info in contents.tensors])
-    tensors = {info.path: _tensor(info) for info in contents.tensors}
+    entries = contents.manifest["tensors"]
+    tensors = {
+        info.path: _described(info.entry, entries, info.leaf, info.stored_bytes)
+        for info in contents.tensors
+    }
     return Artifact(contents.tree, tensors, contents.manifest["metadata"], contents.file_bytes)
 
 
@@ -109,29 +118,30 @@ def described(path: Path, manifest: dict[str, Any]) -> Artifact:
     Raises:
         ValueError: two tensors have one path.
     """
-    check_names(path, [entry["path"] for entry in manifest["tensors"]])
-    tensors = {entry["path"]: _described(entry, None, None) for entry in manifest["tensors"]}
+    entries = manifest["tensors"]
+    check_names(path, [entry["path"] for entry in entries])
+    tensors = {entry["path"]: _described(entry, entries, None, None) for entry in entries}
     return Artifact(None, tensors, manifest["metadata"], path.stat().st_size)
 
 
-def _tensor(info: reader.TensorInfo) -> Tensor:
-    return _described(info.entry, info.leaf, info.stored_bytes)
-
-
-def _described(entry: dict[str, Any], leaf: Any, stored_bytes: float | None) -> Tensor:
+def _described(
+    entry: dict[str, Any], entries: list[dict[str, Any]], leaf: Any, stored_bytes: float | None
+) -> Tensor:
+    """Return a tensor by its entry in the manifest, one of all entries."""
     product = entry.get("product", {"equation": "", "factors": [entry]})
 
     def common(field: str) -> Any:
         values = {part.get(field) for part in product["factors"]}
         return values.pop() if len(values) == 1 else None
 
+    named = entries[entry["tensor"]]["path"] if "tensor" in entry else ""
     return Tensor(
         leaf=leaf,
         path=entry["path"],
         shape=tuple(entry["shape"]),
         dtype=entry["dtype"],
         form=entry["form"],
-        packing=entry.get("packing", entry.get("stored", product["equation"])),
+        packing=entry.get("packing", entry.get("stored", product["equation"] or named)),
         k=common("k"),
         bits=common("bits"),
         stored_bytes=stored_bytes,

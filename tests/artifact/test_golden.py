@@ -199,6 +199,27 @@ def expected_5():
     }
 
 
+def expected_6():
+    """Leaves of every form that are the same as one before them, in their part and in another."""
+    places = np.arange(24 * 16).reshape(24, 16)
+    codes = ((places**2 // 3) % 4).astype(np.uint8)
+    shared = jc.Clustered(codes=codes, codebook=np.float32([-1.5, 0.5, 0.75]))
+    values = (places % 15 - 7).astype(np.int8)
+    grid = Quantized(values=values, scale=np.full((1, 16), 0.5, np.float32), bits=4)
+    embedding = (places * 37 % 101 / 64).astype(np.float32)
+    mask = np.tril(np.ones((20, 20), bool))
+    factors = (grid, np.full((16, 5), 0.25, np.float32))
+    product = LowRank(factors=factors, equation="ir,ro->io")
+    return {
+        "blocks": [{"kernel": shared, "mask": mask}, {"kernel": shared, "mask": mask}],
+        "head": embedding,
+        "product": (product, product),
+        "small": [np.ones(2, np.float32), np.ones(2, np.float32)],
+        "wte": embedding,
+        "zz": [grid, grid, grid],
+    }
+
+
 EXPECTED = {
     "v1": expected_1,
     **dict.fromkeys(("v2_csr", "v2_entropy", "v2_packed"), expected_2),
@@ -207,6 +228,7 @@ EXPECTED = {
     **dict.fromkeys(("v4_csr", "v4_entropy", "v4_packed"), expected_4),
     "v5_entropy": expected_5,
     "v5_parts": expected_2,
+    "v6_ties": expected_6,
 }
 
 
@@ -236,11 +258,21 @@ def test_every_file_is_known_and_each_has_its_version_and_layout():
         "v4_packed": {"bits", "plain"},
         "v5_entropy": {"plain", "rans"},
         "v5_parts": {"gaps", "plain"},
+        "v6_ties": {"plain", "rans"},
     }
 
 
 def test_the_file_of_parts_has_several():
     assert jc.inspect(Path(__file__).parent / "golden/v5_parts.npz")["parts"] == [2, 5, 1, 1]
+
+
+def test_the_file_of_ties_names_leaves_in_its_parts_and_in_others():
+    manifest = jc.inspect(Path(__file__).parent / "golden/v6_ties.npz")
+    named = [entry.get("tensor") for entry in manifest["tensors"]]
+    assert named == [None, None, 0, 1, None, None, 5, None, None, 4, None, 10, 10]
+    assert manifest["parts"] == [3, 4, 5, 1]
+    repeated = {"path": "wte", "shape": [24, 16], "dtype": "float32", "form": "same", "tensor": 4}
+    assert manifest["tensors"][9] == repeated
 
 
 @files

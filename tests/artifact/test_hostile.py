@@ -90,6 +90,22 @@ def wide_product(*, declared):
     return build
 
 
+def ties():
+    """Leaves that are the same as the first one, which came with version 6."""
+    numbers = np.arange(80, dtype=np.float32)
+    return {"a": numbers, "b": numbers, "c": np.arange(90, dtype=np.int8), "d": numbers}
+
+
+def same(path, tensor):
+    """An entry of the manifest."""
+    return {"path": path, "shape": [80], "dtype": "float32", "form": "same", "tensor": tensor}
+
+
+def changed_ties(index, **fields):
+    """As `changed`, of some fields of an entry of a file of version 6."""
+    return changed(entry(index, **fields), "packed", ties)
+
+
 def changed_product(change):
     """As `changed`, of a file of version 4."""
     return changed(change, "csr", products)
@@ -406,8 +422,34 @@ HOSTILE = {
     ),
     # The manifest.
     "newer version": (
-        changed(manifest(version=6)),
-        "upgrade jaxcompress: expected 1 to 5, found 6",
+        changed(manifest(version=7)),
+        "upgrade jaxcompress: expected 1 to 6, found 7",
+    ),
+    "the same as none": (changed_ties(1, tensor=4), "b: must be the same as .* < 1, found 4"),
+    "the same as itself": (changed_ties(1, tensor=1), "b: must be the same as .* < 1, found 1"),
+    "the same as a later one": (changed_ties(1, tensor=2), "b: must be the same as .* < 1, found"),
+    "the same as a repeat": (changed_ties(3, tensor=1), "d: must be .* that is stored: found b"),
+    "the same as another shape": (
+        changed_ties(1, shape=[2, 40]),
+        "b: must have the shape .*: expected float32 .80., found float32 .2, 40.",
+    ),
+    "the same as another dtype": (changed_ties(1, dtype="int32"), "b: must have .* the dtype"),
+    "the same as another kind": (changed_ties(3, tensor=2), "d: must have the shape"),
+    "the same as less than none": (changed_ties(1, tensor=-1), "b: tensor is not valid"),
+    "the same as truth": (changed_ties(1, tensor=False), "b: tensor is not valid"),
+    "the same as text": (changed_ties(1, tensor="0"), "b: tensor is not valid"),
+    "the same, with a digest": (changed_ties(1, sha256="0" * 64), "b: other fields"),
+    "the same, with numbers": (
+        changed(lambda m: m.update(float32=np.append(m["float32"], m["float32"])), "csr", ties),
+        "float32: entries that belong to no tensor",
+    ),
+    "the same in an old version": (
+        changed(manifest(version=5), "packed", ties),
+        "b: unknown form: found same",
+    ),
+    "a first one that is the same": (
+        changed(lambda m: m[MANIFEST]["tensors"].__setitem__(0, same("a", 0)), "packed", ties),
+        "a: must be the same as .* < 0, found 0",
     ),
     "version of truth": (changed(manifest(version=True)), "version is not one"),
     "version in text": (changed(manifest(version="2")), "version is not one"),

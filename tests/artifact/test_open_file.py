@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 
 import jaxcompress as jc
-from jaxcompress.artifact import _open_file, _parts
+from jaxcompress.artifact import _chosen, _open_file, _parts
 from jaxcompress.artifact.streams import Reader
 from tests.helpers.files import rewritten
 
@@ -262,7 +262,7 @@ def test_no_array_of_the_host_outlives_its_turn(tmp_path, monkeypatch):
     monkeypatch.setattr(_parts, "NUMBERS", 1)
     jc.save(tmp_path / "m.npz", [np.full(3, n, "f") for n in range(3)])
     events = []
-    read, place = _open_file.leaves_of, _open_file.placed
+    read, place = _chosen.leaves_of, _open_file.placed
 
     def leaves_of(part, reader):
         for leaf in read(part, reader):
@@ -273,7 +273,7 @@ def test_no_array_of_the_host_outlives_its_turn(tmp_path, monkeypatch):
         events.append(f"place {int(array[0])}")
         return place(array, sharding)
 
-    monkeypatch.setattr(_open_file, "leaves_of", leaves_of)
+    monkeypatch.setattr(_chosen, "leaves_of", leaves_of)
     monkeypatch.setattr(_open_file, "placed", placed)
     jc.load(tmp_path / "m.npz", sharding=SingleDeviceSharding(jax.devices()[0]))
     assert events == [f"{what} {n}" for n in range(3) for what in ("read", "place")]

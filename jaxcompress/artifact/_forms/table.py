@@ -19,6 +19,7 @@ from jaxcompress.artifact._forms.half import HALF
 from jaxcompress.artifact._forms.lowrank import low_rank_form
 from jaxcompress.artifact._forms.planes import PLANES, pays
 from jaxcompress.artifact._forms.quantized import QUANTIZED
+from jaxcompress.artifact._forms.same import REPEAT, SAME
 from jaxcompress.artifact._forms.sparse import SPARSE
 from jaxcompress.artifact.coding import PACKINGS
 from jaxcompress.artifact.streams import Reader, Writer
@@ -36,13 +37,15 @@ _OF_NUMBERS: dict[str, Form] = {
 FORMS: dict[str, Form] = _OF_NUMBERS | {
     "lowrank": low_rank_form(_OF_NUMBERS),
     "planes": PLANES,
+    SAME: REPEAT,
 }
 
 _COMMON: dict[int, dict[str, Callable[[Any], bool]]] = {
     1: {"path": is_name, **HEAD},
     2: {"sha256": is_digest},
 }
-"""Fields of every tensor, by version of the format that added them."""
+"""Fields of every tensor, by version of the format that added them; one that is not stored itself
+has no digest of its own."""
 
 _FIRST_WRITTEN = 2
 
@@ -62,6 +65,8 @@ def write_leaf(path: str, leaf: Any, layout: str, writer: Writer) -> dict[str, A
     if layout == "entropy" and form in (DENSE, HALF) and pays(stored):
         form, entry["form"] = PLANES, "planes"
     fields = form.write(stored, entry["dtype"], layout, writer)
+    if form is REPEAT:
+        return entry | fields
     return entry | fields | {"sha256": _digest(form.numbers(stored))}
 
 
@@ -75,7 +80,7 @@ def read_leaf(entry: dict[str, Any], reader: Reader) -> Any:
     form = FORMS[entry["form"]]
     try:
         leaf = form.read(entry, tuple(entry["shape"]), entry["dtype"], reader)
-        if reader.version > 1:
+        if reader.version > 1 and form is not REPEAT:
             found = _digest(form.numbers(leaf))
             if not hmac.compare_digest(found, entry["sha256"]):
                 raise ArtifactError("sha256 differs", expected=entry["sha256"], found=found)
@@ -99,6 +104,8 @@ def check_entry(entry: Any, version: int) -> None:
         raise ArtifactError(f"unknown {fields}", tensor=entry["path"], found=entry.get(fields))
     for since, common in _COMMON.items():
         fields |= common if since <= version else {}
+    if entry["form"] == SAME:
+        del fields["sha256"]
     if fields.keys() != entry.keys():
         raise ArtifactError(
             "other fields than this form has",
