@@ -7,7 +7,7 @@ from typing import Any
 from jaxcompress.cli import screen
 from jaxcompress.cli.calibration import OutputError
 from jaxcompress.cli.packed_file import Packed
-from jaxcompress.oneshot.outcomes import Outcome, decibels
+from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, decibels
 from jaxcompress.oneshot.sources import Source
 from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, STATE
 from jaxcompress.trees import plain_bytes, some_of
@@ -50,7 +50,11 @@ def show(where: Path, packed: Packed, source: Source) -> None:
         for outcome in report.worst:
             screen.line(f"  {outcome.relative_error:.4f}  {outcome.path}")
     for reason, outcomes in report.kept.items():
-        screen.line(f"kept exactly, {reason}: {_named(reason, outcomes)}")
+        if not reason.startswith(SAME_AS):
+            screen.line(f"kept exactly, {reason}: {_named(reason, outcomes)}")
+    if report.repeated:
+        pairs = [f"{outcome.path} ({outcome.kept})" for outcome in report.repeated]
+        screen.line(f"stored once: {_counted(report.repeated)}: {some_of(pairs)}")
 
 
 def show_outputs(inputs: Path, found: Sequence[OutputError]) -> None:
@@ -61,8 +65,11 @@ def show_outputs(inputs: Path, found: Sequence[OutputError]) -> None:
 
 
 def _named(reason: str, outcomes: Sequence[Outcome]) -> str:
-    count = f"{len(outcomes)} tensor{'s' * (len(outcomes) != 1)}"
-    total = f"{count} of {sum(outcome.numbers for outcome in outcomes):,} numbers"
     if reason == OUTSIDE:
-        return total
-    return f"{total}: {some_of([outcome.path for outcome in outcomes])}"
+        return _counted(outcomes)
+    return f"{_counted(outcomes)}: {some_of([outcome.path for outcome in outcomes])}"
+
+
+def _counted(outcomes: Sequence[Outcome]) -> str:
+    count = f"{len(outcomes)} tensor{'s' * (len(outcomes) != 1)}"
+    return f"{count} of {sum(outcome.numbers for outcome in outcomes):,} numbers"

@@ -5,7 +5,6 @@ Nothing is mapped into memory: mapped pages would count as used until the file i
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,8 @@ from jaxcompress.cli.flat import FlatSource
 from jaxcompress.cli.formats.extent import stamp_of
 from jaxcompress.cli.refusals import not_storable
 from jaxcompress.errors import ArtifactError
+from jaxcompress.oneshot.sources import SAMPLE_BYTES
+from jaxcompress.trees import plain_bytes
 
 SAFETENSORS_DTYPES: dict[str, Any] = {
     **{"BOOL": np.bool_, "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64},
@@ -58,8 +59,14 @@ class Shard:
         Raises:
             ArtifactError: the file is not the one of which the header was read.
         """
-        spec, dtype = self.specs[name], np.dtype(self.specs[name].dtype)
-        count = math.prod(spec.shape) * dtype.itemsize
+        spec = self.specs[name]
+        return self._read(name, plain_bytes(spec)).view(spec.dtype).reshape(spec.shape)
+
+    def sample(self, name: str) -> bytes:
+        """Read the first bytes of one tensor."""
+        return self._read(name, min(plain_bytes(self.specs[name]), SAMPLE_BYTES)).tobytes()
+
+    def _read(self, name: str, count: int) -> np.ndarray:
         with open_regular(self.path) as file:
             raw = np.fromfile(file, np.uint8, count, offset=self.offsets[name])
             if stamp_of(file.fileno()) != self.stamp:
@@ -68,7 +75,7 @@ class Shard:
                 )
         if raw.size != count:
             raise ArtifactError("the file ends too early", file=str(self.path), tensor=name)
-        return raw.view(dtype).reshape(spec.shape)
+        return raw
 
 
 class SafetensorsSource(FlatSource):
@@ -103,6 +110,11 @@ class SafetensorsSource(FlatSource):
         """Read one tensor."""
         name = self.paths[index]
         return self._shards[name].load(name)
+
+    def sample(self, index: int) -> bytes:
+        """Read the first bytes of one tensor."""
+        name = self.paths[index]
+        return self._shards[name].sample(name)
 
 
 def read_shard(path: Path) -> Shard:

@@ -27,7 +27,7 @@ from jaxcompress.cli.shards import SafetensorsSource, read_shard
 from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
 from jaxcompress.kinds import native
-from jaxcompress.oneshot.sources import Source
+from jaxcompress.oneshot.sources import SAMPLE_BYTES, Source
 
 
 def open_source(path: Path) -> Source:
@@ -102,6 +102,11 @@ class NpzSource(FlatSource):
             if file.read(1):  # reading to the end also compares the checksum
                 raise ArtifactError("bytes after the array", tensor=self.paths[index])
         return native(array)
+
+    def sample(self, index: int) -> bytes:
+        """Read the first bytes of one array, its header among them."""
+        with reading(self.path), self._archive.open(self._members[self.paths[index]]) as file:
+            return file.read(SAMPLE_BYTES)
 
 
 def _npy_spec(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> jax.ShapeDtypeStruct | np.dtype:

@@ -11,6 +11,9 @@ from jaxcompress.leaves import dense
 LOST = 0.9
 """Relative error from which a tensor is lost: little more than zeros is left of it."""
 
+SAME_AS = "the same as "
+"""Begins the reason of a tensor that is stored with another one, whose path follows."""
+
 _BLOCK = 1 << 16  # numbers compared at a time: they fit the cache
 _WORST = 5
 
@@ -21,7 +24,8 @@ class Outcome(NamedTuple):
     Attributes:
         path: of the tensor.
         numbers: in it.
-        kept: why it is kept exactly; None if it is not.
+        kept: why it is kept exactly, or `the same as PATH` if it is stored with that tensor; None
+            if neither.
         squared_error: `sum (a - b)^2`, with the original a.
         square: `sum a^2`.
         nans: entries that are NaN, of a tensor that is kept because it is not finite.
@@ -56,7 +60,7 @@ class Report(NamedTuple):
 
     @property
     def changed(self) -> list[Outcome]:
-        """Tensors that are not kept exactly, the largest relative error first."""
+        """Tensors that are not kept exactly, the largest relative error first; equal ones once."""
         changed = [outcome for outcome in self.outcomes if outcome.kept is None]
         return sorted(changed, key=lambda outcome: -outcome.relative_error)
 
@@ -67,12 +71,17 @@ class Report(NamedTuple):
 
     @property
     def kept(self) -> dict[str, list[Outcome]]:
-        """Tensors that are kept exactly, by reason."""
+        """Tensors that are kept exactly, or the same as others, by reason."""
         found: dict[str, list[Outcome]] = {}
         for outcome in self.outcomes:
             if outcome.kept is not None:
                 found.setdefault(outcome.kept, []).append(outcome)
         return found
+
+    @property
+    def repeated(self) -> list[Outcome]:
+        """Tensors that are stored with others, which they equal."""
+        return [outcome for outcome in self.outcomes if (outcome.kept or "").startswith(SAME_AS)]
 
     @property
     def relative_error(self) -> float:

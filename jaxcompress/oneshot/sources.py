@@ -11,6 +11,9 @@ from jaxcompress.trees import PyTree, named_leaves, some_of
 
 T = TypeVar("T")
 
+SAMPLE_BYTES = 1 << 16
+"""Bytes of a tensor that tell it from most others."""
+
 
 class Track(Protocol):
     """Shows progress."""
@@ -63,6 +66,10 @@ class TreeSource:
         leaf = self.leaves[index]
         return leaf if is_key(leaf) else np.asarray(leaf)
 
+    def sample(self, index: int) -> bytes:
+        """Return the first bytes of a leaf."""
+        return _first_bytes(self.leaves[index])
+
 
 class Selection:
     """Some leaves of another source."""
@@ -88,9 +95,28 @@ class Selection:
         """Return a leaf."""
         return self.whole.load(self._numbers[index])
 
+    def sample(self, index: int) -> bytes:
+        """Return some bytes of a leaf."""
+        return sample_of(self.whole, self._numbers[index])
+
     def channel_axis(self, index: int) -> int:
         """Return the axis of the outputs of a leaf."""
         return self.whole.channel_axis(self._numbers[index])
+
+
+def sample_of(source: Source, index: int) -> bytes:
+    """Return some bytes of a leaf, the same ones of leaves of one shape.
+
+    A source may have a method `sample(index)` that reads no more than these.
+    """
+    if (sample := getattr(source, "sample", None)) is not None:
+        return sample(index)
+    return _first_bytes(source.load(index))
+
+
+def _first_bytes(array: Any) -> bytes:
+    flat = np.asarray(array).reshape(-1)
+    return np.ascontiguousarray(flat[:SAMPLE_BYTES]).view(np.uint8)[:SAMPLE_BYTES].tobytes()
 
 
 def is_in_memory(source: Source) -> bool:

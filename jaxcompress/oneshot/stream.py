@@ -4,17 +4,19 @@ Memory is about that of one tensor: the threshold of all layers is found by coun
 """
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.artifact.repeats import repeat_of
 from jaxcompress.checks import is_finite
 from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
+from jaxcompress.oneshot._repeats import repeated_tensors
 from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
-from jaxcompress.oneshot.outcomes import Outcome, outcome_of
+from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, outcome_of
 from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.oneshot.survey import (
@@ -43,7 +45,7 @@ class Treated(NamedTuple):
     """A leaf for the file, and what became of the tensor.
 
     Attributes:
-        leaf: compressed, or the tensor.
+        leaf: compressed, or the tensor; a `Repeat` of an earlier one.
         outcome: of the tensor.
     """
 
@@ -61,6 +63,7 @@ class Pruning:
         threshold: None if nothing is removed.
         ties_kept: for each leaf how many of its weights at the threshold are kept.
         max_error: largest relative error that steps may leave in a tensor.
+        repeats: leaves that equal earlier ones, and the first such of each: they are that leaf.
     """
 
     source: Source
@@ -68,6 +71,7 @@ class Pruning:
     threshold: Threshold | None
     ties_kept: list[int]
     max_error: float
+    repeats: Mapping[int, int] = field(default_factory=dict)
 
     @functools.cached_property
     def usual_size(self) -> float:
@@ -77,16 +81,16 @@ class Pruning:
 
     @property
     def chosen(self) -> list[int]:
-        """Numbers of the leaves that are compressed."""
-        return [index for index, why in enumerate(self.kept) if why is None]
+        """Numbers of the leaves that are compressed; of equal ones the first."""
+        return [n for n, why in enumerate(self.kept) if why is None and n not in self.repeats]
 
     def numbers(self, index: int) -> int:
         """Return how many numbers a leaf has."""
         return int(np.prod(self.source.leaves[index].shape))
 
     def bytes_of(self, index: int) -> int:
-        """Return how many bytes a leaf takes where it comes from."""
-        return plain_bytes(self.source.leaves[index])
+        """Return how many bytes of where it comes from a leaf stands for."""
+        return 0 if index in self.repeats else plain_bytes(self.source.leaves[index])
 
     def finer(self, index: int) -> float:
         """Return by how much steps of a leaf are finer than those of a leaf of the usual size.
@@ -110,7 +114,11 @@ class Pruning:
         Raises:
             ValueError: nothing would be left of a tensor.
         """
-        path, tensor = self.source.paths[index], self.source.load(index)
+        path = self.source.paths[index]
+        if (first := self.repeats.get(index)) is not None:
+            outcome = Outcome(path, self.numbers(index), f"{SAME_AS}{self.source.paths[first]}")
+            return Treated(repeat_of(first, self.source.leaves[index]), outcome)
+        tensor = self.source.load(index)
         if why := self.kept[index]:
             return _exactly(path, tensor, why)
         if not is_finite(tensor):
@@ -173,7 +181,14 @@ def exactly(source: Source) -> Pruning:
         source: where the tensors come from.
     """
     kept: list[str | None] = [LOSSLESS] * len(source.paths)
-    return Pruning(source=source, kept=kept, threshold=None, ties_kept=[], max_error=0.0)
+    return Pruning(
+        source=source,
+        kept=kept,
+        threshold=None,
+        ties_kept=[],
+        max_error=0.0,
+        repeats=repeated_tensors(source, kept),
+    )
 
 
 def prune(
@@ -187,6 +202,7 @@ def prune(
 ) -> Pruning:
     """Decide which weights are kept: those of the largest `|w|` over all leaves in the scope.
 
+    Leaves that are equal to the bit, and compressed in one way, are one leaf and count once.
     `magnitude_mask` keeps the same weights; here they are not in memory together. States of
     optimizers are left out of any scope, and so are tensors with NaN or infinity.
 
@@ -204,12 +220,17 @@ def prune(
     """
     keeps = (lambda path: False) if treatments is None else (lambda p: treatments.of(p) is None)
     kept = survey(source, scope, keeps=keeps)
+    ways = [
+        None if why else "usual" if treatments is None else treatments.of(path)
+        for path, why in zip(source.paths, kept, strict=True)
+    ]
     found = Pruning(
         source=source,
         kept=kept,
         threshold=None,
         ties_kept=[0] * len(kept),
         max_error=max_error,
+        repeats=repeated_tensors(source, ways),
     )
     removed_count("params", sparsity, 1)
     if not sparsity:
@@ -231,13 +252,7 @@ def prune(
     threshold = find_threshold(tensors, removed, width=width)
     for index, count in zip(found.chosen, threshold.ties_kept, strict=True):
         found.ties_kept[index] = count
-    return Pruning(
-        source=source,
-        kept=kept,
-        threshold=threshold,
-        ties_kept=found.ties_kept,
-        max_error=max_error,
-    )
+    return replace(found, threshold=threshold)
 
 
 def _exactly(path: str, tensor: Any, why: str) -> Treated:

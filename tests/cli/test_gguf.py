@@ -376,3 +376,18 @@ def test_a_compressed_model_of_blocks_is_close(here):
     found = np.asarray(jc.load("m.npz")["w"])
     assert 0 < np.abs(found - WEIGHT).max() < 0.05
     assert "whole, 2 tensors" in run("verify", "m.npz", "--against", "m.gguf").out
+
+
+def test_repeated_tensors_are_stored_once(here, monkeypatch):
+    quantized = gguf.quants.quantize(WEIGHT, Type.Q8_0)
+    write(
+        {"output.weight": WEIGHT, "token_embd.weight": WEIGHT},
+        a=(quantized, Type.Q8_0), b=(quantized, Type.Q8_0),
+    )  # fmt: skip
+    run("pack", "m.gguf", "--lossless")
+    named = [entry.get("tensor") for entry in jc.inspect("m.npz")["tensors"]]
+    assert named == [None, 0, None, 2]
+    source = GgufSource(Path("m.gguf"))
+    assert source.sample(0) == source.sample(1) == quantized.tobytes()
+    monkeypatch.setattr("jaxcompress.cli.formats.extent.SAMPLE_BYTES", 9)
+    assert source.sample(2) == WEIGHT.tobytes()[:9]

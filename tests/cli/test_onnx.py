@@ -557,3 +557,15 @@ def test_external_data_that_is_no_file_or_missing_is_refused(here):
     assert "h: hidden: a regular file is needed: found a pipe" in refused(
         "pack", "m.onnx", status=3
     )
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_repeated_tensors_are_stored_once(here, raw):
+    wide = RNG.normal(size=(8, 64)).astype("f")
+    made = [tensor("wte", wide, raw=raw), tensor("head", wide, raw=raw), tensor("other", wide + 1)]
+    write(model([helper.make_node("MatMul", ["x", "wte"], ["y"])], made))
+    run("pack", "m.onnx", "--lossless")
+    assert [entry.get("tensor") for entry in jc.inspect("m.npz")["tensors"]] == [None, None, 0]
+    found = jc.load("m.npz")
+    np.testing.assert_array_equal(found["head"], wide)
+    np.testing.assert_array_equal(found["wte"], wide)

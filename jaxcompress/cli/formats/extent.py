@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcompress.artifact.regular import open_regular
 from jaxcompress.errors import ArtifactError
+from jaxcompress.oneshot.sources import SAMPLE_BYTES
 
 Stamp = tuple[int, ...]
 """What changes with a file on the disk."""
@@ -44,6 +45,10 @@ class Extent(NamedTuple):
                     "the file changed while it was read", file=str(self.path), tensor=name
                 )
         return raw
+
+    def sample(self, name: str) -> bytes:
+        """Read no more than the first bytes, which tell a tensor from most others."""
+        return self._replace(size=min(self.size, SAMPLE_BYTES)).read(name).tobytes()
 
 
 def stamp_of(handle: int) -> Stamp:

@@ -64,6 +64,11 @@ class GgufSource(FlatSource):
             raw = self._extents[name].read(name)
             return types.dense(raw, self.leaves[index], self._types[name])
 
+    def sample(self, index: int) -> bytes:
+        """Read the first bytes of one tensor, as they are stored."""
+        name = self.paths[index]
+        return self._extents[name].sample(name)
+
 
 def _placed(path: Path, header: Header) -> tuple[dict[str, types.Type], dict[str, Extent]]:
     """Return types and places of tensors; refuse what cannot be true."""

@@ -56,6 +56,11 @@ class OnnxSource(FlatSource):
         with reading(tensor.extent.path):
             return tensor.load()
 
+    def sample(self, index: int) -> bytes:
+        """Read the first bytes of one tensor, as they are stored."""
+        name = self.paths[index]
+        return self.tensors[name].extent.sample(name)
+
 
 def onnx_source(path: Path) -> OnnxSource:
     """Return the tensors of a model, and say what is left out.
