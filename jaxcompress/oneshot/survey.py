@@ -12,6 +12,7 @@ OUTSIDE = "outside of the scope"
 STATE = "the state of an optimizer"
 AVERAGE = "averages of weights beside them"
 THIN = "a vector, or few rows"
+SMALL = "small"
 RULE = "by a rule"
 NOT_FINITE = "not finite"
 FEW_VALUES = "few values: codes are exact"
@@ -23,6 +24,7 @@ MOST_ERROR = 0.5
 """Largest relative error of a tensor that steps leave, whatever the size asked for."""
 
 _ROWS, _LONG = 4, 32
+_FEW, _LITTLE = 512, 200
 
 
 def survey(
@@ -31,8 +33,9 @@ def survey(
     """Return for each leaf why it is kept exactly, None if it is compressed.
 
     States of optimizers, and averages of weights that lie beside the weights, are kept whatever the
-    scope. Vectors, and tables of fewer than four rows, are kept unless the scope is one of the
-    user's: they take few bytes, and all outputs use each of their numbers.
+    scope. Vectors, tables of fewer than four rows, and tensors of at most 512 numbers that are less
+    than half a percent of all, are kept unless the scope is one of the user's: they take few bytes,
+    and all outputs use each of their numbers.
 
     Args:
         source: of the leaves.
@@ -63,10 +66,16 @@ def survey(
         )
     named = NamedLeaves(paths, source.leaves, None)
     chosen = in_scope(named, without(apart, scope), kinds=REALS, shapes=True)
+    sizes = [math.prod(shape) for shape, pick in zip(shapes, chosen, strict=True) if pick]
+    few = min(_FEW, sum(sizes) // _LITTLE)
+
+    def why_small(shape: tuple[int, ...]) -> str | None:
+        if scope is not kernels:
+            return None
+        return THIN if is_thin(shape) else SMALL if math.prod(shape) <= few else None
+
     return [
-        why
-        or (None if pick else OUTSIDE)
-        or (THIN if scope is kernels and is_thin(shape) else None)
+        why or (why_small(shape) if pick else OUTSIDE)
         for why, pick, shape in zip(found, chosen, shapes, strict=True)
     ]
 

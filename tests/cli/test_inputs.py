@@ -79,7 +79,7 @@ def test_a_pipe_in_an_orbax_folder(here):
 def test_arrays_of_an_npz_are_read_by_their_own_names(here):
     tensors = {name: np.full((2, 2), i, "f") for i, name in enumerate(("a", "a.npy", "a.npy.npy"))}
     np.savez("m.npz", **tensors)
-    run("pack", "m.npz", "-o", "o.npz")
+    run("pack", "m.npz", "-o", "o.npz", "--clusters", 2)
     assert {name: float(leaf[0, 0]) for name, leaf in jc.load("o.npz").items()} == {
         "a": 0, "a.npy": 1, "a.npy.npy": 2,
     }  # fmt: skip

@@ -81,6 +81,13 @@ def test_vectors_tables_of_few_rows_and_what_would_grow_stay_exact():
     assert isinstance(chosen["types"], jc.Quantized) and chosen["w"] is params["w"]
 
 
+def test_small_tensors_beside_large_ones_stay_exact():
+    params = {"large": normal(400, 400), "readout": normal(8, 64)}
+    assert jc.compress(params)["readout"] is params["readout"]
+    alone = {"w": normal(20, 20), "readout": normal(8, 64)}
+    assert isinstance(jc.compress(alone)["readout"], jc.Quantized)
+
+
 def test_averages_beside_the_weights_are_kept_and_a_warning_says_so():
     params = {"params": {"w": normal(40, 40)}, "ema_params": {"w": normal(40, 40)}}
     with pytest.warns(UserWarning, match="params: 1 tensors of 6,400 bytes are averages of"):
