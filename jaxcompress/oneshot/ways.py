@@ -217,14 +217,31 @@ def _granularity(tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> G
     channels = per_best_axis(usual=usual_axis) if axis is None else per_channel(axis)
     if treatment.block is None:
         return channels
-    shape = channels("", tensor)
-    own = next((a for a, count in enumerate(shape) if count > 1), usual_axis % tensor.ndim)
-    # The inputs are beside the outputs: [out, in, ...] or [..., in, out].
-    along = 1 if own == 0 else own - 1
-    if along >= tensor.ndim:
-        return channels
-    beside = math.prod(n for a, n in enumerate(tensor.shape) if a not in (own, along))
-    return per_block(max(treatment.block // beside, 1), axis=along, channels=per_channel(own))
+    own = next(
+        (a for a, count in enumerate(channels("", tensor)) if count > 1), usual_axis % tensor.ndim
+    )
+    return _blocks(tensor.shape, own, treatment.block) or channels
+
+
+def _blocks(shape: tuple[int, ...], own: int, size: int) -> Granularity | None:
+    """Return the granularity of blocks of a channel; None if a tensor has no other axis.
+
+    Blocks lie along the longest other axis, the inputs. Axes after it are within blocks, as the
+    window of a convolution is. Axes before it and the channels have blocks of their own if those
+    are full, as the directions of an LSTM have.
+
+    Args:
+        shape: of the tensor.
+        own: axis of the channels.
+        size: of a block.
+    """
+    others = [axis for axis in range(len(shape)) if axis != own]
+    if not others:
+        return None
+    along = max(others, key=lambda axis: shape[axis])
+    apart = [axis for axis in others if axis < min(own, along)] if shape[along] >= size else []
+    within = math.prod(shape[axis] for axis in others if axis not in (along, *apart))
+    return per_block(max(size // within, 1), axis=along, channels=per_channel((own, *apart)))
 
 
 WAYS: dict[str, Way] = {

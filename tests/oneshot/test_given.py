@@ -211,3 +211,7 @@ def test_blocks_of_a_channel_have_grids_of_their_own():
     assert treatment.leaf("w", normal(64, 16, 3, 3)).scale.shape == (64, 6, 1, 1)
     last = Treatment(way="grid", value=4, block=64, axis="last")
     assert last.leaf("w", normal(256, 9)).scale.shape == (4, 9)
+    assert last.leaf("w", normal(3, 3, 128, 8)).scale.shape == (3, 3, 2, 8)
+    assert last.leaf("w", normal(3, 3, 16, 8)).scale.shape == (1, 1, 3, 8)
+    gates = normal(2, 20, 64) * np.exp(RNG.normal(size=(1, 20, 1)))
+    assert Treatment(way="grid", value=4, block=32).leaf("w", gates, 1).scale.shape == (2, 20, 2)
