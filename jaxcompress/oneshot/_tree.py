@@ -42,10 +42,10 @@ def compress(
     `clusters` it is `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`.
 
     Kept exactly are leaves outside of the scope; with the default scope vectors, tables of fewer
-    than four rows, and small leaves beside much larger ones; leaves with NaN or infinity; and leaves that would not become smaller.
-    Leaves of few distinct values keep them. Leaves that are equal to the bit become one
-    object, which `save` stores once. Without fine-tuning accuracy falls early: above a
-    sparsity of about 0.25 (a rule of thumb), train with `hold_mask`.
+    than four rows, and small leaves beside much larger ones; leaves with NaN or infinity; and
+    leaves that would not become smaller. Leaves of few distinct values keep them. Leaves that are
+    equal to the bit become one object, which `save` stores once. Without fine-tuning accuracy falls
+    early: above a sparsity of about 0.25 (a rule of thumb), train with `hold_mask`.
 
     Args:
         params: any pytree of concrete arrays; compressed leaves in it are made dense first. States
