@@ -48,7 +48,7 @@ def few_digits(estimate: Estimator) -> Estimator:
     Example:
         >>> from jaxcompress.quantization import make_grid
         >>> samples = Samples(np.array([[1.0, -0.3]]))
-        >>> few_digits(min_max)(samples, make_grid(8)).high[0] / 127 * 2**14
+        >>> float(few_digits(min_max)(samples, make_grid(8)).high[0] / 127 * 2**14)
         130.0
     """
     return functools.partial(_rounded_up, estimate)

@@ -227,7 +227,7 @@ def test_absurd_words_are_refused_before_anything_is_made():
     ("data", "message"),
     [
         ([12], "3 lags"),
-        ([32], r"2 leading axes of \(60, 50\) as rows"),
+        ([32], r"2 leading axes of \(60, 40\) as rows"),
         ([4, 60, 0], r"lags \(60,\) in a matrix of 60 rows"),
         ([4, 0, 0], r"lags \(0,\)"),
         ([4, 1, 0, 0, 0], "more symbols|table|that no symbol"),
