@@ -32,7 +32,8 @@ _MOMENTS = frozenset(
 """Fields of states that mirror the weights, in optax and similar libraries."""
 
 _ALONE_ANYTHING = frozenset("mu m v ema".split())
-"""These are moments only beside another field: attention has a `v`, an autoencoder a `mu`."""
+"""These are moments only beside another field or as `m` and `v`: attention has a `v`, an
+autoencoder a `mu`."""
 
 _COUNTERS = frozenset(
     "count step steps mini_step gradient_step skip_state hyperparams hyperparams_states key "
@@ -156,8 +157,8 @@ def _fields(sizes: dict[tuple[str, ...], Shape]) -> set[tuple[str, ...]]:
 
 def _are_fields(names: set[str]) -> bool:
     """Return whether containers of these names are the state of an optimizer, by their names."""
-    certain = names - _ALONE_ANYTHING if len(names) == 1 else names
-    return bool(certain & _MOMENTS) and names <= _MOMENTS | _COUNTERS
+    is_certain = names & _MOMENTS - _ALONE_ANYTHING or {"m", "v"} <= names or "count" in names
+    return bool(is_certain and names & _MOMENTS) and names <= _MOMENTS | _COUNTERS
 
 
 def _mirrors(

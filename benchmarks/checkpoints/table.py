@@ -45,6 +45,18 @@ def checkpoints(record: Figures) -> list[str]:
     return markdown(["network", "before", *ways], rows) + footnote(record, more)
 
 
+def before(record: Figures) -> list[str]:
+    """Return the same rows of the first record, of 16 values a tensor and one absolute step."""
+    first = record["history"][-1]
+    ways = ("default", "8 bits", "a quarter", "an eighth")
+    rows = []
+    for name, found in _rows(first).items():
+        cells = {row["way"]: _cell(row) for row in found}
+        rows.append([name, *(cells[way] for way in ways)])
+    lines = markdown(["network", *ways], rows)
+    return [*lines, "", f"The same command at {first['commit']}, {first['date']}; cells as above."]
+
+
 def outputs(record: Figures) -> list[str]:
     """Return a row for each checkpoint: cosine of the outputs, and seconds to write."""
     ways = list(dict.fromkeys(row["way"] for row in record["figures"]))
@@ -76,6 +88,7 @@ RECORDS = (
         ),
         {
             "checkpoints": checkpoints,
+            "checkpoints-before": before,
             "checkpoints-outputs": outputs,
             "checkpoints-packages": packages,
         },

@@ -115,11 +115,13 @@ def _subset(node: Any, places: Mapping[int, int]) -> Outline:
     if node is None:
         return None
     (kind,) = node
-    found = [(key, _subset(child, places)) for key, child in _children(node)[1]]
-    kept = [[key, child] for key, child in found if child is not None]
+    found = [(key, child, _subset(child, places)) for key, child in _children(node)[1]]
+    kept = [[key, new] for key, old, new in found if new is not None or old is None]
+    if all(new is None for _, new in kept):
+        return None
     if kind != "dict" and len(kept) == len(found):
-        return {kind: [child for _, child in kept]}
-    return {"dict": kept} if kept else None
+        return {kind: [new for _, new in kept]}
+    return {"dict": kept}
 
 
 def from_paths(names: Sequence[str]) -> Outline:

@@ -65,6 +65,8 @@ def outputs_of(model: Path, inputs: Path) -> Outputs:
         found = session.run(None, given)
     except Exception as error:  # its errors have no common class
         raise _not_run(inputs, error) from None
+    if not any(np.size(array) for array in found):
+        raise Refused(f"{inputs}: must give outputs, got none of any size; pass a batch of inputs.")
     names = [each.name for each in session.get_outputs()]
     pairs = zip(names, found, strict=True)
     return {name: array for name, array in pairs if isinstance(array, np.ndarray)}

@@ -10,7 +10,13 @@ from jaxcompress.artifact.coding import DEFAULT_LAYOUT, LAYOUTS
 from jaxcompress.cli import screen
 from jaxcompress.cli.calibration import output_errors, outputs_of
 from jaxcompress.cli.outputs import check_output
-from jaxcompress.cli.pack_options import check_jobs, check_lossless, error_limit, wish
+from jaxcompress.cli.pack_options import (
+    check_jobs,
+    check_lossless,
+    check_patterns,
+    error_limit,
+    wish,
+)
 from jaxcompress.cli.pack_report import note_apart, show, show_outputs
 from jaxcompress.cli.packed_file import PackedFile
 from jaxcompress.cli.sizes import Size
@@ -18,7 +24,7 @@ from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
 from jaxcompress.cli.workers import Packing
 from jaxcompress.oneshot.outcomes import Report
-from jaxcompress.oneshot.rules import path_matches
+from jaxcompress.oneshot.rules import Rule, path_matches
 from jaxcompress.oneshot.sources import Selection
 from jaxcompress.oneshot.stream import exactly, prune
 from jaxcompress.oneshot.survey import MOST_ERROR
@@ -189,8 +195,9 @@ def pack(
 ) -> None:
     """Compress the weights of MODEL, without data and without training.
 
-    MODEL is .safetensors, .npz, .msgpack (Flax), or a folder: of safetensors in one file or in
-    shards with their index, or of orbax. It is never changed.
+    MODEL is .safetensors, .npz, .onnx, .gguf, .msgpack (Flax), .h5 or .keras, .pt or .pth, or a
+    folder: of safetensors or PyTorch in one file or in shards with their index, or of orbax. It is
+    never changed.
 
     Weights are rounded, and with --sparsity the smallest removed. Kept exactly are tensors outside
     of the scope, vectors and tables of few rows, states of optimizers and averages of the weights,
@@ -222,7 +229,9 @@ def pack(
     if select or drop:
         settings |= {"select": list(select)} if select else {}
         settings |= {"drop": list(drop)} if drop else {}
+        check_patterns(source.paths, [Rule(pattern, None) for pattern in (*select, *drop)])
         source = Selection(source, functools.partial(_is_wanted, select, drop))
+    check_patterns(source.paths, treatments.rules)
     with screen.progress() as track:
         pruning = exactly(source)
         if not lossless:
@@ -231,7 +240,7 @@ def pack(
                 sparsity,
                 scope=kernels if scope is None else matching(scope),
                 treatments=treatments,
-                max_error=min(limit or MOST_ERROR, MOST_ERROR),
+                max_error=MOST_ERROR if limit is None else limit,
                 track=track,
             )
             note_apart(settings, model, source, pruning.kept)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,11 +10,12 @@ from jaxcompress.bounds import check_clusters, check_fraction, check_positive
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.rules import Rule, Treatments
 from jaxcompress.oneshot.ways import AXES, NAMED, WAYS, Treatment
+from jaxcompress.trees import some_of
 
 _RECORDED = {"step_size": "step"}
 """Names in files of settings that are named differently now."""
 
-_MOST_BITS = 8
+_MOST_BITS, _MOST_DECIBELS = 8, 150
 _RULE_KEYS = (
     "match",
     "keep",
@@ -95,6 +97,12 @@ def wish(
         most_bits=told.usual or _MOST_BITS,
         symmetric=symmetric,
     )
+    if WAYS[name].is_shared:
+        for flag, given in (("--block", block), ("--channel-axis", channel_axis != "auto")):
+            if given:
+                raise Refused(f"{flag}: {name} has one set of values a tensor; leave it out.")
+    if symmetric and block is None and rules is None:
+        raise Refused("--symmetric: is for blocks, channels have no zero points; leave it out.")
     _check_low_rank(keep_low_rank, "--target-size" if target_size else name, sparsity)
     found = [Rule(pattern, None) for pattern in exclude]
     found += [] if rules is None else rules_of(rules)
@@ -119,6 +127,17 @@ def check_jobs(jobs: int | None) -> None:
         raise Refused(f"--jobs: must be at least 1, got {jobs}; leave it out for one a core.")
 
 
+def check_patterns(paths: Sequence[str], rules: Iterable[Rule]) -> None:
+    """Refuse patterns that no path matches: what they should protect would be changed."""
+    for rule in rules:
+        if not any(map(rule.matches, paths)):
+            raise Refused(
+                f"{rule.pattern}: a pattern must match a tensor, got none of {len(paths)} "
+                f"({some_of(paths)}); a word alone names a whole part of a path, "
+                f"'*{rule.pattern}*' matches anywhere in it."
+            )
+
+
 def check_lossless(**others: Any) -> None:
     """Refuse options that change weights."""
     for option, value in others.items():
@@ -138,6 +157,11 @@ def error_limit(max_error: float | None, min_snr: float | None) -> float | None:
     if max_error is not None and min_snr is not None:
         raise Refused("--min-snr: says the same as --max-error in decibels; leave one of them out.")
     if min_snr is not None:
+        if not 0 < min_snr <= _MOST_DECIBELS:
+            raise Refused(
+                f"--min-snr: must be above 0 and at most {_MOST_DECIBELS} dB, got {min_snr}; pass "
+                "30, say."
+            )
         return 10 ** (-min_snr / 20)
     return None if max_error is None else check_positive("--max-error", max_error, "pass 0.2, say")
 
@@ -274,7 +298,7 @@ def _block(lead: str, block: Any) -> int | None:
 
 
 def _axis(lead: str, axis: Any) -> str:
-    if axis not in AXES:
+    if not isinstance(axis, str) or axis not in AXES:
         raise Refused(f"{lead}: must be one of {', '.join(AXES)}, got {axis}; correct it.")
     return axis
 

@@ -13,8 +13,8 @@ from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, STATE
 from jaxcompress.trees import plain_bytes, some_of
 
 _APART = {
-    STATE: ("optimizer_states", "a checkpoint without them makes a smaller file"),
-    AVERAGE: ("averages", "a checkpoint of one of the two makes a smaller file"),
+    STATE: ("optimizer_states", "--drop leaves them out, which makes a smaller file"),
+    AVERAGE: ("averages", "--drop leaves one of the two out, which makes a smaller file"),
 }
 
 
@@ -31,8 +31,8 @@ def note_apart(
         if sizes:
             settings[name] = {"tensors": len(sizes), "bytes": sum(sizes)}
             screen.note(
-                f"{model}: {len(sizes)} tensors of {sum(sizes):,} bytes are {reason} and kept "
-                f"exactly; {remedy}."
+                f"{model}: {_counted(sizes)} of {sum(sizes):,} bytes, {reason}: kept exactly; "
+                f"{remedy}."
             )
 
 
@@ -41,7 +41,7 @@ def show(where: Path, packed: Packed, source: Source) -> None:
     before = sum(map(plain_bytes, source.leaves))
     numbers, report = sum(o.numbers for o in packed.report.outcomes), packed.report
     screen.line(
-        f"{where}: {packed.size:,} bytes of {before:,}, {before / packed.size:.1f}x smaller, "
+        f"{where}: {packed.size:,} bytes of {before:,}, {_times(before, packed.size)}, "
         f"{8 * packed.size / max(numbers, 1):.2f} bits a weight"
     )
     if report.changed:
@@ -64,12 +64,19 @@ def show_outputs(inputs: Path, found: Sequence[OutputError]) -> None:
         screen.line(f"  relative error {error.relative:.4f}, cosine {error.cosine:.6f}  {name}")
 
 
+def _times(before: int, after: int) -> str:
+    if after <= before:
+        return f"{before / after:.1f}x smaller"
+    return f"{after / before:.1f}x larger: names and shapes take more than the weights"
+
+
+def _counted(tensors: Sequence[Any]) -> str:
+    return f"{len(tensors)} tensor{'s' * (len(tensors) != 1)}"
+
+
 def _named(reason: str, outcomes: Sequence[Outcome]) -> str:
+    numbers = sum(outcome.numbers for outcome in outcomes)
+    total = f"{_counted(outcomes)} of {numbers:,} numbers"
     if reason == OUTSIDE:
-        return _counted(outcomes)
-    return f"{_counted(outcomes)}: {some_of([outcome.path for outcome in outcomes])}"
-
-
-def _counted(outcomes: Sequence[Outcome]) -> str:
-    count = f"{len(outcomes)} tensor{'s' * (len(outcomes) != 1)}"
-    return f"{count} of {sum(outcome.numbers for outcome in outcomes):,} numbers"
+        return total
+    return f"{total}: {some_of([outcome.path for outcome in outcomes])}"

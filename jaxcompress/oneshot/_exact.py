@@ -17,7 +17,7 @@ _SMALLEST_LEVELS = np.arange(1, 17)
 
 
 def of_few_values(tensor: np.ndarray, most: int = MOST_VALUES) -> Any | None:
-    """Return a leaf that equals a tensor of few values; None if there is none. -0.0 becomes 0.0.
+    """Return a leaf that equals a tensor of few values; None if there is none.
 
     That is a `Clustered` leaf if there are at most `most` values beside zero, else a `Quantized`
     one if each index of the first or of the last axis has a scale of which its weights are
@@ -34,7 +34,7 @@ def of_few_values(tensor: np.ndarray, most: int = MOST_VALUES) -> Any | None:
         True
     """
     found = _clustered(tensor, most)
-    if found is None and tensor.ndim >= 2 and most > _HIGHEST:
+    if found is None and tensor.ndim >= 2 and most >= MOST_VALUES:
         for axis in (tensor.ndim - 1, 0):
             found = found or _on_grid(tensor, axis)
     return found
@@ -53,7 +53,7 @@ def _clustered(tensor: np.ndarray, most: int) -> Clustered | None:
     codes = np.searchsorted(values, flat).clip(max=values.size - 1) + 1
     codes = np.where(flat == 0, 0, codes).astype(codes_dtype(values.size))
     leaf = Clustered(codes=codes.reshape(tensor.shape), codebook=values)
-    return leaf if np.array_equal(leaf.dense(), tensor) else None
+    return leaf if _same_bits(leaf.dense(), tensor) else None
 
 
 def _on_grid(tensor: np.ndarray, axis: int) -> Quantized | None:
@@ -69,7 +69,7 @@ def _on_grid(tensor: np.ndarray, axis: int) -> Quantized | None:
     scale = scales.astype(tensor.dtype).reshape(shape)
     values = np.rint(widened(tensor) / widened(scale)).astype(np.int8)
     leaf = Quantized(values=values, scale=scale, bits=8)
-    return leaf if np.array_equal(leaf.dense(), tensor) else None
+    return leaf if _same_bits(leaf.dense(), tensor) else None
 
 
 def _scales(rows: np.ndarray) -> np.ndarray | None:
@@ -94,3 +94,8 @@ def _scales(rows: np.ndarray) -> np.ndarray | None:
         scales[places] = smallest[places] / level
         missing[places] = False
     return None if missing.any() else scales
+
+
+def _same_bits(a: Any, b: np.ndarray) -> bool:
+    """Return whether numbers are the same, signs of zeros included."""
+    return bool(np.array_equal(a, b)) and not (np.signbit(b) & (b == 0)).any()

@@ -82,7 +82,7 @@ def compress(
         max_error = check_positive("max_error", max_error, "pass 0.2, say")
     source = TreeSource(dense(params))
     treatments = Treatments(_treatment(step_size, clusters, target_bytes))
-    floor = MOST_ERROR if max_error is None else min(max_error, MOST_ERROR)
+    floor = MOST_ERROR if max_error is None else max_error
     pruning = prune(source, sparsity, scope=scope, max_error=floor)
     _warn_of(source, pruning)
     if target_bytes is None:
@@ -131,9 +131,10 @@ def report(params: PyTree, compressed: PyTree) -> Report:
     found = []
     for path, leaf, other in zip(before.paths, before.leaves, after.leaves, strict=True):
         tensor = np.asarray(dense({path: leaf})[path])
-        outcome = outcome_of(path, tensor, other) if tensor.dtype.kind not in "biuO" else None
-        is_same = outcome is None or not outcome.squared_error
-        found.append(Outcome(path, tensor.size, "the same") if is_same else outcome)
+        result = np.asarray(dense({path: other})[path])
+        is_same = np.array_equal(tensor, result, equal_nan=tensor.dtype.kind in "fc")
+        same = Outcome(path, tensor.size, "the same")
+        found.append(same if is_same else outcome_of(path, tensor, result))
     return Report(found)
 
 
@@ -172,7 +173,12 @@ def output_error(
 
 
 def _treatment(step_size: float, clusters: int | None, target_bytes: int | None) -> Treatment:
-    if clusters is not None and target_bytes is None:
+    if clusters is not None:
+        if target_bytes is not None:
+            raise ValueError(
+                "clusters: a size chooses the step size, got both; leave out clusters or "
+                "target_bytes."
+            )
         check_clusters(clusters)
         return Treatment(way="kmeans", value=clusters)
     step_size = check_positive("step_size", step_size, "0.1 is fine, 1 is coarse")

@@ -15,8 +15,10 @@ def path_matches(pattern: str, path: str) -> bool:
         >>> path_matches("params", "params/w"), path_matches("*w", "params/w")
         (True, True)
     """
+    if not pattern:
+        return False
     if any(sign in pattern for sign in "*?["):
-        return fnmatch.fnmatchcase(path, pattern)
+        return fnmatch.fnmatchcase(path, pattern) or path == pattern
     return bool(re.search(rf"(^|[./]){re.escape(pattern)}($|[./])", path))
 
 

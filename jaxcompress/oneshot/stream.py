@@ -22,6 +22,7 @@ from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.oneshot.survey import (
     FEW_VALUES,
     LOSSLESS,
+    NO_GRID,
     NOT_FINITE,
     RULE,
     SMALL_FLOAT,
@@ -38,7 +39,7 @@ _FINER_POWER = 0.3
 _COARSEST, _FINEST = 0.5, 8.0
 _MOST_TRIALS = 12
 _MARGIN = 0.98
-_WORTH_A_LOOK = 1 << 16  # numbers up to which the bytes of a tensor are compared
+_WORTH_A_LOOK = 1 << 18  # numbers up to which the bytes of a tensor are compared
 
 
 class Treated(NamedTuple):
@@ -129,16 +130,20 @@ class Pruning:
         pruned = self._pruned(index, tensor)
         is_small = pruned.dtype.itemsize == 1 and treatment.way != "kmeans"
         most = MOST_VALUES if is_small else treatment.exact_values
-        if (exact := of_few_values(pruned, most)) is not None:
-            if pruned is tensor:
-                return Treated(exact, Outcome(path, tensor.size, FEW_VALUES))
-            return Treated(exact, outcome_of(path, tensor, exact))
+        exact = of_few_values(pruned, most)
+        if exact is not None and (is_small or not treatment.is_coarse):
+            return _few_values(path, tensor, pruned, exact)
         if is_small:
             return _exactly(path, tensor, SMALL_FLOAT)
         treatment = treatment.finer(self.finer(index))
-        leaf, outcome = self._within_error(path, tensor, pruned, treatment, index)
+        try:
+            leaf, outcome = self._within_error(path, tensor, pruned, treatment, index)
+        except (ValueError, OverflowError, FloatingPointError):  # numbers that no grid can hold
+            return _exactly(path, pruned, NO_GRID)
+        if exact is not None and stored_bytes(exact) <= stored_bytes(leaf):
+            return _few_values(path, tensor, pruned, exact)
         if tensor.size <= _WORTH_A_LOOK and stored_bytes(leaf) >= tensor.nbytes:
-            return _exactly(path, tensor, SMALLER)
+            return _exactly(path, pruned, SMALLER)
         return Treated(leaf, outcome)
 
     def _within_error(
@@ -155,6 +160,8 @@ class Pruning:
             treatment = treatment.finer(min(excess / _MARGIN, 2))
             leaf = treatment.leaf(path, pruned, axis)
             added = outcome_of(path, pruned, leaf)
+        if treatment.can_be_finer and not added.relative_error <= self.max_error:
+            raise ValueError(f"{path}: no steps are fine enough")
         return Treated(leaf, added if pruned is tensor else outcome_of(path, tensor, leaf))
 
     def pruned(self, index: int) -> np.ndarray:
@@ -253,6 +260,13 @@ def prune(
     for index, count in zip(found.chosen, threshold.ties_kept, strict=True):
         found.ties_kept[index] = count
     return replace(found, threshold=threshold)
+
+
+def _few_values(path: str, tensor: np.ndarray, pruned: np.ndarray, exact: Any) -> Treated:
+    """Return a leaf of all values of a tensor, or of those that pruning left."""
+    if pruned is tensor:
+        return Treated(exact, Outcome(path, tensor.size, FEW_VALUES))
+    return Treated(exact, outcome_of(path, tensor, exact))
 
 
 def _exactly(path: str, tensor: Any, why: str) -> Treated:

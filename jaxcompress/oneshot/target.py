@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.checks import is_finite
-from jaxcompress.oneshot.rules import Treatments
+from jaxcompress.oneshot.rules import Rule, Treatments
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning
 from jaxcompress.sharing.magnitudes import usual
@@ -112,6 +112,8 @@ def aim(
             return
         low, high = (low, step_size) if size <= target_bytes else (step_size, high)
         is_finest = step_size == _FINEST and size <= target_bytes
+        if is_finest:
+            attempt(treatments._replace(rules=(Rule("*", None),)))  # it may fit without any loss
         if is_finest or high <= _SAME * low:
             break
         points.append((sketch.guess_bytes(step_size), size))
@@ -120,8 +122,8 @@ def aim(
         raise ValueError(
             f"target size: a file of at most {target_bytes:,} bytes cannot be made with errors of "
             f"at most {pruning.max_error:.3g} in each tensor, the smallest has {min(sizes):,}; "
-            "raise it, allow larger errors, remove more weights, or take more tensors into the "
-            "scope."
+            "raise it, allow larger errors (max error), remove more weights, or take more tensors "
+            "into the scope."
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.leaves import LowRank
+from jaxcompress.leaves import LowRank, Quantized
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
 from jaxcompress.oneshot._exact import MOST_VALUES
@@ -44,8 +44,11 @@ _LARGE_ERROR, _BLOCK = 0.012, 64
 """Relative error of a tensor of 8 bits from which it has blocks, and their weights."""
 
 _SAMPLE = 1 << 14
-_FINE, _MOST_STEPS = 4 / 127, 1 << 15
-"""Steps below which 8 bits hold few weights, and the most that a codebook holds instead."""
+_FINE, _COARSER, _MOST_STEPS = 4 / 127, 1.3, 1 << 15
+_NORMAL = 1.4826  # of a normal number: its standard deviation in median magnitudes
+_LOST = 0.9  # of the weights of a channel
+"""Steps below which 8 bits hold few weights; by how much the error may be larger than that of such
+steps; and the most steps that a codebook holds instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,11 @@ class Treatment:
         return WAYS[self.way].parameter == "step_size"
 
     @property
+    def is_coarse(self) -> bool:
+        """Whether its steps are coarser than usual: then a tensor of few values may have fewer."""
+        return self.has_steps and self.value > STEP_SIZE
+
+    @property
     def can_be_finer(self) -> bool:
         """Whether finer steps make the error as small as wanted."""
         return self.has_steps and self.keep_low_rank is None
@@ -107,8 +115,8 @@ class Treatment:
     @property
     def exact_values(self) -> int:
         """Most values beside zero of a tensor that is better kept exactly."""
-        if self.way == "grid":
-            return 1 << self.value
+        if self.way in ("grid", "mixed"):
+            return 1 << (self.value if self.way == "grid" else self.most_bits)
         return self.value if self.way == "kmeans" else MOST_VALUES
 
     def _apply(self, path: str, tensor: np.ndarray, usual_axis: int) -> Any:
@@ -123,26 +131,42 @@ class Way(NamedTuple):
         parameter: the option of its fineness.
         default: value of the parameter; None if there is none.
         apply: from path, tensor, treatment and usual axis to the leaf.
+        is_shared: whether all channels share values.
     """
 
     summary: str
     parameter: str
     default: Any
     apply: Callable[[str, np.ndarray, Treatment, int], Any]
+    is_shared: bool = False
 
 
 def _relative(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
     root = root_mean_square([tensor])
-    unit = usual(root, np.abs(tensor.reshape(-1)[:: max(tensor.size // _SAMPLE, 1)]))
+    magnitudes = np.abs(tensor.reshape(-1)[:: max(tensor.size // _SAMPLE, 1)]).astype(np.float64)
+    unit = usual(root, magnitudes)
     if unit != root:  # outliers beyond any grid: a codebook reaches all of them
         rate_weight = high_rate_weight(treatment.value * unit)
         return entropy_constrained({path: tensor}, rate_weight, scope=everything)[path]
-    if treatment.value < _FINE:
-        step_size = treatment.value * root
-        if 2 * float(np.abs(tensor).max(initial=0)) < _MOST_STEPS * step_size:
-            return uniform({path: tensor}, step_size, scope=everything)[path]
-    granularity = _granularity(tensor, treatment, usual_axis)
-    return _rounded(path, tensor, MOST_BITS, granularity, relative_step(treatment.value))
+    if treatment.value >= _FINE:
+        granularity = _granularity(tensor, treatment, usual_axis)
+        leaf = _rounded(path, tensor, MOST_BITS, granularity, relative_step(treatment.value))
+        error = outcome_of(path, tensor, leaf).relative_error
+        if error <= _COARSER * treatment.value / math.sqrt(12) and not _wipes_out(tensor, leaf):
+            return leaf
+    # A grid of 8 bits does not reach so far in such steps; a codebook does. Outliers do not count.
+    positive = magnitudes[magnitudes > 0]
+    root = min(root, _NORMAL * float(np.median(positive))) if positive.size else root
+    largest = float(np.abs(tensor).max(initial=0))
+    step_size = max(treatment.value * root, 2 * largest / _MOST_STEPS)
+    return uniform({path: tensor}, step_size, scope=everything)[path]
+
+
+def _wipes_out(tensor: np.ndarray, leaf: Quantized) -> bool:
+    """Return whether most weights of a channel become zero beside an outlier."""
+    apart = tuple(axis for axis, count in enumerate(leaf.scale.shape) if count == 1)
+    lost = np.count_nonzero((np.asarray(leaf.values) == 0) & (tensor != 0), axis=apart)
+    return bool((lost > _LOST * np.count_nonzero(tensor, axis=apart)).any())
 
 
 def _grid(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
@@ -249,10 +273,22 @@ WAYS: dict[str, Way] = {
         "steps of --step-size root mean squares of each channel", "step_size", STEP_SIZE, _relative
     ),
     "grid": Way("a grid of --bits for each channel", "bits", 8, _grid),
-    "kmeans": Way("least squared error for --clusters values a tensor", "clusters", 16, _kmeans),
-    "uniform": Way("multiples of --step-size root mean squares", "step_size", None, _uniform),
+    "kmeans": Way(
+        "least squared error for --clusters values a tensor",
+        "clusters",
+        16,
+        _kmeans,
+        is_shared=True,
+    ),
+    "uniform": Way(
+        "multiples of --step-size root mean squares", "step_size", None, _uniform, is_shared=True
+    ),
     "entropy": Way(
-        "least squared error and bits together, as fine as --step-size", "step_size", None, _entropy
+        "least squared error and bits together, as fine as --step-size",
+        "step_size",
+        None,
+        _entropy,
+        is_shared=True,
     ),
     "mixed": Way("grids of up to --bits, as fine as a step size", "step_size", None, _mixed),
 }

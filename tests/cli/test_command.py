@@ -125,7 +125,7 @@ def test_pack_rounds_to_grids_and_the_other_commands_read_them(here):
 
 
 def test_pack_makes_products_and_the_other_commands_read_them(here):
-    tensors = {"wide": normal(40, 60), "bias": normal(60), "flat": normal(2, 2)}
+    tensors = {"wide": normal(40, 60), "bias": normal(60), "flat": normal(2, 9)}
     save_file(tensors, "m.safetensors")
     run("pack", "m.safetensors", "--keep-low-rank", 0.5, "--bits", 8)
     factors = jc.low_rank(tensors, keep=0.5)

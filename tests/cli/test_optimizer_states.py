@@ -151,7 +151,7 @@ def test_pack_keeps_the_state_of_a_train_state_to_the_bit(here):
     (here / "m.msgpack").write_bytes(serialization.to_bytes(state))
     said = run("pack", "m.msgpack", "--sparsity", 0.5)
     moments = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state.params))
-    assert f"m.msgpack: 9 tensors of {moments + 4:,} bytes are the state of an opt" in said.err
+    assert f"m.msgpack: 9 tensors of {moments + 4:,} bytes, the state of an opt" in said.err
     packed, before = jc.load("m.npz"), serialization.to_state_dict(state)
     for a, b in zip(
         jax.tree.leaves(packed["opt_state"]), jax.tree.leaves(before["opt_state"]), strict=True

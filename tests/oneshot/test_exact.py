@@ -51,6 +51,13 @@ def test_pack_and_compress_keep_such_tensors_exactly():
     tensor = (RNG.integers(-7, 8, (40, 50)) * 0.1).astype(np.float32)
     normal = RNG.standard_normal((40, 50)).astype(np.float32)
     params = {"ternary": tensor, "w": normal}
-    small = jc.compress(params, step_size=2.0, max_error=0.7)
+    small = jc.compress(params)
     np.testing.assert_array_equal(jc.dense(small)["ternary"], tensor)
     assert jc.oneshot.report(params, small).worst[0].path == "w"
+    coarse = jc.compress(params, step_size=1.0)  # fewer values take fewer bits
+    assert jc.oneshot.report(params, coarse).kept == {}
+
+
+def test_signs_of_zeros_are_kept():
+    tensor = np.tile(np.float32([1, -0.0]), 50)
+    assert of_few_values(tensor) is None

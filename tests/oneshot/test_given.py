@@ -215,3 +215,62 @@ def test_blocks_of_a_channel_have_grids_of_their_own():
     assert last.leaf("w", normal(3, 3, 16, 8)).scale.shape == (1, 1, 3, 8)
     gates = normal(2, 20, 64) * np.exp(RNG.normal(size=(1, 20, 1)))
     assert Treatment(way="grid", value=4, block=32).leaf("w", gates, 1).scale.shape == (2, 20, 2)
+
+
+def test_finer_steps_never_have_larger_errors():
+    heavy = {"w": normal(64, 64) ** 9, "v": normal(50, 60)}
+    found = [
+        report(heavy, jc.compress(heavy, step_size=step)).relative_error
+        for step in (0.3, 0.1, 0.03, 0.01, 0.001, 0.0001)
+    ]
+    assert found == sorted(found, reverse=True) and found[-1] < 0.001
+
+
+def test_an_outlier_does_not_wipe_out_its_channel():
+    tensor = normal(256, 256)
+    tensor[3, 3] = 1000.0
+    small = np.asarray(jc.dense(jc.compress({"w": tensor}))["w"])
+    rest = np.arange(256) != 3
+    error = np.linalg.norm((small - tensor)[rest, 3]) / np.linalg.norm(tensor[rest, 3])
+    assert error < 0.1
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        (1e4 * normal(64, 64)).astype(np.float16),
+        1e-39 * normal(64, 64),
+        1e160 * normal(64, 64).astype(np.float64),
+        normal(*[2] * 8, *[1] * 26),
+    ],
+    ids=["large float16", "subnormal", "large float64", "rank 34"],
+)
+def test_numbers_that_no_grid_holds_do_no_harm(tensor):
+    params = {"odd": tensor, "w": normal(64, 64)}
+    for options in ({}, {"step_size": 1.0}, {"target_bytes": 60_000}):
+        found = errors(params, jc.compress(params, scope=jc.scopes.kernels, **options))
+        assert found["odd"] <= 0.5
+
+
+def test_an_error_that_only_exact_weights_have_keeps_them():
+    params = {"w": normal(64, 64)}
+    assert jc.compress(params, max_error=1e-7)["w"] is params["w"]
+
+
+def test_a_generous_size_keeps_every_bit():
+    params = {"w": normal(100, 100)}
+    assert jc.compress(params, target_bytes=10**6)["w"] is params["w"]
+
+
+def test_reports_count_integers_complex_numbers_and_infinities():
+    before = {
+        "ids": np.arange(9).reshape(3, 3),
+        "c": np.array([1 + 1j, 2]),
+        "mask": np.array([-np.inf, 0.0]),
+    }
+    after = {"ids": np.zeros((3, 3), int), "c": np.array([1 + 0j, 2]), "mask": before["mask"]}
+    found = errors(before, after)
+    assert found["ids"] == 1 and found["c"] == pytest.approx(np.sqrt(1 / 6)) and found["mask"] == 0
+    assert list(report(before, after).kept) == ["the same"]
+    shifted = {"m": np.array([-np.inf, 1.0])}, {"m": np.array([-np.inf, 2.0])}
+    assert errors(*shifted)["m"] == 1
