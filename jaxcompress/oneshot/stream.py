@@ -139,11 +139,11 @@ class Pruning:
         try:
             leaf, outcome = self._within_error(path, tensor, pruned, treatment, index)
         except (ValueError, OverflowError, FloatingPointError):  # numbers that no grid can hold
-            return _exactly(path, pruned, NO_GRID)
+            return _without_loss(path, tensor, pruned, NO_GRID)
         if exact is not None and stored_bytes(exact) <= stored_bytes(leaf):
             return _few_values(path, tensor, pruned, exact)
         if tensor.size <= _WORTH_A_LOOK and stored_bytes(leaf) >= tensor.nbytes:
-            return _exactly(path, pruned, SMALLER)
+            return _without_loss(path, tensor, pruned, SMALLER)
         return Treated(leaf, outcome)
 
     def _within_error(
@@ -260,6 +260,13 @@ def prune(
     for index, count in zip(found.chosen, threshold.ties_kept, strict=True):
         found.ties_kept[index] = count
     return replace(found, threshold=threshold)
+
+
+def _without_loss(path: str, tensor: np.ndarray, pruned: np.ndarray, why: str) -> Treated:
+    """Return a tensor, or what pruning left of it, as it is."""
+    if pruned is tensor:
+        return _exactly(path, tensor, why)
+    return Treated(pruned, outcome_of(path, tensor, pruned))
 
 
 def _few_values(path: str, tensor: np.ndarray, pruned: np.ndarray, exact: Any) -> Treated:

@@ -44,9 +44,10 @@ _LARGE_ERROR, _BLOCK = 0.012, 64
 """Relative error of a tensor of 8 bits from which it has blocks, and their weights."""
 
 _SAMPLE = 1 << 14
-_FINE, _COARSER, _MOST_STEPS = 4 / 127, 1.3, 1 << 15
 _NORMAL = 1.4826  # of a normal number: its standard deviation in median magnitudes
 _LOST = 0.9  # of the weights of a channel
+
+_FINE, _COARSER, _MOST_STEPS = 4 / 127, 1.3, 1 << 15
 """Steps below which 8 bits hold few weights; by how much the error may be larger than that of such
 steps; and the most steps that a codebook holds instead."""
 

@@ -11,6 +11,7 @@ from jaxcompress.oneshot import report
 from jaxcompress.oneshot.outcomes import Outcome, decibels, outcome_of
 from jaxcompress.oneshot.rules import Rule, Treatments
 from jaxcompress.oneshot.sources import TreeSource
+from jaxcompress.oneshot.stream import prune
 from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, RULE, STATE, THIN, survey
 from jaxcompress.oneshot.ways import Treatment
 from jaxcompress.states import averages
@@ -274,3 +275,10 @@ def test_reports_count_integers_complex_numbers_and_infinities():
     assert list(report(before, after).kept) == ["the same"]
     shifted = {"m": np.array([-np.inf, 1.0])}, {"m": np.array([-np.inf, 2.0])}
     assert errors(*shifted)["m"] == 1
+
+
+def test_what_pruning_changed_is_not_called_exact():
+    pruning = prune(TreeSource({"w": np.float32([[1, 2], [3, 40]])}), 0.25, max_error=1e-9)
+    leaf, outcome = pruning.treat(0, Treatments(Treatment(way="relative", value=0.1)))
+    np.testing.assert_array_equal(leaf, [[0, 2], [3, 40]])
+    assert outcome.kept is None and outcome.relative_error == pytest.approx(1 / np.sqrt(1614))
