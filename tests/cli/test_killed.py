@@ -20,8 +20,10 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
 ]
 
+# A program that is started in the background of a script ignores Ctrl-C, and so do its children.
 PROGRAM = """
-import resource, sys
+import resource, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from jaxcompress.artifact import _parts
 from jaxcompress.cli import cli, packed_file
 _parts.NUMBERS, packed_file._WORTH_WORKERS = 1000, 0
