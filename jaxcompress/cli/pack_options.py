@@ -1,34 +1,31 @@
 """Options of `jaxcompress pack`: what they mean together, and which do not go together."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxcompress.bounds import check_clusters, check_fraction, check_positive
+from jaxcompress.bounds import check_fraction, check_positive
+from jaxcompress.cli.pack_values import (
+    MOST_BITS,
+    check_values,
+    checked_axis,
+    checked_bits,
+    checked_block,
+    checked_value,
+    usual_way,
+    ways_with,
+)
+from jaxcompress.cli.rules_file import rules_of
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.rules import Rule, Treatments
-from jaxcompress.oneshot.ways import AXES, NAMED, WAYS, Treatment
+from jaxcompress.oneshot.ways import WAYS, Treatment
 from jaxcompress.trees import some_of
 
 _RECORDED = {"step_size": "step"}
 """Names in files of settings that are named differently now."""
 
-_MOST_BITS, _MOST_DECIBELS = 8, 150
-_RULE_KEYS = (
-    "match",
-    "keep",
-    "quantizer",
-    "bits",
-    "clusters",
-    "step_size",
-    "block",
-    "channel_axis",
-)
-
-Values = dict[str, Any]
-"""Values of `bits`, `clusters` and `step_size`, None where an option is missing."""
+_MOST_DECIBELS = 150
 
 
 class Wish(NamedTuple):
@@ -78,23 +75,23 @@ def wish(
     """
     told = Bits(None, ()) if bits is None else parsed_bits(bits)
     values = {"bits": told.usual, "clusters": clusters, "step_size": step_size}
-    name = quantizer or _usual_way(values, target_size)
+    name = quantizer or usual_way(values, target_size)
     if target_size is not None and (WAYS[name].parameter != "step_size" or step_size is not None):
         raise Refused(
-            f"--target-size: chooses the step size of {', '.join(_ways_with('step_size'))} itself, "
+            f"--target-size: chooses the step size of {', '.join(ways_with('step_size'))} itself, "
             f"got {name}{' and --step-size' * (step_size is not None)}; leave one of them out."
         )
     asked = values | {"bits": None} if name == "mixed" else values
-    _check_values("--", name, asked, aims=target_size is not None)
+    check_values("--", name, asked, aims=target_size is not None)
     parameter = WAYS[name].parameter
     value = values[parameter] if values[parameter] is not None else WAYS[name].default
     usual = Treatment(
         way=name,
-        value=1.0 if target_size is not None else _checked("--", name, value),
-        axis=_axis("--channel-axis", channel_axis),
-        block=_block("--block", block),
+        value=1.0 if target_size is not None else checked_value("--", name, value),
+        axis=checked_axis("--channel-axis", channel_axis),
+        block=checked_block("--block", block),
         keep_low_rank=keep_low_rank,
-        most_bits=told.usual or _MOST_BITS,
+        most_bits=told.usual or MOST_BITS,
         symmetric=symmetric,
     )
     if WAYS[name].is_shared:
@@ -181,126 +178,15 @@ def parsed_bits(text: str) -> Bits:
         pattern, equals, number = item.rpartition("=")
         if not re.fullmatch(r"\d+", number) or (equals and not pattern):
             raise Refused(
-                f"--bits: must be a number from 1 to {_MOST_BITS}, or patterns with one each as in "
+                f"--bits: must be a number from 1 to {MOST_BITS}, or patterns with one each as in "
                 f"'*embed*=8,*=4', got {item!r}; correct it."
             )
-        bits = _bits("--bits", int(number))
+        bits = checked_bits("--bits", int(number))
         if pattern in ("", "*"):
             usual = bits if usual is None else usual
         else:
             rules.append((pattern, bits))
     return Bits(usual, tuple(rules))
-
-
-def rules_of(path: Path) -> list[Rule]:
-    """Return the rules of a TOML file.
-
-    Raises:
-        Refused: it is no TOML, or says something else than rules.
-    """
-    try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{path}: must be TOML, got {error}; see the page of the command.") from None
-    tables = told.pop("rules", [])
-    if told or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
-        raise Refused(
-            f"{path}: must hold tables [[rules]] and nothing else, got {', '.join(told) or 'rules'}"
-            "; see the page of the command."
-        )
-    return [_rule(f"{path}: rule {number}: ", t) for number, t in enumerate(tables, start=1)]
-
-
-def _rule(where: str, table: dict[str, Any]) -> Rule:
-    unknown = [key for key in table if key not in _RULE_KEYS]
-    if unknown or not isinstance(table.get("match"), str):
-        raise Refused(
-            f"{where}must have match, and of {', '.join(_RULE_KEYS[1:])} what it sets, got "
-            f"{', '.join(unknown or table)}; correct it."
-        )
-    keep = table.get("keep", False)
-    values = {key: table.get(key) for key in ("bits", "clusters", "step_size")}
-    name = table.get("quantizer")
-    if not isinstance(keep, bool) or (keep and len(table) > 2) or (name not in (None, *NAMED)):
-        raise Refused(
-            f"{where}must have keep = true alone, or one of {', '.join(NAMED)} as quantizer, got "
-            f"{table}; correct it."
-        )
-    if keep:
-        return Rule(table["match"], None)
-    settings: dict[str, Any] = {}
-    if name is not None or any(value is not None for value in values.values()):
-        name = name or _usual_way(values, None)
-        _check_values(where, name, values)
-        value = values[WAYS[name].parameter]
-        value = WAYS[name].default if value is None else value
-        settings = {"way": name, "value": _checked(where, name, value)}
-    if "block" in table:
-        settings["block"] = _block(f"{where}block", table["block"])
-    if "channel_axis" in table:
-        settings["axis"] = _axis(f"{where}channel_axis", table["channel_axis"])
-    if not settings:
-        raise Refused(f"{where}must set something, got match alone; add keep = true, say.")
-    return Rule(table["match"], settings)
-
-
-def _usual_way(values: Values, target_size: int | None) -> str:
-    if target_size is not None:
-        return "relative" if values["bits"] is None else "mixed"
-    if values["bits"] is not None:
-        return "grid"
-    return "kmeans" if values["clusters"] is not None else "relative"
-
-
-def _ways_with(parameter: str) -> list[str]:
-    return [name for name in NAMED if WAYS[name].parameter == parameter]
-
-
-def _check_values(where: str, name: str, values: Values, *, aims: bool = False) -> None:
-    """Refuse values of other ways, and a missing one."""
-    wanted = WAYS[name].parameter
-    for option, value in values.items():
-        if value is not None and option != wanted:
-            *others, last = _ways_with(option)
-            takers = f"s {', '.join(others)} and {last} take" if others else f" {last} takes"
-            flag = option.replace("_", "-") if where == "--" else option
-            lead = f"--{flag}" if where == "--" else f"{where}{flag}"
-            raise Refused(f"{lead}: only the quantizer{takers} one; leave it out.")
-    if values[wanted] is None and WAYS[name].default is None and not aims:
-        flag = "--step-size" if where == "--" else f"{where}step_size"
-        raise Refused(f"{flag}: the quantizer {name} needs one; pass 0.5, say.")
-
-
-def _checked(where: str, name: str, value: Any) -> Any:
-    """Return the value of a way, after the check of its range."""
-    parameter = WAYS[name].parameter
-    lead = f"--{parameter.replace('_', '-')}" if where == "--" else f"{where}{parameter}"
-    if parameter == "bits":
-        return _bits(lead, value)
-    if parameter == "clusters":
-        check_clusters(value)
-        return value
-    return check_positive(lead, value, "0.1 is fine, 1 is coarse")
-
-
-def _bits(lead: str, bits: Any) -> int:
-    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= _MOST_BITS:
-        raise Refused(
-            f"{lead}: must be 1 to {_MOST_BITS} bits of a weight, got {bits}; pass 4, say."
-        )
-    return bits
-
-
-def _block(lead: str, block: Any) -> int | None:
-    if block is not None and (not isinstance(block, int) or block < 2):
-        raise Refused(f"{lead}: must be at least 2 weights, got {block}; pass 32, 64 or 128.")
-    return block
-
-
-def _axis(lead: str, axis: Any) -> str:
-    if not isinstance(axis, str) or axis not in AXES:
-        raise Refused(f"{lead}: must be one of {', '.join(AXES)}, got {axis}; correct it.")
-    return axis
 
 
 def _check_low_rank(fraction: float | None, name: str, sparsity: float) -> None:

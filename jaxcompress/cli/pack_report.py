@@ -54,7 +54,7 @@ def show(where: Path, packed: Packed, source: Source) -> None:
             screen.line(f"kept exactly, {reason}: {_named(reason, outcomes)}")
     if report.repeated:
         pairs = [f"{outcome.path} ({outcome.kept})" for outcome in report.repeated]
-        screen.line(f"stored once: {_counted(report.repeated)}: {some_of(pairs)}")
+        screen.line(f"stored once: {_numbers(report.repeated)}: {some_of(pairs)}")
 
 
 def show_outputs(inputs: Path, found: Sequence[OutputError]) -> None:
@@ -74,9 +74,11 @@ def _counted(tensors: Sequence[Any]) -> str:
     return f"{len(tensors)} tensor{'s' * (len(tensors) != 1)}"
 
 
+def _numbers(outcomes: Sequence[Outcome]) -> str:
+    return f"{_counted(outcomes)} of {sum(outcome.numbers for outcome in outcomes):,} numbers"
+
+
 def _named(reason: str, outcomes: Sequence[Outcome]) -> str:
-    numbers = sum(outcome.numbers for outcome in outcomes)
-    total = f"{_counted(outcomes)} of {numbers:,} numbers"
     if reason == OUTSIDE:
-        return total
-    return f"{total}: {some_of([outcome.path for outcome in outcomes])}"
+        return _numbers(outcomes)
+    return f"{_numbers(outcomes)}: {some_of([outcome.path for outcome in outcomes])}"
