@@ -19,6 +19,7 @@ _LARGE, _BYTES_PER_LANE = 1 << 18, (1200, 600)
 """A lane for so many bytes, of small blocks and of large ones."""
 
 _MOST_LANES = 1 << 14
+_MOST_STEPS = 1 << 14  # of a lane: codes that are nearly all the same need few bytes, and time
 HEAD_BYTES = 12
 
 
@@ -51,7 +52,7 @@ def encode(tensors: Sequence[Codes]) -> list[np.ndarray]:
         [[0, 0, 1], [0, 2, 1]]
     """
     bits = sum(entropy_bits(codes.values, codes.alphabet) for codes in tensors)
-    lanes = lanes_for(bits / 8)
+    lanes = max(lanes_for(bits / 8), _fewest_lanes(sum(codes.size for codes in tensors)))
     written = [
         Written(choose(codes.values, codes.alphabet, lanes), codes.alphabet) for codes in tensors
     ]
@@ -81,6 +82,11 @@ def lanes_for(size_bytes: float) -> int:
     share = _BYTES_PER_LANE[size_bytes > _LARGE]
     lanes = 1 << max(round(np.log2(max(size_bytes, 1) / share)), 0)
     return min(lanes, _MOST_LANES)
+
+
+def _fewest_lanes(size: int) -> int:
+    """Return a power of two of lanes in which so many codes take few enough steps."""
+    return min(1 << (size // _MOST_STEPS).bit_length() >> 1, _MOST_LANES) or 1
 
 
 class Block:

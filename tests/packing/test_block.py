@@ -188,7 +188,7 @@ def test_every_byte_cut_or_changed_is_refused_or_gives_other_codes():
     tensors, parts = example()
     data = np.concatenate(parts)
     refused = 0
-    for place in range(0, data.size, 3):
+    for place in range(0, data.size, 7):
         for value in (0, 255, int(data[place]) ^ 1, int(data[place]) ^ 128):
             changed = data.copy()
             changed[place] = value
@@ -199,8 +199,8 @@ def test_every_byte_cut_or_changed_is_refused_or_gives_other_codes():
                 continue
             for codes, result in zip(tensors, found, strict=True):
                 assert result.shape == codes.values.shape and result.max() <= codes.alphabet.k
-    assert refused > 0.6 * data.size
-    for size in range(0, data.size, 3):
+    assert refused > 0.25 * data.size
+    for size in range(0, data.size, 7):
         with pytest.raises(ValueError):
             decoded([data[:size]], tensors)
 
@@ -249,6 +249,13 @@ def test_lags_shorter_than_the_lanes_are_not_chosen():
     for lanes in (16, 64):
         chosen = _choice.choose(repeated, Alphabet(1, 0), lanes).model
         assert all(lag * 16 >= lanes for lag in chosen.lags)
+
+
+def test_codes_that_are_all_the_same_take_few_steps():
+    """They need few bytes, but not few lanes: a step of a lane takes a while."""
+    codes = block.Codes(np.ones((1, 1 << 20), np.uint8), Alphabet(1, 0))
+    head = np.concatenate(block.encode([codes]))
+    assert int(head[:4].view("<u4")[0]) == 64 and head.size < 400
 
 
 def test_small_tensors_have_one_context():
