@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import jaxcompress as jc
 from jaxcompress.cli import refusals, sources
+from tests.helpers.damage import damage, read_or_refused
 from tests.helpers.program import refused, run
 
 h5py = pytest.importorskip("h5py")
@@ -269,12 +270,5 @@ def test_damaged_files_are_read_or_refused(tmp_path_factory, data):
     folder.mkdir(exist_ok=True)
     path = folder / "m.h5"
     make(path, **data.draw(st.sampled_from([{}, {"compression": "gzip"}])))
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(content) - 1))
-        content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    path.write_bytes(content)
-    try:
-        arrays(path)
-    except (jc.ArtifactError, sources.Refused):
-        pass
+    damage(path, data)
+    read_or_refused(path, arrays)

@@ -20,6 +20,7 @@ import jaxcompress as jc
 from jaxcompress.artifact import manifest
 from jaxcompress.cli import cli, refusals, sources
 from jaxcompress.cli.msgpack_values import MOST_VALUES, check_msgpack
+from tests.helpers.damage import damage, read_or_refused
 from tests.helpers.files import save
 from tests.helpers.program import refused, run
 
@@ -347,17 +348,8 @@ def test_damaged_inputs_are_read_or_refused(tmp_path_factory, data):
         save_file(tree, path)
     else:
         path.write_bytes(serialization.msgpack_serialize(tree))
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(content) - 1))
-        content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    path.write_bytes(content)
-    try:
-        source = sources.open_source(path)
-        for index in range(len(source.paths)):
-            source.load(index)
-    except (jc.ArtifactError, sources.Refused):
-        pass
+    damage(path, data)
+    read_or_refused(path)
 
 
 def test_inspect_shows_the_manifest_where_constriction_is_missing(here, monkeypatch):

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 import jaxcompress as jc
 from jaxcompress.cli import refusals, sources
+from tests.helpers.damage import damage, read_or_refused
 from tests.helpers.program import refused, run
 
 torch = pytest.importorskip("torch")
@@ -297,12 +298,5 @@ def test_damaged_files_are_read_or_refused(tmp_path_factory, data):
     folder.mkdir(exist_ok=True)
     path = folder / "m.pt"
     torch.save(TREE, path, _use_new_zipfile_serialization=data.draw(st.booleans()))
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(content) - 1))
-        content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    path.write_bytes(content)
-    try:
-        arrays(path)
-    except (jc.ArtifactError, sources.Refused):
-        pass
+    damage(path, data)
+    read_or_refused(path, arrays)

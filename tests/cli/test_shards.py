@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 import jaxcompress as jc
 from jaxcompress.artifact.manifest import MOST_BYTES
 from jaxcompress.cli import shards, sources
+from tests.helpers.damage import damage, read_or_refused
 from tests.helpers.program import refused, run
 
 INDEX = "model.safetensors.index.json"
@@ -322,14 +323,5 @@ def test_damaged_shards_and_indexes_are_read_or_refused(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("damaged") / "m"
     make(folder)
     path = folder / data.draw(st.sampled_from([INDEX, ONE, TWO]))
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(content) - 1))
-        content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    path.write_bytes(content)
-    try:
-        source = sources.open_source(folder)
-        for index in range(len(source.paths)):
-            source.load(index)
-    except (jc.ArtifactError, sources.Refused):
-        pass
+    damage(path, data)
+    read_or_refused(folder)

@@ -100,7 +100,7 @@ def test_leaves_are_loaded_one_at_a_time_and_only_when_asked():
     pruning = prune(Watched(params), 0.5)
     assert loads == list("abc") * 5  # are they finite; then sixteen bits a pass, of float64
     loads.clear()
-    results = pruning.treated(TREATMENTS)
+    results = pruning.all_leaves(TREATMENTS, [])
     assert [next(results)[0], *loads] == ["a", "a"]
 
 
@@ -126,7 +126,7 @@ def test_no_tensor_is_held_while_the_next_is_loaded(sparsity):
     params = {name: np.random.default_rng(ord(name)).standard_normal((40, 500)) for name in "abcd"}
     source = Fresh(params | {"bias": np.ones(3)})
     pruning = prune(source, sparsity)
-    assert list(map(len, pruning.treated(TREATMENTS))) == [2] * 5
+    assert list(map(len, pruning.all_leaves(TREATMENTS, []))) == [2] * 5
     sizes = []
     aim(pruning, TREATMENTS, 10**6, lambda tried: sizes.append(10**6 - 1) or sizes[-1])
     assert len(sizes) == 1 and len(source.loaded) > 8

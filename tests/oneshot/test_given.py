@@ -26,6 +26,10 @@ def normal(*shape):
 PARAMS = {"a": normal(256, 256), "b": 0.01 * normal(256, 256)}
 
 
+def compressed(treatment, *arguments):
+    return treatment.treat("w", *arguments).leaf
+
+
 def errors(params, small):
     return {outcome.path: outcome.relative_error for outcome in report(params, small).outcomes}
 
@@ -179,7 +183,7 @@ def test_a_report_of_other_trees_is_refused():
 def test_every_way_takes_every_kind_of_float(way, dtype):
     value = {"grid": 4, "kmeans": 16}.get(way, 0.25)
     tensor = normal(60, 70).astype(dtype)
-    leaf = Treatment(way=way, value=value).leaf("w", tensor)
+    leaf = compressed(Treatment(way=way, value=value), tensor)
     assert leaf.dtype == dtype and leaf.shape == tensor.shape
     assert outcome_of("w", tensor, leaf).relative_error < 0.15
 
@@ -189,17 +193,17 @@ def test_blocks_of_few_bits_have_zero_points_unless_told_otherwise():
     found = {}
     for symmetric in (False, True):
         treatment = Treatment(way="grid", value=4, block=32, symmetric=symmetric)
-        leaf = treatment.leaf("w", tensor)
+        leaf = compressed(treatment, tensor)
         assert (leaf.zero_point is None) == symmetric and leaf.scale.size == 64 * 96 / 32
         found[symmetric] = outcome_of("w", tensor, leaf).relative_error
     assert found[False] < 0.085 < 0.089 < found[True]
-    assert Treatment(way="grid", value=8, block=32).leaf("w", tensor).zero_point is None
+    assert compressed(Treatment(way="grid", value=8, block=32), tensor).zero_point is None
 
 
 def test_channels_with_outliers_have_blocks_at_8_bits():
     tensor = normal(64, 640)
     tensor[np.arange(64), RNG.permutation(640)[:64]] = 30.0
-    leaf = Treatment(way="grid", value=8, axis="first").leaf("w", tensor)
+    leaf = compressed(Treatment(way="grid", value=8, axis="first"), tensor)
     assert leaf.scale.shape == (64, 10)
     plain = jc.quantize({"w": tensor}, 8, granularity=jc.quantization.per_channel(0))["w"]
     assert outcome_of("w", tensor, leaf).relative_error < 0.015
@@ -208,14 +212,14 @@ def test_channels_with_outliers_have_blocks_at_8_bits():
 
 def test_blocks_of_a_channel_have_grids_of_their_own():
     treatment = Treatment(way="grid", value=4, block=32, axis="first")
-    assert treatment.leaf("w", normal(64, 100)).scale.shape == (64, 4)
-    assert treatment.leaf("w", normal(64, 16, 3, 3)).scale.shape == (64, 6, 1, 1)
+    assert compressed(treatment, normal(64, 100)).scale.shape == (64, 4)
+    assert compressed(treatment, normal(64, 16, 3, 3)).scale.shape == (64, 6, 1, 1)
     last = Treatment(way="grid", value=4, block=64, axis="last")
-    assert last.leaf("w", normal(256, 9)).scale.shape == (4, 9)
-    assert last.leaf("w", normal(3, 3, 128, 8)).scale.shape == (3, 3, 2, 8)
-    assert last.leaf("w", normal(3, 3, 16, 8)).scale.shape == (1, 1, 3, 8)
+    assert compressed(last, normal(256, 9)).scale.shape == (4, 9)
+    assert compressed(last, normal(3, 3, 128, 8)).scale.shape == (3, 3, 2, 8)
+    assert compressed(last, normal(3, 3, 16, 8)).scale.shape == (1, 1, 3, 8)
     gates = normal(2, 20, 64) * np.exp(RNG.normal(size=(1, 20, 1)))
-    assert Treatment(way="grid", value=4, block=32).leaf("w", gates, 1).scale.shape == (2, 20, 2)
+    assert compressed(Treatment(way="grid", value=4, block=32), gates, 1).scale.shape == (2, 20, 2)
 
 
 def test_finer_steps_never_have_larger_errors():
