@@ -243,7 +243,7 @@ def pack(
                 max_error=MOST_ERROR if limit is None else limit,
                 track=track,
             )
-            note_apart(settings, model, source, pruning.kept)
+            note_apart(settings, model, pruning)
         file = PackedFile(
             where,
             model,

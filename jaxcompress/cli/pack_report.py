@@ -7,8 +7,9 @@ from typing import Any
 from jaxcompress.cli import screen
 from jaxcompress.cli.calibration import OutputError
 from jaxcompress.cli.packed_file import Packed
-from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, decibels
+from jaxcompress.oneshot.outcomes import SAME_AS, Outcome
 from jaxcompress.oneshot.sources import Source
+from jaxcompress.oneshot.stream import Pruning
 from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, STATE
 from jaxcompress.trees import plain_bytes, some_of
 
@@ -18,17 +19,10 @@ _APART = {
 }
 
 
-def note_apart(
-    settings: dict[str, Any], model: Path, source: Source, kept: Sequence[str | None]
-) -> None:
+def note_apart(settings: dict[str, Any], model: Path, pruning: Pruning) -> None:
     """Say loudly what lies beside the weights, and record it in the settings."""
     for reason, (name, remedy) in _APART.items():
-        sizes = [
-            plain_bytes(leaf)
-            for leaf, why in zip(source.leaves, kept, strict=True)
-            if why == reason
-        ]
-        if sizes:
+        if sizes := pruning.sizes_kept(reason):
             settings[name] = {"tensors": len(sizes), "bytes": sum(sizes)}
             screen.note(
                 f"{model}: {_counted(sizes)} of {sum(sizes):,} bytes, {reason}: kept exactly; "
@@ -45,10 +39,8 @@ def show(where: Path, packed: Packed, source: Source) -> None:
         f"{8 * packed.size / max(numbers, 1):.2f} bits a weight"
     )
     if report.changed:
-        overall = report.relative_error
-        screen.line(f"relative error {overall:.4f}, {decibels(overall):.1f} dB; the largest:")
-        for outcome in report.worst:
-            screen.line(f"  {outcome.relative_error:.4f}  {outcome.path}")
+        for line in report.errors:
+            screen.line(line)
     for reason, outcomes in report.kept.items():
         if not reason.startswith(SAME_AS):
             screen.line(f"kept exactly, {reason}: {_named(reason, outcomes)}")

@@ -163,14 +163,9 @@ class PackedFile:
                 outcomes.extend(Outcome(*note) for note in part.notes)
                 yield part
 
-        def leaves() -> Iterator[tuple[str, Any]]:
-            for path, (leaf, outcome) in pruning.treated(treatments, track=self._track):
-                outcomes.append(outcome)
-                yield path, leaf
-                del leaf  # before the next one is made
-
+        leaves = pruning.all_leaves(treatments, outcomes, track=self._track)
         layout = self._packing.layout
-        parts = stored() if folder else encoded(leaves(), pruning.source.leaves, layout)
+        parts = stored() if folder else encoded(leaves, pruning.source.leaves, layout)
         file.writelines(pieces(parts, pruning.source.outline, metadata=self._metadata))
         return Packed(file.tell(), Report(outcomes))
 

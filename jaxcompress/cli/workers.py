@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -66,15 +66,8 @@ class Packing(NamedTuple):
     def store(self, task: Task) -> None:
         """Pack a part."""
         outcomes: list[Outcome] = []
-
-        def leaves() -> Iterator[tuple[str, Any]]:
-            for index in task.tensors:
-                leaf, outcome = self.pruning.treat(index, task.treatments)
-                outcomes.append(outcome)
-                yield self.pruning.source.paths[index], leaf
-                del leaf  # before the next one is made
-
-        store_part(task.path, leaves(), self.layout, outcomes)
+        leaves = self.pruning.leaves(task.tensors, task.treatments, outcomes)
+        store_part(task.path, leaves, self.layout, outcomes)
 
 
 class Workers:

@@ -44,7 +44,7 @@ def _clustered(tensor: np.ndarray, most: int) -> Clustered | None:
     flat = tensor.reshape(-1)
     values = np.unique(flat[:: max(flat.size // _LOOK, 1)])
     for start in range(0, flat.size, _BLOCK):
-        if min(values.size - 1, _NUMBERS_A_VALUE * (values.size - 1)) > min(most, flat.size):
+        if values.size - 1 > min(most, flat.size):  # zero may be one of them
             return None
         values = np.union1d(values, np.unique(flat[start : start + _BLOCK]))
     values = values[values != 0]

@@ -17,11 +17,11 @@ from jaxcompress.leaves.tree import is_coded
 from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of
 from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.oneshot.stream import Pruning, Treated, prune
+from jaxcompress.oneshot.stream import Pruning, prune
 from jaxcompress.oneshot.survey import AVERAGE, MOST_ERROR, NOT_FINITE, STATE
 from jaxcompress.oneshot.target import aim
 from jaxcompress.oneshot.ways import STEP_SIZE, Treatment
-from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, plain_bytes, some_of
+from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, some_of
 
 
 def compress(
@@ -84,19 +84,18 @@ def compress(
     treatments = Treatments(_treatment(step_size, clusters, target_bytes))
     floor = MOST_ERROR if max_error is None else max_error
     pruning = prune(source, sparsity, scope=scope, max_error=floor)
-    _warn_of(source, pruning)
+    _warn_of(pruning)
     if target_bytes is None:
-        found = [treated for _, treated in pruning.treated(treatments)]
+        found, outcomes = _all(pruning, treatments)
     else:
-        found = _within(pruning, treatments, target_bytes)
-    outcomes = [treated.outcome for treated in found]
+        found, outcomes = _within(pruning, treatments, target_bytes)
     Report(outcomes).check("params", max_error, option="max_error")
     if bad := [outcome.path for outcome in outcomes if outcome.kept == NOT_FINITE]:
         warnings.warn(
             f"{some_of(bad)}: must be finite to be compressed, got NaN or infinity; kept exactly.",
             stacklevel=2,
         )
-    stored = [found[pruning.repeats.get(n, n)].leaf for n in range(len(found))]
+    stored = [found[pruning.repeats.get(n, n)][1] for n in range(len(found))]
     return source.named.rebuild(
         [
             leaf if is_coded(leaf) else original
@@ -185,11 +184,9 @@ def _treatment(step_size: float, clusters: int | None, target_bytes: int | None)
     return Treatment(way="relative", value=step_size)
 
 
-def _warn_of(source: TreeSource, pruning: Pruning) -> None:
+def _warn_of(pruning: Pruning) -> None:
     for reason in (STATE, AVERAGE):
-        pairs = zip(source.leaves, pruning.kept, strict=True)
-        sizes = [plain_bytes(leaf) for leaf, why in pairs if why == reason]
-        if sizes:
+        if sizes := pruning.sizes_kept(reason):
             warnings.warn(
                 f"params: {len(sizes)} tensors of {sum(sizes):,} bytes are {reason} and kept "
                 "exactly; leave them out to save these bytes.",
@@ -197,20 +194,27 @@ def _warn_of(source: TreeSource, pruning: Pruning) -> None:
             )
 
 
-def _within(pruning: Pruning, treatments: Treatments, target_bytes: int) -> list[Treated]:
+Leaves = tuple[list[tuple[str, Any]], list[Outcome]]
+"""Path and leaf of all tensors, and what became of each."""
+
+
+def _all(pruning: Pruning, treatments: Treatments) -> Leaves:
+    outcomes: list[Outcome] = []
+    return list(pruning.all_leaves(treatments, outcomes)), outcomes
+
+
+def _within(pruning: Pruning, treatments: Treatments, target_bytes: int) -> Leaves:
     """Return the leaves of the largest file that fits."""
-    best: list[Treated] = []
+    best: Leaves = [], []
     best_size = 0
 
     def attempt(tried: Treatments) -> int:
         nonlocal best, best_size
-        found = list(pruning.treated(tried))
-        leaves: list[tuple[str, Any]] = [(path, treated.leaf) for path, treated in found]
-        size = write(
-            file, encoded(leaves, pruning.source.leaves, "entropy"), pruning.source.outline
-        )
+        found = _all(pruning, tried)
+        parts = encoded(found[0], pruning.source.leaves, "entropy")
+        size = write(file, parts, pruning.source.outline)
         if best_size < size <= target_bytes:
-            best, best_size = [treated for _, treated in found], size
+            best, best_size = found, size
         return size
 
     with tempfile.TemporaryDirectory() as folder:

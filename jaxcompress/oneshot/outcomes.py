@@ -1,8 +1,8 @@
 """What became of each tensor: kept exactly and why, or changed and by how much."""
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,18 @@ class Outcome(NamedTuple):
         return relative(self.squared_error, self.square)
 
 
+class Treated(NamedTuple):
+    """A leaf for the file, and what became of the tensor.
+
+    Attributes:
+        leaf: compressed, or the tensor; a `Repeat` of an earlier one.
+        outcome: of the tensor.
+    """
+
+    leaf: Any
+    outcome: Outcome
+
+
 class Report(NamedTuple):
     """What became of a tree.
 
@@ -53,18 +65,19 @@ class Report(NamedTuple):
 
     outcomes: Sequence[Outcome]
 
-    @classmethod
-    def read(cls, rows: Iterable[Sequence[Any]]) -> Self:
-        """Return the report whose outcomes were stored as rows of JSON."""
-        return cls([Outcome(*row) for row in rows])
-
     def __str__(self) -> str:
         """Return the relative errors, of all and of the largest, and what is kept."""
+        kept = [f"kept exactly, {why}: {len(outcomes)}" for why, outcomes in self.kept.items()]
+        return "\n".join([*self.errors, *kept])
+
+    @property
+    def errors(self) -> list[str]:
+        """Lines that say the relative error of all changed tensors, and the largest ones."""
         error = self.relative_error
-        lines = [f"relative error {error:.4f}, {decibels(error):.1f} dB; the largest:"]
-        lines += [f"  {outcome.relative_error:.4f}  {outcome.path}" for outcome in self.worst]
-        lines += [f"kept exactly, {why}: {len(kept)}" for why, kept in self.kept.items()]
-        return "\n".join(lines)
+        return [
+            f"relative error {error:.4f}, {decibels(error):.1f} dB; the largest:",
+            *(f"  {outcome.relative_error:.4f}  {outcome.path}" for outcome in self.worst),
+        ]
 
     @property
     def changed(self) -> list[Outcome]:
@@ -168,6 +181,16 @@ def outcome_of(path: str, tensor: np.ndarray, leaf: Any) -> Outcome:
         square += float(np.vdot(a, a))
         error += float(np.vdot(off, off))
     return Outcome(path, tensor.size, None, error / unit**2, square / unit**2)
+
+
+def treated(path: str, tensor: np.ndarray, leaf: Any) -> Treated:
+    """Return a leaf that replaces a tensor, and their distance.
+
+    Example:
+        >>> treated("w", np.array([[3.0, 4.0]]), np.array([[3.0, 3.0]])).outcome.numbers
+        2
+    """
+    return Treated(leaf, outcome_of(path, tensor, leaf))
 
 
 def _real(array: np.ndarray) -> np.ndarray:

@@ -4,19 +4,20 @@ Memory is about that of one tensor: the threshold of all layers is found by coun
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxcompress.artifact.repeats import repeat_of
+from jaxcompress.bounds import check_sparsity
 from jaxcompress.checks import is_finite
 from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
 from jaxcompress.oneshot._repeats import repeated_tensors
 from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
-from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, outcome_of
+from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, Treated, treated
 from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.oneshot.survey import (
@@ -40,18 +41,6 @@ _COARSEST, _FINEST = 0.5, 8.0
 _MOST_TRIALS = 12
 _MARGIN = 0.98
 _WORTH_A_LOOK = 1 << 18  # numbers up to which the bytes of a tensor are compared
-
-
-class Treated(NamedTuple):
-    """A leaf for the file, and what became of the tensor.
-
-    Attributes:
-        leaf: compressed, or the tensor; a `Repeat` of an earlier one.
-        outcome: of the tensor.
-    """
-
-    leaf: Any
-    outcome: Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +91,27 @@ class Pruning:
         factor = (self.usual_size / max(self.numbers(index), 1)) ** _FINER_POWER
         return min(max(factor, _COARSEST), _FINEST)
 
-    def treated(
-        self, treatments: Treatments, *, track: Track = untracked
-    ) -> Iterator[tuple[str, Treated]]:
-        """Give path and leaf of the whole tree in order."""
-        for index in track(range(len(self.kept)), "packing", self.bytes_of):
-            yield self.source.paths[index], self.treat(index, treatments)
+    def sizes_kept(self, reason: str) -> list[int]:
+        """Return the bytes of each leaf that is kept exactly for a reason."""
+        pairs = zip(self.source.leaves, self.kept, strict=True)
+        return [plain_bytes(leaf) for leaf, why in pairs if why == reason]
+
+    def all_leaves(
+        self, treatments: Treatments, outcomes: list[Outcome], *, track: Track = untracked
+    ) -> Iterator[tuple[str, Any]]:
+        """Give path and leaf of the whole tree in order, and append what became of each."""
+        numbers = range(len(self.kept))
+        yield from self.leaves(track(numbers, "packing", self.bytes_of), treatments, outcomes)
+
+    def leaves(
+        self, numbers: Iterable[int], treatments: Treatments, outcomes: list[Outcome]
+    ) -> Iterator[tuple[str, Any]]:
+        """Give path and leaf of some leaves, one at a time, and append what became of each."""
+        for index in numbers:
+            leaf, outcome = self.treat(index, treatments)
+            outcomes.append(outcome)
+            yield self.source.paths[index], leaf
+            del leaf  # before the next one is made
 
     def treat(self, index: int, treatments: Treatments) -> Treated:
         """Return a leaf, pruned and compressed unless it is kept. They may be asked in any order.
@@ -132,18 +136,18 @@ class Pruning:
         most = MOST_VALUES if is_small else treatment.exact_values
         exact = of_few_values(pruned, most)
         if exact is not None and (is_small or not treatment.is_coarse):
-            return _few_values(path, tensor, pruned, exact)
+            return _kept(path, tensor, pruned, exact, FEW_VALUES)
         if is_small:
             return _exactly(path, tensor, SMALL_FLOAT)
         treatment = treatment.finer(self.finer(index))
         try:
             leaf, outcome = self._within_error(path, tensor, pruned, treatment, index)
         except (ValueError, OverflowError, FloatingPointError):  # numbers that no grid can hold
-            return _without_loss(path, tensor, pruned, NO_GRID)
+            return _kept(path, tensor, pruned, pruned, NO_GRID)
         if exact is not None and stored_bytes(exact) <= stored_bytes(leaf):
-            return _few_values(path, tensor, pruned, exact)
+            return _kept(path, tensor, pruned, exact, FEW_VALUES)
         if tensor.size <= _WORTH_A_LOOK and stored_bytes(leaf) >= tensor.nbytes:
-            return _without_loss(path, tensor, pruned, SMALLER)
+            return _kept(path, tensor, pruned, pruned, SMALLER)
         return Treated(leaf, outcome)
 
     def _within_error(
@@ -151,18 +155,16 @@ class Pruning:
     ) -> Treated:
         """Return the leaf whose error is small enough, with finer steps where they are needed."""
         axis = self.source.channel_axis(index)
-        leaf = treatment.leaf(path, pruned, axis)
-        added = outcome_of(path, pruned, leaf)
+        leaf, added = treatment.treat(path, pruned, axis)
         for _ in range(_MOST_TRIALS if treatment.can_be_finer else 0):
             excess = added.relative_error / self.max_error
             if excess <= 1:
                 break
             treatment = treatment.finer(min(excess / _MARGIN, 2))
-            leaf = treatment.leaf(path, pruned, axis)
-            added = outcome_of(path, pruned, leaf)
+            leaf, added = treatment.treat(path, pruned, axis)
         if treatment.can_be_finer and not added.relative_error <= self.max_error:
             raise ValueError(f"{path}: no steps are fine enough")
-        return Treated(leaf, added if pruned is tensor else outcome_of(path, tensor, leaf))
+        return Treated(leaf, added) if pruned is tensor else treated(path, tensor, leaf)
 
     def pruned(self, index: int) -> np.ndarray:
         """Return the pruned tensor of a leaf."""
@@ -239,8 +241,7 @@ def prune(
         max_error=max_error,
         repeats=repeated_tensors(source, ways),
     )
-    removed_count("params", sparsity, 1)
-    if not sparsity:
+    if not check_sparsity("params", sparsity):
         return found
 
     def tensors() -> Iterator[np.ndarray]:
@@ -262,18 +263,11 @@ def prune(
     return replace(found, threshold=threshold)
 
 
-def _without_loss(path: str, tensor: np.ndarray, pruned: np.ndarray, why: str) -> Treated:
-    """Return a tensor, or what pruning left of it, as it is."""
+def _kept(path: str, tensor: np.ndarray, pruned: np.ndarray, leaf: Any, why: str) -> Treated:
+    """Return a leaf that loses nothing of a tensor, or of what pruning left of it."""
     if pruned is tensor:
-        return _exactly(path, tensor, why)
-    return Treated(pruned, outcome_of(path, tensor, pruned))
-
-
-def _few_values(path: str, tensor: np.ndarray, pruned: np.ndarray, exact: Any) -> Treated:
-    """Return a leaf of all values of a tensor, or of those that pruning left."""
-    if pruned is tensor:
-        return Treated(exact, Outcome(path, tensor.size, FEW_VALUES))
-    return Treated(exact, outcome_of(path, tensor, exact))
+        return Treated(leaf, Outcome(path, tensor.size, why))
+    return treated(path, tensor, leaf)
 
 
 def _exactly(path: str, tensor: Any, why: str) -> Treated:

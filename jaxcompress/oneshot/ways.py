@@ -13,17 +13,15 @@ import numpy as np
 from jaxcompress.leaves import LowRank, Quantized
 from jaxcompress.lowrank import by_ratio, low_rank
 from jaxcompress.metrics import root_mean_square
+from jaxcompress.oneshot._channels import channels_of
 from jaxcompress.oneshot._exact import MOST_VALUES
-from jaxcompress.oneshot.outcomes import outcome_of
+from jaxcompress.oneshot.outcomes import Treated, treated
 from jaxcompress.quantization import (
     MOST_BITS,
     Estimator,
     Granularity,
     few_digits,
     min_max,
-    per_best_axis,
-    per_block,
-    per_channel,
     quantize,
     relative_step,
     usual_range,
@@ -75,8 +73,8 @@ class Treatment:
     most_bits: int = MOST_BITS
     symmetric: bool = False
 
-    def leaf(self, path: str, tensor: np.ndarray, usual_axis: int = -1) -> Any:
-        """Return the compressed leaf of a tensor.
+    def treat(self, path: str, tensor: np.ndarray, usual_axis: int = -1) -> Treated:
+        """Return the compressed leaf of a tensor, and their distance.
 
         Args:
             path: of the tensor, for errors.
@@ -88,8 +86,10 @@ class Treatment:
                 {path: tensor}, ranks=by_ratio(keep=self.keep_low_rank), scope=everything
             )
             if isinstance(product := found[path], LowRank):
-                factors = tuple(self._apply(path, np.asarray(f), -1) for f in product.factors)
-                return LowRank(factors=factors, equation=product.equation)
+                factors = tuple(
+                    self._apply(path, np.asarray(factor), -1).leaf for factor in product.factors
+                )
+                return treated(path, tensor, LowRank(factors=factors, equation=product.equation))
         return self._apply(path, tensor, usual_axis)
 
     def finer(self, factor: float) -> "Treatment":
@@ -120,7 +120,7 @@ class Treatment:
             return 1 << (self.value if self.way == "grid" else self.most_bits)
         return self.value if self.way == "kmeans" else MOST_VALUES
 
-    def _apply(self, path: str, tensor: np.ndarray, usual_axis: int) -> Any:
+    def _apply(self, path: str, tensor: np.ndarray, usual_axis: int) -> Treated:
         return WAYS[self.way].apply(path, tensor, self, usual_axis)
 
 
@@ -131,36 +131,37 @@ class Way(NamedTuple):
         summary: one line for `--help`.
         parameter: the option of its fineness.
         default: value of the parameter; None if there is none.
-        apply: from path, tensor, treatment and usual axis to the leaf.
+        apply: from path, tensor, treatment and usual axis to the leaf and its distance.
         is_shared: whether all channels share values.
     """
 
     summary: str
     parameter: str
     default: Any
-    apply: Callable[[str, np.ndarray, Treatment, int], Any]
+    apply: Callable[[str, np.ndarray, Treatment, int], Treated]
     is_shared: bool = False
 
 
-def _relative(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+def _relative(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Treated:
     root = root_mean_square([tensor])
     magnitudes = np.abs(tensor.reshape(-1)[:: max(tensor.size // _SAMPLE, 1)]).astype(np.float64)
     unit = usual(root, magnitudes)
     if unit != root:  # outliers beyond any grid: a codebook reaches all of them
         rate_weight = high_rate_weight(treatment.value * unit)
-        return entropy_constrained({path: tensor}, rate_weight, scope=everything)[path]
+        shared = entropy_constrained({path: tensor}, rate_weight, scope=everything)
+        return treated(path, tensor, shared[path])
     if treatment.value >= _FINE:
-        granularity = _granularity(tensor, treatment, usual_axis)
-        leaf = _rounded(path, tensor, MOST_BITS, granularity, relative_step(treatment.value))
-        error = outcome_of(path, tensor, leaf).relative_error
-        if error <= _COARSER * treatment.value / math.sqrt(12) and not _wipes_out(tensor, leaf):
-            return leaf
+        granularity = channels_of(tensor, AXES[treatment.axis], treatment.block, usual_axis)
+        found = _rounded(path, tensor, MOST_BITS, granularity, relative_step(treatment.value))
+        error, most = found.outcome.relative_error, _COARSER * treatment.value / math.sqrt(12)
+        if error <= most and not _wipes_out(tensor, found.leaf):
+            return found
     # A grid of 8 bits does not reach so far in such steps; a codebook does. Outliers do not count.
     positive = magnitudes[magnitudes > 0]
     root = min(root, _NORMAL * float(np.median(positive))) if positive.size else root
     largest = float(np.abs(tensor).max(initial=0))
     step_size = max(treatment.value * root, 2 * largest / _MOST_STEPS)
-    return uniform({path: tensor}, step_size, scope=everything)[path]
+    return treated(path, tensor, uniform({path: tensor}, step_size, scope=everything)[path])
 
 
 def _wipes_out(tensor: np.ndarray, leaf: Quantized) -> bool:
@@ -170,20 +171,20 @@ def _wipes_out(tensor: np.ndarray, leaf: Quantized) -> bool:
     return bool((lost > _LOST * np.count_nonzero(tensor, axis=apart)).any())
 
 
-def _grid(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+def _grid(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Treated:
     """Round to a grid.
 
     A block of few weights has more of them on one side of zero, which a zero point uses. With 8
     bits, channels with outliers get blocks where their error would be large.
     """
     bits = treatment.value
-    granularity = _granularity(tensor, treatment, usual_axis)
+    granularity = channels_of(tensor, AXES[treatment.axis], treatment.block, usual_axis)
     if treatment.block is None or treatment.symmetric or not _FEWEST_BITS <= bits <= _AFFINE_BITS:
-        leaf = _rounded(path, tensor, bits, granularity, usual_range)
+        found = _rounded(path, tensor, bits, granularity, usual_range)
         if bits < MOST_BITS or treatment.block is not None:
-            return leaf
-        if outcome_of(path, tensor, leaf).relative_error <= _LARGE_ERROR:
-            return leaf
+            return found
+        if found.outcome.relative_error <= _LARGE_ERROR:
+            return found
         return _grid(path, tensor, dataclasses.replace(treatment, block=_BLOCK), usual_axis)
     return _rounded(path, tensor, bits, granularity, min_max, symmetric=False)
 
@@ -196,18 +197,19 @@ def _rounded(
     estimate: Estimator,
     *,
     symmetric: bool = True,
-) -> Any:
-    return quantize(
+) -> Treated:
+    rounded = quantize(
         {path: tensor},
         bits,
         symmetric=symmetric,
         granularity=granularity,
         estimate=few_digits(estimate),
         scope=everything,
-    )[path]
+    )
+    return treated(path, tensor, rounded[path])
 
 
-def _mixed(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+def _mixed(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Treated:
     """Round to as many bits as steps of a size need, which is relative to the weights.
 
     The path decides which of equal tensors have a bit more, so that sizes between are reached too.
@@ -218,55 +220,25 @@ def _mixed(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int)
     return _grid(path, tensor, dataclasses.replace(treatment, value=bits), usual_axis)
 
 
-def _kmeans(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+def _kmeans(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Treated:
     del usual_axis
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fewer than the .* clusters")
-        return kmeans({path: tensor}, treatment.value, scope=everything)[path]
+        shared = kmeans({path: tensor}, treatment.value, scope=everything)
+    return treated(path, tensor, shared[path])
 
 
-def _uniform(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+def _uniform(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Treated:
     del usual_axis
     step_size = treatment.value * root_mean_square([tensor])
-    return uniform({path: tensor}, step_size, scope=everything)[path]
+    return treated(path, tensor, uniform({path: tensor}, step_size, scope=everything)[path])
 
 
-def _entropy(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Any:
+def _entropy(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Treated:
     del usual_axis
     rate_weight = high_rate_weight(treatment.value * root_mean_square([tensor]))
-    return entropy_constrained({path: tensor}, rate_weight, scope=everything)[path]
-
-
-def _granularity(tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Granularity:
-    axis = AXES[treatment.axis]
-    channels = per_best_axis(usual=usual_axis) if axis is None else per_channel(axis)
-    if treatment.block is None:
-        return channels
-    own = next(
-        (a for a, count in enumerate(channels("", tensor)) if count > 1), usual_axis % tensor.ndim
-    )
-    return _blocks(tensor.shape, own, treatment.block) or channels
-
-
-def _blocks(shape: tuple[int, ...], own: int, size: int) -> Granularity | None:
-    """Return the granularity of blocks of a channel; None if a tensor has no other axis.
-
-    Blocks lie along the longest other axis, the inputs. Axes after it are within blocks, as the
-    window of a convolution is. Axes before it and the channels have blocks of their own if those
-    are full, as the directions of an LSTM have.
-
-    Args:
-        shape: of the tensor.
-        own: axis of the channels.
-        size: of a block.
-    """
-    others = [axis for axis in range(len(shape)) if axis != own]
-    if not others:
-        return None
-    along = max(others, key=lambda axis: shape[axis])
-    apart = [axis for axis in others if axis < min(own, along)] if shape[along] >= size else []
-    within = math.prod(shape[axis] for axis in others if axis not in (along, *apart))
-    return per_block(max(size // within, 1), axis=along, channels=per_channel((own, *apart)))
+    shared = entropy_constrained({path: tensor}, rate_weight, scope=everything)
+    return treated(path, tensor, shared[path])
 
 
 WAYS: dict[str, Way] = {
