@@ -5,7 +5,7 @@ A part is read and written without the others. It ends after the tensor with whi
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxcompress.artifact._forms import write_leaf
@@ -15,6 +15,10 @@ from jaxcompress.artifact.streams import Writer
 
 NUMBERS = 1 << 22
 """Numbers of dense tensors with which a part is full."""
+
+
+Layout = str | Callable[[str], str]
+"""How codes are packed: a key of `LAYOUTS`, or a function from the path of a tensor to one."""
 
 
 class Part(NamedTuple):
@@ -50,18 +54,21 @@ def lengths(leaves: Iterable[Any]) -> Iterator[int]:
         yield count
 
 
-def encode_part(leaves: Iterable[tuple[str, Any]], layout: str) -> Part:
+def encode_part(leaves: Iterable[tuple[str, Any]], layout: Layout) -> Part:
     """Return the tensors of a part, coded; it depends on nothing else.
 
     Args:
         leaves: path and leaf of each; they may come one at a time.
-        layout: a key of `LAYOUTS`.
+        layout: a key of `LAYOUTS`, or a function from path to key.
 
     Raises:
         TypeError: a dtype that cannot be stored.
         ValueError: no such layout, or a leaf that breaks the rules of its type.
     """
-    check_layout(layout)
-    writer = Writer(splits_planes=layout != "csr")
-    entries = [write_leaf(path, leaf, layout, writer) for path, leaf in leaves]
+    writer, entries = Writer(), []
+    for path, leaf in leaves:
+        own = layout if isinstance(layout, str) else layout(path)
+        check_layout(own)
+        writer.splits_planes &= own != "csr"
+        entries.append(write_leaf(path, leaf, own, writer))
     return Part(entries, writer.members())

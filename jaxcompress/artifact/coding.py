@@ -278,11 +278,11 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 """The packings that each layout tries."""
 
 
-def check_layout(layout: str) -> None:
+def check_layout(layout: str, name: str = "layout") -> None:
     """Refuse the name of no layout.
 
     Raises:
         ValueError: with the names of all layouts.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout: must be one of {', '.join(LAYOUTS)}, got {layout!r}.")
+    if not isinstance(layout, str) or layout not in LAYOUTS:
+        raise ValueError(f"{name}: must be one of {', '.join(LAYOUTS)}, got {layout!r}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from jaxcompress.artifact._members import Deflated
-from jaxcompress.artifact._parts import Part, encode_part, lengths
+from jaxcompress.artifact._parts import Layout, Part, encode_part, lengths
 
 _DIGEST_BYTES, _LENGTH_BYTES = 32, 8
 
@@ -34,14 +34,14 @@ def part_ranges(like: Iterable[Any]) -> list[range]:
 
 
 def store_part(
-    path: Path, leaves: Iterable[tuple[str, Any]], layout: str, notes: Sequence[Any] = ()
+    path: Path, leaves: Iterable[tuple[str, Any]], layout: Layout, notes: Sequence[Any] = ()
 ) -> None:
     """Code the tensors of a part, and write it to a file of its own, whole or not at all.
 
     Args:
         path: file to write; no other process may write it.
         leaves: path and leaf of each; they may come one at a time.
-        layout: a key of `LAYOUTS`.
+        layout: a key of `LAYOUTS`, or a function from path to key.
         notes: anything of JSON about the tensors; it may grow while leaves come.
 
     Raises:

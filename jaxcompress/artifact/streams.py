@@ -80,12 +80,16 @@ def parsed_name(member: str) -> tuple[str, int] | None:
 
 
 class Writer:
-    """Collects the streams of a part from front to back."""
+    """Collects the streams of a part from front to back.
 
-    def __init__(self, *, splits_planes: bool) -> None:
-        """Set whether streams of numbers may be split into planes of bytes."""
+    Attributes:
+        splits_planes: whether streams of numbers may be split into planes of bytes.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
         self._parts: dict[str, list[Any]] = {}
-        self._splits_planes = splits_planes
+        self.splits_planes = True
 
     def add(self, name: str, values: Any) -> None:
         """Append an array to a stream, or codes to `rans`."""
@@ -104,7 +108,7 @@ class Writer:
         for name, parts in self._parts.items():
             plain = deflate(parts)
             planes = f"{name}_planes"
-            if self._splits_planes and planes in _PLANES:
+            if self.splits_planes and planes in _PLANES:
                 split = deflate(_planes(np.concatenate(parts)))
                 if split.stored < plain.stored:
                     name, plain = planes, split

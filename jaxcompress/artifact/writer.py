@@ -10,19 +10,21 @@ from jaxcompress.artifact import manifest
 from jaxcompress.artifact._archive import Archive
 from jaxcompress.artifact._forms import oldest_version
 from jaxcompress.artifact._members import Deflated, deflate
-from jaxcompress.artifact._parts import Part, encode_part, lengths
+from jaxcompress.artifact._parts import Layout, Part, encode_part, lengths
 from jaxcompress.artifact.atomic import atomic_file
 from jaxcompress.artifact.outline import Outline, paths
 from jaxcompress.artifact.streams import MANIFEST, member_name
 
 
-def encoded(leaves: Iterable[tuple[str, Any]], like: Iterable[Any], layout: str) -> Iterator[Part]:
+def encoded(
+    leaves: Iterable[tuple[str, Any]], like: Iterable[Any], layout: Layout
+) -> Iterator[Part]:
     """Yield the parts of a file, one at a time.
 
     Args:
         leaves: path and leaf, in the order of the tree; they may come one at a time.
         like: leaves of the same shapes, or the same ones.
-        layout: a key of `LAYOUTS`.
+        layout: a key of `LAYOUTS`, or a function from path to key.
 
     Raises:
         TypeError: a dtype that cannot be stored.

@@ -4,7 +4,7 @@ From the bottom up: `status` and `interruption` (how a program ends), `screen` a
 `refusals`, `flat`, `shards`, `shard_index`, `msgpack_values`, `checkpoints` and `sources` (weights
 that are read), `artifacts` (compressed files that are read), `comparison`, `outputs` and `writers`
 (weights that are written); `unfinished`, `workers` and `packed_file` (files that are made in
-parts), `pack_values`, `rules_file`, `pack_options`, `calibration`, `pack_report`; `pack`, `unpack`,
+parts), `rules_file`, `pack_options`, `calibration`, `pack_report`; `pack`, `unpack`,
 `inspect`, `verify` and `diff` (one command each), `command` (all of them), `__main__`.
 """
 

@@ -13,7 +13,6 @@ from jaxcompress.cli.outputs import check_output
 from jaxcompress.cli.pack_options import (
     check_jobs,
     check_lossless,
-    check_patterns,
     error_limit,
     wish,
 )
@@ -24,7 +23,7 @@ from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
 from jaxcompress.cli.workers import Packing
 from jaxcompress.oneshot.outcomes import Report
-from jaxcompress.oneshot.rules import Rule, path_matches
+from jaxcompress.oneshot.rules import Rule, check_patterns, path_matches
 from jaxcompress.oneshot.sources import Selection
 from jaxcompress.oneshot.stream import exactly, prune
 from jaxcompress.oneshot.survey import MOST_ERROR

@@ -1,26 +1,16 @@
 """Options of `jaxcompress pack`: what they mean together, and which do not go together."""
 
 import re
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxcompress.bounds import check_fraction, check_positive
-from jaxcompress.cli.pack_values import (
-    MOST_BITS,
-    check_values,
-    checked_axis,
-    checked_bits,
-    checked_block,
-    checked_value,
-    usual_way,
-    ways_with,
-)
+from jaxcompress.bounds import check_positive
 from jaxcompress.cli.rules_file import rules_of
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.rules import Rule, Treatments
-from jaxcompress.oneshot.ways import WAYS, Treatment
-from jaxcompress.trees import some_of
+from jaxcompress.oneshot.values import FLAGS, asked, check_factors, checked_bits
+from jaxcompress.oneshot.ways import WAYS
+from jaxcompress.quantization import MOST_BITS
 
 _RECORDED = {"step_size": "step"}
 """Names in files of settings that are named differently now."""
@@ -75,36 +65,26 @@ def wish(
     """
     told = Bits(None, ()) if bits is None else parsed_bits(bits)
     values = {"bits": told.usual, "clusters": clusters, "step_size": step_size}
-    name = quantizer or usual_way(values, target_size)
-    if target_size is not None and (WAYS[name].parameter != "step_size" or step_size is not None):
-        raise Refused(
-            f"--target-size: chooses the step size of {', '.join(ways_with('step_size'))} itself, "
-            f"got {name}{' and --step-size' * (step_size is not None)}; leave one of them out."
-        )
-    asked = values | {"bits": None} if name == "mixed" else values
-    check_values("--", name, asked, aims=target_size is not None)
-    parameter = WAYS[name].parameter
-    value = values[parameter] if values[parameter] is not None else WAYS[name].default
-    usual = Treatment(
-        way=name,
-        value=1.0 if target_size is not None else checked_value("--", name, value),
-        axis=checked_axis("--channel-axis", channel_axis),
-        block=checked_block("--block", block),
-        keep_low_rank=keep_low_rank,
-        most_bits=told.usual or MOST_BITS,
+    aims = target_size is not None
+    usual = asked(
+        FLAGS,
+        values,
+        name=quantizer,
+        aims=aims,
+        axis=channel_axis,
+        block=block,
         symmetric=symmetric,
+        keep_low_rank=keep_low_rank,
     )
-    if WAYS[name].is_shared:
-        for flag, given in (("--block", block), ("--channel-axis", channel_axis != "auto")):
-            if given:
-                raise Refused(f"{flag}: {name} has one set of values a tensor; leave it out.")
     if symmetric and block is None and rules is None:
         raise Refused("--symmetric: is for blocks, channels have no zero points; leave it out.")
-    _check_low_rank(keep_low_rank, "--target-size" if target_size else name, sparsity)
     found = [Rule(pattern, None) for pattern in exclude]
     found += [] if rules is None else rules_of(rules)
     found += [Rule(pattern, {"way": "grid", "value": count}) for pattern, count in told.rules]
-    settings: dict[str, Any] = {"sparsity": sparsity, "quantizer": name}
+    removed = max([sparsity, *(rule.sparsity for rule in found)])
+    check_factors(FLAGS, usual, aims=aims, sparsity=removed)
+    settings: dict[str, Any] = {"sparsity": sparsity, "quantizer": usual.way}
+    parameter = WAYS[usual.way].parameter
     if target_size is not None:
         settings["target_bytes"] = target_size
         settings |= _some(bits=told.usual)
@@ -122,17 +102,6 @@ def check_jobs(jobs: int | None) -> None:
     """Refuse fewer processes than one."""
     if jobs is not None and jobs < 1:
         raise Refused(f"--jobs: must be at least 1, got {jobs}; leave it out for one a core.")
-
-
-def check_patterns(paths: Sequence[str], rules: Iterable[Rule]) -> None:
-    """Refuse patterns that no path matches: what they should protect would be changed."""
-    for rule in rules:
-        if not any(map(rule.matches, paths)):
-            raise Refused(
-                f"{rule.pattern}: a pattern must match a tensor, got none of {len(paths)} "
-                f"({some_of(paths)}); a word alone names a whole part of a path, "
-                f"'*{rule.pattern}*' matches anywhere in it."
-            )
 
 
 def check_lossless(**others: Any) -> None:
@@ -187,20 +156,6 @@ def parsed_bits(text: str) -> Bits:
         else:
             rules.append((pattern, bits))
     return Bits(usual, tuple(rules))
-
-
-def _check_low_rank(fraction: float | None, name: str, sparsity: float) -> None:
-    """Refuse wrong fractions, and options that factors do not allow: sparsity and some ways."""
-    if fraction is None:
-        return
-    check_fraction("--keep-low-rank", fraction)
-    if sparsity:
-        raise Refused("--keep-low-rank: a product keeps no zeros; leave out --sparsity.")
-    if name not in ("relative", "kmeans", "grid"):
-        raise Refused(
-            f"--keep-low-rank: goes with relative, kmeans and grid, not with {name}; name one of "
-            "them."
-        )
 
 
 def _some(**settings: Any) -> dict[str, Any]:

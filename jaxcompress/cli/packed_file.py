@@ -164,7 +164,7 @@ class PackedFile:
                 yield part
 
         leaves = pruning.all_leaves(treatments, outcomes, track=self._track)
-        layout = self._packing.layout
+        layout = self._packing.layout_of(treatments)
         parts = stored() if folder else encoded(leaves, pruning.source.leaves, layout)
         file.writelines(pieces(parts, pruning.source.outline, metadata=self._metadata))
         return Packed(file.tell(), Report(outcomes))

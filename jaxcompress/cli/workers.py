@@ -5,6 +5,7 @@ many threads add them up. A worker ends when this process does, in whatever way.
 """
 
 import contextlib
+import functools
 import math
 import os
 import pickle
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -57,7 +58,7 @@ class Packing(NamedTuple):
 
     Attributes:
         pruning: which weights are kept, and where they come from.
-        layout: a key of `LAYOUTS`.
+        layout: a key of `LAYOUTS`, of tensors without a rule that says another.
     """
 
     pruning: Pruning
@@ -67,7 +68,11 @@ class Packing(NamedTuple):
         """Pack a part."""
         outcomes: list[Outcome] = []
         leaves = self.pruning.leaves(task.tensors, task.treatments, outcomes)
-        store_part(task.path, leaves, self.layout, outcomes)
+        store_part(task.path, leaves, self.layout_of(task.treatments), outcomes)
+
+    def layout_of(self, treatments: Treatments) -> Callable[[str], str]:
+        """Return how the codes of each tensor are packed, by its path."""
+        return functools.partial(treatments.layout_of, usual=self.layout)
 
 
 class Workers:

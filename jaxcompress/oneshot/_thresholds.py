@@ -16,24 +16,24 @@ _BLOCK = 1 << 20  # numbers counted at a time; counting takes eight bytes for ea
 
 
 class Threshold(NamedTuple):
-    """The magnitude up to which weights are removed.
+    """The magnitude up to which weights of a tensor are removed.
 
     Attributes:
         bits: bits of the largest removed magnitude, read as an unsigned integer.
         width: of these bits, 32 or 64.
-        ties_kept: for each tensor how many of its weights of exactly that magnitude are kept; in
-            all tensors together these are the first in order.
+        ties_kept: how many weights of exactly that magnitude are kept; in all tensors that are
+            ranked together these are the first in order.
     """
 
     bits: int
     width: int
-    ties_kept: list[int]
+    ties_kept: int
 
 
-def find_threshold(
+def find_thresholds(
     tensors: Callable[[], Iterable[np.ndarray]], removed: int, *, width: int = 32
-) -> Threshold:
-    """Return the threshold that removes the `removed` smallest magnitudes of all tensors together.
+) -> list[Threshold]:
+    """Return for each tensor what removes the `removed` smallest magnitudes of all together.
 
     `remove_smallest` with it removes the same weights as `magnitude_mask`.
 
@@ -43,7 +43,8 @@ def find_threshold(
         width: 64 if any tensor is float64, else 32.
 
     Example:
-        >>> find_threshold(lambda: [np.float32([1, -1]), np.float32([0, 1])], 2).ties_kept
+        >>> found = find_thresholds(lambda: [np.float32([1, -1]), np.float32([0, 1])], 2)
+        >>> [threshold.ties_kept for threshold in found]
         [2, 0]
     """
     found, rank, digit = 0, removed, 0
@@ -62,17 +63,17 @@ def find_threshold(
         found = found << _DIGIT_BITS | digit
     ties = [here.of(digit) for here in each]
     up_to = np.minimum(np.cumsum(ties), sum(ties) - rank)  # the first ties are kept
-    return Threshold(found, width, np.diff(up_to, prepend=0).tolist())
+    return [Threshold(found, width, kept) for kept in np.diff(up_to, prepend=0).tolist()]
 
 
-def remove_smallest(tensor: np.ndarray, threshold: Threshold, ties_kept: int) -> np.ndarray:
+def remove_smallest(tensor: np.ndarray, threshold: Threshold) -> np.ndarray:
     """Return the tensor with zeros where its magnitudes are too small.
 
     Args:
-        tensor: one of those that `find_threshold` saw.
-        threshold: from `find_threshold`.
-        ties_kept: entry of `threshold.ties_kept` for the tensor.
+        tensor: one of those that `find_thresholds` saw.
+        threshold: from `find_thresholds`, of this tensor.
     """
+    ties_kept = threshold.ties_kept
     flat = tensor.ravel()
     kept = np.zeros_like(flat)
     for start in range(0, flat.size, _BLOCK):

@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,17 @@ import jax
 import numpy as np
 
 from jaxcompress.artifact.writer import encoded, write
-from jaxcompress.bounds import check_clusters, check_positive
+from jaxcompress.bounds import check_positive
 from jaxcompress.checks import check_concrete
 from jaxcompress.leaves import dense
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of
-from jaxcompress.oneshot.rules import Treatments
+from jaxcompress.oneshot.rules import Rule, Treatments, check_patterns
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, prune
 from jaxcompress.oneshot.survey import AVERAGE, MOST_ERROR, NOT_FINITE, STATE
 from jaxcompress.oneshot.target import aim
-from jaxcompress.oneshot.ways import STEP_SIZE, Treatment
+from jaxcompress.oneshot.values import asked, asked_rule
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, some_of
 
 
@@ -28,10 +28,13 @@ def compress(
     params: PyTree,
     *,
     sparsity: float = 0.0,
-    step_size: float = STEP_SIZE,
+    step_size: float | None = None,
     clusters: int | None = None,
+    bits: int | None = None,
+    block: int | None = None,
     target_bytes: int | None = None,
     max_error: float | None = None,
+    rules: Mapping[str, Mapping[str, Any]] | None = None,
     scope: Scope = kernels,
 ) -> PyTree:
     """Prune and round the weights of a trained network, without data and without training.
@@ -39,6 +42,7 @@ def compress(
     Weights of the smallest magnitude over all leaves are removed. The others become multiples of
     `step_size` root mean squares of their channel (`relative_step`), so that all channels have
     about the same relative error, `step_size / sqrt(12)`; small leaves have finer steps. With
+    `bits` each channel has a grid, along the axis that leaves least error for its bytes; with
     `clusters` it is `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`.
 
     Kept exactly are leaves outside of the scope; with the default scope vectors, tables of fewer
@@ -52,12 +56,19 @@ def compress(
             of optimizers in it (`opt_state`, `mu` and `nu` that mirror the weights, ...) and
             averages of the weights are kept exactly, whatever the scope, and a warning says so.
         sparsity: fraction of the weights in the scope to remove, in [0, 1).
-        step_size: distance of values, in root mean squares of the weights of a channel.
+        step_size: distance of values, in root mean squares of the weights of a channel; 0.1 if
+            nothing else is said.
         clusters: values that a leaf may use beside zero, 1 to 1024, instead of a step size; a leaf
             of fewer distinct weights keeps them all.
+        bits: of a weight, 1 to 8, instead of a step size; with `target_bytes` the most of a leaf.
+        block: most weights of a channel that share a grid.
         target_bytes: largest size of the file of `save`, which then chooses the step size.
         max_error: largest relative error of a leaf, `||a - b|| / ||a||`; steps become finer where
             it would be larger. By default they do from 0.5 on, and an error of 0.9 is refused.
+        rules: settings of leaves by pattern of their path, the first that matches:
+            `{"*embed*": {"bits": 8}, "head": {"keep": True}}`. They are `keep`, `quantizer` (a way
+            of `jaxcompress pack`), `bits`, `clusters`, `step_size`, `sparsity` (of the leaves of
+            the rule together), `block` and `channel_axis` ("first", "last", "auto").
         scope: which leaves are compressed.
 
     Returns:
@@ -65,7 +76,8 @@ def compress(
         `report` tells how far they are from the original.
 
     Raises:
-        ValueError: a value out of range, an empty scope, a leaf of which nothing would be left or
+        ValueError: values out of range or that do not go together, a rule that matches no leaf, an
+            empty scope, a leaf of which nothing would be left or
             whose error is too large, a size that cannot be met, a network that is mostly NaN.
         TypeError: called under `jit`, or the scope chooses leaves of other numbers than floats.
 
@@ -81,9 +93,11 @@ def compress(
     if max_error is not None:
         max_error = check_positive("max_error", max_error, "pass 0.2, say")
     source = TreeSource(dense(params))
-    treatments = Treatments(_treatment(step_size, clusters, target_bytes))
+    values = {"bits": bits, "clusters": clusters, "step_size": step_size}
+    usual = asked("", values, aims=target_bytes is not None, block=block)
+    treatments = Treatments(usual, _rules(rules or {}, source.paths))
     floor = MOST_ERROR if max_error is None else max_error
-    pruning = prune(source, sparsity, scope=scope, max_error=floor)
+    pruning = prune(source, sparsity, scope=scope, treatments=treatments, max_error=floor)
     _warn_of(pruning)
     if target_bytes is None:
         found, outcomes = _all(pruning, treatments)
@@ -171,17 +185,20 @@ def output_error(
     return Report(total).relative_error
 
 
-def _treatment(step_size: float, clusters: int | None, target_bytes: int | None) -> Treatment:
-    if clusters is not None:
-        if target_bytes is not None:
-            raise ValueError(
-                "clusters: a size chooses the step size, got both; leave out clusters or "
-                "target_bytes."
+def _rules(rules: Mapping[str, Mapping[str, Any]], paths: Sequence[str]) -> tuple[Rule, ...]:
+    found = []
+    for pattern, settings in rules.items():
+        where = f"rules: {pattern!r}: "
+        if not isinstance(settings, Mapping):
+            raise TypeError(
+                f"{where}must be a mapping of settings, got {settings!r}; pass {{'bits': 8}} or "
+                "{'keep': True}, say."
             )
-        check_clusters(clusters)
-        return Treatment(way="kmeans", value=clusters)
-    step_size = check_positive("step_size", step_size, "0.1 is fine, 1 is coarse")
-    return Treatment(way="relative", value=step_size)
+        if "layout" in settings:
+            raise ValueError(f"{where}layout: is of files; leave it out, and pass it to save.")
+        found.append(asked_rule(where, pattern, settings))
+    check_patterns(paths, found)
+    return tuple(found)
 
 
 def _warn_of(pruning: Pruning) -> None:

@@ -3,9 +3,11 @@
 import dataclasses
 import fnmatch
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxcompress.oneshot.ways import Treatment
+from jaxcompress.trees import some_of
 
 
 def path_matches(pattern: str, path: str) -> bool:
@@ -31,7 +33,12 @@ class Rule(NamedTuple):
     """
 
     pattern: str
-    settings: dict[str, Any] | None
+    settings: Mapping[str, Any] | None
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the weights of its tensors that it removes; 0 if it does not say."""
+        return (self.settings or {}).get("sparsity", 0.0)
 
     def matches(self, path: str) -> bool:
         """Return whether the rule is for a path.
@@ -65,13 +72,43 @@ class Treatments(NamedTuple):
             >>> [treatments.of(path) for path in ("embedding", "head/w")][0].value
             8
         """
-        for rule in self.rules:
-            if rule.matches(path):
-                if rule.settings is None:
-                    return None
-                return dataclasses.replace(self.usual, **rule.settings)
-        return self.usual
+        rule = self.rule_of(path)
+        if rule is None:
+            return self.usual
+        return None if rule.settings is None else dataclasses.replace(self.usual, **rule.settings)
+
+    def rule_of(self, path: str) -> Rule | None:
+        """Return the rule of a tensor."""
+        return next((rule for rule in self.rules if rule.matches(path)), None)
+
+    def ranked_apart(self, path: str) -> tuple[str, float] | None:
+        """Return pattern and sparsity of the rule of a tensor, None if it sets no sparsity."""
+        rule = self.rule_of(path)
+        if rule is None or rule.settings is None or "sparsity" not in rule.settings:
+            return None
+        return rule.pattern, rule.settings["sparsity"]
+
+    def aims(self, path: str) -> bool:
+        """Return whether a tensor has the usual way and fineness, which a wanted size chooses."""
+        rule = self.rule_of(path)
+        return rule is None or (rule.settings is not None and "way" not in rule.settings)
+
+    def layout_of(self, path: str, usual: str) -> str:
+        """Return how the codes of a tensor are packed."""
+        treatment = self.of(path)
+        return treatment.layout or usual if treatment else usual
 
     def with_step_size(self, step_size: float) -> "Treatments":
         """Return the treatments with another usual step size."""
         return self._replace(usual=dataclasses.replace(self.usual, value=step_size))
+
+
+def check_patterns(paths: Sequence[str], rules: Iterable[Rule]) -> None:
+    """Refuse patterns that no path matches: what they should protect would be changed."""
+    for rule in rules:
+        if not any(map(rule.matches, paths)):
+            raise ValueError(
+                f"{rule.pattern}: a pattern must match a tensor, got none of {len(paths)} "
+                f"({some_of(paths)}); a word alone names a whole part of a path, "
+                f"'*{rule.pattern}*' matches anywhere in it."
+            )

@@ -6,7 +6,7 @@ Memory is about that of one tensor: the threshold of all layers is found by coun
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from jaxcompress.checks import is_finite
 from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
 from jaxcompress.oneshot._repeats import repeated_tensors
 from jaxcompress.oneshot._sizes import stored_bytes
-from jaxcompress.oneshot._thresholds import Threshold, find_threshold, remove_smallest
+from jaxcompress.oneshot._thresholds import Threshold, find_thresholds, remove_smallest
 from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, Treated, treated
 from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import Source, Track, untracked
@@ -50,17 +50,15 @@ class Pruning:
     Attributes:
         source: where the tensors come from.
         kept: for each leaf why it is kept exactly, None if it is compressed.
-        threshold: None if nothing is removed.
-        ties_kept: for each leaf how many of its weights at the threshold are kept.
+        thresholds: of the leaves of which weights are removed.
         max_error: largest relative error that steps may leave in a tensor.
         repeats: leaves that equal earlier ones, and the first such of each: they are that leaf.
     """
 
     source: Source
     kept: list[str | None]
-    threshold: Threshold | None
-    ties_kept: list[int]
     max_error: float
+    thresholds: Mapping[int, Threshold] = field(default_factory=dict)
     repeats: Mapping[int, int] = field(default_factory=dict)
 
     @functools.cached_property
@@ -171,9 +169,9 @@ class Pruning:
         return self._pruned(index, self.source.load(index))
 
     def _pruned(self, index: int, tensor: np.ndarray) -> np.ndarray:
-        if self.threshold is None:
+        if (threshold := self.thresholds.get(index)) is None:
             return tensor
-        left = remove_smallest(tensor, self.threshold, self.ties_kept[index])
+        left = remove_smallest(tensor, threshold)
         if not left.any() and tensor.any():
             raise ValueError(
                 f"{self.source.paths[index]}: pruning must leave something of each tensor, got none"
@@ -193,8 +191,6 @@ def exactly(source: Source) -> Pruning:
     return Pruning(
         source=source,
         kept=kept,
-        threshold=None,
-        ties_kept=[],
         max_error=0.0,
         repeats=repeated_tensors(source, kept),
     )
@@ -211,9 +207,10 @@ def prune(
 ) -> Pruning:
     """Decide which weights are kept: those of the largest `|w|` over all leaves in the scope.
 
-    Leaves that are equal to the bit, and compressed in one way, are one leaf and count once.
-    `magnitude_mask` keeps the same weights; here they are not in memory together. States of
-    optimizers are left out of any scope, and so are tensors with NaN or infinity.
+    The leaves of a rule with a sparsity of its own are ranked by themselves. Leaves that are equal
+    to the bit, and compressed in one way, are one leaf and count once. `magnitude_mask` keeps the
+    same weights; here they are not in memory together. States of optimizers are left out of any
+    scope, and so are tensors with NaN or infinity.
 
     Args:
         source: where the tensors come from.
@@ -236,31 +233,48 @@ def prune(
     found = Pruning(
         source=source,
         kept=kept,
-        threshold=None,
-        ties_kept=[0] * len(kept),
         max_error=max_error,
         repeats=repeated_tensors(source, ways),
     )
-    if not check_sparsity("params", sparsity):
-        return found
+    check_sparsity("params", sparsity)
+    rankings: dict[str | None, _Ranking] = {}
+    for index in found.chosen:
+        rule = None if treatments is None else treatments.ranked_apart(source.paths[index])
+        pattern, part = (None, sparsity) if rule is None else rule
+        if part:
+            rankings.setdefault(pattern, _Ranking(part, [])).numbers.append(index)
+    thresholds: dict[int, Threshold] = {}
+    for ranking in rankings.values():
+        thresholds |= _thresholds(found, ranking, track)
+    return replace(found, thresholds=thresholds)
+
+
+class _Ranking(NamedTuple):
+    """Leaves whose weights are ranked together, by number, and what is removed of them."""
+
+    sparsity: float
+    numbers: list[int]
+
+
+def _thresholds(found: Pruning, ranking: _Ranking, track: Track) -> dict[int, Threshold]:
+    """Return the threshold of each leaf of a ranking; leaves with NaN or infinity are kept."""
 
     def tensors() -> Iterator[np.ndarray]:
-        for index in track(found.chosen, "ranking", found.bytes_of):
-            yield source.load(index)
+        for index in track(numbers, "ranking", found.bytes_of):
+            yield found.source.load(index)
 
-    for index, is_whole in zip(found.chosen, list(map(is_finite, tensors())), strict=True):
+    numbers = ranking.numbers
+    whole = list(map(is_finite, tensors()))
+    for index, is_whole in zip(numbers, whole, strict=True):
         if not is_whole:
-            kept[index] = NOT_FINITE
-    sizes = list(map(found.numbers, found.chosen))
-    removed = removed_count("params", sparsity, sum(sizes))
+            found.kept[index] = NOT_FINITE
+    numbers = [index for index, is_whole in zip(numbers, whole, strict=True) if is_whole]
+    removed = removed_count("params", ranking.sparsity, sum(map(found.numbers, numbers)))
     if not removed:
-        return found
-    leaves = [source.leaves[index] for index in found.chosen]
-    width = max(32, *(8 * np.dtype(leaf.dtype).itemsize for leaf in leaves))
-    threshold = find_threshold(tensors, removed, width=width)
-    for index, count in zip(found.chosen, threshold.ties_kept, strict=True):
-        found.ties_kept[index] = count
-    return replace(found, threshold=threshold)
+        return {}
+    bits = (8 * np.dtype(found.source.leaves[index].dtype).itemsize for index in numbers)
+    thresholds = find_thresholds(tensors, removed, width=max(32, *bits))
+    return dict(zip(numbers, thresholds, strict=True))
 
 
 def _kept(path: str, tensor: np.ndarray, pruned: np.ndarray, leaf: Any, why: str) -> Treated:

@@ -39,11 +39,11 @@ class Sketch:
     def __init__(
         self, pruning: Pruning, treatments: Treatments, *, track: Track = untracked
     ) -> None:
-        """Sample the tensors that have the usual treatment; the others count as they are."""
+        """Sample the tensors of the usual fineness; the others count as they are."""
         random = np.random.default_rng(0)
         self._samples: list[_Sample] = []
         paths = pruning.source.paths
-        usual = [i for i in pruning.chosen if treatments.of(paths[i]) is treatments.usual]
+        usual = [i for i in pruning.chosen if treatments.aims(paths[i])]
         sampled = []
         for index in track(usual, "sampling", pruning.bytes_of):
             sample = _sampled(random, pruning.pruned(index), pruning.finer(index))

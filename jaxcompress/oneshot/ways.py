@@ -63,6 +63,9 @@ class Treatment:
         most_bits: for `mixed`, of a weight.
         symmetric: whether the grids of blocks have no zero point either; those of channels have
             none in any case.
+        sparsity: fraction of the weights of all tensors of a rule that is removed before; None if
+            they are ranked with the others.
+        layout: how codes are packed; None for that of the file.
     """
 
     way: str
@@ -72,6 +75,8 @@ class Treatment:
     keep_low_rank: float | None = None
     most_bits: int = MOST_BITS
     symmetric: bool = False
+    sparsity: float | None = None
+    layout: str | None = None
 
     def treat(self, path: str, tensor: np.ndarray, usual_axis: int = -1) -> Treated:
         """Return the compressed leaf of a tensor, and their distance.

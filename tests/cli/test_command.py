@@ -449,7 +449,7 @@ def test_outputs_that_would_destroy_something(here):
         (["--target-size", "0"], "must be a size above zero, got '0'"),
         (["--target-size", "1 mile"], "must be a size above zero"),
         (["--target-size", "1MB", "--quantizer", "kmeans"], "chooses the step size of relative"),
-        (["--target-size", "1MB", "--step-size", "1"], "got relative and --step-size"),
+        (["--target-size", "1MB", "--step-size", "1"], "got --step-size too"),
         (["--layout", "best"], "'best' is not one of"),
         (["--keep-low-rank", "50"], "--keep-low-rank: must be in (0, 1], got 50"),
         (["--keep-low-rank", "0.5", "--sparsity", "0.5"], "a product keeps no zeros"),

@@ -83,6 +83,31 @@ def test_rules_of_a_file(here):
     np.testing.assert_array_equal(leaves["lm_head.weight"], MODEL["lm_head.weight"])
 
 
+def test_rules_set_sparsity_and_layout(here):
+    save_file(MODEL, "m.safetensors")
+    rules = """
+[[rules]]
+match = "*embed*"
+layout = "csr"
+sparsity = 0.75
+
+[[rules]]
+match = "lm_head"
+layout = "packed"
+"""
+    (here / "rules.toml").write_text(rules)
+    run("pack", "m.safetensors", "--rules", "rules.toml", "--clusters", "3")
+    rows = {
+        row["path"]: row for row in json.loads(run("inspect", "m.npz", "--json").out)["tensors"]
+    }
+    packings = [
+        rows[name]["packing"] for name in ("embed.weight", "layer.weight", "lm_head.weight")
+    ]
+    assert packings[:2] == ["csr", "rans"] and packings[2] in ("bits", "gaps", "plain")
+    assert rows["embed.weight"]["sparsity"] == 0.75
+    assert rows["layer.weight"]["sparsity"] == 0
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -96,6 +121,8 @@ def test_rules_of_a_file(here):
         ("[[rules]]\nmatch = 'a'\nblock = 0", "block: must be at least 2"),
         ("[[rules]]\nmatch = 'a'\nchannel_axis = 3", "channel_axis: must be one of"),
         ("[[rules]]\nmatch = 'a'\nbits = 4\nclusters = 3", "only the quantizer kmeans takes one"),
+        ("[[rules]]\nmatch = 'a'\nsparsity = 50", "rule 1: sparsity must be in [0, 1), got 50"),
+        ("[[rules]]\nmatch = 'a'\nlayout = 'zip'", "layout: must be one of csr, packed, entropy"),
         ("[rules]\nmatch = 'a'", "must hold tables"),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 import jaxcompress as jc
 from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.oneshot import _thresholds
-from jaxcompress.oneshot._thresholds import find_threshold, remove_smallest
+from jaxcompress.oneshot._thresholds import find_thresholds, remove_smallest
 from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import prune
@@ -75,8 +75,8 @@ def test_the_streamed_threshold_is_exact(dtype, values, data):
     values = values.astype(dtype)
     removed = data.draw(st.integers(1, values.size))
     parts = np.split(values, [values.size // 3, values.size // 2])
-    threshold = find_threshold(lambda: iter(parts), removed, width=8 * values.itemsize)
-    kept = list(map(remove_smallest, parts, [threshold] * 3, threshold.ties_kept))
+    thresholds = find_thresholds(lambda: iter(parts), removed, width=8 * values.itemsize)
+    kept = list(map(remove_smallest, parts, thresholds))
     order = np.argsort(np.abs(values) + 0.0, kind="stable")
     # Of the ties at the threshold the lower indices stay, so the higher go.
     edge = np.abs(values)[order[removed - 1]]
