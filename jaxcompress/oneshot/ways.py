@@ -20,6 +20,7 @@ from jaxcompress.quantization import (
     MOST_BITS,
     Estimator,
     Granularity,
+    balance_rounding,
     few_digits,
     min_max,
     quantize,
@@ -97,6 +98,11 @@ class Treatment:
                 return treated(path, tensor, LowRank(factors=factors, equation=product.equation))
         return self._apply(path, tensor, usual_axis)
 
+    def outputs(self, usual_axis: int) -> int:
+        """Return the axis of the outputs, where no other is usual."""
+        named = AXES[self.axis]
+        return usual_axis if named is None else named
+
     def finer(self, factor: float) -> "Treatment":
         """Return the treatment with a step size that is smaller by a factor, if it has one."""
         if not self.has_steps:
@@ -156,8 +162,9 @@ def _relative(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: i
         shared = entropy_constrained({path: tensor}, rate_weight, scope=everything)
         return treated(path, tensor, shared[path])
     if treatment.value >= _FINE:
+        axis = treatment.outputs(usual_axis)
         granularity = channels_of(tensor, AXES[treatment.axis], treatment.block, usual_axis)
-        found = _rounded(path, tensor, MOST_BITS, granularity, relative_step(treatment.value))
+        found = _rounded(path, tensor, MOST_BITS, granularity, relative_step(treatment.value), axis)
         error, most = found.outcome.relative_error, _COARSER * treatment.value / math.sqrt(12)
         if error <= most and not _wipes_out(tensor, found.leaf):
             return found
@@ -182,16 +189,16 @@ def _grid(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) 
     A block of few weights has more of them on one side of zero, which a zero point uses. With 8
     bits, channels with outliers get blocks where their error would be large.
     """
-    bits = treatment.value
+    bits, axis = treatment.value, treatment.outputs(usual_axis)
     granularity = channels_of(tensor, AXES[treatment.axis], treatment.block, usual_axis)
     if treatment.block is None or treatment.symmetric or not _FEWEST_BITS <= bits <= _AFFINE_BITS:
-        found = _rounded(path, tensor, bits, granularity, usual_range)
+        found = _rounded(path, tensor, bits, granularity, usual_range, axis)
         if bits < MOST_BITS or treatment.block is not None:
             return found
         if found.outcome.relative_error <= _LARGE_ERROR:
             return found
         return _grid(path, tensor, dataclasses.replace(treatment, block=_BLOCK), usual_axis)
-    return _rounded(path, tensor, bits, granularity, min_max, symmetric=False)
+    return _rounded(path, tensor, bits, granularity, min_max, axis, symmetric=False)
 
 
 def _rounded(
@@ -200,6 +207,7 @@ def _rounded(
     bits: int,
     granularity: Granularity,
     estimate: Estimator,
+    axis: int,
     *,
     symmetric: bool = True,
 ) -> Treated:
@@ -211,7 +219,7 @@ def _rounded(
         estimate=few_digits(estimate),
         scope=everything,
     )
-    return treated(path, tensor, rounded[path])
+    return treated(path, tensor, balance_rounding({path: tensor}, rounded, axis=axis)[path])
 
 
 def _mixed(path: str, tensor: np.ndarray, treatment: Treatment, usual_axis: int) -> Treated:

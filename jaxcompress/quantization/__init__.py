@@ -6,6 +6,7 @@ From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a t
 `_learned` and `_aware` (training); `_rounding`, `_bias_correction` (less damage at the same bits),
 `_sensitivity`, `_mixed_bits`, `_step_sizes` (more bits for the tensors that need them).
 
+    balance_rounding       rounding whose errors cancel in each output, without data
     best_axis              the axis along which grids of their own pay most
     Bits                   of an integer, for all layers or by name
     calibrate              histograms of the inputs of each product, on data
@@ -65,6 +66,7 @@ from jaxcompress.products.moments import Layer, Moments, input_moments
 from jaxcompress.products.weights import channel_axes
 from jaxcompress.quantization._aware import QuantizationAware, quantization_aware
 from jaxcompress.quantization._axes import best_axis, per_best_axis
+from jaxcompress.quantization._balance import balance_rounding
 from jaxcompress.quantization._bias_correction import correct_biases
 from jaxcompress.quantization._fake_quantized import Bits, fake_quantized
 from jaxcompress.quantization._granularity import Granularity, per_block, per_channel, per_tensor
@@ -121,6 +123,7 @@ __all__ = [
     "Reading",
     "Samples",
     "Sensitivity",
+    "balance_rounding",
     "best_axis",
     "calibrate",
     "channel_axes",
