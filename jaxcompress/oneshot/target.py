@@ -51,6 +51,7 @@ class Sketch:
                 self._samples.append(sample)
                 sampled.append(index)
         others = set(range(len(pruning.kept))).difference(sampled)
+        self.numbers = sum(sample.size for sample in self._samples) or 1
         self.other_bytes = sum(pruning.bytes_of(index) for index in others)
 
     def guess_bytes(self, step_size: float) -> float:
@@ -100,12 +101,16 @@ def aim(
     """
     sketch = Sketch(pruning, treatments, track=track)
     low, high = _FINEST, _COARSEST  # sizes are too large up to the one, and fit from the other
-    goal, sizes = _MARGIN * target_bytes, []
+    goal, sizes, step_size = _MARGIN * target_bytes, [], low
     wanted, points = goal - sketch.other_bytes, []
     for _ in range(_ROUNDS):
-        step_size = sketch.step_size_for(max(wanted, 1.0), low, high)
-        if points and not _SAME * low < step_size < high / _SAME:
-            step_size = math.sqrt(low * high)  # the sketch is wrong
+        guessed = sketch.step_size_for(max(wanted, 1.0), low, high)
+        is_wrong = sizes and not _SAME * low < guessed < high / _SAME
+        if is_wrong or (len(sizes) > 1 and sizes[-1] == sizes[-2]):  # whole bits have plateaus
+            guessed = step_size * 2 ** (8 * (sizes[-1] - goal) / sketch.numbers)
+            if not _SAME * low < guessed < high / _SAME:
+                guessed = math.sqrt(low * high)
+        step_size = guessed
         size = attempt(treatments.with_step_size(step_size))
         sizes.append(size)
         if _CLOSE * target_bytes <= size <= target_bytes:
@@ -150,6 +155,7 @@ def _corrected(points: list[tuple[float, int]], goal: float, other_bytes: int) -
         other_bytes: about the size where the estimate is zero, the second point if there is one.
     """
     (guess, size), *others = sorted(points, key=lambda point: abs(point[1] - goal))
+    others = [point for point in others if point[1] != size]  # grids of whole bits have plateaus
     across = [point for point in others if (point[1] > goal) != (size > goal)]
     before = [*across, *others, (0.0, min(other_bytes, size - 1))][0]
     rise, run = size - before[1], guess - before[0]

@@ -36,7 +36,7 @@ def error_of(said):
 
 
 def test_outputs_are_as_far_off_as_the_weights():
-    assert 0.2 < error_of(run("pack", "m.onnx", "--bits", 3, "--calibrate", "x.npz")) < 0.4
+    assert 0.1 < error_of(run("pack", "m.onnx", "--bits", 3, "--calibrate", "x.npz")) < 0.4
     fine = run("pack", "m.onnx", "-o", "m.npz", "--calibrate", "x.npz")
     assert 0.01 < error_of(fine) < 0.05
     exact = run("pack", "m.onnx", "-o", "m.npz", "--lossless", "--calibrate", "x.npz")
