@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxcompress.artifact import reader
 from jaxcompress.cli.refusals import check_names
-from jaxcompress.leaves import Sparse, is_compressed
+from jaxcompress.leaves import Quantized, Sparse, is_compressed
 from jaxcompress.metrics import entropy_bound_bytes
 from jaxcompress.trees import PyTree
 
@@ -50,6 +50,11 @@ class Tensor(NamedTuple):
             return self.entries
         parts = self.leaf.values if isinstance(self.leaf, Sparse) else self.dense()
         return int(np.count_nonzero(parts))
+
+    def levels(self) -> int | None:
+        """Return how many integers of its grids it uses; None if unknown, or if it has no grid."""
+        leaf = self.leaf
+        return np.unique(np.asarray(leaf.values)).size if isinstance(leaf, Quantized) else None
 
     def bound_bytes(self) -> float | None:
         """Return the least bytes of a coder of one weight at a time; None if unknown.

@@ -17,6 +17,16 @@ from jaxcompress.text import shortened
 
 _LONGEST = 2000  # characters of metadata, of which --json shows all
 
+_UNCODED = ("dense", "half", "planes", "same")
+"""Forms without codes, of which there is no entropy."""
+
+_LEGEND = (
+    "values: those that weights share, or the integers in use of those that the bits allow",
+    "over entropy: bytes against the entropy of the codes plus codebook or scales; below 0 where "
+    "neighbours tell more, or scales are compressed too",
+)
+"""What the columns mean, in the order of the columns."""
+
 _MOST_NUMBERS = 1 << 24
 """Numbers up to which a file is read in a second or so."""
 
@@ -40,7 +50,7 @@ def inspect(
     """Show what MODEL holds: form, sparsity, values, bits a weight, bytes.
 
     Of files of more than 2^24 numbers only the manifest is read, unless --all is given. The column
-    "over bound" compares with the entropy of the codes, below which no coder that sees
+    "over entropy" compares with the entropy of the codes, below which no coder that sees
     one weight at a time can go. Of a file in the layout "entropy" of format versions 2 to 4 only
     the manifest is shown where constriction is not installed.
     """
@@ -55,10 +65,13 @@ def inspect(
         screen.as_json(file)
         return
     screen.table(
-        ["tensor", "shape", "dtype", "form", "sparsity", "k", "bits/weight", "bytes", "share"]
-        + ["over bound"],
+        ["tensor", "shape", "dtype", "form", "sparsity", "values", "bits/weight", "bytes", "share"]
+        + ["over entropy"],
         [_cells(row) for row in [*rows, total]],
     )
+    if any(_values(row) for row in rows):
+        for meaning in _LEGEND:
+            screen.line(meaning)
     screen.line(
         f"file: {total['file_bytes']:,} bytes, {total['ratio']:.1f}x smaller than "
         f"{total['dense_bytes']:,} of dense tensors"
@@ -121,6 +134,7 @@ def _row(tensor: Tensor, file_bytes: int) -> dict[str, Any]:
         "sparsity": _zeros(nonzero, size),
         "k": tensor.k,
         "bits": tensor.bits,
+        "levels": tensor.levels(),
         "bits_per_weight": None if stored is None else _fraction(8 * stored, size),
         "bytes": stored,
         "share": _fraction(stored, file_bytes),
@@ -155,15 +169,16 @@ def _cells(row: dict[str, Any]) -> list[str]:
         if "path" not in row
         else [row["path"], screen.shape(row["shape"]), row["dtype"], _form(row)]
     )
+    has_codes = row.get("form", "dense") not in _UNCODED  # all of a file are more than codes
     stored = row["bytes"] if "path" in row else row["file_bytes"]
     return [
         *head,
         _word(row["sparsity"], "{:.1%}"),
-        _word(row.get("k"), "{}"),
+        _values(row),
         _word(row["bits_per_weight"], "{:.2f}"),
         _word(stored, "{:,.0f}"),
         _word(row.get("share", 1.0), "{:.1%}"),
-        _word(row["over_bound"], "{:+.1%}"),
+        _word(row["over_bound"] if has_codes else None, "{:+.1%}"),
     ]
 
 
@@ -172,8 +187,14 @@ def _word(value: Any, form: str) -> str:
 
 
 def _form(row: dict[str, Any]) -> str:
-    bits = "" if row["bits"] is None else f"{row['bits']}-bit"
-    return " ".join(word for word in (bits, row["form"], row["packing"]) if word)
+    return f"{row['form']} {row['packing']}".rstrip()
+
+
+def _values(row: dict[str, Any]) -> str:
+    if row.get("bits") is None:
+        return _word(row.get("k"), "{}")
+    # The bits are those of the grid. Codes take fewer of them in the file.
+    return f"{_word(row['levels'], '{} of ') or 'at most '}{1 << row['bits']}"
 
 
 def _over(stored: float | None, bound: float | None) -> float | None:
