@@ -1,6 +1,7 @@
 """The kinds of dtypes, and the kinds that techniques handle: the one table of both."""
 
 import enum
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -83,6 +84,59 @@ def check_kind(
             f"{path}: leaves in the scope must be of {kinds.words}, got {leaf.dtype}; "
             f"{KEYS_REMEDY if kind is Kind.KEY else remedy}."
         )
+
+
+def check_array(path: str, leaf: Any) -> None:
+    """Refuse leaves that are no arrays of numpy or JAX, such as tensors of another library.
+
+    Raises:
+        TypeError: naming the leaf, and what to pass instead of it.
+    """
+    dtype = getattr(leaf, "dtype", None)
+    is_known = isinstance(dtype, np.dtype) or isinstance(leaf, jax.Array) or is_shape(leaf)
+    if not is_known or not hasattr(leaf, "shape"):
+        remedy = next(words for looks_so, words in _REMEDIES if looks_so(leaf))
+        raise TypeError(f"{path}: leaves must be arrays, got {type(leaf).__name__}; {remedy}.")
+    if is_unnamed(dtype):
+        raise TypeError(f"{path}: leaves must have a dtype, got {dtype.str}, {UNNAMED}.")
+    refuse_masked(path, leaf)
+
+
+def _has(name: str) -> Callable[[Any], bool]:
+    return lambda leaf: hasattr(leaf, name)
+
+
+_REMEDIES: tuple[tuple[Callable[[Any], bool], str], ...] = (
+    (_has("state_dict"), "pass {name: t.numpy() for name, t in net.state_dict().items()}"),
+    (_has("detach"), "pass leaf.detach().cpu().numpy()"),
+    (_has("get_tensor"), "pass {name: file.get_tensor(name) for name in file.keys()}"),
+    (_has("numpy"), "pass leaf.numpy()"),
+    (lambda leaf: isinstance(leaf, Mapping), "pass dict(it)"),
+    (_has("shape"), "pass numpy.asarray(leaf)"),
+    (
+        lambda leaf: isinstance(leaf, int | float | complex),
+        "pass numpy.asarray of it, or of the list of numbers that it is in",
+    ),
+    (lambda leaf: True, "filter the tree to its arrays first"),
+)
+"""What to pass instead of a leaf; the first that it looks like counts."""
+
+
+UNNAMED = (
+    "as numpy writes and reads bfloat16, float8 and int4 without their names; read it with "
+    "array.view(ml_dtypes.bfloat16), say, and save it with safetensors instead of numpy"
+)
+"""What is wrong with dtypes without a name, and what to do."""
+
+
+def is_unnamed(dtype: np.dtype) -> bool:
+    """Return whether a dtype is bytes of which `.npy` does not say what they are.
+
+    Example:
+        >>> is_unnamed(np.dtype("V2")), is_unnamed(np.dtype(jnp.bfloat16))
+        (True, False)
+    """
+    return dtype.type is np.void and dtype.fields is None
 
 
 def refuse_masked(path: str, leaf: Any) -> None:

@@ -15,11 +15,11 @@ from jaxcompress.kinds import (
     REALS,
     WEIGHTS,
     Kinds,
+    check_array,
     check_kind,
     check_values,
     kind_of,
     native,
-    refuse_masked,
 )
 
 PyTree: TypeAlias = Any
@@ -52,8 +52,8 @@ def named_leaves(tree: PyTree, *, is_leaf: Callable[[Any], bool] | None = None) 
         is_leaf: as in `jax.tree.flatten`.
 
     Raises:
-        TypeError: a leaf is not an array (call `eqx.filter(model, eqx.is_array)` or the like
-            first), or is one of `numpy.ma`, whose mask would be lost.
+        TypeError: a leaf is not an array of numpy or JAX (call `eqx.filter(model, eqx.is_array)`
+            or the like first), or is one of `numpy.ma`, whose mask would be lost.
 
     Example:
         >>> named = named_leaves({"conv": {"bias": np.zeros(2), "kernel": np.ones((2, 2))}})
@@ -66,12 +66,7 @@ def named_leaves(tree: PyTree, *, is_leaf: Callable[[Any], bool] | None = None) 
     paths = [path_text(path) for path, _ in flat]
     leaves = [leaf for _, leaf in flat]
     for path, leaf in zip(paths, leaves, strict=True):
-        if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
-            raise TypeError(
-                f"{path or '(root)'}: leaves must be arrays, got {type(leaf).__name__}; "
-                "filter the tree to its arrays first."
-            )
-        refuse_masked(path or "(root)", leaf)
+        check_array(path or "(root)", leaf)
     return NamedLeaves(paths, list(map(native, leaves)), treedef)
 
 

@@ -10,6 +10,7 @@ from jaxcompress.artifact.memory import free_bytes
 from jaxcompress.artifact.streams import DTYPES
 from jaxcompress.checks import check_unique
 from jaxcompress.cli.status import Refused
+from jaxcompress.kinds import UNNAMED, is_unnamed
 
 
 def check_names(path: Path, names: Sequence[str], written: Sequence[str] = ()) -> None:
@@ -54,6 +55,8 @@ def check_storable(path: Path, leaves: Iterable[tuple[str, Any]]) -> None:
     """
     for name, leaf in leaves:
         dtype = np.dtype(getattr(leaf, "dtype", leaf))
+        if is_unnamed(dtype):
+            raise Refused(f"{path}: {name}: must have a dtype, got {dtype.str}, {UNNAMED}.")
         if dtype.name not in DTYPES:
             raise not_storable(path, name, dtype.name)
 

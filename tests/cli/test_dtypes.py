@@ -49,6 +49,16 @@ def test_an_npz_counts_by_its_values(order):
     assert packed[0] == packed[1]
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "int4"])
+def test_an_npz_of_a_dtype_that_numpy_does_not_name(name):
+    small = WEIGHTS.astype(getattr(ml_dtypes, name))
+    np.savez("m.npz", w=small)
+    said = run("pack", "m.npz", status=2)
+    code = f"|V{small.itemsize}"
+    assert f"m.npz: w: must have a dtype, got {code}, as numpy writes and reads bfloat16" in said
+    assert "with safetensors" in said and "one of bool" not in said
+
+
 FLOAT8 = {"F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2}
 
 
