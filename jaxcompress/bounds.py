@@ -8,6 +8,8 @@ check_temperature  0.001 to 10 000
 """
 
 import math
+import re
+from fractions import Fraction
 from numbers import Integral
 from typing import Any
 
@@ -23,6 +25,8 @@ __all__ = [
 
 MOST_CLUSTERS = 1024
 _COLDEST, _HOTTEST = 1e-3, 1e4
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 def check_sparsity(name: str, sparsity: Any) -> float:
@@ -141,6 +145,34 @@ def check_temperature(name: str, temperature: Any) -> float:
             f"{name}: must be in {_COLDEST:g} to {_HOTTEST:g}, got {temperature}; {remedy}."
         )
     return number
+
+
+def check_size(name: str, size: Any) -> int:
+    """Return a number of bytes; KB and MB are powers of 1000, KiB and MiB of 1024.
+
+    Args:
+        name: of the argument, for errors.
+        size: an integer, or text with an optional unit.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is not above 0, or text that says something else.
+
+    Example:
+        >>> check_size("target_bytes", "1.5KiB"), check_size("target_bytes", 250_000)
+        (1536, 250000)
+        >>> check_size("target_bytes", "small")
+        Traceback (most recent call last):
+        ValueError: target_bytes: must be a size above zero, got 'small'; write 400KB, ...
+    """
+    rule = f"{name}: must be a size above zero, got {size!r}; write 400KB, 1.5MiB or 250000."
+    if not isinstance(size, str) and not is_integer(size):
+        raise TypeError(rule)
+    found = _SIZE.fullmatch(str(size).strip().lower())
+    count = int(Fraction(found[1]) * _UNITS[found[2]]) if found else 0
+    if not count:
+        raise ValueError(rule)
+    return count
 
 
 def is_integer(value: Any) -> bool:

@@ -92,7 +92,7 @@ def check_array(path: str, leaf: Any) -> None:
     Raises:
         TypeError: naming the leaf, and what to pass instead of it.
     """
-    dtype = getattr(leaf, "dtype", None)
+    dtype: Any = getattr(leaf, "dtype", None)
     is_known = isinstance(dtype, np.dtype) or isinstance(leaf, jax.Array) or is_shape(leaf)
     if not is_known or not hasattr(leaf, "shape"):
         remedy = next(words for looks_so, words in _REMEDIES if looks_so(leaf))

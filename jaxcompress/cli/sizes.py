@@ -1,13 +1,11 @@
 """Sizes of files on the command line: `400KB`, `1.5MiB`, `250000`."""
 
-import re
 from typing import Any
 
 import click
 
 from jaxcompress.artifact.memory import default_max_bytes
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+from jaxcompress.bounds import check_size
 
 
 class Size(click.ParamType):
@@ -17,17 +15,10 @@ class Size(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number of bytes."""
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(|k|m|g|ki|mi|gi)b?", value.strip().lower())
-        count = int(float(found[1]) * _UNITS[found[2]]) if found else 0
-        if not count:
-            self.fail(
-                f"must be a size above zero, got {value!r}; write 400KB, 1.5MiB or 250000.",
-                param,
-                ctx,
-            )
-        return count
+        try:
+            return check_size("size", value)
+        except ValueError as error:
+            self.fail(str(error).removeprefix("size: "), param, ctx)
 
 
 MAX_SIZE = click.option(

@@ -1,7 +1,9 @@
 """Rules that many functions share, at small values."""
 
+import numpy as np
 import pytest
 
+from jaxcompress.bounds import check_size
 from jaxcompress.checks import check_unique, nonempty_batches
 
 
@@ -38,3 +40,31 @@ def test_no_batches_are_refused_with_what_to_do(none):
     with pytest.raises(ValueError, match=said):
         next(nonempty_batches(none, "pass some"))
     assert list(nonempty_batches([0, None], "pass some")) == [0, None]
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [
+        (250_000, 250_000),
+        (np.int32(7), 7),
+        (2**63 + 1, 2**63 + 1),
+        ("400KB", 400_000),
+        (" 1.5 MiB", 3 << 19),
+        ("2g", 2 * 10**9),
+        ("1.1kb", 1100),
+    ],
+)
+def test_sizes_are_integers_or_texts_with_a_unit(size, count):
+    assert check_size("target_bytes", size) == count
+
+
+@pytest.mark.parametrize("size", [0, -1, "", "0.4", "-3KB", "1 mile", "1e3", "nan", "KB"])
+def test_sizes_that_are_none(size):
+    with pytest.raises(ValueError, match=r"^target_bytes: must be a size above zero, got .*400KB"):
+        check_size("target_bytes", size)
+
+
+@pytest.mark.parametrize("size", [None, True, 2.5, b"20KB", [3], np.ones(2, int)])
+def test_what_is_no_size(size):
+    with pytest.raises(TypeError, match=r"^target_bytes: must be a size above zero, got "):
+        check_size("target_bytes", size)
