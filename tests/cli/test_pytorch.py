@@ -155,6 +155,35 @@ def test_tensors_that_are_no_arrays(here, kind, zipped):
     assert "m.pt: " in said and ("must " in said or old)
 
 
+REMEDIES = {
+    "sparse": "a tensor of layout torch.sparse_coo; save tensor.to_dense() instead",
+    "compressed": "a tensor of layout torch.sparse_csr; save tensor.to_dense() instead",
+    "quantized": "a quantized tensor of torch.qint8; save tensor.dequantize() instead",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_a_tensor_that_is_not_dense_is_named_with_its_layout(here, kind, zipped, monkeypatch):
+    tree = {"a": torch.ones(2), "layer": {"w": OTHERS[kind]()}}
+    torch.save(tree, "m.pt", _use_new_zipfile_serialization=zipped)
+    said = refused("pack", "m.pt")
+    assert f"m.pt: layer/w: must be dense, got {REMEDIES[kind]}" in said
+    monkeypatch.setattr(refusals, "free_bytes", lambda: 500)
+    lean = zipped and kind == "sparse"  # PyTorch reads only these without their numbers
+    assert ("must be dense" if lean else "m.pt: must fit in memory") in refused("pack", "m.pt")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_nested_tensor_is_named(here):
+    ragged = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    torch.save({"w": ragged}, "m.pt")
+    assert "m.pt: w: must be dense, got a nested tensor; save the tensors of" in refused(
+        "pack", "m.pt"
+    )
+
+
 def test_nothing_to_pack(here):
     torch.save({"epoch": 5}, "m.pt")
     assert "m.pt: must hold tensors, got none" in refused("pack", "m.pt")

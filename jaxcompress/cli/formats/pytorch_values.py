@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.artifact.regular import check_regular
 from jaxcompress.cli import screen
-from jaxcompress.cli.refusals import check_names
+from jaxcompress.cli.refusals import check_memory, check_names
 from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
 from jaxcompress.extras import library
@@ -75,7 +76,22 @@ def _loaded(path: Path, torch: Any, *, with_numbers: bool) -> Any:
     except OSError:
         raise
     except Exception as error:  # PyTorch raises many kinds of errors
-        raise _said(path, str(error)) from None
+        message = str(error)
+    if not with_numbers and _speaks_of_others(message):
+        check_memory(path, None, 2 * check_regular(path))
+        _check_dense(path, torch, _loaded(path, torch, with_numbers=True))
+    raise _said(path, message)
+
+
+def _speaks_of_others(message: str) -> bool:
+    """Return whether PyTorch could not read a tensor that is not dense without its numbers."""
+    return any(word in message for word in ("parse", "uantized", "compressed", "shape_env", "nested"))
+
+
+def _check_dense(path: Path, torch: Any, tree: Any) -> None:
+    for name, value in _leaves(path, tree):
+        if isinstance(value, torch.Tensor):
+            _checked(path, name, value, torch)
 
 
 def _said(path: Path, message: str) -> Exception:
@@ -87,9 +103,10 @@ def _said(path: Path, message: str) -> Exception:
             f"{path}: must hold tensors and plain values, got {shortened(what)}, which is never "
             "run; save the state dict with safetensors."
         )
-    if any(kind in message for kind in ("parse", "uantized", "compressed tensor", "shape_env")):
+    if _speaks_of_others(message):
         return Refused(
-            f"{path}: tensors must be dense, got quantized, sparse or nested ones; save dense ones."
+            f"{path}: tensors must be dense, got quantized, sparse or nested ones; save "
+            "tensor.to_dense(), or tensor.dequantize()."
         )
     first = message.strip().partition("\n")[0]
     return ArtifactError("not a whole file of PyTorch", file=str(path), found=shortened(first))
@@ -97,10 +114,15 @@ def _said(path: Path, message: str) -> Exception:
 
 def _checked(path: Path, name: str, tensor: Any, torch: Any) -> Any:
     """Refuse a tensor that is not an array of numbers."""
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
-        raise Refused(
-            f"{path}: {name}: must be dense, got {tensor.layout} of {tensor.dtype}; save it dense."
-        )
+    other = remedy = ""
+    if tensor.is_nested:
+        other, remedy = "a nested tensor", "the tensors of tensor.unbind()"
+    elif tensor.is_quantized:
+        other, remedy = f"a quantized tensor of {tensor.dtype}", "tensor.dequantize()"
+    elif tensor.layout != torch.strided:
+        other, remedy = f"a tensor of layout {tensor.layout}", "tensor.to_dense()"
+    if other:
+        raise Refused(f"{path}: {name}: must be dense, got {other}; save {remedy} instead.")
     if tensor.device.type != "cpu":
         raise Refused(
             f"{path}: {name}: must have numbers, got a tensor of the device {tensor.device}; save "
