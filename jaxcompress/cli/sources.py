@@ -3,6 +3,7 @@
 Nothing is mapped into memory: mapped pages would count as used until the file is closed.
 """
 
+import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from jaxcompress.cli.formats.gguf import GgufSource
 from jaxcompress.cli.formats.hdf5 import Hdf5Source
 from jaxcompress.cli.formats.onnx import onnx_source
 from jaxcompress.cli.formats.orbax_folders import is_orbax
-from jaxcompress.cli.formats.pytorch import TorchSource, read_torch
+from jaxcompress.cli.formats.pytorch import TorchSource, is_torch, read_torch
 from jaxcompress.cli.shard_index import ShardFormat, folder_shards, holds, index_shards
 from jaxcompress.cli.shards import SafetensorsSource, read_shard
 from jaxcompress.cli.status import Refused
@@ -32,6 +33,8 @@ from jaxcompress.oneshot.sources import SAMPLE_BYTES, Source
 
 def open_source(path: Path) -> Source:
     """Return the tensors of a file or folder, by its suffix.
+
+    A file of PyTorch may have any suffix that is none of another format.
 
     Raises:
         Refused: an unknown suffix, a folder of nothing or of several checkpoints, or tensors that
@@ -45,12 +48,16 @@ def open_source(path: Path) -> Source:
     for form, source in _SHARDS.items():
         if path.name.endswith(form.index_suffix):
             return source(path, index_shards(path, form))
-    if path.suffix not in _FILES:
-        raise Refused(
-            f"{path}: weights must be {', '.join(_FILES)} or a folder, got "
-            f"{path.suffix or 'no suffix'!r}; rename or convert the file."
-        )
-    return _FILES[path.suffix](path)
+    if path.suffix in _FILES:
+        return _FILES[path.suffix](path)
+    if is_torch(path):
+        return _torch_source(path)
+    if tarfile.is_tarfile(path):
+        raise Refused(f"{path}: is an archive of tar; unpack it, and name the file of the weights.")
+    raise Refused(
+        f"{path}: weights must be {', '.join(_FILES)} or a folder, got "
+        f"{path.suffix or 'no suffix'!r}; rename or convert the file."
+    )
 
 
 def _folder_source(path: Path) -> Source:

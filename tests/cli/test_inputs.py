@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import sys
+import tarfile
 import zipfile
 
 import msgpack
@@ -34,6 +35,26 @@ def here(tmp_path, monkeypatch):
 def make_socket(path):
     with socket.socket(socket.AF_UNIX) as end:
         end.bind(path)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("name", ["m.pth.tar", "m.tar", "m.tgz", "m"])
+def test_an_archive_of_tar_is_called_so(here, name, mode):
+    save_file({"a": np.ones((2, 2))}, "m.safetensors")
+    with tarfile.open(name, mode) as archive:
+        archive.add("m.safetensors")
+    assert f"{name}: is an archive of tar; unpack it, and name" in refused("pack", name)
+    assert not (here / "m.npz").exists()
+
+
+def test_a_zip_that_is_no_file_of_pytorch_is_refused_by_its_suffix(here):
+    np.savez("m.npz", a=np.ones(3))
+    os.rename("m.npz", "m.ckpt")
+    assert "m.ckpt: weights must be .safetensors, .npz" in refused("pack", "m.ckpt")
+    (here / "m.ckpt").write_bytes(b"PK\3\4" + b"\0" * 99)
+    assert "m.ckpt: " in refused("pack", "m.ckpt", status=3)
+    (here / "m.ckpt").write_bytes(b"")
+    assert "m.ckpt: weights must be" in refused("pack", "m.ckpt")
 
 
 ENDLESS = {"pipe": os.mkfifo, "socket": make_socket}

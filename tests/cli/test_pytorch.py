@@ -55,6 +55,25 @@ def test_a_state_dict_is_packed_and_comes_back(here, suffix, zipped):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["m.pth.tar", "m.pt.tar", "last.ckpt", "m.model", "blob"])
+def test_a_file_of_pytorch_is_known_by_its_content_where_its_suffix_says_nothing(
+    here, name, zipped
+):
+    torch.save(TREE, name, _use_new_zipfile_serialization=zipped)
+    assert set(arrays(name)) == set(TREE)
+    said = run("pack", name, "--lossless", "-o", "out.npz")
+    assert "left out" not in said.err and jc.load("out.npz")["a.bias"].tolist() == [0, 1.5, 2]
+    data = Path(name).read_bytes()
+    Path(name).write_bytes(data[: len(data) // 2])
+    assert f"{name}: " in refused("pack", name, "-o", "cut.npz", status=3)
+
+
+def test_other_suffixes_keep_their_meaning(here):
+    torch.save(TREE, "m.safetensors")
+    assert "not a whole safetensors file" in refused("pack", "m.safetensors", status=3)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
 def test_every_dtype_and_any_strides(here, zipped):
     base = torch.arange(24.0).reshape(2, 3, 4)
     values = {

@@ -3,6 +3,7 @@
 A file in the format of PyTorch 1.6 and later is read tensor by tensor. An older one is read whole.
 """
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import check_regular, open_regular
 from jaxcompress.cli.flat import FlatSource
 from jaxcompress.cli.formats.extent import Extent, stamp_of
@@ -20,6 +22,8 @@ from jaxcompress.cli.refusals import check_memory
 from jaxcompress.errors import ArtifactError
 
 _ZIP, _PICKLE = b"PK\3\4", b"\x80\2"
+_OLD = b"\x80\2\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+"""The number with which files before PyTorch 1.6 begin, as a pickle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,20 @@ class TorchSource(FlatSource):
         """Return the axis of outputs: PyTorch has them first."""
         del index
         return 0
+
+
+def is_torch(path: Path) -> bool:
+    """Return whether a file was written by `torch.save`, by its content.
+
+    Raises:
+        ArtifactError: a zip that is damaged.
+    """
+    with reading(path), open_regular(path) as file:
+        start = file.read(len(_OLD))
+        if not start.startswith(_ZIP):
+            return start == _OLD
+        with zipfile.ZipFile(file) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
 
 
 def read_torch(path: Path) -> TorchFile:

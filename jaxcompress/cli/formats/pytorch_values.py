@@ -85,7 +85,9 @@ def _loaded(path: Path, torch: Any, *, with_numbers: bool) -> Any:
 
 def _speaks_of_others(message: str) -> bool:
     """Return whether PyTorch could not read a tensor that is not dense without its numbers."""
-    return any(word in message for word in ("parse", "uantized", "compressed", "shape_env", "nested"))
+    return any(
+        word in message for word in ("parse", "uantized", "compressed", "shape_env", "nested")
+    )
 
 
 def _check_dense(path: Path, torch: Any, tree: Any) -> None:
