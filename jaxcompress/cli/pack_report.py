@@ -11,6 +11,7 @@ from jaxcompress.oneshot.outcomes import SAME_AS, Outcome
 from jaxcompress.oneshot.sources import Source
 from jaxcompress.oneshot.stream import Pruning
 from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, STATE
+from jaxcompress.prequantized import quantized_layers
 from jaxcompress.trees import plain_bytes, some_of
 
 _APART = {
@@ -28,6 +29,14 @@ def note_apart(settings: dict[str, Any], model: Path, pruning: Pruning) -> None:
                 f"{model}: {_counted(sizes)} of {sum(sizes):,} bytes, {reason}: kept exactly; "
                 f"{remedy}."
             )
+    source = pruning.source
+    if layers := quantized_layers(source.paths, source.leaves):
+        size = sum(plain_bytes(source.leaves[index]) for part in layers.values() for index in part)
+        screen.note(
+            f"{model}: {len(layers)} of its layers are quantized already ({some_of([*layers])}): "
+            f"the integers, most of {size:,} bytes, are kept exactly and hardly become smaller; "
+            "pack the weights from before they were quantized instead."
+        )
 
 
 def show(where: Path, packed: Packed, source: Source) -> None:

@@ -14,7 +14,7 @@ CORE = ROOT / "jaxcompress"
 LAYERS = [
     ("kinds", "text"),
     ("trees", "compiled", "errors"),
-    ("bounds", "checks", "extras", "placement", "states"),
+    ("bounds", "checks", "extras", "placement", "prequantized", "states"),
     ("packing",),
     ("leaves", "trace"),
     ("products", "sharing", "metrics"),
