@@ -9,7 +9,7 @@ import numpy as np
 from jaxcompress.artifact import open_file
 from jaxcompress.artifact.reading import reading
 from jaxcompress.cli.artifacts import described
-from jaxcompress.cli.comparison import Error, Total
+from jaxcompress.cli.comparison import Error, compare
 from jaxcompress.cli.formats.onnx import write_onnx
 from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
@@ -88,7 +88,9 @@ def output_errors(
         specs = described(compressed, file.manifest).tensors
         write_onnx(other, model, specs, lambda name: np.asarray(file[name]))
         found = outputs_of(other, inputs)
-    return [OutputError(name, Total().add(expected[name], found[name])) for name in expected]
+    return [
+        OutputError(name, compare(name, expected[name], found[name]).error) for name in expected
+    ]
 
 
 def _session(model: Path) -> Any:

@@ -1,15 +1,14 @@
-"""Distances between two tensors."""
+"""Distances between tensors: the relative errors of reports, and how they look otherwise."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.trees import is_floating
+from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of
 
 _BLOCK = 1 << 20
-_BEYOND = np.array([math.inf, 1.0, 1.0, 0.0])
-"""Sums of two tensors if one has NaN or infinity where the other has not."""
 
 
 class Error(NamedTuple):
@@ -27,61 +26,59 @@ class Error(NamedTuple):
     cosine: float
 
 
-class Total:
-    """Adds up errors of several floating-point tensors as if they were one.
+class Comparison(NamedTuple):
+    """Two tensors, compared.
 
-    Other tensors are not weights: a table of positions would dominate the sum.
+    Attributes:
+        outcome: sums of squares of the reference and of the difference.
+        angle: sums of `a^2`, `b^2` and `a * b`.
+        largest: `max |a - b|`.
     """
 
-    def __init__(self) -> None:
-        self._sums = np.zeros(4)
-        self._largest = 0.0
+    outcome: Outcome
+    angle: np.ndarray
+    largest: float
 
-    def add(self, reference: np.ndarray, other: np.ndarray) -> Error:
-        """Take two tensors of one shape, and return the error of these two."""
-        sums, largest = _sums(reference, other)
-        if is_floating(reference):
-            self._sums += sums
-            self._largest = max(self._largest, largest)
-        return _error(sums, largest)
-
+    @property
     def error(self) -> Error:
-        """Return the error of all weights together."""
-        return _error(self._sums, self._largest)
+        """The distance."""
+        return together([self])
 
 
-def _sums(reference: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the sums of `(a - b)^2`, `a^2`, `b^2` and `a * b`, and the largest `|a - b|`."""
+def compare(path: str, reference: np.ndarray, other: np.ndarray) -> Comparison:
+    """Compare two tensors of one shape.
+
+    Example:
+        >>> compare("w", np.array([3.0, 0, 0, 4]), np.array([3.0, 0, 0, 3])).error.relative
+        0.2
+    """
+    outcome = outcome_of(path, reference, other)
+    if not math.isfinite(outcome.squared_error):
+        return Comparison(outcome._replace(squared_error=math.inf), np.zeros(3), math.inf)
+    if not outcome.squared_error:
+        return Comparison(outcome, np.full(3, outcome.square), 0.0)
     a, b = reference.reshape(-1), other.reshape(-1)
-    total, largest = np.zeros(4), 0.0
+    angle, largest = np.zeros(3), 0.0
     for start in range(0, a.size, _BLOCK):  # in 64 bits they would take ten times their memory
-        block = slice(start, start + _BLOCK)
-        sums, distance = _sums_of_block(a[block], b[block])
-        total, largest = total + sums, max(largest, distance)
-    return (total, largest) if math.isfinite(largest) else (_BEYOND, math.inf)
+        x, y = (_wide(part[start : start + _BLOCK]) for part in (a, b))
+        angle += [np.vdot(x, x).real, np.vdot(y, y).real, np.vdot(x, y).real]
+        largest = max(largest, float(np.abs(x - y).max()))
+    return Comparison(outcome, angle, largest)
 
 
-def _sums_of_block(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:
-    if a.dtype == b.dtype and np.array_equal(a.view(np.uint8), b.view(np.uint8)):
-        a = b = _wide(a)
-        square = float(np.vdot(a, a).real) if np.isfinite(a).all() else 1.0
-        return np.array([0.0, square, square, square]), 0.0
-    a, b = _wide(a), _wide(b)
-    with np.errstate(invalid="ignore", over="ignore"):
-        off = np.abs(a - b)
-        off = np.where(a == b, 0, off)  # infinities that agree
-        if not np.isfinite(off).all():
-            return _BEYOND, math.inf
-        products = [off @ off, np.vdot(a, a).real, np.vdot(b, b).real, np.vdot(a, b).real]
-    return np.array(products, np.float64), float(off.max(initial=0))
+def together(comparisons: Sequence[Comparison]) -> Error:
+    """Return the distance of several tensors as if they were one."""
+    relative = Report([each.outcome for each in comparisons]).relative_error
+    largest = max((each.largest for each in comparisons), default=0.0)
+    if relative == 0:
+        return Error(relative, largest, 1.0)
+    square, other, product = sum((each.angle for each in comparisons), np.zeros(3))
+    lengths = math.sqrt(square) * math.sqrt(other)
+    is_known = lengths > 0 and math.isfinite(largest)
+    return Error(relative, largest, float(product) / lengths if is_known else 0.0)
 
 
-def _wide(array: np.ndarray) -> Any:
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
-
-
-def _error(sums: np.ndarray, largest: float) -> Error:
-    off, square, other, product = map(float, sums)
-    relative = 0.0 if off == 0 else math.sqrt(off / square) if square else math.inf
-    cosine = 1.0 if off == 0 else product / math.sqrt(square * other) if square * other else 0.0
-    return Error(relative, largest, cosine)
+def _wide(array: np.ndarray) -> np.ndarray:
+    """Return numbers of 64 bits, zeros where they are not finite: there both tensors agree."""
+    wide = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    return np.where(np.isfinite(wide), wide, 0)

@@ -7,7 +7,7 @@ import click
 
 from jaxcompress.cli import screen
 from jaxcompress.cli.artifacts import read
-from jaxcompress.cli.comparison import Total
+from jaxcompress.cli.comparison import compare
 from jaxcompress.cli.sizes import MAX_SIZE, limit_of
 from jaxcompress.cli.status import DIFFERS, SAME
 
@@ -35,9 +35,9 @@ def diff(first: Path, second: Path, as_json: bool, max_size: int | None) -> int:
             if values[0] != values[1]:
                 row[field] = values
         if a.shape == b.shape:
-            error = Total().add(a.dense(), b.dense())
-            if error.relative:
-                row["relative"] = error.relative
+            relative = compare(path, a.dense(), b.dense()).error.relative
+            if relative:
+                row["relative"] = relative
         if len(row) > 1:
             row["bytes"] = [a.stored_bytes, b.stored_bytes]
             changed.append(row)

@@ -55,8 +55,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def line(text: str) -> None:
-    """Show one line."""
-    sys.stdout.write(printable(text) + "\n")
+    """Show one line, as far to the right as its text begins."""
+    margin = len(text) - len(text.lstrip(" "))
+    sys.stdout.write(" " * margin + printable(text) + "\n")
 
 
 def note(text: str) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 
 from jaxcompress.artifact import ArtifactFile, open_file
 from jaxcompress.cli import screen
-from jaxcompress.cli.comparison import Error, Total
+from jaxcompress.cli.comparison import Comparison, Error, compare, together
 from jaxcompress.cli.refusals import check_names
 from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import DIFFERS, SAME, Refused
+from jaxcompress.oneshot.outcomes import Report
 from jaxcompress.oneshot.sources import Source
-from jaxcompress.trees import plain_bytes
+from jaxcompress.trees import is_floating, plain_bytes
 
 
 @click.command()
@@ -50,12 +51,13 @@ def verify(
     with open_file(model, max_bytes=max_size) as file:
         check_names(model, file.paths)
         report: dict[str, Any] = {"file": str(model), "tensors": len(file)}
-        status = SAME
+        status, changed = SAME, Report([])
         if against is None:
             file.check()
         else:
             with screen.progress() as track:
-                report |= _compare(file, open_source(against), against, track)
+                found, changed = _compare(file, open_source(against), against, track)
+            report |= found
     if against is not None:
         beyond = [
             row["path"]
@@ -68,15 +70,21 @@ def verify(
     if as_json:
         screen.as_json(report)
     else:
-        _show(report, against)
+        _show(report, against, changed)
     return status
 
 
-def _compare(file: ArtifactFile, source: Source, against: Path, track: Any) -> dict[str, Any]:
-    """Compare all tensors in the order of the file, which is read from front to back."""
+def _compare(
+    file: ArtifactFile, source: Source, against: Path, track: Any
+) -> tuple[dict[str, Any], Report]:
+    """Compare all tensors in the order of the file, which is read from front to back.
+
+    Returns what differs, and the report of the weights among it, as `pack` makes it.
+    """
     check_names(against, source.paths)
     numbers = {path: index for index, path in enumerate(source.paths)}
-    rows, other_shape, total = {}, [], Total()
+    rows: dict[str, Comparison] = {}
+    other_shape: list[str] = []
     sizes = dict(zip(source.paths, map(plain_bytes, source.leaves), strict=True))
     for path in track(file.paths, "comparing", lambda path: sizes.get(path, 0)):
         tensor = np.asarray(file[path])  # also of what is not compared: all must be whole
@@ -85,23 +93,38 @@ def _compare(file: ArtifactFile, source: Source, against: Path, track: Any) -> d
         if tensor.shape != tuple(source.leaves[numbers[path]].shape):
             other_shape.append(path)
             continue
-        error = total.add(source.load(numbers[path]), tensor)
-        rows[path] = {"path": path, "shape": list(tensor.shape)} | error._asdict()
-    return {
+        rows[path] = compare(path, source.load(numbers[path]), tensor)
+    compared = [path for path in source.paths if path in rows]
+    repeated = {entry["path"] for entry in file.manifest["tensors"] if entry["form"] == "same"}
+    # Positions are no weights, and a tensor that is stored with another one counts once, as in what
+    # `pack` says.
+    weights = [
+        path
+        for path in compared
+        if path not in repeated and is_floating(source.leaves[numbers[path]])
+    ]
+    changed = [rows[path] for path in weights if rows[path].outcome.squared_error]
+    report = {
         "against": str(against),
         "missing": [path for path in source.paths if path not in file],
         "extra": [path for path in file if path not in numbers],
         "other_shape": sorted(other_shape, key=numbers.__getitem__),
-        "errors": [rows[path] for path in source.paths if path in rows],
-        "total": total.error()._asdict(),
+        "errors": [
+            {"path": path, "shape": list(source.leaves[numbers[path]].shape)}
+            | rows[path].error._asdict()
+            for path in compared
+        ],
+        "total": together(changed)._asdict(),
     }
+    return report, Report([each.outcome for each in changed])
 
 
-def _show(report: dict[str, Any], against: Path | None) -> None:
+def _show(report: dict[str, Any], against: Path | None, changed: Report) -> None:
     if against is not None:
         rows = [[row["path"], screen.shape(row["shape"]), *_cells(row)] for row in report["errors"]]
-        rows.append(["all floating-point numbers", "", *_cells(report["total"])])
         screen.table(["tensor", "shape", *Error._fields], rows)
+        for line in changed.errors if changed.outcomes else ():
+            screen.line(line)
         for field, what in (
             ("missing", f"only in {against}"),
             ("extra", "only in the file"),

@@ -247,6 +247,25 @@ def test_verify_measures_errors_by_hand(here):
     assert "beyond the tolerance: a" in said.out
 
 
+@pytest.mark.parametrize("options", [[], ["--bits", 4], ["--sparsity", 0.5], ["--exclude", "c"]])
+def test_verify_says_what_pack_said(here, options):
+    a, ids = normal(40, 50), np.arange(99)
+    tensors = {"a": a, "tied": a, "b": normal(30, 50), "c": 9 * normal(60, 40), "bias": normal(99)}
+    save_file(tensors | {"ids": ids}, "m.safetensors")
+    said = run("pack", "m.safetensors", *options).out.splitlines()
+    start = next(n for n, line in enumerate(said) if line.startswith("relative error"))
+    errors = [line for line in said[start:] if line.startswith(("relative", "  "))]
+    assert len(errors) > 2
+    words = ["verify", "m.npz", "--against", "m.safetensors"]
+    shown = run(*words).out.splitlines()
+    start = next(n for n, line in enumerate(shown) if line.startswith("relative error"))
+    assert shown[start:-1] == errors
+    total = json.loads(run(*words, "--json").out)["total"]
+    assert f"relative error {total['relative']:.4f}," in errors[0]
+    run("pack", "m.safetensors", "--lossless", "-o", "m.npz")
+    assert "relative error" not in run(*words).out
+
+
 def test_verify_sees_missing_extra_reshaped_and_infinitely_wrong_tensors(here):
     save_file(
         {"a": normal(2, 2), "b": normal(2, 3), "c": np.zeros((2, 2), "f"), "n": np.float32([0])},
