@@ -1,6 +1,7 @@
 """The command `jaxcompress`: pack, unpack, inspect, verify, diff.
 
-From the bottom up: `status` and `interruption` (how a program ends), `screen` and `sizes`;
+From the bottom up: `flags` (in errors), `status` and `interruption` (how a program ends), `screen`
+and `sizes`;
 `refusals`, `flat`, `shards`, `shard_index`, `msgpack_values`, `checkpoints` and `sources` (weights
 that are read), `artifacts` (compressed files that are read), `comparison`, `outputs` and `writers`
 (weights that are written); `unfinished`, `workers` and `packed_file` (files that are made in

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from jaxcompress.cli.flags import by_flags
 from jaxcompress.cli.interruption import interruptible
 from jaxcompress.errors import ArtifactError
 from jaxcompress.text import printable
@@ -97,14 +98,18 @@ def _status(status: int, text: str = "") -> Callable[[Any], int]:
     return lambda error: say(text or str(error), status)
 
 
+def _refused(error: Any) -> int:
+    return say(by_flags(str(error)), REFUSED)
+
+
 _STATUSES: dict[type[Exception], Callable[[Any], int]] = {
     BrokenPipeError: _broken_pipe,
     ArtifactError: _status(DAMAGED),
     MemoryError: _status(REFUSED, "out of memory; leave large tensors out with --scope."),
     RecursionError: _status(REFUSED, "containers are nested too deep to be followed; flatten them"),
     OSError: _of_system,
-    ValueError: _status(REFUSED),
-    TypeError: _status(REFUSED),
+    ValueError: _refused,
+    TypeError: _refused,
     ImportError: _status(REFUSED),
     Exception: _fault,
 }

@@ -468,12 +468,12 @@ def test_outputs_that_would_destroy_something(here):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--sparsity", "90"], "sparsity must be in [0, 1), got 90"),
-        (["--sparsity", "nan"], "sparsity must be in [0, 1)"),
-        (["--clusters", "0"], "k must be in 1 to 1024, got 0"),
+        (["--sparsity", "90"], "--sparsity: must be in [0, 1), got 90"),
+        (["--sparsity", "nan"], "--sparsity: must be in [0, 1)"),
+        (["--clusters", "0"], "--clusters: must be in 1 to 1024, got 0"),
         (["--clusters", "x"], "'x' is not a valid integer"),
-        (["--scope", "nothing"], "no leaf is chosen out of 2"),
-        (["--scope", "("], "is not a regular expression"),
+        (["--scope", "nothing"], "--scope: no tensor is chosen out of 2"),
+        (["--scope", "("], "--scope: '(' is not a regular expression"),
         (["--quantizer", "magic"], "'magic' is not one of"),
         (
             ["--step-size", "0.1", "--bits", "3"],
@@ -496,6 +496,9 @@ def test_outputs_that_would_destroy_something(here):
         (["--target-size", "1 mile"], "must be a size above zero"),
         (["--target-size", "1MB", "--quantizer", "kmeans"], "chooses the step size of relative"),
         (["--target-size", "1MB", "--step-size", "1"], "got --step-size too"),
+        (["--target-size", "9"], "--target-size: a file of at most 9 bytes cannot be made"),
+        (["--target-size", "9"], "larger errors (--max-error), raise --sparsity"),
+        (["--drop", "*"], "--select, --drop: some tensor must be left"),
         (["--layout", "best"], "'best' is not one of"),
         (["--keep-low-rank", "50"], "--keep-low-rank: must be in (0, 1], got 50"),
         (["--keep-low-rank", "0.5", "--sparsity", "0.5"], "a product keeps no zeros"),

@@ -314,7 +314,7 @@ def test_orbax_and_safetensors_are_told_apart(here):
 
 def test_an_index_of_no_tensors(here):
     make(placed={}, metadata=())
-    assert "scope: no leaf is chosen out of 0" in refused("pack", f"m/{INDEX}")
+    assert "--scope: no tensor is chosen out of 0" in refused("pack", f"m/{INDEX}")
 
 
 @settings(max_examples=60, deadline=None)
