@@ -82,9 +82,27 @@ def test_numbers_that_are_not_finite(a, b, expected):
         assert both == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("size", [1e-30, 1e30])
-def test_squares_out_of_range(size):
-    a, b = (np.float32(numbers) * np.float32(size) for numbers in ([3, 4], [3, 3]))
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [("f", 1e-30), ("f", 1e30), *(("d", 10.0**e) for e in (-300, -200, -150, 150, 160, 250, 307))],
+)
+def test_squares_out_of_range(dtype, size):
+    a, b = (np.array(numbers, dtype) * np.dtype(dtype).type(size) for numbers in ([3, 4], [3, 3]))
     relative, largest, cosine = compare("w", a, b).error
     assert (relative, cosine) == pytest.approx((0.2, 21 / (5 * 18**0.5)), rel=1e-5)
     assert largest == pytest.approx(size, rel=1e-5)
+    assert compare("w", a, a).error == (0, 0, 1)
+    assert compare("w", a, np.full(2, np.finfo(dtype).max, dtype)).error.relative > 1
+    zero = np.zeros(2, dtype)
+    assert compare("w", zero, a).error.relative == math.inf
+    assert compare("w", a, zero).error.relative == pytest.approx(1)
+    ones = compare("v", np.float32([3, 4]), np.float32([3, 4]) * np.float32(1.5))
+    both = together([compare("w", a, b), ones]).relative
+    assert both == pytest.approx(0.2 if size > 1 else 0.5)
+
+
+@pytest.mark.parametrize(("dtype", "least"), [("f", 1e-30), ("d", 1e-30), ("d", 1e-300)])
+def test_no_difference_is_too_small_to_be_one(dtype, least):
+    a, b = np.array([1, least], dtype), np.array([1, 2 * least], dtype)
+    assert 0 < compare("w", a, b).error.relative < 1e-29
+    assert compare("w", a, b).error.largest == pytest.approx(least)
