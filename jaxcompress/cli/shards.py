@@ -20,10 +20,9 @@ from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.regular import open_regular
 from jaxcompress.cli import screen
 from jaxcompress.cli.flat import FlatSource
-from jaxcompress.cli.formats.extent import stamp_of
+from jaxcompress.cli.formats.extent import Extent, stamp_of
 from jaxcompress.cli.refusals import not_storable
 from jaxcompress.errors import ArtifactError
-from jaxcompress.oneshot.sources import SAMPLE_BYTES
 from jaxcompress.trees import plain_bytes
 
 SAFETENSORS_DTYPES: dict[str, Any] = {
@@ -43,15 +42,13 @@ class Shard:
         path: of the file.
         metadata: strings that the file carries beside its tensors.
         specs: shape and dtype of each tensor by name.
-        offsets: byte of the file at which each tensor begins.
-        stamp: what changes with the file on the disk.
+        extents: of its bytes by name.
     """
 
     path: Path
     metadata: dict[str, str]
     specs: dict[str, jax.ShapeDtypeStruct]
-    offsets: dict[str, int]
-    stamp: tuple[int, ...]
+    extents: dict[str, Extent]
 
     def load(self, name: str) -> np.ndarray:
         """Read one tensor.
@@ -60,22 +57,11 @@ class Shard:
             ArtifactError: the file is not the one of which the header was read.
         """
         spec = self.specs[name]
-        return self._read(name, plain_bytes(spec)).view(spec.dtype).reshape(spec.shape)
+        return self.extents[name].read(name).view(spec.dtype).reshape(spec.shape)
 
     def sample(self, name: str) -> bytes:
         """Read the first bytes of one tensor."""
-        return self._read(name, min(plain_bytes(self.specs[name]), SAMPLE_BYTES)).tobytes()
-
-    def _read(self, name: str, count: int) -> np.ndarray:
-        with open_regular(self.path) as file:
-            raw = np.fromfile(file, np.uint8, count, offset=self.offsets[name])
-            if stamp_of(file.fileno()) != self.stamp:
-                raise ArtifactError(
-                    "the file changed while it was read", file=str(self.path), tensor=name
-                )
-        if raw.size != count:
-            raise ArtifactError("the file ends too early", file=str(self.path), tensor=name)
-        return raw
+        return self.extents[name].sample(name)
 
 
 class SafetensorsSource(FlatSource):
@@ -142,18 +128,17 @@ def read_shard(path: Path) -> Shard:
     for name, entry in header.items():
         if entry["dtype"] not in SAFETENSORS_DTYPES:
             raise not_storable(path, name, entry["dtype"])
-    return Shard(
-        path=path,
-        metadata=metadata,
-        specs={
-            name: jax.ShapeDtypeStruct(tuple(entry["shape"]), SAFETENSORS_DTYPES[entry["dtype"]])
-            for name, entry in header.items()
-        },
-        offsets={
-            name: 8 + header_bytes + entry["data_offsets"][0] for name, entry in header.items()
-        },
-        stamp=stamp,
-    )
+    specs = {
+        name: jax.ShapeDtypeStruct(tuple(entry["shape"]), SAFETENSORS_DTYPES[entry["dtype"]])
+        for name, entry in header.items()
+    }
+    extents = {
+        name: Extent(
+            path, 8 + header_bytes + entry["data_offsets"][0], plain_bytes(specs[name]), stamp
+        )
+        for name, entry in header.items()
+    }
+    return Shard(path=path, metadata=metadata, specs=specs, extents=extents)
 
 
 def strict_json(data: bytes) -> Any:

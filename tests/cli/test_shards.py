@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 import jaxcompress as jc
 from jaxcompress.artifact.manifest import MOST_BYTES
-from jaxcompress.cli import shards, sources
+from jaxcompress.cli import sources
+from jaxcompress.cli.formats import extent
 from tests.helpers.damage import damage, read_or_refused
 from tests.helpers.program import refused, run
 
@@ -88,8 +89,8 @@ def test_a_tensor_is_read_from_its_shard_alone_and_no_file_stays_open(here, monk
     make()
     source = sources.open_source(Path("m"))
     opened = []
-    real = shards.open_regular
-    monkeypatch.setattr(shards, "open_regular", lambda path: opened.append(path) or real(path))
+    real = extent.open_regular
+    monkeypatch.setattr(extent, "open_regular", lambda path: opened.append(path) or real(path))
     handles = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     loaded = source.load(source.paths.index("b.weight"))
     assert loaded.tobytes() == SECOND["b.weight"].tobytes() and opened == [Path("m", TWO)]

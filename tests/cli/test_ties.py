@@ -135,7 +135,7 @@ def test_a_sample_is_the_first_bytes(suffix, monkeypatch):
     assert samples["wte"] == samples["lm_head"] != samples["layer0"]
     if suffix == "safetensors":
         assert samples["wte"] == WIDE.tobytes()
-        monkeypatch.setattr("jaxcompress.cli.shards.SAMPLE_BYTES", 100)
+        monkeypatch.setattr("jaxcompress.cli.formats.extent.SAMPLE_BYTES", 100)
         assert source.sample(source.paths.index("wte")) == WIDE.tobytes()[:100]
 
 
@@ -144,7 +144,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_refused(monkeypatch):
     data = Path("m.safetensors").read_bytes()
     (header,) = struct.unpack("<Q", data[:8])
     Path("m.safetensors").write_bytes(data[: 8 + header + 10])
-    with pytest.raises(jc.ArtifactError, match="the file changed while it was read|ends too early"):
+    with pytest.raises(jc.ArtifactError, match="the file changed while it was read"):
         source.sample(0)
     assert "not a whole safetensors file" in refused("pack", "m.safetensors", status=3)
     assert not Path("m.npz").exists()
