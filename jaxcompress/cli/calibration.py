@@ -14,6 +14,7 @@ from jaxcompress.cli.formats.onnx import write_onnx
 from jaxcompress.cli.status import Refused
 from jaxcompress.errors import ArtifactError
 from jaxcompress.extras import library
+from jaxcompress.onnx.sessions import session
 
 
 class OutputError(NamedTuple):
@@ -54,20 +55,20 @@ def outputs_of(model: Path, inputs: Path) -> Outputs:
             raise ArtifactError("not an archive of arrays")
         with file:
             given = {name: file[name] for name in file.files}
-    session = _session(model)
-    wanted = {each.name for each in session.get_inputs()}
+    started = _started(model)
+    wanted = {each.name for each in started.get_inputs()}
     if wanted != given.keys():
         raise Refused(
             f"{inputs}: must hold the inputs of the model, {', '.join(sorted(wanted))}, got "
             f"{', '.join(sorted(given)) or 'none'}; save them with numpy.savez."
         )
     try:
-        found = session.run(None, given)
+        found = started.run(None, given)
     except Exception as error:  # its errors have no common class
         raise _not_run(inputs, error) from None
     if not any(np.size(array) for array in found):
         raise Refused(f"{inputs}: must give outputs, got none of any size; pass a batch of inputs.")
-    names = [each.name for each in session.get_outputs()]
+    names = [each.name for each in started.get_outputs()]
     pairs = zip(names, found, strict=True)
     return {name: array for name, array in pairs if isinstance(array, np.ndarray)}
 
@@ -93,12 +94,10 @@ def output_errors(
     ]
 
 
-def _session(model: Path) -> Any:
+def _started(model: Path) -> Any:
     runtime = library("onnxruntime", "--calibrate", extra="onnx")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 4  # errors are raised, not printed as well
     try:
-        return runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return session(runtime, model)
     except Exception as error:  # its errors have no common class
         raise _not_run(model, error) from None
 

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from jaxcompress.onnx._libraries import library
+from jaxcompress.onnx.sessions import session
 from jaxcompress.trees import PyTree
 
 INTEGER_KERNELS = (
@@ -66,11 +67,11 @@ def onnx_function(path: str | os.PathLike[str], *, threads: int | None = None) -
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: must be an ONNX file, but there is none.")
-    session = start(path.read_bytes(), threads=threads)
-    several = len(session.get_outputs()) > 1
+    started = start(path.read_bytes(), threads=threads)
+    several = len(started.get_outputs()) > 1
 
     def function(*inputs: PyTree) -> Any:
-        results = compute(session, inputs)
+        results = compute(started, inputs)
         return results if several else results[0]
 
     return function
@@ -88,15 +89,8 @@ def start(model: bytes, *, threads: int | None = None, optimized: Path | None = 
         ValueError: ONNX Runtime does not accept the model.
     """
     runtime = library("onnxruntime")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 4  # errors are raised, not printed as well
-    options.intra_op_num_threads = threads or 0
-    if threads is not None:
-        options.inter_op_num_threads = 1
-    if optimized is not None:
-        options.optimized_model_filepath = str(optimized)
     try:
-        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return session(runtime, model, threads=threads, optimized=optimized)
     except Exception as error:  # its errors have no common class
         raise _refused(error) from error
 
@@ -125,13 +119,13 @@ _NODE = re.compile(r"[Nn]ode (?:with name |\w+\. Name:)?'(\w+)'|[Nn]ode,? \(\"?(
 """The name of a node in a message, such as `node_Einsum_1`."""
 
 
-def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
+def compute(started: Any, inputs: PyTree) -> list[np.ndarray]:
     """Return the results of a session on inputs.
 
     Raises:
         ValueError: inputs of another number or shape; ONNX Runtime fails.
     """
-    wanted, leaves = session.get_inputs(), jax.tree.leaves(inputs)
+    wanted, leaves = started.get_inputs(), jax.tree.leaves(inputs)
     if len(wanted) != len(leaves):
         names = ", ".join(value.name for value in wanted)
         raise ValueError(
@@ -153,7 +147,7 @@ def compute(session: Any, inputs: PyTree) -> list[np.ndarray]:
                 "what the file was exported with."
             )
     try:
-        return session.run(None, arrays)
+        return started.run(None, arrays)
     except Exception as error:  # its errors have no common class
         raise _refused(error) from error
 

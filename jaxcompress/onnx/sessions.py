@@ -1,0 +1,26 @@
+"""Sessions of ONNX Runtime, on the CPU and without a word on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+
+def session(
+    runtime: Any, model: bytes | Path, *, threads: int | None = None, optimized: Path | None = None
+) -> Any:
+    """Return a session; its errors have no common class.
+
+    Args:
+        runtime: the module `onnxruntime`.
+        model: serialized, or its file if numbers lie in others beside it.
+        threads: the most that it may use; None for all cores.
+        optimized: where to write the optimized graph.
+    """
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised, not printed as well
+    options.intra_op_num_threads = threads or 0
+    if threads is not None:
+        options.inter_op_num_threads = 1
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    source = model if isinstance(model, bytes) else str(model)
+    return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
