@@ -86,19 +86,28 @@ def check_kind(
         )
 
 
+def is_array(leaf: Any) -> bool:
+    """Return whether `leaf` has a shape, and a dtype of numpy or JAX.
+
+    Example:
+        >>> [is_array(leaf) for leaf in (np.ones(2), jnp.ones(2), 1.0, [1.0])]
+        [True, True, False, False]
+    """
+    is_known = isinstance(getattr(leaf, "dtype", None), np.dtype) or is_shape(leaf)
+    return hasattr(leaf, "shape") and (is_known or isinstance(leaf, jax.Array))
+
+
 def check_array(path: str, leaf: Any) -> None:
     """Refuse leaves that are no arrays of numpy or JAX, such as tensors of another library.
 
     Raises:
         TypeError: naming the leaf, and what to pass instead of it.
     """
-    dtype: Any = getattr(leaf, "dtype", None)
-    is_known = isinstance(dtype, np.dtype) or isinstance(leaf, jax.Array) or is_shape(leaf)
-    if not is_known or not hasattr(leaf, "shape"):
+    if not is_array(leaf):
         remedy = next(words for looks_so, words in _REMEDIES if looks_so(leaf))
         raise TypeError(f"{path}: leaves must be arrays, got {type(leaf).__name__}; {remedy}.")
-    if is_unnamed(dtype):
-        raise TypeError(f"{path}: leaves must have a dtype, got {dtype.str}, {UNNAMED}.")
+    if is_unnamed(leaf.dtype):
+        raise TypeError(f"{path}: leaves must have a dtype, got {leaf.dtype.str}, {UNNAMED}.")
     refuse_masked(path, leaf)
 
 

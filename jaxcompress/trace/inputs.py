@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxcompress.errors import NoArrayError
-from jaxcompress.kinds import is_key, native
+from jaxcompress.kinds import is_array, is_key, native
 from jaxcompress.trees import PyTree
 
 
@@ -31,7 +31,7 @@ def check_inputs(inputs: Sequence[PyTree]) -> list[str]:
     for number, part in enumerate(inputs):
         for keys, leaf in jax.tree_util.tree_flatten_with_path(part)[0]:
             path = f"inputs[{number}]" + "".join(f"/{_key(key)}" for key in keys)
-            if not hasattr(leaf, "shape") or not hasattr(leaf, "dtype"):
+            if not is_array(leaf):
                 if not isinstance(leaf, _NUMBERS):
                     raise TypeError(
                         f"{path}: must be an array, got {type(leaf).__name__}; pass what the "

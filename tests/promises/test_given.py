@@ -74,6 +74,11 @@ def test_tensors_of_pytorch_are_named(files):
         jc.quantize(torch.nn.Linear(8, 8))
 
 
+def test_inputs_of_functions_are_arrays_too():
+    with pytest.raises(TypeError, match=r"^inputs\[0\]: must be an array, got Tensor; pass"):
+        jc.flops(lambda p, x: x @ p["w"], {"w": WEIGHTS}, Tensor())
+
+
 def test_shapes_of_random_keys_are_arrays():
     shape = jax.eval_shape(lambda: jax.random.key(0))
     assert jc.random_mask({"w": WEIGHTS, "k": shape}, 0.5, key=jax.random.key(0))["w"].sum() == 32
