@@ -31,8 +31,8 @@ class Comparison(NamedTuple):
     """Two tensors, compared.
 
     Attributes:
-        outcome: sums of squares of the reference and of the difference.
-        angle: sums of `a^2`, `b^2` and `a * b`.
+        outcome: norms of the reference and of the difference.
+        angle: sums of `a^2`, `b^2` and `a * b`, of tensors that differ.
         largest: `max |a - b|`.
     """
 
@@ -53,32 +53,17 @@ def compare(path: str, reference: np.ndarray, other: np.ndarray) -> Comparison:
         >>> compare("w", np.array([3.0, 0, 0, 4]), np.array([3.0, 0, 0, 3])).error.relative
         0.2
     """
+    outcome = outcome_of(path, reference, other)
+    angle, largest = np.zeros(3), 0.0
+    if not outcome.error_norm or not math.isfinite(outcome.error_norm):
+        return Comparison(outcome, angle, outcome.error_norm)
     unit = _unit(reference)
-    squared_error = largest = 0.0
-    angle = np.zeros(3)
     for start in range(0, reference.size, _BLOCK):  # in 64 bits they take many times their memory
-        a, b = (part.reshape(-1)[start : start + _BLOCK] for part in (reference, other))
-        x = _wide(a, unit)
-        if _are_equal(a, b):
-            angle += np.vdot(finite := _finite(x), finite).real
-            continue
-        y = _wide(b, unit)
-        found = outcome_of(path, x, y)
-        if not math.isfinite(found.squared_error):
-            return _beyond(path, reference)
-        x, y = _finite(x), _finite(y)  # there both agree
-        squared_error += found.squared_error
+        block = slice(start, start + _BLOCK)
+        x, y = (_finite(_wide(part.reshape(-1)[block], unit)) for part in (reference, other))
         angle += [np.vdot(x, x).real, np.vdot(y, y).real, np.vdot(x, y).real]
         largest = max(largest, float(np.abs(x - y).max()))
-    if largest and not squared_error:  # beside larger numbers its square is none
-        squared_error = max(largest**2, math.ulp(0))
-    outcome = Outcome(path, reference.size, None, squared_error, float(angle[0]))
     return Comparison(outcome, angle, largest / unit)
-
-
-def _beyond(path: str, reference: np.ndarray) -> Comparison:
-    """Return the comparison with a tensor that has NaN or infinity where the reference has not."""
-    return Comparison(Outcome(path, reference.size, None, math.inf), np.zeros(3), math.inf)
 
 
 def together(comparisons: Sequence[Comparison]) -> Error:
@@ -113,11 +98,3 @@ def _wide(array: np.ndarray, unit: float) -> np.ndarray:
 
 def _finite(array: np.ndarray) -> np.ndarray:
     return array if np.isfinite(array).all() else np.where(np.isfinite(array), array, 0)
-
-
-def _are_equal(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether all bits are equal, as most tensors are to what they are stored as."""
-    if a.dtype != b.dtype:
-        return False
-    bits, others = a.view(np.uint8), b.view(np.uint8)
-    return np.array_equal(bits, others)

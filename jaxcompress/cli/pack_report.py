@@ -34,8 +34,8 @@ def note_apart(settings: dict[str, Any], model: Path, pruning: Pruning) -> None:
         size = sum(plain_bytes(source.leaves[index]) for part in layers.values() for index in part)
         screen.note(
             f"{model}: {len(layers)} of its layers are quantized already ({some_of([*layers])}): "
-            f"the integers, most of {size:,} bytes, are kept exactly and hardly become smaller; "
-            "pack the weights from before they were quantized instead."
+            f"their {size:,} bytes of integers and scales are kept exactly and hardly become "
+            "smaller; pack the weights from before they were quantized instead."
         )
 
 

@@ -103,7 +103,7 @@ def _compare(
         for path in compared
         if path not in repeated and is_floating(source.leaves[numbers[path]])
     ]
-    changed = [rows[path] for path in weights if rows[path].outcome.squared_error]
+    changed = [rows[path] for path in weights if rows[path].outcome.error_norm]
     report = {
         "against": str(against),
         "missing": [path for path in source.paths if path not in file],

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxcompress.artifact.writer import encoded, write
-from jaxcompress.bounds import check_positive
+from jaxcompress.bounds import check_positive, check_size
 from jaxcompress.checks import check_concrete
 from jaxcompress.leaves import dense
 from jaxcompress.leaves.tree import is_coded
@@ -32,7 +32,7 @@ def compress(
     clusters: int | None = None,
     bits: int | None = None,
     block: int | None = None,
-    target_bytes: int | None = None,
+    target_bytes: int | str | None = None,
     max_error: float | None = None,
     rules: Mapping[str, Mapping[str, Any]] | None = None,
     scope: Scope = kernels,
@@ -62,7 +62,8 @@ def compress(
             of fewer distinct weights keeps them all.
         bits: of a weight, 1 to 8, instead of a step size; with `target_bytes` the most of a leaf.
         block: most weights of a channel that share a grid.
-        target_bytes: largest size of the file of `save`, which then chooses the step size.
+        target_bytes: largest size of the file of `save`, 20_000 or "20KB", which then chooses the
+            step size.
         max_error: largest relative error of a leaf, `||a - b|| / ||a||`; steps become finer where
             it would be larger. By default they do from 0.5 on, and an error of 0.9 is refused.
         rules: settings of leaves by pattern of their path, the first that matches:
@@ -90,6 +91,8 @@ def compress(
     Source: Han et al. 2016 (Deep Compression), arXiv:1510.00149, without its training.
     """
     check_concrete("compress", params)
+    if target_bytes is not None:
+        target_bytes = check_size("target_bytes", target_bytes)
     if max_error is not None:
         max_error = check_positive("max_error", max_error, "pass 0.2, say")
     source = TreeSource(dense(params))

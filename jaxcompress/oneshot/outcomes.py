@@ -14,8 +14,12 @@ LOST = 0.9
 SAME_AS = "the same as "
 """Begins the reason of a tensor that is stored with another one, whose path follows."""
 
+_FEW, _MANY = 2.0**-100, 2.0**100
+"""Sums of squares between which no single one matters that 32 bits cannot hold."""
+
 _BLOCK = 1 << 13  # numbers compared at a time: BLAS starts no threads for them
 _WORST = 5
+_MOST_EXPONENT = 1000
 
 
 class Outcome(NamedTuple):
@@ -26,22 +30,23 @@ class Outcome(NamedTuple):
         numbers: in it.
         kept: why it is kept exactly, or `the same as PATH` if it is stored with that tensor; None
             if neither.
-        squared_error: `sum (a - b)^2`, with the original a.
-        square: `sum a^2`.
+        error_norm: `||a - b||`, with the original a; infinite if only one has NaN or infinity
+            somewhere.
+        norm: `||a||`.
         nans: entries that are NaN, of a tensor that is kept because it is not finite.
     """
 
     path: str
     numbers: int
     kept: str | None
-    squared_error: float = 0.0
-    square: float = 0.0
+    error_norm: float = 0.0
+    norm: float = 0.0
     nans: int = 0
 
     @property
     def relative_error(self) -> float:
         """`||a - b|| / ||a||`; 0 if both are zero."""
-        return relative(self.squared_error, self.square)
+        return relative(self.error_norm, self.norm)
 
 
 class Treated(NamedTuple):
@@ -81,8 +86,8 @@ class Report(NamedTuple):
 
     @property
     def changed(self) -> list[Outcome]:
-        """Tensors that are not kept exactly, the largest relative error first; equal ones once."""
-        changed = [outcome for outcome in self.outcomes if outcome.kept is None]
+        """Tensors with errors, the largest relative error first; equal tensors once."""
+        changed = [outcome for outcome in self.outcomes if outcome.error_norm]
         return sorted(changed, key=lambda outcome: -outcome.relative_error)
 
     @property
@@ -109,8 +114,8 @@ class Report(NamedTuple):
         """`||a - b|| / ||a||` over the changed tensors together."""
         changed = self.changed
         return relative(
-            math.fsum(outcome.squared_error for outcome in changed),
-            math.fsum(outcome.square for outcome in changed),
+            math.hypot(*(outcome.error_norm for outcome in changed)),
+            math.hypot(*(outcome.norm for outcome in changed)),
         )
 
     def check(self, place: str, max_error: float | None, *, option: str) -> None:
@@ -142,11 +147,11 @@ class Report(NamedTuple):
             )
 
 
-def relative(squared_error: float, square: float) -> float:
-    """Return the relative error of sums of squares; infinite if only the original is zero."""
-    if not squared_error:
+def relative(error_norm: float, norm: float) -> float:
+    """Return the relative error of norms; infinite if only the original is zero."""
+    if not error_norm:
         return 0.0
-    return math.sqrt(squared_error / square) if square else math.inf
+    return error_norm / norm if norm else math.inf
 
 
 def decibels(relative_error: float) -> float:
@@ -168,19 +173,36 @@ def outcome_of(path: str, tensor: np.ndarray, leaf: Any) -> Outcome:
     """
     flat, other = (_real(np.asarray(part)) for part in (tensor, dense({path: leaf})[path]))
     wide = np.float32 if flat.dtype.itemsize <= 4 and flat.dtype.kind not in "iu" else np.float64
-    unit = _unit(flat, wide)
-    error = square = 0.0
+    unit, (error, square, is_known) = 1.0, _squares(flat, other, wide)
+    if not is_known or not all(not x or _FEW < x < _MANY for x in (error, square)):
+        unit = _unit(flat, other)
+        error, square, is_known = _squares(flat, other, np.float64, unit)
+    error_norm = math.sqrt(error) / unit if math.isfinite(error) else math.inf
+    if not error and not is_known:  # beside larger numbers its square is none
+        error_norm = float(np.abs(flat.astype(np.float64) - other).max())
+    return Outcome(path, tensor.size, None, error_norm, math.sqrt(square) / unit)
+
+
+def _squares(
+    flat: np.ndarray, other: np.ndarray, wide: Any, unit: float = 1.0
+) -> tuple[float, float, bool]:
+    """Return the sums of squares of error and original, and whether nothing vanished in them."""
+    error, square, is_known = 0.0, 0.0, True
     for start in range(0, flat.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         with np.errstate(invalid="ignore", over="ignore"):
-            a, b = (part[block].astype(wide) * unit for part in (flat, other))
+            a, b = (part[block].astype(wide) for part in (flat, other))
+            if unit != 1:
+                a, b = a * unit, b * unit
             off = a - b
-        if not math.isfinite(float(np.vdot(off, off))):  # infinities or NaN that agree are no error
+        sums = float(np.vdot(off, off)), float(np.vdot(a, a))
+        if not all(map(math.isfinite, sums)):  # infinities or NaN that agree are no error
             same = (a == b) | (np.isnan(a) & np.isnan(b))
             off, a = np.where(same, 0, off), np.where(np.isfinite(a), a, 0)
-        square += float(np.vdot(a, a))
-        error += float(np.vdot(off, off))
-    return Outcome(path, tensor.size, None, error / unit**2, square / unit**2)
+            sums = float(np.vdot(off, off)), float(np.vdot(a, a))
+        is_known &= all(total or not part.any() for total, part in zip(sums, (off, a), strict=True))
+        error, square = error + sums[0], square + sums[1]
+    return error, square, is_known
 
 
 def treated(path: str, tensor: np.ndarray, leaf: Any) -> Treated:
@@ -201,10 +223,10 @@ def _real(array: np.ndarray) -> np.ndarray:
     return flat.astype(np.uint8) if flat.dtype.kind == "b" else flat
 
 
-def _unit(flat: np.ndarray, dtype: Any) -> float:
-    """Return the power of two that brings numbers near 1, so that squares stay in range."""
-    largest = float(np.abs(flat).max(initial=0)) if flat.size else 0.0
-    if 2.0**-20 < largest < 2.0**20 or not 0 < largest < math.inf:
-        return 1.0
-    limit = 2.0 ** (np.finfo(dtype).maxexp - 4)
-    return float(np.clip(2.0 ** -math.frexp(largest)[1], 1 / limit, limit))
+def _unit(*arrays: np.ndarray) -> float:
+    """Return the power of two that brings the largest finite number near 1."""
+    largest = max(
+        float(np.abs(array).max(initial=0, where=np.isfinite(array))) if array.size else 0.0
+        for array in arrays
+    )
+    return math.ldexp(1.0, min(-math.frexp(largest)[1], _MOST_EXPONENT)) if largest else 1.0

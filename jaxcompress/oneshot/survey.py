@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from jaxcompress.kinds import REALS
 from jaxcompress.oneshot.sources import Source
+from jaxcompress.prequantized import quantized_layers
 from jaxcompress.states import averages, optimizer_states, without
 from jaxcompress.trees import NamedLeaves, Scope, check_scope, in_scope, kernels
 
@@ -13,6 +14,7 @@ STATE = "the state of an optimizer"
 AVERAGE = "averages of weights beside them"
 THIN = "a vector, or few rows"
 SMALL = "small"
+QUANTIZED = "quantized already"
 RULE = "by a rule"
 NOT_FINITE = "not finite"
 NO_GRID = "beyond what steps or grids can hold"
@@ -33,10 +35,10 @@ def survey(
 ) -> list[str | None]:
     """Return for each leaf why it is kept exactly, None if it is compressed.
 
-    States of optimizers, and averages of weights that lie beside the weights, are kept whatever the
-    scope. Vectors, tables of fewer than four rows, and tensors of at most 512 numbers that are less
-    than half a percent of all, are kept unless the scope is one of the user's: they take few bytes,
-    and all outputs use each of their numbers.
+    States of optimizers, averages of weights that lie beside the weights, and integers and scales
+    of another library are kept whatever the scope. Vectors, tables of fewer than four rows, and
+    tensors of at most 512 numbers that are less than half a percent of all, are kept unless the
+    scope is one of the user's: they take few bytes, and all outputs use each of their numbers.
 
     Args:
         source: of the leaves.
@@ -50,9 +52,11 @@ def survey(
     check_scope(scope)
     paths, shapes = source.paths, [leaf.shape for leaf in source.leaves]
     found: list[str | None] = [None] * len(paths)
+    parts = {index for part in quantized_layers(paths, source.leaves).values() for index in part}
     for reason, which in (
         (STATE, optimizer_states(paths, shapes)),
         (AVERAGE, averages(paths, shapes)),
+        (QUANTIZED, [index in parts for index in range(len(paths))]),
         (RULE, list(map(keeps, paths))),
     ):
         found = [

@@ -154,7 +154,7 @@ def test_errors_of_any_magnitude_are_measured(exponent, off):
 
 def test_errors_of_small_float_types():
     a = jnp.asarray([[3.0, 4.0]], jnp.bfloat16)
-    assert outcome_of("w", np.asarray(a), np.asarray(a)).squared_error == 0
+    assert outcome_of("w", np.asarray(a), np.asarray(a)).error_norm == 0
     assert Outcome("w", 1, None, 1.0, 0.0).relative_error == np.inf
     assert decibels(0.0) == np.inf
 
