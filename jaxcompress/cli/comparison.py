@@ -67,7 +67,7 @@ def compare(path: str, reference: np.ndarray, other: np.ndarray) -> Comparison:
 
 
 def together(comparisons: Sequence[Comparison]) -> Error:
-    """Return the distance of several tensors as if they were one."""
+    """Return the distance of several tensors, without equal ones, as if they were one."""
     relative = Report([each.outcome for each in comparisons]).relative_error
     largest = max((each.largest for each in comparisons), default=0.0)
     if relative == 0:

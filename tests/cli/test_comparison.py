@@ -40,9 +40,10 @@ def test_errors_are_those_of_their_definitions(arrays):
 
 
 @given(st.lists(pair(np.float32), min_size=1, max_size=4))
-def test_several_tensors_are_as_one(pairs):
-    a, b = (np.concatenate(side) for side in zip(*pairs, strict=True))
+def test_several_tensors_that_differ_are_as_one(pairs):
     found = together([compare(str(n), *arrays) for n, arrays in enumerate(pairs)])
+    different = [arrays for arrays in pairs if not np.array_equal(*arrays)]
+    a, b = (np.concatenate([np.zeros(0, "f"), *(pair[n] for pair in different)]) for n in (0, 1))
     np.testing.assert_allclose(found, compare("all", a, b).error, rtol=1e-4, atol=1e-5)
 
 
