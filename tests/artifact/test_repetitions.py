@@ -1,0 +1,39 @@
+"""Codes that repeat, as rows of a transform do: no coder of one weight at a time sees it."""
+
+import numpy as np
+
+import jaxcompress as jc
+
+
+def _saved(tmp_path, leaf, layout):
+    path = tmp_path / f"{layout}.npz"
+    return jc.save(path, {"w": leaf}, layout=layout), path
+
+
+def test_a_transform_is_no_larger_than_its_repetitions(tmp_path):
+    angles = 2 * np.pi * np.outer(np.arange(65), np.arange(128)) / 128
+    basis = np.concatenate([np.cos(angles), np.sin(angles)]).astype("f") * np.hanning(128)
+    leaf = jc.quantize({"w": basis}, granularity=jc.quantization.per_channel(0))["w"]
+    small, path = _saved(tmp_path, leaf, "entropy")
+    packed, _ = _saved(tmp_path, leaf, "packed")
+    assert small <= 1.01 * packed
+    np.testing.assert_array_equal(jc.load_compressed(path)["w"].values, leaf.values)
+
+
+def test_repeated_rows_take_their_place_once(tmp_path):
+    rows = np.random.default_rng(0).integers(-127, 128, (8, 64)).astype(np.int8)
+    leaf = jc.Quantized(values=np.tile(rows, (64, 1)), scale=np.ones((1, 1), "f"), bits=8)
+    small, path = _saved(tmp_path, leaf, "entropy")
+    assert small < 2500  # of 512 bytes and their copies
+    np.testing.assert_array_equal(jc.load_compressed(path)["w"].values, leaf.values)
+
+
+def test_weights_that_do_not_repeat_are_coded(tmp_path):
+    weights = np.random.default_rng(0).standard_normal((64, 256)).astype("f")
+    leaf = jc.quantize({"w": weights}, 6)["w"]
+    small, path = _saved(tmp_path, leaf, "entropy")
+    packed, _ = _saved(tmp_path, leaf, "packed")
+    assert small < 1.01 * packed
+    with np.load(path) as file:
+        assert "rans" in file.files
+    np.testing.assert_array_equal(jc.load_compressed(path)["w"].values, leaf.values)
