@@ -16,7 +16,7 @@ from jaxcompress.kinds import codes_dtype
 from jaxcompress.packing import block, csr, digits, entropy, levels, positions, static
 from jaxcompress.packing.contexts import Choice
 
-_SAMPLE, _SEARCH, _WORTH, _MEMBER = 1 << 14, 6, 0.98, 256
+_SAMPLE, _SEARCH, _WORTH, _MEMBER = 1 << 14, 6, 0.98, 128
 """Codes that tell whether all repeat, how thoroughly, and what must be won, in parts and bytes."""
 
 Fields = dict[str, Any]
