@@ -98,7 +98,7 @@ def clustered(shape, k, negative, seed, period=None):
     spread = np.exp(random.normal(0, 1.2, (shape[0], *[1] * (len(shape) - 1))))
     values = np.rint(random.standard_normal(shape) * spread * k / 8).astype(int)
     if period:
-        values = values[np.arange(shape[0]) % period]
+        values = values[np.arange(shape[0]) % period] + (random.random(shape) < 0.1)  # almost
     codes = np.where(
         values < 0, np.maximum(values + negative + 1, 1), np.minimum(values + negative, k)
     )
