@@ -3,10 +3,10 @@
 From the bottom up: `reading`, `regular`, `_leftovers`, `atomic`, `memory`; `outline` (the structure
 of a tree as JSON); `_source` and `_zip` (bytes of a file, headers of a zip), `_members` (arrays to
 members), `_archive` (members to a zip), `streams` (one member each), `_fields` (what the manifest
-may say), `_huffman` and `coding` (codes to streams), `repeats` (leaves that are equal), `_forms`
-(leaves to codes), `_parts` and `stored_parts` (leaves with streams of their own), `_needs`,
-`manifest`; `_foreign` (files of other programs), `writer` and `reader`; `_mesh`, `_chosen`,
-`_last_part` and `_open_file` (some tensors, or one), `codec` (whole trees).
+may say), `_huffman`, `_repetitions` and `coding` (codes to streams), `repeats` (leaves that are
+equal), `_forms` (leaves to codes), `_parts` and `stored_parts` (leaves with streams of their own),
+`_needs`, `manifest`; `_foreign` (files of other programs), `writer` and `reader`; `_mesh`,
+`_chosen`, `_last_part` and `_open_file` (some tensors, or one), `codec` (whole trees).
 
     ArtifactFile      an open file, read tensor by tensor
     check_target      refuse to replace anything but a regular file

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,14 +9,12 @@ import numpy as np
 
 from jaxcompress.artifact._fields import is_count
 from jaxcompress.artifact._huffman import literal_bits
+from jaxcompress.artifact._repetitions import repeated_bits
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.errors import ArtifactError
 from jaxcompress.kinds import codes_dtype
 from jaxcompress.packing import block, csr, digits, entropy, levels, positions, static
 from jaxcompress.packing.contexts import Choice
-
-_SAMPLE, _SEARCH, _WORTH, _MEMBER = 1 << 14, 6, 0.98, 128
-"""Codes that tell whether all repeat, how thoroughly, and what must be won, in parts and bytes."""
 
 Fields = dict[str, Any]
 """Fields of a packing in the manifest, without its name."""
@@ -107,7 +104,7 @@ def _smallest(
     if names[0] == "rans":
         plain_bits = 8 * digits.count_bytes(codes.size, alphabet.k + 1)
         coded = block.Codes(codes, static.Alphabet(alphabet.k, alphabet.negative))
-        coded_bits, fewest = block.estimated_bits(*coded), _repeated_bits(alphabet, codes)
+        coded_bits, fewest = block.estimated_bits(*coded), repeated_bits(codes, alphabet.k + 1)
         if fewest <= coded_bits < plain_bits:  # contexts may make up for it
             coded_bits = 8 * sum(part.size for part in block.encode([coded]))
         names = names[:1] if coded_bits < min(plain_bits, fewest) else names[1:]
@@ -125,17 +122,6 @@ def _smallest(
         if bits <= fewest:
             best, fewest, packed = name, bits, found
     return best, packed
-
-
-def _repeated_bits(alphabet: Alphabet, codes: np.ndarray) -> float:
-    """Return about how many bits plain codes take where they repeat, as rows of a transform do.
-
-    A coder that sees one weight at a time takes each repetition for new.
-    """
-    sample = digits.pack(codes.reshape(-1)[:_SAMPLE], alphabet.k + 1)
-    compressor = zlib.compressobj(_SEARCH, zlib.DEFLATED, -zlib.MAX_WBITS)
-    found = len(compressor.compress(sample.tobytes()) + compressor.flush())
-    return 8 * (found * max(codes.size / _SAMPLE, 1) / _WORTH + _MEMBER)
 
 
 def _write_csr(alphabet: Alphabet, codes: np.ndarray) -> tuple[Fields, Streams]:
