@@ -137,6 +137,12 @@ class _Pack(click.Command):
     help="Keep every number exactly: nothing is removed, shared or rounded.",
 )
 @click.option(
+    "--half",
+    is_flag=True,
+    help="Store vectors, small tensors and those outside of the scope in 16 bits, where no number "
+    "changes by more than 0.4 %.",
+)
+@click.option(
     "--scope",
     metavar="REGEX",
     help="Compress only tensors whose name matches; of these, floats of rank 2 and up.",
@@ -185,6 +191,7 @@ def pack(
     calibrate: Path | None,
     layout: str,
     lossless: bool,  # noqa: FBT001
+    half: bool,  # noqa: FBT001
     scope: str | None,
     select: tuple[str, ...],
     drop: tuple[str, ...],
@@ -210,10 +217,11 @@ def pack(
     limit = error_limit(max_error, min_snr)
     if lossless:
         others = {k: v for k, v in fineness.items() if k != "channel_axis"}
-        check_lossless(sparsity=sparsity, target_size=target_size, scope=scope, **others)
+        check_lossless(sparsity=sparsity, target_size=target_size, scope=scope, half=half, **others)
     treatments, settings = wish(sparsity=sparsity, target_size=target_size, **fineness)
     settings = {"lossless": True} if lossless else settings
     settings |= {} if scope is None else {"scope": scope}
+    settings |= {"half": True} if half else {}
     settings |= {} if limit is None else {"max_error": limit}
     expected = outputs_of(model, calibrate) if calibrate else {}
     where = output or default_output(model)
@@ -240,6 +248,7 @@ def pack(
                 scope=kernels if scope is None else matching(scope),
                 treatments=treatments,
                 max_error=MOST_ERROR if limit is None else limit,
+                halves=half,
                 track=track,
             )
             note_apart(settings, model, pruning)

@@ -12,8 +12,7 @@ import numpy as np
 from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.bounds import check_positive, check_size
 from jaxcompress.checks import check_concrete
-from jaxcompress.leaves import dense
-from jaxcompress.leaves.tree import is_coded
+from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of
 from jaxcompress.oneshot.rules import Rule, Treatments, check_patterns
 from jaxcompress.oneshot.sources import TreeSource
@@ -34,6 +33,7 @@ def compress(
     block: int | None = None,
     target_bytes: int | str | None = None,
     max_error: float | None = None,
+    half: bool = False,
     rules: Mapping[str, Mapping[str, Any]] | None = None,
     scope: Scope = kernels,
 ) -> PyTree:
@@ -66,6 +66,8 @@ def compress(
             step size.
         max_error: largest relative error of a leaf, `||a - b|| / ||a||`; steps become finer where
             it would be larger. By default they do from 0.5 on, and an error of 0.9 is refused.
+        half: whether vectors, small leaves and those outside of the scope are stored in sixteen
+            bits, where no number changes by more than one part in 256.
         rules: settings of leaves by pattern of their path, the first that matches:
             `{"*embed*": {"bits": 8}, "head": {"keep": True}}`. They are `keep`, `quantizer` (a way
             of `jaxcompress pack`), `bits`, `clusters`, `step_size`, `sparsity` (of the leaves of
@@ -73,8 +75,8 @@ def compress(
         scope: which leaves are compressed.
 
     Returns:
-        `params` with `Quantized` or `Clustered` leaves, all others as they are; for `save`.
-        `report` tells how far they are from the original.
+        `params` with `Quantized`, `Clustered` and `Half` leaves, all others as they are; for
+        `save`. `report` tells how far they are from the original.
 
     Raises:
         ValueError: values out of range or that do not go together, a rule that matches no leaf, an
@@ -100,7 +102,9 @@ def compress(
     usual = asked("", values, aims=target_bytes is not None, block=block)
     treatments = Treatments(usual, _rules(rules or {}, source.paths))
     floor = MOST_ERROR if max_error is None else max_error
-    pruning = prune(source, sparsity, scope=scope, treatments=treatments, max_error=floor)
+    pruning = prune(
+        source, sparsity, scope=scope, treatments=treatments, max_error=floor, halves=half
+    )
     _warn_of(pruning)
     if target_bytes is None:
         found, outcomes = _all(pruning, treatments)
@@ -115,7 +119,7 @@ def compress(
     stored = [found[pruning.repeats.get(n, n)][1] for n in range(len(found))]
     return source.named.rebuild(
         [
-            leaf if is_coded(leaf) else original
+            leaf if is_compressed(leaf) else original
             for leaf, original in zip(stored, source.leaves, strict=True)
         ]
     )
@@ -137,7 +141,7 @@ def report(params: PyTree, compressed: PyTree) -> Report:
         >>> found.worst[0].path, found.worst[0].relative_error, list(found.kept)
         ('w', 0.2, ['the same'])
     """
-    before, after = (named_leaves(tree, is_leaf=is_coded) for tree in (params, compressed))
+    before, after = (named_leaves(tree, is_leaf=is_compressed) for tree in (params, compressed))
     shapes = [[tuple(leaf.shape) for leaf in tree.leaves] for tree in (before, after)]
     if before.paths != after.paths or shapes[0] != shapes[1]:
         raise ValueError(

@@ -14,6 +14,7 @@ from jaxcompress.artifact.repeats import repeat_of
 from jaxcompress.bounds import check_sparsity
 from jaxcompress.checks import is_finite
 from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
+from jaxcompress.oneshot._halves import HALVED, halved
 from jaxcompress.oneshot._repeats import repeated_tensors
 from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_thresholds, remove_smallest
@@ -52,6 +53,7 @@ class Pruning:
         kept: for each leaf why it is kept exactly, None if it is compressed.
         thresholds: of the leaves of which weights are removed.
         max_error: largest relative error that steps may leave in a tensor.
+        halves: whether vectors and small leaves have sixteen bits where that is enough.
         repeats: leaves that equal earlier ones, and the first such of each: they are that leaf.
     """
 
@@ -59,6 +61,7 @@ class Pruning:
     kept: list[str | None]
     max_error: float
     thresholds: Mapping[int, Threshold] = field(default_factory=dict)
+    halves: bool = False
     repeats: Mapping[int, int] = field(default_factory=dict)
 
     @functools.cached_property
@@ -123,7 +126,8 @@ class Pruning:
             return Treated(repeat_of(first, self.source.leaves[index]), outcome)
         tensor = self.source.load(index)
         if why := self.kept[index]:
-            return _exactly(path, tensor, why)
+            half = halved(tensor) if self.halves and why in HALVED else None
+            return _exactly(path, tensor, why) if half is None else treated(path, tensor, half)
         if not is_finite(tensor):
             return _exactly(path, tensor, NOT_FINITE)
         treatment = treatments.of(path)
@@ -203,6 +207,7 @@ def prune(
     scope: Scope = kernels,
     treatments: Treatments | None = None,
     max_error: float = 1.0,
+    halves: bool = False,
     track: Track = untracked,
 ) -> Pruning:
     """Decide which weights are kept: those of the largest `|w|` over all leaves in the scope.
@@ -218,6 +223,7 @@ def prune(
         scope: which leaves are compressed.
         treatments: whose rules may keep leaves.
         max_error: largest relative error that steps may leave in a tensor.
+        halves: whether vectors and small leaves have sixteen bits where that is enough.
         track: shows progress.
 
     Raises:
@@ -234,6 +240,7 @@ def prune(
         source=source,
         kept=kept,
         max_error=max_error,
+        halves=halves,
         repeats=repeated_tensors(source, ways),
     )
     check_sparsity("params", sparsity)
