@@ -64,6 +64,7 @@ Running and measuring
     jit_for_inference    compile for this device
     flops                count operations
     latency_ms           measure one call
+    compare_latency      measure several functions in turn
     measure_sparsity     the fraction of exact zeros
 
 Everything else, by subject

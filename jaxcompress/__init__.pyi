@@ -25,6 +25,7 @@ from .artifact import load_into as load_into
 from .artifact import open_file as open_file
 from .artifact import save as save
 from .compiled import jit_for_inference as jit_for_inference
+from .costs import compare_latency as compare_latency
 from .costs import flops as flops
 from .costs import latency_ms as latency_ms
 from .distill import distillation_loss as distillation_loss

@@ -23,6 +23,7 @@ Importance         from path and leaf to the weight of its squared error
 Keep               by name of the group `[units]` booleans, True where a unit is kept
 Kinds              the dtypes that a technique is made for
 Latency            the time of a call
+LatencyComparison  the times of several functions
 Layer              weights with the same inputs, and the moments of those inputs
 LowRank            a tensor as a product of smaller ones
 Matrix             a tensor as one matrix `W`, or as a stack of them, `[layers, m, n]`
@@ -62,6 +63,7 @@ Spread             decides how many units each group loses
 Statistic          from `[entries, samples]` activations to a number for each entry
 Stats              nested dicts of arrays that training changes without a gradient
 Svd                `(left * values) @ right`
+Timing             the time of one function at one batch size
 UnitGroup          units that look alike
 UnitGroups         all groups of a function, as a table
 UnitScore          from groups and parameters to a number for each unit
@@ -70,7 +72,7 @@ Weights            statistics of all weights, computed on demand
 """
 
 from jaxcompress.artifact import ArtifactFile, Shardings
-from jaxcompress.costs import Flops, Latency
+from jaxcompress.costs import Flops, Latency, LatencyComparison, Timing
 from jaxcompress.distill import Projection
 from jaxcompress.kinds import Kinds
 from jaxcompress.leaves import Clustered, Half, LowRank, Quantized, Sparse
@@ -149,6 +151,7 @@ __all__ = [
     "Keep",
     "Kinds",
     "Latency",
+    "LatencyComparison",
     "Layer",
     "LowRank",
     "Matrix",
@@ -188,6 +191,7 @@ __all__ = [
     "Statistic",
     "Stats",
     "Svd",
+    "Timing",
     "UnitGroup",
     "UnitGroups",
     "UnitScore",

@@ -1,18 +1,33 @@
 """Costs of a function: floating-point operations, milliseconds, bytes of memory.
 
-From the bottom up: `counting` (operations), `_latency` and `_memory` (measurements).
+From the bottom up: `counting` (operations), `_latency`, `_comparison` and `_memory` (measurements).
 
-    Flops       floating-point operations of one call
-    flops       count operations by tracing
-    Latency     the time of a call
-    latency_ms  measure one call
-    peak_bytes  the memory of one call as XLA plans it
-    threads     the number of cores that this process may use
-    times_ms    the time of each of several calls, of any function
+    compare_latency    measure several functions in turn, at several batch sizes
+    Flops              floating-point operations of one call
+    flops              count operations by tracing
+    Latency            the time of a call
+    latency_ms         measure one call
+    LatencyComparison  the times of several functions
+    peak_bytes         the memory of one call as XLA plans it
+    threads            the number of cores that this process may use
+    times_ms           the time of each of several calls, of any function
+    Timing             the time of one function at one batch size
 """
 
+from jaxcompress.costs._comparison import LatencyComparison, Timing, compare_latency
 from jaxcompress.costs._latency import Latency, latency_ms, threads, times_ms
 from jaxcompress.costs._memory import peak_bytes
 from jaxcompress.costs.counting import Flops, flops
 
-__all__ = ["Flops", "Latency", "flops", "latency_ms", "peak_bytes", "threads", "times_ms"]
+__all__ = [
+    "Flops",
+    "Latency",
+    "LatencyComparison",
+    "Timing",
+    "compare_latency",
+    "flops",
+    "latency_ms",
+    "peak_bytes",
+    "threads",
+    "times_ms",
+]

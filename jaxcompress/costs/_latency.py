@@ -69,7 +69,7 @@ def latency_ms(
         median=median,
         quartiles=(first, third),
         calls=calls,
-        batch_size=_batch_size(inputs),
+        batch_size=batch_size_of(inputs),
         threads=threads(),
         device=jax.devices()[0].device_kind,
     )
@@ -97,15 +97,18 @@ def times_ms(call: Callable[[], Any], *, calls: int = 30, warm_up: int = 3) -> l
         )
     for _ in range(warm_up):
         call()
-    times = []
-    for _ in range(calls):
-        started = time.perf_counter()
-        call()
-        times.append(1000 * (time.perf_counter() - started))
-    return times
+    return [time_ms(call) for _ in range(calls)]
 
 
-def _batch_size(inputs: Any) -> int:
+def time_ms(call: Callable[[], Any]) -> float:
+    """Return the time of one call, in milliseconds."""
+    started = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - started)
+
+
+def batch_size_of(inputs: PyTree) -> int:
+    """Return the first axis of the first input, 0 if it has none."""
     leaves = jax.tree.leaves(inputs)
     shape = getattr(leaves[0], "shape", ()) if leaves else ()
     return int(shape[0]) if shape else 0

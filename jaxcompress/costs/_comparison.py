@@ -1,0 +1,200 @@
+"""Milliseconds of several functions, measured in turn, as ratios."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxcompress.checks import check_concrete
+from jaxcompress.compiled import jit_for_inference
+from jaxcompress.costs._latency import batch_size_of, threads, time_ms
+from jaxcompress.kinds import native
+from jaxcompress.trees import PyTree
+
+_NORMAL = 1.96  # standard deviations on either side that hold 95 %
+
+
+class Timing(NamedTuple):
+    """The time of one function at one batch size.
+
+    Attributes:
+        name: of the function.
+        batch_size: first axis of the inputs.
+        median: milliseconds of a call.
+        quartiles: the first and the third, milliseconds.
+        speedup: median over the rounds of the time of the reference by the time of this function.
+        interval: from and to where the median lies with a confidence of 95 %.
+    """
+
+    name: str
+    batch_size: int
+    median: float
+    quartiles: tuple[float, float]
+    speedup: float
+    interval: tuple[float, float]
+
+
+class LatencyComparison(NamedTuple):
+    """The times of several functions.
+
+    Attributes:
+        timings: of each batch size, of each function in the order given.
+        rounds: calls of each function, in turn.
+        threads: cores that the process may use.
+        device: kind of the device.
+    """
+
+    timings: Sequence[Timing]
+    rounds: int
+    threads: int
+    device: str
+
+    def __str__(self) -> str:
+        """Return a table: milliseconds, and how many times faster than the first function."""
+        width = max(len(timing.name) for timing in self.timings)
+        lines = [f"{'':{width}}  batch        ms  quartiles           times faster  95 %"]
+        for t in self.timings:
+            lines.append(
+                f"{t.name:{width}}  {t.batch_size:5}  {t.median:8.3f}  "
+                f"{t.quartiles[0]:8.3f} {t.quartiles[1]:8.3f}  {t.speedup:14.2f}  "
+                f"{t.interval[0]:.2f} to {t.interval[1]:.2f}"
+            )
+        return "\n".join(lines)
+
+    def speedup(self, name: str, batch_size: int) -> float:
+        """Return how many times faster than the first function one is.
+
+        Raises:
+            KeyError: it was not measured at that batch size.
+        """
+        for timing in self.timings:
+            if (timing.name, timing.batch_size) == (name, batch_size):
+                return timing.speedup
+        measured = ", ".join(f"{t.name} at {t.batch_size}" for t in self.timings)
+        raise KeyError(f"{name} at {batch_size}: was not measured, only {measured}")
+
+
+def compare_latency(
+    variants: Mapping[str, tuple[Callable[..., PyTree], PyTree]],
+    *inputs: PyTree,
+    batches: Sequence[int] | None = None,
+    rounds: int = 30,
+    warm_up: int = 3,
+) -> LatencyComparison:
+    """Measure functions in turn, compiled by `jit_for_inference`, and compare with the first.
+
+    A machine that is busy or hot slows all of them alike: in each round every function is called
+    once, every other round in the opposite order, and what counts is the ratio of two times of one
+    round. The median of the ratios is given with an interval that holds the true median with a
+    confidence of 95 %, whatever the distribution of the times (order statistics).
+
+    Args:
+        variants: by name, `apply` and `params` of `apply(params, *inputs)`; the first is the
+            reference.
+        *inputs: arrays, one call of all variants.
+        batches: batch sizes to measure; inputs whose first axis is as long as that of the first
+            input are repeated or cut to this length. By default that of the inputs.
+        rounds: how many calls of each, at least 2.
+        warm_up: how many before; the first compiles; at least 1.
+
+    Raises:
+        ValueError: fewer than two variants, too few rounds, a batch size below 1, batch sizes of
+            inputs without a first axis.
+        TypeError: called under `jit`; shapes without values.
+
+    Example:
+        >>> def apply(params, x):
+        ...     return x @ params
+        >>> variants = {"wide": (apply, np.ones((64, 64))), "narrow": (apply, np.ones((64, 1)))}
+        >>> found = compare_latency(variants, np.ones((8, 64)), batches=(1, 16), rounds=6)
+        >>> [(timing.name, timing.batch_size) for timing in found.timings]
+        [('wide', 1), ('narrow', 1), ('wide', 16), ('narrow', 16)]
+        >>> found.speedup("wide", 1)
+        1.0
+
+    Source: the interval: Conover 1999, Practical Nonparametric Statistics, 3.2.
+    """
+    if len(variants) < 2:
+        raise ValueError(
+            f"variants: must be at least 2, got {len(variants)}; use latency_ms for one function."
+        )
+    for name, (_, params) in variants.items():
+        check_concrete(f"compare_latency: {name}", params)
+    compiled = {name: jit_for_inference(apply).compiled for name, (apply, _) in variants.items()}
+    placed = {
+        name: jax.device_put(jax.tree.map(native, params)) for name, (_, params) in variants.items()
+    }
+    timings = []
+    for batch_size in _batch_sizes(inputs, batches):
+        given = jax.device_put(jax.tree.map(native, _resized(inputs, batch_size)))
+        calls = [_call(compiled[name], placed[name], given) for name in variants]
+        times = _in_turn(calls, rounds=rounds, warm_up=warm_up)
+        found = zip(variants, times, strict=True)
+        timings += [_timing(name, batch_size, own, times[0]) for name, own in found]
+    return LatencyComparison(timings, rounds, threads(), jax.devices()[0].device_kind)
+
+
+def _call(
+    function: Callable[..., Any], params: PyTree, inputs: Sequence[PyTree]
+) -> Callable[[], Any]:
+    return lambda: jax.block_until_ready(function(params, *inputs))
+
+
+def _in_turn(calls: Sequence[Callable[[], Any]], *, rounds: int, warm_up: int) -> list[list[float]]:
+    """Return the times of each function, in milliseconds, one a round."""
+    times: list[list[float]] = [[] for _ in calls]
+    if rounds < 2 or warm_up < 1:
+        raise ValueError(
+            f"rounds: must be at least 2 after a warm_up of at least 1, got {rounds} after "
+            f"{warm_up}."
+        )
+    for call in calls:
+        for _ in range(warm_up):
+            call()
+    for number in range(rounds):
+        order = range(len(calls)) if number % 2 else reversed(range(len(calls)))
+        for index in order:
+            times[index].append(time_ms(calls[index]))
+    return times
+
+
+def _timing(name: str, batch_size: int, own: list[float], reference: list[float]) -> Timing:
+    ratios = sorted(base / time for base, time in zip(reference, own, strict=True))
+    first, median, third = statistics.quantiles(own, n=4, method="inclusive")
+    below = max(math.floor(len(ratios) / 2 - _NORMAL * math.sqrt(len(ratios)) / 2), 0)
+    return Timing(
+        name=name,
+        batch_size=batch_size,
+        median=median,
+        quartiles=(first, third),
+        speedup=statistics.median(ratios),
+        interval=(ratios[below], ratios[len(ratios) - 1 - below]),
+    )
+
+
+def _batch_sizes(inputs: Sequence[PyTree], batches: Sequence[int] | None) -> Sequence[int]:
+    size = batch_size_of(inputs)
+    if batches is None:
+        return [size]
+    if not size or not batches or min(batches) < 1:
+        raise ValueError(
+            f"batches: must be sizes of at least 1 of inputs with a first axis, got {batches} for "
+            f"inputs of {size}; pass (1, 64), say, and arrays."
+        )
+    return batches
+
+
+def _resized(inputs: Sequence[PyTree], batch_size: int) -> Sequence[PyTree]:
+    """Return inputs of a batch size, by repeating or cutting those that have the batch axis."""
+    size = batch_size_of(inputs)
+    if batch_size == size:
+        return inputs
+    rows = np.arange(batch_size) % size
+
+    def taken(array: Any) -> Any:
+        return array[rows] if np.ndim(array) and np.shape(array)[0] == size else array
+
+    return jax.tree.map(taken, inputs)
