@@ -1,6 +1,7 @@
 """Which code a record measures: a digest of each file that changes with what it computes."""
 
 import ast
+import functools
 import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ _SAID = ("annotation", "returns", "type_comment", "kind")
 """Fields of syntax trees that compute nothing."""
 
 
+@functools.cache
 def digest(source: str) -> str:
     """Return a digest of Python code without comments, docstrings, annotations and line numbers."""
     text = "\n".join(_words(ast.parse(source)))
