@@ -180,7 +180,7 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def check_clusters(k: int) -> None:
+def check_clusters(k: int, name: str = "clusters: k") -> None:
     """Refuse a number of clusters that is not an integer in 1 to 1024.
 
     Raises:
@@ -194,6 +194,6 @@ def check_clusters(k: int) -> None:
         ValueError: clusters: k must be in 1 to 1024, got 0; pass 16, say.
     """
     if not is_integer(k):
-        raise TypeError(f"clusters: k must be an integer, got {k!r}; pass 16, say.")
+        raise TypeError(f"{name} must be an integer, got {k!r}; pass 16, say.")
     if not 1 <= k <= MOST_CLUSTERS:
-        raise ValueError(f"clusters: k must be in 1 to {MOST_CLUSTERS}, got {k}; pass 16, say.")
+        raise ValueError(f"{name} must be in 1 to {MOST_CLUSTERS}, got {k}; pass 16, say.")

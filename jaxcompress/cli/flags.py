@@ -8,12 +8,12 @@ _LEADS = {
     'scope: "': '--scope: "',
     "select, drop: ": "--select, --drop: ",
     "step_size: its ": "--step-size: its ",
-    "target size: ": "--target-size: ",
+    "target_bytes: ": "--target-size: ",
 }
 """How errors of arguments begin, and how those of their flags do. A tensor may be called scope."""
 
 _REMEDIES = {
-    "(max error), remove more weights": "(--max-error), raise --sparsity",
+    "(max_error), remove more weights": "(--max-error), raise --sparsity",
     "the default takes floating-point leaves of rank 2 and up": (
         "by default floats of rank 2 and up are compressed, and --lossless packs any tensors"
     ),

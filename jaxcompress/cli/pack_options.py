@@ -8,7 +8,7 @@ from jaxcompress.bounds import check_positive
 from jaxcompress.cli.rules_file import rules_of
 from jaxcompress.cli.status import Refused
 from jaxcompress.oneshot.rules import Rule, Treatments
-from jaxcompress.oneshot.values import FLAGS, asked, check_factors, checked_bits
+from jaxcompress.oneshot.values import FLAGS, asked, check_factors, check_rules, checked_bits
 from jaxcompress.oneshot.ways import WAYS
 from jaxcompress.quantization import MOST_BITS
 
@@ -81,8 +81,9 @@ def wish(
     found = [Rule(pattern, None) for pattern in exclude]
     found += [] if rules is None else rules_of(rules)
     found += [Rule(pattern, {"way": "grid", "value": count}) for pattern, count in told.rules]
-    removed = max([sparsity, *(rule.sparsity for rule in found)])
-    check_factors(FLAGS, usual, aims=aims, sparsity=removed)
+    check_factors(FLAGS, usual, aims=aims, sparsity=sparsity)
+    treatments = Treatments(usual, tuple(found))
+    check_rules(treatments)
     settings: dict[str, Any] = {"sparsity": sparsity, "quantizer": usual.way}
     parameter = WAYS[usual.way].parameter
     if target_size is not None:
@@ -95,7 +96,7 @@ def wish(
     settings |= {} if channel_axis == "auto" else {"channel_axis": channel_axis}
     if found:
         settings["rules"] = [[rule.pattern, rule.settings] for rule in found]
-    return Wish(Treatments(usual, tuple(found)), settings)
+    return Wish(treatments, settings)
 
 
 def check_jobs(jobs: int | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from jaxcompress.cli import screen
 from jaxcompress.cli.calibration import OutputError
 from jaxcompress.cli.packed_file import Packed
-from jaxcompress.oneshot.outcomes import SAME_AS, Outcome
+from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, said_of
 from jaxcompress.oneshot.sources import Source
 from jaxcompress.oneshot.stream import Pruning
 from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, STATE
@@ -52,7 +52,7 @@ def show(where: Path, packed: Packed, source: Source) -> None:
             screen.line(line)
     for reason, outcomes in report.kept.items():
         if not reason.startswith(SAME_AS):
-            screen.line(f"kept exactly, {reason}: {_named(reason, outcomes)}")
+            screen.line(f"{said_of(reason)}: {_named(reason, outcomes)}")
     if report.repeated:
         pairs = [f"{outcome.path} ({outcome.kept})" for outcome in report.repeated]
         screen.line(f"stored once: {_numbers(report.repeated)}: {some_of(pairs)}")

@@ -2,19 +2,20 @@
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxcompress.bounds import is_integer
 from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs._latency import batch_size_of, threads, time_ms
-from jaxcompress.kinds import native
+from jaxcompress.kinds import is_array, native
 from jaxcompress.trees import PyTree
 
-_NORMAL = 1.96  # standard deviations on either side that hold 95 %
+_CONFIDENCE, _FEWEST_ROUNDS = 0.95, 6
 
 
 class Timing(NamedTuple):
@@ -54,11 +55,11 @@ class LatencyComparison(NamedTuple):
 
     def __str__(self) -> str:
         """Return a table: milliseconds, and how many times faster than the first function."""
-        width = max(len(timing.name) for timing in self.timings)
+        width = max(len(str(timing.name)) for timing in self.timings)
         lines = [f"{'':{width}}  batch        ms  quartiles           times faster  95 %"]
         for t in self.timings:
             lines.append(
-                f"{t.name:{width}}  {t.batch_size:5}  {t.median:8.3f}  "
+                f"{t.name!s:{width}}  {t.batch_size:5}  {t.median:8.3f}  "
                 f"{t.quartiles[0]:8.3f} {t.quartiles[1]:8.3f}  {t.speedup:14.2f}  "
                 f"{t.interval[0]:.2f} to {t.interval[1]:.2f}"
             )
@@ -80,7 +81,7 @@ class LatencyComparison(NamedTuple):
 def compare_latency(
     variants: Mapping[str, tuple[Callable[..., PyTree], PyTree]],
     *inputs: PyTree,
-    batches: Sequence[int] | None = None,
+    batches: Iterable[int] | int | None = None,
     rounds: int = 30,
     warm_up: int = 3,
 ) -> LatencyComparison:
@@ -97,7 +98,7 @@ def compare_latency(
         *inputs: arrays, one call of all variants.
         batches: batch sizes to measure; inputs whose first axis is as long as that of the first
             input are repeated or cut to this length. By default that of the inputs.
-        rounds: how many calls of each, at least 2.
+        rounds: how many calls of each, at least 6.
         warm_up: how many before; the first compiles; at least 1.
 
     Raises:
@@ -120,6 +121,11 @@ def compare_latency(
     if len(variants) < 2:
         raise ValueError(
             f"variants: must be at least 2, got {len(variants)}; use latency_ms for one function."
+        )
+    if not is_integer(rounds) or rounds < _FEWEST_ROUNDS or not is_integer(warm_up) or warm_up < 1:
+        raise ValueError(
+            f"rounds: must be at least {_FEWEST_ROUNDS}, or no interval has a confidence of 95 %, "
+            f"after a warm_up of at least 1, got {rounds} after {warm_up}; pass 30, say."
         )
     for name, (_, params) in variants.items():
         check_concrete(f"compare_latency: {name}", params)
@@ -146,11 +152,6 @@ def _call(
 def _in_turn(calls: Sequence[Callable[[], Any]], *, rounds: int, warm_up: int) -> list[list[float]]:
     """Return the times of each function, in milliseconds, one a round."""
     times: list[list[float]] = [[] for _ in calls]
-    if rounds < 2 or warm_up < 1:
-        raise ValueError(
-            f"rounds: must be at least 2 after a warm_up of at least 1, got {rounds} after "
-            f"{warm_up}."
-        )
     for call in calls:
         for _ in range(warm_up):
             call()
@@ -164,7 +165,7 @@ def _in_turn(calls: Sequence[Callable[[], Any]], *, rounds: int, warm_up: int) -
 def _timing(name: str, batch_size: int, own: list[float], reference: list[float]) -> Timing:
     ratios = sorted(base / time for base, time in zip(reference, own, strict=True))
     first, median, third = statistics.quantiles(own, n=4, method="inclusive")
-    below = max(math.floor(len(ratios) / 2 - _NORMAL * math.sqrt(len(ratios)) / 2), 0)
+    below = _ranks_below(len(ratios))
     return Timing(
         name=name,
         batch_size=batch_size,
@@ -175,16 +176,33 @@ def _timing(name: str, batch_size: int, own: list[float], reference: list[float]
     )
 
 
-def _batch_sizes(inputs: Sequence[PyTree], batches: Sequence[int] | None) -> Sequence[int]:
+def _ranks_below(rounds: int) -> int:
+    """Return how many ratios lie outside of the interval on each side, by the binomial law."""
+    outside, below = 0.0, 0
+    for rank in range(rounds // 2):
+        outside += 2 * math.comb(rounds, rank) / 2**rounds
+        if outside > 1 - _CONFIDENCE:
+            break
+        below = rank + 1
+    return below - 1
+
+
+def _batch_sizes(inputs: Sequence[PyTree], batches: Iterable[int] | int | None) -> Sequence[int]:
+    for leaf in jax.tree.leaves(inputs):
+        if not is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct):
+            raise TypeError(
+                f"inputs: must be arrays with values, got {type(leaf).__name__}; pass an example."
+            )
     size = batch_size_of(inputs)
     if batches is None:
         return [size]
-    if not size or not batches or min(batches) < 1:
+    sizes = [batches] if isinstance(batches, int) else list(batches)
+    if not size or not sizes or not all(is_integer(each) and each >= 1 for each in sizes):
         raise ValueError(
-            f"batches: must be sizes of at least 1 of inputs with a first axis, got {batches} for "
+            f"batches: must be sizes of at least 1 of inputs with a first axis, got {sizes} for "
             f"inputs of {size}; pass (1, 64), say, and arrays."
         )
-    return batches
+    return list(map(int, sizes))
 
 
 def _resized(inputs: Sequence[PyTree], batch_size: int) -> Sequence[PyTree]:

@@ -4,12 +4,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.leaves import Half
+from jaxcompress.oneshot.outcomes import IN_HALF, Treated, treated
 from jaxcompress.oneshot.survey import OUTSIDE, SMALL, THIN
 
 HALVED = (OUTSIDE, THIN, SMALL)
 """Reasons for which tensors are kept that may be halved instead."""
 
 _MOST_ERROR = 2.0**-8  # of a number
+
+
+def in_half(path: str, tensor: np.ndarray, why: str, max_error: float) -> Treated | None:
+    """Return a tensor in 16 bits, None if it shall be kept exactly.
+
+    Args:
+        path: of the tensor.
+        tensor: its numbers.
+        why: it is kept.
+        max_error: largest relative error allowed.
+    """
+    half = halved(tensor) if why in HALVED else None
+    if half is None:
+        return None
+    outcome = treated(path, tensor, half).outcome._replace(kept=IN_HALF)
+    return Treated(half, outcome) if outcome.relative_error <= max_error else None
 
 
 def halved(tensor: np.ndarray) -> Half | None:

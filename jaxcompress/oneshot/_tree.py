@@ -1,5 +1,6 @@
 """Compression of a trained network in one call: no data, no training."""
 
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,13 +14,13 @@ from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.bounds import check_positive, check_size
 from jaxcompress.checks import check_concrete
 from jaxcompress.leaves import dense, is_compressed
-from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of
+from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of, relative
 from jaxcompress.oneshot.rules import Rule, Treatments, check_patterns
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, prune
 from jaxcompress.oneshot.survey import AVERAGE, MOST_ERROR, NOT_FINITE, STATE
 from jaxcompress.oneshot.target import aim
-from jaxcompress.oneshot.values import asked, asked_rule
+from jaxcompress.oneshot.values import asked, asked_rule, check_rules
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, some_of
 
 
@@ -100,7 +101,8 @@ def compress(
     source = TreeSource(dense(params))
     values = {"bits": bits, "clusters": clusters, "step_size": step_size}
     usual = asked("", values, aims=target_bytes is not None, block=block)
-    treatments = Treatments(usual, _rules(rules or {}, source.paths))
+    treatments = Treatments(usual, _rules({} if rules is None else rules, source.paths))
+    check_rules(treatments)
     floor = MOST_ERROR if max_error is None else max_error
     pruning = prune(
         source, sparsity, scope=scope, treatments=treatments, max_error=floor, halves=half
@@ -189,17 +191,26 @@ def output_error(
         total += [outcome_of("", np.asarray(a), np.asarray(b)) for a, b in pairs]
     if not total:
         raise ValueError("batches: must hold at least one, got none; pass a list of inputs.")
-    return Report(total).relative_error
+    return relative(
+        math.hypot(*(outcome.error_norm for outcome in total)),
+        math.hypot(*(outcome.norm for outcome in total)),
+    )
 
 
 def _rules(rules: Mapping[str, Mapping[str, Any]], paths: Sequence[str]) -> tuple[Rule, ...]:
     found = []
+    if not isinstance(rules, Mapping):
+        raise TypeError(
+            f"rules: must be a mapping from pattern to settings, got {type(rules).__name__}; pass "
+            "{'head': {'keep': True}}, say."
+        )
     for pattern, settings in rules.items():
         where = f"rules: {pattern!r}: "
-        if not isinstance(settings, Mapping):
+        if not isinstance(pattern, str) or not isinstance(settings, Mapping):
             raise TypeError(
-                f"{where}must be a mapping of settings, got {settings!r}; pass {{'bits': 8}} or "
-                "{'keep': True}, say."
+                f"{where}must be the text of a pattern, and a mapping of settings, got "
+                f"{settings!r}; "
+                "pass {'bits': 8} or {'keep': True}, say."
             )
         if "layout" in settings:
             raise ValueError(f"{where}layout: is of files; leave it out, and pass it to save.")

@@ -11,6 +11,9 @@ from jaxcompress.leaves import dense
 LOST = 0.9
 """Relative error from which a tensor is lost: little more than zeros is left of it."""
 
+IN_HALF = "in 16 bits"
+"""The reason of a tensor that is not compressed, and not exact."""
+
 SAME_AS = "the same as "
 """Begins the reason of a tensor that is stored with another one, whose path follows."""
 
@@ -28,8 +31,8 @@ class Outcome(NamedTuple):
     Attributes:
         path: of the tensor.
         numbers: in it.
-        kept: why it is kept exactly, or `the same as PATH` if it is stored with that tensor; None
-            if neither.
+        kept: why it is kept exactly, `IN_HALF` if it has 16 bits, or `the same as PATH` if it is
+            stored with that tensor; None if none of these.
         error_norm: `||a - b||`, with the original a; infinite if only one has NaN or infinity
             somewhere.
         norm: `||a||`.
@@ -72,7 +75,7 @@ class Report(NamedTuple):
 
     def __str__(self) -> str:
         """Return the relative errors, of all and of the largest, and what is kept."""
-        kept = [f"kept exactly, {why}: {len(outcomes)}" for why, outcomes in self.kept.items()]
+        kept = [f"{said_of(why)}: {len(outcomes)}" for why, outcomes in self.kept.items()]
         return "\n".join([*self.errors, *kept])
 
     @property
@@ -87,7 +90,7 @@ class Report(NamedTuple):
     @property
     def changed(self) -> list[Outcome]:
         """Tensors with errors, the largest relative error first; equal tensors once."""
-        changed = [outcome for outcome in self.outcomes if outcome.error_norm]
+        changed = [o for o in self.outcomes if o.kept is None and o.error_norm]
         return sorted(changed, key=lambda outcome: -outcome.relative_error)
 
     @property
@@ -147,6 +150,11 @@ class Report(NamedTuple):
             )
 
 
+def said_of(reason: str) -> str:
+    """Return how tensors are stored for a reason."""
+    return f"stored {reason}" if reason == IN_HALF else f"kept exactly, {reason}"
+
+
 def relative(error_norm: float, norm: float) -> float:
     """Return the relative error of norms; infinite if only the original is zero."""
     if not error_norm:
@@ -173,21 +181,25 @@ def outcome_of(path: str, tensor: np.ndarray, leaf: Any) -> Outcome:
     """
     flat, other = (_real(np.asarray(part)) for part in (tensor, dense({path: leaf})[path]))
     wide = np.float32 if flat.dtype.itemsize <= 4 and flat.dtype.kind not in "iu" else np.float64
-    unit, (error, square, is_known) = 1.0, _squares(flat, other, wide)
-    if not is_known or not all(not x or _FEW < x < _MANY for x in (error, square)):
+    unit, (error, square) = 1.0, _squares(flat, other, wide)
+    least = 0.0
+    if not all(_FEW < total < _MANY for total in (error, square)):
         unit = _unit(flat, other)
-        error, square, is_known = _squares(flat, other, np.float64, unit)
-    error_norm = math.sqrt(error) / unit if math.isfinite(error) else math.inf
-    if not error and not is_known:  # beside larger numbers its square is none
-        error_norm = float(np.abs(flat.astype(np.float64) - other).max())
-    return Outcome(path, tensor.size, None, error_norm, math.sqrt(square) / unit)
+        error, square = _squares(flat, other, np.float64, unit)
+        least = 0.0 if error else _difference(flat, other)  # beside larger numbers its square is 0
+    if not math.isfinite(error):
+        return Outcome(path, tensor.size, None, math.inf, math.sqrt(square) / unit)
+    norms = math.sqrt(error), math.sqrt(square)
+    if math.isinf(max(norms) / unit):  # no number holds the norms: their ratio counts
+        return Outcome(path, tensor.size, None, *norms)
+    return Outcome(path, tensor.size, None, max(norms[0] / unit, least), norms[1] / unit)
 
 
 def _squares(
     flat: np.ndarray, other: np.ndarray, wide: Any, unit: float = 1.0
-) -> tuple[float, float, bool]:
-    """Return the sums of squares of error and original, and whether nothing vanished in them."""
-    error, square, is_known = 0.0, 0.0, True
+) -> tuple[float, float]:
+    """Return the sums of squares of error and original."""
+    error = square = 0.0
     for start in range(0, flat.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -200,9 +212,18 @@ def _squares(
             same = (a == b) | (np.isnan(a) & np.isnan(b))
             off, a = np.where(same, 0, off), np.where(np.isfinite(a), a, 0)
             sums = float(np.vdot(off, off)), float(np.vdot(a, a))
-        is_known &= all(total or not part.any() for total, part in zip(sums, (off, a), strict=True))
         error, square = error + sums[0], square + sums[1]
-    return error, square, is_known
+    return error, square
+
+
+def _difference(flat: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference of numbers that are not equal, 0 if all are."""
+    places = (flat != other) & ~(np.isnan(flat) & np.isnan(other))
+    if not places.any():
+        return 0.0
+    with np.errstate(over="ignore"):
+        largest = float(np.abs(flat[places].astype(np.float64) - other[places]).max())
+    return max(largest, 1.0) if flat.dtype.kind in "iu" else largest  # 64 bits lose small ones
 
 
 def treated(path: str, tensor: np.ndarray, leaf: Any) -> Treated:

@@ -57,10 +57,17 @@ class Treatments(NamedTuple):
     Attributes:
         usual: of tensors without a rule.
         rules: in the order in which they are asked.
+        is_exact: whether nothing is compressed after all.
     """
 
     usual: Treatment
     rules: tuple[Rule, ...] = ()
+    is_exact: bool = False
+
+    @property
+    def allow_exact(self) -> bool:
+        """Whether tensors without any loss are what is asked for too, if they fit."""
+        return self.usual.way == "relative" and all(rule.settings is None for rule in self.rules)
 
     def of(self, path: str) -> Treatment | None:
         """Return the treatment of a tensor; None if it is kept exactly.

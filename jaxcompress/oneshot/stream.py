@@ -14,7 +14,7 @@ from jaxcompress.artifact.repeats import repeat_of
 from jaxcompress.bounds import check_sparsity
 from jaxcompress.checks import is_finite
 from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
-from jaxcompress.oneshot._halves import HALVED, halved
+from jaxcompress.oneshot._halves import HALVED, in_half
 from jaxcompress.oneshot._repeats import repeated_tensors
 from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_thresholds, remove_smallest
@@ -126,13 +126,13 @@ class Pruning:
             return Treated(repeat_of(first, self.source.leaves[index]), outcome)
         tensor = self.source.load(index)
         if why := self.kept[index]:
-            half = halved(tensor) if self.halves and why in HALVED else None
-            return _exactly(path, tensor, why) if half is None else treated(path, tensor, half)
+            half = in_half(path, tensor, why, self.max_error) if self.halves else None
+            return half or _exactly(path, tensor, why)
         if not is_finite(tensor):
             return _exactly(path, tensor, NOT_FINITE)
         treatment = treatments.of(path)
-        if treatment is None:
-            return _exactly(path, tensor, RULE)
+        if treatments.is_exact or treatment is None:
+            return _exactly(path, tensor, LOSSLESS if treatments.is_exact else RULE)
         pruned = self._pruned(index, tensor)
         is_small = pruned.dtype.itemsize == 1 and treatment.way != "kmeans"
         most = MOST_VALUES if is_small else treatment.exact_values
@@ -230,10 +230,10 @@ def prune(
         ValueError: a sparsity outside [0, 1), an empty scope.
         TypeError: the scope chooses a leaf that is not of floating-point numbers.
     """
-    keeps = (lambda path: False) if treatments is None else (lambda p: treatments.of(p) is None)
-    kept = survey(source, scope, keeps=keeps)
+    asked = Treatments(Treatment(way="relative", value=0)) if treatments is None else treatments
+    kept = survey(source, scope, keeps=lambda path: asked.of(path) is None)
     ways = [
-        None if why else "usual" if treatments is None else treatments.of(path)
+        (asked.of(path), asked.ranked_apart(path)) if why is None else halves and why in HALVED
         for path, why in zip(source.paths, kept, strict=True)
     ]
     found = Pruning(
@@ -246,7 +246,7 @@ def prune(
     check_sparsity("params", sparsity)
     rankings: dict[str | None, _Ranking] = {}
     for index in found.chosen:
-        rule = None if treatments is None else treatments.ranked_apart(source.paths[index])
+        rule = asked.ranked_apart(source.paths[index])
         pattern, part = (None, sparsity) if rule is None else rule
         if part:
             rankings.setdefault(pattern, _Ranking(part, [])).numbers.append(index)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.checks import is_finite
-from jaxcompress.oneshot.rules import Rule, Treatments
+from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.stream import Pruning
 from jaxcompress.sharing.magnitudes import usual
@@ -19,6 +19,7 @@ _ROUNDS = 8
 _CLOSE = 0.985  # fraction of the size from which the search stops
 _MARGIN = 0.995  # fraction aimed at, so that a file does not overshoot
 _SAME = 1.0005
+_MOST_DOUBLINGS = 20.0
 
 Attempt = Callable[[Treatments], int]
 """Makes the file and returns its size in bytes."""
@@ -107,7 +108,8 @@ def aim(
         guessed = sketch.step_size_for(max(wanted, 1.0), low, high)
         is_wrong = sizes and not _SAME * low < guessed < high / _SAME
         if is_wrong or (len(sizes) > 1 and sizes[-1] == sizes[-2]):  # whole bits have plateaus
-            guessed = step_size * 2 ** (8 * (sizes[-1] - goal) / sketch.numbers)
+            doublings = 8 * (sizes[-1] - goal) / sketch.numbers  # a bit fewer for each
+            guessed = step_size * 2 ** min(max(doublings, -_MOST_DOUBLINGS), _MOST_DOUBLINGS)
             if not _SAME * low < guessed < high / _SAME:
                 guessed = math.sqrt(low * high)
         step_size = guessed
@@ -118,17 +120,18 @@ def aim(
         low, high = (low, step_size) if size <= target_bytes else (step_size, high)
         is_finest = step_size == _FINEST and size <= target_bytes
         if is_finest:
-            attempt(treatments._replace(rules=(Rule("*", None),)))  # it may fit without any loss
+            if not pruning.thresholds and treatments.allow_exact:
+                attempt(treatments._replace(is_exact=True))  # it may fit without any loss
         if is_finest or high <= _SAME * low:
             break
         points.append((sketch.guess_bytes(step_size), size))
         wanted = _corrected(points, goal, sketch.other_bytes)
     if min(sizes) > target_bytes:
         raise ValueError(
-            f"target size: a file of at most {target_bytes:,} bytes cannot be made with errors of "
+            f"target_bytes: a file of at most {target_bytes:,} bytes cannot be made with errors of "
             f"at most {pruning.max_error:.3g} in each tensor, the smallest has {min(sizes):,}; "
-            "raise it, allow larger errors (max error), remove more weights, or take more tensors "
-            "into the scope."
+            "raise it, allow larger errors (max_error), remove more weights, or take more tensors "
+            "into the scope; rules that say bits, clusters or a step size stay as they are."
         )
 
 

@@ -1,11 +1,18 @@
 """Values that a user asks for: which go together, and in what range."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from jaxcompress.artifact.coding import check_layout
-from jaxcompress.bounds import check_clusters, check_fraction, check_positive, check_sparsity
-from jaxcompress.oneshot.rules import Rule
+from jaxcompress.bounds import (
+    check_clusters,
+    check_fraction,
+    check_positive,
+    check_sparsity,
+    is_integer,
+)
+from jaxcompress.oneshot.rules import Rule, Treatments
 from jaxcompress.oneshot.ways import AXES, NAMED, WAYS, Treatment
 from jaxcompress.quantization import MOST_BITS
 
@@ -134,6 +141,21 @@ def asked_rule(where: str, pattern: str, settings: Mapping[str, Any]) -> Rule:
     return Rule(pattern, found)
 
 
+def check_rules(treatments: Treatments) -> None:
+    """Refuse settings of rules that do not go with the way of their tensors."""
+    for rule in treatments.rules:
+        if rule.settings is None:
+            continue
+        merged = dataclasses.replace(treatments.usual, **rule.settings)
+        where = f"{rule.pattern}: "
+        for field, option in (("block", "block"), ("axis", "channel_axis")):
+            if WAYS[merged.way].is_shared and field in rule.settings:
+                raise ValueError(
+                    f"{where}{option}: {merged.way} has one set of values a tensor; leave it out."
+                )
+        check_factors(where, merged, aims=False, sparsity=rule.sparsity)
+
+
 def ways_with(parameter: str) -> list[str]:
     """Return the ways of a parameter."""
     return [name for name in NAMED if WAYS[name].parameter == parameter]
@@ -166,7 +188,7 @@ def check_factors(where: str, treatment: Treatment, *, aims: bool, sparsity: flo
             f"{lead}: a product keeps no zeros; leave out {_named(where, 'sparsity')}."
         )
     if aims or treatment.way not in ("relative", "kmeans", "grid"):
-        name = "--target-size" if aims else treatment.way
+        name = "a wanted size" if aims else treatment.way
         raise ValueError(
             f"{lead}: goes with relative, kmeans and grid, not with {name}; name one of them."
         )
@@ -174,19 +196,20 @@ def check_factors(where: str, treatment: Treatment, *, aims: bool, sparsity: flo
 
 def checked_bits(lead: str, bits: Any) -> int:
     """Return a number of bits, after the check of its range."""
-    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= MOST_BITS:
+    if not is_integer(bits) or not 1 <= bits <= MOST_BITS:
         raise ValueError(
             f"{lead}: must be 1 to {MOST_BITS} bits of a weight, got {bits}; pass 4, say."
         )
-    return bits
+    return int(bits)
 
 
 def checked_block(lead: str, block: Any) -> int | None:
     """Return the weights of a block, after the check of their number."""
-    is_count = isinstance(block, int) and not isinstance(block, bool)
-    if block is not None and (not is_count or block < 2):
+    if block is None:
+        return None
+    if not is_integer(block) or block < 2:
         raise ValueError(f"{lead}: must be at least 2 weights, got {block}; pass 32, 64 or 128.")
-    return block
+    return int(block)
 
 
 def checked_axis(lead: str, axis: Any) -> str:
@@ -214,7 +237,7 @@ def _checked_value(where: str, name: str, value: Any) -> Any:
     if parameter == "bits":
         return checked_bits(lead, value)
     if parameter == "clusters":
-        check_clusters(value)
+        check_clusters(value, f"{lead}:" if where == FLAGS else f"{lead}: k")
         return value
     return check_positive(lead, value, "0.1 is fine, 1 is coarse")
 

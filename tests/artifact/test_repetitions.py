@@ -1,6 +1,7 @@
 """Codes that repeat, as rows of a transform do: no coder of one weight at a time sees it."""
 
 import numpy as np
+import pytest
 
 import jaxcompress as jc
 
@@ -26,6 +27,17 @@ def test_repeated_rows_take_their_place_once(tmp_path):
     small, path = _saved(tmp_path, leaf, "entropy")
     assert small < 2500  # of 512 bytes and their copies
     np.testing.assert_array_equal(jc.load_compressed(path)["w"].values, leaf.values)
+
+
+def test_zeros_at_the_beginning_say_nothing_of_the_rest(tmp_path):
+    weights = np.random.default_rng(0).standard_t(4, size=(1024, 128)).astype("f")
+    sizes = []
+    for zeros in (slice(0, 128), slice(-128, None)):
+        pruned = weights.copy()
+        pruned[zeros] = 0
+        leaf = jc.compress({"w": pruned}, step_size=0.5)["w"]
+        sizes.append(_saved(tmp_path, leaf, "entropy")[0])
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.02)
 
 
 def test_weights_that_do_not_repeat_are_coded(tmp_path):

@@ -504,7 +504,7 @@ def test_outputs_that_would_destroy_something(here):
         (["--keep-low-rank", "0.5", "--sparsity", "0.5"], "a product keeps no zeros"),
         (
             ["--keep-low-rank", "0.5", "--target-size", "1MB"],
-            "and grid, not with --target-size",
+            "and grid, not with a wanted size",
         ),
     ],
 )

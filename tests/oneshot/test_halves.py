@@ -59,6 +59,21 @@ def test_compress_halves_what_it_keeps(tmp_path):
     assert sizes[0] - sizes[1] > 900
 
 
+def test_what_must_be_exact_is_also_where_an_equal_vector_is_halved():
+    vector = RNG.standard_normal(640).astype("f")
+    params = {"a": vector, "b": vector.copy(), "w": WEIGHTS}
+    for kept, other in (("a", "b"), ("b", "a")):
+        small = jc.compress(params, half=True, rules={kept: {"keep": True}})
+        assert small[kept] is params[kept] and isinstance(small[other], jc.Half)
+
+
+def test_halves_keep_to_the_largest_error():
+    params = {"b": np.float32([1.001, 1e-20]), "w": WEIGHTS}
+    small = jc.compress(params, half=True, max_error=1e-4)
+    assert small["b"] is params["b"]
+    assert isinstance(jc.compress(params, half=True)["b"], jc.Half)
+
+
 def test_pack_halves_vectors_but_not_what_a_rule_keeps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tree = {"w": WEIGHTS, "b": WEIGHTS[0], "c": WEIGHTS[1], "head": WEIGHTS.T.copy()}

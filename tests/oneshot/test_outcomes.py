@@ -48,6 +48,30 @@ def test_small_numbers_beside_large_ones_count():
     )
 
 
+@pytest.mark.parametrize(
+    ("reference", "other"),
+    [
+        (np.array([2**53, 1]), np.array([2**53 + 1, 1])),
+        (np.array([1e300, 1e-300]), np.array([1e300, 0])),
+    ],
+)
+def test_what_differs_has_an_error(reference, other):
+    assert outcome_of("w", reference, other).error_norm > 0
+    assert outcome_of("w", reference, reference.copy()).error_norm == 0
+
+
+def test_norms_that_no_number_holds_have_a_ratio():
+    reference, other = np.full(4, 1.7e308), np.full(4, 0.85e308)
+    assert outcome_of("w", reference, other).relative_error == pytest.approx(0.5)
+
+
+def test_outputs_without_errors_count_in_the_error_of_all():
+    params, other = ({"w": np.float32(w)} for w in ([[1], [1]], [[1], [0]]))
+    batches = [np.float32([[1, 0]]), np.float32([[0, 1]])]
+    found = jc.oneshot.output_error(lambda p, x: x @ p["w"], params, other, batches)
+    assert found == pytest.approx(math.sqrt(0.5))
+
+
 def test_errors_of_a_tree_are_those_of_all_its_numbers_and_exact_tensors_have_none():
     report = Report(
         [

@@ -64,6 +64,38 @@ def test_a_size_chooses_the_steps_of_tensors_whose_rule_says_no_fineness(tmp_pat
     assert 0.95 * 30_000 < jc.save(tmp_path / "a.npz", small) <= 30_000
 
 
+def test_a_size_with_room_keeps_sparsity_and_rules():
+    params = _params()
+    half = jc.compress(params, sparsity=0.5, target_bytes="1MB")
+    assert np.mean([_zeros(leaf["kernel"]) for leaf in half.values()]) > 0.4
+    rules = {"embed": {"bits": 2}, "layer": {"sparsity": 0.9}, "head": {"keep": True}}
+    small = jc.compress(params, target_bytes="1MB", rules=rules)
+    assert small["embed"]["kernel"].bits == 2 and _zeros(small["layer"]["kernel"]) >= 0.9
+    assert small["head"]["kernel"] is params["head"]["kernel"]
+    exact = jc.compress(params, target_bytes="1MB", rules={"head": {"keep": True}})
+    np.testing.assert_array_equal(jc.dense(exact)["layer"]["kernel"], params["layer"]["kernel"])
+
+
+def test_rules_that_fix_everything_leave_a_size_nothing_to_choose():
+    with pytest.raises(ValueError, match="target_bytes: .* rules that say bits"):
+        jc.compress(_params(), target_bytes="1KB", rules={"*": {"bits": 4}})
+
+
+def test_equal_tensors_of_two_rules_are_ranked_by_their_own():
+    random = np.random.default_rng(0)
+    tensor = random.standard_normal((64, 64)).astype("f")
+    params = {"a1": tensor, "a2": 10 * random.standard_normal((64, 64)).astype("f")}
+    params["b1"] = tensor.copy()
+    sparsity = {"sparsity": 0.4}
+    small = jc.compress(params, rules={"a*": sparsity, "b1": sparsity}, step_size=0.001)
+    assert _zeros(small["b1"]) == pytest.approx(0.4, abs=0.01)
+
+
+def test_numbers_of_numpy_are_integers_too():
+    small = jc.compress(_params(), bits=np.int64(4), block=np.int32(8))
+    assert small["layer"]["kernel"].bits == 4
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -79,6 +111,9 @@ def test_a_size_chooses_the_steps_of_tensors_whose_rule_says_no_fineness(tmp_pat
         ({"rules": {"head": {}}}, "must set something"),
         ({"rules": {"head": {"sparsity": 1.0}}}, "rules: 'head': sparsity must be in"),
         ({"rules": {"head": {"layout": "csr"}}}, "layout: is of files"),
+        ({"rules": {"head": {"clusters": 0}}}, "rules: 'head': clusters: k must be in 1 to 1024"),
+        ({"rules": {"head": {"quantizer": "kmeans", "block": 8}}}, "head: block: kmeans has one"),
+        ({"clusters": 9, "rules": {"head": {"channel_axis": "first"}}}, "head: channel_axis"),
     ],
 )
 def test_what_does_not_go_together_is_refused(wrong, message):
@@ -90,3 +125,9 @@ def test_what_does_not_go_together_is_refused(wrong, message):
 def test_settings_of_wrong_types_are_refused(settings):
     with pytest.raises(TypeError, match="rules: 'head'"):
         jc.compress(_params(), rules={"head": settings})
+
+
+@pytest.mark.parametrize("rules", [["head"], {1: {"bits": 4}}])
+def test_rules_of_wrong_types_are_refused(rules):
+    with pytest.raises(TypeError, match="rules: "):
+        jc.compress(_params(), rules=rules)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
-from jaxcompress.quantization import balance_rounding, per_block, per_channel, per_tensor
+from jaxcompress.quantization import balance_rounding, min_max, per_block, per_channel, per_tensor
 
 
 def _errors(params, quantized):
@@ -28,7 +28,8 @@ def test_sums_do_not_grow_and_integers_move_by_one(shape, axis, bits, symmetric,
     random = np.random.default_rng(seed)
     weights = random.standard_normal(shape) * random.integers(0, 2, shape)
     params = {"w": weights}
-    quantized = jc.quantize(params, bits, symmetric=symmetric, granularity=blocks)
+    options = {"symmetric": symmetric, "granularity": blocks, "estimate": min_max}
+    quantized = jc.quantize(params, bits, **options)
     balanced = balance_rounding(params, quantized, axis=axis)
     before, after = (np.asarray(tree["w"].values, int) for tree in (quantized, balanced))
     grid = jc.quantization.make_grid(bits, symmetric=symmetric)
@@ -60,7 +61,7 @@ def test_errors_of_windows_cancel_too(shape, axis):
     balanced = balance_rounding(params, quantized, axis=axis)
     window = (0, 1) if axis else (2, 3)
     sums = [np.abs(_errors(params, tree).sum(axis=window)) for tree in (quantized, balanced)]
-    assert sums[1].mean() < 0.45 * sums[0].mean()
+    assert sums[1].mean() < 0.6 * sums[0].mean()
     outputs = _errors(params, balanced).sum(axis=(0, 1, 2) if axis else (1, 2, 3))
     assert np.abs(outputs).max() <= 0.5 + 1e-9
 
@@ -69,7 +70,7 @@ def test_outputs_of_inputs_that_are_not_centred_are_nearer():
     random = np.random.default_rng(0)
     params = {"w": random.standard_normal((256, 32))}
     inputs = np.maximum(random.standard_normal((64, 256)), 0)
-    quantized = jc.quantize(params, 4)
+    quantized = jc.quantize(params, 4, estimate=min_max)
     balanced = balance_rounding(params, quantized)
     exact = inputs @ params["w"]
     errors = [
@@ -91,10 +92,24 @@ def test_what_is_on_the_grid_stays_and_other_leaves_too():
 
 
 def test_equal_errors_are_taken_in_order():
-    params = {"w": np.full((10, 1), 0.3)}
+    params = {"w": np.full((10, 1), 0.45)}
     params["w"][-1] = 7.0
     balanced = balance_rounding(params, jc.quantize(params, 4))
-    np.testing.assert_array_equal(balanced["w"].values.ravel(), [1, 1, 1, 0, 0, 0, 0, 0, 0, 7])
+    np.testing.assert_array_equal(balanced["w"].values.ravel(), [1, 1, 1, 1, 0, 0, 0, 0, 0, 7])
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_weights_of_one_sign_that_are_clipped_cost_little(bits):
+    random = np.random.default_rng(0)
+    params = {"w": np.abs(random.standard_t(2, size=(1024, 64)))}
+    quantized = jc.quantize(params, bits)
+    balanced = balance_rounding(params, quantized)
+    errors = [
+        np.linalg.norm(np.asarray(tree["w"].dense()) - params["w"])
+        for tree in (quantized, balanced)
+    ]
+    assert errors[1] < 1.23 * errors[0]
+    assert (balanced["w"].values != quantized["w"].values).any()
 
 
 def test_trees_that_do_not_match_are_refused():
