@@ -180,7 +180,7 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def check_clusters(k: int, name: str = "clusters: k") -> None:
+def check_clusters(k: int, *, name: str = "clusters: k") -> None:
     """Refuse a number of clusters that is not an integer in 1 to 1024.
 
     Raises:

@@ -237,7 +237,7 @@ def _checked_value(where: str, name: str, value: Any) -> Any:
     if parameter == "bits":
         return checked_bits(lead, value)
     if parameter == "clusters":
-        check_clusters(value, f"{lead}:" if where == FLAGS else f"{lead}: k")
+        check_clusters(value, name=f"{lead}:" if where == FLAGS else f"{lead}: k")
         return value
     return check_positive(lead, value, "0.1 is fine, 1 is coarse")
 
