@@ -6,8 +6,8 @@ import numpy as np
 
 from jaxcompress.packing import digits
 
-_SAMPLE, _SAMPLES = 1 << 13, 3
-"""Codes in a row that tell whether all repeat, and how many such samples, one more at the end."""
+_WHOLE, _SAMPLE, _SAMPLES = 1 << 15, 1 << 13, 4
+"""Codes up to which all are tried; codes in a row that tell of more, and how often they do."""
 
 _SEARCH, _WORTH, _MEMBER = 6, 0.98, 128
 """How thorough the search is, and what must be won, in parts and bytes."""
@@ -27,9 +27,10 @@ def repeated_bits(codes: np.ndarray, base: int) -> float:
         True
     """
     flat = codes.reshape(-1)
-    starts = range(0, max(flat.size - _SAMPLE, 0) + 1, max((flat.size - _SAMPLE) // _SAMPLES, 1))
-    found = [_deflated(digits.pack(flat[start : start + _SAMPLE], base)) for start in starts]
-    return 8 * (sum(found) * max(flat.size / (_SAMPLE * len(found)), 1) / _WORTH + _MEMBER)
+    starts = np.linspace(0, flat.size - _SAMPLE, _SAMPLES).astype(int)
+    parts = [flat] if flat.size <= _WHOLE else [flat[start : start + _SAMPLE] for start in starts]
+    found = sum(_deflated(digits.pack(part, base)) for part in parts)
+    return 8 * (found * flat.size / max(sum(part.size for part in parts), 1) / _WORTH + _MEMBER)
 
 
 def _deflated(digits: np.ndarray) -> int:

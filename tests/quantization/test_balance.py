@@ -61,7 +61,7 @@ def test_errors_of_windows_cancel_too(shape, axis):
     balanced = balance_rounding(params, quantized, axis=axis)
     window = (0, 1) if axis else (2, 3)
     sums = [np.abs(_errors(params, tree).sum(axis=window)) for tree in (quantized, balanced)]
-    assert sums[1].mean() < 0.6 * sums[0].mean()
+    assert sums[1].mean() < 0.45 * sums[0].mean()
     outputs = _errors(params, balanced).sum(axis=(0, 1, 2) if axis else (1, 2, 3))
     assert np.abs(outputs).max() <= 0.5 + 1e-9
 
@@ -99,7 +99,7 @@ def test_equal_errors_are_taken_in_order():
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_weights_of_one_sign_that_are_clipped_cost_little(bits):
+def test_weights_of_one_sign_cost_no_more_than_two_thirds(bits):
     random = np.random.default_rng(0)
     params = {"w": np.abs(random.standard_t(2, size=(1024, 64)))}
     quantized = jc.quantize(params, bits)
@@ -108,7 +108,7 @@ def test_weights_of_one_sign_that_are_clipped_cost_little(bits):
         np.linalg.norm(np.asarray(tree["w"].dense()) - params["w"])
         for tree in (quantized, balanced)
     ]
-    assert errors[1] < 1.23 * errors[0]
+    assert errors[1] ** 2 < 1.75 * errors[0] ** 2
     assert (balanced["w"].values != quantized["w"].values).any()
 
 
