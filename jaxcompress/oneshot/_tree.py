@@ -1,6 +1,5 @@
 """Compression of a trained network in one call: no data, no training."""
 
-import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.bounds import check_positive, check_size
 from jaxcompress.checks import check_concrete
 from jaxcompress.leaves import dense, is_compressed
-from jaxcompress.oneshot.outcomes import Outcome, Report, outcome_of, relative
+from jaxcompress.oneshot.outcomes import Outcome, Report, error_together, outcome_of
 from jaxcompress.oneshot.rules import Rule, Treatments, check_patterns
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.oneshot.stream import Pruning, prune
@@ -191,10 +190,7 @@ def output_error(
         total += [outcome_of("", np.asarray(a), np.asarray(b)) for a, b in pairs]
     if not total:
         raise ValueError("batches: must hold at least one, got none; pass a list of inputs.")
-    return relative(
-        math.hypot(*(outcome.error_norm for outcome in total)),
-        math.hypot(*(outcome.norm for outcome in total)),
-    )
+    return error_together(total)
 
 
 def _rules(rules: Mapping[str, Mapping[str, Any]], paths: Sequence[str]) -> tuple[Rule, ...]:

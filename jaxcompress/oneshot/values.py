@@ -19,20 +19,10 @@ from jaxcompress.quantization import MOST_BITS
 Values = dict[str, Any]
 """Values of `bits`, `clusters` and `step_size`, None where none is given."""
 
+_VALUES = ("bits", "clusters", "step_size")
+
 FLAGS = "--"
 """Where values come from if options of a command gave them; else a prefix of their names."""
-
-_RULE_KEYS = (
-    "keep",
-    "quantizer",
-    "bits",
-    "clusters",
-    "step_size",
-    "sparsity",
-    "block",
-    "channel_axis",
-    "layout",
-)
 
 
 def usual_way(values: Values, *, aims: bool) -> str:
@@ -80,12 +70,7 @@ def asked(
             f"{found}; leave one of them out."
         )
     check_values(where, name, values | {"bits": None} if name == "mixed" else values, aims=aims)
-    if way.is_shared:
-        for option, given in (("block", block), ("channel_axis", axis != "auto")):
-            if given:
-                raise ValueError(
-                    f"{_named(where, option)}: {name} has one set of values a tensor; leave it out."
-                )
+    _check_channels(where, name, block=bool(block), channel_axis=axis != "auto")
     bits = values["bits"]
     return Treatment(
         way=name,
@@ -113,10 +98,10 @@ def asked_rule(where: str, pattern: str, settings: Mapping[str, Any]) -> Rule:
         >>> asked_rule("rules: ", "*embed*", {"bits": 8, "sparsity": 0.5}).settings
         {'way': 'grid', 'value': 8, 'sparsity': 0.5}
     """
-    told = dict(settings)
-    if unknown := [key for key in told if key not in _RULE_KEYS]:
+    told, keys = dict(settings), ("keep", "quantizer", *_VALUES, *_SETTINGS)
+    if unknown := [key for key in told if key not in keys]:
         raise ValueError(
-            f"{where}must set of {', '.join(_RULE_KEYS)} what is wanted, got "
+            f"{where}must set of {', '.join(keys)} what is wanted, got "
             f"{', '.join(map(str, unknown))}; correct it."
         )
     keep, name = told.pop("keep", False), told.pop("quantizer", None)
@@ -127,7 +112,7 @@ def asked_rule(where: str, pattern: str, settings: Mapping[str, Any]) -> Rule:
         )
     if keep:
         return Rule(pattern, None)
-    values = {key: told.pop(key, None) for key in ("bits", "clusters", "step_size")}
+    values = {key: told.pop(key, None) for key in _VALUES}
     found: dict[str, Any] = {}
     if name is not None or any(value is not None for value in values.values()):
         name = name or usual_way(values, aims=False)
@@ -148,12 +133,18 @@ def check_rules(treatments: Treatments) -> None:
             continue
         merged = dataclasses.replace(treatments.usual, **rule.settings)
         where = f"{rule.pattern}: "
-        for field, option in (("block", "block"), ("axis", "channel_axis")):
-            if WAYS[merged.way].is_shared and field in rule.settings:
-                raise ValueError(
-                    f"{where}{option}: {merged.way} has one set of values a tensor; leave it out."
-                )
+        given = {"block": "block" in rule.settings, "channel_axis": "axis" in rule.settings}
+        _check_channels(where, merged.way, **given)
         check_factors(where, merged, aims=False, sparsity=rule.sparsity)
+
+
+def _check_channels(where: str, name: str, **given: bool) -> None:
+    """Refuse options of channels that are given to a way without channels."""
+    for option, is_given in given.items():
+        if is_given and WAYS[name].is_shared:
+            raise ValueError(
+                f"{_named(where, option)}: {name} has one set of values a tensor; leave it out."
+            )
 
 
 def ways_with(parameter: str) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxcompress.checks import check_fits
 from jaxcompress.leaves import Quantized, dense, is_compressed, uncoded
 from jaxcompress.leaves.quantized import spread
+from jaxcompress.quantization._quantize import rows_of_blocks
 from jaxcompress.quantization.grids import Grid, make_grid
 from jaxcompress.trees import PyTree, named_leaves, widened
 
@@ -116,11 +117,11 @@ def _balance(errors: np.ndarray, values: np.ndarray, blocks: tuple[int, ...], gr
     way, those of the largest errors first; then the next one of each chunk.
     """
     sizes = tuple(-(-n // m) for m, n in zip(blocks, errors.shape, strict=True))
-    rows = _rows(errors, blocks, sizes)
+    rows = rows_of_blocks(errors, blocks)
     sums = rows.sum(axis=1)
     wanted = np.rint(np.abs(sums)).astype(np.int64)
     signs = np.where(sums < 0, -1, 1).astype(np.int8)
-    rows *= signs[:, None]
+    rows = rows * signs[:, None]  # not in place: it may be a view of the errors
     chunks = -(-rows.shape[1] // _CHUNK)
     size = -(-rows.shape[1] // chunks)
     chunked = np.pad(rows, [(0, 0), (0, chunks * size - rows.shape[1])])
@@ -153,13 +154,3 @@ def _entries(
     """Return the indices in the tensor of places in groups."""
     found = zip(np.unravel_index(group, blocks), np.unravel_index(place, sizes), strict=True)
     return tuple(block * size + offset for (block, offset), size in zip(found, sizes, strict=True))
-
-
-def _rows(tensor: np.ndarray, blocks: tuple[int, ...], sizes: tuple[int, ...]) -> np.ndarray:
-    """Return `[groups, n]` entries of each group; the last groups are padded with zeros."""
-    missing = [(0, m * size - n) for m, size, n in zip(blocks, sizes, tensor.shape, strict=True)]
-    padded = np.pad(tensor, missing) if any(after for _, after in missing) else tensor
-    split = padded.reshape([number for pair in zip(blocks, sizes, strict=True) for number in pair])
-    rank = len(blocks)
-    order = [*range(0, 2 * rank, 2), *range(1, 2 * rank, 2)]
-    return np.array(split.transpose(order)).reshape(math.prod(blocks), -1)

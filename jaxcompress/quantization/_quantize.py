@@ -148,7 +148,7 @@ def _rounded(
     path: str, leaf: Any, shape: tuple[int, ...], grid: Grid, estimate: Estimator
 ) -> Quantized:
     tensor = widened(check_floats(path, leaf.dense() if is_coded(leaf) else leaf))
-    ranges = estimate(Samples(_rows(tensor, shape)), grid)
+    ranges = estimate(Samples(rows_of_blocks(tensor, shape)), grid)
     qparams = _settled(path, ranges, grid, leaf.dtype)
     qparams = QParams(*(None if part is None else part.reshape(shape) for part in qparams))
     values = np.empty(tensor.shape, np.int8)
@@ -183,7 +183,7 @@ def _leaf(values: Any, qparams: QParams, grid: Grid) -> Quantized:
     )
 
 
-def _rows(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def rows_of_blocks(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return `[blocks, n]` entries of each block; the last blocks are padded with zeros."""
     cut = [(m, -(-n // m)) for m, n in zip(shape, tensor.shape, strict=True)]
     missing = [(0, m * size - n) for (m, size), n in zip(cut, tensor.shape, strict=True)]
