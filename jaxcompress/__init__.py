@@ -26,8 +26,6 @@ Pruning of weights
     magnitude_mask       the smallest weights of all layers together
     global_mask          by any score, over all layers together
     layerwise_mask       by any score, within each layer
-    nm_mask              the best `n` of every `m` neighbours
-    random_mask          any weights: the control
     apply_mask           exact zeros where a mask is False
     hold_mask            an optax transform that keeps zeros while training
     gradual_pruning      an optax transform that prunes while training
@@ -47,14 +45,12 @@ Sharing and quantization
     share_centroids      an optax transform that trains codebooks
     quantize             integers of few bits
     calibrate            ranges of the inputs of products, on data
-    fake_quantized       simulated integers
     quantization_aware   training through the rounding
     fit_rounding         rounding that keeps the outputs of layers
     fold_norms           norms folded into the weights before them
 
 Low rank and distillation
     low_rank             products of two thin matrices
-    plan_ranks           what `low_rank` would do
     distillation_loss    learn from a teacher
 
 Running and measuring

@@ -39,7 +39,6 @@ from .leaves import Sparse as Sparse
 from .leaves import decoded as decoded
 from .leaves import dense as dense
 from .lowrank import low_rank as low_rank
-from .lowrank import plan_ranks as plan_ranks
 from .metrics import measure_sparsity as measure_sparsity
 from .oneshot import compress as compress
 from .onnx import export_onnx as export_onnx
@@ -55,12 +54,9 @@ from .prune import drop_blocks as drop_blocks
 from .prune import global_mask as global_mask
 from .prune import layerwise_mask as layerwise_mask
 from .prune import magnitude_mask as magnitude_mask
-from .prune import nm_mask as nm_mask
-from .prune import random_mask as random_mask
 from .prune import shrink as shrink
 from .prune import unit_groups as unit_groups
 from .quantization import calibrate as calibrate
-from .quantization import fake_quantized as fake_quantized
 from .quantization import fit_rounding as fit_rounding
 from .quantization import fold_norms as fold_norms
 from .quantization import quantization_aware as quantization_aware

@@ -191,7 +191,7 @@ class Untrained:
         self._tree = jc.fold_norms(apply, work.tree, inputs[:2])
         self._moments = jc.quantization.input_moments(apply, self._tree, batches(FITTED))
         ranges = jc.calibrate(apply, self._tree, batches(CALIBRATED))
-        self._measure = _measure(jc.fake_quantized(apply, ranges), dataset.test, model)
+        self._measure = _measure(jc.quantization.fake_quantized(apply, ranges), dataset.test, model)
 
     def accuracies(self) -> list[dict[str, Any]]:
         """Return a figure for each method, on test images."""

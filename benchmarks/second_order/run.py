@@ -94,7 +94,7 @@ def pruned(way: str, params: Any, moments: Any, setting: Any, seed: int) -> Any:
 
     score = noise if way == "random" else jc.prune.magnitude
     if sparsity is None:
-        mask = jc.nm_mask(params, *setting, scope=weights, score=score)
+        mask = jc.prune.nm_mask(params, *setting, scope=weights, score=score)
     else:
         mask = jc.layerwise_mask(params, sparsity, scope=weights, score=score)
     return jc.apply_mask(params, mask)

@@ -102,7 +102,7 @@ def _quantized(case: Case) -> dict[str, Any]:
     expected = jax.jit(case.apply)(case.params, *case.inputs)
     rounded = jc.dense(jc.quantize(case.params, bits=8))
     ranges = jc.calibrate(case.apply, case.params, [case.inputs])
-    simulate = jc.fake_quantized(case.apply, ranges, weight_bits=8)
+    simulate = jc.quantization.fake_quantized(case.apply, ranges, weight_bits=8)
     return {
         "weights": _difference(jax.jit(case.apply)(rounded, *case.inputs), expected),
         "simulated": _difference(simulate(case.params, *case.inputs), expected),

@@ -104,7 +104,7 @@ def tune_quantized(job: Trainer, work: Work) -> tuple[Work, Facts]:
 def simulate(job: Trainer, work: Work) -> Execution:
     """Return the execution of the network with simulated integers."""
     plan = job.plan
-    sim = jc.fake_quantized(
+    sim = jc.quantization.fake_quantized(
         _with_stats(job, work), ranges_of(work.ends), bits=plan.bits, weight_bits=plan.weight_bits
     )
     compiled = jit(sim)

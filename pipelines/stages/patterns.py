@@ -52,7 +52,7 @@ def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
             del leaf
             return path in by_axis[axis]
 
-        return jc.nm_mask(work.params, KEPT, NEIGHBOURS, axis=axis, scope=scope)
+        return jc.prune.nm_mask(work.params, KEPT, NEIGHBOURS, axis=axis, scope=scope)
 
     mask = jax.tree.map(lambda *masks: jnp.all(jnp.stack(masks), 0), *map(mask_along, by_axis))
     return masked(work, mask), {"pattern": f"{KEPT}:{NEIGHBOURS}", "whole": whole}

@@ -22,7 +22,7 @@ def prune(job: Trainer, work: Work) -> tuple[Work, Facts]:
 def prune_randomly(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Remove weights at random: the control of pruning."""
     key = jax.random.key(job.plan.seed)
-    return masked(work, jc.random_mask(work.params, job.plan.sparsity, key=key)), {}
+    return masked(work, jc.prune.random_mask(work.params, job.plan.sparsity, key=key)), {}
 
 
 def prune_gradually(job: Trainer, work: Work) -> tuple[Work, Facts]:

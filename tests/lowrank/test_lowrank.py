@@ -128,7 +128,7 @@ def test_a_product_is_the_best_of_its_rank_in_every_dtype(dtype):
 @settings(max_examples=60, deadline=None)
 def test_a_product_is_smaller_than_its_tensor_and_within_the_ratio(m, n, ratio, stack):
     params = {"kernel": np.ones((*stack, m, n), "f")}
-    plan = jc.plan_ranks(
+    plan = jc.lowrank.plan_ranks(
         params, keep=ratio, split=lambda *_: Axes((len(stack),), (len(stack) + 1,))
     )
     assert plan.ranks.keys() | plan.left_dense.keys() == {"kernel"}
@@ -156,7 +156,7 @@ def test_factors_of_huge_and_of_tiny_weights_share_their_size(size, dtype):
 
 
 def test_half_of_the_rank_of_a_square_matrix_saves_nothing():
-    plan = jc.plan_ranks({"w": normal(10, 10)}, ranks={"w": 5})
+    plan = jc.lowrank.plan_ranks({"w": normal(10, 10)}, ranks={"w": 5})
     assert plan.ranks == {}
     assert plan.left_dense == {"w": "rank 5 has 100 parameters, not fewer than its 100"}
     params = {"w": normal(10, 10)}
@@ -173,16 +173,18 @@ def diagonal(*values, columns=40):
 def test_energy_takes_the_lowest_rank_that_keeps_the_share():
     params = {"w": diagonal(4, 2, 2, 1, 0)}  # squares 16, 4, 4, 1, 0
     for share, rank in ((0.5, 1), (16 / 25, 1), (0.65, 2), (0.8, 2), (0.81, 3), (0.97, 4)):
-        assert jc.plan_ranks(params, ranks=jc.lowrank.by_energy(keep=share)).ranks == {"w": rank}
-    assert jc.plan_ranks({"w": normal(9, 9)}, ranks=jc.lowrank.by_energy(keep=1)).left_dense
+        assert jc.lowrank.plan_ranks(params, ranks=jc.lowrank.by_energy(keep=share)).ranks == {
+            "w": rank
+        }
+    assert jc.lowrank.plan_ranks({"w": normal(9, 9)}, ranks=jc.lowrank.by_energy(keep=1)).left_dense
 
 
 def test_a_matrix_of_zeros_is_a_product_of_rank_one():
     thin = jc.low_rank({"w": np.zeros((9, 9), "f")}, ranks=jc.lowrank.by_energy(keep=0.9))["w"]
     assert thin.factors[0].shape == (9, 1) and not thin.dense().any()
-    assert jc.plan_ranks({"w": np.zeros((9, 9), "f")}, ranks=jc.lowrank.by_budget(99)).ranks == {
-        "w": 1
-    }
+    assert jc.lowrank.plan_ranks(
+        {"w": np.zeros((9, 9), "f")}, ranks=jc.lowrank.by_budget(99)
+    ).ranks == {"w": 1}
 
 
 def test_a_budget_is_spent_where_the_error_falls_most_by_hand():
@@ -196,8 +198,8 @@ def test_a_budget_is_spent_where_the_error_falls_most_by_hand():
         (240, {"a": 3, "b": 2}),
         (260, {"b": 2}),  # all 160 of a: 0.2 for 72 more
     ):
-        assert jc.plan_ranks(params, ranks=jc.lowrank.by_budget(parameters)).ranks == ranks
-    plan = jc.plan_ranks(params, ranks=jc.lowrank.by_budget(320))
+        assert jc.lowrank.plan_ranks(params, ranks=jc.lowrank.by_budget(parameters)).ranks == ranks
+    plan = jc.lowrank.plan_ranks(params, ranks=jc.lowrank.by_budget(320))
     assert plan.left_dense == dict.fromkeys("ab", "the budget has room for all of it")
 
 
@@ -216,7 +218,7 @@ def test_a_budget_is_met_and_nearly_the_best_use_is_made_of_it(seed, share):
         for name, shape in zip("abc", shapes, strict=True)
     }
     parameters = int(share * sum(p.size for p in params.values()))
-    plan = jc.plan_ranks(params, ranks=jc.lowrank.by_budget(parameters))
+    plan = jc.lowrank.plan_ranks(params, ranks=jc.lowrank.by_budget(parameters))
     assert spent(params, plan) <= parameters
 
     def choices(path):
@@ -310,7 +312,7 @@ def test_numbers_whose_squares_overflow_or_vanish_are_no_special_case(dtype, siz
     usual = np.outer(np.linspace(0.5, 1, 10), np.ones(12)).astype(dtype)
     params = {"usual": usual, "far": (usual * size).astype(dtype)}
     for rule in (jc.lowrank.by_energy(keep=0.9), jc.lowrank.by_budget(44)):
-        assert jc.plan_ranks(params, ranks=rule).ranks == {"usual": 1, "far": 1}
+        assert jc.lowrank.plan_ranks(params, ranks=rule).ranks == {"usual": 1, "far": 1}
     left, right = jc.low_rank({"far": np.asarray(params["far"])}, keep=0.5)["far"].factors
     product = np.asarray(left, "f8") / size**0.5 @ (np.asarray(right, "f8") / size**0.5)
     np.testing.assert_allclose(product, usual, rtol=1e-5)
@@ -329,10 +331,10 @@ def test_moments_lower_the_error_of_what_layers_put_out():
     assert error(weighted) < 0.7 * error(jc.low_rank(params, ranks={"kernel": 3}))
     s = np.linalg.svd(outputs, compute_uv=False)  # no product of rank 3 does better
     assert error(weighted) == pytest.approx(np.linalg.norm(s[3:]) / np.linalg.norm(s), rel=1e-3)
-    energy = jc.plan_ranks(params, ranks=jc.lowrank.by_energy(keep=0.9), moments=moments).ranks[
-        "kernel"
-    ]
-    assert energy < jc.plan_ranks(params, ranks=jc.lowrank.by_energy(keep=0.9)).ranks.get(
+    energy = jc.lowrank.plan_ranks(
+        params, ranks=jc.lowrank.by_energy(keep=0.9), moments=moments
+    ).ranks["kernel"]
+    assert energy < jc.lowrank.plan_ranks(params, ranks=jc.lowrank.by_energy(keep=0.9)).ranks.get(
         "kernel", 12
     )
 
@@ -593,7 +595,7 @@ def test_convolutions_refuse_what_they_cannot_do():
     ],
 )
 def test_bad_arguments_are_refused(arguments, error, message):
-    for function in (jc.low_rank, jc.plan_ranks):
+    for function in (jc.low_rank, jc.lowrank.plan_ranks):
         with pytest.raises(error, match=f"^{message}"):
             function({"w": normal(10, 12)}, **arguments)
 

@@ -97,7 +97,7 @@ def test_what_enters_is_measured_and_rounded():
     assert ranges["up"].low == pytest.approx(h.min()) and ranges["up"].count == h.size
     # One scale for each channel of each expert; activations left alone.
     bits = {"up": 3, "down": 3}
-    sim = jc.fake_quantized(moe, None, bits=8, weight_bits=bits)(PARAMS, X)
+    sim = jc.quantization.fake_quantized(moe, None, bits=8, weight_bits=bits)(PARAMS, X)
     rounded = jc.quantize(
         {name: PARAMS[name] for name in bits},
         3,

@@ -22,7 +22,7 @@ from jaxcompress.trees import named_leaves
 
 
 def random_half(params):
-    return jc.apply_mask(params, jc.random_mask(params, 0.5, key=jax.random.key(7)))
+    return jc.apply_mask(params, jc.prune.random_mask(params, 0.5, key=jax.random.key(7)))
 
 
 class Technique(NamedTuple):
@@ -38,7 +38,7 @@ TECHNIQUES = {
     "magnitude": Technique(lambda p: jc.apply_mask(p, jc.magnitude_mask(p, 0.6))),
     "layerwise": Technique(lambda p: jc.apply_mask(p, jc.layerwise_mask(p, 0.6))),
     "random": Technique(random_half),
-    "2:4": Technique(lambda p: jc.apply_mask(p, jc.nm_mask(p, 2, 4))),
+    "2:4": Technique(lambda p: jc.apply_mask(p, jc.prune.nm_mask(p, 2, 4))),
     "erk": Technique(
         lambda p: jc.apply_mask(p, jc.layerwise_mask(p, jc.prune.erk_sparsities(p, 0.6)))
     ),

@@ -98,9 +98,9 @@ TECHNIQUES = {
     "layerwise": (WEIGHTS, masked(lambda p: jc.layerwise_mask(p, 0.5, scope=only_w))),
     "random": (
         WEIGHTS,
-        masked(lambda p: jc.random_mask(p, 0.5, key=jax.random.key(0), scope=only_w)),
+        masked(lambda p: jc.prune.random_mask(p, 0.5, key=jax.random.key(0), scope=only_w)),
     ),
-    "2:4": (WEIGHTS, masked(lambda p: jc.nm_mask(p, scope=only_w))),
+    "2:4": (WEIGHTS, masked(lambda p: jc.prune.nm_mask(p, scope=only_w))),
     "gradual": (WEIGHTS, gradual),
     "k-means": (REALS, shared(jc.kmeans, 3)),
     "uniform": (REALS, shared(jc.uniform, 1.0)),
@@ -403,7 +403,7 @@ def trained(params, x):
 TRACED = {
     "units": shrunk,
     "quantization-aware": trained,
-    "calibrated": lambda p, x: jc.fake_quantized(net, jc.calibrate(net, p, [x]))(p, x),
+    "calibrated": lambda p, x: jc.quantization.fake_quantized(net, jc.calibrate(net, p, [x]))(p, x),
     "executed": lambda p, x: jc.execute(net)(jc.quantize(p), x),
     "executed plain": lambda p, x: jc.execute(net)(p, x),
     "equalized": lambda p, x: jc.quantization.equalize(net, p, x),

@@ -16,8 +16,8 @@ FUNCTIONS = {
     "save": lambda tree: jc.save("o.npz", tree),
     "magnitude_mask": lambda tree: jc.magnitude_mask(tree, 0.5),
     "global_mask": lambda tree: jc.global_mask(tree, 0.5),
-    "random_mask": lambda tree: jc.random_mask(tree, 0.5, key=jax.random.key(0)),
-    "nm_mask": lambda tree: jc.nm_mask(tree, 2, 4),
+    "random_mask": lambda tree: jc.prune.random_mask(tree, 0.5, key=jax.random.key(0)),
+    "nm_mask": lambda tree: jc.prune.nm_mask(tree, 2, 4),
     "apply_mask": lambda tree: jc.apply_mask(tree, {"w": np.ones((8, 8), bool)}),
     "kmeans": lambda tree: jc.kmeans(tree, 4),
     "uniform": lambda tree: jc.uniform(tree, 0.1),
@@ -81,7 +81,10 @@ def test_inputs_of_functions_are_arrays_too():
 
 def test_shapes_of_random_keys_are_arrays():
     shape = jax.eval_shape(lambda: jax.random.key(0))
-    assert jc.random_mask({"w": WEIGHTS, "k": shape}, 0.5, key=jax.random.key(0))["w"].sum() == 32
+    assert (
+        jc.prune.random_mask({"w": WEIGHTS, "k": shape}, 0.5, key=jax.random.key(0))["w"].sum()
+        == 32
+    )
 
 
 def test_what_the_errors_say_to_pass_can_be_compressed(files):

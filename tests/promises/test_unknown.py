@@ -55,8 +55,10 @@ def fake_quantized(name):
     _, apply = net(name)
     h, product = behind(name)
     ranges = jc.calibrate(apply, PARAMS, [X])
-    sim = jc.fake_quantized(apply, ranges, bits=3)(PARAMS, X)
-    wanted = jc.fake_quantized(product, jc.calibrate(product, PARAMS, [h]), bits=3)(PARAMS, h)
+    sim = jc.quantization.fake_quantized(apply, ranges, bits=3)(PARAMS, X)
+    wanted = jc.quantization.fake_quantized(product, jc.calibrate(product, PARAMS, [h]), bits=3)(
+        PARAMS, h
+    )
     np.testing.assert_allclose(sim, wanted, rtol=1e-5, atol=1e-6)
 
 
@@ -92,7 +94,7 @@ def in_products(name):
 def low_rank(name):
     primitive, apply = net(name)
     split = jc.lowrank.summed_axes(apply, PARAMS, X)
-    plan = jc.plan_ranks(PARAMS, ranks={"b": 1}, split=split)
+    plan = jc.lowrank.plan_ranks(PARAMS, ranks={"b": 1}, split=split)
     assert plan.ranks == {"b": 1}
     assert plan.left_dense == {"a": f"it enters {primitive}, which is not understood"}
     thin = jc.low_rank(PARAMS, ranks={"b": 1}, split=split)

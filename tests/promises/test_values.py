@@ -26,7 +26,7 @@ X = np.ones((2, 16), "f")
 NEED_VALUES = {
     "magnitude": lambda p: jc.magnitude_mask(p, 0.5),
     "layerwise": lambda p: jc.layerwise_mask(p, 0.5),
-    "2:4": jc.nm_mask,
+    "2:4": jc.prune.nm_mask,
     "mask": lambda p: jc.apply_mask(p, jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), p)),
     "k-means": lambda p: jc.kmeans(p, 3),
     "uniform": lambda p: jc.uniform(p, 1.0),
@@ -35,7 +35,7 @@ NEED_VALUES = {
     "half": jc.leaves.half,
     "quantize": jc.quantize,
     "low rank": lambda p: jc.low_rank(p, keep=0.8),
-    "plan ranks": lambda p: jc.plan_ranks(p, keep=0.8),
+    "plan ranks": lambda p: jc.lowrank.plan_ranks(p, keep=0.8),
     "sparse": jc.leaves.sparse,
     "sparsity": jc.measure_sparsity,
     "distinct": jc.metrics.count_distinct,
@@ -46,7 +46,7 @@ NEED_VALUES = {
     "quantization-aware": lambda p: jc.quantization_aware(product, None).init(p, X),
 }
 NEED_SHAPES = {
-    "random": lambda p: jc.random_mask(p, 0.5, key=jax.random.key(0)),
+    "random": lambda p: jc.prune.random_mask(p, 0.5, key=jax.random.key(0)),
     "erk": lambda p: jc.prune.erk_sparsities(p, 0.5),
     "gradual": lambda p: jc.gradual_pruning(0.5, begin=0, end=1).init(p),
     "bound": jc.metrics.entropy_bound_bytes,

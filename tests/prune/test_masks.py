@@ -61,33 +61,33 @@ def test_negative_magnitudes_count():
 
 def test_random_mask_is_exact_seeded_and_ignores_the_weights():
     params = {"w": jnp.arange(100.0).reshape(10, 10)}
-    masks = [jc.random_mask(params, 0.3, key=jax.random.key(seed)) for seed in (0, 0, 1)]
+    masks = [jc.prune.random_mask(params, 0.3, key=jax.random.key(seed)) for seed in (0, 0, 1)]
     assert all(np.sum(~np.asarray(m["w"])) == 30 for m in masks)
     np.testing.assert_array_equal(masks[0]["w"], masks[1]["w"])
     assert not np.array_equal(masks[0]["w"], masks[2]["w"])
-    other = jc.random_mask({"w": -(params["w"] ** 2)}, 0.3, key=jax.random.key(0))
+    other = jc.prune.random_mask({"w": -(params["w"] ** 2)}, 0.3, key=jax.random.key(0))
     np.testing.assert_array_equal(masks[0]["w"], other["w"])
 
 
 def test_two_of_four_along_the_input_axis():
     kernel = jnp.array([[1.0, 5.0], [4.0, 5.0], [3.0, 5.0], [-2.0, 5.0]])
-    mask = jc.nm_mask({"w": kernel})["w"]
+    mask = jc.prune.nm_mask({"w": kernel})["w"]
     assert mask[:, 0].tolist() == [False, True, True, False]
     assert mask[:, 1].tolist() == [True, True, False, False]  # ties keep the lower index
 
 
 def test_two_of_four_in_a_convolution_runs_over_input_channels():
     kernel = jax.random.normal(jax.random.key(0), (3, 3, 8, 5))
-    mask = np.asarray(jc.nm_mask({"w": kernel})["w"])
+    mask = np.asarray(jc.prune.nm_mask({"w": kernel})["w"])
     groups = mask.reshape(3, 3, 2, 4, 5)
     assert (groups.sum(axis=3) == 2).all()
 
 
 def test_nm_errors():
     with pytest.raises(ValueError, match=r"w: the length of axis -2 must be a multiple of m=4"):
-        jc.nm_mask({"w": jnp.ones((6, 2))})
+        jc.prune.nm_mask({"w": jnp.ones((6, 2))})
     with pytest.raises(ValueError, match="1 <= n <= m, got 5:4"):
-        jc.nm_mask({"w": jnp.ones((4, 2))}, 5, 4)
+        jc.prune.nm_mask({"w": jnp.ones((4, 2))}, 5, 4)
 
 
 def test_erk_meets_the_overall_sparsity_and_caps_small_layers():
@@ -114,7 +114,7 @@ def test_erk_densities_follow_the_rule():
 @pytest.mark.parametrize("integer", [int, np.int32, np.uint8])
 def test_patterns_are_integers_of_any_library(integer):
     kernel = jnp.array([[1.0], [3.0], [2.0], [0.5]])
-    mask = jc.nm_mask({"w": kernel}, integer(1), integer(2))["w"]
+    mask = jc.prune.nm_mask({"w": kernel}, integer(1), integer(2))["w"]
     assert np.ravel(mask).tolist() == [False, True, True, False]
 
 
@@ -227,9 +227,9 @@ def test_a_score_of_another_shape_is_refused():
 
 def test_nm_takes_integers():
     with pytest.raises(ValueError, match="must be integers"):
-        jc.nm_mask({"w": jnp.ones((4, 2))}, 2.5, 4)  # pyright: ignore
+        jc.prune.nm_mask({"w": jnp.ones((4, 2))}, 2.5, 4)  # pyright: ignore
     with pytest.raises(ValueError, match="n:m must be integers"):
-        jc.nm_mask({"w": jnp.ones((4, 2))}, True, 4)
+        jc.prune.nm_mask({"w": jnp.ones((4, 2))}, True, 4)
 
 
 def test_paths_that_mean_two_leaves_are_refused_where_paths_choose():

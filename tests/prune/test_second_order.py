@@ -93,7 +93,7 @@ def test_patterns_are_exact(problem, pattern):
     new, mask = jc.prune.fit_mask({"w": w}, moments_of(x, w.shape[1]), pattern=pattern)
     assert (np.asarray(mask["w"]).reshape(-1, m, w.shape[1]).sum(axis=1) == n).all()
     assert not np.asarray(new["w"])[~np.asarray(mask["w"])].any()
-    plain = jc.nm_mask({"w": w}, n, m)["w"]
+    plain = jc.prune.nm_mask({"w": w}, n, m)["w"]
     bound = error(x, w, w * plain) * (1 + 1e-5) + 1e-10 * np.sum((np.abs(x) @ np.abs(w)) ** 2)
     assert error(x, w, new["w"]) <= bound
 

@@ -214,7 +214,7 @@ def test_the_function_is_compiled_once_for_each_shape():
     rng = np.random.default_rng(0)
     params = {"a": rng.normal(size=(3, 4)), "b": rng.normal(size=(4, 2))}
     params = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
-    sim = jc.fake_quantized(apply, None, bits=4)
+    sim = jc.quantization.fake_quantized(apply, None, bits=4)
     x = rng.normal(size=(5, 3)).astype(np.float32)
     first = sim(params, x)
     times = len(calls)
