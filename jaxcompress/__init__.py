@@ -62,6 +62,7 @@ Running and measuring
     latency_ms           measure one call
     compare_latency      measure several functions in turn
     measure_sparsity     the fraction of exact zeros
+    count_parameters     numbers in a tree, as if dense
 
 Everything else, by subject
     prune                scores, choices and proofs of pruning

@@ -39,6 +39,7 @@ from .leaves import Sparse as Sparse
 from .leaves import decoded as decoded
 from .leaves import dense as dense
 from .lowrank import low_rank as low_rank
+from .metrics import count_parameters as count_parameters
 from .metrics import measure_sparsity as measure_sparsity
 from .oneshot import compress as compress
 from .onnx import export_onnx as export_onnx

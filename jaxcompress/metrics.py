@@ -4,6 +4,7 @@ Every fraction states its denominator through `scope`: by default the kernels, t
 be pruned, without biases and norms.
 
     count_distinct       distinct non-zero values, summed over leaves
+    count_parameters     floating-point and complex numbers
     entropy_bound_bytes  the smallest size that a memoryless coder can reach
     measure_sparsity     the fraction of exact zeros
     root_mean_square     the root mean square of the numbers that are not zero
@@ -15,12 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.leaves import Clustered, Coded, Half, Quantized, Sparse, decoded
+from jaxcompress.kinds import WEIGHTS, kind_of
+from jaxcompress.leaves import Clustered, Coded, Half, Quantized, Sparse, decoded, is_compressed
 from jaxcompress.leaves.quantized import spread
 from jaxcompress.leaves.tree import is_coded
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
-__all__ = ["count_distinct", "entropy_bound_bytes", "measure_sparsity", "root_mean_square"]
+__all__ = [
+    "count_distinct",
+    "count_parameters",
+    "entropy_bound_bytes",
+    "measure_sparsity",
+    "root_mean_square",
+]
 
 _BLOCK = 1 << 20
 
@@ -43,6 +51,25 @@ def measure_sparsity(params: PyTree, *, scope: Scope = kernels) -> float:
     tensors = _in_scope(params, scope)
     zeros = sum(t.size - int(np.count_nonzero(t)) for t in tensors)
     return zeros / sum(t.size for t in tensors)
+
+
+def count_parameters(tree: PyTree) -> int:
+    """Return how many floating-point and complex numbers a tree holds.
+
+    A compressed leaf counts as the dense tensor that it stands for, zeros included, a `LowRank`
+    leaf as the product. Integers, booleans and random keys do not count. Statistics of norms and
+    moments of an optimizer are floating-point numbers, and count: pass the part of the tree that is
+    meant, such as `variables["params"]` or `nnx.state(net, nnx.Param)`. Tied leaves count each.
+
+    Args:
+        tree: arrays, compressed leaves or shapes, as of `jax.eval_shape`.
+
+    Example:
+        >>> count_parameters({"kernel": np.ones((3, 4)), "bias": np.ones(4), "step": np.array(7)})
+        16
+    """
+    leaves = named_leaves(tree, is_leaf=is_compressed).leaves
+    return sum(math.prod(leaf.shape) for leaf in leaves if kind_of(leaf) in WEIGHTS.members)
 
 
 def count_distinct(params: PyTree, *, scope: Scope = kernels) -> int:

@@ -1,5 +1,7 @@
 """Counts by hand."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -59,3 +61,27 @@ def test_no_file_beats_the_bound_for_random_codes(tmp_path):
     weights = np.random.default_rng(0).standard_normal((300, 200)).astype(np.float32)
     shared = jc.kmeans({"w": weights}, 16)
     assert jc.save(tmp_path / "m.npz", shared) > jc.metrics.entropy_bound_bytes(shared)
+
+
+def test_parameters_are_counted_as_if_dense():
+    column, row = np.ones((3, 1), "f"), np.ones((1, 5), "f")
+    tree = {
+        "thin": jc.LowRank(factors=(column, row), equation="ir,ro->io"),
+        "shared": jc.kmeans(params(), 2),
+        "wave": np.ones(2, np.complex64),
+        "small": jnp.ones(3, jnp.float8_e4m3fn),
+        "step": np.array(7),
+        "mask": np.ones(9, bool),
+        "key": jax.random.key(0),
+    }
+    assert jc.count_parameters(tree) == 3 * 5 + 4 + 4 + 2 + 3
+    assert jc.count_parameters({"a": params(), "b": params()}) == 16
+    assert jc.count_parameters(np.float32(3)) == 1 and jc.count_parameters({}) == 0
+
+
+def test_parameters_of_shapes_and_tracers_are_counted():
+    tree = {"w": np.ones((2, 3), "f"), "n": np.arange(4)}
+    assert jc.count_parameters(jax.eval_shape(lambda: jax.tree.map(jnp.asarray, tree))) == 6
+    assert jax.jit(lambda t: jc.count_parameters(t) + 0 * t["w"].sum())(tree) == 6
+    with pytest.raises(TypeError, match="w: leaves must be arrays, got str"):
+        jc.count_parameters({"w": "a"})
