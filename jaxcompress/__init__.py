@@ -9,6 +9,8 @@ Files
     load_compressed      read the tree with its compressed leaves
     load_into            read into the structure of a template
     inspect              read the manifest of a file
+    summary              what a file of a tree would hold, as a table
+    size_bytes           the size of that file
     open_file            read single tensors of a file
     compress             a trained network in one call, without data
     ArtifactError        a file that is damaged, hostile, or not of this format

@@ -24,6 +24,8 @@ from .artifact import load_compressed as load_compressed
 from .artifact import load_into as load_into
 from .artifact import open_file as open_file
 from .artifact import save as save
+from .artifact import size_bytes as size_bytes
+from .artifact import summary as summary
 from .compiled import jit_for_inference as jit_for_inference
 from .costs import compare_latency as compare_latency
 from .costs import flops as flops

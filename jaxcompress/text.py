@@ -1,19 +1,22 @@
-"""Text that others wrote, such as names in a file: shown so that it can steer nothing.
+"""Text on a screen; what others wrote, such as names in a file, can steer nothing.
 
 What is not printable is written as an escape: control characters (C0, DEL, C1), separators of
 lines, marks of direction and of no width, unpaired surrogates, unassigned code points.
 
-    ascii_json  JSON in printable ASCII
-    escaped     text with whatever is not printable escaped
-    printable   a message on one line
-    shortened   escaped text of at most so many characters
+    ascii_json   JSON in printable ASCII
+    escaped      text with whatever is not printable escaped
+    printable    a message on one line
+    shape_text   a shape such as 3x3x64
+    shortened    escaped text of at most so many characters
+    table_lines  the lines of a table
 """
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["ascii_json", "escaped", "printable", "shortened"]
+__all__ = ["ascii_json", "escaped", "printable", "shape_text", "shortened", "table_lines"]
 
 
 def escaped(text: str) -> str:
@@ -48,6 +51,29 @@ def shortened(text: str, *, most: int = 80) -> str:
     # Cut before escaping too: the text may be as long as a file.
     shown = escaped(text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 3] + "..."
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    r"""Return the lines of a table: its first column to the left, the others to the right.
+
+    Example:
+        >>> print("\n".join(table_lines([["name", "size"], ["a", "7"]])))
+        name  size
+        a        7
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
+    return ["  ".join(line).rstrip() for line in lines]
+
+
+def shape_text(dims: Sequence[int]) -> str:
+    """Return a shape as text.
+
+    Example:
+        >>> shape_text((3, 3, 64)), shape_text(())
+        ('3x3x64', 'scalar')
+    """
+    return "x".join(map(str, dims)) or "scalar"
 
 
 def ascii_json(value: Any, *, indent: int | None = None) -> str:

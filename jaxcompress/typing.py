@@ -60,10 +60,14 @@ Slice              where a group's units lie along one axis of one leaf
 Sparse             a tensor whose entries are mostly zero
 Split              decides by path and leaf which axes are rows
 Spread             decides how many units each group loses
+States             tensors of an optimizer's state among those of a file
 Statistic          from `[entries, samples]` activations to a number for each entry
 Stats              nested dicts of arrays that training changes without a gradient
+Summary            what a file holds, as a table
 Svd                `(left * values) @ right`
+TensorRow          what a file holds of one tensor
 Timing             the time of one function at one batch size
+Total              what a file holds in all
 UnitGroup          units that look alike
 UnitGroups         all groups of a function, as a table
 UnitScore          from groups and parameters to a number for each unit
@@ -71,7 +75,7 @@ UnitScores         by name of the group `[units]` numbers; the smallest are remo
 Weights            statistics of all weights, computed on demand
 """
 
-from jaxcompress.artifact import ArtifactFile, Shardings
+from jaxcompress.artifact import ArtifactFile, Shardings, States, Summary, TensorRow, Total
 from jaxcompress.costs import Flops, Latency, LatencyComparison, Timing
 from jaxcompress.distill import Projection
 from jaxcompress.kinds import Kinds
@@ -188,10 +192,14 @@ __all__ = [
     "Sparse",
     "Split",
     "Spread",
+    "States",
     "Statistic",
     "Stats",
+    "Summary",
     "Svd",
+    "TensorRow",
     "Timing",
+    "Total",
     "UnitGroup",
     "UnitGroups",
     "UnitScore",

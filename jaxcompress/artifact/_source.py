@@ -1,6 +1,7 @@
 """A file that is read piece by piece."""
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -36,6 +37,17 @@ class Source:
     def _last_written(self) -> tuple[int, int]:
         found = os.fstat(self._file.fileno())
         return found.st_size, found.st_mtime_ns
+
+
+class Buffer(Source):
+    """The bytes of a file that is not written."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size, self._file = len(data), io.BytesIO(data)
+        self._written = self._last_written()
+
+    def _last_written(self) -> tuple[int, int]:
+        return self.size, 0
 
 
 @contextlib.contextmanager

@@ -6,21 +6,19 @@ and one member for each kind of stream, all tensors merged: docs/file-format.md.
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 
+from jaxcompress.artifact._encoding import encoded_tree
 from jaxcompress.artifact._mesh import Shardings
 from jaxcompress.artifact._open_file import open_file
-from jaxcompress.artifact._parts import Part
-from jaxcompress.artifact.coding import DEFAULT_LAYOUT, check_layout
-from jaxcompress.artifact.outline import Outline, outline, paths
+from jaxcompress.artifact.coding import DEFAULT_LAYOUT
+from jaxcompress.artifact.outline import outline, paths
 from jaxcompress.artifact.reader import read_manifest
-from jaxcompress.artifact.repeats import repeat_of, repeated_leaves
-from jaxcompress.artifact.writer import encoded, pieces, write
+from jaxcompress.artifact.writer import write
 from jaxcompress.checks import check_same
-from jaxcompress.leaves import is_compressed
 from jaxcompress.placement import like
 from jaxcompress.trace.sizes import check_runs_alike
 from jaxcompress.trees import NamedLeaves, PyTree, named_leaves
@@ -69,32 +67,8 @@ def save(
         ...     print(size_bytes == os.path.getsize(path), inspect(path)["metadata"])
         True {'epoch': 3}
     """
-    parts, structure = _encoded(tree, layout)
+    parts, structure = encoded_tree(tree, layout)
     return write(path, parts, structure, metadata=metadata)
-
-
-def encode(
-    tree: PyTree, *, layout: str = DEFAULT_LAYOUT, metadata: Mapping[str, Any] | None = None
-) -> bytes:
-    """Return the bytes of the file that `save` writes.
-
-    Example:
-        >>> import numpy as np
-        >>> tree = {"kernel": np.eye(2, dtype=np.float32)}
-        >>> encode(tree)[:2], encode(tree) == encode(tree)  # a zip file; same input, same bytes
-        (b'PK', True)
-    """
-    parts, structure = _encoded(tree, layout)
-    return b"".join(pieces(parts, structure, metadata=metadata))
-
-
-def _encoded(tree: PyTree, layout: str) -> tuple[Iterator[Part], Outline]:
-    check_layout(layout)
-    structure = outline(tree, is_compressed)
-    leaves = named_leaves(tree, is_leaf=is_compressed).leaves
-    first = repeated_leaves(leaves)
-    stored = (repeat_of(first[n], leaf) if n in first else leaf for n, leaf in enumerate(leaves))
-    return encoded(zip(paths(structure), stored, strict=True), leaves, layout), structure
 
 
 def load(

@@ -118,13 +118,22 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Conte
     """
     limit = default_max_bytes() if max_bytes is None else max_bytes
     with reading(path), opened(path) as source:
-        found = open_parts(source, limit)
-        check_needs([part.need() for part in found.parts], limit)
-        leaves, shares = [], []
-        for part in found.parts:
-            reader = found.reader(part)
-            leaves += leaves_of(part, reader)
-            shares += reader.stored_bytes()
+        return contents(source, limit)
+
+
+def contents(source: Source, max_bytes: int) -> Contents:
+    """Return what a file holds, with the bytes that each tensor takes in it.
+
+    Raises:
+        ArtifactError: the file is damaged, or needs more memory than `max_bytes`.
+    """
+    found = open_parts(source, max_bytes)
+    check_needs([part.need() for part in found.parts], max_bytes)
+    leaves, shares = [], []
+    for part in found.parts:
+        reader = found.reader(part)
+        leaves += leaves_of(part, reader)
+        shares += reader.stored_bytes()
     leaves = [leaves[leaf.tensor] if isinstance(leaf, Repeat) else leaf for leaf in leaves]
     entries = found.manifest["tensors"]
     tensors = [

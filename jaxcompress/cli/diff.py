@@ -10,6 +10,7 @@ from jaxcompress.cli.artifacts import read
 from jaxcompress.cli.comparison import compare
 from jaxcompress.cli.sizes import MAX_SIZE, limit_of
 from jaxcompress.cli.status import DIFFERS, SAME
+from jaxcompress.text import shape_text
 
 _FIELDS = ("shape", "dtype", "form", "packing", "k", "bits")
 
@@ -78,4 +79,4 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    return screen.shape(value) if isinstance(value, list | tuple) else str(value)
+    return shape_text(value) if isinstance(value, list | tuple) else str(value)

@@ -95,8 +95,3 @@ def progress() -> Iterator[Track]:
             bars.remove_task(task)
 
         yield track
-
-
-def shape(dims: Sequence[int]) -> str:
-    """Return a shape as text: `3x3x64`."""
-    return "x".join(map(str, dims)) or "scalar"

@@ -15,6 +15,7 @@ from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import DIFFERS, SAME, Refused
 from jaxcompress.oneshot.outcomes import Report
 from jaxcompress.oneshot.sources import Source
+from jaxcompress.text import shape_text
 from jaxcompress.trees import is_floating, plain_bytes
 
 
@@ -121,7 +122,7 @@ def _compare(
 
 def _show(report: dict[str, Any], against: Path | None, changed: Report) -> None:
     if against is not None:
-        rows = [[row["path"], screen.shape(row["shape"]), *_cells(row)] for row in report["errors"]]
+        rows = [[row["path"], shape_text(row["shape"]), *_cells(row)] for row in report["errors"]]
         screen.table(["tensor", "shape", *Error._fields], rows)
         for line in changed.errors if changed.outcomes else ():
             screen.line(line)

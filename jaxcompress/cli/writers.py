@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.artifact import ArtifactFile
+from jaxcompress.artifact.tensors import Tensor
 from jaxcompress.cli import outputs, screen
-from jaxcompress.cli.artifacts import Artifact, Tensor
+from jaxcompress.cli.artifacts import Artifact
 from jaxcompress.cli.checkpoints import msgpack_bytes
 from jaxcompress.cli.formats.compressed_tensors_folder import read_config, write_packed
 from jaxcompress.cli.formats.gguf import GgufSource

@@ -11,6 +11,7 @@ from jaxcompress.checks import nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.quantization._quantize import quantize
+from jaxcompress.text import table_lines
 from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -69,12 +70,7 @@ class Sensitivity(NamedTuple):
             rows.append(
                 [path, *(f"{p.damage:.2e} ({p.size_bytes:,} B)" if p else "" for p in cells)]
             )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])])
-            for row in rows
-        ]
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join(table_lines(rows))
 
 
 def sensitivity(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxcompress as jc
-from jaxcompress.artifact.codec import encode as file_of
+from jaxcompress.artifact import encode as file_of
 from jaxcompress.leaves import (
     Clustered,
     Coded,
