@@ -36,7 +36,7 @@ OnnxFile           the result of `export_onnx`
 Outcome            what became of a tensor
 Params             nested dicts of parameters
 Penalty            from parameters to a scalar
-Price              damage and bytes of a tensor at some bits
+Price              damage and bytes of what is changed
 Probe              the damage of one tensor's rounding at a step size
 Projection         `P`, from features of the student to the width of the teacher's
 PyTree             any tree of arrays

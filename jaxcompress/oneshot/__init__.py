@@ -3,7 +3,7 @@
 From the bottom up: `sources` (tensors one at a time), `survey` (which are compressed, and why
 others are kept), `_repeats` (tensors that are equal), `_thresholds` (which weights are removed),
 `_exact` (tensors of few values), `_halves`, `_channels`, `ways` (to compress one tensor), `rules`,
-`values` (what is asked for), `_sizes` and `outcomes` (what became of it), `stream` (all of it, a
+`values` (what is asked for), `sizes` and `outcomes` (what became of it), `stream` (all of it, a
 leaf at a time), `target` (files of a wanted size), `_tree` (`compress`). `_sharing` has ways for
 all weights at a time, which trainings use.
 

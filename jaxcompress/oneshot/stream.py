@@ -16,10 +16,10 @@ from jaxcompress.checks import is_finite
 from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
 from jaxcompress.oneshot._halves import HALVED, in_half
 from jaxcompress.oneshot._repeats import repeated_tensors
-from jaxcompress.oneshot._sizes import stored_bytes
 from jaxcompress.oneshot._thresholds import Threshold, find_thresholds, remove_smallest
 from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, Treated, treated
 from jaxcompress.oneshot.rules import Treatments
+from jaxcompress.oneshot.sizes import stored_bytes
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.oneshot.survey import (
     FEW_VALUES,

@@ -76,7 +76,7 @@ def check_shrink(
             "small_apply, rebuild: both give the code for the new sizes, got both; pass one."
         )
     params, inputs = jax.tree.map(native, (params, inputs))
-    _check_shapes(params, groups)
+    groups.check_shapes(shapes_of(params))
     units = trace_units(apply, params, inputs, part=groups.parted)
     cut = Cut(_removed(units, groups, keep, named_leaves(params).paths))
     if all(np.all(kept) for kept in keep.values()):
@@ -153,22 +153,6 @@ def _one_more(kept: Any) -> np.ndarray:
     flags = np.array(kept)
     flags[np.argmin(flags)] = True
     return flags
-
-
-def _check_shapes(params: PyTree, groups: UnitGroups) -> None:
-    shapes = shapes_of(params)
-    for path in {**groups.shapes, **shapes}:
-        wanted, got = groups.shapes.get(path), shapes.get(path)
-        if wanted is None:
-            raise ValueError(
-                f"{path}: must be among the parameters that groups were found for "
-                f"({', '.join(list(groups.shapes)[:3])}, ...), and is not; find the groups again."
-            )
-        if wanted != got:
-            raise ValueError(
-                f"{path}: must have the shape that groups were found for, {wanted}, "
-                f"{'and is missing' if got is None else f'got {got}'}; find the groups again."
-            )
 
 
 def _removed(units: Units, groups: UnitGroups, keep: Keep, paths: list[str]) -> np.ndarray:

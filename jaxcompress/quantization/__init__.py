@@ -4,7 +4,8 @@ From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a t
 `ranges`, `_relative`, `_rows`, `_least_error` (what a grid covers), `_quantize` (weights on grids);
 `_histogram` and `calibration` (activations on data), `_fake_quantized` (simulated integers),
 `_learned` and `_aware` (training); `_rounding`, `_balance`, `_bias_correction` (less damage at the
-same bits), `_sensitivity`, `_mixed_bits`, `_step_sizes` (more bits for the tensors that need them).
+same bits); `damages` (of changed parameters to the outputs), `_sensitivity`, `_mixed_bits`,
+`_step_sizes` (more bits for the tensors that need them).
 
     balance_rounding       rounding whose errors cancel in each output, without data
     best_axis              the axis along which grids of their own pay most
@@ -39,7 +40,7 @@ same bits), `_sensitivity`, `_mixed_bits`, `_step_sizes` (more bits for the tens
     per_channel            one grid for each index of an axis, or of several
     per_tensor             one grid for all entries
     percentile             cover a fraction of the numbers that are not zero
-    Price                  damage and bytes of a tensor at some bits
+    Price                  damage and bytes of what is changed
     Probe                  the damage of one tensor's rounding at a step size
     QParams                scale and zero point: `number = scale * (integer - zero_point)`
     quantization_aware     train a function with rounded weights and activations
@@ -77,11 +78,8 @@ from jaxcompress.quantization._quantize import quantize, usual_range
 from jaxcompress.quantization._relative import few_digits, relative_step
 from jaxcompress.quantization._rounding import fit_rounding
 from jaxcompress.quantization._sensitivity import (
-    Damage,
-    Price,
     Quantizer,
     Sensitivity,
-    relative_error,
     sensitivity,
 )
 from jaxcompress.quantization._step_sizes import (
@@ -91,6 +89,7 @@ from jaxcompress.quantization._step_sizes import (
     step_sizes_for_damage,
 )
 from jaxcompress.quantization.calibration import Ranges, calibrate, usual_estimator
+from jaxcompress.quantization.damages import Damage, Price, relative_error
 from jaxcompress.quantization.grids import MOST_BITS, Grid, QParams, make_grid
 from jaxcompress.quantization.ranges import (
     Estimator,

@@ -1,76 +1,43 @@
 """The damage of rounding to the outputs of a network, one tensor at a time."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import nonempty_batches
-from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import Quantized, dense, is_compressed
 from jaxcompress.quantization._quantize import quantize
-from jaxcompress.text import table_lines
-from jaxcompress.trace.inputs import as_inputs
-from jaxcompress.trees import PyTree, named_leaves
-
-Damage = Callable[[PyTree, PyTree], Any]
-"""From the outputs of a batch and those without rounding to a number; less is better."""
+from jaxcompress.quantization.damages import (
+    Changed,
+    Damage,
+    Price,
+    aligned,
+    mean_damages,
+    price_rows,
+    relative_error,
+)
+from jaxcompress.trees import NamedLeaves, PyTree, named_leaves
 
 Quantizer = Callable[[PyTree, int], PyTree]
 """From a tree and a number of bits to the tree with `Quantized` leaves."""
-
-
-def relative_error(outputs: PyTree, exact: PyTree) -> jax.Array:
-    """Return `sum((outputs - exact)^2) / sum(exact^2)`.
-
-    Example:
-        >>> float(relative_error(jnp.array([1.0, 2.0]), jnp.array([2.0, 2.0])))
-        0.125
-    """
-
-    def wide(tree: PyTree) -> jax.Array:
-        leaves = [jnp.ravel(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(tree)]
-        return jnp.concatenate(leaves)
-
-    right = wide(exact)
-    return jnp.sum((wide(outputs) - right) ** 2) / jnp.sum(right**2)
-
-
-class Price(NamedTuple):
-    """Damage and bytes of a tensor at some bits.
-
-    Attributes:
-        damage: to the network's outputs.
-        size_bytes: of the packed integers, the scales and the zero points.
-    """
-
-    damage: float
-    size_bytes: int
 
 
 class Sensitivity(NamedTuple):
     """The price of each tensor at each number of bits; `str` gives a table, most damage first.
 
     Attributes:
-        prices: by path, then by bits.
+        prices: by path, then by bits; the bytes are those of the packed integers, the scales and
+            the zero points.
     """
 
     prices: dict[str, dict[int, Price]]
 
     def __str__(self) -> str:
-        columns = sorted({bits for prices in self.prices.values() for bits in prices})[::-1]
-        rows = [["weights", *(f"{bits} {'bit' if bits == 1 else 'bits'}" for bits in columns)]]
-        worst = {
-            path: max(p.damage for p in prices.values()) for path, prices in self.prices.items()
-        }
-        for path in sorted(worst, key=lambda path: -worst[path]):
-            cells = [self.prices[path].get(bits) for bits in columns]
-            rows.append(
-                [path, *(f"{p.damage:.2e} ({p.size_bytes:,} B)" if p else "" for p in cells)]
-            )
-        return "\n".join(table_lines(rows))
+        bits = sorted({bits for prices in self.prices.values() for bits in prices})[::-1]
+        titles = {number: f"{number} {'bit' if number == 1 else 'bits'}" for number in bits}
+        return "\n".join(aligned(price_rows(self.prices, titles, "weights")))
 
 
 def sensitivity(
@@ -116,27 +83,28 @@ def sensitivity(
     params = dense(params)
     named = named_leaves(params)
     tries = _tries(params, bits, quantizer)
-
-    def compare(params: PyTree, exact: PyTree, inputs: tuple[PyTree, ...]) -> Any:
-        return damage(apply(params, *inputs), exact)
-
-    outputs, compiled = jit_for_inference(apply), jit_for_inference(compare)
-    sums, count = np.zeros(len(tries)), 0
-    for batch in nonempty_batches(batches, "some hundred samples do"):
-        inputs = as_inputs(batch)
-        exact = outputs(params, *inputs)
-        for index, (place, leaf) in enumerate(tries):
-            leaves = list(named.leaves)
-            leaves[place] = leaf.dense()
-            sums[index] += _number(
-                named.paths[place], leaf, compiled(named.rebuild(leaves), exact, inputs)
-            )
-        count += 1
+    damages = mean_damages(
+        apply,
+        params,
+        batches,
+        [
+            Changed(named.paths[place], f"{leaf.bits} bits", (partial(_with, named, place, leaf),))
+            for place, leaf in tries
+        ],
+        damage,
+    )
     prices: dict[str, dict[int, Price]] = {}
-    for (place, leaf), total in zip(tries, sums, strict=True):
+    for (place, leaf), mean in zip(tries, damages, strict=True):
         by_bits = prices.setdefault(named.paths[place], {})
-        by_bits[leaf.bits] = Price(float(total / count), _size_bytes(leaf))
+        by_bits[leaf.bits] = Price(mean, _size_bytes(leaf))
     return Sensitivity(prices)
+
+
+def _with(named: NamedLeaves, place: int, leaf: Quantized) -> PyTree:
+    """Return the tree with one leaf rounded."""
+    leaves = list(named.leaves)
+    leaves[place] = leaf.dense()
+    return named.rebuild(leaves)
 
 
 def _tries(
@@ -157,18 +125,6 @@ def _tries(
             "and a quantizer that gives Quantized leaves."
         )
     return tries
-
-
-def _number(path: str, leaf: Quantized, value: Any) -> float:
-    if np.shape(value) != ():
-        raise TypeError(f"damage: must be one number, got shape {np.shape(value)}; take the mean.")
-    number = float(value)
-    if not np.isfinite(number):
-        raise ValueError(
-            f"{path}: damage must be finite, got {number} at {leaf.bits} bits; look for NaN in the "
-            "inputs and for outputs that are all zero."
-        )
-    return number
 
 
 def _size_bytes(leaf: Quantized) -> int:

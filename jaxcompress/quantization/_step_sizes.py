@@ -17,7 +17,8 @@ from jaxcompress.products.moments import Moments
 from jaxcompress.quantization._granularity import per_channel, per_tensor
 from jaxcompress.quantization._quantize import rounded
 from jaxcompress.quantization._rounding import fit_rounding
-from jaxcompress.quantization._sensitivity import Damage, relative_error, sensitivity
+from jaxcompress.quantization._sensitivity import sensitivity
+from jaxcompress.quantization.damages import Damage, relative_error
 from jaxcompress.quantization.grids import Grid, make_grid
 from jaxcompress.quantization.ranges import Range, Samples
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves

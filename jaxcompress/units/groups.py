@@ -1,6 +1,6 @@
 """Groups of units, and a table of them for users."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -120,6 +120,25 @@ class UnitGroups:
         """
         if name not in self.names:
             raise ValueError(self._unknown(name))
+
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse parameters of other paths or shapes than those that the groups were found for.
+
+        Raises:
+            ValueError: naming the first leaf that differs.
+        """
+        for path in {**self.shapes, **shapes}:
+            wanted, got = self.shapes.get(path), shapes.get(path)
+            if wanted is None:
+                raise ValueError(
+                    f"{path}: must be among the parameters that groups were found for "
+                    f"({', '.join(list(self.shapes)[:3])}, ...), and is not; find the groups again."
+                )
+            if wanted != got:
+                raise ValueError(
+                    f"{path}: must have the shape that groups were found for, {wanted}, "
+                    f"{'and is missing' if got is None else f'got {got}'}; find the groups again."
+                )
 
     def _unknown(self, name: str) -> str:
         return f"{name}: no group of that name; groups: {', '.join(self.names)}."

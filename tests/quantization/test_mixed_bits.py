@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from jaxcompress.quantization import _mixed_bits as budget
 from jaxcompress.quantization._mixed_bits import mixed_bits
-from jaxcompress.quantization._sensitivity import Price, Sensitivity
+from jaxcompress.quantization._sensitivity import Sensitivity
+from jaxcompress.quantization.damages import Price
 
 PRICE = st.builds(Price, st.integers(-5, 60).map(lambda n: n / 4), st.integers(1, 40))
 PRICES = st.dictionaries(st.integers(1, 8), PRICE, min_size=1, max_size=4)

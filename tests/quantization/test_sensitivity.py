@@ -10,7 +10,8 @@ from jaxcompress.products.moments import input_moments
 from jaxcompress.quantization._mixed_bits import mixed_bits
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization._rounding import fit_rounding
-from jaxcompress.quantization._sensitivity import relative_error, sensitivity
+from jaxcompress.quantization._sensitivity import sensitivity
+from jaxcompress.quantization.damages import relative_error
 from jaxcompress.quantization.ranges import min_max
 
 by_min_max = functools.partial(quantize, estimate=min_max)
