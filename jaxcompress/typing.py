@@ -6,6 +6,7 @@ Axes               a tensor as a matrix
 Bits               of an integer, for all layers or by name
 BlockRule          `rule(depth, keep)` gives the positions of the blocks that are kept
 Candidate          a group whose units may be removed
+Change             what is done to one part of a network at a time
 Choice             a way to let weights share values
 Clustered          a tensor whose weights share a few values
 ConvolutionMethod  from a kernel HWIO and a fraction of its parameters to a product
@@ -54,6 +55,7 @@ Report             what became of a tree
 Samples            numbers to be rounded, one row for each grid
 Scope              decides by path and leaf whether a technique applies
 Score              from parameters to how much each weight matters
+Sensitivities      what each change costs in each place, as a table
 Sensitivity        the price of each tensor at each number of bits, as a table
 Shardings          where tensors go: one for all, a function, or a tree
 Slice              where a group's units lie along one axis of one leaf
@@ -68,6 +70,7 @@ Svd                `(left * values) @ right`
 TensorRow          what a file holds of one tensor
 Timing             the time of one function at one batch size
 Total              what a file holds in all
+Trial              parameters that are changed in one place
 UnitGroup          units that look alike
 UnitGroups         all groups of a function, as a table
 UnitScore          from groups and parameters to a number for each unit
@@ -94,6 +97,7 @@ from jaxcompress.nnx import Net, Params, Stats
 from jaxcompress.oneshot import Choice, Outcome, Report, Weights
 from jaxcompress.onnx import OnnxFile
 from jaxcompress.optim import Penalty
+from jaxcompress.planner import Change, Sensitivities, Trial
 from jaxcompress.prune import (
     BlockRule,
     Candidate,
@@ -138,6 +142,7 @@ __all__ = [
     "Bits",
     "BlockRule",
     "Candidate",
+    "Change",
     "Choice",
     "Clustered",
     "ConvolutionMethod",
@@ -186,6 +191,7 @@ __all__ = [
     "Samples",
     "Scope",
     "Score",
+    "Sensitivities",
     "Sensitivity",
     "Shardings",
     "Slice",
@@ -200,6 +206,7 @@ __all__ = [
     "TensorRow",
     "Timing",
     "Total",
+    "Trial",
     "UnitGroup",
     "UnitGroups",
     "UnitScore",
