@@ -75,6 +75,7 @@ Everything else, by subject
     optim                transforms, penalties, schedules
     costs                operations, milliseconds, bytes of memory
     onnx                 functions as ONNX files, and back
+    planner              what each choice costs
     nnx                  modules of Flax NNX as functions
     scopes               which leaves a technique applies to
     errors               exceptions that callers may catch

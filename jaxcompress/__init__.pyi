@@ -12,6 +12,7 @@ from . import oneshot as oneshot
 from . import onnx as onnx
 from . import optim as optim
 from . import packing as packing
+from . import planner as planner
 from . import prune as prune
 from . import quantization as quantization
 from . import scopes as scopes

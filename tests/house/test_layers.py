@@ -24,6 +24,7 @@ LAYERS = [
     ("quantization", "optim"),
     ("artifact",),
     ("onnx", "oneshot", "distill"),
+    ("planner",),
     ("cli", "nnx", "scopes"),
     ("typing",),
 ]
