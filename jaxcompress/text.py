@@ -53,8 +53,12 @@ def shortened(text: str, *, most: int = 80) -> str:
     return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
-def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    r"""Return the lines of a table: its first column to the left, the others to the right.
+def table_lines(rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    r"""Return the lines of a table: its first columns to the left, the others to the right.
+
+    Args:
+        rows: cells, as many in each.
+        left: how many columns.
 
     Example:
         >>> print("\n".join(table_lines([["name", "size"], ["a", "7"]])))
@@ -62,7 +66,13 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
         a        7
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
+    lines = [
+        [
+            cell.ljust(width) if n < left else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
     return ["  ".join(line).rstrip() for line in lines]
 
 

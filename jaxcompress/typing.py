@@ -7,6 +7,7 @@ Bits               of an integer, for all layers or by name
 BlockRule          `rule(depth, keep)` gives the positions of the blocks that are kept
 Candidate          a group whose units may be removed
 Change             what is done to one part of a network at a time
+Check              one promise of a plan: budget, prediction and measurement
 Choice             a way to let weights share values
 Clustered          a tensor whose weights share a few values
 ConvolutionMethod  from a kernel HWIO and a fraction of its parameters to a product
@@ -37,8 +38,10 @@ OnnxFile           the result of `export_onnx`
 Outcome            what became of a tensor
 Params             nested dicts of parameters
 Penalty            from parameters to a scalar
+Plan               what becomes of each layer
 Price              damage and bytes of what is changed
 Probe              the damage of one tensor's rounding at a step size
+Profile            the costs and damages of all choices
 Projection         `P`, from features of the student to the width of the teacher's
 PyTree             any tree of arrays
 QParams            scale and zero point: `number = scale * (integer - zero_point)`
@@ -52,6 +55,7 @@ RankRule           from the matrices to the rank of each, or the reason to keep 
 Reading            counts of the numbers of an array
 Rebuild            from shapes of smaller parameters to the `apply` built for them
 Report             what became of a tree
+Result             a compressed network and its proof
 Samples            numbers to be rounded, one row for each grid
 Scope              decides by path and leaf whether a technique applies
 Score              from parameters to how much each weight matters
@@ -67,6 +71,7 @@ Statistic          from `[entries, samples]` activations to a number for each en
 Stats              nested dicts of arrays that training changes without a gradient
 Summary            what a file holds, as a table
 Svd                `(left * values) @ right`
+Task               a network, and what a planner may use
 TensorRow          what a file holds of one tensor
 Timing             the time of one function at one batch size
 Total              what a file holds in all
@@ -97,7 +102,7 @@ from jaxcompress.nnx import Net, Params, Stats
 from jaxcompress.oneshot import Choice, Outcome, Report, Weights
 from jaxcompress.onnx import OnnxFile
 from jaxcompress.optim import Penalty
-from jaxcompress.planner import Change, Sensitivities, Trial
+from jaxcompress.planner import Change, Check, Plan, Profile, Result, Sensitivities, Task, Trial
 from jaxcompress.prune import (
     BlockRule,
     Candidate,
@@ -143,6 +148,7 @@ __all__ = [
     "BlockRule",
     "Candidate",
     "Change",
+    "Check",
     "Choice",
     "Clustered",
     "ConvolutionMethod",
@@ -173,8 +179,10 @@ __all__ = [
     "Outcome",
     "Params",
     "Penalty",
+    "Plan",
     "Price",
     "Probe",
+    "Profile",
     "Projection",
     "PyTree",
     "QParams",
@@ -183,11 +191,12 @@ __all__ = [
     "Quantizer",
     "Range",
     "Ranges",
-    "Reading",
     "RankPlan",
     "RankRule",
+    "Reading",
     "Rebuild",
     "Report",
+    "Result",
     "Samples",
     "Scope",
     "Score",
@@ -203,6 +212,7 @@ __all__ = [
     "Stats",
     "Summary",
     "Svd",
+    "Task",
     "TensorRow",
     "Timing",
     "Total",

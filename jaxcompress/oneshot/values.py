@@ -242,5 +242,6 @@ _SETTINGS: dict[str, Any] = {
     "block": ("block", checked_block),
     "channel_axis": ("axis", checked_axis),
     "layout": ("layout", _checked_layout),
+    "keep_low_rank": ("keep_low_rank", check_fraction),
 }
 """Of a setting beside the way: the field of `Treatment`, and the check of its value."""

@@ -1,23 +1,38 @@
-"""The planner: what each choice costs.
+"""The planner: from a budget to a file, by what each choice costs and damages.
 
-From the bottom up: `_changes` (of tensors) and `_smaller` (of units and blocks), `_same_numbers`
-(whether silenced units do what a cut does), `_sensitivities`.
+From the bottom up. What one change does: `_changes` (of tensors) and `_smaller` (of units and
+blocks), `_same_numbers` (whether silenced units do what a cut does), `_sensitivities`. What is to
+be done: `_words`, `_task`, `_record` (a profile as data), `_building` (trees by settings),
+`_ladder` (bytes, from real files), `_damage`, `_cuts` (smaller networks), `_training`,
+`_architecture`, `_measuring`, `_profiling`. The best of all choices: `_knapsack`, `_prediction`,
+`_choosing`, `_plan` (as data), `_planning`. The proof: `_straight_through` (training of rounded
+weights), `_stages`, `_proof`, `_run`, `_carrying`.
 
     blocks         drop one block
+    carry_out      cut, fine-tune, round, code, and prove it
     Change         what is done to one part of a network at a time
+    Check          one promise of a plan: budget, prediction and measurement
     each_tensor    change one tensor at a time, as a function changes all of them
     kl_divergence  `KL(softmax(exact) || softmax(outputs))`
+    Plan           what becomes of each layer
+    plan           the network and the choices of least loss within a budget
+    Profile        the costs and damages of all choices
+    profile        measure what each choice costs and damages
     rank           replace a tensor by a product of two thin matrices
+    read_plan      read a plan from a file
+    Result         a compressed network and its proof
     rounding       round a tensor to a grid of so many bits
     Sensitivities  what each change costs in each place, as a table
     sensitivities  the damage by each change, in one place at a time
     shared_values  let the weights of a tensor share values
     sparsity       remove the weights of the smallest score from a tensor
     step_size      round a tensor to steps relative to its channels
+    Task           a network, and what a planner may use
     Trial          parameters that are changed in one place
     units          cut a fraction of the units out of one group
 """
 
+from jaxcompress.planner._carrying import carry_out
 from jaxcompress.planner._changes import (
     Change,
     Trial,
@@ -28,17 +43,32 @@ from jaxcompress.planner._changes import (
     sparsity,
     step_size,
 )
+from jaxcompress.planner._plan import Plan, read_plan
+from jaxcompress.planner._planning import plan
+from jaxcompress.planner._profiling import profile
+from jaxcompress.planner._proof import Check, Result
+from jaxcompress.planner._record import Profile
 from jaxcompress.planner._sensitivities import Sensitivities, kl_divergence, sensitivities
 from jaxcompress.planner._smaller import blocks, units
+from jaxcompress.planner._task import Task
 
 __all__ = [
     "Change",
+    "Check",
+    "Plan",
+    "Profile",
+    "Result",
     "Sensitivities",
+    "Task",
     "Trial",
     "blocks",
+    "carry_out",
     "each_tensor",
     "kl_divergence",
+    "plan",
+    "profile",
     "rank",
+    "read_plan",
     "rounding",
     "sensitivities",
     "shared_values",

@@ -13,7 +13,8 @@ from jaxcompress.leaves import dense
 from jaxcompress.planner._changes import Change, Trial
 from jaxcompress.planner._same_numbers import same_numbers
 from jaxcompress.quantization import Damage, Price, relative_error
-from jaxcompress.quantization.damages import Changed, aligned, mean_damages, price_rows
+from jaxcompress.quantization.damages import Changed, mean_damages, price_rows
+from jaxcompress.text import table_lines
 from jaxcompress.trace.inputs import as_inputs, first_line
 from jaxcompress.trace.program import Program, retrace, trace
 from jaxcompress.trees import PyTree, some_of
@@ -38,7 +39,9 @@ class Sensitivities(NamedTuple):
         names = {name: name for name in self.unchanged if name in used}
         cells = price_rows(self.prices, names, "changed")
         full = ["full", *(f"{self.full_bytes[row[0]]:,} B" for row in cells[1:])]
-        lines = aligned([[row[0], size, *row[1:]] for row, size in zip(cells, full, strict=True)])
+        lines = table_lines(
+            [[row[0], size, *row[1:]] for row, size in zip(cells, full, strict=True)]
+        )
         alike: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for (what, reason), changes in self._reasons().items():
             alike[reason, ", ".join(changes)].append(what)

@@ -13,11 +13,11 @@ from jaxcompress.quantization.damages import (
     Changed,
     Damage,
     Price,
-    aligned,
     mean_damages,
     price_rows,
     relative_error,
 )
+from jaxcompress.text import table_lines
 from jaxcompress.trees import NamedLeaves, PyTree, named_leaves
 
 Quantizer = Callable[[PyTree, int], PyTree]
@@ -37,7 +37,7 @@ class Sensitivity(NamedTuple):
     def __str__(self) -> str:
         bits = sorted({bits for prices in self.prices.values() for bits in prices})[::-1]
         titles = {number: f"{number} {'bit' if number == 1 else 'bits'}" for number in bits}
-        return "\n".join(aligned(price_rows(self.prices, titles, "weights")))
+        return "\n".join(table_lines(price_rows(self.prices, titles, "weights")))
 
 
 def sensitivity(

@@ -121,12 +121,3 @@ def price_rows(
         prices = [rows[name].get(key) for key in columns]
         cells.append([name, *(f"{p.damage:.2e} ({p.size_bytes:,} B)" if p else "" for p in prices)])
     return cells
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Return a line for each row, the first column to the left and all others to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join([f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])]) for row in cells
-    ]
-    return [line.rstrip() for line in lines]

@@ -1,0 +1,96 @@
+"""A plan carried out and proved, and planned anew where a budget was missed."""
+
+import os
+from collections.abc import Callable
+
+from jaxcompress.leaves import dense
+from jaxcompress.oneshot.sources import TreeSource
+from jaxcompress.planner._building import digest_of
+from jaxcompress.planner._measuring import untold
+from jaxcompress.planner._plan import Plan
+from jaxcompress.planner._planning import plan
+from jaxcompress.planner._proof import SPEED, Result
+from jaxcompress.planner._record import Profile
+from jaxcompress.planner._run import Run
+from jaxcompress.planner._task import Task
+
+_ATTEMPTS = 3
+_FASTER, _LARGER = 1.03, 1.3  # what is asked for after a miss
+
+
+def carry_out(
+    given: Plan,
+    task: Task,
+    *,
+    profile: Profile | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    track: Callable[[str], None] = untold,
+) -> Result:
+    """Carry a plan out, measure what was promised, and plan anew where it missed.
+
+    Units are cut in rounds of at most a fifth, each followed by fine-tuning with the whole network
+    as the teacher; then the choices for the tensors are solved anew for the weights as they are
+    now, weights are rounded, and trained on as rounded ones. Without `loss` and `train` (or `fit`)
+    nothing is trained. At the end the file is written, read again and measured: bytes, latency in
+    turn with the whole network, quality against the whole network trained as long.
+
+    Settings and counts of units that a person has changed in the plan are carried out as they are.
+
+    Args:
+        given: from `plan` or `read_plan`.
+        task: the network of the plan.
+        profile: where it is given, a budget that was missed is planned for again.
+        folder: where stages are kept, so that a run that was stopped goes on.
+        track: is told what is done.
+
+    Raises:
+        ValueError: a plan of another network, or one that cannot be carried out; before any
+            training.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.planner import Task, plan, profile
+        >>> task = Task(None, {"w": np.random.default_rng(0).standard_normal((64, 64))})
+        >>> result = carry_out(plan(profile(task), size_bytes="3KB"), task)
+        >>> result.is_met
+        True
+    """
+    params = dense(task.params)
+    if given.network != digest_of(TreeSource(params)):
+        raise ValueError("plan: is of another network; plan anew from a profile of this one.")
+    if given.cut and not task.is_run:
+        raise ValueError("plan: cuts the network, which needs apply and example; give them.")
+    run = Run(task, params, folder, track)
+    run.check(given)
+    best = run.attempt(given)
+    for _ in range(_ATTEMPTS - 1):
+        again = None if profile is None else _corrected(best, profile)
+        if again is None:
+            break
+        track("a budget was missed: planned anew")
+        best = min(best, run.attempt(again), key=lambda result: len(result.missed))
+    return best
+
+
+def _corrected(result: Result, profile: Profile) -> Plan | None:
+    """Return another plan, where budgets were missed, None if there is none."""
+    if not result.missed:
+        return None
+    budget = result.plan.budget
+    asked, size = budget.speedup, budget.size_bytes
+    slow = [check.measured for check in result.missed if check.name.startswith(SPEED)]
+    if asked is not None and slow:
+        asked *= _FASTER * asked / min(slow)
+    elif size is None:
+        size = _LARGER * next(check.measured for check in result.checks)
+    else:
+        names = [network.name for network in profile.networks]
+        others = [n for n in profile.networks if n.name != result.plan.name]
+        profile = profile._replace(networks=others)
+        if len(names) < 2:
+            return None
+    try:
+        found = plan(profile, size_bytes=None if size is None else int(size), speedup=asked)
+    except ValueError:
+        return None
+    return found._replace(budget=budget)

@@ -1,0 +1,108 @@
+"""The choices of least damage within a size, for one network of a profile."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcompress.planner._knapsack import Frontier, Options, frontier
+from jaxcompress.planner._prediction import Prediction, predicted_drop
+from jaxcompress.planner._record import Choice, Network, Profile, Tensor
+
+
+class Chosen(NamedTuple):
+    """One choice for each tensor of a network.
+
+    Attributes:
+        network: whose.
+        choices: in the order of its tensors.
+    """
+
+    network: Network
+    choices: list[Choice]
+
+    @property
+    def size_bytes(self) -> float:
+        """Bytes of the file."""
+        return self.network.beside_bytes + sum(choice.size_bytes for choice in self.choices)
+
+    @property
+    def damage(self) -> float:
+        """Of the choices together, without that of the cut."""
+        return sum(choice.damage for choice in self.choices)
+
+    def drop(self, profile: Profile) -> Prediction | None:
+        """Return the predicted loss of quality, None without measured ones."""
+        if profile.quality is None or not self.network.anchors:
+            return None
+        return predicted_drop(self.network.anchors, profile.quality.noise, self.damage)
+
+    def cost(self, profile: Profile) -> float:
+        """Return what counts between networks: loss of quality, or damage where none is known."""
+        drop = self.drop(profile)
+        return self.network.damage + self.damage if drop is None else drop.drop
+
+
+class Candidates:
+    """All choices of a network, solved for every size at once."""
+
+    def __init__(self, network: Network, leaves: Callable[[str], bool]) -> None:
+        """Solve; `leaves` says of a path whether the tensor must stay as it is."""
+        self.network = network
+        self._tensors = [_left(t) if leaves(t.path) else t for t in network.tensors]
+        self._frontier: Frontier = frontier([_options(tensor) for tensor in self._tensors])
+
+    @property
+    def smallest(self) -> float:
+        """Bytes of the smallest file."""
+        return self.network.beside_bytes + self._frontier.cheapest
+
+    @property
+    def finest(self) -> Chosen:
+        """The choices of least damage."""
+        found = self.within(np.inf)
+        assert found is not None
+        return found
+
+    def within(self, size_bytes: float) -> Chosen | None:
+        """Return the choices of least damage within a size, None if no file is so small."""
+        room = size_bytes - self.network.beside_bytes
+        if np.isinf(room):
+            room = sum(tensor.choices[-1].size_bytes for tensor in self._tensors) * 2 + 1
+        return self._chosen(self._frontier.within(room))
+
+    def for_drop(self, profile: Profile, drop: float) -> Chosen | None:
+        """Return the smallest file whose predicted loss of quality is at most `drop`."""
+        damages = np.unique(self._frontier.damages[np.isfinite(self._frontier.damages)])
+        low, high = -1, len(damages) - 1  # the last of low is not enough, high is too much
+        if _drop_at(profile, self.network, damages[0]) > drop:
+            return None
+        low = 0
+        while low < high:
+            middle = (low + high + 1) // 2
+            is_fine = _drop_at(profile, self.network, damages[middle]) <= drop
+            low, high = (middle, high) if is_fine else (low, middle - 1)
+        return self._chosen(self._frontier.least_cost(float(damages[low])))
+
+    def _chosen(self, options: Sequence[int] | None) -> Chosen | None:
+        if options is None:
+            return None
+        pairs = zip(self._tensors, options, strict=True)
+        return Chosen(self.network, [tensor.choices[n] for tensor, n in pairs])
+
+
+def _drop_at(profile: Profile, network: Network, damage: float) -> float:
+    assert profile.quality is not None
+    return predicted_drop(network.anchors, profile.quality.noise, damage).drop
+
+
+def _left(tensor: Tensor) -> Tensor:
+    """Return a tensor that stays as it is."""
+    return tensor._replace(choices=[choice for choice in tensor.choices if not choice.error][-1:])
+
+
+def _options(tensor: Tensor) -> Options:
+    return Options(
+        np.array([choice.size_bytes for choice in tensor.choices]),
+        np.array([choice.damage for choice in tensor.choices]),
+    )

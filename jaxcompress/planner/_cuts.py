@@ -1,0 +1,149 @@
+"""Smaller networks that are cut out of the whole one: fewer units in each layer, fewer blocks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxcompress.planner._task import Apply, Task
+from jaxcompress.prune import (
+    UnitGroups,
+    choose_blocks,
+    choose_units,
+    drop_blocks,
+    shrink,
+    unit_groups,
+)
+from jaxcompress.prune import count_blocks as depth_of
+from jaxcompress.trees import PyTree, named_leaves
+
+KEPT_UNITS = (0.85, 0.7, 0.5, 0.35, 0.25)
+"""Fractions of the units of each layer that the networks of a profile keep."""
+
+_KEPT_BLOCKS = (0.75, 0.5, 0.34)
+_ROUND_TO = 4
+
+Cut = dict[str, Any]
+"""What a smaller network keeps: `{}`, `{"units": {group: count}}` or `{"blocks": [place]}`."""
+
+
+class Candidate(NamedTuple):
+    """A network that can be made from the whole one.
+
+    Attributes:
+        name: of it.
+        cut: what it keeps.
+    """
+
+    name: str
+    cut: Cut
+
+
+def candidates(task: Task) -> tuple[list[Candidate], list[str]]:
+    """Return the smaller networks to try, and why there are no others.
+
+    Each has the same fraction of the units of every layer, in multiples of 4 where a layer has as
+    many: in odd numbers they are often no faster.
+    """
+    if not task.is_run:
+        return [], []
+    found, why = _by_units(task)
+    if task.blocks:
+        depth = depth_of(task.params, task.blocks)
+        counts = sorted({max(round(part * depth), 1) for part in _KEPT_BLOCKS} - {depth})[::-1]
+        found += [
+            Candidate(
+                f"blocks {count}",
+                {"blocks": choose_blocks(task.params, task.blocks, keep=count)},
+            )
+            for count in counts
+        ]
+    return found, why
+
+
+def _by_units(task: Task) -> tuple[list[Candidate], list[str]]:
+    groups = groups_of(task, task.apply, task.params)
+    if not _usable(task, groups):
+        reasons = sorted({"; ".join(axis.reasons) for axis in groups.frozen})[:2]
+        code = any(group.untried for group in groups)
+        why = "the code checks its own sizes: pass rebuild" if code else "; ".join(reasons)
+        return [], [f"no units to cut: {why or 'no layer has units of its own'}"]
+    found: list[Candidate] = []
+    for part in KEPT_UNITS:
+        kept = {name: int(np.sum(keep)) for name, keep in _keep(task, groups, 1 - part).items()}
+        if kept not in [candidate.cut["units"] for candidate in found] and kept != _all(groups):
+            found.append(Candidate(f"units {part:.2f}", {"units": kept}))
+    return found, []
+
+
+def groups_of(task: Task, apply: Apply | None, params: PyTree) -> UnitGroups:
+    """Return the groups of units of a network on one or two rows of the example."""
+    assert apply is not None
+    return unit_groups(apply, params, *_few(task.example), rebuild=task.rebuild)
+
+
+def _few(example: Sequence[PyTree]) -> tuple[PyTree, ...]:
+    """Return the first two rows of inputs, where all inputs have as many rows."""
+    import jax
+
+    leaves = jax.tree.leaves(tuple(example))
+    rows = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in leaves}
+    if len(rows) != 1 or min(rows) <= 2:
+        return tuple(example)
+    return tuple(jax.tree.map(lambda leaf: leaf[:2], part) for part in example)
+
+
+def _usable(task: Task, groups: UnitGroups) -> list[str]:
+    return [group.name for group in groups if not group.untried or task.rebuild is not None]
+
+
+def _all(groups: UnitGroups) -> dict[str, int]:
+    return {group.name: group.size for group in groups}
+
+
+def _keep(task: Task, groups: UnitGroups, remove: float) -> dict[str, np.ndarray]:
+    names = _usable(task, groups)
+    fractions = dict.fromkeys(names, remove)
+    return choose_units(task.params, groups, remove=fractions, round_to=_ROUND_TO)
+
+
+def cut_out(
+    task: Task, apply: Apply, params: PyTree, cut: Mapping[str, Any]
+) -> tuple[Apply, PyTree]:
+    """Return a smaller network, of the units with the largest weights.
+
+    Args:
+        task: of the whole network.
+        apply: of the network to cut.
+        params: of the network to cut, which may be smaller than the whole one already.
+        cut: what is kept.
+
+    Raises:
+        ValueError: groups or places that there are not, or more than there are.
+    """
+    if "blocks" in cut:
+        return apply, drop_blocks(params, task.blocks, keep=cut["blocks"])
+    if "units" not in cut:
+        return apply, params
+    groups = groups_of(task, apply, params)
+    sizes = _all(groups)
+    remove: dict[str, float] = {}
+    for name, kept in cut["units"].items():
+        if name not in sizes and kept == 1:
+            continue  # the last unit of a group is no group
+        groups.check_name(name)
+        if not 1 <= kept <= sizes[name]:
+            raise ValueError(
+                f"{name}: must keep 1 to {sizes[name]} units, got {kept}; correct the plan."
+            )
+        remove[name] = 1 - kept / sizes[name]
+    small = shrink(params, groups, choose_units(params, groups, remove=remove))
+    return rebuilt(task, apply, small), small
+
+
+def rebuilt(task: Task, apply: Apply, params: PyTree) -> Apply:
+    """Return the function for parameters of other sizes."""
+    if task.rebuild is None:
+        return apply
+    named = named_leaves(params)
+    return task.rebuild({p: tuple(a.shape) for p, a in zip(named.paths, named.leaves, strict=True)})

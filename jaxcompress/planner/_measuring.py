@@ -1,0 +1,106 @@
+"""What is measured of a network: the bytes of its tensors, its quality, its time."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.costs import compare_latency
+from jaxcompress.oneshot.sources import Source
+from jaxcompress.planner._building import surveyed
+from jaxcompress.planner._damage import with_damages
+from jaxcompress.planner._ladder import ladder, rungs
+from jaxcompress.planner._record import Network, Speed, Tensor
+from jaxcompress.planner._task import Apply, Task
+from jaxcompress.trees import PyTree
+
+_ROUNDS = 20
+
+
+def untold(text: str) -> None:
+    """Show nothing."""
+    del text
+
+
+def evaluated(task: Task, apply: Apply, params: PyTree) -> float:
+    """Return the quality of a network.
+
+    Raises:
+        ValueError: it is not one finite number.
+    """
+    assert task.evaluate is not None
+    found = np.asarray(task.evaluate(apply, params))
+    if found.shape != () or not math.isfinite(found):
+        raise ValueError(f"evaluate: must return one finite number, got {found}; look at its data.")
+    return float(found)
+
+
+def measured_tensors(
+    name: str,
+    source: Source,
+    damage: Callable[[str, Any], float],
+    *,
+    is_measured: bool,
+    is_whole: bool,
+    track: Callable[[str], None],
+) -> Network:
+    """Return a network with the choices of its tensors.
+
+    Args:
+        name: of it.
+        source: of its tensors.
+        damage: measures a leaf.
+        is_measured: whether it does.
+        is_whole: whether all settings are tried, or step sizes alone.
+        track: is told what is done.
+    """
+    found = surveyed(source)
+    numbers = sum(math.prod(leaf.shape) for leaf in source.leaves)
+    tried, beside = ladder(
+        found, rungs(numbers, everything=is_whole), damage, track=lambda s: track(f"{name}: {s}")
+    )
+    shapes = dict(zip(source.paths, source.leaves, strict=True))
+    tensors = []
+    for path, own in tried.items():
+        shape = tuple(int(n) for n in shapes[path].shape)
+        choices = with_damages(own, math.prod(shape), is_measured=is_measured)
+        tensors.append(Tensor(path, shape, choices))
+    return Network(
+        name=name,
+        cut={},
+        parameters=numbers,
+        flops=None,
+        memory_bytes=None,
+        latency=[],
+        beside_bytes=beside,
+        damage=0.0,
+        trained_steps=0,
+        tensors=tensors,
+        anchors=[],
+    )
+
+
+def timings(
+    networks: dict[str, tuple[Apply, PyTree]], task: Task, rounds: int = _ROUNDS
+) -> dict[str, list[Speed]]:
+    """Return the times of networks at the batch sizes of a task, the first as the reference."""
+    alone = len(networks) == 1
+    if alone:
+        networks = networks | {"": next(iter(networks.values()))}
+    batches = list(task.batches) if _has_rows(task.example) else None
+    compared = compare_latency(networks, *task.example, batches=batches, rounds=rounds)
+    return {
+        name: [
+            Speed(t.batch_size, t.median, 1.0 if alone else t.speedup)
+            for t in compared.timings
+            if t.name == name
+        ]
+        for name in networks
+    }
+
+
+def _has_rows(example: Sequence[PyTree]) -> bool:
+    leaves = jax.tree.leaves(tuple(example))
+    return bool(leaves) and np.ndim(leaves[0]) > 0

@@ -1,0 +1,149 @@
+"""A plan as data: what becomes of each layer, what was asked for, and what is predicted."""
+
+import hashlib
+import json
+import os
+from typing import Any, NamedTuple
+
+from jaxcompress.bounds import check_positive, check_size
+from jaxcompress.planner._prediction import Prediction
+from jaxcompress.planner._record import Settings, Speed, read_fields, write
+from jaxcompress.planner._words import number, words_of
+from jaxcompress.text import table_lines
+
+
+class Budget(NamedTuple):
+    """What is asked for; None where nothing is.
+
+    Attributes:
+        size_bytes: of the file, at most.
+        speedup: times faster than the whole network, at least, at each batch size of the task.
+        drop: loss of quality, at most.
+    """
+
+    size_bytes: float | None = None
+    speedup: float | None = None
+    drop: float | None = None
+
+
+class Plan(NamedTuple):
+    """What becomes of each layer; `print` shows it.
+
+    Attributes:
+        network: digest, as of the profile.
+        name: of the network of the profile that is made.
+        cut: what it keeps: `{}`, `{"units": {group: count}}` or `{"blocks": [place]}`.
+        settings: by path, in the words of `rules` of `compress`, or "leave".
+        half: whether vectors and small tensors have sixteen bits where that is enough.
+        budget: what was asked for.
+        size_bytes: of the file, as predicted.
+        latency: as predicted.
+        damage: as predicted.
+        drop: the loss of quality before fine-tuning, as predicted; None where nothing was
+            evaluated.
+        is_measured: whether damages are those of outputs; else they are those of weights.
+        is_trained: whether fine-tuning follows.
+        why: why this network and not another one, a line each.
+        stamp: of cut and settings as they were planned: it tells whether a person has changed them.
+    """
+
+    network: str
+    name: str
+    cut: dict[str, Any]
+    settings: dict[str, Settings | str]
+    half: bool
+    budget: Budget
+    size_bytes: float
+    latency: list[Speed]
+    damage: float
+    drop: Prediction | None
+    is_measured: bool
+    is_trained: bool
+    why: list[str]
+    stamp: str
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a text file that may be edited and read again by `read_plan`."""
+        write(path, "plan", self)
+
+    def __str__(self) -> str:
+        """Return what happens to which layer, what is predicted, and why."""
+        units = [(group, f"keep {kept} units") for group, kept in self.cut.get("units", {}).items()]
+        blocks = [("blocks", f"keep {kept}") for kept in [self.cut.get("blocks")] if kept]
+        rows = [*units, *blocks, *((p, words_of(each)) for p, each in self.settings.items())]
+        lines = table_lines(rows, left=2) if rows else []
+        lines.append(f"predicted: {number(self.size_bytes)} bytes")
+        lines += [
+            f"  batch {t.batch_size}: {t.ms:.3g} ms, {t.speedup:.2f} times faster"
+            for t in self.latency
+        ]
+        lines.append(f"  {self._quality()}")
+        return "\n".join([*lines, *self.why])
+
+    def _quality(self) -> str:
+        if self.drop is not None:
+            before = " before fine-tuning" if self.is_trained else ""
+            return (
+                f"quality lost{before}: {self.drop.drop:.3g}, with 90 % {self.drop.low:.3g} to "
+                f"{self.drop.high:.3g}"
+            )
+        of = "outputs" if self.is_measured else "weights"
+        return f"quality not predicted: nothing was evaluated, damages are of {of}"
+
+
+def read_plan(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan from a file.
+
+    Raises:
+        ValueError: it is none.
+        OSError: it cannot be read.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> import numpy as np
+        >>> from jaxcompress.planner import Task, plan, profile
+        >>> weights = np.random.default_rng(0).standard_normal((64, 64))
+        >>> found = plan(profile(Task(None, {"w": weights})), size_bytes="3KB")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "plan.json")
+        ...     found.save(path)
+        ...     read_plan(path).settings == found.settings
+        True
+    """
+    told = read_fields(path, "plan")
+    try:
+        drop = None if told["drop"] is None else Prediction(**told["drop"])
+        latency = [Speed(**each) for each in told["latency"]]
+        found = Plan(
+            **told | {"drop": drop, "latency": latency, "budget": Budget(**told["budget"])}
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: must be a plan, got {error}; plan anew.") from None
+    if not isinstance(found.settings, dict) or not isinstance(found.cut, dict):
+        raise ValueError(f"{path}: settings and cut must be by name; plan anew.")
+    return found
+
+
+def checked_budget(
+    size_bytes: int | str | None, speedup: float | None, drop: float | None
+) -> Budget:
+    """Return a budget, after the check of its values.
+
+    Raises:
+        ValueError: none is given, or one is out of range.
+    """
+    if size_bytes is None and speedup is None and drop is None:
+        raise ValueError(
+            "plan: needs a budget, got none; pass size_bytes, speedup, drop, or several."
+        )
+    return Budget(
+        None if size_bytes is None else float(check_size("size_bytes", size_bytes)),
+        None if speedup is None else check_positive("speedup", speedup, "2 is twice as fast"),
+        None if drop is None else check_positive("drop", drop, "pass 1, say"),
+    )
+
+
+def stamp_of(plan: Plan) -> str:
+    """Return the digest of what a plan does."""
+    told = json.dumps([plan.cut, plan.settings, plan.half], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]

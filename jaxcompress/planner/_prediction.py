@@ -1,0 +1,71 @@
+"""From the damage of a plan to the quality that it loses, and how sure that is."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+_NORMAL_90 = 1.645
+
+
+class Prediction(NamedTuple):
+    """A predicted loss of quality.
+
+    Attributes:
+        drop: the most likely.
+        low: the loss is between this and `high` with a confidence of 90 %.
+        high: see `low`.
+    """
+
+    drop: float
+    low: float
+    high: float
+
+
+def predicted_drop(
+    anchors: Sequence[tuple[float, float]], noise: float, damage: float
+) -> Prediction:
+    """Return the loss of quality of a plan, from those of plans that were measured.
+
+    The measured losses are made monotone in the damage (isotonic least squares) and joined by lines
+    over the root of the damage. The interval has the noise of two evaluations, the misfit of the
+    anchors around, and a quarter of the rise between them.
+
+    Args:
+        anchors: damage and loss of quality of each plan measured; one of no damage belongs to them.
+        noise: standard deviation of one evaluation.
+        damage: of the plan.
+
+    Example:
+        >>> predicted_drop([(0.0, 0.0), (0.01, 0.5), (0.04, 2.0)], 0.0, 0.04).drop
+        2.0
+    """
+    points = sorted(anchors)
+    at = np.sqrt([damage for damage, _ in points])
+    losses = np.array([loss for _, loss in points], np.float64)
+    fitted = _isotonic(losses)
+    root = math.sqrt(damage)
+    drop = float(np.interp(root, at, fitted))
+    if root > at[-1] and len(at) > 1:  # beyond the last: along the last line
+        rise = (fitted[-1] - fitted[-2]) / max(at[-1] - at[-2], 1e-30)
+        drop += float(rise * (root - at[-1]))
+    above = min(int(np.searchsorted(at, root)), len(at) - 1)
+    around = slice(max(above - 2, 0), above + 2)
+    misfit = float(np.sqrt(np.mean((losses[around] - fitted[around]) ** 2)))
+    gap = abs(float(fitted[above] - fitted[max(above - 1, 0)])) / 4
+    half = _NORMAL_90 * math.sqrt(2 * noise**2 + misfit**2) + gap
+    return Prediction(drop, drop - half, drop + half)
+
+
+def _isotonic(values: np.ndarray) -> np.ndarray:
+    """Return the rising numbers of least squared distance (pool adjacent violators)."""
+    blocks: list[list[float]] = []
+    for value in values:
+        blocks.append([float(value), 1.0])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, count = blocks.pop()
+            before = blocks[-1]
+            before[0] = (before[0] * before[1] + mean * count) / (before[1] + count)
+            before[1] += count
+    return np.concatenate([np.full(int(count), mean) for mean, count in blocks])

@@ -1,0 +1,267 @@
+"""A profile as data: networks, their tensors, what may become of each, and what that costs."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxcompress.artifact.atomic import atomic_file
+from jaxcompress.planner._words import number
+from jaxcompress.text import table_lines
+
+VERSION = 1
+
+Settings = dict[str, Any]
+"""What becomes of a tensor, in the words of `rules` of `compress`: `{"step_size": 0.1}`."""
+
+LEAVE = "leave"
+"""A word that a person may write instead of settings: the tensor stays exactly as it is."""
+
+
+class Choice(NamedTuple):
+    """One thing that may become of a tensor.
+
+    Attributes:
+        settings: which.
+        size_bytes: of its part of the file.
+        error: `||a - b|| / ||a||` of its weights.
+        damage: to the network, as the profile measures it.
+    """
+
+    settings: Settings
+    size_bytes: float
+    error: float
+    damage: float = 0.0
+
+
+class Tensor(NamedTuple):
+    """A tensor and what may become of it.
+
+    Attributes:
+        path: of the tensor.
+        shape: of the tensor.
+        choices: from the coarsest to the exact one; none that takes more bytes for more damage.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    choices: list[Choice]
+
+
+class Speed(NamedTuple):
+    """The time of one call.
+
+    Attributes:
+        batch_size: rows of the inputs.
+        ms: milliseconds.
+        speedup: how many times faster than the whole network.
+    """
+
+    batch_size: int
+    ms: float
+    speedup: float
+
+
+class Network(NamedTuple):
+    """The whole network, or a smaller one that is cut out of it.
+
+    Attributes:
+        name: "whole", "units 0.50" (kept of the units), "blocks 6".
+        cut: what is removed: nothing, `{"units": {group: kept}}` or `{"blocks": kept}`.
+        parameters: numbers in all tensors.
+        flops: of one call of the example; None if it cannot be run.
+        memory_bytes: of one call at the largest batch size; None if unknown.
+        latency: by batch size; empty if it cannot be run.
+        beside_bytes: of a file, beside the tensors with choices.
+        damage: of the cut to the outputs, after a short training where there is one.
+        trained_steps: of that training.
+        tensors: that have a choice, in the order of the tree.
+        anchors: damage of whole plans, and the loss of quality measured; empty without `evaluate`.
+    """
+
+    name: str
+    cut: dict[str, Any]
+    parameters: int
+    flops: int | None
+    memory_bytes: int | None
+    latency: list[Speed]
+    beside_bytes: float
+    damage: float
+    trained_steps: int
+    tensors: list[Tensor]
+    anchors: list[tuple[float, float]]
+
+
+class Quality(NamedTuple):
+    """What `evaluate` says of the network.
+
+    Attributes:
+        value: mean of two calls.
+        noise: standard deviation of one call.
+    """
+
+    value: float
+    noise: float
+
+
+class Profile(NamedTuple):
+    """The costs and damages of all choices; `print` shows what can be reached.
+
+    Attributes:
+        network: digest of paths, shapes and weights.
+        architecture: as the trace shows it: convolutional, transformer, recurrent or dense.
+        parameters: numbers in all tensors.
+        dense_bytes: of all tensors without compression.
+        is_measured: whether damages are those of outputs; else they are those of weights.
+        is_trained: whether a plan may fine-tune.
+        quality: None without `evaluate`.
+        networks: the whole one first.
+        kept: paths by the reason for which tensors have no choice.
+        limits: what cannot be planned, and why.
+        leave: patterns of paths of tensors that no plan may change; yours to edit.
+        unfinished: what is still to be measured.
+    """
+
+    network: str
+    architecture: str
+    parameters: int
+    dense_bytes: int
+    is_measured: bool
+    is_trained: bool
+    quality: Quality | None
+    networks: list[Network]
+    kept: dict[str, list[str]]
+    limits: list[str]
+    leave: list[str]
+    unfinished: list[str]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a text file that may be edited."""
+        write(path, "profile", self)
+
+    def __str__(self) -> str:
+        """Return what can be reached, and a line a layer."""
+        head = f"{self.architecture}, {self.parameters:,} parameters, {self.dense_bytes:,} bytes"
+        if self.quality is not None:
+            head += f", quality {number(self.quality.value)} (noise {number(self.quality.noise)})"
+        batches = [t.batch_size for t in self.networks[0].latency] if self.networks else []
+        rows = [["network", "parameters", "bytes from", "to", "quality lost", "to"]]
+        rows[0] += [f"ms, batch {batch}" for batch in batches] + ["times faster"] * bool(batches)
+        for network in self.networks:
+            sizes = [[c.size_bytes for c in tensor.choices] for tensor in network.tensors]
+            ends = [network.beside_bytes + sum(map(end, sizes)) for end in (min, max)]
+            lost = [each for _, each in network.anchors] or [float("nan")]
+            rows.append(
+                [
+                    network.name,
+                    f"{network.parameters:,}",
+                    *map(number, ends),
+                    *(number(end(lost)) if network.anchors else "?" for end in (min, max)),
+                    *(f"{t.ms:.3g}" for t in network.latency),
+                    *[" ".join(f"{t.speedup:.2f}" for t in network.latency)] * bool(batches),
+                ]
+            )
+        lines = [head, *table_lines(rows)]
+        if self.networks:
+            lines += table_lines([_LAYER, *map(_layer, self.networks[0].tensors)], left=2)
+        lines += [f"{why}: {', '.join(paths)}" for why, paths in self.kept.items()]
+        return "\n".join([*lines, *self.limits])
+
+
+_LAYER = ["tensor", "shape", "choices", "bytes from", "to", "damage from", "to"]
+
+
+def _layer(tensor: Tensor) -> list[str]:
+    sizes = [choice.size_bytes for choice in tensor.choices]
+    damages = [choice.damage for choice in tensor.choices if choice.damage] or [0.0]
+    shape = "x".join(map(str, tensor.shape))
+    ends = min(sizes), max(sizes), min(damages), max(damages)
+    return [tensor.path, shape, str(len(sizes)), *map(number, ends)]
+
+
+def read(path: str | os.PathLike[str]) -> Profile:
+    """Read a profile from a file.
+
+    Raises:
+        ValueError: it is none, or of another version.
+        OSError: it cannot be read.
+    """
+    told = read_fields(path, "profile")
+    try:
+        quality = told["quality"] and Quality(**told["quality"])
+        networks = [_network(**network) for network in told["networks"]]
+        return Profile(**told | {"networks": networks, "quality": quality})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: must be a profile, got {error}; measure it anew.") from None
+
+
+def _network(**told: Any) -> Network:
+    tensors = [
+        Tensor(t["path"], tuple(t["shape"]), [Choice(**choice) for choice in t["choices"]])
+        for t in told["tensors"]
+    ]
+    anchors = [(float(damage), float(lost)) for damage, lost in told["anchors"]]
+    latency = [Speed(**each) for each in told["latency"]]
+    return Network(**told | {"tensors": tensors, "anchors": anchors, "latency": latency})
+
+
+# Text
+
+
+def write(path: str | os.PathLike[str], kind: str, fields: Any) -> None:
+    """Write a record as JSON, a line a field, a tensor or a choice of settings."""
+    told = {"kind": kind, "version": VERSION} | fields._asdict()
+    with atomic_file(Path(path)) as file:
+        file.write(f"{_text(told)}\n".encode())
+
+
+def read_fields(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """Read the fields of a record.
+
+    Raises:
+        ValueError: it is none of this kind and version.
+        OSError: it cannot be read.
+    """
+    try:
+        told = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = told.pop("kind"), told.pop("version")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: must be a {kind}, got {error!r}; write it anew.") from None
+    if found != (kind, VERSION):
+        raise ValueError(
+            f"{path}: must be a {kind} of version {VERSION}, got {found[0]} of {found[1]}; write "
+            "it anew."
+        )
+    return told
+
+
+_WIDTH = 160
+
+
+def _text(value: Any, indent: str = "") -> str:
+    """Return JSON that a person can edit: what fits a line is on a line."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    short = json.dumps(_plain(value), allow_nan=False)
+    if len(short) + len(indent) <= _WIDTH or not isinstance(value, (dict, list, tuple)):
+        return short
+    inner = f"{indent} "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {_text(part, inner)}" for key, part in value.items()]
+        return _lines("{", parts, "}", indent)
+    return _lines("[", [_text(part, inner) for part in value], "]", indent)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _lines(first: str, parts: Iterable[str], last: str, indent: str) -> str:
+    return f"{first}\n{indent} " + f",\n{indent} ".join(parts) + f"\n{indent}{last}"
