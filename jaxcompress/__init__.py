@@ -13,6 +13,7 @@ Files
     size_bytes           the size of that file
     open_file            read single tensors of a file
     compress             a trained network in one call, without data
+    compress_to          a network to a budget of bytes, speed and quality
     ArtifactError        a file that is damaged, hostile, or not of this format
 
 Leaves
@@ -75,7 +76,7 @@ Everything else, by subject
     optim                transforms, penalties, schedules
     costs                operations, milliseconds, bytes of memory
     onnx                 functions as ONNX files, and back
-    planner              what each choice costs
+    planner              what each choice costs, and the best of all within a budget
     nnx                  modules of Flax NNX as functions
     scopes               which leaves a technique applies to
     errors               exceptions that callers may catch

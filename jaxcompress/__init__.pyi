@@ -50,6 +50,7 @@ from .onnx import onnx_function as onnx_function
 from .optim import gradual_pruning as gradual_pruning
 from .optim import hold_mask as hold_mask
 from .optim import share_centroids as share_centroids
+from .planner import compress_to as compress_to
 from .prune import apply_mask as apply_mask
 from .prune import check_shrink as check_shrink
 from .prune import choose_blocks as choose_blocks

@@ -10,6 +10,7 @@ Change             what is done to one part of a network at a time
 Check              one promise of a plan: budget, prediction and measurement
 Choice             a way to let weights share values
 Clustered          a tensor whose weights share a few values
+Control            a network that was made in another way
 ConvolutionMethod  from a kernel HWIO and a fraction of its parameters to a product
 Damage             from outputs and exact outputs to a number
 Decomposition      from a matrix and a rank to singular values and vectors
@@ -102,7 +103,17 @@ from jaxcompress.nnx import Net, Params, Stats
 from jaxcompress.oneshot import Choice, Outcome, Report, Weights
 from jaxcompress.onnx import OnnxFile
 from jaxcompress.optim import Penalty
-from jaxcompress.planner import Change, Check, Plan, Profile, Result, Sensitivities, Task, Trial
+from jaxcompress.planner import (
+    Change,
+    Check,
+    Control,
+    Plan,
+    Profile,
+    Result,
+    Sensitivities,
+    Task,
+    Trial,
+)
 from jaxcompress.prune import (
     BlockRule,
     Candidate,
@@ -151,6 +162,7 @@ __all__ = [
     "Check",
     "Choice",
     "Clustered",
+    "Control",
     "ConvolutionMethod",
     "Damage",
     "Decomposition",

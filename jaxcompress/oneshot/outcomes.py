@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from jaxcompress.leaves import dense
+from jaxcompress.leaves import dense, is_compressed
 
 LOST = 0.9
 """Relative error from which a tensor is lost: little more than zeros is left of it."""
@@ -183,6 +184,7 @@ def outcome_of(path: str, tensor: np.ndarray, leaf: Any) -> Outcome:
         >>> outcome_of("w", np.array([[3.0, 4.0]]), np.array([[3.0, 3.0]])).relative_error
         0.2
     """
+    leaf = jax.tree.map(np.asarray, leaf) if is_compressed(leaf) else leaf  # nothing to compile
     flat, other = (_real(np.asarray(part)) for part in (tensor, dense({path: leaf})[path]))
     wide = np.float32 if flat.dtype.itemsize <= 4 and flat.dtype.kind not in "iu" else np.float64
     unit, (error, square) = 1.0, _squares(flat, other, wide)

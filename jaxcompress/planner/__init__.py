@@ -6,12 +6,15 @@ be done: `_words`, `_task`, `_record` (a profile as data), `_building` (trees by
 `_ladder` (bytes, from real files), `_damage`, `_cuts` (smaller networks), `_training`,
 `_architecture`, `_measuring`, `_profiling`. The best of all choices: `_knapsack`, `_prediction`,
 `_choosing`, `_plan` (as data), `_planning`. The proof: `_straight_through` (training of rounded
-weights), `_stages`, `_proof`, `_run`, `_carrying`.
+weights), `_stages`, `_proof`, `_run`, `_carrying`, `_one_call`, `_controls`.
 
     blocks         drop one block
     carry_out      cut, fine-tune, round, code, and prove it
     Change         what is done to one part of a network at a time
     Check          one promise of a plan: budget, prediction and measurement
+    compress_to    profile, plan, carry out and prove, in one call
+    Control        a network that was made in another way
+    controls       what the same budget gives without the ideas of the plan
     each_tensor    change one tensor at a time, as a function changes all of them
     kl_divergence  `KL(softmax(exact) || softmax(outputs))`
     Plan           what becomes of each layer
@@ -43,6 +46,8 @@ from jaxcompress.planner._changes import (
     sparsity,
     step_size,
 )
+from jaxcompress.planner._controls import Control, controls
+from jaxcompress.planner._one_call import compress_to
 from jaxcompress.planner._plan import Plan, read_plan
 from jaxcompress.planner._planning import plan
 from jaxcompress.planner._profiling import profile
@@ -55,6 +60,7 @@ from jaxcompress.planner._task import Task
 __all__ = [
     "Change",
     "Check",
+    "Control",
     "Plan",
     "Profile",
     "Result",
@@ -63,6 +69,8 @@ __all__ = [
     "Trial",
     "blocks",
     "carry_out",
+    "compress_to",
+    "controls",
     "each_tensor",
     "kl_divergence",
     "plan",

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxcompress.artifact.reader import read as read_file
@@ -116,7 +117,10 @@ class Surveyed(NamedTuple):
         treatments = treatments_of(self._with_repeats(settings))
         pruning = prune(self.source, 0.0, treatments=treatments, max_error=MOST_ERROR, halves=half)
         outcomes: list[Outcome] = []
-        found = [leaf for _, leaf in pruning.all_leaves(treatments, outcomes, track=track)]
+        found = [
+            jax.tree.map(np.asarray, leaf) if is_compressed(leaf) else leaf  # nothing to compile
+            for _, leaf in pruning.all_leaves(treatments, outcomes, track=track)
+        ]
         return found, outcomes
 
     def _with_repeats(self, settings: Mapping[str, Any]) -> dict[str, Any]:

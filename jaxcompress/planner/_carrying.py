@@ -6,13 +6,13 @@ from collections.abc import Callable
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.planner._building import digest_of
-from jaxcompress.planner._measuring import untold
 from jaxcompress.planner._plan import Plan
 from jaxcompress.planner._planning import plan
 from jaxcompress.planner._proof import SPEED, Result
 from jaxcompress.planner._record import Profile
 from jaxcompress.planner._run import Run
 from jaxcompress.planner._task import Task
+from jaxcompress.planner._training import untold
 
 _ATTEMPTS = 3
 _FASTER, _LARGER = 1.03, 1.3  # what is asked for after a miss
@@ -55,12 +55,11 @@ def carry_out(
         >>> result.is_met
         True
     """
-    params = dense(task.params)
-    if given.network != digest_of(TreeSource(params)):
+    if given.network != digest_of(TreeSource(dense(task.params))):
         raise ValueError("plan: is of another network; plan anew from a profile of this one.")
     if given.cut and not task.is_run:
         raise ValueError("plan: cuts the network, which needs apply and example; give them.")
-    run = Run(task, params, folder, track)
+    run = Run(task, folder=folder, track=track)
     run.check(given)
     best = run.attempt(given)
     for _ in range(_ATTEMPTS - 1):

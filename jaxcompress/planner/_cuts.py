@@ -5,19 +5,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.bounds import is_integer
+from jaxcompress.planner._record import LEAVE
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.prune import (
     UnitGroups,
+    UnitScore,
     choose_blocks,
     choose_units,
     drop_blocks,
+    l1_score,
     shrink,
     unit_groups,
 )
 from jaxcompress.prune import count_blocks as depth_of
 from jaxcompress.trees import PyTree, named_leaves
 
-KEPT_UNITS = (0.85, 0.7, 0.5, 0.35, 0.25)
+KEPT_UNITS = (0.8, 0.65, 0.5, 0.42, 0.35, 0.25)
 """Fractions of the units of each layer that the networks of a profile keep."""
 
 _KEPT_BLOCKS = (0.75, 0.5, 0.34)
@@ -39,15 +43,19 @@ class Candidate(NamedTuple):
     cut: Cut
 
 
-def candidates(task: Task) -> tuple[list[Candidate], list[str]]:
+def candidates(task: Task, units: Sequence[float]) -> tuple[list[Candidate], list[str]]:
     """Return the smaller networks to try, and why there are no others.
 
     Each has the same fraction of the units of every layer, in multiples of 4 where a layer has as
     many: in odd numbers they are often no faster.
+
+    Args:
+        task: of the whole network.
+        units: fractions of the units to keep.
     """
     if not task.is_run:
         return [], []
-    found, why = _by_units(task)
+    found, why = _by_units(task, units) if units else ([], [])
     if task.blocks:
         depth = depth_of(task.params, task.blocks)
         counts = sorted({max(round(part * depth), 1) for part in _KEPT_BLOCKS} - {depth})[::-1]
@@ -61,7 +69,7 @@ def candidates(task: Task) -> tuple[list[Candidate], list[str]]:
     return found, why
 
 
-def _by_units(task: Task) -> tuple[list[Candidate], list[str]]:
+def _by_units(task: Task, units: Sequence[float]) -> tuple[list[Candidate], list[str]]:
     groups = groups_of(task, task.apply, task.params)
     if not _usable(task, groups):
         reasons = sorted({"; ".join(axis.reasons) for axis in groups.frozen})[:2]
@@ -69,7 +77,7 @@ def _by_units(task: Task) -> tuple[list[Candidate], list[str]]:
         why = "the code checks its own sizes: pass rebuild" if code else "; ".join(reasons)
         return [], [f"no units to cut: {why or 'no layer has units of its own'}"]
     found: list[Candidate] = []
-    for part in KEPT_UNITS:
+    for part in units:
         kept = {name: int(np.sum(keep)) for name, keep in _keep(task, groups, 1 - part).items()}
         if kept not in [candidate.cut["units"] for candidate in found] and kept != _all(groups):
             found.append(Candidate(f"units {part:.2f}", {"units": kept}))
@@ -108,7 +116,11 @@ def _keep(task: Task, groups: UnitGroups, remove: float) -> dict[str, np.ndarray
 
 
 def cut_out(
-    task: Task, apply: Apply, params: PyTree, cut: Mapping[str, Any]
+    task: Task,
+    apply: Apply,
+    params: PyTree,
+    cut: Mapping[str, Any],
+    score: UnitScore = l1_score,
 ) -> tuple[Apply, PyTree]:
     """Return a smaller network, of the units with the largest weights.
 
@@ -117,6 +129,7 @@ def cut_out(
         apply: of the network to cut.
         params: of the network to cut, which may be smaller than the whole one already.
         cut: what is kept.
+        score: of the units.
 
     Raises:
         ValueError: groups or places that there are not, or more than there are.
@@ -128,7 +141,7 @@ def cut_out(
     groups = groups_of(task, apply, params)
     sizes = _all(groups)
     remove: dict[str, float] = {}
-    for name, kept in cut["units"].items():
+    for name, kept in counts(cut).items():
         if name not in sizes and kept == 1:
             continue  # the last unit of a group is no group
         groups.check_name(name)
@@ -137,8 +150,24 @@ def cut_out(
                 f"{name}: must keep 1 to {sizes[name]} units, got {kept}; correct the plan."
             )
         remove[name] = 1 - kept / sizes[name]
-    small = shrink(params, groups, choose_units(params, groups, remove=remove))
+    small = shrink(params, groups, choose_units(params, groups, remove=remove, score=score))
     return rebuilt(task, apply, small), small
+
+
+def counts(cut: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many units of each group are kept, without those to leave as they are.
+
+    Raises:
+        ValueError: something else than a number or "leave".
+    """
+    found = {name: kept for name, kept in cut.get("units", {}).items() if kept != LEAVE}
+    for name, kept in found.items():
+        if not is_integer(kept):
+            raise ValueError(
+                f'{name}: must keep a number of units, or "{LEAVE}", got {kept!r}; correct the '
+                "plan."
+            )
+    return found
 
 
 def rebuilt(task: Task, apply: Apply, params: PyTree) -> Apply:

@@ -53,14 +53,14 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
     if numbers < _MANY:
         found += [Rung("clusters", {"clusters": k}, k in (4, 32)) for k in (4, 8, 16, 32)]
         found += [
-            Rung(f"sparsity {part}", {"sparsity": part, "step_size": _short(step)}, step != 0.5)
-            for part in (0.5, 0.8)
-            for step in (1.0, 0.5, 0.25)
+            Rung(f"sparsity {part}", {"sparsity": part, "step_size": step}, step != 1.4)
+            for part in (0.3, 0.5, 0.7)
+            for step in (2.0, 1.4, 0.8)
         ]
         found += [
-            Rung(f"rank {part}", {"keep_low_rank": part, "step_size": _short(step)}, step != 0.5)
-            for part in (0.25, 0.5)
-            for step in (1.0, 0.5, 0.25)
+            Rung(f"rank {part}", {"keep_low_rank": part, "step_size": step}, is_measured=True)
+            for part in (0.15, 0.25, 0.4)
+            for step in (0.8, 0.3)
         ]
     return found
 

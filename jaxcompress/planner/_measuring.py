@@ -19,11 +19,6 @@ from jaxcompress.trees import PyTree
 _ROUNDS = 20
 
 
-def untold(text: str) -> None:
-    """Show nothing."""
-    del text
-
-
 def evaluated(task: Task, apply: Apply, params: PyTree) -> float:
     """Return the quality of a network.
 

@@ -43,6 +43,7 @@ class Plan(NamedTuple):
             evaluated.
         is_measured: whether damages are those of outputs; else they are those of weights.
         is_trained: whether fine-tuning follows.
+        learning_rate: of fine-tuning; None without.
         why: why this network and not another one, a line each.
         stamp: of cut and settings as they were planned: it tells whether a person has changed them.
     """
@@ -59,6 +60,7 @@ class Plan(NamedTuple):
     drop: Prediction | None
     is_measured: bool
     is_trained: bool
+    learning_rate: float | None
     why: list[str]
     stamp: str
 

@@ -49,8 +49,8 @@ def plan(
     budget = checked_budget(size_bytes, speedup, drop)
     if profile.unfinished:
         raise ValueError(
-            f"profile: {profile.unfinished[0]} is still to be measured; call profile with its path "
-            "again."
+            f"profile: must be finished, {', '.join(profile.unfinished)} is still to be measured; "
+            "call profile with its path again."
         )
     if drop is not None and profile.quality is None:
         raise ValueError("drop: needs a profile with evaluate, got none; give the task one.")
@@ -170,6 +170,7 @@ def _plan(profile: Profile, budget: Budget, chosen: Chosen, why: list[str]) -> P
         drop=chosen.drop(profile),
         is_measured=profile.is_measured,
         is_trained=profile.is_trained,
+        learning_rate=profile.learning_rate,
         why=why,
         stamp="",
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 _NORMAL_90 = 1.645
+_NEAREST = 4
 
 
 class Prediction(NamedTuple):
@@ -29,8 +30,8 @@ def predicted_drop(
     """Return the loss of quality of a plan, from those of plans that were measured.
 
     The measured losses are made monotone in the damage (isotonic least squares) and joined by lines
-    over the root of the damage. The interval has the noise of two evaluations, the misfit of the
-    anchors around, and a quarter of the rise between them.
+    over the root of the damage. The interval has the noise of two evaluations, and what the nearest
+    anchors are off when they are predicted from the others (leave-one-out).
 
     Args:
         anchors: damage and loss of quality of each plan measured; one of no damage belongs to them.
@@ -44,18 +45,23 @@ def predicted_drop(
     points = sorted(anchors)
     at = np.sqrt([damage for damage, _ in points])
     losses = np.array([loss for _, loss in points], np.float64)
-    fitted = _isotonic(losses)
     root = math.sqrt(damage)
+    drop = _line(at, losses, root)
+    nearest = np.argsort(np.abs(at - root), kind="stable")[:_NEAREST]
+    off = [losses[n] - _line(np.delete(at, n), np.delete(losses, n), float(at[n])) for n in nearest]
+    misfit = float(np.sqrt(np.mean(np.square(off)))) if len(at) > 1 else 0.0
+    half = _NORMAL_90 * math.sqrt(2 * noise**2 + misfit**2)
+    return Prediction(drop, drop - half, drop + half)
+
+
+def _line(at: np.ndarray, losses: np.ndarray, root: float) -> float:
+    """Return the rising line through losses at a place."""
+    fitted = _isotonic(losses)
     drop = float(np.interp(root, at, fitted))
     if root > at[-1] and len(at) > 1:  # beyond the last: along the last line
         rise = (fitted[-1] - fitted[-2]) / max(at[-1] - at[-2], 1e-30)
         drop += float(rise * (root - at[-1]))
-    above = min(int(np.searchsorted(at, root)), len(at) - 1)
-    around = slice(max(above - 2, 0), above + 2)
-    misfit = float(np.sqrt(np.mean((losses[around] - fitted[around]) ** 2)))
-    gap = abs(float(fitted[above] - fitted[max(above - 1, 0)])) / 4
-    half = _NORMAL_90 * math.sqrt(2 * noise**2 + misfit**2) + gap
-    return Prediction(drop, drop - half, drop + half)
+    return drop
 
 
 def _isotonic(values: np.ndarray) -> np.ndarray:

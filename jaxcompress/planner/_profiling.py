@@ -3,7 +3,7 @@
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +17,12 @@ from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.planner._architecture import architecture
 from jaxcompress.planner._building import built, digest_of, surveyed
 from jaxcompress.planner._choosing import Candidates
-from jaxcompress.planner._cuts import Candidate, candidates, cut_out
+from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, cut_out
 from jaxcompress.planner._damage import of_outputs, unmeasured
-from jaxcompress.planner._measuring import evaluated, measured_tensors, timings, untold
+from jaxcompress.planner._measuring import evaluated, measured_tensors, timings
 from jaxcompress.planner._record import Network, Profile, Quality, read
 from jaxcompress.planner._task import Apply, Task
-from jaxcompress.planner._training import trained
+from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
 from jaxcompress.quantization.damages import relative_error
 from jaxcompress.trace.program import trace
 from jaxcompress.trees import PyTree
@@ -30,12 +30,17 @@ from jaxcompress.trees import PyTree
 TIMING = "timing"
 """The last part of a profile."""
 
-_ANCHORS, _ANCHORS_OF_CUT = 10, 4
+_ANCHORS, _ANCHORS_OF_CUT = (10, 6), (4, 2)
+"""Plans evaluated of the whole network and of others: at even ratios of sizes, then between."""
 _TRIAL_STEPS = 60
 
 
 def profile(
-    task: Task, path: str | os.PathLike[str] | None = None, *, track: Callable[[str], None] = untold
+    task: Task,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    units: Sequence[float] = KEPT_UNITS,
+    track: Callable[[str], None] = untold,
 ) -> Profile:
     """Measure what each choice costs and damages.
 
@@ -48,6 +53,7 @@ def profile(
     Args:
         task: the network.
         path: text file to write. One of the same network is read and finished.
+        units: fractions of the units of each layer that the smaller networks keep; () for none.
         track: is told what is done.
 
     Raises:
@@ -61,16 +67,24 @@ def profile(
     """
     check_concrete("profile", task.params)
     source = TreeSource(dense(task.params))
-    found = _begun(task, source, path)
-    for name in list(found.unfinished):
-        found = _MEASURED.get(name, _measured_network)(task, found, name, track)
-        found = found._replace(unfinished=[n for n in found.unfinished if n != name])
+    found = _begun(task, source, path, units, track)
+    for name, cut in list(found.unfinished.items()):
+        measure = _timed if name == TIMING else _measured_network
+        found = measure(task, found, Candidate(name, cut), track)
+        left = {n: c for n, c in found.unfinished.items() if n != name}
+        found = found._replace(unfinished=left)
         if path is not None:
             found.save(path)
     return found
 
 
-def _begun(task: Task, source: TreeSource, path: str | os.PathLike[str] | None) -> Profile:
+def _begun(
+    task: Task,
+    source: TreeSource,
+    path: str | os.PathLike[str] | None,
+    units: Sequence[float],
+    track: Callable[[str], None],
+) -> Profile:
     digest = digest_of(source)
     if path is not None and Path(path).exists():
         found = read(path)
@@ -80,9 +94,10 @@ def _begun(task: Task, source: TreeSource, path: str | os.PathLike[str] | None) 
             )
         return found
     found = surveyed(source)
-    smaller, why = candidates(task)
-    whole = Candidate("whole", {})
-    names = [whole.name, *(candidate.name for candidate in smaller)]
+    if task.is_trained and task.fit is None:
+        check_loss(task)
+    smaller, why = candidates(task, units)
+    parts = {"whole": {}} | {candidate.name: candidate.cut for candidate in smaller}
     return Profile(
         network=digest,
         architecture=_architecture(task),
@@ -90,13 +105,44 @@ def _begun(task: Task, source: TreeSource, path: str | os.PathLike[str] | None) 
         dense_bytes=sum(int(np.asarray(leaf).nbytes) for leaf in source.leaves),
         is_measured=task.is_run,
         is_trained=task.is_trained,
+        learning_rate=_rate(task, smaller, track) if task.is_trained else None,
         quality=_quality(task),
         networks=[],
         kept=found.kept,
         limits=[*task.limits, *why],
         leave=[],
-        unfinished=[*names, TIMING] if task.is_run else names,
+        unfinished=parts | {TIMING: {}} if task.is_run else parts,
     )
+
+
+def _rate(task: Task, smaller: Sequence[Candidate], track: Callable[[str], None]) -> float:
+    """Return the learning rate of the task, or the best of three for a network of half the units.
+
+    Raises:
+        ValueError: the loss falls with none.
+    """
+    if task.learning_rate is not None:
+        return task.learning_rate
+    if task.fit is not None or not smaller:
+        return RATES[1]
+    made = _made(task, smaller[len(smaller) // 2], track)
+    found = {}
+    for rate in RATES:
+        lesson = Lesson(
+            _TRIAL_STEPS, rate, teacher=_teacher(task), what=f"rate {rate:g}", track=track
+        )
+        found[rate] = trained(task, made.apply, made.params, lesson)
+    best = min(found, key=lambda rate: found[rate].last)
+    if found[best].last >= found[best].first:
+        raise ValueError(
+            f"loss: must fall when a cut network is trained, got {found[best].first:.4g} before "
+            f"and {found[best].last:.4g} after {_TRIAL_STEPS} steps; look at loss and train."
+        )
+    return best
+
+
+def _teacher(task: Task) -> Callable[..., PyTree]:
+    return functools.partial(jit_for_inference(_apply(task)), dense(task.params))
 
 
 def _architecture(task: Task) -> str:
@@ -137,25 +183,29 @@ class Made(NamedTuple):
     steps: int
 
 
-def _made(task: Task, name: str, track: Callable[[str], None], *, is_trained: bool) -> Made:
-    """Cut a network out, and train it a little."""
+def _made(
+    task: Task, wanted: Candidate, track: Callable[[str], None], *, rate: float | None = None
+) -> Made:
+    """Cut a network out, and train it a little at a learning rate, if there is one."""
     apply, params = _apply(task), dense(task.params)
-    if name == "whole":
+    name, cut = wanted
+    if not cut:
         return Made(apply, params, {}, 0)
-    cut = next(c.cut for c in candidates(task)[0] if c.name == name)
     small, own = cut_out(task, apply, params, cut)
-    if not (is_trained and task.is_trained):
+    if rate is None or not task.is_trained:
         return Made(small, own, cut, 0)
-    teacher = functools.partial(jit_for_inference(apply), params)
-    what = f"trial of {name}"
-    own = trained(task, small, own, steps=_TRIAL_STEPS, teacher=teacher, what=what, track=track)
+    lesson = Lesson(
+        _TRIAL_STEPS, rate, teacher=_teacher(task), what=f"trial of {name}", track=track
+    )
+    own = trained(task, small, own, lesson).params
     return Made(small, own, cut, _TRIAL_STEPS)
 
 
 def _measured_network(
-    task: Task, found: Profile, name: str, track: Callable[[str], None]
+    task: Task, found: Profile, wanted: Candidate, track: Callable[[str], None]
 ) -> Profile:
-    made = _made(task, name, track, is_trained=True)
+    name = wanted.name
+    made = _made(task, wanted, track, rate=found.learning_rate)
     source = TreeSource(made.params)
     inputs = tuple(task.example)
     damage = of_outputs(made.apply, made.params, inputs) if task.is_run else unmeasured
@@ -187,28 +237,34 @@ def _anchors(
         lost = quality.value - evaluated(task, made.apply, made.params)
     anchors = [(0.0, lost)]
     solved = Candidates(network, leaves=lambda path: False)
-    count = _ANCHORS_OF_CUT if made.cut else _ANCHORS
-    sizes = np.geomspace(solved.smallest * 1.0001, solved.finest.size_bytes, count + 1)[:-1]
-    for size in sizes:
-        chosen = solved.within(float(size))
-        if chosen is None:
-            continue
+
+    def measure(size: float) -> None:
+        if (chosen := solved.within(size)) is None:
+            return
         track(f"{network.name}: quality of {size:,.0f} bytes")
-        settings = {
-            tensor.path: choice.settings
-            for tensor, choice in zip(network.tensors, chosen.choices, strict=True)
-        }
+        pairs = zip(network.tensors, chosen.choices, strict=True)
+        settings = {tensor.path: choice.settings for tensor, choice in pairs}
         params = dense(built(made.params, settings))
         anchors.append((chosen.damage, quality.value - evaluated(task, made.apply, params)))
+        sizes.append(size)
+
+    sizes: list[float] = []
+    first, *more = _ANCHORS_OF_CUT if made.cut else _ANCHORS
+    for size in np.geomspace(solved.smallest * 1.0001, solved.finest.size_bytes, first + 1)[:-1]:
+        measure(float(size))
+    for _ in range(sum(more)):
+        if (between := _widest(sizes, [lost for _, lost in anchors[1:]])) is None:
+            break
+        measure(between)
     return sorted(anchors)
 
 
-def _timed(task: Task, found: Profile, name: str, track: Callable[[str], None]) -> Profile:
+def _timed(task: Task, found: Profile, wanted: Candidate, track: Callable[[str], None]) -> Profile:
     """Time all networks in turn."""
-    del name
+    del wanted
     track(TIMING)
     made = {
-        network.name: _made(task, network.name, track, is_trained=False)
+        network.name: _made(task, Candidate(network.name, network.cut), track)
         for network in found.networks
     }
     timed = {name: (each.apply, each.params) for name, each in made.items()}
@@ -218,4 +274,12 @@ def _timed(task: Task, found: Profile, name: str, track: Callable[[str], None]) 
     )
 
 
-_MEASURED = {TIMING: _timed}
+def _widest(sizes: Sequence[float], lost: Sequence[float]) -> float | None:
+    """Return the size between the two neighbours whose losses of quality differ most."""
+    order = np.argsort(sizes)
+    by_size, losses = np.asarray(sizes)[order], np.asarray(lost)[order]
+    if len(by_size) < 2:
+        return None
+    gaps = np.abs(np.diff(losses)) * np.log(by_size[1:] / by_size[:-1])
+    widest = int(np.argmax(gaps))
+    return float(np.sqrt(by_size[widest] * by_size[widest + 1])) if gaps[widest] else None

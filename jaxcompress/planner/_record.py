@@ -115,12 +115,13 @@ class Profile(NamedTuple):
         dense_bytes: of all tensors without compression.
         is_measured: whether damages are those of outputs; else they are those of weights.
         is_trained: whether a plan may fine-tune.
+        learning_rate: of fine-tuning; None without.
         quality: None without `evaluate`.
         networks: the whole one first.
         kept: paths by the reason for which tensors have no choice.
         limits: what cannot be planned, and why.
         leave: patterns of paths of tensors that no plan may change; yours to edit.
-        unfinished: what is still to be measured.
+        unfinished: what is still to be measured: name and cut of networks, and the timing.
     """
 
     network: str
@@ -129,12 +130,13 @@ class Profile(NamedTuple):
     dense_bytes: int
     is_measured: bool
     is_trained: bool
+    learning_rate: float | None
     quality: Quality | None
     networks: list[Network]
     kept: dict[str, list[str]]
     limits: list[str]
     leave: list[str]
-    unfinished: list[str]
+    unfinished: dict[str, dict[str, Any]]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a text file that may be edited."""

@@ -13,7 +13,7 @@ from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.planner._building import KEEP, built
 from jaxcompress.planner._choosing import Candidates
-from jaxcompress.planner._cuts import cut_out, groups_of
+from jaxcompress.planner._cuts import counts, cut_out, groups_of
 from jaxcompress.planner._damage import of_outputs, unmeasured
 from jaxcompress.planner._measuring import evaluated, measured_tensors
 from jaxcompress.planner._plan import Plan, stamp_of
@@ -22,7 +22,8 @@ from jaxcompress.planner._record import LEAVE
 from jaxcompress.planner._stages import Stages
 from jaxcompress.planner._straight_through import encoded_again, rounded
 from jaxcompress.planner._task import Apply, Task
-from jaxcompress.planner._training import steps_of, trained
+from jaxcompress.planner._training import RATES, Lesson, View, steps_of, trained, unchanged, untold
+from jaxcompress.prune import UnitScore, l1_score
 from jaxcompress.trees import PyTree
 
 _LARGEST_CUT = 0.2  # of the first units, in one round
@@ -32,8 +33,15 @@ _ROOM = 0.97  # of the size, aimed at before training changes the weights
 _MARGIN = 0.998
 
 
-class _Work(NamedTuple):
-    """The network as it is now."""
+class Work(NamedTuple):
+    """The network as it is now.
+
+    Attributes:
+        apply: of it.
+        params: of it.
+        steps: that were done.
+        trained: steps of the optimizer.
+    """
 
     apply: Apply | None
     params: PyTree
@@ -46,19 +54,28 @@ class Run:
 
     Args:
         task: of the whole network.
-        params: dense.
         folder: of stages, or None.
         track: is told what is done.
+        score: of the units; the smallest are cut.
+        has_teacher: whether the whole network teaches.
     """
 
     def __init__(
         self,
         task: Task,
-        params: PyTree,
-        folder: str | os.PathLike[str] | None,
-        track: Callable[[str], None],
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        track: Callable[[str], None] = untold,
+        score: UnitScore = l1_score,
+        has_teacher: bool = True,
     ) -> None:
-        self._task, self._params, self._folder, self._track = task, params, folder, track
+        self._task, self._params, self._folder, self._track = (
+            task,
+            dense(task.params),
+            folder,
+            track,
+        )
+        self._score, self._has_teacher = score, has_teacher
         self._per_epoch = steps_of(task) if task.is_trained and task.fit is None else 1
         self._controls: dict[int, float] = {}
 
@@ -67,23 +84,28 @@ class Run:
         apply, tree = self._task.apply, self._params
         if given.cut:
             assert apply is not None
-            apply, tree = cut_out(self._task, apply, tree, given.cut)
+            apply, tree = cut_out(self._task, apply, tree, given.cut, self._score)
         built(tree, given.settings, half=given.half)
 
     def attempt(self, given: Plan) -> Result:
         """Carry a plan out once."""
+        made = self.made(given)
+        control = self._control(given, made.trained)
+        checks = checks_of(self._task, given, made.apply, made.params, control)
+        return Result(made.params, made.apply, given, made.steps, checks, control)
+
+    def made(self, given: Plan) -> Work:
+        """Return the compressed network of a plan, without its proof."""
         stages = Stages(self._folder, f"{given.network} {stamp_of(given)}")
         work, compressed = self._coded(given, self._cut(given, stages), stages)
-        control = self._control(work.trained)
-        checks = checks_of(self._task, given, work.apply, compressed, control)
-        return Result(compressed, work.apply, given, work.steps, checks, control)
+        return work._replace(params=compressed)
 
     # The network
 
-    def _cut(self, given: Plan, stages: Stages) -> _Work:
+    def _cut(self, given: Plan, stages: Stages) -> Work:
         task = self._task
         steps = [self._step("whole", task.apply, self._params)]
-        work = _Work(task.apply, self._params, steps, 0)
+        work = Work(task.apply, self._params, steps, 0)
         if not given.cut:
             return work
         count = self._rounds(given.cut)
@@ -92,25 +114,26 @@ class Run:
         for number in range(1, count + 1):
             part = self._part(given.cut, number / count)
             assert work.apply is not None
-            apply, small = cut_out(task, work.apply, work.params, part)
+            apply, small = cut_out(task, work.apply, work.params, part, self._score)
             name, trained_steps = f"cut-{number}-of-{count}", work.trained
             if task.is_trained:
                 mine = epochs * number // count - epochs * (number - 1) // count
                 steps_now = max(mine, 1) * self._per_epoch
                 trained_steps += steps_now
-                make = functools.partial(self._trained, apply, small, steps_now, name)
+                lesson = self._lesson(name, steps_now)
+                make = functools.partial(self._trained, given, apply, small, lesson)
                 small = stages.tree(name, small, make)
             note = "fine-tuned" if task.is_trained else ""
             done = self._step(name.replace("-", " "), apply, small, note)
-            work = _Work(apply, small, [*work.steps, done], trained_steps)
+            work = Work(apply, small, [*work.steps, done], trained_steps)
         return work
 
     def _rounds(self, cut: Mapping[str, Any]) -> int:
         """Return in how many rounds units are cut: at most a fifth of a group in each."""
         if not self._task.is_trained or "units" not in cut:
             return 1
-        whole = self._sizes
-        gone = max(1 - kept / whole[name] for name, kept in cut["units"].items())
+        whole, kept = self._sizes, counts(cut)
+        gone = max((1 - kept[name] / whole[name] for name in kept), default=0.0)
         return max(math.ceil(round(gone / _LARGEST_CUT, 6)), 1)
 
     def _part(self, cut: Mapping[str, Any], part: float) -> dict[str, Any]:
@@ -121,7 +144,7 @@ class Run:
         return {
             "units": {
                 name: round(whole[name] - part * (whole[name] - kept))
-                for name, kept in cut["units"].items()
+                for name, kept in counts(cut).items()
             }
         }
 
@@ -131,25 +154,27 @@ class Run:
         return {group.name: group.size for group in groups}
 
     @functools.cached_property
-    def _teacher(self) -> Callable[..., PyTree]:
+    def _teacher(self) -> Callable[..., PyTree] | None:
         assert self._task.apply is not None
+        if not self._has_teacher:
+            return None
         return functools.partial(jit_for_inference(self._task.apply), self._params)
 
-    def _trained(self, apply: Apply, params: PyTree, steps: int, what: str, **how: Any) -> PyTree:
-        return trained(
-            self._task,
-            apply,
-            params,
-            steps=steps,
-            teacher=self._teacher,
-            what=what,
-            track=self._track,
-            **how,
-        )
+    def _trained(
+        self, given: Plan, apply: Apply, params: PyTree, lesson: Callable[[float], Lesson]
+    ) -> PyTree:
+        rate = given.learning_rate or self._task.learning_rate or RATES[1]
+        return trained(self._task, apply, params, lesson(rate)).params
+
+    def _lesson(
+        self, what: str, steps: int, view: View = unchanged, *, is_taught: bool = True
+    ) -> Callable[[float], Lesson]:
+        teacher = self._teacher if is_taught else None
+        return lambda rate: Lesson(steps, rate, view, teacher, what, self._track)
 
     # The weights
 
-    def _coded(self, given: Plan, work: _Work, stages: Stages) -> tuple[_Work, PyTree]:
+    def _coded(self, given: Plan, work: Work, stages: Stages) -> tuple[Work, PyTree]:
         """Round the weights, train on as rounded, and make the file as small as asked for."""
         wanted = None if given.stamp != stamp_of(given) else given.budget.size_bytes
         trains = self._task.is_trained and _rounds_weights(given)
@@ -160,10 +185,8 @@ class Run:
             assert work.apply is not None
             spent = _FOR_CUTS if given.cut else 0.0
             steps = max(round((1 - spent) * self._task.epochs), 1) * self._per_epoch
-            view = rounded(compressed)
-            make = functools.partial(
-                self._trained, work.apply, work.params, steps, "rounded", view=view
-            )
+            lesson = self._lesson("rounded", steps, rounded(compressed))
+            make = functools.partial(self._trained, given, work.apply, work.params, lesson)
             params = stages.tree("rounded", work.params, make)
             work = work._replace(params=params, trained=work.trained + steps)
             compressed = encoded_again(compressed, params)
@@ -181,7 +204,7 @@ class Run:
         return work._replace(steps=[*work.steps, done]), compressed
 
     def _fitting(
-        self, given: Plan, work: _Work, wanted: float | None, *, room: float, is_new: bool
+        self, given: Plan, work: Work, wanted: float | None, *, room: float, is_new: bool
     ) -> PyTree:
         """Return the tree whose file has the size wanted.
 
@@ -207,7 +230,7 @@ class Run:
             goal *= _MARGIN * wanted / size
         return compressed
 
-    def _candidates(self, given: Plan, work: _Work) -> tuple[Candidates, list[str]]:
+    def _candidates(self, given: Plan, work: Work) -> tuple[Candidates, list[str]]:
         """Return the choices for the weights as they are now, and the paths left alone."""
         self._track("choices solved anew")
         damage = unmeasured
@@ -226,7 +249,7 @@ class Run:
 
     # The proof
 
-    def _control(self, steps: int) -> float | None:
+    def _control(self, given: Plan, steps: int) -> float | None:
         """Return the quality of the whole network, trained as long."""
         task = self._task
         if task.evaluate is None or task.apply is None:
@@ -234,9 +257,8 @@ class Run:
         if steps not in self._controls:
             params = self._params
             if steps:
-                params = trained(
-                    task, task.apply, params, steps=steps, what="control", track=self._track
-                )
+                lesson = self._lesson("control", steps, is_taught=False)
+                params = self._trained(given, task.apply, params, lesson)
             self._controls[steps] = evaluated(task, task.apply, params)
         return self._controls[steps]
 

@@ -45,7 +45,8 @@ class Task:
         blocks: path of blocks in `params` that may be dropped, as in `drop_blocks`; "" for none.
         batches: batch sizes for which latency counts.
         epochs: of fine-tuning, all stages together.
-        learning_rate: the highest of fine-tuning, for Adam with a cosine.
+        learning_rate: the highest of fine-tuning, for Adam with a cosine; None to choose the best
+            of three by short trials.
 
     Example:
         >>> import numpy as np
@@ -64,7 +65,7 @@ class Task:
     blocks: str = ""
     batches: Sequence[int] = (1, 64)
     epochs: int = 10
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no example, batch sizes that are none, and training without end."""
@@ -78,7 +79,8 @@ class Task:
             )
         if not is_integer(self.epochs) or self.epochs < 1:
             raise ValueError(f"epochs: must be at least 1, got {self.epochs}; pass 10, say.")
-        check_positive("learning_rate", self.learning_rate, "pass 0.001, say")
+        if self.learning_rate is not None:
+            check_positive("learning_rate", self.learning_rate, "pass 0.001, say")
         if self.train is not None and iter(self.train) is self.train:
             raise TypeError(
                 "train: must begin anew in each epoch, got an iterator that ends; pass a list."

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.leaves import dense
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.quantization.damages import relative_error
 from jaxcompress.trees import PyTree, named_leaves
@@ -18,8 +19,16 @@ from jaxcompress.trees import PyTree, named_leaves
 _STATISTICS = ("batch_stats", "stats", "batchstat", "running_mean", "running_var", "moving_mean")
 _STATISTICS_LAST = ("mean", "var", "moving_variance", "num_batches_tracked")
 
+RATES = (3e-3, 1e-3, 3e-4)
+"""Learning rates of which the best is taken where the task does not say one."""
+
 View = Callable[[PyTree], PyTree]
 """From the trained parameters to those with which the network is computed."""
+
+
+def untold(text: str) -> None:
+    """Show nothing."""
+    del text
 
 
 def unchanged(params: PyTree) -> PyTree:
@@ -79,56 +88,66 @@ def inputs_of(task: Task, batch: Any) -> tuple[PyTree, ...] | None:
     return found if alike else None
 
 
-def trained(
-    task: Task,
-    apply: Apply,
-    params: PyTree,
-    *,
-    steps: int,
-    view: View = unchanged,
-    teacher: Callable[..., PyTree] | None = None,
-    what: str = "fine-tuning",
-    track: Callable[[str], None] = lambda text: None,
-) -> PyTree:
-    """Return parameters after training on the loss of a task, or by its own `fit`.
+class Trained(NamedTuple):
+    """A network after training.
 
-    Adam with a cosine from `learning_rate` down to 0. With a teacher, the relative squared distance
-    to its outputs is added to the loss. Statistics of norms stay as they are.
+    Attributes:
+        params: of it.
+        first: loss before the first step; NaN where the task has its own `fit`.
+        last: mean loss of the last quarter of the steps.
+    """
+
+    params: PyTree
+    first: float
+    last: float
+
+
+class Lesson(NamedTuple):
+    """How a network is trained.
+
+    Attributes:
+        steps: of the optimizer.
+        rate: highest learning rate.
+        view: what the network is computed with.
+        teacher: from inputs to outputs.
+        what: the name of the training, for errors.
+        track: is told the loss.
+    """
+
+    steps: int
+    rate: float
+    view: View = unchanged
+    teacher: Callable[..., PyTree] | None = None
+    what: str = "fine-tuning"
+    track: Callable[[str], None] = untold
+
+
+def trained(task: Task, apply: Apply, params: PyTree, lesson: Lesson) -> Trained:
+    """Return a network after training on the loss of a task, or by its own `fit`.
+
+    Adam with a cosine from the learning rate down to 0. With a teacher, the relative squared
+    distance to its outputs is added to the loss. Statistics of norms stay as they are.
 
     Args:
         task: with `loss` and `train`, or `fit`.
         apply: of the network.
         params: where training begins.
-        steps: of the optimizer.
-        view: what the network is computed with.
-        teacher: from inputs to outputs.
-        what: the name of the training, for errors.
-        track: is told the loss.
+        lesson: how.
 
     Raises:
         ValueError: a loss that is not finite, or does not depend on the parameters.
     """
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, task.learning_rate, max(steps // 20, 1), max(steps, 2)
+    steps = lesson.steps
+    tx = optax.adam(
+        optax.warmup_cosine_decay_schedule(0.0, lesson.rate, max(steps // 20, 1), max(steps, 2))
     )
-    tx = optax.adam(rate)
     if task.fit is not None:
-        seen = task.fit(lambda tree, *inputs: apply(view(tree), *inputs), params, tx)
-        return jax.tree.map(jnp.asarray, seen)
-    return _own(task, apply, params, tx, steps, view, teacher, what, track)
+        seen = task.fit(lambda tree, *inputs: apply(lesson.view(tree), *inputs), params, tx)
+        return Trained(jax.tree.map(jnp.asarray, seen), math.nan, math.nan)
+    return _own(task, apply, params, tx, lesson)
 
 
-def _own(
-    task: Task,
-    apply: Apply,
-    params: PyTree,
-    tx: Any,
-    steps: int,
-    view: View,
-    teacher: Callable[..., PyTree] | None,
-    what: str,
-    track: Callable[[str], None],
-) -> PyTree:
+def _own(task: Task, apply: Apply, params: PyTree, tx: Any, lesson: Lesson) -> Trained:
     assert task.loss is not None
     named = named_leaves(params)
     which = trained_leaves(params)
@@ -139,7 +158,7 @@ def _own(
         return named.rebuild([next(mine) if is_own else next(others) for is_own in which])
 
     def objective(own: Any, rest: Any, batch: Any, taught: Any) -> Any:
-        tree = view(rebuilt(own, rest))
+        tree = lesson.view(rebuilt(own, rest))
         found = jnp.asarray(loss_of(apply, tree, batch), jnp.float32)
         inputs = inputs_of(task, batch)
         if taught is not None and inputs is not None:
@@ -149,41 +168,57 @@ def _own(
     def step(own: Any, state: Any, rest: Any, batch: Any, taught: Any) -> Any:
         value, gradients = jax.value_and_grad(objective)(own, rest, batch, taught)
         updates, state = tx.update(gradients, state, own)
-        size = optax.global_norm(gradients)
-        return optax.apply_updates(own, updates), state, value, size
+        return optax.apply_updates(own, updates), state, value
 
     own = [jnp.array(leaf) for leaf, mine in zip(named.leaves, which, strict=True) if mine]
     rest = [leaf for leaf, mine in zip(named.leaves, which, strict=True) if not mine]
     compiled, state = jit_for_inference(step), tx.init(own)
     losses: list[Any] = []
-    for number, batch in enumerate(itertools.islice(_forever(task), steps)):
-        inputs = inputs_of(task, batch) if teacher is not None else None
+    what, teacher = lesson.what, lesson.teacher
+    for number, batch in enumerate(itertools.islice(_forever(task), lesson.steps)):
+        inputs = None if teacher is None else inputs_of(task, batch)
         taught = None if teacher is None or inputs is None else teacher(*inputs)
-        own, state, value, size = compiled(own, state, rest, batch, taught)
+        own, state, value = compiled(own, state, rest, batch, taught)
         losses.append(value)
-        if number == 0:
-            _check_first(what, float(value), float(size))
         if number % 50 == 49:
-            track(f"{what}: step {number + 1} of {steps}, loss {float(value):.3f}")
-    last = float(losses[-1])
+            lesson.track(f"{what}: step {number + 1} of {lesson.steps}, loss {float(value):.3f}")
+    last = float(np.mean([float(value) for value in losses[-max(len(losses) // 4, 1) :]]))
     if not math.isfinite(last):
         raise ValueError(
-            f"loss: must stay finite, got {last} in {what}; lower learning_rate, "
-            f"{task.learning_rate} now."
+            f"loss: must stay finite, got {last} in {what}; give a learning_rate below "
+            f"{lesson.rate:g}."
         )
-    return rebuilt(own, rest)
+    return Trained(rebuilt(own, rest), float(losses[0]), last)
 
 
-def _check_first(what: str, value: float, size: float) -> None:
-    if not math.isfinite(value) or not math.isfinite(size):
+def check_loss(task: Task) -> None:
+    """Refuse a loss that cannot be lowered, at the first batch.
+
+    Raises:
+        ValueError: no batches, a loss or gradients that are not finite, gradients of zeros.
+    """
+    assert task.loss is not None and task.apply is not None
+    steps_of(task)
+    apply, loss_of, batch = task.apply, task.loss, next(_forever(task))
+    named, which = named_leaves(dense(task.params)), trained_leaves(dense(task.params))
+    own = [jnp.asarray(leaf) for leaf, mine in zip(named.leaves, which, strict=True) if mine]
+
+    def objective(own: Any) -> Any:
+        mine = iter(own)
+        leaves = zip(named.leaves, which, strict=True)
+        return loss_of(apply, named.rebuild([next(mine) if w else a for a, w in leaves]), batch)
+
+    value, gradients = jit_for_inference(jax.value_and_grad(objective))(own)
+    size = float(sum(jnp.sum(jnp.abs(gradient)) for gradient in gradients))
+    if not math.isfinite(float(value)) or not math.isfinite(size):
         raise ValueError(
-            f"loss: must be finite with finite gradients, got {value} at the first batch of "
-            f"{what}; look at the data and the loss."
+            f"loss: must be finite with finite gradients, got {float(value)} at the first batch; "
+            "look at the data and the loss."
         )
     if not size:
         raise ValueError(
-            f"loss: must depend on the parameters, got a gradient of zeros at the first batch of "
-            f"{what}; compute it with the apply and params that it is given."
+            "loss: must depend on the parameters, got gradients of zeros at the first batch; "
+            "compute it with the apply and params that it is given."
         )
 
 
