@@ -28,11 +28,13 @@ class Part(NamedTuple):
         entries: of the manifest, one for each tensor.
         members: the streams.
         notes: anything of JSON about the tensors, which no file holds.
+        shares: bytes of each tensor among those of the streams; empty where they are not known.
     """
 
     entries: list[dict[str, Any]]
     members: dict[str, Deflated]
     notes: Sequence[Any] = ()
+    shares: Sequence[float] = ()
 
 
 def lengths(leaves: Iterable[Any]) -> Iterator[int]:
@@ -71,4 +73,5 @@ def encode_part(leaves: Iterable[tuple[str, Any]], layout: Layout) -> Part:
         check_layout(own)
         writer.splits_planes &= own != "csr"
         entries.append(write_leaf(path, leaf, own, writer))
-    return Part(entries, writer.members())
+    members = writer.members()
+    return Part(entries, members, shares=writer.shares)

@@ -84,17 +84,26 @@ class Writer:
 
     Attributes:
         splits_planes: whether streams of numbers may be split into planes of bytes.
+        shares: for each tensor its bytes among the compressed bytes of the streams, as
+            `Reader.stored_bytes` has them; known after `members`.
     """
 
     def __init__(self) -> None:
         """Begin without any."""
         self._parts: dict[str, list[Any]] = {}
+        self._owners: dict[str, list[int]] = {}
         self.splits_planes = True
+        self.shares: list[float] = []
+
+    def begin_tensor(self) -> None:
+        """Begin the next tensor: what is added from now on belongs to it."""
+        self.shares.append(0.0)
 
     def add(self, name: str, values: Any) -> None:
         """Append an array to a stream, or codes to `rans`."""
         if values.size:
             self._parts.setdefault(name, []).append(values)
+            self._owners.setdefault(name, []).append(len(self.shares) - 1)
 
     def add_numbers(self, dtype: str, values: np.ndarray) -> None:
         """Append numbers to the stream of their dtype."""
@@ -103,9 +112,11 @@ class Writer:
     def members(self) -> dict[str, Deflated]:
         """Return the streams as members of an archive, in the order of their first use."""
         members = {}
+        sizes = {name: [part.size for part in parts] for name, parts in self._parts.items()}
         if codes := self._parts.get(RANS):
-            self._parts[RANS] = block.encode(codes)
+            self._parts[RANS], sizes[RANS] = block.encoded(codes)
         for name, parts in self._parts.items():
+            stream = name
             plain = deflate(parts)
             planes = f"{name}_planes"
             if self.splits_planes and planes in _PLANES:
@@ -113,6 +124,9 @@ class Writer:
                 if split.stored < plain.stored:
                     name, plain = planes, split
             members[name] = plain
+            worth = plain.stored / max(sum(sizes[stream]), 1)
+            for owner, size in zip(self._owners[stream], sizes[stream], strict=True):
+                self.shares[owner] += worth * size
         return members
 
 

@@ -40,6 +40,18 @@ class Codes(NamedTuple):
         return self.values.size
 
 
+class Encoded(NamedTuple):
+    """The bytes of a block.
+
+    Attributes:
+        parts: the first for all tensors, then one for each.
+        sizes: how many bytes are those of each tensor alone: its words and its part.
+    """
+
+    parts: list[np.ndarray]
+    sizes: list[int]
+
+
 def encode(tensors: Sequence[Codes]) -> list[np.ndarray]:
     """Return the bytes of a block in parts, the first for all tensors, then one for each.
 
@@ -51,15 +63,34 @@ def encode(tensors: Sequence[Codes]) -> list[np.ndarray]:
         >>> block.read(take, (2, 3), Alphabet(2, 1)).tolist()
         [[0, 0, 1], [0, 2, 1]]
     """
+    return encoded(tensors).parts
+
+
+def encoded(tensors: Sequence[Codes]) -> Encoded:
+    """Return the bytes of a block, and how many are those of each tensor.
+
+    Example:
+        >>> codes = np.array([[0, 0, 1], [0, 2, 1]], np.uint8)
+        >>> encoded([Codes(codes, Alphabet(2, 1))] * 2).sizes
+        [6, 4]
+    """
     bits = sum(entropy_bits(codes.values, codes.alphabet) for codes in tensors)
     lanes = max(lanes_for(bits / 8), _fewest_lanes(sum(codes.size for codes in tensors)))
     written = [
         Written(choose(codes.values, codes.alphabet, lanes), codes.alphabet) for codes in tensors
     ]
-    states, words = rans.encode([run for tensor in written for run in tensor.runs], lanes)
-    head = np.array([lanes], "<u4"), np.array([words.size], "<u8"), states.astype("<u4")
-    numbers = [part.view(np.uint8) for part in (*head, words.astype("<u2"))]
-    return [np.concatenate(numbers), *(np.array(tensor.data, np.uint8) for tensor in written)]
+    runs = [run for tensor in written for run in tensor.runs]
+    states, words = rans.encode_apart(runs, lanes)
+    count = sum(each.size for each in words)
+    head = np.array([lanes], "<u4"), np.array([count], "<u8"), states.astype("<u4")
+    numbers = [part.view(np.uint8) for part in (*head, *(each.astype("<u2") for each in words))]
+    data = [np.array(tensor.data, np.uint8) for tensor in written]
+    own = iter(words)
+    sizes = [
+        part.size + 2 * sum(next(own).size for _ in tensor.runs)
+        for part, tensor in zip(data, written, strict=True)
+    ]
+    return Encoded([np.concatenate(numbers), *data], sizes)
 
 
 def estimated_bits(codes: np.ndarray, alphabet: Alphabet) -> float:

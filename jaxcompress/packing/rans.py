@@ -52,14 +52,26 @@ def encode(runs: Sequence[Run], lanes: int) -> tuple[np.ndarray, np.ndarray]:
         >>> Decoder(states, words).take(np.empty(3, np.uint8), run.frequencies).tolist()
         [0, 1, 0]
     """
+    states, words = encode_apart(runs, lanes)
+    return states, np.concatenate([np.empty(0, np.uint16), *words])
+
+
+def encode_apart(runs: Sequence[Run], lanes: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the states of the lanes, and the words of each run, which follow one another.
+
+    Example:
+        >>> run = Run(np.array([0, 1, 0], np.uint8), np.array([[3072, 1024]]))
+        >>> [words.size for words in encode_apart([run, run], 2)[1]]
+        [0, 0]
+    """
     states = np.full(lanes, LOWEST, np.uint32)
+    words = [_encoded(run, states) for run in reversed(runs)]
+    return states, words[::-1]
+
+
+def _encoded(run: Run, states: np.ndarray) -> np.ndarray:
+    """Return the words of a run, and change the states."""
     pieces: list[np.ndarray] = []
-    for run in reversed(runs):
-        _encode(run, states, pieces)
-    return states, np.concatenate([np.empty(0, np.uint16), *pieces[::-1]])
-
-
-def _encode(run: Run, states: np.ndarray, pieces: list[np.ndarray]) -> None:
     lanes, size = states.size, run.keys.size
     frequencies = run.frequencies.astype(np.uint32)
     firsts = np.cumsum(frequencies, axis=1, dtype=np.uint32) - frequencies
@@ -79,6 +91,7 @@ def _encode(run: Run, states: np.ndarray, pieces: list[np.ndarray]) -> None:
         quotient += _ROUND_UP
         x += quotient.astype(np.uint32) * (ONE - frequency)
         x += entry & (LOWEST - 1)
+    return np.concatenate([np.empty(0, np.uint16), *pieces[::-1]])
 
 
 class Decoder:

@@ -105,6 +105,24 @@ def test_a_part_is_coded_by_itself_and_kept_on_disk():
     assert pickle.loads(pickle.dumps(parts[1])) == alone == parts[1]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_bytes_of_each_tensor_are_known_before_the_file_is_read(tmp_path, layout, monkeypatch):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (40, 60)).astype(np.uint8)
+    tree = example() | {
+        "codes2": jc.Clustered(codes=codes, codebook=np.array([-2, 0.5, 1], np.float32)),
+        "wide": rng.standard_normal((64, 80)).astype(np.float32),
+        "zero": jc.low_rank({"w": rng.standard_normal((30, 20))}, keep=0.3)["w"],
+    }
+    for numbers in (10, 1 << 22):
+        monkeypatch.setattr(_parts, "NUMBERS", numbers)
+        parts = list(encoded(sorted(tree.items()), jax.tree.leaves(jc.dense(tree)), layout))
+        jc.save(tmp_path / "m.npz", tree, layout=layout)
+        read_back = [tensor.stored_bytes for tensor in read(tmp_path / "m.npz").tensors]
+        assert [share for part in parts for share in part.shares] == pytest.approx(read_back)
+        assert read_back[-1] > 100
+
+
 def test_the_bytes_come_while_the_parts_come():
     leaves, came = list(example().items()), []
 

@@ -57,6 +57,7 @@ def write_leaf(path: str, leaf: Any, layout: str, writer: Writer) -> dict[str, A
         TypeError: a dtype that cannot be stored.
         ValueError: a leaf that breaks the rules of its type.
     """
+    writer.begin_tensor()
     if is_compressed(leaf):
         leaf = uncoded({path: leaf})[path]
     entry = {"path": path} | head(FORMS, path, leaf)
