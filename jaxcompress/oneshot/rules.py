@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -69,6 +70,12 @@ class Treatments(NamedTuple):
         """Whether tensors without any loss are what is asked for too, if they fit."""
         return self.usual.way == "relative" and all(rule.settings is None for rule in self.rules)
 
+    @property
+    def has_factors(self) -> bool:
+        """Whether tensors may become products: they depend on the number of threads."""
+        settings = [rule.settings or {} for rule in self.rules]
+        return self.usual.keep_low_rank is not None or any("keep_low_rank" in s for s in settings)
+
     def of(self, path: str) -> Treatment | None:
         """Return the treatment of a tensor; None if it is kept exactly.
 
@@ -108,6 +115,24 @@ class Treatments(NamedTuple):
     def with_step_size(self, step_size: float) -> "Treatments":
         """Return the treatments with another usual step size."""
         return self._replace(usual=dataclasses.replace(self.usual, value=step_size))
+
+
+class ByPath(Treatments):
+    """Treatments whose patterns are paths; tensors without a rule are kept exactly.
+
+    Example:
+        >>> treatments = ByPath(Treatment(way="grid", value=4), (Rule("w*", {"value": 8}),))
+        >>> treatments.of("w*").value, treatments.of("w1")
+        (8, None)
+    """
+
+    @functools.cached_property
+    def _by_path(self) -> dict[str, Rule]:
+        return {rule.pattern: rule for rule in self.rules}
+
+    def rule_of(self, path: str) -> Rule:
+        """Return the rule of a tensor."""
+        return self._by_path.get(path) or Rule(path, None)
 
 
 def check_patterns(paths: Sequence[str], rules: Iterable[Rule]) -> None:

@@ -1,39 +1,33 @@
 """Trees in which each tensor is what its settings say."""
 
-import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxcompress.artifact.reader import read as read_file
-from jaxcompress.artifact.writer import encoded, write
+from jaxcompress.artifact.stored_parts import Layout, Part
+from jaxcompress.artifact.writer import encoded, pieces
 from jaxcompress.leaves import is_compressed
-from jaxcompress.oneshot.outcomes import IN_HALF, Outcome
-from jaxcompress.oneshot.rules import Rule, Treatments
-from jaxcompress.oneshot.sources import Source, Track, TreeSource, untracked
+from jaxcompress.oneshot.outcomes import LOST, Outcome
+from jaxcompress.oneshot.rules import ByPath, Rule, Treatments
+from jaxcompress.oneshot.sources import Source, Track, TreeSource, sample_of, untracked
 from jaxcompress.oneshot.stream import Pruning, prune
 from jaxcompress.oneshot.values import asked_rule, check_rules
 from jaxcompress.oneshot.ways import Treatment
 from jaxcompress.planner._record import LEAVE, Settings
-from jaxcompress.trees import PyTree, some_of
+from jaxcompress.planner._words import words_of
+from jaxcompress.trees import PyTree, plain_bytes, some_of
 
-MOST_ERROR = 0.9
+MOST_ERROR = LOST
 """Largest relative error of a tensor: beyond it little more than zeros is left."""
 
+_READ_WHOLE = 1 << 30
+"""Bytes of a network up to which its digest is that of all of them."""
+
 KEEP: Settings = {"keep": True}
-
-
-class ExactRule(Rule):
-    """A rule of one path."""
-
-    __slots__ = ()
-
-    def matches(self, path: str) -> bool:
-        """Return whether the path is that of the rule."""
-        return path == self.pattern
 
 
 def treatments_of(settings: Mapping[str, Settings | str]) -> Treatments:
@@ -42,9 +36,8 @@ def treatments_of(settings: Mapping[str, Settings | str]) -> Treatments:
     Raises:
         ValueError: settings that are none, or out of range.
     """
-    rules = [ExactRule(path, _rule(path, each)) for path, each in settings.items()]
-    others = Rule("*", None)
-    found = Treatments(Treatment(way="relative", value=0.1), (*rules, others))
+    rules = [Rule(path, _rule(path, each)) for path, each in settings.items()]
+    found = ByPath(Treatment(way="relative", value=0.1), tuple(rules))
     check_rules(found)
     return found
 
@@ -58,6 +51,18 @@ def _rule(path: str, settings: Settings | str) -> Mapping[str, Any] | None:
             '{"step_size": 0.1}, say.'
         )
     return asked_rule(f"{path}: ", path, settings).settings
+
+
+class Planned(NamedTuple):
+    """What makes a file.
+
+    Attributes:
+        pruning: of the tensors.
+        treatments: of each.
+    """
+
+    pruning: Pruning
+    treatments: Treatments
 
 
 class Surveyed(NamedTuple):
@@ -94,17 +99,47 @@ class Surveyed(NamedTuple):
         Raises:
             ValueError: naming the first.
         """
-        reasons = {path: why for why, paths in self.kept.items() for path in paths}
+        treatments_of(settings)
+        paths = set(self.source.paths)
+        reasons = {path: why for why, others in self.kept.items() for path in others}
+        repeats = {self.source.paths[n]: first for n, first in self.pruning.repeats.items()}
         for path, each in settings.items():
-            if path not in self.source.paths:
+            if path not in paths:
                 raise ValueError(
                     f"{path}: must be a tensor of the network ({some_of(self.source.paths)}); "
                     "correct its path."
                 )
-            if path in reasons and each not in (LEAVE, KEEP):
+            if path in repeats:
+                first = self.source.paths[repeats[path]]
+                if words_of(each) != words_of(settings.get(first, LEAVE)):
+                    raise ValueError(
+                        f"{path}: {words_of(each)} cannot be done, this tensor is {reasons[path]} "
+                        f"and stored with it; say what {first} shall be."
+                    )
+            elif path in reasons and each not in (LEAVE, KEEP):
                 raise ValueError(
-                    f"{path}: {each} cannot be done, this tensor is {reasons[path]}; leave it."
+                    f"{path}: {words_of(each)} cannot be done, this tensor is kept "
+                    f"({reasons[path]}); leave it."
                 )
+
+    def planned(self, settings: Mapping[str, Settings | str], *, half: bool = True) -> Planned:
+        """Return what makes a file by these settings.
+
+        A step size is the same whatever becomes of the other tensors.
+
+        Args:
+            settings: by path; tensors without any are kept exactly.
+            half: whether vectors and small tensors have sixteen bits where that is enough.
+
+        Raises:
+            ValueError: settings that are none, or out of range.
+        """
+        treatments = treatments_of(settings)
+        pruning = replace(self.pruning, max_error=MOST_ERROR, halves=half)
+        if any(rule.sparsity for rule in treatments.rules):
+            ranked = prune(self.source, 0.0, treatments=treatments)
+            pruning = replace(pruning, thresholds=ranked.thresholds)
+        return Planned(pruning, treatments)
 
     def leaves(
         self,
@@ -114,21 +149,13 @@ class Surveyed(NamedTuple):
         track: Track = untracked,
     ) -> tuple[list[Any], list[Outcome]]:
         """Return the leaves for a file, and what became of each tensor."""
-        treatments = treatments_of(self._with_repeats(settings))
-        pruning = prune(self.source, 0.0, treatments=treatments, max_error=MOST_ERROR, halves=half)
+        pruning, treatments = self.planned(settings, half=half)
         outcomes: list[Outcome] = []
         found = [
             jax.tree.map(np.asarray, leaf) if is_compressed(leaf) else leaf  # nothing to compile
             for _, leaf in pruning.all_leaves(treatments, outcomes, track=track)
         ]
         return found, outcomes
-
-    def _with_repeats(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings in which tensors that equal others are treated as those are."""
-        paths = self.source.paths
-        same = {paths[n]: paths[first] for n, first in self.pruning.repeats.items()}
-        copied = {path: settings[first] for path, first in same.items() if first in settings}
-        return {**settings, **copied}
 
 
 def surveyed(source: Source) -> Surveyed:
@@ -182,32 +209,47 @@ def _check_done(settings: Mapping[str, Settings | str], outcomes: list[Outcome])
             )
 
 
-def shares_of(source: Source, leaves: list[Any], file: Any) -> tuple[dict[str, float], float]:
+def shares_of(
+    source: Source,
+    leaves: Iterable[tuple[str, Any]],
+    layout: Layout = "entropy",
+    metadata: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, float], float]:
     """Return the bytes of each tensor in a file of these leaves, and those of all else.
+
+    The file is made a part at a time, and not kept.
 
     Args:
         source: of the tensors.
-        leaves: from `Surveyed.leaves`.
-        file: to write.
+        leaves: paths and leaves, in order; they may come one at a time.
+        layout: how codes are packed.
+        metadata: of the file.
     """
-    parts = encoded(zip(source.paths, leaves, strict=True), source.leaves, "entropy")
-    size = write(file, parts, source.outline)
-    found = {info.path: info.stored_bytes for info in read_file(file).tensors}
+    found: dict[str, float] = {}
+
+    def noted(parts: Iterable[Part]) -> Iterator[Part]:
+        for part in parts:
+            paths = [entry["path"] for entry in part.entries]
+            found.update(zip(paths, part.shares, strict=True))
+            yield part
+
+    parts = noted(encoded(leaves, source.leaves, layout))
+    size = sum(map(len, pieces(parts, source.outline, metadata=metadata)))
     return found, size - sum(found.values())
 
 
-def is_half(outcome: Outcome) -> bool:
-    """Return whether a tensor has sixteen bits."""
-    return outcome.kept == IN_HALF
-
-
 def digest_of(source: Source) -> str:
-    """Return the digest of paths, shapes, dtypes and weights."""
+    """Return the digest of paths, shapes, dtypes and weights.
+
+    Above a gigabyte the first bytes of each tensor stand for it: networks that were trained apart
+    differ in them.
+    """
     found = hashlib.sha256()
+    is_large = sum(map(plain_bytes, source.leaves)) > _READ_WHOLE
     for index, (path, leaf) in enumerate(zip(source.paths, source.leaves, strict=True)):
         found.update(f"{path} {tuple(leaf.shape)} {leaf.dtype}\n".encode())
-        found.update(np.ascontiguousarray(source.load(index)).tobytes())
+        if is_large:
+            found.update(sample_of(source, index))
+        else:
+            found.update(np.ascontiguousarray(source.load(index)).tobytes())
     return found.hexdigest()[:16]
-
-
-digest_of_tree = functools.partial(lambda tree: digest_of(TreeSource(tree)))

@@ -92,9 +92,13 @@ def _ratio(same: Sequence[Tried], error: float) -> float:
 
 
 def undominated(choices: Sequence[Choice]) -> list[Choice]:
-    """Return the choices that no other one beats in bytes and damage, the smallest first."""
+    """Return the choices that no other one beats in bytes and damage, the smallest first.
+
+    An exact one is always the last.
+    """
     found: list[Choice] = []
     for choice in sorted(choices, key=lambda c: (c.size_bytes, c.damage)):
-        if not found or choice.damage < found[-1].damage:
+        is_exact = not choice.error and found and found[-1].error  # a tensor may be left as it is
+        if not found or choice.damage < found[-1].damage or is_exact:
             found.append(choice)
     return found

@@ -1,19 +1,21 @@
 """Bytes and errors of each tensor for each of several settings, from real files."""
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from jaxcompress.planner._building import KEEP, Surveyed, shares_of
+from jaxcompress.oneshot.outcomes import Outcome
+from jaxcompress.oneshot.sources import Track, untracked
+from jaxcompress.oneshot.survey import FEW_VALUES
+from jaxcompress.planner._building import KEEP, MOST_ERROR, Surveyed, shares_of
 from jaxcompress.planner._record import Choice, Settings
 
-STEP_SIZES = tuple(2.0 ** (-k / 2) for k in range(-2, 13))
-"""Step sizes tried, in root mean squares of a channel, from 2 down to 1/64."""
+STEP_SIZES = tuple(2.0 ** (-k / 2) for k in range(-4, 13))
+"""Step sizes tried, in root mean squares of a channel, from 4 down to 1/64. Small tensors have
+steps that are up to eight times finer."""
 
 _FEW_STEPS = STEP_SIZES[:11:2]
-_MANY = 4_000_000
+MANY = 4_000_000
 """Numbers of a network from which fewer settings are tried: a file of each takes seconds."""
 
 
@@ -38,7 +40,7 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
         numbers: in the network.
         everything: whether other settings than step sizes are tried.
     """
-    steps = STEP_SIZES if numbers < _MANY else STEP_SIZES[::2]
+    steps = STEP_SIZES if numbers < MANY else STEP_SIZES[::2]
     found = [
         Rung("steps", {"step_size": _short(step)}, n % 4 == 0 or n == len(steps) - 1)
         for n, step in enumerate(steps)
@@ -50,7 +52,7 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
         Rung("entropy", {"quantizer": "entropy", "step_size": _short(step)}, n % 2 == 0)
         for n, step in enumerate(coarse)
     ]
-    if numbers < _MANY:
+    if numbers < MANY:
         found += [Rung("clusters", {"clusters": k}, k in (4, 32)) for k in (4, 8, 16, 32)]
         found += [
             Rung(f"sparsity {part}", {"sparsity": part, "step_size": step}, step != 1.4)
@@ -93,45 +95,76 @@ def ladder(
     damage: Damage,
     *,
     track: Callable[[str], None],
+    progress: Track = untracked,
+    metadata: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, list[Tried]], float]:
     """Return the choices of each tensor, and the bytes of a file beside them.
 
-    For each rung a whole file is made, and each tensor's part of its streams is read off. So sizes
-    are those of the coder, tables and headers included.
+    For each rung a whole file is made, a part at a time, and each tensor's part of its streams is
+    counted. So sizes are those of the coder, tables and headers included.
 
     Args:
         found: the tensors.
         tried: settings.
         damage: measures a leaf.
         track: is told what is done.
+        progress: shows how far it is.
+        metadata: of the file.
     """
-    choices: dict[str, list[Tried]] = {path: [] for path in found.paths}
-    beside: list[float] = []
-    for rung in (*tried, Rung("exact", KEEP, is_measured=False)):
+    everything = [*tried, Rung("exact", KEEP, is_measured=False)]
+    size = sum(map(found.pruning.bytes_of, range(len(found.source.paths))))
+    files: list[_File] = []
+    for rung in progress(everything, "measuring", lambda rung: size):
         track(_words(rung.settings))
-        for path, own in _rung(found, rung, damage, beside):
-            choices[path].append(own)
-    return choices, median(beside)
+        files.append(_file(found, rung, damage, metadata))
+    beside = median(file.beside for file in files)
+    choices: dict[str, list[Tried]] = {path: [] for path in found.paths}
+    for file in files:
+        more = (file.beside - beside) / len(found.paths)  # entries of tensors name their settings
+        for path, one in file.tried.items():
+            bytes_of_it = max(one.choice.size_bytes + more, 0.0)
+            choice = one.choice._replace(size_bytes=bytes_of_it)
+            choices[path].append(one._replace(choice=choice))
+    return choices, beside
 
 
-def _rung(
-    found: Surveyed, rung: Rung, damage: Damage, beside: list[float]
-) -> Iterator[tuple[str, Tried]]:
-    paths = found.paths
-    leaves, outcomes = found.leaves(dict.fromkeys(paths, rung.settings))
-    with tempfile.TemporaryDirectory() as folder:
-        sizes, other = shares_of(found.source, leaves, Path(folder, "rung.npz"))
-    beside.append(other + sum(size for path, size in sizes.items() if path not in set(paths)))
-    for index in found.pruning.chosen:
-        path, outcome = found.source.paths[index], outcomes[index]
-        error = outcome.relative_error
-        if rung.settings != KEEP and outcome.kept is not None and not error:
+class _File(NamedTuple):
+    """What was found of the file of a rung.
+
+    Attributes:
+        tried: the choice of each tensor, without those of which nothing is left.
+        beside: bytes of all but these tensors.
+    """
+
+    tried: dict[str, Tried]
+    beside: float
+
+
+def _file(found: Surveyed, rung: Rung, damage: Damage, metadata: Mapping[str, Any] | None) -> _File:
+    pruning, treatments = found.planned(dict.fromkeys(found.paths, rung.settings))
+    chosen, known = set(pruning.chosen), dict[str, float]()
+    outcomes: list[Outcome] = []
+
+    def measured() -> Iterator[tuple[str, Any]]:
+        for path, leaf in pruning.all_leaves(treatments, outcomes):
+            if len(outcomes) - 1 in chosen:
+                is_changed = 0 < outcomes[-1].relative_error <= MOST_ERROR
+                known[path] = damage(path, leaf) if is_changed and rung.is_measured else 0.0
+            yield path, leaf
+
+    sizes, other = shares_of(found.source, measured(), metadata=metadata)
+    tried: dict[str, Tried] = {}
+    for index in pruning.chosen:
+        outcome = outcomes[index]
+        path, error = outcome.path, outcome.relative_error
+        if rung.settings != KEEP and not error and outcome.kept not in (None, FEW_VALUES):
             continue  # the settings did nothing to this tensor
-        if not error <= 1:
+        if not error <= MOST_ERROR:
             continue  # nothing is left of it
-        known = damage(path, leaves[index]) if error and rung.is_measured else 0.0
-        choice = Choice(rung.settings, sizes[path], error, known)
-        yield path, Tried(rung.way, choice, rung.is_measured)
+        choice = Choice(rung.settings, sizes[path], error, known[path])
+        tried[path] = Tried(rung.way, choice, rung.is_measured)
+    kept = sum(size for path, size in sizes.items() if path not in known)
+    return _File(tried, other + kept)
 
 
 def _words(settings: Settings) -> str:

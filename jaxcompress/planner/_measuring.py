@@ -1,14 +1,14 @@
 """What is measured of a network: the bytes of its tensors, its quality, its time."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxcompress.costs import compare_latency
-from jaxcompress.oneshot.sources import Source
+from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.planner._building import surveyed
 from jaxcompress.planner._damage import with_damages
 from jaxcompress.planner._ladder import ladder, rungs
@@ -40,6 +40,8 @@ def measured_tensors(
     is_measured: bool,
     is_whole: bool,
     track: Callable[[str], None],
+    progress: Track = untracked,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Network:
     """Return a network with the choices of its tensors.
 
@@ -50,11 +52,18 @@ def measured_tensors(
         is_measured: whether it does.
         is_whole: whether all settings are tried, or step sizes alone.
         track: is told what is done.
+        progress: shows how far it is.
+        metadata: of a file.
     """
     found = surveyed(source)
     numbers = sum(math.prod(leaf.shape) for leaf in source.leaves)
     tried, beside = ladder(
-        found, rungs(numbers, everything=is_whole), damage, track=lambda s: track(f"{name}: {s}")
+        found,
+        rungs(numbers, everything=is_whole),
+        damage,
+        track=lambda text: track(f"{name}: {text}"),
+        progress=progress,
+        metadata=metadata,
     )
     shapes = dict(zip(source.paths, source.leaves, strict=True))
     tensors = []
