@@ -6,10 +6,11 @@ import os
 from typing import Any, NamedTuple
 
 from jaxcompress.bounds import check_positive, check_size
+from jaxcompress.planner._kinds import BY_NAME, NUMBER, TEXT, TEXTS, TRUTH, is_of
 from jaxcompress.planner._prediction import Prediction
 from jaxcompress.planner._record import Settings, Speed, read_fields, write
 from jaxcompress.planner._words import number, words_of
-from jaxcompress.text import table_lines
+from jaxcompress.text import shortened, table_lines
 
 
 class Budget(NamedTuple):
@@ -121,9 +122,23 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: must be a plan, got {error}; plan anew.") from None
-    if not isinstance(found.settings, dict) or not isinstance(found.cut, dict):
-        raise ValueError(f"{path}: settings and cut must be by name; plan anew.")
+    for field, kind in _KINDS.items():
+        if not is_of(kind, value := getattr(found, field)):
+            raise ValueError(
+                f"{path}: {field} must be {kind}, got {shortened(repr(value))}; correct it, or "
+                "plan anew."
+            )
     return found
+
+
+_KINDS = {
+    **dict.fromkeys(("network", "name", "stamp"), TEXT),
+    **dict.fromkeys(("cut", "settings"), BY_NAME),
+    **dict.fromkeys(("half", "is_measured", "is_trained"), TRUTH),
+    **dict.fromkeys(("size_bytes", "damage"), NUMBER),
+    "why": TEXTS,
+}
+"""What each field of a plan is, where a person may have written something else."""
 
 
 def checked_budget(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxcompress.artifact.atomic import atomic_file
+from jaxcompress.planner._kinds import NUMBER, TEXT, TEXTS, is_of
 from jaxcompress.planner._words import number
-from jaxcompress.text import table_lines
+from jaxcompress.text import shortened, table_lines
 
 VERSION = 1
 
@@ -192,20 +193,38 @@ def read(path: str | os.PathLike[str]) -> Profile:
     told = read_fields(path, "profile")
     try:
         quality = told["quality"] and Quality(**told["quality"])
+        if not (is_of(TEXT, told["network"]) and is_of(TEXTS, told["leave"])):
+            raise ValueError(f"network {told['network']!r}, leave {told['leave']!r}")
         networks = [_network(**network) for network in told["networks"]]
         return Profile(**told | {"networks": networks, "quality": quality})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: must be a profile, got {error}; measure it anew.") from None
+        raise ValueError(
+            f"{path}: must be a profile, got {shortened(str(error))}; measure it anew."
+        ) from None
 
 
 def _network(**told: Any) -> Network:
     tensors = [
-        Tensor(t["path"], tuple(t["shape"]), [Choice(**choice) for choice in t["choices"]])
+        Tensor(t["path"], tuple(t["shape"]), [_choice(t["path"], **c) for c in t["choices"]])
         for t in told["tensors"]
     ]
+    for path, _, choices in tensors:
+        if not choices or choices[-1].error:
+            raise ValueError(f"{path} without an exact choice")
+    if not is_of(NUMBER, told["beside_bytes"]):
+        raise ValueError(f"beside_bytes {told['beside_bytes']!r}")
     anchors = [(float(damage), float(lost)) for damage, lost in told["anchors"]]
     latency = [Speed(**each) for each in told["latency"]]
     return Network(**told | {"tensors": tensors, "anchors": anchors, "latency": latency})
+
+
+def _choice(path: Any, **told: Any) -> Choice:
+    found = Choice(**told)
+    if not isinstance(path, str) or not isinstance(found.settings, dict):
+        raise ValueError(f"{path} with settings {found.settings!r}")
+    if not all(is_of(NUMBER, value) for value in found[1:]):
+        raise ValueError(f"{path} with {list(found[1:])}")
+    return found
 
 
 # Text
@@ -229,11 +248,12 @@ def read_fields(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
         told = json.loads(Path(path).read_text(encoding="utf-8"))
         found = told.pop("kind"), told.pop("version")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: must be a {kind}, got {error!r}; write it anew.") from None
+        told = f"{type(error).__name__}: {shortened(str(error))}"
+        raise ValueError(f"{path}: must be a {kind}, got {told}; write it anew.") from None
     if found != (kind, VERSION):
         raise ValueError(
-            f"{path}: must be a {kind} of version {VERSION}, got {found[0]} of {found[1]}; write "
-            "it anew."
+            f"{path}: must be a {kind} of version {VERSION}, got "
+            f"{shortened(f'{found[0]} of {found[1]}')}; write it anew."
         )
     return told
 

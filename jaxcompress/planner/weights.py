@@ -1,0 +1,230 @@
+"""Plans for weights alone, a tensor at a time: without data, and without the network's code."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxcompress.oneshot.sources import Source, Track, untracked
+from jaxcompress.planner._building import Planned, digest_of, shares_of, surveyed
+from jaxcompress.planner._damage import unmeasured
+from jaxcompress.planner._ladder import MANY
+from jaxcompress.planner._measuring import measured_tensors, untold
+from jaxcompress.planner._plan import Plan, stamp_of
+from jaxcompress.planner._planning import plan
+from jaxcompress.planner._record import Profile, read
+from jaxcompress.planner._task import Task
+from jaxcompress.trees import plain_bytes, some_of
+
+_ROUNDS = 5
+
+
+def profile_of(
+    source: Source,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    track: Track = untracked,
+) -> Profile:
+    """Measure what each choice costs, in the memory of a part of a file.
+
+    Args:
+        source: of the tensors.
+        path: text file to write. One of the same network is read instead, and networks that are cut
+            out of it are left out.
+        metadata: of the file that is planned: it takes bytes.
+        track: shows progress.
+
+    Raises:
+        ValueError: a file of another network, or nothing to compress.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.oneshot.sources import TreeSource
+        >>> weights = np.random.default_rng(0).standard_normal((64, 64))
+        >>> found = profile_of(TreeSource({"w": weights}))
+        >>> found.is_measured, [tensor.path for tensor in found.networks[0].tensors]
+        (False, ['w'])
+    """
+    if path is not None and Path(path).exists():
+        return _read(source, path)
+    found = surveyed(source)
+    network = measured_tensors(
+        "whole",
+        source,
+        unmeasured,
+        is_measured=False,
+        is_whole=True,
+        track=untold,
+        progress=track,
+        metadata=metadata,
+    )
+    made = Profile(
+        network=digest_of(source),
+        architecture="unknown",
+        parameters=sum(math.prod(leaf.shape) for leaf in source.leaves),
+        dense_bytes=sum(map(plain_bytes, source.leaves)),
+        is_measured=False,
+        is_trained=False,
+        quality=None,
+        networks=[network],
+        kept=found.kept,
+        limits=Task(None, {}).limits,
+        leave=[],
+        unfinished=[],
+    )
+    if path is not None:
+        made.save(path)
+    return made
+
+
+def _read(source: Source, path: str | os.PathLike[str]) -> Profile:
+    found = read(path)
+    if found.network != digest_of(source):
+        raise ValueError(
+            f"{path}: is the profile of another network; remove it, or name another file."
+        )
+    return found._replace(networks=[each for each in found.networks if not each.cut])
+
+
+def reachable(profile: Profile) -> tuple[float, float]:
+    """Return the bytes of the smallest and of the largest file that can be planned.
+
+    Args:
+        profile: of the network.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.oneshot.sources import TreeSource
+        >>> weights = np.random.default_rng(0).standard_normal((64, 64))
+        >>> least, most = reachable(profile_of(TreeSource({"w": weights})))
+        >>> 1000 < least < most < weights.nbytes
+        True
+    """
+    whole = profile.networks[0]
+    sizes = [[choice.size_bytes for choice in tensor.choices] for tensor in whole.tensors]
+    return whole.beside_bytes + sum(map(min, sizes)), whole.beside_bytes + sum(map(max, sizes))
+
+
+def fitted(
+    source: Source,
+    profile: Profile,
+    size_bytes: int,
+    *,
+    leave: Sequence[str] = (),
+    metadata: Callable[[Plan], Mapping[str, Any]] = lambda given: {},
+) -> Plan:
+    """Return the plan of least error whose file is small enough.
+
+    What settings have in common counts in small files: of networks of few numbers the file is made,
+    in memory, and what it takes beyond the prediction is counted in another plan.
+
+    Args:
+        source: of the tensors.
+        profile: of them.
+        size_bytes: of the file, at most.
+        leave: patterns of paths of tensors that stay exactly as they are.
+        metadata: of the file of a plan.
+
+    Raises:
+        ValueError: a size that cannot be reached; it names the nearest.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.oneshot.sources import TreeSource
+        >>> source = TreeSource({"w": np.random.default_rng(0).standard_normal((64, 64))})
+        >>> fitted(source, profile_of(source), 3000).size_bytes <= 3000
+        True
+    """
+    found = plan(profile, size_bytes=size_bytes, leave=leave)
+    if profile.parameters >= MANY:
+        return found
+    fitting: list[Plan] = []
+    for _ in range(_ROUNDS):
+        pruning, treatments = planned(source, found)
+        leaves = pruning.all_leaves(treatments, [])
+        sizes, other = shares_of(source, leaves, metadata=metadata(found))
+        size = round(sum(sizes.values()) + other)
+        if size <= size_bytes:
+            fitting.append(found._replace(size_bytes=size))
+        whole = profile.networks[0]
+        more = max(whole.beside_bytes + size - found.size_bytes, 0.0)
+        profile = profile._replace(networks=[whole._replace(beside_bytes=more)])
+        try:
+            again = plan(profile, size_bytes=size_bytes, leave=leave)
+        except ValueError:
+            if fitting:
+                break
+            raise
+        if again.settings == found.settings:
+            break
+        found = again
+    return min(fitting, key=lambda one: one.damage) if fitting else found
+
+
+def planned(source: Source, given: Plan, name: str = "plan") -> Planned:
+    """Return what makes the file of a plan; tensors that it does not name are kept exactly.
+
+    Args:
+        source: of the tensors.
+        given: for them. A person may have edited it.
+        name: of its file, for errors.
+
+    Raises:
+        ValueError: a plan of another network, or of a smaller one; settings of tensors that are
+            none, or that cannot be carried out.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.oneshot.sources import TreeSource
+        >>> from jaxcompress.planner import plan
+        >>> source = TreeSource({"w": np.random.default_rng(0).standard_normal((64, 64))})
+        >>> found = plan(profile_of(source), size_bytes="3KB")
+        >>> planned(source, found).pruning.halves
+        True
+    """
+    if given.cut:
+        raise ValueError(
+            f"{name}: cut: takes the code of the network, got weights alone; carry it out with "
+            "planner.carry_out, or plan without a cut."
+        )
+    known = set(source.paths)
+    if strange := [path for path in given.settings if path not in known]:
+        raise ValueError(
+            f"{name}: must be for tensors of this network, got {some_of(strange)}, which it has "
+            "not; correct them, or plan anew."
+        )
+    if given.network != digest_of(source):
+        raise ValueError(f"{name}: is for a network of other weights; plan anew for this one.")
+    found = surveyed(source)
+    try:
+        found.check(given.settings)
+        return found.planned(given.settings, half=given.half)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def is_edited(given: Plan) -> bool:
+    """Return whether a person has changed what a plan does: then its predictions are of another.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.oneshot.sources import TreeSource
+        >>> from jaxcompress.planner import plan
+        >>> source = TreeSource({"w": np.random.default_rng(0).standard_normal((64, 64))})
+        >>> found = plan(profile_of(source), size_bytes="3KB")
+        >>> is_edited(found), is_edited(found._replace(settings={"w": "leave"}))
+        (False, True)
+    """
+    return stamp_of(given) != given.stamp
+
+
+def metadata_of(given: Plan | None) -> dict[str, Any]:
+    """Return what a file says of its plan; without one, of a plan to come, in about as many bytes.
+
+    Example:
+        >>> metadata_of(None)
+        {'plan': '5e0b9a3d71c4'}
+    """
+    return {"plan": "5e0b9a3d71c4" if given is None else stamp_of(given)}
