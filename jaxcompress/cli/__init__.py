@@ -1,12 +1,13 @@
-"""The command `jaxcompress`: pack, unpack, inspect, verify, diff.
+"""The command `jaxcompress`: pack, plan, unpack, inspect, verify, diff.
 
 From the bottom up: `flags` (in errors), `status` and `interruption` (how a program ends), `screen`
 and `sizes`;
 `refusals`, `flat`, `shards`, `shard_index`, `msgpack_values`, `checkpoints` and `sources` (weights
 that are read), `artifacts` (compressed files that are read), `comparison`, `outputs` and `writers`
 (weights that are written); `unfinished`, `workers` and `packed_file` (files that are made in
-parts), `rules_file`, `pack_options`, `calibration`, `pack_report`; `pack`, `unpack`,
-`inspect`, `verify` and `diff` (one command each), `command` (all of them), `__main__`.
+parts), `weights` (that a command takes), `rules_file`, `pack_options`, `calibration`,
+`pack_report`; `pack`, `plan`, `unpack`, `inspect`, `verify` and `diff` (one command each),
+`command` (all of them), `__main__`.
 """
 
 from jaxcompress.cli.command import cli, main

@@ -12,6 +12,7 @@ import jaxcompress
 from jaxcompress.cli.diff import diff
 from jaxcompress.cli.inspect import inspect
 from jaxcompress.cli.pack import pack
+from jaxcompress.cli.plan import plan
 from jaxcompress.cli.status import HELP, Program
 from jaxcompress.cli.unpack import unpack
 from jaxcompress.cli.verify import verify
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (pack, unpack, inspect, verify, diff):
+for command in (pack, plan, unpack, inspect, verify, diff):
     command.epilog = HELP
     cli.add_command(command)
 

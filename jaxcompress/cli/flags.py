@@ -8,6 +8,7 @@ _LEADS = {
     'scope: "': '--scope: "',
     "select, drop: ": "--select, --drop: ",
     "step_size: its ": "--step-size: its ",
+    "size_bytes: ": "--size: ",
     "target_bytes: ": "--target-size: ",
 }
 """How errors of arguments begin, and how those of their flags do. A tensor may be called scope."""

@@ -1,6 +1,5 @@
 """`jaxcompress pack`: weights in, one small file out."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +8,20 @@ import click
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT, LAYOUTS
 from jaxcompress.cli import screen
 from jaxcompress.cli.calibration import output_errors, outputs_of
-from jaxcompress.cli.outputs import check_output
-from jaxcompress.cli.pack_options import (
-    check_jobs,
-    check_lossless,
-    error_limit,
-    wish,
-)
-from jaxcompress.cli.pack_report import note_apart, show, show_outputs
+from jaxcompress.cli.pack_options import check_alone, check_jobs, error_limit, wish
+from jaxcompress.cli.pack_report import note_apart, show, show_outputs, show_planned
 from jaxcompress.cli.packed_file import PackedFile
 from jaxcompress.cli.sizes import Size
-from jaxcompress.cli.sources import open_source
 from jaxcompress.cli.status import Refused
+from jaxcompress.cli.weights import beside, weights_of
 from jaxcompress.cli.workers import Packing
 from jaxcompress.oneshot.outcomes import Report
-from jaxcompress.oneshot.rules import Rule, check_patterns, path_matches
-from jaxcompress.oneshot.sources import Selection
+from jaxcompress.oneshot.rules import check_patterns
 from jaxcompress.oneshot.stream import exactly, prune
 from jaxcompress.oneshot.survey import MOST_ERROR
 from jaxcompress.oneshot.ways import AXES, NAMED, STEP_SIZE
+from jaxcompress.planner import read_plan
+from jaxcompress.planner.weights import metadata_of, planned
 from jaxcompress.trees import kernels, matching
 
 _RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
@@ -171,6 +165,12 @@ class _Pack(click.Command):
     help="File of rules, [[rules]] with match and settings of the tensors that match.",
 )
 @click.option(
+    "--plan",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Plan of these weights from jaxcompress plan, which may be edited: what becomes of each "
+    "tensor.",
+)
+@click.option(
     "--jobs",
     type=int,
     help="Processes that pack large models, each with a part of the weights; the bytes of the file "
@@ -195,6 +195,7 @@ def pack(
     scope: str | None,
     select: tuple[str, ...],
     drop: tuple[str, ...],
+    plan: Path | None,
     jobs: int | None,
     restart: bool,  # noqa: FBT001
     **fineness: Any,
@@ -215,33 +216,31 @@ def pack(
     """
     check_jobs(jobs)
     limit = error_limit(max_error, min_snr)
+    others = {"sparsity": sparsity, "target_size": target_size, "scope": scope, "half": half}
     if lossless:
-        others = {k: v for k, v in fineness.items() if k != "channel_axis"}
-        check_lossless(sparsity=sparsity, target_size=target_size, scope=scope, half=half, **others)
+        alike = {"channel_axis": None, "plan": plan}
+        check_alone("--lossless: keeps every number exactly", fineness | others | alike)
+    made = None
+    if plan is not None:
+        others |= {"layout": None if layout == DEFAULT_LAYOUT else layout}
+        check_alone("--plan: says what becomes of each tensor", fineness | others)
+        made = read_plan(plan)
     treatments, settings = wish(sparsity=sparsity, target_size=target_size, **fineness)
     settings = {"lossless": True} if lossless else settings
+    settings = settings if made is None else metadata_of(made)
     settings |= {} if scope is None else {"scope": scope}
     settings |= {"half": True} if half else {}
     settings |= {} if limit is None else {"max_error": limit}
     expected = outputs_of(model, calibrate) if calibrate else {}
-    where = output or default_output(model)
-    check_output(where, model, named=output is not None)
-    source = open_source(model)
-    for file in getattr(source, "files", ()):
-        check_output(where, file, named=True)
-    metadata: dict[str, Any] = {"pack": settings}
-    if strings := getattr(source, "metadata", None):
-        metadata["safetensors"] = strings
-    metadata |= getattr(source, "kept", {})
-    if select or drop:
-        settings |= {"select": list(select)} if select else {}
-        settings |= {"drop": list(drop)} if drop else {}
-        check_patterns(source.paths, [Rule(pattern, None) for pattern in (*select, *drop)])
-        source = Selection(source, functools.partial(_is_wanted, select, drop))
-    check_patterns(source.paths, treatments.rules)
+    where = output or beside(model, ".small.npz" if model.suffix == ".npz" else ".npz")
+    weights = weights_of(model, {where: output is not None}, select, drop)
+    source, metadata = weights.source, {"pack": settings | weights.selected} | weights.metadata
+    check_patterns(source.paths, () if made else treatments.rules)
     with screen.progress() as track:
         pruning = exactly(source)
-        if not lossless:
+        if made is not None:
+            pruning, treatments = planned(source, made, str(plan))
+        elif not lossless:
             pruning = prune(
                 source,
                 sparsity,
@@ -251,15 +250,15 @@ def pack(
                 halves=half,
                 track=track,
             )
-            note_apart(settings, model, pruning)
+        if not lossless:
+            note_apart(metadata["pack"], model, pruning)
         file = PackedFile(
             where,
             model,
             Packing(pruning, layout),
             metadata,
             jobs=jobs,
-            # Singular vectors depend on the number of threads.
-            apart=treatments.usual.keep_low_rank is not None,
+            apart=treatments.has_factors,
             track=track,
         )
 
@@ -271,23 +270,7 @@ def pack(
         else:
             packed = file.write(treatments, check, restart=restart)
     show(where, packed, source)
+    if made is not None:
+        show_planned(made, packed)
     if calibrate:
         show_outputs(calibrate, output_errors(model, where, calibrate, expected))
-
-
-def _is_wanted(select: tuple[str, ...], drop: tuple[str, ...], path: str) -> bool:
-    return (not select or any(path_matches(pattern, path) for pattern in select)) and not any(
-        path_matches(pattern, path) for pattern in drop
-    )
-
-
-def default_output(model: Path) -> Path:
-    """Return the output for a model: its suffix becomes .npz, or .small.npz if it is .npz.
-
-    That of a folder lies beside it, that of an index beside the shards.
-    """
-    if model.is_dir():
-        stem = model.resolve() if model.name in ("", "..") else model
-    else:
-        stem = model.with_name(model.name.removesuffix(".index.json")).with_suffix("")
-    return stem.with_name(f"{stem.name}{'.small' if model.suffix == '.npz' else ''}.npz")

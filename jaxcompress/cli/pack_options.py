@@ -1,6 +1,7 @@
 """Options of `jaxcompress pack`: what they mean together, and which do not go together."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,13 +106,16 @@ def check_jobs(jobs: int | None) -> None:
         raise Refused(f"--jobs: must be at least 1, got {jobs}; leave it out for one a core.")
 
 
-def check_lossless(**others: Any) -> None:
-    """Refuse options that change weights."""
+def check_alone(what: str, others: Mapping[str, Any]) -> None:
+    """Refuse other options of what becomes of weights.
+
+    Args:
+        what: the option that says it all, and what it says.
+        others: by name.
+    """
     for option, value in others.items():
-        if value:
-            raise Refused(
-                f"--lossless: keeps every number exactly; leave out --{option.replace('_', '-')}."
-            )
+        if value and value != "auto":  # of --channel-axis, its default
+            raise Refused(f"{what}; leave out --{option.replace('_', '-')}.")
 
 
 def error_limit(max_error: float | None, min_snr: float | None) -> float | None:

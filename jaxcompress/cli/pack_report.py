@@ -11,6 +11,8 @@ from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, said_of
 from jaxcompress.oneshot.sources import Source
 from jaxcompress.oneshot.stream import Pruning
 from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, STATE
+from jaxcompress.planner import Plan
+from jaxcompress.planner.weights import is_edited
 from jaxcompress.prequantized import quantized_layers
 from jaxcompress.trees import plain_bytes, some_of
 
@@ -44,7 +46,7 @@ def show(where: Path, packed: Packed, source: Source) -> None:
     before = sum(map(plain_bytes, source.leaves))
     numbers, report = sum(o.numbers for o in packed.report.outcomes), packed.report
     screen.line(
-        f"{where}: {packed.size:,} bytes of {before:,}, {_times(before, packed.size)}, "
+        f"{where}: {packed.size:,} bytes of {before:,}, {times(before, packed.size)}, "
         f"{8 * packed.size / max(numbers, 1):.2f} bits a weight"
     )
     if report.changed:
@@ -58,6 +60,13 @@ def show(where: Path, packed: Packed, source: Source) -> None:
         screen.line(f"stored once: {_numbers(report.repeated)}: {some_of(pairs)}")
 
 
+def show_planned(plan: Plan, packed: Packed) -> None:
+    """Show how far the size is from that of the plan."""
+    off = packed.size / max(plan.size_bytes, 1) - 1
+    when = " before it was edited" if is_edited(plan) else ""
+    screen.line(f"predicted{when}: {plan.size_bytes:,.0f} bytes; the file is {off:+.2%} off")
+
+
 def show_outputs(inputs: Path, found: Sequence[OutputError]) -> None:
     """Show how far the outputs are from those of the original."""
     screen.line(f"outputs on {inputs}:")
@@ -65,7 +74,13 @@ def show_outputs(inputs: Path, found: Sequence[OutputError]) -> None:
         screen.line(f"  relative error {error.relative:.4f}, cosine {error.cosine:.6f}  {name}")
 
 
-def _times(before: int, after: int) -> str:
+def times(before: float, after: float) -> str:
+    """Return how many times smaller a file is.
+
+    Example:
+        >>> times(800, 100)
+        '8.0x smaller'
+    """
     if after <= before:
         return f"{before / after:.1f}x smaller"
     return f"{after / before:.1f}x larger: names and shapes take more than the weights"

@@ -6,8 +6,8 @@ be done: `_words`, `_kinds`, `_task`, `_record` (a profile as data), `_building`
 settings), `_ladder` (bytes, from real files), `_damage`, `_cuts` (smaller networks), `_training`,
 `_architecture`, `_measuring`, `_profiling`. The best of all choices: `_knapsack`, `_prediction`,
 `_choosing`, `_plan` (as data), `_planning`. The proof: `_straight_through` (training of rounded
-weights), `_stages`, `_proof`, `_run`, `_carrying`, `_one_call`, `_controls`. For files of weights, a
-tensor at a time: `weights`.
+weights), `_stages`, `_proof`, `_run`, `_carrying`, `_one_call`, `_controls`. For files of weights,
+a tensor at a time: `weights`.
 
     blocks         drop one block
     carry_out      cut, fine-tune, round, code, and prove it
