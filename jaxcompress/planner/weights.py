@@ -18,6 +18,7 @@ from jaxcompress.planner._task import Task
 from jaxcompress.trees import plain_bytes, some_of
 
 _ROUNDS = 5
+_MARGIN = 0.995
 
 
 def profile_of(
@@ -118,7 +119,8 @@ def fitted(
     """Return the plan of least error whose file is small enough.
 
     What settings have in common counts in small files: of networks of few numbers the file is made,
-    in memory, and what it takes beyond the prediction is counted in another plan.
+    in memory, and what it takes beyond the prediction is counted in another plan. Of larger ones
+    half a percent of the size is left free.
 
     Args:
         source: of the tensors.
@@ -137,9 +139,9 @@ def fitted(
         >>> fitted(source, profile_of(source), 3000).size_bytes <= 3000
         True
     """
-    found = plan(profile, size_bytes=size_bytes, leave=leave)
     if profile.parameters >= MANY:
-        return found
+        return _with_margin(profile, size_bytes, leave)
+    found = plan(profile, size_bytes=size_bytes, leave=leave)
     fitting: list[Plan] = []
     for _ in range(_ROUNDS):
         pruning, treatments = planned(source, found)
@@ -161,6 +163,14 @@ def fitted(
             break
         found = again
     return min(fitting, key=lambda one: one.damage) if fitting else found
+
+
+def _with_margin(profile: Profile, size_bytes: int, leave: Sequence[str]) -> Plan:
+    try:
+        found = plan(profile, size_bytes=int(_MARGIN * size_bytes), leave=leave)
+    except ValueError:
+        return plan(profile, size_bytes=size_bytes, leave=leave)
+    return found._replace(budget=found.budget._replace(size_bytes=float(size_bytes)))
 
 
 def planned(source: Source, given: Plan, name: str = "plan") -> Planned:

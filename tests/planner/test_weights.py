@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.planner import _building, _ladder, plan
+from jaxcompress.planner import _building, _ladder, plan, weights
 from jaxcompress.planner._building import built, digest_of, surveyed
 from jaxcompress.planner._damage import undominated
 from jaxcompress.planner._record import Choice
@@ -66,6 +66,14 @@ def test_the_file_is_within_the_size(profile):
         assert found.size_bytes == round(sum(sizes.values()) + other) <= size
     with pytest.raises(ValueError, match="must be at least"):
         fitted(source, profile, int(least * 0.9))
+
+
+def test_of_large_networks_a_part_of_the_size_is_left_free(profile, monkeypatch):
+    monkeypatch.setattr(weights, "MANY", 0)
+    source, (least, _) = TreeSource(TREE), reachable(profile)
+    found = fitted(source, profile, 9000)
+    assert found.size_bytes <= 9000 * 0.995 and found.budget.size_bytes == 9000
+    assert fitted(source, profile, int(least * 1.001) + 1).size_bytes <= least * 1.001 + 1
 
 
 def test_a_profile_of_weights_is_kept_and_read_again(tmp_path, profile):
