@@ -10,11 +10,12 @@ from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.planner._building import Planned, digest_of, shares_of, surveyed
 from jaxcompress.planner._damage import unmeasured
 from jaxcompress.planner._ladder import MANY
-from jaxcompress.planner._measuring import measured_tensors, untold
+from jaxcompress.planner._measuring import measured_tensors
 from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._planning import plan
 from jaxcompress.planner._record import Profile, read
 from jaxcompress.planner._task import Task
+from jaxcompress.planner._training import untold
 from jaxcompress.trees import plain_bytes, some_of
 
 _ROUNDS = 5
@@ -68,12 +69,13 @@ def profile_of(
         dense_bytes=sum(map(plain_bytes, source.leaves)),
         is_measured=False,
         is_trained=False,
+        learning_rate=None,
         quality=None,
         networks=[network],
         kept=found.kept,
         limits=Task(None, {}).limits,
         leave=[],
-        unfinished=[],
+        unfinished={},
     )
     if path is not None:
         made.save(path)
