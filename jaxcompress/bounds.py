@@ -3,6 +3,7 @@
 check_clusters     an integer in 1 to 1024
 check_fraction     a fraction that is kept, in (0, 1]
 check_removed      a fraction of units that are removed, in [0, 1)
+check_size         a number of bytes, as 400KB or 250000
 check_sparsity     a fraction of weights that are removed, in [0, 1)
 check_temperature  0.001 to 10 000
 """
@@ -19,6 +20,7 @@ __all__ = [
     "check_clusters",
     "check_fraction",
     "check_removed",
+    "check_size",
     "check_sparsity",
     "check_temperature",
 ]

@@ -6,8 +6,8 @@ be done: `_words`, `_kinds`, `_task`, `_record` (a profile as data), `_building`
 settings), `_ladder` (bytes, from real files), `_damage`, `_cuts` (smaller networks), `_training`,
 `_architecture`, `_measuring`, `_profiling`. The best of all choices: `_knapsack`, `_prediction`,
 `_choosing`, `_plan` (as data), `_planning`. The proof: `_straight_through` (training of rounded
-weights), `_stages`, `_proof`, `_run`, `_carrying`, `_one_call`, `_controls`. For files of weights,
-a tensor at a time: `weights`.
+weights), `_stages`, `_proof`, `_run`, `_carrying`, `_one_call`, `_controls`; `_own_loop` (the same
+steps one by one). For files of weights, a tensor at a time: `weights`.
 
     blocks         drop one block
     carry_out      cut, fine-tune, round, code, and prove it
@@ -16,7 +16,10 @@ a tensor at a time: `weights`.
     compress_to    profile, plan, carry out and prove, in one call
     Control        a network that was made in another way
     controls       what the same budget gives without the ideas of the plan
+    cut            a part of the cut of a plan
     each_tensor    change one tensor at a time, as a function changes all of them
+    encoded        a tree with compressed leaves of a wanted size, for trained weights
+    encoded_again  the same grids and codebooks for weights that were trained on
     kl_divergence  `KL(softmax(exact) || softmax(outputs))`
     Plan           what becomes of each layer
     plan           the network and the choices of least loss within a budget
@@ -25,6 +28,7 @@ a tensor at a time: `weights`.
     rank           replace a tensor by a product of two thin matrices
     read_plan      read a plan from a file
     Result         a compressed network and its proof
+    rounded        compute with rounded weights while training
     rounding       round a tensor to a grid of so many bits
     Sensitivities  what each change costs in each place, as a table
     sensitivities  the damage by each change, in one place at a time
@@ -49,6 +53,7 @@ from jaxcompress.planner._changes import (
 )
 from jaxcompress.planner._controls import Control, controls
 from jaxcompress.planner._one_call import compress_to
+from jaxcompress.planner._own_loop import cut, encoded, encoded_again
 from jaxcompress.planner._plan import Plan, read_plan
 from jaxcompress.planner._planning import plan
 from jaxcompress.planner._profiling import profile
@@ -56,6 +61,7 @@ from jaxcompress.planner._proof import Check, Result
 from jaxcompress.planner._record import Profile
 from jaxcompress.planner._sensitivities import Sensitivities, kl_divergence, sensitivities
 from jaxcompress.planner._smaller import blocks, units
+from jaxcompress.planner._straight_through import rounded
 from jaxcompress.planner._task import Task
 
 __all__ = [
@@ -72,12 +78,16 @@ __all__ = [
     "carry_out",
     "compress_to",
     "controls",
+    "cut",
     "each_tensor",
+    "encoded",
+    "encoded_again",
     "kl_divergence",
     "plan",
     "profile",
     "rank",
     "read_plan",
+    "rounded",
     "rounding",
     "sensitivities",
     "shared_values",

@@ -33,7 +33,8 @@ recipes:
 quantizers:
 {chr(10).join(f"  {name:14} {quantizer.summary}" for name, quantizer in SHARING.items())}
 
-default epochs (training, fine-tuning after pruning; after sharing a third of that):
+default epochs (training, fine-tuning after pruning; after sharing a third of that; recipe auto
+fine-tunes twice as long):
 {chr(10).join(f"  {name:14} {e.train}, {e.finetune}" for name, e in DEFAULT_EPOCHS.items())}
 
 examples:
@@ -42,6 +43,7 @@ examples:
   python run.py --model cifar --data digits --limit 500 --epochs 2 --out runs/quick
   python run.py --model cifar --data digits --out runs/quick --resume
   python run.py --model cifar --recipe distill --times-smaller 8 --control
+  python run.py --model cifar --data digits --size 12KB --speedup 2 --drop 1
   python run.py --model fruits --data-dir my/pictures
   python run.py --model fruits --predict a.jpg b.png --weights runs/fruits/compressed.npz
 """

@@ -35,6 +35,11 @@ def _epochs_fit(epochs: int, settings: Settings) -> str:
     return "with --start nothing is trained at first; leave it out" if started else ""
 
 
+def _finetune_epochs(settings: Settings) -> int:
+    usual = DEFAULT_EPOCHS[settings.data].finetune * RECIPES[settings.recipe].patience
+    return settings.get("finetune_epochs") or usual
+
+
 def _start_fits(start: Path, settings: Settings) -> str:
     del settings
     return "" if start.is_file() else f"{start} is no file; pass a compressed.npz"
@@ -53,7 +58,8 @@ RECIPE = Option(
 CONTROL = Option(
     name="control",
     kind="switch",
-    default=False,
+    default=lambda settings: bool(settings.get("control")) or "drop" in settings,
+    shown="with --drop always",
     help="also train the dense network for as many extra steps, or a student as long without "
     "a teacher, and report it",
     recorded="control",
@@ -115,9 +121,7 @@ TRAINING_OPTIONS = (
     Option(
         name="finetune_epochs",
         kind="whole",
-        default=lambda settings: (
-            settings.get("finetune_epochs") or DEFAULT_EPOCHS[settings.data].finetune
-        ),
+        default=_finetune_epochs,
         bounds=(1, None),
         group=TRAINING,
         metavar="N",

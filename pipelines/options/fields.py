@@ -29,6 +29,12 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
         "of the dense network, trained for as many extra steps; null without `--control`, and in "
         "recipes that distil, whose controls are stages.",
     ),
+    (
+        ("checks",),
+        "of a budget: `name`, `budget`, `predicted`, `measured` and `met`. `budget` is null where "
+        "none was asked for. Points lost are those of the test images against the control, and "
+        "predicted before fine-tuning. Empty in other recipes than `auto`.",
+    ),
     (("seconds",), "of all stages."),
     (("versions", "device"), "what it ran on, with how many threads."),
 )

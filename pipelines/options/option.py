@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxcompress.bounds import check_clusters, check_removed, check_sparsity, check_temperature
+from jaxcompress.bounds import (
+    check_clusters,
+    check_removed,
+    check_size,
+    check_sparsity,
+    check_temperature,
+)
 from pipelines.errors import SettingsError
 from pipelines.options.settings import Settings
 
@@ -186,6 +192,7 @@ KINDS: dict[str, Kind] = {
     "number": Kind(float, _within),
     "above": Kind(float, _above),
     "fraction": Kind(float, _fraction),
+    "size": Kind(str, lambda option, value: check_size(option.flag, value)),
     "removed weights": Kind(float, lambda option, value: check_sparsity(option.flag, value)),
     "removed units": Kind(float, lambda option, value: check_removed(option.flag, value)),
     "temperature": Kind(float, lambda option, value: check_temperature(option.flag, value)),

@@ -42,6 +42,9 @@ def settings_of(**given: Any) -> Settings:
         for name, option in OPTIONS.items()
         if option.of_run and name not in OF_RECIPES and not callable(option.default)
     }
+    for name, recipe in RECIPES.items():
+        if any(values.get(option) is not None for option in recipe.chosen_by):
+            every["recipe"] = name
     return Settings(**every | {name: v for name, v in values.items() if v is not None})
 
 

@@ -24,6 +24,7 @@ from pipelines.models.train import (
     copied,
     make_step,
     make_update,
+    score,
 )
 from pipelines.options.settings import Settings
 from pipelines.run.fitting import Fitting
@@ -76,6 +77,20 @@ class Asked:
     def logits(self, work: Work) -> np.ndarray:
         """Return the logits on the validation images."""
         return self.outputs(work, self.prepared().validation.inputs)
+
+    def accuracy(self, work: Work, most: int) -> float:
+        """Return the fraction of at most `most` validation images that are classified rightly."""
+        data = self.prepared().validation
+        inputs = jax.tree.map(lambda rows: rows[:most], data.inputs)
+        return score(self.outputs(work, inputs), data.labels[:most]).accuracy
+
+    def tell(self, text: str) -> None:
+        """Say now and then what is done.
+
+        Raises:
+            Interrupted: the run was asked to stop.
+        """
+        self.fitting.tell(text)
 
     def sample(self, count: int) -> Inputs:
         """Return inputs of the first `count` training images."""

@@ -17,7 +17,7 @@ from pipelines.options.settings import Settings
 from pipelines.run.console import Console
 from pipelines.run.standing import Standing, restored
 
-_SAVE_INTERVAL_S = 5.0
+_SAVE_INTERVAL_S, _TELL_INTERVAL_S = 5.0, 10.0
 
 
 class Interrupted(Exception):
@@ -70,7 +70,7 @@ class Fitting:
         self.augment, self._plan = augment, plan
         self._standing, self._write = standing, save
         self._should_stop, self._console = should_stop, console
-        self._saved = time.monotonic()
+        self._saved = self._told = time.monotonic()
 
     def train(self, state: TrainState, steps: Mapping[int, Step], data: Examples) -> TrainState:
         """Return the state after training.
@@ -114,6 +114,18 @@ class Fitting:
                 if ended and tick.position.epoch < epochs and self._save_is_due():
                     self._save(state, tick.position)
         return state
+
+    def tell(self, text: str) -> None:
+        """Say now and then what is done beside training.
+
+        Raises:
+            Interrupted: the run was asked to stop.
+        """
+        if self._should_stop():
+            raise Interrupted(self._stage)
+        if time.monotonic() - self._told >= _TELL_INTERVAL_S:
+            self._console.line(f"{self._stage}: {text}")
+            self._told = time.monotonic()
 
     def _save_is_due(self) -> bool:
         """Return whether a kill would now lose more time than a checkpoint takes."""

@@ -20,14 +20,22 @@ _AS_ARRAYS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "bits": (np.asarray, int),
     "dtype": (lambda dtype: np.empty(0, dtype), lambda array: array.dtype),
     "shape": (np.asarray, lambda array: tuple(np.asarray(array).tolist())),
+    "equation": (
+        lambda text: np.frombuffer(text.encode(), np.uint8),
+        lambda array: bytes(array.astype(np.uint8)).decode(),
+    ),
+    "factors": (
+        lambda factors: {str(n): factor for n, factor in enumerate(factors)},
+        lambda found: tuple(found[str(n)] for n in range(len(found))),
+    ),
 }
-"""Conversions of parts that are not arrays to arrays, and back."""
+"""Conversions of parts that are not arrays to arrays, or dicts of them, and back."""
 
 
-def _parts(leaf: Any) -> dict[str, np.ndarray]:
-    """Return the parts of a compressed leaf, as arrays."""
+def _parts(leaf: Any) -> dict[str, Any]:
+    """Return the parts of a compressed leaf: arrays, or a dict of compressed leaves and arrays."""
     return {
-        name: np.asarray(_AS_ARRAYS[name][0](part) if name in _AS_ARRAYS else part)
+        f"{_MARK}{name}": _AS_ARRAYS[name][0](part) if name in _AS_ARRAYS else part
         for name, part in vars(leaf).items()
         if part is not None
     }
@@ -48,7 +56,7 @@ def flatten(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     named = named_leaves(arrays, is_leaf=is_compressed)
     for name, leaf in zip(named.paths, named.leaves, strict=True):
         if is_compressed(leaf):
-            flat |= {f"{name}/{_MARK}{part}": array for part, array in _parts(leaf).items()}
+            flat |= {f"{name}/{part}": array for part, array in flatten(_parts(leaf)).items()}
         else:
             flat[name] = np.asarray(leaf)
     return flat
@@ -63,5 +71,5 @@ def _with_leaves(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if node and all(key.startswith(_MARK) for key in node):
-        return _made_of({key.removeprefix(_MARK): part for key, part in node.items()})
+        return _made_of({k.removeprefix(_MARK): _with_leaves(part) for k, part in node.items()})
     return {key: _with_leaves(child) for key, child in node.items()}

@@ -28,11 +28,12 @@ from pipelines.run.folder import LOG, RESULTS, claim, locked, write_json
 from pipelines.run.identity import identity
 from pipelines.run.job import Diverged, Interrupted, Job
 from pipelines.run.predict import Predictor
+from pipelines.run.proof import checks_of, missed, table_of
 from pipelines.run.report import results, table
 from pipelines.run.signals import Stop, stop_on_signals
 from pipelines.stages.start import check_start
 
-REFUSED, FAILED = 2, 1
+REFUSED, FAILED, MISSED = 2, 1, 4
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -196,6 +197,9 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
     outcome = results(job.plan, dataset, rows)
     write_json(job.folder / RESULTS, outcome)
     console.table(table(job.plan, dataset, rows))
+    checks = checks_of(job.plan, rows)
+    if checks:
+        console.table(table_of(checks))
     if not outcome["reload_exact"]:
         console.loud("the reloaded network does not give the same logits: please report this")
         return FAILED
@@ -204,6 +208,9 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
         f"{outcome['ratio']:.1f}x smaller; reloaded logits are the same to the bit. "
         f"Files in {job.folder}"
     )
+    if short := missed(checks):
+        console.loud(short)
+        return MISSED
     return 0
 
 

@@ -15,6 +15,7 @@ from pipelines.data import Dataset
 from pipelines.models.capacity import student_sizes
 from pipelines.options.plan import recorded, recorded_1
 from pipelines.options.settings import Settings
+from pipelines.run.proof import checks_of, recorded_checks
 from pipelines.run.row import Row
 
 SCHEMA_VERSION = 1
@@ -49,6 +50,7 @@ def results(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]
         "reloaded_accuracy": reloaded.accuracy,
         "reload_exact": reloaded.facts["exact"],
         "control_accuracy": control.accuracy if control else None,
+        "checks": recorded_checks(checks_of(plan, rows)),
         "seconds": sum(row.seconds for row in rows),
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in _PACKAGES},

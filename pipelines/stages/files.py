@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -60,16 +61,28 @@ def write_compressed(job: Trainer, path: Path, work: Work) -> int:
     The classifier is in the metadata: the file alone is enough to classify pictures.
     Returns the size in bytes.
     """
-    params = work.params
-    if work.shared is not None:
-        params = work.shared
-    elif work.quantized is not None:
-        params = work.quantized
-    elif work.mask is not None:
-        params = jc.leaves.sparse(work.params)
-    stats = {"stats": work.stats} if work.stats else {}
     metadata = job.classifier.as_metadata()
-    return jc.save(path, {"params": params} | stats, layout=job.plan.layout, metadata=metadata)
+    return jc.save(path, _stored(work), layout=job.plan.layout, metadata=metadata)
+
+
+def compressed_size(job: Trainer, work: Work) -> int:
+    """Return the bytes that `write_compressed` would write."""
+    metadata = job.classifier.as_metadata()
+    return jc.size_bytes(_stored(work), layout=job.plan.layout, metadata=metadata)
+
+
+def _stored(work: Work) -> dict[str, Any]:
+    """Return parameters as they are stored, and statistics where there are any."""
+    tree = work.tree
+    if work.coded is not None:
+        tree = work.coded
+    elif work.shared is not None:
+        tree = tree | {"params": work.shared}
+    elif work.quantized is not None:
+        tree = tree | {"params": work.quantized}
+    elif work.mask is not None:
+        tree = tree | {"params": jc.leaves.sparse(work.params)}
+    return {name: part for name, part in tree.items() if part or name == "params"}
 
 
 def packed(

@@ -25,6 +25,7 @@ class Work(NamedTuple):
         quantized: params with `Quantized` leaves; None before rounding.
         ends: the smallest and the largest number `[2]` of the grid of the inputs of each layer, by
             its name, nested; None before rounding.
+        coded: `tree` with compressed leaves of any kind; None where the others say all.
     """
 
     params: Params
@@ -33,6 +34,7 @@ class Work(NamedTuple):
     shared: Params | None = None
     quantized: Params | None = None
     ends: Params | None = None
+    coded: Params | None = None
 
     @property
     def tree(self) -> dict[str, Any]:
@@ -88,6 +90,14 @@ class Trainer(Protocol):
 
     def logits(self, work: Work) -> np.ndarray:
         """Return the logits on the validation images."""
+        ...
+
+    def accuracy(self, work: Work, most: int) -> float:
+        """Return the fraction of at most `most` validation images that are classified rightly."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Say now and then what is done, and stop if the run was asked to."""
         ...
 
     def sample(self, count: int) -> Inputs:
@@ -176,6 +186,9 @@ class Recipe(NamedTuple):
         from_scratch: from a number of epochs to a control of the same size, trained from scratch.
         controls: its controls, in place of the dense network that is trained on.
         fixed: options that have one value in this recipe, and that nobody passes.
+        chosen_by: options of which any chooses this recipe, where none is named.
+        proof: further facts of the network that was reloaded.
+        patience: by how much its default epochs of fine-tuning are multiplied.
     """
 
     summary: str
@@ -185,3 +198,6 @@ class Recipe(NamedTuple):
     from_scratch: Callable[[Callable[[Settings], int]], Run] | None = None
     controls: Callable[[Settings], Sequence[Stage]] | None = None
     fixed: Mapping[str, Any] = {}  # noqa: RUF012  (nobody writes to it)
+    chosen_by: tuple[str, ...] = ()
+    proof: Callable[[Trainer, Work], Facts] | None = None
+    patience: int = 1

@@ -3,10 +3,18 @@
 from itertools import chain
 
 from pipelines.options.settings import Settings
-from pipelines.stages import distilling, dropping, integers, patterns, pruning, structured
+from pipelines.stages import (
+    distilling,
+    dropping,
+    integers,
+    patterns,
+    planned,
+    pruning,
+    structured,
+)
 from pipelines.stages.files import write_plain
 from pipelines.stages.stage import Recipe, Stage
-from pipelines.stages.training import RELOAD, TRAIN, train_on
+from pipelines.stages.training import RELOAD, TRAIN, proved, reload, train_on
 
 FAMILIES = (
     pruning,
@@ -15,6 +23,7 @@ FAMILIES = (
     dropping,
     distilling,
     integers,
+    planned,
 )
 
 OPTIONS = {option.name: option for family in FAMILIES for option in family.OPTIONS}
@@ -32,7 +41,8 @@ def stages_of(plan: Settings) -> tuple[Stage, ...]:
     """
     recipe = RECIPES[plan.recipe]
     parts = ([part] if isinstance(part, Stage) else part(plan) for part in recipe.parts)
-    between = (TRAIN, *chain(*parts), RELOAD)
+    last = RELOAD if recipe.proof is None else RELOAD._replace(run=proved(reload, recipe.proof))
+    between = (TRAIN, *chain(*parts), last)
     if not plan.control:
         return between
     if recipe.controls:

@@ -83,5 +83,15 @@ def reload(job: Trainer, work: Work) -> tuple[Work, Facts]:
     return loaded, {"exact": exact}
 
 
+def proved(run: Run, proof: Callable[[Trainer, Work], Facts]) -> Run:
+    """Return a stage with further facts of its network."""
+
+    def both(job: Trainer, work: Work) -> tuple[Work, Facts]:
+        work, facts = run(job, work)
+        return work, facts | proof(job, work)
+
+    return both
+
+
 TRAIN = Stage("baseline", train, write_plain, BASELINE)
 RELOAD = Stage("reloaded", reload, size_of, COMPRESSED)

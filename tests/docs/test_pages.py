@@ -18,8 +18,8 @@ QUICK = {
     "techniques/sharing.md",
 }
 FROM_CHECKOUT = {
-    "README.md": 2,
-    "pipeline.md": 4,
+    "README.md": 3,
+    "pipeline.md": 5,
     "howto/own_loop.md": 1,  # Equinox
     "results/index.md": 1,
     "results/checkpoints.md": 1,

@@ -1,0 +1,169 @@
+"""The steps of a plan one by one, for a training loop of one's own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcompress.artifact import size_bytes as file_size
+from jaxcompress.bounds import is_integer
+from jaxcompress.leaves import is_compressed
+from jaxcompress.oneshot.sources import TreeSource
+from jaxcompress.planner._building import KEEP, built
+from jaxcompress.planner._choosing import Candidates
+from jaxcompress.planner._cuts import cut_out, groups_of, rebuilt
+from jaxcompress.planner._damage import of_outputs, unmeasured
+from jaxcompress.planner._measuring import measured_tensors
+from jaxcompress.planner._plan import Plan, stamp_of
+from jaxcompress.planner._record import LEAVE
+from jaxcompress.planner._straight_through import encoded_again as on_same_grids
+from jaxcompress.planner._task import Task
+from jaxcompress.prune import count_blocks
+from jaxcompress.trees import PyTree
+
+_MARGIN = 0.998
+
+
+def cut(
+    params: PyTree, given: Plan, task: Task, *, part: float = 1.0
+) -> tuple[Callable[..., PyTree], PyTree]:
+    """Return the network after a part of the cut of a plan.
+
+    Of each group `(1 - part) whole + part kept` units are left, those with the largest weights.
+    Blocks are dropped all at once, whatever the part. Fine-tune after each part, and none should
+    remove more than a fifth of the units.
+
+    Args:
+        params: of the whole network, or after a smaller part.
+        given: the plan.
+        task: of the whole network.
+        part: of the cut, above 0 to 1, counted from the whole network.
+
+    Raises:
+        ValueError: groups or places that there are not, or fewer units than the plan keeps.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.planner import Task, plan, profile
+        >>> task = Task(None, {"w": np.random.default_rng(0).standard_normal((64, 64))})
+        >>> found = plan(profile(task), size_bytes="3KB")  # without an example nothing is cut
+        >>> cut(task.params, found, task)[1] is task.params
+        True
+    """
+    if not 0 < part <= 1:
+        raise ValueError(f"part: must be above 0 and at most 1, got {part}; pass 1 for all of it.")
+    if given.cut and not task.is_run:
+        raise ValueError("plan: cuts the network, which needs apply and example; give them.")
+    apply, wanted = task.apply or _not_given, given.cut
+    if "blocks" in wanted and count_blocks(params, task.blocks) == len(wanted["blocks"]):
+        return apply, params
+    if "units" in wanted:
+        whole = {group.name: group.size for group in groups_of(task, task.apply, task.params)}
+        kept = {name: count for name, count in wanted["units"].items() if count != LEAVE}
+        wanted = {"units": {name: _left(whole.get(name), kept[name], part) for name in kept}}
+    return cut_out(task, apply, params, wanted)
+
+
+def _left(whole: int | None, kept: Any, part: float) -> Any:
+    """Return how many units are left; `cut_out` refuses what is no number, or of no group."""
+    if whole is None or not is_integer(kept):
+        return kept
+    return round(whole - part * (whole - kept))
+
+
+def _not_given(params: PyTree, *inputs: PyTree) -> PyTree:
+    del params, inputs
+    raise ValueError("apply: is needed to run the network, got none; give the task one.")
+
+
+def encoded(
+    params: PyTree,
+    given: Plan,
+    task: Task,
+    *,
+    size_bytes: float | None = None,
+    size_of: Callable[[PyTree], int] = file_size,
+    track: Callable[[str], None] = lambda text: None,
+) -> PyTree:
+    """Return a tree with compressed leaves for trained weights, whose file has a wanted size.
+
+    Without a size, and where a person has changed the plan, weights are rounded as it says. Else
+    the choices are those of least damage to the weights as they are now: those of the plan were
+    made before the cut and the training.
+
+    Args:
+        params: of the network after the cut.
+        given: the plan.
+        task: of the whole network.
+        size_bytes: of the file, at most; if no choices give it, it is the smallest one.
+        size_of: from the tree to the bytes of its file, for files with metadata.
+        track: is told what is done.
+
+    Raises:
+        ValueError: settings that cannot be carried out.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.planner import Task, plan, profile
+        >>> task = Task(None, {"w": np.random.default_rng(0).standard_normal((64, 64))})
+        >>> found = plan(profile(task), size_bytes="3KB")
+        >>> file_size(encoded(task.params, found, task, size_bytes=2000)) <= 2000
+        True
+    """
+    if size_bytes is None or given.stamp != stamp_of(given):
+        return built(params, given.settings, half=given.half)
+    damage = unmeasured
+    if task.is_run and task.apply is not None:
+        apply = rebuilt(task, task.apply, params)
+        damage = of_outputs(apply, params, tuple(task.example))
+    network = measured_tensors(
+        given.name,
+        TreeSource(params),
+        damage,
+        is_measured=task.is_run,
+        is_whole=not task.is_trained,
+        track=track,
+    )
+    left = [path for path, each in given.settings.items() if each in (LEAVE, KEEP)]
+    solved = Candidates(network, lambda path: path in left)
+    goal = size_bytes
+    while True:
+        chosen = solved.within(max(goal, solved.smallest))
+        assert chosen is not None
+        pairs = zip(network.tensors, chosen.choices, strict=True)
+        settings = {tensor.path: choice.settings for tensor, choice in pairs}
+        found = built(params, settings | dict.fromkeys(left, LEAVE), half=given.half)
+        size = size_of(found)
+        if size <= size_bytes or goal < solved.smallest:
+            return found
+        goal *= _MARGIN * size_bytes / size
+
+
+def encoded_again(params: PyTree, compressed: PyTree, *, half: bool = True) -> PyTree:
+    """Return a tree with compressed leaves for weights trained as `rounded`.
+
+    Weights are on the grids and codebooks that the tree has already.
+
+    Args:
+        params: after training with `rounded(compressed)`.
+        compressed: from `encoded`.
+        half: whether vectors and small tensors have sixteen bits where that is enough.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxcompress.leaves import Quantized
+        >>> leaf = Quantized(values=np.int8([[1, 0]]), scale=np.float32([[0.5]]), bits=4)
+        >>> encoded_again({"w": np.array([[0.9, 0.7]])}, {"w": leaf})["w"].values.tolist()
+        [[2, 0]]
+    """
+    found = on_same_grids(compressed, params)
+    if all(map(is_compressed, jax.tree.leaves(found, is_leaf=is_compressed))):
+        return found
+    vectors = built(jax.tree.map(np.asarray, params), {}, half=half)
+    return jax.tree.map(
+        lambda leaf, vector: leaf if is_compressed(leaf) else vector,
+        found,
+        vectors,
+        is_leaf=is_compressed,
+    )
