@@ -1,7 +1,7 @@
 """Trees in which each tensor is what its settings say."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -146,16 +146,22 @@ class Surveyed(NamedTuple):
         settings: Mapping[str, Settings | str],
         *,
         half: bool = True,
+        refine: Callable[[str, Any], Any] | None = None,
         track: Track = untracked,
     ) -> tuple[list[Any], list[Outcome]]:
-        """Return the leaves for a file, and what became of each tensor."""
+        """Return the leaves for a file, and what became of each tensor, before it was refined."""
         pruning, treatments = self.planned(settings, half=half)
         outcomes: list[Outcome] = []
         found = [
-            jax.tree.map(np.asarray, leaf) if is_compressed(leaf) else leaf  # nothing to compile
-            for _, leaf in pruning.all_leaves(treatments, outcomes, track=track)
+            _placed(leaf if refine is None else refine(path, leaf))
+            for path, leaf in pruning.all_leaves(treatments, outcomes, track=track)
         ]
         return found, outcomes
+
+
+def _placed(leaf: Any) -> Any:
+    """Return a leaf on the host, whose parts need nothing compiled."""
+    return jax.tree.map(np.asarray, leaf) if is_compressed(leaf) else leaf
 
 
 def surveyed(source: Source) -> Surveyed:
@@ -174,13 +180,20 @@ def surveyed(source: Source) -> Surveyed:
     return found
 
 
-def built(params: PyTree, settings: Mapping[str, Settings | str], *, half: bool = True) -> PyTree:
+def built(
+    params: PyTree,
+    settings: Mapping[str, Settings | str],
+    *,
+    half: bool = True,
+    refine: Callable[[str, Any], Any] | None = None,
+) -> PyTree:
     """Return the tree with its compressed leaves.
 
     Args:
         params: dense.
         settings: by path; tensors without any are kept exactly.
         half: whether vectors and small tensors have sixteen bits where that is enough.
+        refine: rounds the weights of a leaf anew.
 
     Raises:
         ValueError: a path of no tensor, or settings that cannot be carried out.
@@ -188,7 +201,7 @@ def built(params: PyTree, settings: Mapping[str, Settings | str], *, half: bool 
     source = TreeSource(params)
     found = surveyed(source)
     found.check(settings)
-    leaves, outcomes = found.leaves(settings, half=half)
+    leaves, outcomes = found.leaves(settings, half=half, refine=refine)
     _check_done(settings, outcomes)
     stored = [leaves[found.pruning.repeats.get(n, n)] for n in range(len(leaves))]
     return source.named.rebuild(

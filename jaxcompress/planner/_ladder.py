@@ -46,7 +46,7 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
         for n, step in enumerate(steps)
     ]
     if not everything:
-        return found
+        return [rung._replace(is_measured=True) for rung in found] if numbers < MANY else found
     coarse = _FEW_STEPS
     found += [
         Rung("entropy", {"quantizer": "entropy", "step_size": _short(step)}, n % 2 == 0)
@@ -64,6 +64,7 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
             for part in (0.15, 0.25, 0.4)
             for step in (0.8, 0.3)
         ]
+        found = [rung._replace(is_measured=True) for rung in found]
     return found
 
 
@@ -95,6 +96,7 @@ def ladder(
     damage: Damage,
     *,
     track: Callable[[str], None],
+    refine: Callable[[str, Any], Any],
     progress: Track = untracked,
     metadata: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, list[Tried]], float]:
@@ -108,6 +110,7 @@ def ladder(
         tried: settings.
         damage: measures a leaf.
         track: is told what is done.
+        refine: rounds the weights of a leaf anew.
         progress: shows how far it is.
         metadata: of the file.
     """
@@ -116,7 +119,7 @@ def ladder(
     files: list[_File] = []
     for rung in progress(everything, "measuring", lambda rung: size):
         track(_words(rung.settings))
-        files.append(_file(found, rung, damage, metadata))
+        files.append(_file(found, rung, damage, refine, metadata))
     beside = median(file.beside for file in files)
     choices: dict[str, list[Tried]] = {path: [] for path in found.paths}
     for file in files:
@@ -140,13 +143,20 @@ class _File(NamedTuple):
     beside: float
 
 
-def _file(found: Surveyed, rung: Rung, damage: Damage, metadata: Mapping[str, Any] | None) -> _File:
+def _file(
+    found: Surveyed,
+    rung: Rung,
+    damage: Damage,
+    refine: Callable[[str, Any], Any],
+    metadata: Mapping[str, Any] | None,
+) -> _File:
     pruning, treatments = found.planned(dict.fromkeys(found.paths, rung.settings))
     chosen, known = set(pruning.chosen), dict[str, float]()
     outcomes: list[Outcome] = []
 
     def measured() -> Iterator[tuple[str, Any]]:
-        for path, leaf in pruning.all_leaves(treatments, outcomes):
+        for path, rounded in pruning.all_leaves(treatments, outcomes):
+            leaf = refine(path, rounded)
             if len(outcomes) - 1 in chosen:
                 is_changed = 0 < outcomes[-1].relative_error <= MOST_ERROR
                 known[path] = damage(path, leaf) if is_changed and rung.is_measured else 0.0

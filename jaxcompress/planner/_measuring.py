@@ -13,6 +13,7 @@ from jaxcompress.planner._building import surveyed
 from jaxcompress.planner._damage import with_damages
 from jaxcompress.planner._ladder import ladder, rungs
 from jaxcompress.planner._record import Network, Speed, Tensor
+from jaxcompress.planner._refining import Refine, unrefined
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.trees import PyTree
 
@@ -40,6 +41,7 @@ def measured_tensors(
     is_measured: bool,
     is_whole: bool,
     track: Callable[[str], None],
+    refine: Refine = unrefined,
     progress: Track = untracked,
     metadata: Mapping[str, Any] | None = None,
 ) -> Network:
@@ -52,6 +54,7 @@ def measured_tensors(
         is_measured: whether it does.
         is_whole: whether all settings are tried, or step sizes alone.
         track: is told what is done.
+        refine: rounds the weights of a leaf anew.
         progress: shows how far it is.
         metadata: of a file.
     """
@@ -62,6 +65,7 @@ def measured_tensors(
         rungs(numbers, everything=is_whole),
         damage,
         track=lambda text: track(f"{name}: {text}"),
+        refine=refine,
         progress=progress,
         metadata=metadata,
     )

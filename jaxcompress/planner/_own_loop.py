@@ -9,20 +9,16 @@ import numpy as np
 from jaxcompress.artifact import size_bytes as file_size
 from jaxcompress.bounds import is_integer
 from jaxcompress.leaves import is_compressed
-from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.planner._building import KEEP, built
-from jaxcompress.planner._choosing import Candidates
+from jaxcompress.planner._building import built
 from jaxcompress.planner._cuts import cut_out, groups_of, rebuilt
-from jaxcompress.planner._damage import of_outputs, unmeasured
-from jaxcompress.planner._measuring import measured_tensors
+from jaxcompress.planner._fitting import fitted_to
 from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._record import LEAVE
+from jaxcompress.planner._refining import refining
 from jaxcompress.planner._straight_through import encoded_again as on_same_grids
 from jaxcompress.planner._task import Task
 from jaxcompress.prune import count_blocks
 from jaxcompress.trees import PyTree
-
-_MARGIN = 0.998
 
 
 def cut(
@@ -113,31 +109,17 @@ def encoded(
     """
     if size_bytes is None or given.stamp != stamp_of(given):
         return built(params, given.settings, half=given.half)
-    damage = unmeasured
-    if task.is_run and task.apply is not None:
-        apply = rebuilt(task, task.apply, params)
-        damage = of_outputs(apply, params, tuple(task.example))
-    network = measured_tensors(
-        given.name,
-        TreeSource(params),
-        damage,
-        is_measured=task.is_run,
-        is_whole=not task.is_trained,
+    apply = None if task.apply is None else rebuilt(task, task.apply, params)
+    return fitted_to(
+        task,
+        apply,
+        params,
+        given,
+        most=size_bytes,
+        refine=refining(task, apply, params),
+        size_of=size_of,
         track=track,
     )
-    left = [path for path, each in given.settings.items() if each in (LEAVE, KEEP)]
-    solved = Candidates(network, lambda path: path in left)
-    goal = size_bytes
-    while True:
-        chosen = solved.within(max(goal, solved.smallest))
-        assert chosen is not None
-        pairs = zip(network.tensors, chosen.choices, strict=True)
-        settings = {tensor.path: choice.settings for tensor, choice in pairs}
-        found = built(params, settings | dict.fromkeys(left, LEAVE), half=given.half)
-        size = size_of(found)
-        if size <= size_bytes or goal < solved.smallest:
-            return found
-        goal *= _MARGIN * size_bytes / size
 
 
 def encoded_again(params: PyTree, compressed: PyTree, *, half: bool = True) -> PyTree:

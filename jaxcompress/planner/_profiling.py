@@ -21,6 +21,7 @@ from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, cut_out
 from jaxcompress.planner._damage import of_outputs, unmeasured
 from jaxcompress.planner._measuring import evaluated, measured_tensors, timings
 from jaxcompress.planner._record import Network, Profile, Quality, read
+from jaxcompress.planner._refining import Refine, refining
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
 from jaxcompress.quantization.damages import relative_error
@@ -206,11 +207,17 @@ def _measured_network(
 ) -> Profile:
     name = wanted.name
     made = _made(task, wanted, track, rate=found.learning_rate)
-    source = TreeSource(made.params)
+    source, refine = TreeSource(made.params), refining(task, made.apply, made.params)
     inputs = tuple(task.example)
     damage = of_outputs(made.apply, made.params, inputs) if task.is_run else unmeasured
     network = measured_tensors(
-        name, source, damage, is_measured=task.is_run, is_whole=not made.cut, track=track
+        name,
+        source,
+        damage,
+        is_measured=task.is_run,
+        is_whole=not made.cut,
+        refine=refine,
+        track=track,
     )
     network = network._replace(cut=made.cut, trained_steps=made.steps)
     if task.is_run:
@@ -224,12 +231,19 @@ def _measured_network(
             damage=float(off(made.params, exact, inputs)) if made.cut else 0.0,
         )
     if found.quality is not None:
-        network = network._replace(anchors=_anchors(task, found.quality, made, network, track))
+        network = network._replace(
+            anchors=_anchors(task, found.quality, made, network, refine, track)
+        )
     return found._replace(networks=[*found.networks, network])
 
 
 def _anchors(
-    task: Task, quality: Quality, made: Made, network: Network, track: Callable[[str], None]
+    task: Task,
+    quality: Quality,
+    made: Made,
+    network: Network,
+    refine: Refine,
+    track: Callable[[str], None],
 ) -> list[tuple[float, float]]:
     """Return damage and loss of quality of whole plans, from none to the most."""
     lost = 0.0
@@ -244,7 +258,7 @@ def _anchors(
         track(f"{network.name}: quality of {size:,.0f} bytes")
         pairs = zip(network.tensors, chosen.choices, strict=True)
         settings = {tensor.path: choice.settings for tensor, choice in pairs}
-        params = dense(built(made.params, settings))
+        params = dense(built(made.params, settings, refine=refine))
         anchors.append((chosen.damage, quality.value - evaluated(task, made.apply, params)))
         sizes.append(size)
 

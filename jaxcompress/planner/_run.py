@@ -6,21 +6,19 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
-
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.leaves import dense, is_compressed
-from jaxcompress.oneshot.sources import TreeSource
+from jaxcompress.leaves import dense
 from jaxcompress.planner._building import KEEP, built
-from jaxcompress.planner._choosing import Candidates
 from jaxcompress.planner._cuts import counts, cut_out, groups_of
-from jaxcompress.planner._damage import of_outputs, unmeasured
-from jaxcompress.planner._measuring import evaluated, measured_tensors
+from jaxcompress.planner._fitting import fitted_to
+from jaxcompress.planner._measuring import evaluated
+from jaxcompress.planner._own_loop import encoded_again
 from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._proof import Result, Step, checks_of, size_of
 from jaxcompress.planner._record import LEAVE
+from jaxcompress.planner._refining import refining
 from jaxcompress.planner._stages import Stages
-from jaxcompress.planner._straight_through import encoded_again, rounded
+from jaxcompress.planner._straight_through import rounded
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.planner._training import RATES, Lesson, View, steps_of, trained, unchanged, untold
 from jaxcompress.prune import UnitScore, l1_score
@@ -189,14 +187,7 @@ class Run:
             make = functools.partial(self._trained, given, work.apply, work.params, lesson)
             params = stages.tree("rounded", work.params, make)
             work = work._replace(params=params, trained=work.trained + steps)
-            compressed = encoded_again(compressed, params)
-            vectors = built(params, {}, half=given.half)
-            compressed = jax.tree.map(
-                lambda leaf, vector: leaf if is_compressed(leaf) else vector,
-                compressed,
-                vectors,
-                is_leaf=is_compressed,
-            )
+            compressed = encoded_again(params, compressed, half=given.half)
             if wanted is not None and size_of(compressed) > wanted:
                 compressed = self._fitting(given, work, wanted, room=1.0, is_new=True)
         note = "rounded and fine-tuned" if trains else "rounded"
@@ -211,41 +202,21 @@ class Run:
         The settings are those of the plan where they do, else those of least damage for the weights
         as they are now.
         """
+        refine = refining(self._task, work.apply, work.params)
         if wanted is None or not is_new:
-            compressed = built(work.params, given.settings, half=given.half)
-            if wanted is None or size_of(compressed) <= wanted:
-                return compressed
-        solved, left = self._candidates(given, work)
-        goal, compressed = room * wanted, None
-        for _ in range(_ROUNDS):
-            chosen = solved.within(max(goal, solved.smallest))
-            assert chosen is not None
-            pairs = zip(chosen.network.tensors, chosen.choices, strict=True)
-            settings = {tensor.path: choice.settings for tensor, choice in pairs}
-            settings |= dict.fromkeys(left, LEAVE)
-            compressed = built(work.params, settings, half=given.half)
-            size = size_of(compressed)
-            if size <= wanted or goal < solved.smallest:
-                break
-            goal *= _MARGIN * wanted / size
-        return compressed
-
-    def _candidates(self, given: Plan, work: Work) -> tuple[Candidates, list[str]]:
-        """Return the choices for the weights as they are now, and the paths left alone."""
-        self._track("choices solved anew")
-        damage = unmeasured
-        if self._task.is_run and work.apply is not None:
-            damage = of_outputs(work.apply, work.params, tuple(self._task.example))
-        network = measured_tensors(
-            given.name,
-            TreeSource(work.params),
-            damage,
-            is_measured=self._task.is_run,
-            is_whole=not self._task.is_trained,
+            found = built(work.params, given.settings, half=given.half, refine=refine)
+            if wanted is None or size_of(found) <= wanted:
+                return found
+        return fitted_to(
+            self._task,
+            work.apply,
+            work.params,
+            given,
+            most=wanted,
+            goal=room * wanted,
+            refine=refine,
             track=self._track,
         )
-        left = [path for path, each in given.settings.items() if each in (LEAVE, KEEP)]
-        return Candidates(network, lambda path: path in left), left
 
     # The proof
 

@@ -45,6 +45,8 @@ class Task:
         blocks: path of blocks in `params` that may be dropped, as in `drop_blocks`; "" for none.
         batches: batch sizes for which latency counts.
         epochs: of fine-tuning, all stages together.
+        fits_rounding: whether weights are rounded so that the outputs of their layers on the
+            example change little (`fit_rounding`), where nothing is trained afterwards.
         learning_rate: the highest of fine-tuning, for Adam with a cosine; None to choose the best
             of three by short trials.
 
@@ -65,6 +67,7 @@ class Task:
     blocks: str = ""
     batches: Sequence[int] = (1, 64)
     epochs: int = 10
+    fits_rounding: bool = True
     learning_rate: float | None = None
 
     def __post_init__(self) -> None:
