@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.costs import compare_latency
+from jaxcompress.costs import compare_latency, flops
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.planner._building import surveyed
 from jaxcompress.planner._damage import with_damages
@@ -17,7 +17,10 @@ from jaxcompress.planner._refining import Refine, unrefined
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.trees import PyTree
 
-_ROUNDS = 20
+_ROUNDS = (10, 150)
+_OPERATIONS = 2e11
+"""Calls of a network are timed so often that they make about so many operations, within bounds:
+short calls vary more."""
 
 
 def evaluated(task: Task, apply: Apply, params: PyTree) -> float:
@@ -90,15 +93,20 @@ def measured_tensors(
     )
 
 
-def timings(
-    networks: dict[str, tuple[Apply, PyTree]], task: Task, rounds: int = _ROUNDS
-) -> dict[str, list[Speed]]:
+def timings(networks: dict[str, tuple[Apply, PyTree]], task: Task) -> dict[str, list[Speed]]:
     """Return the times of networks at the batch sizes of a task, the first as the reference."""
     alone = len(networks) == 1
     if alone:
         networks = networks | {"": next(iter(networks.values()))}
-    batches = list(task.batches) if _has_rows(task.example) else None
-    compared = compare_latency(networks, *task.example, batches=batches, rounds=rounds)
+    rows = _rows(task.example)
+    apply, params = next(iter(networks.values()))
+    work = flops(apply, params, *task.example).total * max(task.batches) / max(rows, 1)
+    compared = compare_latency(
+        networks,
+        *task.example,
+        batches=list(task.batches) if rows else None,
+        rounds=int(np.clip(_OPERATIONS / max(work, 1), *_ROUNDS)),
+    )
     return {
         name: [
             Speed(t.batch_size, t.median, 1.0 if alone else t.speedup)
@@ -109,6 +117,7 @@ def timings(
     }
 
 
-def _has_rows(example: Sequence[PyTree]) -> bool:
+def _rows(example: Sequence[PyTree]) -> int:
+    """Return the rows of inputs, 0 if they have no axis of rows."""
     leaves = jax.tree.leaves(tuple(example))
-    return bool(leaves) and np.ndim(leaves[0]) > 0
+    return np.shape(leaves[0])[0] if leaves and np.ndim(leaves[0]) else 0

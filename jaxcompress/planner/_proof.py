@@ -16,9 +16,6 @@ from jaxcompress.planner._words import number
 from jaxcompress.text import table_lines
 from jaxcompress.trees import PyTree
 
-_ROUNDS = 60
-
-
 SPEED = "times faster"
 """Begins the name of a check."""
 
@@ -152,7 +149,7 @@ def checks_of(
 def _times(task: Task, plan: Plan, apply: Apply, tree: PyTree) -> list[Check]:
     assert task.apply is not None
     pair = {"whole": (task.apply, dense(task.params)), "small": (apply, tree)}
-    latency = timings(pair, task, rounds=_ROUNDS)["small"]
+    latency = timings(pair, task)["small"]
     predicted = {each.batch_size: each.speedup for each in plan.latency}
     asked = plan.budget.speedup
     found = [
