@@ -6,10 +6,10 @@ from collections.abc import Callable
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.planner._building import digest_of
-from jaxcompress.planner._plan import Plan
+from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._planning import plan
-from jaxcompress.planner._proof import SPEED, Result
-from jaxcompress.planner._record import Profile
+from jaxcompress.planner._proof import LOST, SPEED, Result
+from jaxcompress.planner._record import LEAVE, Profile
 from jaxcompress.planner._run import Run
 from jaxcompress.planner._task import Task
 from jaxcompress.planner._training import untold
@@ -67,14 +67,24 @@ def carry_out(
         if again is None:
             break
         track("a budget was missed: planned anew")
-        best = min(best, run.attempt(again), key=lambda result: len(result.missed))
+        best = min(best, run.attempt(again), key=_misses)
     return best
 
 
+def _misses(result: Result) -> tuple[int, float]:
+    """Return how many budgets are missed, and what quality is lost."""
+    lost = (check.measured for check in result.checks if check.name == LOST)
+    return len(result.missed), next(lost, 0.0)
+
+
 def _corrected(result: Result, profile: Profile) -> Plan | None:
-    """Return another plan, where budgets were missed, None if there is none."""
-    if not result.missed:
+    """Return another plan, where budgets were missed, None if there is none.
+
+    A plan that a person has changed stays as it is, and so do the tensors to leave.
+    """
+    if not result.missed or stamp_of(result.plan) != result.plan.stamp:
         return None
+    leave = [path for path, each in result.plan.settings.items() if each == LEAVE]
     budget = result.plan.budget
     asked, size = budget.speedup, budget.size_bytes
     slow = [check.measured for check in result.missed if check.name.startswith(SPEED)]
@@ -89,7 +99,8 @@ def _corrected(result: Result, profile: Profile) -> Plan | None:
         if len(names) < 2:
             return None
     try:
-        found = plan(profile, size_bytes=None if size is None else int(size), speedup=asked)
+        size_bytes = None if size is None else int(size)
+        found = plan(profile, size_bytes=size_bytes, speedup=asked, leave=leave)
     except ValueError:
         return None
     return found._replace(budget=budget)

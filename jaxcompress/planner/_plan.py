@@ -122,6 +122,8 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: must be a plan, got {error}; plan anew.") from None
+    if not all(value is None or is_of(NUMBER, value) for value in found.budget):
+        raise ValueError(f"{path}: budget must be numbers, got {found.budget}; correct it.")
     for field, kind in _KINDS.items():
         if not is_of(kind, value := getattr(found, field)):
             raise ValueError(

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from jaxcompress.oneshot.rules import path_matches
 from jaxcompress.planner._choosing import Candidates, Chosen
 from jaxcompress.planner._plan import Budget, Plan, checked_budget, stamp_of
-from jaxcompress.planner._record import Profile
+from jaxcompress.planner._record import LEAVE, Profile
 from jaxcompress.planner._words import number
+from jaxcompress.trees import some_of
 
 
 def plan(
@@ -54,15 +55,33 @@ def plan(
         )
     if drop is not None and profile.quality is None:
         raise ValueError("drop: needs a profile with evaluate, got none; give the task one.")
-    left = [*profile.leave, *leave]
-    solved = [
-        Candidates(network, leaves=lambda path: any(path_matches(p, path) for p in left))
-        for network in profile.networks
-    ]
+    patterns = [*profile.leave, *leave]
+
+    _check_patterns(profile, patterns)
+
+    def is_left(path: str) -> bool:
+        return any(path_matches(pattern, path) for pattern in patterns)
+
+    solved = [Candidates(network, leaves=is_left) for network in profile.networks]
     fast = _fast_enough(solved, budget.speedup)
     fitting = _fitting(fast, solved, budget)
     chosen, notes = _best(profile, fitting, budget)
-    return _plan(profile, budget, chosen, [*notes, *_curve(profile, fast, chosen)])
+    found = _plan(profile, budget, chosen, [*notes, *_curve(profile, fast, chosen)])
+    left = dict.fromkeys(filter(is_left, found.settings), LEAVE)
+    found = found._replace(settings=found.settings | left)
+    return found._replace(stamp=stamp_of(found))
+
+
+def _check_patterns(profile: Profile, patterns: Sequence[str]) -> None:
+    """Refuse patterns that no tensor matches: what they should protect would be changed."""
+    paths = [tensor.path for network in profile.networks for tensor in network.tensors]
+    paths += [path for kept in profile.kept.values() for path in kept]
+    for pattern in patterns:
+        if not any(path_matches(pattern, path) for path in paths):
+            raise ValueError(
+                f"leave: {pattern!r} must match a tensor, got none of {some_of(paths)}; a word "
+                "alone names a whole part of a path."
+            )
 
 
 def _fast_enough(solved: Sequence[Candidates], speedup: float | None) -> list[Candidates]:
@@ -157,7 +176,7 @@ def _curve(profile: Profile, fast: Sequence[Candidates], chosen: Chosen) -> list
 def _plan(profile: Profile, budget: Budget, chosen: Chosen, why: list[str]) -> Plan:
     network = chosen.network
     pairs = zip(network.tensors, chosen.choices, strict=True)
-    found = Plan(
+    return Plan(
         network=profile.network,
         name=network.name,
         cut=network.cut,
@@ -174,4 +193,3 @@ def _plan(profile: Profile, budget: Budget, chosen: Chosen, why: list[str]) -> P
         why=why,
         stamp="",
     )
-    return found._replace(stamp=stamp_of(found))

@@ -19,6 +19,9 @@ from jaxcompress.trees import PyTree
 SPEED = "times faster"
 """Begins the name of a check."""
 
+LOST = "quality lost"
+"""The name of a check."""
+
 
 class Check(NamedTuple):
     """One promise of a plan.
@@ -142,7 +145,7 @@ def checks_of(
         lost = control - evaluated(task, apply, tree)
         predicted = None if plan.drop is None else plan.drop.drop
         is_met = budget.drop is None or lost <= budget.drop
-        found.append(Check("quality lost", budget.drop, predicted, lost, is_met))
+        found.append(Check(LOST, budget.drop, predicted, lost, is_met))
     return found
 
 

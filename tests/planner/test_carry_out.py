@@ -117,6 +117,15 @@ def test_a_missed_budget_is_said(profile, task):
     assert "MISSED" in str(result)
 
 
+def test_what_is_left_stays_when_a_budget_is_missed(profile, task):
+    fixed = dataclasses.replace(task, loss=None, train=None)
+    plan = planner.plan(profile, size_bytes=9000, leave=["mid"])
+    plan = plan._replace(budget=plan.budget._replace(drop=-100.0))  # beyond reach
+    result = planner.carry_out(plan, fixed, profile=profile)
+    assert np.array_equal(result.params["mid"]["kernel"], task.params["mid"]["kernel"])
+    assert not result.is_met and result.plan.settings["mid/kernel"] == "leave"
+
+
 def test_own_training_gets_the_function_and_a_transform(profile, task):
     calls = []
 

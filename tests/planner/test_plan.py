@@ -84,9 +84,14 @@ def test_a_drop_without_an_evaluation_is_refused(bare):
 
 def test_tensors_to_leave_stay_exactly(profile):
     plan = planner.plan(profile, size_bytes=9000, leave=["mid"])
-    assert plan.settings["mid/kernel"] == {"keep": True}
+    assert plan.settings["mid/kernel"] == "leave"
     edited = profile._replace(leave=["mid"])
     assert planner.plan(edited, size_bytes=9000).settings == plan.settings
+
+
+def test_a_pattern_of_nothing_is_refused(profile):
+    with pytest.raises(ValueError, match="leave: 'middle' must match a tensor"):
+        planner.plan(profile, size_bytes=9000, leave=["middle"])
 
 
 def test_it_is_read_again(profile, tmp_path):
