@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxcompress.bounds import is_integer
@@ -92,8 +93,6 @@ def groups_of(task: Task, apply: Apply | None, params: PyTree) -> UnitGroups:
 
 def _few(example: Sequence[PyTree]) -> tuple[PyTree, ...]:
     """Return the first two rows of inputs, where all inputs have as many rows."""
-    import jax
-
     leaves = jax.tree.leaves(tuple(example))
     rows = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in leaves}
     if len(rows) != 1 or min(rows) <= 2:

@@ -109,12 +109,6 @@ class Result(NamedTuple):
         return save(path, self.params, metadata=metadata or None)
 
 
-def size_of(params: PyTree) -> int:
-    """Return the bytes of the file of a tree."""
-    with tempfile.TemporaryDirectory() as folder:
-        return save(Path(folder, "m.npz"), params)
-
-
 def reloaded(params: PyTree, like: PyTree) -> tuple[int, PyTree]:
     """Return the bytes of the file of a tree, and the dense tree that is read from it."""
     with tempfile.TemporaryDirectory() as folder:

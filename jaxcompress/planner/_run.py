@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from jaxcompress.artifact import size_bytes as size_of
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.planner._building import KEEP, built
@@ -14,7 +15,7 @@ from jaxcompress.planner._fitting import fitted_to
 from jaxcompress.planner._measuring import evaluated
 from jaxcompress.planner._own_loop import encoded_again
 from jaxcompress.planner._plan import Plan, stamp_of
-from jaxcompress.planner._proof import Result, Step, checks_of, size_of
+from jaxcompress.planner._proof import Result, Step, checks_of
 from jaxcompress.planner._record import LEAVE
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._stages import Stages

@@ -167,8 +167,6 @@ def test_factors_are_kept_in_checkpoints():
 
 # A run
 
-pytestmark = pytest.mark.filterwarnings("ignore:optax.global_norm is deprecated")
-
 WORDS = "--speedup 0.01 --drop 0.000001 --size 30KB --epochs 1 --finetune-epochs 1".split()
 
 
@@ -180,7 +178,7 @@ def words(out, *more):
 def _one_smaller_network():
     """Profiles of the whole network and of one with half of its units take less time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxcompress.planner._cuts.KEPT_UNITS", (0.5,))
+        patch.setattr("pipelines.stages.planned.UNITS", (0.5,))
         yield
 
 
