@@ -251,6 +251,9 @@ def test_the_model_must_be_that_of_the_file(fruits, say):
 # The command line
 
 NEEDED_TO_TRAIN = [
+    "--size 12KB",
+    "--speedup 2",
+    "--drop 1",
     "--data digits",
     "--data-dir .",
     "--recipe prune",
