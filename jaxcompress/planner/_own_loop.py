@@ -15,7 +15,7 @@ from jaxcompress.planner._fitting import fitted_to
 from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._record import LEAVE
 from jaxcompress.planner._refining import refining
-from jaxcompress.planner._straight_through import encoded_again as on_same_grids
+from jaxcompress.planner._straight_through import on_same_grids
 from jaxcompress.planner._task import Task
 from jaxcompress.prune import count_blocks
 from jaxcompress.trees import PyTree
@@ -139,7 +139,7 @@ def encoded_again(params: PyTree, compressed: PyTree, *, half: bool = True) -> P
         >>> encoded_again({"w": np.array([[0.9, 0.7]])}, {"w": leaf})["w"].values.tolist()
         [[2, 0]]
     """
-    found = on_same_grids(compressed, params)
+    found = on_same_grids(params, compressed)
     if all(map(is_compressed, jax.tree.leaves(found, is_leaf=is_compressed))):
         return found
     vectors = built(jax.tree.map(np.asarray, params), {}, half=half)

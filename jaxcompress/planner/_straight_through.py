@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcompress.leaves import Clustered, Half, Quantized, dense, is_compressed
 from jaxcompress.leaves.quantized import spread
+from jaxcompress.quantization.grids import QParams, make_grid, to_integers
 from jaxcompress.trees import NamedLeaves, PyTree, named_leaves
 
 
@@ -42,16 +43,16 @@ def rounded(compressed: PyTree) -> Callable[[PyTree], PyTree]:
     return view
 
 
-def encoded_again(compressed: PyTree, params: PyTree) -> PyTree:
+def on_same_grids(params: PyTree, compressed: PyTree) -> PyTree:
     """Return a compressed tree with the weights of trained parameters on its grids and codebooks.
 
     Args:
-        compressed: a tree with compressed leaves.
         params: after training with `rounded(compressed)`.
+        compressed: a tree with compressed leaves.
 
     Example:
         >>> leaf = Quantized(values=np.int8([[1, 0]]), scale=np.float32([[0.5]]), bits=4)
-        >>> encoded_again({"w": leaf}, {"w": jnp.array([[0.9, 0.7]])})["w"].values.tolist()
+        >>> on_same_grids({"w": jnp.array([[0.9, 0.7]])}, {"w": leaf})["w"].values.tolist()
         [[2, 0]]
     """
     named: NamedLeaves = named_leaves(compressed, is_leaf=is_compressed)
@@ -82,10 +83,9 @@ def _seen(weight: Any, leaf: Any) -> Any:
 
 
 def _levels(weight: Any, leaf: Quantized) -> Any:
-    most = 2 ** (leaf.bits - 1) - 1
-    zero = 0 if leaf.zero_point is None else spread(leaf.zero_point, leaf.shape)
-    levels = jnp.round(weight / spread(leaf.scale, leaf.shape)) + zero
-    return jnp.clip(levels, -most - (leaf.zero_point is not None), most).astype(jnp.int8)
+    zero = None if leaf.zero_point is None else spread(leaf.zero_point, leaf.shape)
+    grid = make_grid(leaf.bits, symmetric=zero is None)
+    return to_integers(weight, QParams(spread(leaf.scale, leaf.shape), zero), grid)
 
 
 def _values(leaf: Clustered) -> Any:
