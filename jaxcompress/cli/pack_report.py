@@ -12,7 +12,6 @@ from jaxcompress.oneshot.sources import Source
 from jaxcompress.oneshot.stream import Pruning
 from jaxcompress.oneshot.survey import AVERAGE, OUTSIDE, STATE
 from jaxcompress.planner import Plan
-from jaxcompress.planner.weights import is_edited
 from jaxcompress.prequantized import quantized_layers
 from jaxcompress.trees import plain_bytes, some_of
 
@@ -63,7 +62,7 @@ def show(where: Path, packed: Packed, source: Source) -> None:
 def show_planned(plan: Plan, packed: Packed) -> None:
     """Show how far the size is from that of the plan."""
     off = packed.size / max(plan.size_bytes, 1) - 1
-    when = " before it was edited" if is_edited(plan) else ""
+    when = " before it was edited" if plan.is_edited else ""
     screen.line(f"predicted{when}: {plan.size_bytes:,.0f} bytes; the file is {off:+.2%} off")
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from jaxcompress.bounds import is_integer
 from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.costs._latency import batch_size_of, threads, time_ms
+from jaxcompress.costs._latency import threads, time_ms
 from jaxcompress.kinds import is_array, native
+from jaxcompress.trace.inputs import batch_size_of
 from jaxcompress.trees import PyTree
 
 _CONFIDENCE, _FEWEST_ROUNDS = 0.95, 6

@@ -11,6 +11,7 @@ import jax
 from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.kinds import native
+from jaxcompress.trace.inputs import batch_size_of
 from jaxcompress.trees import PyTree
 
 
@@ -105,13 +106,6 @@ def time_ms(call: Callable[[], Any]) -> float:
     started = time.perf_counter()
     call()
     return 1000 * (time.perf_counter() - started)
-
-
-def batch_size_of(inputs: PyTree) -> int:
-    """Return the first axis of the first input, 0 if it has none."""
-    leaves = jax.tree.leaves(inputs)
-    shape = getattr(leaves[0], "shape", ()) if leaves else ()
-    return int(shape[0]) if shape else 0
 
 
 def threads() -> int:

@@ -1,23 +1,25 @@
 """Trees in which each tensor is what its settings say."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxcompress.artifact.stored_parts import Layout, Part
+from jaxcompress.artifact.coding import DEFAULT_LAYOUT
+from jaxcompress.artifact.stored_parts import Part
 from jaxcompress.artifact.writer import encoded, pieces
 from jaxcompress.leaves import is_compressed
 from jaxcompress.oneshot.outcomes import LOST, Outcome
 from jaxcompress.oneshot.rules import ByPath, Rule, Treatments
-from jaxcompress.oneshot.sources import Source, Track, TreeSource, sample_of, untracked
+from jaxcompress.oneshot.sources import Source, TreeSource, sample_of
 from jaxcompress.oneshot.stream import Pruning, prune
 from jaxcompress.oneshot.values import asked_rule, check_rules
 from jaxcompress.oneshot.ways import Treatment
 from jaxcompress.planner._record import LEAVE, Settings
+from jaxcompress.planner._refining import Refine, unrefined
 from jaxcompress.planner._words import words_of
 from jaxcompress.trees import PyTree, plain_bytes, some_of
 
@@ -146,15 +148,13 @@ class Surveyed(NamedTuple):
         settings: Mapping[str, Settings | str],
         *,
         half: bool = True,
-        refine: Callable[[str, Any], Any] | None = None,
-        track: Track = untracked,
+        refine: Refine = unrefined,
     ) -> tuple[list[Any], list[Outcome]]:
         """Return the leaves for a file, and what became of each tensor, before it was refined."""
         pruning, treatments = self.planned(settings, half=half)
         outcomes: list[Outcome] = []
         found = [
-            _placed(leaf if refine is None else refine(path, leaf))
-            for path, leaf in pruning.all_leaves(treatments, outcomes, track=track)
+            _placed(refine(path, leaf)) for path, leaf in pruning.all_leaves(treatments, outcomes)
         ]
         return found, outcomes
 
@@ -185,7 +185,7 @@ def built(
     settings: Mapping[str, Settings | str],
     *,
     half: bool = True,
-    refine: Callable[[str, Any], Any] | None = None,
+    refine: Refine = unrefined,
 ) -> PyTree:
     """Return the tree with its compressed leaves.
 
@@ -225,7 +225,7 @@ def _check_done(settings: Mapping[str, Settings | str], outcomes: list[Outcome])
 def shares_of(
     source: Source,
     leaves: Iterable[tuple[str, Any]],
-    layout: Layout = "entropy",
+    *,
     metadata: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, float], float]:
     """Return the bytes of each tensor in a file of these leaves, and those of all else.
@@ -235,7 +235,6 @@ def shares_of(
     Args:
         source: of the tensors.
         leaves: paths and leaves, in order; they may come one at a time.
-        layout: how codes are packed.
         metadata: of the file.
     """
     found: dict[str, float] = {}
@@ -246,7 +245,7 @@ def shares_of(
             found.update(zip(paths, part.shares, strict=True))
             yield part
 
-    parts = noted(encoded(leaves, source.leaves, layout))
+    parts = noted(encoded(leaves, source.leaves, DEFAULT_LAYOUT))
     size = sum(map(len, pieces(parts, source.outline, metadata=metadata)))
     return found, size - sum(found.values())
 

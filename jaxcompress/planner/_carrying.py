@@ -6,7 +6,7 @@ from collections.abc import Callable
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.planner._building import digest_of
-from jaxcompress.planner._plan import Plan, stamp_of
+from jaxcompress.planner._plan import Plan
 from jaxcompress.planner._planning import plan
 from jaxcompress.planner._proof import LOST, SPEED, Result
 from jaxcompress.planner._record import LEAVE, Profile
@@ -57,8 +57,6 @@ def carry_out(
     """
     if given.network != digest_of(TreeSource(dense(task.params))):
         raise ValueError("plan: is of another network; plan anew from a profile of this one.")
-    if given.cut and not task.is_run:
-        raise ValueError("plan: cuts the network, which needs apply and example; give them.")
     run = Run(task, folder=folder, track=track)
     run.check(given)
     best = run.attempt(given)
@@ -82,7 +80,7 @@ def _corrected(result: Result, profile: Profile) -> Plan | None:
 
     A plan that a person has changed stays as it is, and so do the tensors to leave.
     """
-    if not result.missed or stamp_of(result.plan) != result.plan.stamp:
+    if not result.missed or result.plan.is_edited:
         return None
     leave = [path for path, each in result.plan.settings.items() if each == LEAVE]
     budget = result.plan.budget
@@ -93,11 +91,10 @@ def _corrected(result: Result, profile: Profile) -> Plan | None:
     elif size is None:
         size = _LARGER * next(check.measured for check in result.checks)
     else:
-        names = [network.name for network in profile.networks]
         others = [n for n in profile.networks if n.name != result.plan.name]
-        profile = profile._replace(networks=others)
-        if len(names) < 2:
+        if not others:
             return None
+        profile = profile._replace(networks=others)
     try:
         size_bytes = None if size is None else int(size)
         found = plan(profile, size_bytes=size_bytes, speedup=asked, leave=leave)

@@ -1,5 +1,7 @@
 """The choices of least damage within a size, for one network of a profile."""
 
+import bisect
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -7,7 +9,7 @@ import numpy as np
 
 from jaxcompress.planner._knapsack import Frontier, Options, frontier
 from jaxcompress.planner._prediction import Prediction, predicted_drop
-from jaxcompress.planner._record import Choice, Network, Profile, Tensor
+from jaxcompress.planner._record import Choice, Network, Profile, Settings, Tensor
 
 
 class Chosen(NamedTuple):
@@ -30,6 +32,12 @@ class Chosen(NamedTuple):
     def damage(self) -> float:
         """Of the choices together, without that of the cut."""
         return sum(choice.damage for choice in self.choices)
+
+    @property
+    def settings(self) -> dict[str, Settings | str]:
+        """Of each tensor, by path."""
+        pairs = zip(self.network.tensors, self.choices, strict=True)
+        return {tensor.path: choice.settings for tensor, choice in pairs}
 
     def drop(self, profile: Profile) -> Prediction | None:
         """Return the predicted loss of quality, None without measured ones."""
@@ -66,23 +74,14 @@ class Candidates:
 
     def within(self, size_bytes: float) -> Chosen | None:
         """Return the choices of least damage within a size, None if no file is so small."""
-        room = size_bytes - self.network.beside_bytes
-        if np.isinf(room):
-            room = sum(tensor.choices[-1].size_bytes for tensor in self._tensors) * 2 + 1
-        return self._chosen(self._frontier.within(room))
+        return self._chosen(self._frontier.within(size_bytes - self.network.beside_bytes))
 
     def for_drop(self, profile: Profile, drop: float) -> Chosen | None:
         """Return the smallest file whose predicted loss of quality is at most `drop`."""
         damages = np.unique(self._frontier.damages[np.isfinite(self._frontier.damages)])
-        low, high = -1, len(damages) - 1  # the last of low is not enough, high is too much
-        if _drop_at(profile, self.network, damages[0]) > drop:
-            return None
-        low = 0
-        while low < high:
-            middle = (low + high + 1) // 2
-            is_fine = _drop_at(profile, self.network, damages[middle]) <= drop
-            low, high = (middle, high) if is_fine else (low, middle - 1)
-        return self._chosen(self._frontier.least_cost(float(damages[low])))
+        lost = functools.partial(_drop_at, profile, self.network)  # rises with the damage
+        count = bisect.bisect_right(damages, drop, key=lost)
+        return self._chosen(self._frontier.least_cost(float(damages[count - 1]))) if count else None
 
     def _chosen(self, options: Sequence[int] | None) -> Chosen | None:
         if options is None:

@@ -1,6 +1,6 @@
 """Smaller networks that are cut out of the whole one: fewer units in each layer, fewer blocks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,7 +44,9 @@ class Candidate(NamedTuple):
     cut: Cut
 
 
-def candidates(task: Task, units: Sequence[float]) -> tuple[list[Candidate], list[str]]:
+def candidates(
+    task: Task, units: Sequence[float], groups: Callable[[], UnitGroups]
+) -> tuple[list[Candidate], list[str]]:
     """Return the smaller networks to try, and why there are no others.
 
     Each has the same fraction of the units of every layer, in multiples of 4 where a layer has as
@@ -53,10 +55,11 @@ def candidates(task: Task, units: Sequence[float]) -> tuple[list[Candidate], lis
     Args:
         task: of the whole network.
         units: fractions of the units to keep.
+        groups: finds those of the network.
     """
     if not task.is_run:
         return [], []
-    found, why = _by_units(task, units) if units else ([], [])
+    found, why = _by_units(task, units, groups()) if units else ([], [])
     if task.blocks:
         depth = depth_of(task.params, task.blocks)
         counts = sorted({max(round(part * depth), 1) for part in _KEPT_BLOCKS} - {depth})[::-1]
@@ -70,8 +73,9 @@ def candidates(task: Task, units: Sequence[float]) -> tuple[list[Candidate], lis
     return found, why
 
 
-def _by_units(task: Task, units: Sequence[float]) -> tuple[list[Candidate], list[str]]:
-    groups = groups_of(task, task.apply, task.params)
+def _by_units(
+    task: Task, units: Sequence[float], groups: UnitGroups
+) -> tuple[list[Candidate], list[str]]:
     if not _usable(task, groups):
         reasons = sorted({"; ".join(axis.reasons) for axis in groups.frozen})[:2]
         code = any(group.untried for group in groups)
@@ -80,7 +84,7 @@ def _by_units(task: Task, units: Sequence[float]) -> tuple[list[Candidate], list
     found: list[Candidate] = []
     for part in units:
         kept = {name: int(np.sum(keep)) for name, keep in _keep(task, groups, 1 - part).items()}
-        if kept not in [candidate.cut["units"] for candidate in found] and kept != _all(groups):
+        if kept not in [candidate.cut["units"] for candidate in found] and kept != sizes_of(groups):
             found.append(Candidate(f"units {part:.2f}", {"units": kept}))
     return found, []
 
@@ -104,8 +108,32 @@ def _usable(task: Task, groups: UnitGroups) -> list[str]:
     return [group.name for group in groups if not group.untried or task.rebuild is not None]
 
 
-def _all(groups: UnitGroups) -> dict[str, int]:
+def sizes_of(groups: UnitGroups) -> dict[str, int]:
+    """Return the number of units of each group."""
     return {group.name: group.size for group in groups}
+
+
+def partly(cut: Mapping[str, Any], whole: Mapping[str, int], part: float) -> Cut:
+    """Return a part of a cut: of each group `(1 - part) whole + part kept` units are left.
+
+    Blocks are dropped all at once. Groups that there are not are left for `cut_out` to refuse.
+
+    Args:
+        cut: what is kept in the end.
+        whole: units of each group of the whole network.
+        part: of the cut, to 1.
+
+    Example:
+        >>> partly({"units": {"in": 2, "mid": "leave"}}, {"in": 10, "mid": 4}, 0.5)
+        {'units': {'in': 6}}
+    """
+    if "units" not in cut:
+        return dict(cut)
+
+    def left(name: str, kept: int) -> int:
+        return round(whole[name] - part * (whole[name] - kept)) if name in whole else kept
+
+    return {"units": {name: left(name, kept) for name, kept in counts(cut).items()}}
 
 
 def _keep(task: Task, groups: UnitGroups, remove: float) -> dict[str, np.ndarray]:
@@ -120,6 +148,7 @@ def cut_out(
     params: PyTree,
     cut: Mapping[str, Any],
     score: UnitScore = l1_score,
+    groups: UnitGroups | None = None,
 ) -> tuple[Apply, PyTree]:
     """Return a smaller network, of the units with the largest weights.
 
@@ -129,16 +158,21 @@ def cut_out(
         params: of the network to cut, which may be smaller than the whole one already.
         cut: what is kept.
         score: of the units.
+        groups: of the network to cut, if they are known.
 
     Raises:
-        ValueError: groups or places that there are not, or more than there are.
+        ValueError: groups or places that there are not, or more than there are; a cut of a network
+            that cannot be run.
     """
+    if cut and not task.is_run:
+        raise ValueError("plan: cuts the network, which needs apply and example; give them.")
     if "blocks" in cut:
         return apply, drop_blocks(params, task.blocks, keep=cut["blocks"])
     if "units" not in cut:
         return apply, params
-    groups = groups_of(task, apply, params)
-    sizes = _all(groups)
+    if groups is None:
+        groups = groups_of(task, apply, params)
+    sizes = sizes_of(groups)
     remove: dict[str, float] = {}
     for name, kept in counts(cut).items():
         if name not in sizes and kept == 1:

@@ -65,9 +65,7 @@ def fitted_to(
     for _ in range(_ROUNDS):
         chosen = solved.within(max(goal, solved.smallest))
         assert chosen is not None
-        pairs = zip(network.tensors, chosen.choices, strict=True)
-        settings = {tensor.path: choice.settings for tensor, choice in pairs}
-        settings |= dict.fromkeys(left, LEAVE)
+        settings = chosen.settings | dict.fromkeys(left, LEAVE)
         found = built(params, settings, half=given.half, refine=refine)
         size = size_of(found)
         if size <= most or goal < solved.smallest:

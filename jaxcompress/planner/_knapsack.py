@@ -40,7 +40,7 @@ class Frontier(NamedTuple):
         spare = budget - self.cheapest
         if spare < 0:
             return None
-        return self._at(min(int(spare / self.part), len(self.damages) - 1))
+        return self._at(int(min(spare / self.part, len(self.damages) - 1)))
 
     def least_cost(self, damage: float) -> list[int] | None:
         """Return the options of the smallest cost whose damage is at most that, None if none is."""

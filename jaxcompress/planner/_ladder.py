@@ -9,12 +9,20 @@ from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.survey import FEW_VALUES
 from jaxcompress.planner._building import KEEP, MOST_ERROR, Surveyed, shares_of
 from jaxcompress.planner._record import Choice, Settings
+from jaxcompress.planner._refining import Refine
 
 STEP_SIZES = tuple(2.0 ** (-k / 2) for k in range(-4, 13))
 """Step sizes tried, in root mean squares of a channel, from 4 down to 1/64. Small tensors have
 steps that are up to eight times finer."""
 
 _FEW_STEPS = STEP_SIZES[:11:2]
+
+_WITH_STEPS = (
+    ("sparsity", (0.3, 0.5, 0.7), (2.0, 1.4, 0.8)),
+    ("keep_low_rank", (0.15, 0.25, 0.4), (0.8, 0.3)),
+)
+"""Settings that go with step sizes, their values, and the steps."""
+
 MANY = 4_000_000
 """Numbers of a network from which fewer settings are tried: a file of each takes seconds."""
 
@@ -30,7 +38,7 @@ class Rung(NamedTuple):
 
     way: str
     settings: Settings
-    is_measured: bool
+    is_measured: bool = False
 
 
 def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
@@ -40,32 +48,25 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
         numbers: in the network.
         everything: whether other settings than step sizes are tried.
     """
-    steps = STEP_SIZES if numbers < MANY else STEP_SIZES[::2]
-    found = [
-        Rung("steps", {"step_size": _short(step)}, n % 4 == 0 or n == len(steps) - 1)
+    is_small = numbers < MANY
+    found = _steps("steps", {}, STEP_SIZES if is_small else STEP_SIZES[::2], measured=4)
+    if everything:
+        found += _steps("entropy", {"quantizer": "entropy"}, _FEW_STEPS, measured=2)
+    if is_small and everything:
+        found += [Rung("clusters", {"clusters": k}) for k in (4, 8, 16, 32)]
+        for name, parts, steps in _WITH_STEPS:
+            for part in parts:
+                found += _steps(f"{name} {part}", {name: part}, steps, measured=1)
+    # A forward pass of a small network for each tensor and setting takes no time.
+    return [rung._replace(is_measured=True) for rung in found] if is_small else found
+
+
+def _steps(way: str, settings: Settings, steps: Sequence[float], *, measured: int) -> list[Rung]:
+    """Return settings with each of the step sizes; one of so many, and the last, is measured."""
+    return [
+        Rung(way, settings | {"step_size": _short(step)}, n % measured == 0 or n == len(steps) - 1)
         for n, step in enumerate(steps)
     ]
-    if not everything:
-        return [rung._replace(is_measured=True) for rung in found] if numbers < MANY else found
-    coarse = _FEW_STEPS
-    found += [
-        Rung("entropy", {"quantizer": "entropy", "step_size": _short(step)}, n % 2 == 0)
-        for n, step in enumerate(coarse)
-    ]
-    if numbers < MANY:
-        found += [Rung("clusters", {"clusters": k}, k in (4, 32)) for k in (4, 8, 16, 32)]
-        found += [
-            Rung(f"sparsity {part}", {"sparsity": part, "step_size": step}, step != 1.4)
-            for part in (0.3, 0.5, 0.7)
-            for step in (2.0, 1.4, 0.8)
-        ]
-        found += [
-            Rung(f"rank {part}", {"keep_low_rank": part, "step_size": step}, is_measured=True)
-            for part in (0.15, 0.25, 0.4)
-            for step in (0.8, 0.3)
-        ]
-        found = [rung._replace(is_measured=True) for rung in found]
-    return found
 
 
 def _short(step: float) -> float:
@@ -96,7 +97,7 @@ def ladder(
     damage: Damage,
     *,
     track: Callable[[str], None],
-    refine: Callable[[str, Any], Any],
+    refine: Refine,
     progress: Track = untracked,
     metadata: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, list[Tried]], float]:
@@ -147,7 +148,7 @@ def _file(
     found: Surveyed,
     rung: Rung,
     damage: Damage,
-    refine: Callable[[str, Any], Any],
+    refine: Refine,
     metadata: Mapping[str, Any] | None,
 ) -> _File:
     pruning, treatments = found.planned(dict.fromkeys(found.paths, rung.settings))

@@ -1,10 +1,9 @@
 """What is measured of a network: the bytes of its tensors, its quality, its time."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxcompress.costs import compare_latency, flops
@@ -15,6 +14,7 @@ from jaxcompress.planner._ladder import ladder, rungs
 from jaxcompress.planner._record import Network, Speed, Tensor
 from jaxcompress.planner._refining import Refine, unrefined
 from jaxcompress.planner._task import Apply, Task
+from jaxcompress.trace.inputs import batch_size_of
 from jaxcompress.trees import PyTree
 
 _ROUNDS = (10, 150)
@@ -98,7 +98,7 @@ def timings(networks: dict[str, tuple[Apply, PyTree]], task: Task) -> dict[str, 
     alone = len(networks) == 1
     if alone:
         networks = networks | {"": next(iter(networks.values()))}
-    rows = _rows(task.example)
+    rows = batch_size_of(tuple(task.example))
     apply, params = next(iter(networks.values()))
     work = flops(apply, params, *task.example).total * max(task.batches) / max(rows, 1)
     compared = compare_latency(
@@ -115,9 +115,3 @@ def timings(networks: dict[str, tuple[Apply, PyTree]], task: Task) -> dict[str, 
         ]
         for name in networks
     }
-
-
-def _rows(example: Sequence[PyTree]) -> int:
-    """Return the rows of inputs, 0 if they have no axis of rows."""
-    leaves = jax.tree.leaves(tuple(example))
-    return np.shape(leaves[0])[0] if leaves and np.ndim(leaves[0]) else 0

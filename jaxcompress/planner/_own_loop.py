@@ -1,22 +1,19 @@
 """The steps of a plan one by one, for a training loop of one's own."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxcompress.artifact import size_bytes as file_size
-from jaxcompress.bounds import is_integer
 from jaxcompress.leaves import is_compressed
 from jaxcompress.planner._building import built
-from jaxcompress.planner._cuts import cut_out, groups_of, rebuilt
+from jaxcompress.planner._cuts import cut_out, groups_of, partly, rebuilt, sizes_of
 from jaxcompress.planner._fitting import fitted_to
-from jaxcompress.planner._plan import Plan, stamp_of
-from jaxcompress.planner._record import LEAVE
+from jaxcompress.planner._plan import Plan
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._straight_through import on_same_grids
-from jaxcompress.planner._task import Task
+from jaxcompress.planner._task import Task, apply_of
 from jaxcompress.prune import count_blocks
 from jaxcompress.trees import PyTree
 
@@ -49,28 +46,13 @@ def cut(
     """
     if not 0 < part <= 1:
         raise ValueError(f"part: must be above 0 and at most 1, got {part}; pass 1 for all of it.")
-    if given.cut and not task.is_run:
-        raise ValueError("plan: cuts the network, which needs apply and example; give them.")
-    apply, wanted = task.apply or _not_given, given.cut
+    apply, wanted = apply_of(task), given.cut
     if "blocks" in wanted and count_blocks(params, task.blocks) == len(wanted["blocks"]):
         return apply, params
-    if "units" in wanted:
-        whole = {group.name: group.size for group in groups_of(task, task.apply, task.params)}
-        kept = {name: count for name, count in wanted["units"].items() if count != LEAVE}
-        wanted = {"units": {name: _left(whole.get(name), kept[name], part) for name in kept}}
+    if "units" in wanted and task.is_run:
+        whole = sizes_of(groups_of(task, apply, task.params))
+        wanted = partly(wanted, whole, part)
     return cut_out(task, apply, params, wanted)
-
-
-def _left(whole: int | None, kept: Any, part: float) -> Any:
-    """Return how many units are left; `cut_out` refuses what is no number, or of no group."""
-    if whole is None or not is_integer(kept):
-        return kept
-    return round(whole - part * (whole - kept))
-
-
-def _not_given(params: PyTree, *inputs: PyTree) -> PyTree:
-    del params, inputs
-    raise ValueError("apply: is needed to run the network, got none; give the task one.")
 
 
 def encoded(
@@ -107,7 +89,7 @@ def encoded(
         >>> file_size(encoded(task.params, found, task, size_bytes=2000)) <= 2000
         True
     """
-    if size_bytes is None or given.stamp != stamp_of(given):
+    if size_bytes is None or given.is_edited:
         return built(params, given.settings, half=given.half)
     apply = None if task.apply is None else rebuilt(task, task.apply, params)
     return fitted_to(

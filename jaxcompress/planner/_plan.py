@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from jaxcompress.bounds import check_positive, check_size
 from jaxcompress.planner._kinds import BY_NAME, NUMBER, TEXT, TEXTS, TRUTH, is_of
 from jaxcompress.planner._prediction import Prediction
-from jaxcompress.planner._record import Settings, Speed, read_fields, write
+from jaxcompress.planner._record import Settings, Speed
+from jaxcompress.planner._text import read_fields, write
 from jaxcompress.planner._words import number, words_of
 from jaxcompress.text import shortened, table_lines
 
@@ -64,6 +65,11 @@ class Plan(NamedTuple):
     learning_rate: float | None
     why: list[str]
     stamp: str
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether a person has changed what it does: then its predictions are of another plan."""
+        return stamp_of(self) != self.stamp
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a text file that may be edited and read again by `read_plan`."""

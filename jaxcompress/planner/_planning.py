@@ -56,7 +56,6 @@ def plan(
     if drop is not None and profile.quality is None:
         raise ValueError("drop: needs a profile with evaluate, got none; give the task one.")
     patterns = [*profile.leave, *leave]
-
     _check_patterns(profile, patterns)
 
     def is_left(path: str) -> bool:
@@ -175,12 +174,11 @@ def _curve(profile: Profile, fast: Sequence[Candidates], chosen: Chosen) -> list
 
 def _plan(profile: Profile, budget: Budget, chosen: Chosen, why: list[str]) -> Plan:
     network = chosen.network
-    pairs = zip(network.tensors, chosen.choices, strict=True)
     return Plan(
         network=profile.network,
         name=network.name,
         cut=network.cut,
-        settings={tensor.path: choice.settings for tensor, choice in pairs},
+        settings=chosen.settings,
         half=True,
         budget=budget,
         size_bytes=chosen.size_bytes,

@@ -5,34 +5,30 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
 
 from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import flops, peak_bytes
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
+from jaxcompress.planner._anchors import Made, anchors_of
 from jaxcompress.planner._architecture import architecture
-from jaxcompress.planner._building import built, digest_of, surveyed
-from jaxcompress.planner._choosing import Candidates
-from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, cut_out
+from jaxcompress.planner._building import digest_of, surveyed
+from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, cut_out, groups_of
 from jaxcompress.planner._damage import of_outputs, unmeasured
 from jaxcompress.planner._measuring import evaluated, measured_tensors, timings
-from jaxcompress.planner._record import Network, Profile, Quality, read
-from jaxcompress.planner._refining import Refine, refining
-from jaxcompress.planner._task import Apply, Task
+from jaxcompress.planner._record import Profile, Quality, read
+from jaxcompress.planner._refining import refining
+from jaxcompress.planner._task import Task, apply_of
 from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
+from jaxcompress.prune import UnitGroups
 from jaxcompress.quantization.damages import relative_error
 from jaxcompress.trace.program import trace
-from jaxcompress.trees import PyTree
+from jaxcompress.trees import PyTree, plain_bytes
 
 TIMING = "timing"
 """The last part of a profile."""
 
-_ANCHORS, _ANCHORS_OF_CUT = (10, 6), (4, 2)
-"""Plans evaluated of the whole network and of others: at even ratios of sizes, then between."""
 _TRIAL_STEPS = 60
 
 
@@ -62,16 +58,17 @@ def profile(
             compress, a loss that does not fall.
 
     Example:
+        >>> import numpy as np
         >>> found = profile(Task(None, {"w": np.random.default_rng(0).standard_normal((64, 64))}))
         >>> found.is_measured, [network.name for network in found.networks]
         (False, ['whole'])
     """
     check_concrete("profile", task.params)
-    source = TreeSource(dense(task.params))
-    found = _begun(task, source, path, units, track)
+    whole = _Whole(task)
+    found = _begun(whole, path, units, track)
     for name, cut in list(found.unfinished.items()):
         measure = _timed if name == TIMING else _measured_network
-        found = measure(task, found, Candidate(name, cut), track)
+        found = measure(whole, found, Candidate(name, cut), track)
         left = {n: c for n, c in found.unfinished.items() if n != name}
         found = found._replace(unfinished=left)
         if path is not None:
@@ -79,35 +76,56 @@ def profile(
     return found
 
 
+class _Whole:
+    """The network of a task, traced and compiled once for all that is cut out of it.
+
+    Args:
+        task: the network.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.apply, self.params = task, apply_of(task), dense(task.params)
+
+    @functools.cached_property
+    def groups(self) -> UnitGroups:
+        """Units that can be cut."""
+        return groups_of(self.task, self.apply, self.params)
+
+    @functools.cached_property
+    def teacher(self) -> Callable[..., PyTree]:
+        """From inputs to outputs."""
+        return functools.partial(jit_for_inference(self.apply), self.params)
+
+    @functools.cached_property
+    def outputs(self) -> PyTree:
+        """Those on the example."""
+        return self.teacher(*self.task.example)
+
+
 def _begun(
-    task: Task,
-    source: TreeSource,
+    whole: _Whole,
     path: str | os.PathLike[str] | None,
     units: Sequence[float],
     track: Callable[[str], None],
 ) -> Profile:
+    task, source = whole.task, TreeSource(whole.params)
     digest = digest_of(source)
     if path is not None and Path(path).exists():
-        found = read(path)
-        if found.network != digest:
-            raise ValueError(
-                f"{path}: is the profile of another network; remove it, or name another file."
-            )
-        return found
+        return read(path, digest)
     found = surveyed(source)
     if task.is_trained and task.fit is None:
         check_loss(task)
-    smaller, why = candidates(task, units)
+    smaller, why = candidates(task, units, lambda: whole.groups)
     parts = {"whole": {}} | {candidate.name: candidate.cut for candidate in smaller}
     return Profile(
         network=digest,
-        architecture=_architecture(task),
+        architecture=_architecture(whole),
         parameters=sum(math.prod(leaf.shape) for leaf in source.leaves),
-        dense_bytes=sum(int(np.asarray(leaf).nbytes) for leaf in source.leaves),
+        dense_bytes=sum(map(plain_bytes, source.leaves)),
         is_measured=task.is_run,
         is_trained=task.is_trained,
-        learning_rate=_rate(task, smaller, track) if task.is_trained else None,
-        quality=_quality(task),
+        learning_rate=_rate(whole, smaller, track) if task.is_trained else None,
+        quality=_quality(whole),
         networks=[],
         kept=found.kept,
         limits=[*task.limits, *why],
@@ -116,21 +134,22 @@ def _begun(
     )
 
 
-def _rate(task: Task, smaller: Sequence[Candidate], track: Callable[[str], None]) -> float:
+def _rate(whole: _Whole, smaller: Sequence[Candidate], track: Callable[[str], None]) -> float:
     """Return the learning rate of the task, or the best of three for a network of half the units.
 
     Raises:
         ValueError: the loss falls with none.
     """
+    task = whole.task
     if task.learning_rate is not None:
         return task.learning_rate
     if task.fit is not None or not smaller:
         return RATES[1]
-    made = _made(task, smaller[len(smaller) // 2], track)
+    made = _made(whole, smaller[len(smaller) // 2], track)
     found = {}
     for rate in RATES:
         lesson = Lesson(
-            _TRIAL_STEPS, rate, teacher=_teacher(task), what=f"rate {rate:g}", track=track
+            _TRIAL_STEPS, rate, teacher=whole.teacher, what=f"rate {rate:g}", track=track
         )
         found[rate] = trained(task, made.apply, made.params, lesson)
     best = min(found, key=lambda rate: found[rate].last)
@@ -142,71 +161,41 @@ def _rate(task: Task, smaller: Sequence[Candidate], track: Callable[[str], None]
     return best
 
 
-def _teacher(task: Task) -> Callable[..., PyTree]:
-    return functools.partial(jit_for_inference(_apply(task)), dense(task.params))
-
-
-def _architecture(task: Task) -> str:
-    if not task.is_run:
+def _architecture(whole: _Whole) -> str:
+    if not whole.task.is_run:
         return "unknown"
-    return architecture(trace(_apply(task), dense(task.params), *task.example))
+    return architecture(trace(whole.apply, whole.params, *whole.task.example))
 
 
-def _quality(task: Task) -> Quality | None:
+def _quality(whole: _Whole) -> Quality | None:
+    task = whole.task
     if task.evaluate is None:
         return None
-    values = [evaluated(task, _apply(task), task.params) for _ in range(2)]
+    values = [evaluated(task, whole.apply, task.params) for _ in range(2)]
     return Quality(sum(values) / 2, abs(values[0] - values[1]) / math.sqrt(2))
 
 
-def _apply(task: Task) -> Apply:
-    """Return the function, or one that says what is missing to call it."""
-
-    def missing(params: PyTree, *inputs: PyTree) -> Any:
-        raise ValueError("apply: is needed to run the network, got none; give the task one.")
-
-    return missing if task.apply is None else task.apply
-
-
-class Made(NamedTuple):
-    """A network of a profile.
-
-    Attributes:
-        apply: of it.
-        params: dense.
-        cut: what was kept.
-        steps: of training after the cut.
-    """
-
-    apply: Apply
-    params: PyTree
-    cut: dict[str, Any]
-    steps: int
-
-
 def _made(
-    task: Task, wanted: Candidate, track: Callable[[str], None], *, rate: float | None = None
+    whole: _Whole, wanted: Candidate, track: Callable[[str], None], *, rate: float | None = None
 ) -> Made:
     """Cut a network out, and train it a little at a learning rate, if there is one."""
-    apply, params = _apply(task), dense(task.params)
-    name, cut = wanted
+    task, (name, cut) = whole.task, wanted
     if not cut:
-        return Made(apply, params, {}, 0)
-    small, own = cut_out(task, apply, params, cut)
+        return Made(whole.apply, whole.params, {}, 0)
+    groups = whole.groups if "units" in cut else None
+    small, own = cut_out(task, whole.apply, whole.params, cut, groups=groups)
     if rate is None or not task.is_trained:
         return Made(small, own, cut, 0)
-    lesson = Lesson(
-        _TRIAL_STEPS, rate, teacher=_teacher(task), what=f"trial of {name}", track=track
-    )
+    lesson = Lesson(_TRIAL_STEPS, rate, teacher=whole.teacher, what=f"trial of {name}", track=track)
     own = trained(task, small, own, lesson).params
     return Made(small, own, cut, _TRIAL_STEPS)
 
 
 def _measured_network(
-    task: Task, found: Profile, wanted: Candidate, track: Callable[[str], None]
+    whole: _Whole, found: Profile, wanted: Candidate, track: Callable[[str], None]
 ) -> Profile:
-    name = wanted.name
-    made = _made(task, wanted, track, rate=found.learning_rate)
+    task, name = whole.task, wanted.name
+    made = _made(whole, wanted, track, rate=found.learning_rate)
     source, refine = TreeSource(made.params), refining(task, made.apply, made.params)
     inputs = tuple(task.example)
     damage = of_outputs(made.apply, made.params, inputs) if task.is_run else unmeasured
@@ -224,76 +213,30 @@ def _measured_network(
         off = jit_for_inference(
             lambda params, exact, inputs: relative_error(made.apply(params, *inputs), exact)
         )
-        exact = jit_for_inference(_apply(task))(dense(task.params), *inputs)
         network = network._replace(
             flops=flops(made.apply, made.params, *inputs).total,
             memory_bytes=peak_bytes(made.apply, made.params, *inputs),
-            damage=float(off(made.params, exact, inputs)) if made.cut else 0.0,
+            damage=float(off(made.params, whole.outputs, inputs)) if made.cut else 0.0,
         )
     if found.quality is not None:
         network = network._replace(
-            anchors=_anchors(task, found.quality, made, network, refine, track)
+            anchors=anchors_of(task, found.quality, made, network, refine, track)
         )
     return found._replace(networks=[*found.networks, network])
 
 
-def _anchors(
-    task: Task,
-    quality: Quality,
-    made: Made,
-    network: Network,
-    refine: Refine,
-    track: Callable[[str], None],
-) -> list[tuple[float, float]]:
-    """Return damage and loss of quality of whole plans, from none to the most."""
-    lost = 0.0
-    if made.cut:
-        lost = quality.value - evaluated(task, made.apply, made.params)
-    anchors = [(0.0, lost)]
-    solved = Candidates(network, leaves=lambda path: False)
-
-    def measure(size: float) -> None:
-        if (chosen := solved.within(size)) is None:
-            return
-        track(f"{network.name}: quality of {size:,.0f} bytes")
-        pairs = zip(network.tensors, chosen.choices, strict=True)
-        settings = {tensor.path: choice.settings for tensor, choice in pairs}
-        params = dense(built(made.params, settings, refine=refine))
-        anchors.append((chosen.damage, quality.value - evaluated(task, made.apply, params)))
-        sizes.append(size)
-
-    sizes: list[float] = []
-    first, *more = _ANCHORS_OF_CUT if made.cut else _ANCHORS
-    for size in np.geomspace(solved.smallest * 1.0001, solved.finest.size_bytes, first + 1)[:-1]:
-        measure(float(size))
-    for _ in range(sum(more)):
-        if (between := _widest(sizes, [lost for _, lost in anchors[1:]])) is None:
-            break
-        measure(between)
-    return sorted(anchors)
-
-
-def _timed(task: Task, found: Profile, wanted: Candidate, track: Callable[[str], None]) -> Profile:
+def _timed(
+    whole: _Whole, found: Profile, wanted: Candidate, track: Callable[[str], None]
+) -> Profile:
     """Time all networks in turn."""
     del wanted
     track(TIMING)
     made = {
-        network.name: _made(task, Candidate(network.name, network.cut), track)
+        network.name: _made(whole, Candidate(network.name, network.cut), track)
         for network in found.networks
     }
     timed = {name: (each.apply, each.params) for name, each in made.items()}
-    latency = timings(timed, task)
+    latency = timings(timed, whole.task)
     return found._replace(
         networks=[network._replace(latency=latency[network.name]) for network in found.networks]
     )
-
-
-def _widest(sizes: Sequence[float], lost: Sequence[float]) -> float | None:
-    """Return the size between the two neighbours whose losses of quality differ most."""
-    order = np.argsort(sizes)
-    by_size, losses = np.asarray(sizes)[order], np.asarray(lost)[order]
-    if len(by_size) < 2:
-        return None
-    gaps = np.abs(np.diff(losses)) * np.log(by_size[1:] / by_size[:-1])
-    widest = int(np.argmax(gaps))
-    return float(np.sqrt(by_size[widest] * by_size[widest + 1])) if gaps[widest] else None

@@ -5,12 +5,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxcompress.artifact import load, save
+from jaxcompress.artifact import load_into, save
 from jaxcompress.costs import peak_bytes
 from jaxcompress.leaves import dense
 from jaxcompress.planner._measuring import evaluated, timings
 from jaxcompress.planner._plan import Plan
-from jaxcompress.planner._stages import in_place_of
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.planner._words import number
 from jaxcompress.text import table_lines
@@ -114,7 +113,7 @@ def reloaded(params: PyTree, like: PyTree) -> tuple[int, PyTree]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "m.npz")
         size = save(file, params)
-        return size, in_place_of(like, load(file))
+        return size, load_into(file, like)
 
 
 def checks_of(

@@ -1,17 +1,12 @@
 """A profile as data: networks, their tensors, what may become of each, and what that costs."""
 
-import json
 import os
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxcompress.artifact.atomic import atomic_file
 from jaxcompress.planner._kinds import NUMBER, TEXT, TEXTS, is_of
+from jaxcompress.planner._text import read_fields, write
 from jaxcompress.planner._words import number
-from jaxcompress.text import shortened, table_lines
-
-VERSION = 1
+from jaxcompress.text import shape_text, shortened, table_lines
 
 Settings = dict[str, Any]
 """What becomes of a tensor, in the words of `rules` of `compress`: `{"step_size": 0.1}`."""
@@ -93,6 +88,12 @@ class Network(NamedTuple):
     tensors: list[Tensor]
     anchors: list[tuple[float, float]]
 
+    @property
+    def reachable(self) -> tuple[float, float]:
+        """Bytes of the smallest and of the largest file."""
+        sizes = [[choice.size_bytes for choice in tensor.choices] for tensor in self.tensors]
+        return self.beside_bytes + sum(map(min, sizes)), self.beside_bytes + sum(map(max, sizes))
+
 
 class Quality(NamedTuple):
     """What `evaluate` says of the network.
@@ -152,14 +153,12 @@ class Profile(NamedTuple):
         rows = [["network", "parameters", "bytes from", "to", "quality lost", "to"]]
         rows[0] += [f"ms, batch {batch}" for batch in batches] + ["times faster"] * bool(batches)
         for network in self.networks:
-            sizes = [[c.size_bytes for c in tensor.choices] for tensor in network.tensors]
-            ends = [network.beside_bytes + sum(map(end, sizes)) for end in (min, max)]
             lost = [each for _, each in network.anchors] or [float("nan")]
             rows.append(
                 [
                     network.name,
                     f"{network.parameters:,}",
-                    *map(number, ends),
+                    *map(number, network.reachable),
                     *(number(end(lost)) if network.anchors else "?" for end in (min, max)),
                     *(f"{t.ms:.3g}" for t in network.latency),
                     *[" ".join(f"{t.speedup:.2f}" for t in network.latency)] * bool(batches),
@@ -178,18 +177,30 @@ _LAYER = ["tensor", "shape", "choices", "bytes from", "to", "damage from", "to"]
 def _layer(tensor: Tensor) -> list[str]:
     sizes = [choice.size_bytes for choice in tensor.choices]
     damages = [choice.damage for choice in tensor.choices if choice.damage] or [0.0]
-    shape = "x".join(map(str, tensor.shape))
     ends = min(sizes), max(sizes), min(damages), max(damages)
-    return [tensor.path, shape, str(len(sizes)), *map(number, ends)]
+    return [tensor.path, shape_text(tensor.shape), str(len(sizes)), *map(number, ends)]
 
 
-def read(path: str | os.PathLike[str]) -> Profile:
+def read(path: str | os.PathLike[str], network: str | None = None) -> Profile:
     """Read a profile from a file.
 
+    Args:
+        path: of the file.
+        network: digest of the network that it must be of; None for any.
+
     Raises:
-        ValueError: it is none, or of another version.
+        ValueError: it is none, of another version, or of another network.
         OSError: it cannot be read.
     """
+    found = _profile(path)
+    if network is not None and found.network != network:
+        raise ValueError(
+            f"{path}: is the profile of another network; remove it, or name another file."
+        )
+    return found
+
+
+def _profile(path: str | os.PathLike[str]) -> Profile:
     told = read_fields(path, "profile")
     try:
         quality = told["quality"] and Quality(**told["quality"])
@@ -225,65 +236,3 @@ def _choice(path: Any, **told: Any) -> Choice:
     if not all(is_of(NUMBER, value) for value in found[1:]):
         raise ValueError(f"{path} with {list(found[1:])}")
     return found
-
-
-# Text
-
-
-def write(path: str | os.PathLike[str], kind: str, fields: Any) -> None:
-    """Write a record as JSON, a line a field, a tensor or a choice of settings."""
-    told = {"kind": kind, "version": VERSION} | fields._asdict()
-    with atomic_file(Path(path)) as file:
-        file.write(f"{_text(told)}\n".encode())
-
-
-def read_fields(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
-    """Read the fields of a record.
-
-    Raises:
-        ValueError: it is none of this kind and version.
-        OSError: it cannot be read.
-    """
-    try:
-        told = json.loads(Path(path).read_text(encoding="utf-8"))
-        found = told.pop("kind"), told.pop("version")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        told = f"{type(error).__name__}: {shortened(str(error))}"
-        raise ValueError(f"{path}: must be a {kind}, got {told}; write it anew.") from None
-    if found != (kind, VERSION):
-        raise ValueError(
-            f"{path}: must be a {kind} of version {VERSION}, got "
-            f"{shortened(f'{found[0]} of {found[1]}')}; write it anew."
-        )
-    return told
-
-
-_WIDTH = 160
-
-
-def _text(value: Any, indent: str = "") -> str:
-    """Return JSON that a person can edit: what fits a line is on a line."""
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
-    short = json.dumps(_plain(value), allow_nan=False)
-    if len(short) + len(indent) <= _WIDTH or not isinstance(value, (dict, list, tuple)):
-        return short
-    inner = f"{indent} "
-    if isinstance(value, dict):
-        parts = [f"{json.dumps(key)}: {_text(part, inner)}" for key, part in value.items()]
-        return _lines("{", parts, "}", indent)
-    return _lines("[", [_text(part, inner) for part in value], "]", indent)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
-
-
-def _lines(first: str, parts: Iterable[str], last: str, indent: str) -> str:
-    return f"{first}\n{indent} " + f",\n{indent} ".join(parts) + f"\n{indent}{last}"

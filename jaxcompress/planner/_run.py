@@ -10,7 +10,7 @@ from jaxcompress.artifact import size_bytes as size_of
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.planner._building import KEEP, built
-from jaxcompress.planner._cuts import counts, cut_out, groups_of
+from jaxcompress.planner._cuts import counts, cut_out, groups_of, partly, sizes_of
 from jaxcompress.planner._fitting import fitted_to
 from jaxcompress.planner._measuring import evaluated
 from jaxcompress.planner._own_loop import encoded_again
@@ -20,16 +20,17 @@ from jaxcompress.planner._record import LEAVE
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._stages import Stages
 from jaxcompress.planner._straight_through import rounded
-from jaxcompress.planner._task import Apply, Task
+from jaxcompress.planner._task import Apply, Task, apply_of
 from jaxcompress.planner._training import RATES, Lesson, View, steps_of, trained, unchanged, untold
 from jaxcompress.prune import UnitScore, l1_score
 from jaxcompress.trees import PyTree
 
+ROUNDED, CONTROL = "rounded", "control"
+"""Names of trainings; the control has no teacher."""
+
 _LARGEST_CUT = 0.2  # of the first units, in one round
 _FOR_CUTS = 0.6  # of the epochs
-_ROUNDS = 5
 _ROOM = 0.97  # of the size, aimed at before training changes the weights
-_MARGIN = 0.998
 
 
 class Work(NamedTuple):
@@ -68,22 +69,16 @@ class Run:
         score: UnitScore = l1_score,
         has_teacher: bool = True,
     ) -> None:
-        self._task, self._params, self._folder, self._track = (
-            task,
-            dense(task.params),
-            folder,
-            track,
-        )
+        self._task, self._params = task, dense(task.params)
+        self._folder, self._track = folder, track
         self._score, self._has_teacher = score, has_teacher
         self._per_epoch = steps_of(task) if task.is_trained and task.fit is None else 1
         self._controls: dict[int, float] = {}
 
     def check(self, given: Plan) -> None:
         """Refuse what cannot be done, before any training."""
-        apply, tree = self._task.apply, self._params
-        if given.cut:
-            assert apply is not None
-            apply, tree = cut_out(self._task, apply, tree, given.cut, self._score)
+        apply = apply_of(self._task)
+        _, tree = cut_out(self._task, apply, self._params, given.cut, self._score)
         built(tree, given.settings, half=given.half)
 
     def attempt(self, given: Plan) -> Result:
@@ -96,8 +91,7 @@ class Run:
     def made(self, given: Plan) -> Work:
         """Return the compressed network of a plan, without its proof."""
         stages = Stages(self._folder, f"{given.network} {stamp_of(given)}")
-        work, compressed = self._coded(given, self._cut(given, stages), stages)
-        return work._replace(params=compressed)
+        return self._coded(given, self._cut(given, stages), stages)
 
     # The network
 
@@ -111,7 +105,7 @@ class Run:
         share = _FOR_CUTS if _rounds_weights(given) else 1.0
         epochs = max(round(share * task.epochs), 1)
         for number in range(1, count + 1):
-            part = self._part(given.cut, number / count)
+            part = given.cut if number == count else partly(given.cut, self._sizes, number / count)
             assert work.apply is not None
             apply, small = cut_out(task, work.apply, work.params, part, self._score)
             name, trained_steps = f"cut-{number}-of-{count}", work.trained
@@ -119,8 +113,7 @@ class Run:
                 mine = epochs * number // count - epochs * (number - 1) // count
                 steps_now = max(mine, 1) * self._per_epoch
                 trained_steps += steps_now
-                lesson = self._lesson(name, steps_now)
-                make = functools.partial(self._trained, given, apply, small, lesson)
+                make = functools.partial(self._trained, apply, small, given, name, steps_now)
                 small = stages.tree(name, small, make)
             note = "fine-tuned" if task.is_trained else ""
             done = self._step(name.replace("-", " "), apply, small, note)
@@ -135,22 +128,9 @@ class Run:
         gone = max((1 - kept[name] / whole[name] for name in kept), default=0.0)
         return max(math.ceil(round(gone / _LARGEST_CUT, 6)), 1)
 
-    def _part(self, cut: Mapping[str, Any], part: float) -> dict[str, Any]:
-        """Return a part of a cut."""
-        if "units" not in cut or part == 1:
-            return dict(cut)
-        whole = self._sizes
-        return {
-            "units": {
-                name: round(whole[name] - part * (whole[name] - kept))
-                for name, kept in counts(cut).items()
-            }
-        }
-
     @functools.cached_property
     def _sizes(self) -> dict[str, int]:
-        groups = groups_of(self._task, self._task.apply, self._params)
-        return {group.name: group.size for group in groups}
+        return sizes_of(groups_of(self._task, self._task.apply, self._params))
 
     @functools.cached_property
     def _teacher(self) -> Callable[..., PyTree] | None:
@@ -160,22 +140,24 @@ class Run:
         return functools.partial(jit_for_inference(self._task.apply), self._params)
 
     def _trained(
-        self, given: Plan, apply: Apply, params: PyTree, lesson: Callable[[float], Lesson]
+        self,
+        apply: Apply,
+        params: PyTree,
+        given: Plan,
+        what: str,
+        steps: int,
+        view: View = unchanged,
     ) -> PyTree:
         rate = given.learning_rate or self._task.learning_rate or RATES[1]
-        return trained(self._task, apply, params, lesson(rate)).params
-
-    def _lesson(
-        self, what: str, steps: int, view: View = unchanged, *, is_taught: bool = True
-    ) -> Callable[[float], Lesson]:
-        teacher = self._teacher if is_taught else None
-        return lambda rate: Lesson(steps, rate, view, teacher, what, self._track)
+        teacher = None if what == CONTROL else self._teacher
+        lesson = Lesson(steps, rate, view, teacher, what, self._track)
+        return trained(self._task, apply, params, lesson).params
 
     # The weights
 
-    def _coded(self, given: Plan, work: Work, stages: Stages) -> tuple[Work, PyTree]:
+    def _coded(self, given: Plan, work: Work, stages: Stages) -> Work:
         """Round the weights, train on as rounded, and make the file as small as asked for."""
-        wanted = None if given.stamp != stamp_of(given) else given.budget.size_bytes
+        wanted = None if given.is_edited else given.budget.size_bytes
         trains = self._task.is_trained and _rounds_weights(given)
         compressed = self._fitting(
             given, work, wanted, room=_ROOM if trains else 1.0, is_new=bool(work.trained)
@@ -184,16 +166,17 @@ class Run:
             assert work.apply is not None
             spent = _FOR_CUTS if given.cut else 0.0
             steps = max(round((1 - spent) * self._task.epochs), 1) * self._per_epoch
-            lesson = self._lesson("rounded", steps, rounded(compressed))
-            make = functools.partial(self._trained, given, work.apply, work.params, lesson)
-            params = stages.tree("rounded", work.params, make)
+            make = functools.partial(
+                self._trained, work.apply, work.params, given, ROUNDED, steps, rounded(compressed)
+            )
+            params = stages.tree(ROUNDED, work.params, make)
             work = work._replace(params=params, trained=work.trained + steps)
             compressed = encoded_again(params, compressed, half=given.half)
             if wanted is not None and size_of(compressed) > wanted:
                 compressed = self._fitting(given, work, wanted, room=1.0, is_new=True)
         note = "rounded and fine-tuned" if trains else "rounded"
-        done = self._step("coded", work.apply, dense(compressed), note, size_of(compressed))
-        return work._replace(steps=[*work.steps, done]), compressed
+        done = self._step("coded", work.apply, compressed, note)
+        return work._replace(params=compressed, steps=[*work.steps, done])
 
     def _fitting(
         self, given: Plan, work: Work, wanted: float | None, *, room: float, is_new: bool
@@ -229,18 +212,15 @@ class Run:
         if steps not in self._controls:
             params = self._params
             if steps:
-                lesson = self._lesson("control", steps, is_taught=False)
-                params = self._trained(given, task.apply, params, lesson)
+                params = self._trained(task.apply, params, given, CONTROL, steps)
             self._controls[steps] = evaluated(task, task.apply, params)
         return self._controls[steps]
 
-    def _step(
-        self, name: str, apply: Apply | None, params: PyTree, note: str = "", size: int = 0
-    ) -> Step:
+    def _step(self, name: str, apply: Apply | None, params: PyTree, note: str = "") -> Step:
         quality = None
         if self._task.evaluate is not None and apply is not None:
-            quality = evaluated(self._task, apply, params)
-        return Step(name, size or size_of(params), quality, note)
+            quality = evaluated(self._task, apply, dense(params))
+        return Step(name, size_of(params), quality, note)
 
 
 def _rounds_weights(given: Plan) -> bool:

@@ -3,20 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jaxcompress.artifact import inspect, load, save
+from jaxcompress.artifact import inspect, load_into, save
 from jaxcompress.errors import ArtifactError
 from jaxcompress.trees import PyTree, named_leaves
-
-
-def in_place_of(like: PyTree, tree: PyTree) -> PyTree:
-    """Return a tree read from a file in the structure of another one with the same paths."""
-    named, own = named_leaves(like), named_leaves(tree)
-    leaves = dict(zip(own.paths, own.leaves, strict=True))
-    return named.rebuild([leaves[path] for path in named.paths])
 
 
 class Stages:
@@ -44,18 +36,19 @@ class Stages:
         if self._folder is None:
             return make()
         path = self._folder / f"{name}.npz"
-        if (found := self._read(path)) is not None:
-            return in_place_of(like, found)
+        if (kept := self._kept(path, like)) is not None:
+            return kept
         tree = make()
         save(path, _arrays(tree), metadata={"stage": name, "plan": self._stamp})
         return tree
 
-    def _read(self, path: Path) -> Any:
+    def _kept(self, path: Path, like: PyTree) -> PyTree | None:
+        """Return the tree of a file, None if there is no whole one of this plan."""
         try:
             if inspect(path)["metadata"].get("plan") != self._stamp:
                 return None
-            return load(path)
-        except (ArtifactError, OSError, KeyError):
+            return load_into(path, like)
+        except (ArtifactError, OSError):
             return None
 
 

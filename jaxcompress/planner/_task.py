@@ -122,6 +122,16 @@ class Task:
         return self.is_run and not {"loss", "train"} & set(self.missing)
 
 
+def apply_of(task: Task) -> Apply:
+    """Return the function of a task, or one that says what is missing when it is called."""
+    return _missing if task.apply is None else task.apply
+
+
+def _missing(params: PyTree, *inputs: PyTree) -> PyTree:
+    del params, inputs
+    raise ValueError("apply: is needed to run the network, got none; give the task one.")
+
+
 _LIMITS = {
     "time and outputs": "damages are errors of the weights alone, nothing is cut or timed",
     "fine-tuning": "nothing is trained after a cut",

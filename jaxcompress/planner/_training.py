@@ -14,7 +14,7 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.quantization.damages import relative_error
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.trees import NamedLeaves, PyTree, is_floating, named_leaves
 
 _STATISTICS = ("batch_stats", "stats", "batchstat", "running_mean", "running_var", "moving_mean")
 _STATISTICS_LAST = ("mean", "var", "moving_variance", "num_batches_tracked")
@@ -36,14 +36,38 @@ def unchanged(params: PyTree) -> PyTree:
     return params
 
 
-def trained_leaves(params: PyTree) -> list[bool]:
+class Split(NamedTuple):
+    """The leaves of a tree, apart: those that are trained, and the rest.
+
+    Attributes:
+        named: of the whole tree.
+        which: are trained.
+    """
+
+    named: NamedLeaves
+    which: list[bool]
+
+    @property
+    def own(self) -> list[Any]:
+        """Leaves that are trained, on the device, in buffers of their own."""
+        return [jnp.array(a) for a, mine in zip(self.named.leaves, self.which, strict=True) if mine]
+
+    @property
+    def rest(self) -> list[Any]:
+        """The other leaves."""
+        return [a for a, mine in zip(self.named.leaves, self.which, strict=True) if not mine]
+
+    def rebuild(self, own: Sequence[Any], rest: Sequence[Any]) -> PyTree:
+        """Return the tree with these leaves."""
+        mine, others = iter(own), iter(rest)
+        return self.named.rebuild([next(mine if is_own else others) for is_own in self.which])
+
+
+def split(params: PyTree) -> Split:
     """Return which leaves are trained: floating-point numbers that are no statistics of norms."""
     named = named_leaves(params)
-    return [
-        jnp.issubdtype(np.asarray(leaf).dtype if np.isscalar(leaf) else leaf.dtype, jnp.floating)
-        and not _is_statistic(path)
-        for path, leaf in zip(named.paths, named.leaves, strict=True)
-    ]
+    pairs = zip(named.paths, named.leaves, strict=True)
+    return Split(named, [is_floating(leaf) and not _is_statistic(path) for path, leaf in pairs])
 
 
 def _is_statistic(path: str) -> bool:
@@ -149,16 +173,10 @@ def trained(task: Task, apply: Apply, params: PyTree, lesson: Lesson) -> Trained
 
 def _own(task: Task, apply: Apply, params: PyTree, tx: Any, lesson: Lesson) -> Trained:
     assert task.loss is not None
-    named = named_leaves(params)
-    which = trained_leaves(params)
-    loss_of = task.loss
-
-    def rebuilt(own: Sequence[Any], rest: Sequence[Any]) -> PyTree:
-        mine, others = iter(own), iter(rest)
-        return named.rebuild([next(mine) if is_own else next(others) for is_own in which])
+    loss_of, parts = task.loss, split(params)
 
     def objective(own: Any, rest: Any, batch: Any, taught: Any) -> Any:
-        tree = lesson.view(rebuilt(own, rest))
+        tree = lesson.view(parts.rebuild(own, rest))
         found = jnp.asarray(loss_of(apply, tree, batch), jnp.float32)
         inputs = inputs_of(task, batch)
         if taught is not None and inputs is not None:
@@ -170,8 +188,7 @@ def _own(task: Task, apply: Apply, params: PyTree, tx: Any, lesson: Lesson) -> T
         updates, state = tx.update(gradients, state, own)
         return optax.apply_updates(own, updates), state, value
 
-    own = [jnp.array(leaf) for leaf, mine in zip(named.leaves, which, strict=True) if mine]
-    rest = [leaf for leaf, mine in zip(named.leaves, which, strict=True) if not mine]
+    own, rest = parts.own, parts.rest
     compiled, state = jit_for_inference(step), tx.init(own)
     losses: list[Any] = []
     what, teacher = lesson.what, lesson.teacher
@@ -188,7 +205,7 @@ def _own(task: Task, apply: Apply, params: PyTree, tx: Any, lesson: Lesson) -> T
             f"loss: must stay finite, got {last} in {what}; give a learning_rate below "
             f"{lesson.rate:g}."
         )
-    return Trained(rebuilt(own, rest), float(losses[0]), last)
+    return Trained(parts.rebuild(own, rest), float(losses[0]), last)
 
 
 def check_loss(task: Task) -> None:
@@ -200,15 +217,12 @@ def check_loss(task: Task) -> None:
     assert task.loss is not None and task.apply is not None
     steps_of(task)
     apply, loss_of, batch = task.apply, task.loss, next(_forever(task))
-    named, which = named_leaves(dense(task.params)), trained_leaves(dense(task.params))
-    own = [jnp.asarray(leaf) for leaf, mine in zip(named.leaves, which, strict=True) if mine]
+    parts = split(dense(task.params))
 
     def objective(own: Any) -> Any:
-        mine = iter(own)
-        leaves = zip(named.leaves, which, strict=True)
-        return loss_of(apply, named.rebuild([next(mine) if w else a for a, w in leaves]), batch)
+        return loss_of(apply, parts.rebuild(own, parts.rest), batch)
 
-    value, gradients = jit_for_inference(jax.value_and_grad(objective))(own)
+    value, gradients = jit_for_inference(jax.value_and_grad(objective))(parts.own)
     size = float(sum(jnp.sum(jnp.abs(gradient)) for gradient in gradients))
     if not math.isfinite(float(value)) or not math.isfinite(size):
         raise ValueError(

@@ -49,8 +49,10 @@ def profile_of(
         >>> found.is_measured, [tensor.path for tensor in found.networks[0].tensors]
         (False, ['w'])
     """
+    digest = digest_of(source)
     if path is not None and Path(path).exists():
-        return _read(source, path)
+        kept = read(path, digest)
+        return kept._replace(networks=[each for each in kept.networks if not each.cut])
     found = surveyed(source)
     network = measured_tensors(
         "whole",
@@ -63,7 +65,7 @@ def profile_of(
         metadata=metadata,
     )
     made = Profile(
-        network=digest_of(source),
+        network=digest,
         architecture="unknown",
         parameters=sum(math.prod(leaf.shape) for leaf in source.leaves),
         dense_bytes=sum(map(plain_bytes, source.leaves)),
@@ -82,15 +84,6 @@ def profile_of(
     return made
 
 
-def _read(source: Source, path: str | os.PathLike[str]) -> Profile:
-    found = read(path)
-    if found.network != digest_of(source):
-        raise ValueError(
-            f"{path}: is the profile of another network; remove it, or name another file."
-        )
-    return found._replace(networks=[each for each in found.networks if not each.cut])
-
-
 def reachable(profile: Profile) -> tuple[float, float]:
     """Return the bytes of the smallest and of the largest file that can be planned.
 
@@ -105,9 +98,7 @@ def reachable(profile: Profile) -> tuple[float, float]:
         >>> 1000 < least < most < weights.nbytes
         True
     """
-    whole = profile.networks[0]
-    sizes = [[choice.size_bytes for choice in tensor.choices] for tensor in whole.tensors]
-    return whole.beside_bytes + sum(map(min, sizes)), whole.beside_bytes + sum(map(max, sizes))
+    return profile.networks[0].reachable
 
 
 def fitted(
@@ -215,21 +206,6 @@ def planned(source: Source, given: Plan, name: str = "plan") -> Planned:
         return found.planned(given.settings, half=given.half)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{name}: {error}") from None
-
-
-def is_edited(given: Plan) -> bool:
-    """Return whether a person has changed what a plan does: then its predictions are of another.
-
-    Example:
-        >>> import numpy as np
-        >>> from jaxcompress.oneshot.sources import TreeSource
-        >>> from jaxcompress.planner import plan
-        >>> source = TreeSource({"w": np.random.default_rng(0).standard_normal((64, 64))})
-        >>> found = plan(profile_of(source), size_bytes="3KB")
-        >>> is_edited(found), is_edited(found._replace(settings={"w": "leave"}))
-        (False, True)
-    """
-    return stamp_of(given) != given.stamp
 
 
 def metadata_of(given: Plan | None) -> dict[str, Any]:

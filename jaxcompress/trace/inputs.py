@@ -16,6 +16,13 @@ def as_inputs(given: PyTree) -> tuple[PyTree, ...]:
     return given if isinstance(given, tuple) else (given,)
 
 
+def batch_size_of(inputs: PyTree) -> int:
+    """Return the first axis of the first input, 0 if it has none."""
+    leaves = jax.tree.leaves(inputs)
+    shape = getattr(leaves[0], "shape", ()) if leaves else ()
+    return int(shape[0]) if shape else 0
+
+
 def first_line(error: Exception, width: int = 200) -> str:
     """Return the kind of an error and the first line of its message."""
     try:
