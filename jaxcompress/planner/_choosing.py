@@ -26,6 +26,11 @@ class Chosen(NamedTuple):
     @property
     def size_bytes(self) -> float:
         """Bytes of the file."""
+        return self.network.file_bytes(self.added_bytes)
+
+    @property
+    def added_bytes(self) -> float:
+        """Bytes of its parts, each measured in another file."""
         return self.network.beside_bytes + sum(choice.size_bytes for choice in self.choices)
 
     @property
@@ -63,7 +68,7 @@ class Candidates:
     @property
     def smallest(self) -> float:
         """Bytes of the smallest file."""
-        return self.network.beside_bytes + self._frontier.cheapest
+        return self.network.file_bytes(self.network.beside_bytes + self._frontier.cheapest)
 
     @property
     def finest(self) -> Chosen:
@@ -74,7 +79,8 @@ class Candidates:
 
     def within(self, size_bytes: float) -> Chosen | None:
         """Return the choices of least damage within a size, None if no file is so small."""
-        return self._chosen(self._frontier.within(size_bytes - self.network.beside_bytes))
+        added = self.network.added_bytes(size_bytes)
+        return self._chosen(self._frontier.within(added - self.network.beside_bytes))
 
     def for_drop(self, profile: Profile, drop: float) -> Chosen | None:
         """Return the smallest file whose predicted loss of quality is at most `drop`."""

@@ -1,6 +1,7 @@
 """Weights as they are now in a file of a wanted size."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from jaxcompress.artifact import size_bytes as file_size
 from jaxcompress.oneshot.sources import TreeSource
@@ -61,14 +62,45 @@ def fitted_to(
     )
     left = [path for path, each in given.settings.items() if each in (LEAVE, KEEP)]
     solved = Candidates(network, lambda path: path in left)
-    goal, found = most if goal is None else goal, None
-    for _ in range(_ROUNDS):
-        chosen = solved.within(max(goal, solved.smallest))
+
+    def made(goal: float) -> PyTree:
+        chosen = solved.within(goal)
         assert chosen is not None
         settings = chosen.settings | dict.fromkeys(left, LEAVE)
-        found = built(params, settings, half=given.half, refine=refine)
+        return built(params, settings, half=given.half, refine=refine)
+
+    return first_within(made, size_of, most, least=solved.smallest, goal=goal)
+
+
+Made = TypeVar("Made")
+
+
+def first_within(
+    made: Callable[[float], Made],
+    size_of: Callable[[Made], float],
+    most: float,
+    *,
+    least: float,
+    goal: float | None = None,
+) -> Made:
+    """Return the first of what is made for ever smaller sizes that is small enough.
+
+    Args:
+        made: from a size that is aimed at to something of about that size.
+        size_of: what it has really.
+        most: bytes allowed.
+        least: the smallest size to aim at. If that is not enough, what is made for it is returned.
+        goal: the first size to aim at; `most` if nothing is said.
+
+    Example:
+        >>> first_within(lambda size: size + 20, lambda made: made, 100, least=10) <= 100
+        True
+    """
+    goal = most if goal is None else goal
+    for _ in range(_ROUNDS):
+        found = made(max(goal, least))
         size = size_of(found)
-        if size <= most or goal < solved.smallest:
-            break
+        if size <= most or goal <= least:
+            return found
         goal *= _MARGIN * most / size
-    return found
+    return made(least)

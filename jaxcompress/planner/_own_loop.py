@@ -89,16 +89,17 @@ def encoded(
         >>> file_size(encoded(task.params, found, task, size_bytes=2000)) <= 2000
         True
     """
-    if size_bytes is None or given.is_edited:
-        return built(params, given.settings, half=given.half)
     apply = None if task.apply is None else rebuilt(task, task.apply, params)
+    refine = refining(task, apply, params)
+    if size_bytes is None or given.is_edited:
+        return built(params, given.settings, half=given.half, refine=refine)
     return fitted_to(
         task,
         apply,
         params,
         given,
         most=size_bytes,
-        refine=refining(task, apply, params),
+        refine=refine,
         size_of=size_of,
         track=track,
     )

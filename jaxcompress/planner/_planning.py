@@ -1,6 +1,6 @@
 """The network and the choices of least loss within a budget."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jaxcompress.oneshot.rules import path_matches
 from jaxcompress.planner._choosing import Candidates, Chosen
@@ -55,12 +55,7 @@ def plan(
         )
     if drop is not None and profile.quality is None:
         raise ValueError("drop: needs a profile with evaluate, got none; give the task one.")
-    patterns = [*profile.leave, *leave]
-    _check_patterns(profile, patterns)
-
-    def is_left(path: str) -> bool:
-        return any(path_matches(pattern, path) for pattern in patterns)
-
+    is_left = leaving(profile, leave)
     solved = [Candidates(network, leaves=is_left) for network in profile.networks]
     fast = _fast_enough(solved, budget.speedup)
     fitting = _fitting(fast, solved, budget)
@@ -71,8 +66,17 @@ def plan(
     return found._replace(stamp=stamp_of(found))
 
 
-def _check_patterns(profile: Profile, patterns: Sequence[str]) -> None:
-    """Refuse patterns that no tensor matches: what they should protect would be changed."""
+def leaving(profile: Profile, leave: Sequence[str]) -> Callable[[str], bool]:
+    """Return what says of a path whether its tensor stays exactly as it is.
+
+    Args:
+        profile: with patterns of its own.
+        leave: more of them.
+
+    Raises:
+        ValueError: a pattern that no tensor matches: what it should protect would be changed.
+    """
+    patterns = [*profile.leave, *leave]
     paths = [tensor.path for network in profile.networks for tensor in network.tensors]
     paths += [path for kept in profile.kept.values() for path in kept]
     for pattern in patterns:
@@ -81,6 +85,7 @@ def _check_patterns(profile: Profile, patterns: Sequence[str]) -> None:
                 f"leave: {pattern!r} must match a tensor, got none of {some_of(paths)}; a word "
                 "alone names a whole part of a path."
             )
+    return lambda path: any(path_matches(pattern, path) for pattern in patterns)
 
 
 def _fast_enough(solved: Sequence[Candidates], speedup: float | None) -> list[Candidates]:

@@ -146,18 +146,26 @@ def _times(task: Task, plan: Plan, apply: Apply, tree: PyTree) -> list[Check]:
     assert task.apply is not None
     pair = {"whole": (task.apply, dense(task.params)), "small": (apply, tree)}
     latency = timings(pair, task)["small"]
-    predicted = {each.batch_size: each.speedup for each in plan.latency}
+    predicted = {each.batch_size: each for each in plan.latency}
     asked = plan.budget.speedup
     found = [
         Check(
             f"{SPEED}, batch {each.batch_size}",
             asked,
-            predicted.get(each.batch_size),
+            predicted[each.batch_size].speedup if each.batch_size in predicted else None,
             each.speedup,
             asked is None or each.speedup >= asked,
         )
         for each in latency
     ]
-    found += [Check(f"ms, batch {e.batch_size}", None, None, e.ms) for e in latency]
+    found += [
+        Check(
+            f"ms, batch {each.batch_size}",
+            None,
+            predicted[each.batch_size].ms if each.batch_size in predicted else None,
+            each.ms,
+        )
+        for each in latency
+    ]
     memory = peak_bytes(apply, tree, *task.example)
     return found if memory is None else [*found, Check("bytes of memory", None, None, memory)]

@@ -1,7 +1,11 @@
 """A profile as data: networks, their tensors, what may become of each, and what that costs."""
 
+import math
 import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from jaxcompress.planner._kinds import NUMBER, TEXT, TEXTS, is_of
 from jaxcompress.planner._text import read_fields, write
@@ -73,6 +77,8 @@ class Network(NamedTuple):
         damage: of the cut to the outputs, after a short training where there is one.
         trained_steps: of that training.
         tensors: that have a choice, in the order of the tree.
+        files: bytes of whole plans, as their parts add up and of the file, in order: in one file
+            tensors of different settings share less.
         anchors: damage of whole plans, and the loss of quality measured; empty without `evaluate`.
     """
 
@@ -86,13 +92,37 @@ class Network(NamedTuple):
     damage: float
     trained_steps: int
     tensors: list[Tensor]
+    files: list[tuple[float, float]]
     anchors: list[tuple[float, float]]
 
     @property
     def reachable(self) -> tuple[float, float]:
         """Bytes of the smallest and of the largest file."""
         sizes = [[choice.size_bytes for choice in tensor.choices] for tensor in self.tensors]
-        return self.beside_bytes + sum(map(min, sizes)), self.beside_bytes + sum(map(max, sizes))
+        least, most = sum(map(min, sizes)), sum(map(max, sizes))
+        return self.file_bytes(self.beside_bytes + least), self.file_bytes(self.beside_bytes + most)
+
+    def with_more(self, more: float) -> "Network":
+        """Return it with so many more bytes in each file."""
+        files = [(added + more, size + more) for added, size in self.files]
+        return self._replace(beside_bytes=self.beside_bytes + more, files=files)
+
+    def file_bytes(self, added: float) -> float:
+        """Return the bytes of a file whose parts add up to that, between those of files made."""
+        return _along(self.files, added, of=0)
+
+    def added_bytes(self, size: float) -> float:
+        """Return what the parts of a file of that size add up to; `file_bytes` gives the size."""
+        return _along(self.files, size, of=1)
+
+
+def _along(pairs: Sequence[tuple[float, float]], value: float, *, of: int) -> float:
+    """Return what stands with a value of one side of pairs on the other; beyond them as far off."""
+    if not pairs or not math.isfinite(value):
+        return value
+    known = np.array(pairs)
+    nearest = float(np.clip(value, known[0, of], known[-1, of]))
+    return float(np.interp(nearest, known[:, of], known[:, 1 - of])) + value - nearest
 
 
 class Quality(NamedTuple):
@@ -225,8 +255,12 @@ def _network(**told: Any) -> Network:
     if not is_of(NUMBER, told["beside_bytes"]):
         raise ValueError(f"beside_bytes {told['beside_bytes']!r}")
     anchors = [(float(damage), float(lost)) for damage, lost in told["anchors"]]
+    files = [(float(added), float(size)) for added, size in told["files"]]
+    if not all(np.all(np.diff(each) > 0) for each in zip(*files, strict=True)):
+        raise ValueError(f"files {files}, which must rise")
     latency = [Speed(**each) for each in told["latency"]]
-    return Network(**told | {"tensors": tensors, "anchors": anchors, "latency": latency})
+    lists = {"tensors": tensors, "files": files, "anchors": anchors, "latency": latency}
+    return Network(**told | lists)
 
 
 def _choice(path: Any, **told: Any) -> Choice:

@@ -8,17 +8,18 @@ from typing import Any
 
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.planner._building import Planned, digest_of, shares_of, surveyed
+from jaxcompress.planner._choosing import Candidates
 from jaxcompress.planner._damage import unmeasured
+from jaxcompress.planner._fitting import first_within
 from jaxcompress.planner._ladder import MANY
 from jaxcompress.planner._measuring import measured_tensors
 from jaxcompress.planner._plan import Plan, stamp_of
-from jaxcompress.planner._planning import plan
+from jaxcompress.planner._planning import leaving, plan
 from jaxcompress.planner._record import Profile, read
 from jaxcompress.planner._task import Task
 from jaxcompress.planner._training import untold
 from jaxcompress.trees import plain_bytes, some_of
 
-_ROUNDS = 5
 _MARGIN = 0.995
 
 
@@ -111,9 +112,8 @@ def fitted(
 ) -> Plan:
     """Return the plan of least error whose file is small enough.
 
-    What settings have in common counts in small files: of networks of few numbers the file is made,
-    in memory, and what it takes beyond the prediction is counted in another plan. Of larger ones
-    half a percent of the size is left free.
+    Of networks of few numbers the file is made, in memory, and what it takes beyond the prediction
+    is counted in another plan. Of larger ones half a percent of the size is left free.
 
     Args:
         source: of the tensors.
@@ -132,38 +132,29 @@ def fitted(
         >>> fitted(source, profile_of(source), 3000).size_bytes <= 3000
         True
     """
-    if profile.parameters >= MANY:
-        return _with_margin(profile, size_bytes, leave)
-    found = plan(profile, size_bytes=size_bytes, leave=leave)
-    fitting: list[Plan] = []
-    for _ in range(_ROUNDS):
+    solved = Candidates(profile.networks[0], leaving(profile, leave))
+
+    def made(goal: float) -> Plan:
+        found = plan(profile, size_bytes=math.ceil(goal), leave=leave)
+        return found._replace(budget=found.budget._replace(size_bytes=float(size_bytes)))
+
+    def measured(goal: float) -> Plan:
+        found = made(goal)
         pruning, treatments = planned(source, found)
         leaves = pruning.all_leaves(treatments, [])
         sizes, other = shares_of(source, leaves, metadata=metadata(found))
-        size = round(sum(sizes.values()) + other)
-        if size <= size_bytes:
-            fitting.append(found._replace(size_bytes=size))
-        whole = profile.networks[0]
-        more = max(whole.beside_bytes + size - found.size_bytes, 0.0)
-        profile = profile._replace(networks=[whole._replace(beside_bytes=more)])
-        try:
-            again = plan(profile, size_bytes=size_bytes, leave=leave)
-        except ValueError:
-            if fitting:
-                break
-            raise
-        if again.settings == found.settings:
-            break
-        found = again
-    return min(fitting, key=lambda one: one.damage) if fitting else found
+        return found._replace(size_bytes=round(sum(sizes.values()) + other))
 
-
-def _with_margin(profile: Profile, size_bytes: int, leave: Sequence[str]) -> Plan:
-    try:
-        found = plan(profile, size_bytes=int(_MARGIN * size_bytes), leave=leave)
-    except ValueError:
-        return plan(profile, size_bytes=size_bytes, leave=leave)
-    return found._replace(budget=found.budget._replace(size_bytes=float(size_bytes)))
+    if size_bytes < solved.smallest:
+        return plan(profile, size_bytes=size_bytes, leave=leave)  # says what can be reached
+    if profile.parameters >= MANY:
+        return made(max(_MARGIN * size_bytes, solved.smallest))
+    found = first_within(measured, lambda one: one.size_bytes, size_bytes, least=solved.smallest)
+    if found.size_bytes > size_bytes:
+        raise ValueError(
+            f"size_bytes: must be at least {found.size_bytes:,.0f}, got {size_bytes:,}; raise it."
+        )
+    return found
 
 
 def planned(source: Source, given: Plan, name: str = "plan") -> Planned:

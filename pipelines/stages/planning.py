@@ -75,8 +75,7 @@ def _with_metadata(job: Trainer, found: Profile) -> Profile:
     """Return a profile of files with the metadata that files of a run have."""
     blank = {"params": {}}
     more = jc.size_bytes(blank, metadata=job.classifier.as_metadata()) - jc.size_bytes(blank)
-    networks = [each._replace(beside_bytes=each.beside_bytes + more) for each in found.networks]
-    return found._replace(networks=networks)
+    return found._replace(networks=[each.with_more(more) for each in found.networks])
 
 
 def plan_in(folder: Path) -> Plan:

@@ -1,0 +1,5 @@
+"""python -m benchmarks.planner."""
+
+from benchmarks.planner.run import main
+
+main()
