@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
-from jaxcompress.leaves import LowRank, dense
+from jaxcompress.leaves import Clustered, LowRank, dense
 from jaxcompress.products.moments import Layer, Moments, input_moments
-from jaxcompress.quantization import _rounding as rounding
+from jaxcompress.quantization import _levels as rounding
 from jaxcompress.quantization._granularity import per_block, per_channel
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization._rounding import fit_rounding
@@ -78,6 +78,51 @@ def test_correlated_inputs_leave_a_fraction_of_the_error(bits, at_most):
     given_ = quantize({"w": w}, bits=bits)
     found = fit_rounding({"w": w}, given_, moments_of(x, 8))
     assert losses(found, w, x).sum() < at_most * losses(given_, w, x).sum()
+
+
+@st.composite
+def shared(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, channels, k = draw(st.integers(1, 9)), draw(st.integers(1, 4)), draw(st.integers(1, 6))
+    w = (rng.normal(size=(n, channels)) * (rng.random((n, channels)) < 0.8)).astype(np.float32)
+    scale = np.float32(10.0 ** draw(st.integers(-15, 15)))
+    codebook = rng.normal(size=k).astype(np.float32) * scale
+    nearest = np.abs(w[..., None] * scale - codebook).argmin(axis=-1) + 1
+    codes = np.where(w == 0, 0, nearest).astype(np.uint8)
+    x = rng.normal(size=(draw(st.integers(1, 12)), n)) @ rng.normal(size=(n, n))
+    return x, w * scale, Clustered(codes=codes, codebook=codebook)
+
+
+@settings(deadline=None, max_examples=40)
+@given(shared())
+def test_shared_values_are_chosen_for_the_outputs_too(problem):
+    x, w, leaf = problem
+    found = fit_rounding({"w": w}, {"w": leaf}, moments_of(x, w.shape[1]))["w"]
+    bound = losses({"w": leaf}, w, x) * (1 + 1e-6)
+    bound += 1e-12 * ((np.abs(x) @ np.abs(w)) ** 2).sum(axis=0)
+    assert (losses({"w": found}, w, x) <= bound).all()
+    np.testing.assert_array_equal(found.codebook, leaf.codebook)
+    assert found.codes.dtype == leaf.codes.dtype and found.codes.max() <= leaf.codebook.size
+    assert not found.codes[w == 0].any()
+
+
+def test_shared_values_by_hand():
+    leaf = Clustered(codes=np.uint8([[1], [1]]), codebook=np.float32([1.0]))
+    moments = Moments(
+        {"w": [Layer(np.array([[[0], [1]]]), np.array([[[1.0, 0.9], [0.9, 1.0]]]))]}, {}
+    )
+    w = np.float32([[0.6], [0.6]])
+    # Both up is 1.2 off together, one of them 0.2.
+    assert sorted(fit_rounding({"w": w}, {"w": leaf}, moments)["w"].codes.ravel()) == [0, 1]
+    fewer = fit_rounding({"w": w}, {"w": leaf}, moments, descents=0)["w"]
+    assert sorted(fewer.codes.ravel()) == [0, 1]
+
+
+@pytest.mark.parametrize("descents", [-1, 0.5, True])
+def test_descents_are_a_count(descents):
+    x, w = correlated(8, 2)
+    with pytest.raises(ValueError, match="descents: must be"):
+        fit_rounding({"w": w}, quantize({"w": w}), moments_of(x, 2), descents=descents)
 
 
 def test_blocks_only_order_the_computation(monkeypatch):
