@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from jaxcompress.artifact._forms import write_leaf
 from jaxcompress.artifact._members import Deflated
 from jaxcompress.artifact.coding import check_layout
-from jaxcompress.artifact.streams import Writer
+from jaxcompress.artifact.streams import Coder, Writer
+from jaxcompress.packing import block
 
 NUMBERS = 1 << 22
 """Numbers of dense tensors with which a part is full."""
@@ -56,18 +57,21 @@ def lengths(leaves: Iterable[Any]) -> Iterator[int]:
         yield count
 
 
-def encode_part(leaves: Iterable[tuple[str, Any]], layout: Layout) -> Part:
+def encode_part(
+    leaves: Iterable[tuple[str, Any]], layout: Layout, coder: Coder = block.encoded
+) -> Part:
     """Return the tensors of a part, coded; it depends on nothing else.
 
     Args:
         leaves: path and leaf of each; they may come one at a time.
         layout: a key of `LAYOUTS`, or a function from path to key.
+        coder: of codes.
 
     Raises:
         TypeError: a dtype that cannot be stored.
         ValueError: no such layout, or a leaf that breaks the rules of its type.
     """
-    writer, entries = Writer(), []
+    writer, entries = Writer(coder), []
     for path, leaf in leaves:
         own = layout if isinstance(layout, str) else layout(path)
         check_layout(own)

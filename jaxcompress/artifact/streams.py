@@ -6,7 +6,7 @@ All numbers of one dtype are in one stream, whatever their purpose.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,10 @@ def parsed_name(member: str) -> tuple[str, int] | None:
     return stream, int(number or 0)
 
 
+Coder = Callable[[Sequence[block.Codes]], block.Encoded]
+"""From tensors of codes to their bytes: `block.encoded`, or `block.estimated` for sizes alone."""
+
+
 class Writer:
     """Collects the streams of a part from front to back.
 
@@ -88,8 +92,9 @@ class Writer:
             `Reader.stored_bytes` has them; known after `members`.
     """
 
-    def __init__(self) -> None:
-        """Begin without any."""
+    def __init__(self, coder: Coder = block.encoded) -> None:
+        """Begin without any, for codes that `coder` will code."""
+        self._coder = coder
         self._parts: dict[str, list[Any]] = {}
         self._owners: dict[str, list[int]] = {}
         self.splits_planes = True
@@ -114,7 +119,7 @@ class Writer:
         members = {}
         sizes = {name: [part.size for part in parts] for name, parts in self._parts.items()}
         if codes := self._parts.get(RANS):
-            self._parts[RANS], sizes[RANS] = block.encoded(codes)
+            self._parts[RANS], sizes[RANS] = self._coder(codes)
         for name, parts in self._parts.items():
             stream = name
             plain = deflate(parts)

@@ -13,11 +13,15 @@ from jaxcompress.artifact._members import Deflated, deflate
 from jaxcompress.artifact._parts import Layout, Part, encode_part, lengths
 from jaxcompress.artifact.atomic import atomic_file
 from jaxcompress.artifact.outline import Outline, paths
-from jaxcompress.artifact.streams import MANIFEST, member_name
+from jaxcompress.artifact.streams import MANIFEST, Coder, member_name
+from jaxcompress.packing import block
 
 
 def encoded(
-    leaves: Iterable[tuple[str, Any]], like: Iterable[Any], layout: Layout
+    leaves: Iterable[tuple[str, Any]],
+    like: Iterable[Any],
+    layout: Layout,
+    coder: Coder = block.encoded,
 ) -> Iterator[Part]:
     """Yield the parts of a file, one at a time.
 
@@ -25,6 +29,7 @@ def encoded(
         leaves: path and leaf, in the order of the tree; they may come one at a time.
         like: leaves of the same shapes, or the same ones.
         layout: a key of `LAYOUTS`, or a function from path to key.
+        coder: of codes; with `block.estimated` the parts are of about the size, and no file.
 
     Raises:
         TypeError: a dtype that cannot be stored.
@@ -32,7 +37,7 @@ def encoded(
     """
     coming = iter(leaves)
     for length in lengths(like):
-        yield encode_part(itertools.islice(coming, length), layout)
+        yield encode_part(itertools.islice(coming, length), layout, coder)
 
 
 def write(

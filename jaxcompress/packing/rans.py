@@ -69,6 +69,18 @@ def encode_apart(runs: Sequence[Run], lanes: int) -> tuple[np.ndarray, list[np.n
     return states, words[::-1]
 
 
+def bits(run: Run) -> float:
+    """Return how many bits the symbols of a run take: the sum of `-log2(frequency / 4096)`.
+
+    Example:
+        >>> bits(Run(np.array([0, 1, 1], np.uint8), np.array([[2048, 2048]])))
+        3.0
+    """
+    counts = np.bincount(run.keys, minlength=run.frequencies.size)
+    used = np.flatnonzero(counts)
+    return float(counts[used] @ (BITS - np.log2(run.frequencies.ravel()[used])))
+
+
 def _encoded(run: Run, states: np.ndarray) -> np.ndarray:
     """Return the words of a run, and change the states."""
     pieces: list[np.ndarray] = []
