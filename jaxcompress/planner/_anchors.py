@@ -1,21 +1,21 @@
-"""What whole plans of a network lose: the points between which predictions lie."""
+"""Whole plans of a network, made and evaluated: the points between which predictions lie."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxcompress.leaves import dense
-from jaxcompress.planner._building import built
-from jaxcompress.planner._choosing import Candidates
-from jaxcompress.planner._measuring import evaluated
-from jaxcompress.planner._record import Network, Quality
-from jaxcompress.planner._refining import Refine
-from jaxcompress.planner._task import Apply, Task
+from jaxcompress.oneshot.sources import Track, untracked
+from jaxcompress.planner._building import Surveyed, shares_of
+from jaxcompress.planner._choosing import Candidates, Chosen
+from jaxcompress.planner._record import Anchor, Network
+from jaxcompress.planner._refining import Refine, unrefined
+from jaxcompress.planner._task import Apply
+from jaxcompress.planner._training import untold
 from jaxcompress.trees import PyTree
 
-_ANCHORS, _ANCHORS_OF_CUT = (10, 6), (4, 2)
-"""Plans evaluated of the whole network and of others: at even ratios of sizes, then between."""
+_LEAST = 0.01  # of the largest loss
 
 
 class Made(NamedTuple):
@@ -34,46 +34,87 @@ class Made(NamedTuple):
     steps: int
 
 
+class Counts(NamedTuple):
+    """How many plans are made.
+
+    Attributes:
+        even: at even ratios of sizes, from the smallest to the largest file.
+        between: more where quality changes most, if there is an evaluation.
+    """
+
+    even: int
+    between: int = 0
+
+
 def anchors_of(
-    task: Task,
-    quality: Quality,
-    made: Made,
     network: Network,
-    refine: Refine,
-    track: Callable[[str], None],
-) -> list[tuple[float, float]]:
-    """Return damage and loss of quality of whole plans, from none to the most."""
-    lost = 0.0
-    if made.cut:
-        lost = quality.value - evaluated(task, made.apply, made.params)
-    anchors = [(0.0, lost)]
+    found: Surveyed,
+    counts: Counts,
+    *,
+    refine: Refine = unrefined,
+    lost: Callable[[PyTree], float] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Track = untracked,
+    track: Callable[[str], None] = untold,
+) -> list[Anchor]:
+    """Return what whole plans of a network take and lose, the smallest first.
+
+    Args:
+        network: with the choices of its tensors.
+        found: these tensors; with `lost`, those of a tree.
+        counts: of plans.
+        refine: rounds the weights of a leaf anew.
+        lost: from a dense tree to the loss of its quality.
+        metadata: of files.
+        progress: shows how far it is.
+        track: is told what is done.
+    """
     solved = Candidates(network, leaves=lambda path: False)
+    anchors: list[Anchor] = []
 
-    def measure(size: float) -> None:
-        if (chosen := solved.within(size)) is None:
-            return
-        track(f"{network.name}: quality of {size:,.0f} bytes")
-        params = dense(built(made.params, chosen.settings, refine=refine))
-        anchors.append((chosen.damage, quality.value - evaluated(task, made.apply, params)))
-        sizes.append(size)
+    def make(size: float) -> None:
+        if (chosen := solved.within(size)) is not None:
+            track(f"{network.name}: a file of {size:,.0f} bytes")
+            anchors.append(_anchor(chosen, found, refine, lost, metadata))
 
-    sizes: list[float] = []
-    even, between = _ANCHORS_OF_CUT if made.cut else _ANCHORS
-    for size in np.geomspace(solved.smallest * 1.0001, solved.finest.size_bytes, even + 1)[:-1]:
-        measure(float(size))
-    for _ in range(between):
-        if (size := _widest(sizes, [lost for _, lost in anchors[1:]])) is None:
+    sizes = np.geomspace(solved.smallest * 1.0001, solved.finest.size_bytes, counts.even)
+    for size in progress(sizes.tolist(), "checking", lambda size: network.parameters):
+        make(size)
+    for _ in range(counts.between if lost is not None else 0):
+        if (size := _widest(anchors)) is None:
             break
-        measure(size)
+        make(size)
     return sorted(anchors)
 
 
-def _widest(sizes: Sequence[float], lost: Sequence[float]) -> float | None:
-    """Return the size between the two neighbours whose losses of quality differ most."""
-    order = np.argsort(sizes)
-    by_size, losses = np.asarray(sizes)[order], np.asarray(lost)[order]
-    if len(by_size) < 2:
+def _anchor(
+    chosen: Chosen,
+    found: Surveyed,
+    refine: Refine,
+    lost: Callable[[PyTree], float] | None,
+    metadata: Mapping[str, Any] | None,
+) -> Anchor:
+    leaves = found.made(found.planned(chosen.settings), chosen.settings, [], refine)
+    kept = None if lost is None else list(leaves)  # else they come and go one at a time
+    sizes, other = shares_of(found.source, leaves if kept is None else kept, metadata=metadata)
+    quality = None
+    if lost is not None and kept is not None:
+        quality = lost(dense(found.tree([leaf for _, leaf in kept])))
+    return Anchor(chosen.added_bytes, sum(sizes.values()) + other, chosen.damage, quality)
+
+
+def _widest(anchors: Sequence[Anchor]) -> float | None:
+    """Return the size between the two neighbours whose losses of quality differ most.
+
+    Losses count in proportion (`arcsinh`) above a hundredth of the largest: between one point and
+    two there is as much to know as between twenty and forty.
+    """
+    order = sorted(anchors)
+    sizes = np.array([anchor.added_bytes for anchor in order])
+    losses = np.array([anchor.lost for anchor in order], np.float64)
+    losses = np.arcsinh(losses / max(losses.max() * _LEAST, 1e-30))
+    gaps = np.abs(np.diff(losses)) * np.log(sizes[1:] / sizes[:-1])
+    if not gaps.size or not gaps.max():
         return None
-    gaps = np.abs(np.diff(losses)) * np.log(by_size[1:] / by_size[:-1])
     widest = int(np.argmax(gaps))
-    return float(np.sqrt(by_size[widest] * by_size[widest + 1])) if gaps[widest] else None
+    return float(np.sqrt(sizes[widest] * sizes[widest + 1]))

@@ -1,7 +1,7 @@
 """Trees in which each tensor is what its settings say."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT
 from jaxcompress.artifact.stored_parts import Part
+from jaxcompress.artifact.streams import Coder
 from jaxcompress.artifact.writer import encoded, pieces
 from jaxcompress.leaves import is_compressed
 from jaxcompress.oneshot.outcomes import LOST, Outcome
@@ -18,6 +19,7 @@ from jaxcompress.oneshot.sources import Source, TreeSource, sample_of
 from jaxcompress.oneshot.stream import Pruning, prune
 from jaxcompress.oneshot.values import asked_rule, check_rules
 from jaxcompress.oneshot.ways import Treatment
+from jaxcompress.packing import block
 from jaxcompress.planner._record import LEAVE, Settings
 from jaxcompress.planner._refining import Refine, unrefined
 from jaxcompress.planner._words import words_of
@@ -151,15 +153,44 @@ class Surveyed(NamedTuple):
         refine: Refine = unrefined,
     ) -> tuple[list[Any], list[Outcome]]:
         """Return the leaves for a file, and what became of each tensor, before it was refined."""
-        pruning, treatments = self.planned(settings, half=half)
         outcomes: list[Outcome] = []
-        found = [
-            _placed(refine(path, leaf)) for path, leaf in pruning.all_leaves(treatments, outcomes)
-        ]
-        return found, outcomes
+        made = self.made(self.planned(settings, half=half), settings, outcomes, refine)
+        return [leaf for _, leaf in made], outcomes
+
+    def made(
+        self,
+        planned: Planned,
+        settings: Mapping[str, Settings | str],
+        outcomes: list[Outcome],
+        refine: Refine = unrefined,
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield path and leaf of each tensor of a file, one at a time, on the host.
+
+        Args:
+            planned: by these settings.
+            settings: by path.
+            outcomes: to which is added what became of each tensor, before it was refined.
+            refine: rounds the weights of a leaf anew.
+        """
+        pruning, treatments = planned
+        for path, leaf in pruning.all_leaves(treatments, outcomes):
+            own = settings.get(path, KEEP)
+            is_pruned = isinstance(own, dict) and "sparsity" in own
+            yield path, refine(path, on_host(leaf), is_pruned=is_pruned)
+
+    def tree(self, leaves: Sequence[Any]) -> PyTree:
+        """Return the tree with the compressed ones of its leaves in place; those of a tree only."""
+        assert isinstance(self.source, TreeSource)
+        stored = [leaves[self.pruning.repeats.get(n, n)] for n in range(len(leaves))]
+        return self.source.named.rebuild(
+            [
+                leaf if is_compressed(leaf) else original
+                for leaf, original in zip(stored, self.source.leaves, strict=True)
+            ]
+        )
 
 
-def _placed(leaf: Any) -> Any:
+def on_host(leaf: Any) -> Any:
     """Return a leaf on the host, whose parts need nothing compiled."""
     return jax.tree.map(np.asarray, leaf) if is_compressed(leaf) else leaf
 
@@ -198,18 +229,11 @@ def built(
     Raises:
         ValueError: a path of no tensor, or settings that cannot be carried out.
     """
-    source = TreeSource(params)
-    found = surveyed(source)
+    found = surveyed(TreeSource(params))
     found.check(settings)
     leaves, outcomes = found.leaves(settings, half=half, refine=refine)
     _check_done(settings, outcomes)
-    stored = [leaves[found.pruning.repeats.get(n, n)] for n in range(len(leaves))]
-    return source.named.rebuild(
-        [
-            leaf if is_compressed(leaf) else original
-            for leaf, original in zip(stored, source.leaves, strict=True)
-        ]
-    )
+    return found.tree(leaves)
 
 
 def _check_done(settings: Mapping[str, Settings | str], outcomes: list[Outcome]) -> None:
@@ -227,6 +251,7 @@ def shares_of(
     leaves: Iterable[tuple[str, Any]],
     *,
     metadata: Mapping[str, Any] | None = None,
+    coder: Coder = block.encoded,
 ) -> tuple[dict[str, float], float]:
     """Return the bytes of each tensor in a file of these leaves, and those of all else.
 
@@ -236,6 +261,7 @@ def shares_of(
         source: of the tensors.
         leaves: paths and leaves, in order; they may come one at a time.
         metadata: of the file.
+        coder: of codes; `block.estimated` is faster.
     """
     found: dict[str, float] = {}
 
@@ -245,7 +271,7 @@ def shares_of(
             found.update(zip(paths, part.shares, strict=True))
             yield part
 
-    parts = noted(encoded(leaves, source.leaves, DEFAULT_LAYOUT))
+    parts = noted(encoded(leaves, source.leaves, DEFAULT_LAYOUT, coder))
     size = sum(map(len, pieces(parts, source.outline, metadata=metadata)))
     return found, size - sum(found.values())
 

@@ -46,9 +46,9 @@ class Chosen(NamedTuple):
 
     def drop(self, profile: Profile) -> Prediction | None:
         """Return the predicted loss of quality, None without measured ones."""
-        if profile.quality is None or not self.network.anchors:
+        if profile.quality is None or not self.network.losses:
             return None
-        return predicted_drop(self.network.anchors, profile.quality.noise, self.damage)
+        return predicted_drop(self.network.losses, profile.quality.noise, self.damage)
 
     def cost(self, profile: Profile) -> float:
         """Return what counts between networks: loss of quality, or damage where none is known."""
@@ -79,8 +79,10 @@ class Candidates:
 
     def within(self, size_bytes: float) -> Chosen | None:
         """Return the choices of least damage within a size, None if no file is so small."""
-        added = self.network.added_bytes(size_bytes)
-        return self._chosen(self._frontier.within(added - self.network.beside_bytes))
+        if size_bytes < self.smallest:
+            return None
+        parts = self.network.added_bytes(size_bytes) - self.network.beside_bytes
+        return self._chosen(self._frontier.within(max(parts, self._frontier.cheapest)))
 
     def for_drop(self, profile: Profile, drop: float) -> Chosen | None:
         """Return the smallest file whose predicted loss of quality is at most `drop`."""
@@ -98,7 +100,7 @@ class Candidates:
 
 def _drop_at(profile: Profile, network: Network, damage: float) -> float:
     assert profile.quality is not None
-    return predicted_drop(network.anchors, profile.quality.noise, damage).drop
+    return predicted_drop(network.losses, profile.quality.noise, damage).drop
 
 
 def _left(tensor: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcompress.bounds import is_integer
 from jaxcompress.planner._record import LEAVE
+from jaxcompress.planner._refining import rows_of
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.prune import (
     UnitGroups,
@@ -97,9 +98,7 @@ def groups_of(task: Task, apply: Apply | None, params: PyTree) -> UnitGroups:
 
 def _few(example: Sequence[PyTree]) -> tuple[PyTree, ...]:
     """Return the first two rows of inputs, where all inputs have as many rows."""
-    leaves = jax.tree.leaves(tuple(example))
-    rows = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in leaves}
-    if len(rows) != 1 or min(rows) <= 2:
+    if rows_of(tuple(example)) is None:
         return tuple(example)
     return tuple(jax.tree.map(lambda leaf: leaf[:2], part) for part in example)
 

@@ -11,7 +11,7 @@ from jaxcompress.planner._damage import of_outputs, unmeasured
 from jaxcompress.planner._measuring import measured_tensors
 from jaxcompress.planner._plan import Plan
 from jaxcompress.planner._record import LEAVE
-from jaxcompress.planner._refining import Refine
+from jaxcompress.planner._refining import Refining
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.trees import PyTree
 
@@ -26,7 +26,7 @@ def fitted_to(
     given: Plan,
     *,
     most: float,
-    refine: Refine,
+    refine: Refining,
     goal: float | None = None,
     size_of: Callable[[PyTree], int] = file_size,
     track: Callable[[str], None],
@@ -42,7 +42,7 @@ def fitted_to(
         params: of it, dense.
         given: the plan.
         most: bytes of the file.
-        refine: rounds the weights of a leaf anew.
+        refine: how weights are rounded anew.
         goal: bytes aimed at first; `most` if nothing is said.
         size_of: from a tree to the bytes of its file.
         track: is told what is done.
@@ -50,14 +50,14 @@ def fitted_to(
     track("choices solved anew")
     damage = unmeasured
     if task.is_run and apply is not None:
-        damage = of_outputs(apply, params, tuple(task.example))
+        damage = of_outputs(apply, params, refine.judged)
     network = measured_tensors(
         given.name,
         TreeSource(params),
         damage,
         is_measured=task.is_run,
         is_whole=not task.is_trained,
-        refine=refine,
+        refine=refine.quick,
         track=track,
     )
     left = [path for path, each in given.settings.items() if each in (LEAVE, KEEP)]
@@ -67,7 +67,7 @@ def fitted_to(
         chosen = solved.within(goal)
         assert chosen is not None
         settings = chosen.settings | dict.fromkeys(left, LEAVE)
-        return built(params, settings, half=given.half, refine=refine)
+        return built(params, settings, half=given.half, refine=refine.full)
 
     return first_within(made, size_of, most, least=solved.smallest, goal=goal)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from jaxcompress.oneshot.outcomes import Outcome
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.oneshot.survey import FEW_VALUES
+from jaxcompress.packing import block
 from jaxcompress.planner._building import KEEP, MOST_ERROR, Surveyed, shares_of
 from jaxcompress.planner._record import Choice, Settings
 from jaxcompress.planner._refining import Refine
@@ -49,16 +50,16 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
         everything: whether other settings than step sizes are tried.
     """
     is_small = numbers < MANY
-    found = _steps("steps", {}, STEP_SIZES if is_small else STEP_SIZES[::2], measured=4)
+    steps = STEP_SIZES if is_small else STEP_SIZES[::2]
+    found = _steps("steps", {}, steps, measured=2 if is_small and everything else 4)
     if everything:
         found += _steps("entropy", {"quantizer": "entropy"}, _FEW_STEPS, measured=2)
     if is_small and everything:
-        found += [Rung("clusters", {"clusters": k}) for k in (4, 8, 16, 32)]
+        found += [Rung("clusters", {"clusters": k}, is_measured=True) for k in (4, 8, 16, 32)]
         for name, parts, steps in _WITH_STEPS:
             for part in parts:
                 found += _steps(f"{name} {part}", {name: part}, steps, measured=1)
-    # A forward pass of a small network for each tensor and setting takes no time.
-    return [rung._replace(is_measured=True) for rung in found] if is_small else found
+    return found
 
 
 def _steps(way: str, settings: Settings, steps: Sequence[float], *, measured: int) -> list[Rung]:
@@ -104,7 +105,7 @@ def ladder(
     """Return the choices of each tensor, and the bytes of a file beside them.
 
     For each rung a whole file is made, a part at a time, and each tensor's part of its streams is
-    counted. So sizes are those of the coder, tables and headers included.
+    counted: the bits of its codes under the model that the coder chooses, tables and headers.
 
     Args:
         found: the tensors.
@@ -151,19 +152,20 @@ def _file(
     refine: Refine,
     metadata: Mapping[str, Any] | None,
 ) -> _File:
-    pruning, treatments = found.planned(dict.fromkeys(found.paths, rung.settings))
+    settings = dict.fromkeys(found.paths, rung.settings)
+    planned = found.planned(settings)
+    pruning = planned.pruning
     chosen, known = set(pruning.chosen), dict[str, float]()
     outcomes: list[Outcome] = []
 
     def measured() -> Iterator[tuple[str, Any]]:
-        for path, rounded in pruning.all_leaves(treatments, outcomes):
-            leaf = refine(path, rounded)
+        for path, leaf in found.made(planned, settings, outcomes, refine):
             if len(outcomes) - 1 in chosen:
                 is_changed = 0 < outcomes[-1].relative_error <= MOST_ERROR
                 known[path] = damage(path, leaf) if is_changed and rung.is_measured else 0.0
             yield path, leaf
 
-    sizes, other = shares_of(found.source, measured(), metadata=metadata)
+    sizes, other = shares_of(found.source, measured(), metadata=metadata, coder=block.estimated)
     tried: dict[str, Tried] = {}
     for index in pruning.chosen:
         outcome = outcomes[index]

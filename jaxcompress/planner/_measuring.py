@@ -1,25 +1,21 @@
 """What is measured of a network: the bytes of its tensors, its quality, its time."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from jaxcompress.costs import compare_latency, flops
 from jaxcompress.oneshot.sources import Source, Track, untracked
-from jaxcompress.planner._building import Surveyed, shares_of, surveyed
-from jaxcompress.planner._choosing import Candidates, Chosen
+from jaxcompress.planner._building import surveyed
 from jaxcompress.planner._damage import with_damages
-from jaxcompress.planner._ladder import MANY, ladder, rungs
+from jaxcompress.planner._ladder import ladder, rungs
 from jaxcompress.planner._record import Network, Speed, Tensor
 from jaxcompress.planner._refining import Refine, unrefined
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.trace.inputs import batch_size_of
 from jaxcompress.trees import PyTree
-
-_FILES, _FEW_FILES = 9, 5
-"""Whole plans of which files are made: of a network with all settings, and of others."""
 
 _ROUNDS = (10, 150)
 _OPERATIONS = 2e11
@@ -82,7 +78,7 @@ def measured_tensors(
         shape = tuple(int(n) for n in shapes[path].shape)
         choices = with_damages(own, math.prod(shape), is_measured=is_measured)
         tensors.append(Tensor(path, shape, choices))
-    network = Network(
+    return Network(
         name=name,
         cut={},
         parameters=numbers,
@@ -93,43 +89,8 @@ def measured_tensors(
         damage=0.0,
         trained_steps=0,
         tensors=tensors,
-        files=[],
         anchors=[],
     )
-    count = _FILES if is_whole and numbers < MANY else _FEW_FILES
-    made = progress(_between(network, count), "checking", lambda chosen: numbers)
-    files = [(each.added_bytes, _file_bytes(found, each, refine, metadata)) for each in made]
-    return network._replace(files=rising(files))
-
-
-def _between(network: Network, count: int) -> list[Chosen]:
-    """Return choices at even ratios of sizes, from the smallest to the largest file."""
-    solved = Candidates(network, leaves=lambda path: False)
-    sizes = np.geomspace(solved.smallest * 1.0001, solved.finest.size_bytes, count)
-    return [chosen for size in sizes if (chosen := solved.within(float(size))) is not None]
-
-
-def _file_bytes(
-    found: Surveyed, chosen: Chosen, refine: Refine, metadata: Mapping[str, Any] | None
-) -> float:
-    pruning, treatments = found.planned(chosen.settings)
-    leaves = ((path, refine(path, leaf)) for path, leaf in pruning.all_leaves(treatments, []))
-    sizes, other = shares_of(found.source, leaves, metadata=metadata)
-    return sum(sizes.values()) + other
-
-
-def rising(pairs: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the pairs in order, without those that are not above the last in both numbers.
-
-    Example:
-        >>> rising([(3.0, 5.0), (1.0, 4.0), (2.0, 4.0)])
-        [(1.0, 4.0), (3.0, 5.0)]
-    """
-    found: list[tuple[float, float]] = []
-    for pair in sorted(pairs):
-        if not found or all(new > old for new, old in zip(pair, found[-1], strict=True)):
-            found.append(pair)
-    return found
 
 
 def timings(networks: dict[str, tuple[Apply, PyTree]], task: Task) -> dict[str, list[Speed]]:

@@ -92,7 +92,7 @@ def encoded(
     apply = None if task.apply is None else rebuilt(task, task.apply, params)
     refine = refining(task, apply, params)
     if size_bytes is None or given.is_edited:
-        return built(params, given.settings, half=given.half, refine=refine)
+        return built(params, given.settings, half=given.half, refine=refine.full)
     return fitted_to(
         task,
         apply,

@@ -29,7 +29,7 @@ def predicted_drop(
 ) -> Prediction:
     """Return the loss of quality of a plan, from those of plans that were measured.
 
-    The measured losses are made monotone in the damage (isotonic least squares) and joined by lines
+    The measured losses are made monotone in the damage (isotonic medians) and joined by lines
     over the root of the damage. The interval has the noise of two evaluations, and what the nearest
     anchors are off when they are predicted from the others (leave-one-out).
 
@@ -65,13 +65,13 @@ def _line(at: np.ndarray, losses: np.ndarray, root: float) -> float:
 
 
 def _isotonic(values: np.ndarray) -> np.ndarray:
-    """Return the rising numbers of least squared distance (pool adjacent violators)."""
+    """Return the rising numbers of least distance, `sum |a - b|` (pool adjacent violators).
+
+    A plan that happens to be bad has no weight of its own, as it would with squares.
+    """
     blocks: list[list[float]] = []
-    for value in values:
-        blocks.append([float(value), 1.0])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            mean, count = blocks.pop()
-            before = blocks[-1]
-            before[0] = (before[0] * before[1] + mean * count) / (before[1] + count)
-            before[1] += count
-    return np.concatenate([np.full(int(count), mean) for mean, count in blocks])
+    for value in values.tolist():
+        blocks.append([value])
+        while len(blocks) > 1 and np.median(blocks[-2]) > np.median(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    return np.concatenate([np.full(len(block), np.median(block)) for block in blocks])

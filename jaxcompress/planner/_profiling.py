@@ -11,7 +11,7 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import flops, peak_bytes
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.planner._anchors import Made, anchors_of
+from jaxcompress.planner._anchors import Counts, Made, anchors_of
 from jaxcompress.planner._architecture import architecture
 from jaxcompress.planner._building import digest_of, surveyed
 from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, cut_out, groups_of
@@ -31,12 +31,15 @@ TIMING = "timing"
 
 _TRIAL_STEPS = 60
 
+_ANCHORS, _OF_CUT, _OF_UNTRAINED = Counts(10, 12), Counts(5, 2), Counts(3)
+"""Plans made of the whole network, of those cut out and trained, and of those only cut out."""
+
 
 def profile(
     task: Task,
     path: str | os.PathLike[str] | None = None,
     *,
-    units: Sequence[float] = KEPT_UNITS,
+    units: Sequence[float] | None = None,
     track: Callable[[str], None] = untold,
 ) -> Profile:
     """Measure what each choice costs and damages.
@@ -50,7 +53,8 @@ def profile(
     Args:
         task: the network.
         path: text file to write. One of the same network is read and finished.
-        units: fractions of the units of each layer that the smaller networks keep; () for none.
+        units: fractions of the units of each layer that the smaller networks keep; () for none,
+            None for six, or three where nothing can be trained.
         track: is told what is done.
 
     Raises:
@@ -65,6 +69,8 @@ def profile(
     """
     check_concrete("profile", task.params)
     whole = _Whole(task)
+    if units is None:
+        units = KEPT_UNITS if task.is_trained else KEPT_UNITS[::2]
     found = _begun(whole, path, units, track)
     for name, cut in list(found.unfinished.items()):
         measure = _timed if name == TIMING else _measured_network
@@ -198,14 +204,14 @@ def _measured_network(
     made = _made(whole, wanted, track, rate=found.learning_rate)
     source, refine = TreeSource(made.params), refining(task, made.apply, made.params)
     inputs = tuple(task.example)
-    damage = of_outputs(made.apply, made.params, inputs) if task.is_run else unmeasured
+    damage = of_outputs(made.apply, made.params, refine.judged) if task.is_run else unmeasured
     network = measured_tensors(
         name,
         source,
         damage,
         is_measured=task.is_run,
         is_whole=not made.cut,
-        refine=refine,
+        refine=refine.quick,
         track=track,
     )
     network = network._replace(cut=made.cut, trained_steps=made.steps)
@@ -218,11 +224,22 @@ def _measured_network(
             memory_bytes=peak_bytes(made.apply, made.params, *inputs),
             damage=float(off(made.params, whole.outputs, inputs)) if made.cut else 0.0,
         )
-    if found.quality is not None:
-        network = network._replace(
-            anchors=anchors_of(task, found.quality, made, network, refine, track)
-        )
-    return found._replace(networks=[*found.networks, network])
+    quality = found.quality
+
+    def lost(tree: PyTree) -> float:
+        assert quality is not None
+        return quality.value - evaluated(task, made.apply, tree)
+
+    counts = _ANCHORS if not made.cut else _OF_CUT if task.is_trained else _OF_UNTRAINED
+    anchors = anchors_of(
+        network,
+        surveyed(source),
+        counts,
+        refine=refine.full,
+        lost=None if quality is None else lost,
+        track=track,
+    )
+    return found._replace(networks=[*found.networks, network._replace(anchors=anchors)])
 
 
 def _timed(

@@ -63,6 +63,23 @@ class Speed(NamedTuple):
     speedup: float
 
 
+class Anchor(NamedTuple):
+    """A whole plan, as it adds up and as it is: predictions lie between such plans.
+
+    Attributes:
+        added_bytes: of its parts, each out of a file in which all tensors have the same settings;
+            tensors of different settings share less.
+        size_bytes: of its file.
+        damage: of its parts together.
+        lost: of quality; None without `evaluate`.
+    """
+
+    added_bytes: float
+    size_bytes: float
+    damage: float
+    lost: float | None
+
+
 class Network(NamedTuple):
     """The whole network, or a smaller one that is cut out of it.
 
@@ -77,9 +94,7 @@ class Network(NamedTuple):
         damage: of the cut to the outputs, after a short training where there is one.
         trained_steps: of that training.
         tensors: that have a choice, in the order of the tree.
-        files: bytes of whole plans, as their parts add up and of the file, in order: in one file
-            tensors of different settings share less.
-        anchors: damage of whole plans, and the loss of quality measured; empty without `evaluate`.
+        anchors: whole plans that were made, the smallest first.
     """
 
     name: str
@@ -92,8 +107,7 @@ class Network(NamedTuple):
     damage: float
     trained_steps: int
     tensors: list[Tensor]
-    files: list[tuple[float, float]]
-    anchors: list[tuple[float, float]]
+    anchors: list[Anchor]
 
     @property
     def reachable(self) -> tuple[float, float]:
@@ -104,16 +118,34 @@ class Network(NamedTuple):
 
     def with_more(self, more: float) -> "Network":
         """Return it with so many more bytes in each file."""
-        files = [(added + more, size + more) for added, size in self.files]
-        return self._replace(beside_bytes=self.beside_bytes + more, files=files)
+        anchors = [
+            each._replace(added_bytes=each.added_bytes + more, size_bytes=each.size_bytes + more)
+            for each in self.anchors
+        ]
+        return self._replace(beside_bytes=self.beside_bytes + more, anchors=anchors)
+
+    @property
+    def losses(self) -> list[tuple[float, float]]:
+        """Damage and loss of quality of plans that were evaluated."""
+        return [(each.damage, each.lost) for each in self.anchors if each.lost is not None]
 
     def file_bytes(self, added: float) -> float:
         """Return the bytes of a file whose parts add up to that, between those of files made."""
-        return _along(self.files, added, of=0)
+        return _along(self._files, added, of=0)
 
     def added_bytes(self, size: float) -> float:
         """Return what the parts of a file of that size add up to; `file_bytes` gives the size."""
-        return _along(self.files, size, of=1)
+        return _along(self._files, size, of=1)
+
+    @property
+    def _files(self) -> list[tuple[float, float]]:
+        """Bytes as they add up and of files, both rising."""
+        found: list[tuple[float, float]] = []
+        for each in sorted(self.anchors):
+            pair = each.added_bytes, each.size_bytes
+            if not found or all(new > old for new, old in zip(pair, found[-1], strict=True)):
+                found.append(pair)
+        return found
 
 
 def _along(pairs: Sequence[tuple[float, float]], value: float, *, of: int) -> float:
@@ -183,13 +215,13 @@ class Profile(NamedTuple):
         rows = [["network", "parameters", "bytes from", "to", "quality lost", "to"]]
         rows[0] += [f"ms, batch {batch}" for batch in batches] + ["times faster"] * bool(batches)
         for network in self.networks:
-            lost = [each for _, each in network.anchors] or [float("nan")]
+            lost = [each for _, each in network.losses]
             rows.append(
                 [
                     network.name,
                     f"{network.parameters:,}",
                     *map(number, network.reachable),
-                    *(number(end(lost)) if network.anchors else "?" for end in (min, max)),
+                    *(number(end(lost)) if lost else "?" for end in (min, max)),
                     *(f"{t.ms:.3g}" for t in network.latency),
                     *[" ".join(f"{t.speedup:.2f}" for t in network.latency)] * bool(batches),
                 ]
@@ -254,13 +286,16 @@ def _network(**told: Any) -> Network:
             raise ValueError(f"{path} without an exact choice")
     if not is_of(NUMBER, told["beside_bytes"]):
         raise ValueError(f"beside_bytes {told['beside_bytes']!r}")
-    anchors = [(float(damage), float(lost)) for damage, lost in told["anchors"]]
-    files = [(float(added), float(size)) for added, size in told["files"]]
-    if not all(np.all(np.diff(each) > 0) for each in zip(*files, strict=True)):
-        raise ValueError(f"files {files}, which must rise")
     latency = [Speed(**each) for each in told["latency"]]
-    lists = {"tensors": tensors, "files": files, "anchors": anchors, "latency": latency}
-    return Network(**told | lists)
+    anchors = [_anchor(**each) for each in told["anchors"]]
+    return Network(**told | {"tensors": tensors, "latency": latency, "anchors": anchors})
+
+
+def _anchor(**told: Any) -> Anchor:
+    found = Anchor(**told)
+    if not all(is_of(NUMBER, value) for value in found[:3]):
+        raise ValueError(f"an anchor of {list(found)}")
+    return found if found.lost is None else found._replace(lost=float(found.lost))
 
 
 def _choice(path: Any, **told: Any) -> Choice:

@@ -188,7 +188,7 @@ class Run:
         """
         refine = refining(self._task, work.apply, work.params)
         if wanted is None or not is_new:
-            found = built(work.params, given.settings, half=given.half, refine=refine)
+            found = built(work.params, given.settings, half=given.half, refine=refine.full)
             if wanted is None or size_of(found) <= wanted:
                 return found
         return fitted_to(

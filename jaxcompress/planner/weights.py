@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.oneshot.sources import Source, Track, untracked
+from jaxcompress.planner._anchors import Counts, anchors_of
 from jaxcompress.planner._building import Planned, digest_of, shares_of, surveyed
 from jaxcompress.planner._choosing import Candidates
 from jaxcompress.planner._damage import unmeasured
@@ -21,6 +22,7 @@ from jaxcompress.planner._training import untold
 from jaxcompress.trees import plain_bytes, some_of
 
 _MARGIN = 0.995
+_ANCHORS, _FEW = Counts(9), Counts(5)  # files of whole plans, of small networks and of large ones
 
 
 def profile_of(
@@ -65,6 +67,8 @@ def profile_of(
         progress=track,
         metadata=metadata,
     )
+    counts = _FEW if network.parameters >= MANY else _ANCHORS
+    anchors = anchors_of(network, found, counts, metadata=metadata, progress=track)
     made = Profile(
         network=digest,
         architecture="unknown",
@@ -74,7 +78,7 @@ def profile_of(
         is_trained=False,
         learning_rate=None,
         quality=None,
-        networks=[network],
+        networks=[network._replace(anchors=anchors)],
         kept=found.kept,
         limits=Task(None, {}).limits,
         leave=[],
