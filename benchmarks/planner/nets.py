@@ -23,7 +23,7 @@ from pipelines.models.train import score
 IMAGES = ("lenet-300-100", "lenet-5", "cifar", "resnet20")
 MINILM = "minilm"
 
-_EXAMPLES, _EVALUATED = 256, 2500
+_EXAMPLES, _EVALUATED = 128, 2000
 _FEW, _LONGEST, _SENTENCES = 32, 64, 128
 
 

@@ -17,7 +17,7 @@ PLANNED, RANDOM = "planned", "random choices"
 _COUNT = 17
 """Settings that each technique may choose from, where it has as many."""
 
-_STEPS = [2.0 ** (-k / 4) for k in range(-2, _COUNT - 2)]
+_STEPS = [2.0 ** (-k / 4) for k in range(-8, _COUNT - 8)]
 
 TECHNIQUES: dict[str, list[dict[str, Any]]] = {
     "one step size": [{"step_size": round(step, 4)} for step in _STEPS],

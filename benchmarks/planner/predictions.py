@@ -12,7 +12,7 @@ from jaxcompress.planner import Plan, Profile
 
 _BUDGETS = 50
 _LEFT = 3  # of so many budgets one leaves a tensor as it is
-_SMALLEST, _LARGEST = 1.02, 0.7  # times the smallest and the largest file that can be planned
+_SMALLEST, _LARGEST = 1.02, 1 / 3  # times the smallest and the largest file that can be planned
 
 
 def predictions(subject: Subject, found: Profile, seed: int) -> list[dict[str, Any]]:
