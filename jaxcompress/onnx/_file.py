@@ -88,12 +88,14 @@ def export_onnx(
         apply: `apply(params, *inputs)`, in inference mode.
         params: any pytree of arrays; the function must compute in float32, integers and booleans.
             Compressed leaves are made dense. A file in integers keeps the integers of `Quantized`
-            leaves that are symmetric with one scale for each channel.
+            leaves that are symmetric with one scale for each channel; those of 8 bits are written
+            as uint8 if `weight_bits` is 7.
         *inputs: of the function, any pytrees of arrays: a few dozen samples of the training data.
         int8: ranges from `calibrate`, for a file in integers; products without a range remain in
             floats. None for a file in floats.
         weight_bits: of weights, 7 or 8; None for 8 where this CPU sums products of 8-bit integers
-            without clipping (VNNI), else 7. Pass 7 for a file that must run anywhere.
+            without clipping (VNNI), else 7. Pass 7 for a file that must run anywhere: one of 8 bits
+            is run exactly here, and clipped by other sessions on x86 without VNNI.
         estimate: chooses the range that a grid of activations covers, as for `fake_quantized`.
 
     Returns:

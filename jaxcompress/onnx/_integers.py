@@ -16,6 +16,9 @@ ACTIVATIONS = make_grid(8, symmetric=False)
 
 _MOST_BIAS = 2.0**30
 
+_SEVEN_BITS = 64
+"""The largest magnitude with which two products with uint8 have a sum in 16 bits."""
+
 
 class Floats:
     """Writes products in floats."""
@@ -36,7 +39,8 @@ class Integers:
 
     Args:
         qparams: scale and zero point of each input of a product, by name.
-        bits: of weights.
+        bits: of weights. With 8 the file is for CPUs with VNNI, with fewer for any: integers of
+            leaves that need 8 are then unsigned, which x86 sums exactly, with slower kernels.
         leaves: parameters, by number; integers of `Quantized` ones are used unchanged.
         result_qparams: scale and zero point of results that are known, by number of the value.
 
@@ -64,7 +68,8 @@ class Integers:
                 self.reasons[product.name] = "its weight has more scales than one for each channel"
             return Floats().write(linear, value, rounded=rounded)
         (place,) = product.activations
-        result = _integer_product(linear, self._qparams[product.operand_name(place)], *weight)
+        entering, anywhere = self._qparams[product.operand_name(place)], self._grid.bits < 8
+        result = _integer_product(linear, entering, *weight, anywhere=anywhere)
         # ONNX Runtime runs a convolution in integers only if its result is rounded.
         qparams = None if rounded or linear.op != "Conv" else self._result_qparams.get(value)
         return result if qparams is None else on_grid(result, qparams)
@@ -97,8 +102,8 @@ def on_grid(x: Any, qparams: QParams) -> Any:
     return node("DequantizeLinear", values, scale, zero, shape=x.shape)
 
 
-def _from_grid(values: np.ndarray, scale: np.ndarray, axis: int) -> Any:
-    zero = np.zeros(scale.shape, values.dtype)
+def _from_grid(values: np.ndarray, scale: np.ndarray, axis: int, zero_point: int = 0) -> Any:
+    zero = np.full(scale.shape, zero_point, values.dtype)
     scale = scale.astype(np.float32)
     return node("DequantizeLinear", values, scale, zero, shape=values.shape, axis=axis)
 
@@ -125,7 +130,7 @@ def _integers(
 
 
 def _integer_product(
-    linear: Linear, entering: QParams, values: np.ndarray, scale: np.ndarray
+    linear: Linear, entering: QParams, values: np.ndarray, scale: np.ndarray, *, anywhere: bool
 ) -> Any:
     # A negative gain flips the integers. In a channel of zeros the bias sets the step size.
     values = values * _wide(linear, np.sign(linear.gain).astype(np.int8))
@@ -141,7 +146,10 @@ def _integer_product(
         values = np.round(values / _wide(linear, coarser)).astype(np.int8)
         scale, step_size = scale * coarser, step_size * coarser
         bias = _from_grid(np.round(bias / step_size).astype(np.int32), step_size, 0)
-    kernel = _from_grid(values, scale, linear.channel_axis)
+    zero_point = 0
+    if anywhere and np.abs(values.astype(np.int16)).max(initial=0) > _SEVEN_BITS:
+        zero_point, values = 128, (values.astype(np.int16) + 128).astype(np.uint8)
+    kernel = _from_grid(values, scale, linear.channel_axis, zero_point)
     return _product(linear, kernel, bias, on_grid(linear.x, entering))
 
 

@@ -14,7 +14,7 @@ import jaxcompress as jc
 from jaxcompress import jit_for_inference as jit
 from jaxcompress.costs import threads, times_ms
 from jaxcompress.nnx import Params
-from jaxcompress.onnx import OnnxFile, export_onnx, has_integer_dot_product, onnx_function
+from jaxcompress.onnx import OnnxFile, export_onnx, onnx_function
 from jaxcompress.quantization import (
     MOST_BITS,
     Grid,
@@ -126,12 +126,10 @@ def export_floats(job: Trainer, work: Work) -> tuple[Work, Facts]:
 
 def export_integers(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Write the network for ONNX Runtime with integers, and compare it with the simulation."""
-    # Without that instruction sums of 8-bit products overflow: weights are then rounded to 7 bits.
-    fits = job.plan.weight_bits < 8 or has_integer_dot_product()
     written = export_onnx(
         job.folder / INTEGER_FILE,
         _with_stats(job, work),
-        work.quantized if fits else work.params,
+        work.quantized,
         job.sample(EXPORTED),
         int8=ranges_of(work.ends),
     )

@@ -290,7 +290,8 @@ def test_a_product_of_activations_is_rounded_on_both_sides(path):
     written = export_onnx(path, apply, params, x, int8=ranges)
     assert len(written.quantized) == 4 and not written.left_float
     assert written.difference_simulated < 1e-3
-    simulated = jax.jit(fake_quantized(apply, ranges))(params, x)
+    simulate = fake_quantized(apply, ranges, weight_bits=written.weight_bits)
+    simulated = jax.jit(simulate)(params, x)
     assert difference(onnx_function(path)(x), np.asarray(simulated)) < 1e-3
 
 
@@ -325,6 +326,38 @@ def test_weights_have_seven_bits_where_eight_would_clip(path, monkeypatch, calib
     assert np.abs(constants(path, np.int8)[0]).max() == 63
     with pytest.raises(ValueError, match=r"weight_bits: must be 7, or 8 .* got 4"):
         export_onnx(path, dense, params, x, int8=ranges, weight_bits=4)
+
+
+def in_threes(params, x):
+    return jnp.einsum("nsi,io->nso", x, params["w"])
+
+
+def convolved(params, x):
+    return jax.nn.relu(conv(x, params["w"]))
+
+
+@pytest.mark.parametrize(
+    ("apply", "weight", "inputs"),
+    [(dense, (64, 5), (3, 64)), (in_threes, (64, 5), (2, 3, 64)), (convolved, (3, 3, 16, 5), None)],
+)
+def test_sums_of_eight_bits_are_exact_on_any_processor(apply, weight, inputs, path):
+    """Neighbours of one sign: pairs of their products with large inputs are beyond 16 bits."""
+    values = np.full(weight, 127, np.int8)
+    values.reshape(-1, 5)[2::4] = values.reshape(-1, 5)[3::4] = -126
+    scale = np.full((1,) * (len(weight) - 1) + (5,), 0.01, np.float32)
+    kept = {"w": Quantized(values=values, scale=scale, bits=8)}
+    x = np.abs(numbers(*(inputs or (2, 4, 4, 16)))) + 4
+    ranges = calibrate(apply, {"w": kept["w"].dense()}, [x])
+    for bits, dtype in ((7, np.uint8), (8, np.int8)):
+        written = export_onnx(path, apply, kept, x, int8=ranges, weight_bits=bits)
+        assert written.quantized == ("w",) and len(constants(path, dtype)) == 1
+        assert sum(written.integer_kernels.values()) == 1
+        # A convolution's result is rounded to one of 255 steps.
+        assert written.difference_simulated < (0.01 if apply is convolved else 1e-5)
+        if bits == 7:  # in a session with no option of ours
+            own = runtime.library("onnxruntime").InferenceSession(path)
+            got, wanted = own.run(None, {"x": x})[0], onnx_function(path)(x)
+            np.testing.assert_array_equal(got, wanted)
 
 
 def test_flags_of_the_processor_decide(monkeypatch, tmp_path):
