@@ -60,8 +60,9 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     `Sparse` leaves are made dense as well: docs/sparse.md has measurements of sparse products.
 
     `Coded` weights are decoded one after the other, each after the product with the one before, so
-    that two are never in memory at once unless one equation has both. They have the results of
-    dense weights to the bit, and cost the time of their decoding at every call. In loops over
+    that two are never in memory at once unless one equation has both. They are multiplied as dense
+    weights are, to the bit, unless XLA adds in another order: on dense weights it may compute
+    `(x @ w).T` as `w.T @ x.T`. Decoding takes its time at every call. In loops over
     stacked layers this holds for leaves that `coded` made with `stack=1`. Other weights of loops
     and branches are decoded before them, and tables as a whole, however few rows are looked up.
 

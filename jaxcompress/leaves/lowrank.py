@@ -148,7 +148,8 @@ def _dense(factors: list[Any], equation: str, stack: tuple[int, ...], shape: Any
     wide = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
     result = np.empty(shape, dtype)
     for layer in np.ndindex(stack):
-        product, *others = (np.asarray(factor[layer], wide) for factor in factors)
+        # In one layout, so that factors have the same product before and after a file.
+        product, *others = (np.asarray(factor[layer], wide, order="C") for factor in factors)
         for (pair, _), factor in zip(_pairwise(equation), others, strict=True):
             product = np.einsum(pair, product, factor, optimize=True)
         with np.errstate(over="ignore"):

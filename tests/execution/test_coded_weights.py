@@ -1,4 +1,10 @@
-"""Coded weights in functions: the same bits as dense ones, and one in memory at a time."""
+"""Coded weights in functions: the numbers of dense ones, and one in memory at a time.
+
+Functions that are compared to the bit add multiples of a power of two that float32 has exactly:
+XLA may turn a product around in one of the two programs, which then adds in another order.
+"""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +17,17 @@ from jaxcompress.execution._functions import execute
 from jaxcompress.leaves import Clustered, Coded, LowRank, Quantized, coded, dense
 
 RNG = np.random.default_rng(0)
-X = jnp.asarray(RNG.normal(size=(4, 40)), "f")
+X = jnp.asarray(RNG.integers(-2, 3, (4, 40)), "f")
 
 
 def clustered(*shape):
-    codes = jnp.asarray(np.minimum(RNG.geometric(0.5, shape) - 1, 8), jnp.uint8)
-    return Clustered(codes=codes, codebook=jnp.asarray(RNG.normal(size=8) / 8, "f"))
+    codes = jnp.asarray(np.minimum(RNG.geometric(0.5, shape) - 1, 7), jnp.uint8)
+    return Clustered(codes=codes, codebook=jnp.asarray([-1, 2, 0, -3, 1, 4, -2, 3], "f"))
 
 
 def quantized(*shape):
     values = np.clip(np.round(RNG.normal(size=shape) * 2), -8, 7)
-    scale = jnp.asarray(RNG.uniform(0.01, 0.1, (*(1,) * (len(shape) - 1), shape[-1])), "f")
+    scale = jnp.asarray(RNG.choice([0.25, 0.5], (*(1,) * (len(shape) - 1), shape[-1])), "f")
     return Quantized(values=jnp.asarray(values, jnp.int8), scale=scale, bits=4)
 
 
@@ -36,14 +42,23 @@ def equal(apply, leaves, *inputs, stack=0):
         np.testing.assert_array_equal(one, other)
 
 
+def near(got, wanted):
+    """Sums of up to 160 products, in any order: 160 times half a unit of 2**-23 is 1e-5."""
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
 def is_coded(leaf):
     return isinstance(leaf, Coded)
 
 
-def attention(p, x):
+def bounded(x):
+    return jnp.clip(x, -2, 2)
+
+
+def attention(p, x, weigh=jax.nn.softmax, bend=jax.nn.gelu):
     q, k, v = x @ p["q"], x @ p["k"], x @ p["v"]
-    x = x + jax.nn.softmax(q @ k.T) @ v
-    return x + jax.nn.gelu(x @ p["up"]) @ p["down"]
+    x = x + weigh(q @ k.T) @ v
+    return x + bend(x @ p["up"]) @ p["down"]
 
 
 ATTENTION = {
@@ -56,7 +71,7 @@ ATTENTION = {
 
 
 def test_attention_has_the_bits_of_dense_weights():
-    equal(attention, ATTENTION, X)
+    equal(partial(attention, weigh=bounded, bend=bounded), ATTENTION, X)
 
 
 def test_weights_that_are_moved_converted_and_used_otherwise():
@@ -75,7 +90,7 @@ def test_weights_that_are_moved_converted_and_used_otherwise():
             "moved": p["b"].T,
             "twice": (x @ p["b"]) @ p["b"].T,
             "branches": lax.cond(x[0, 0] > 0, lambda x: x @ p["a"], lambda x: -x, x),
-            "while": lax.fori_loop(0, 3, lambda k, x: jnp.tanh(x @ p["b"]), x),
+            "while": lax.fori_loop(0, 3, lambda k, x: bounded(x @ p["b"]), x),
         }
 
     equal(apply, {"a": clustered(40, 40), "b": quantized(40, 40)}, X)
@@ -87,7 +102,7 @@ def test_convolutions():
             x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
-    equal(apply, clustered(3, 3, 8, 16), jnp.asarray(RNG.normal(size=(2, 5, 5, 8)), "f"))
+    equal(apply, clustered(3, 3, 8, 16), jnp.asarray(RNG.integers(-9, 9, (2, 5, 5, 8)), "f"))
 
 
 def test_factors():
@@ -97,11 +112,11 @@ def test_factors():
     factors = (clustered(40, 40), quantized(40, 40))
     leaf, x = LowRank(factors=factors, equation="ir,ro->io"), X
     got = execute(apply)(coded(leaf), x)
-    np.testing.assert_allclose(got, apply(dense(leaf), x), rtol=1e-4, atol=1e-5)
+    near(got, apply(dense(leaf), x))
 
 
 def layers(p, x):
-    return lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, p)[0]
+    return lax.scan(lambda x, w: (bounded(x @ w), None), x, p)[0]
 
 
 STACKS = {"clustered": clustered(3, 40, 40), "quantized": quantized(3, 40, 40)}
@@ -116,8 +131,8 @@ def test_loops_over_stacked_layers(leaf, stack):
 def test_several_weights_of_a_layer_in_a_loop():
     def apply(p, x):
         def layer(x, w):
-            inner = lax.fori_loop(0, 2, lambda k, y: jnp.tanh(y @ w["a"]), x)
-            return jnp.tanh(x @ w["a"]) @ w["b"].T + inner @ w["b"], None
+            inner = lax.fori_loop(0, 2, lambda k, y: bounded(y @ w["a"]), x)
+            return bounded(x @ w["a"]) @ w["b"].T + inner @ w["b"], None
 
         return lax.scan(layer, x, p)[0]
 
@@ -127,7 +142,7 @@ def test_several_weights_of_a_layer_in_a_loop():
 def test_layers_of_a_stack_one_by_one():
     def apply(p, x):
         for k in range(3):
-            x = jnp.tanh(x @ p[k])
+            x = bounded(x @ p[k])
         return x + layers(p, x)
 
     equal(apply, STACKS["quantized"], X, stack=1)
@@ -137,7 +152,7 @@ def test_layers_of_a_stack_one_by_one():
 
 def test_weights_that_a_loop_uses_at_each_turn_are_decoded_once():
     def apply(p, x):
-        return lax.scan(lambda h, _: (jnp.tanh(h @ p), None), x, None, length=5)[0]
+        return lax.scan(lambda h, _: (bounded(h @ p), None), x, None, length=5)[0]
 
     leaf = clustered(40, 40)
     equal(apply, leaf, X)
@@ -149,21 +164,17 @@ def test_weights_that_a_loop_uses_at_each_turn_are_decoded_once():
 def test_derivatives_by_inputs():
     small = coded(ATTENTION)
     fast = execute(attention)
-    got = jax.jit(jax.grad(lambda x: fast(small, x).sum()))(X)
-    wanted = jax.jit(jax.grad(lambda x: attention(dense(ATTENTION), x).sum()))(X)
-    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    got = jax.jit(jax.grad(lambda x: fast(small, x).sum()))(X / 50)
+    wanted = jax.jit(jax.grad(lambda x: attention(dense(ATTENTION), x).sum()))(X / 50)
+    near(got, wanted)
 
 
 def test_under_vmap_weights_are_decoded_once():
-    batch = jnp.stack([X, -X, 2 * X, 3 * X, 5 * X])
+    batch = jnp.stack([X, -X, 2 * X, 3 * X, 5 * X]) / 50
     fast = jax.vmap(execute(attention), (None, 0))
     small = coded(ATTENTION)
-    np.testing.assert_allclose(
-        jax.jit(fast)(small, batch),
-        jax.vmap(lambda x: attention(dense(ATTENTION), x))(batch),
-        rtol=1e-4,
-        atol=1e-5,
-    )
+    wanted = jax.vmap(lambda x: attention(dense(ATTENTION), x))(batch)
+    near(jax.jit(fast)(small, batch), wanted)
     assert "u8[5," not in str(jax.make_jaxpr(fast)(small, batch))
 
 
@@ -195,7 +206,7 @@ def test_two_weights_are_never_in_memory_at_once():
 
 def test_a_weight_of_inputs_that_are_no_numbers():
     def apply(p, key, x):
-        return jax.random.normal(key, (2, 40)) @ p + x[:0].sum()
+        return jax.random.randint(key, (2, 40), -9, 9).astype("f") @ p + x[:0].sum()
 
     equal(apply, clustered(40, 40), jax.random.key(0), X)
 
