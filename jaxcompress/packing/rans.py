@@ -12,7 +12,7 @@ Source: Duda 2013, arXiv:1311.2540; Giesen 2014, arXiv:1402.3392.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ MOST_LANES = 1 << 16
 
 Ranges = Callable[[int, int], np.ndarray]
 """From a range of symbols to a number for each."""
+
+_FEW_LANES = 32
+"""Up to so many lanes, integers of Python are faster than arrays."""
 
 _WORD = 16
 _ROUND_UP = 2.0**-14
@@ -64,6 +67,10 @@ def encode_apart(runs: Sequence[Run], lanes: int) -> tuple[np.ndarray, list[np.n
         >>> [words.size for words in encode_apart([run, run], 2)[1]]
         [0, 0]
     """
+    if lanes <= _FEW_LANES:
+        few = [LOWEST] * lanes
+        words = [_encoded_by_few(run, few) for run in reversed(runs)]
+        return np.array(few, np.uint32), words[::-1]
     states = np.full(lanes, LOWEST, np.uint32)
     words = [_encoded(run, states) for run in reversed(runs)]
     return states, words[::-1]
@@ -79,6 +86,24 @@ def bits(run: Run) -> float:
     counts = np.bincount(run.keys, minlength=run.frequencies.size)
     used = np.flatnonzero(counts)
     return float(counts[used] @ (BITS - np.log2(run.frequencies.ravel()[used])))
+
+
+def _encoded_by_few(run: Run, states: list[int]) -> np.ndarray:
+    """Return the words of a run, and change the states: `_encoded`, symbol by symbol."""
+    frequencies = run.frequencies.astype(np.uint32)
+    firsts = (np.cumsum(frequencies, axis=1) - frequencies).ravel().tolist()
+    numbers = frequencies.ravel().tolist()
+    lanes, lane = len(states), run.keys.size % len(states)
+    words: list[int] = []
+    for key in reversed(run.keys.tolist()):
+        lane = (lane or lanes) - 1
+        x, frequency = states[lane], numbers[key]
+        if x >> (32 - BITS) >= frequency:
+            words.append(x & (LOWEST - 1))
+            x >>= _WORD
+        quotient, rest = divmod(x, frequency)
+        states[lane] = (quotient << BITS) + rest + firsts[key]
+    return np.array(words[::-1], np.uint16)
 
 
 def _encoded(run: Run, states: np.ndarray) -> np.ndarray:
@@ -158,8 +183,32 @@ class Decoder:
             part, found = out[start : start + span], None
             if contexts is not None and len(frequencies) > 1:
                 found = firsts.take(contexts(start, start + part.size))
-            self._decode(part, tables, found)
+            few = lanes <= _FEW_LANES
+            (self._decode_by_few if few else self._decode)(part, tables, found)
         return out
+
+    def _decode_by_few(self, out: np.ndarray, tables: np.ndarray, firsts: Any) -> None:
+        """Decode as `_decode`, symbol by symbol."""
+        states, symbols = self._states.tolist(), bytearray(out.size)
+        entry_at, lanes, lane = tables.item, len(states), 0
+        words = self._words[self.place : self.place + out.size].tolist()
+        places = [0] * out.size if firsts is None else firsts[: out.size].tolist()
+        number = 0
+        for place, first in enumerate(places):
+            x = states[lane]
+            entry = entry_at(first + (x & (ONE - 1)))
+            symbols[place] = entry >> 24
+            x = (x >> BITS) * ((entry >> BITS & (ONE - 1)) + 1) + (entry & (ONE - 1))
+            if x < LOWEST:
+                if number == len(words):
+                    raise ValueError("more symbols than there are words for")
+                x = x << _WORD | words[number]
+                number += 1
+            states[lane] = x
+            lane = lane + 1 if lane + 1 < lanes else 0
+        out[:] = np.frombuffer(symbols, np.uint8)
+        self._states[:] = states
+        self.place += number
 
     def _decode(self, out: np.ndarray, tables: np.ndarray, firsts: np.ndarray | None) -> None:
         lanes = min(self._states.size, out.size)

@@ -5,9 +5,16 @@ a partition is a sum over its cells, and dynamic programming finds the best part
 iteration and without a given number of cells.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+
+_AT_ONCE = 1 << 14
+"""Cells whose costs are computed at once, about: their arrays fit a cache."""
+
+_MOST_IN_TABLE = 8
+"""Entries for each bin, at most, of a table of logarithms."""
 
 
 class Bins(NamedTuple):
@@ -80,18 +87,13 @@ def best_cells(bins: Bins, price: Price) -> Cells:
     `best[end]` is the least cost of the bins before `end`, without the sum of their squares. In
     row 0 the cell of zero comes after `end`, in row 1 before it.
     """
-    size, counts, sums = len(bins.low), bins.counts, bins.sums
-    first = bins.first(price.reach())
+    size = len(bins.low)
     best = np.full((2, size + 1), np.inf)
     start = np.zeros((2, size + 1), np.int64)
     is_zero = np.zeros(size + 1, bool)  # whether the last cell of row 1 is that of zero
     empty = price.bit * float(price.bits(np.array(price.zeros)))
     best[:, 0], is_zero[0] = (0, empty), True
-    for end in range(1, size + 1):
-        begin = first[end - 1]
-        number = counts[end] - counts[begin:end]
-        total = sums[end] - sums[begin:end]
-        cost = price.bit * (price.bits(number) + price.entry_bits) - total * total / number
+    for begin, end, cost in _costs(bins, price):
         for row in (0, 1):
             costs = best[row, begin:end] + cost
             place = int(costs.argmin())
@@ -100,7 +102,7 @@ def best_cells(bins: Bins, price: Price) -> Cells:
             best[1, end], start[1, end], is_zero[end] = best[0, end] + empty, end, True
         if begin <= bins.middle <= end:
             stop = min(bins.middle + 1, end)
-            of_zero = price.bits(number[: stop - begin] + price.zeros)
+            of_zero = price.bits(bins.counts[end] - bins.counts[begin:stop] + price.zeros)
             costs = best[0, begin:stop] + price.bit * of_zero
             place = int(costs.argmin())
             if costs[place] < best[1, end]:
@@ -112,3 +114,33 @@ def best_cells(bins: Bins, price: Price) -> Cells:
         if row and is_zero[end]:
             row, behind = 0, len(ends) - 2
     return Cells(np.array(ends[::-1]), len(ends) - 2 - behind)
+
+
+def _costs(bins: Bins, price: Price) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield by ascending end the first place of a cell there, the end, and the costs of cells.
+
+    The costs are `[end - first]`, of a cell from each place on, without the sum of squares. Those
+    of several ends are computed at once.
+    """
+    size, counts, sums = len(bins.low), bins.counts, bins.sums
+    first = bins.first(price.reach())
+    table = None  # looking a logarithm up is faster, if there are few
+    if counts[-1] <= _MOST_IN_TABLE * size:
+        table = price.bits(np.arange(counts[-1] + 1)) + price.entry_bits
+    low = 1
+    while low <= size:
+        base = int(first[low - 1])
+        rows = max(min(_AT_ONCE // (low - base), low - base + 8), 1)
+        ends = np.arange(low, min(low + rows, size + 1))
+        top = ends[-1]
+        number = np.maximum(counts[ends, None] - counts[base:top], 1)
+        total = sums[ends, None] - sums[base:top]
+        if table is None:
+            bits = price.bits(number) + price.entry_bits
+        else:
+            bits = table.take(number.astype(np.intp))
+        costs = price.bit * bits - total * total / number
+        for row, end in zip(costs, ends.tolist(), strict=True):
+            begin = int(first[end - 1])
+            yield begin, end, row[begin - base : end - base]
+        low = int(top) + 1

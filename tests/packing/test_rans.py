@@ -69,6 +69,24 @@ def test_runs_of_any_sizes_come_back(sizes, lanes, seed, spread):
         np.testing.assert_array_equal(found, run.keys % run.frequencies.shape[1])
 
 
+@pytest.mark.parametrize("lanes", [1, 7, 32])
+def test_few_lanes_are_coded_as_many(lanes, monkeypatch):
+    """Symbol by symbol or by arrays: the same words, and the same symbols from them."""
+    random = np.random.default_rng(lanes)
+    runs = [
+        run_of(random.integers(0, 9, size).astype(np.uint8), random.integers(0, 3, size), 9)
+        for size in (0, 1, 500, 2000)
+    ]
+    states, words = rans.encode(runs, lanes)
+    found = decoded(runs, states, words)
+    monkeypatch.setattr(rans, "_FEW_LANES", 0)
+    by_arrays = rans.encode(runs, lanes)
+    np.testing.assert_array_equal(by_arrays[0], states)
+    np.testing.assert_array_equal(by_arrays[1], words)
+    for one, other in zip(found, decoded(runs, states, words), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_cost_is_that_of_the_tables():
     random = np.random.default_rng(0)
     symbols = random.choice(4, 100_000, p=[0.9, 0.06, 0.03, 0.01]).astype(np.uint8)
@@ -89,10 +107,11 @@ def test_extreme_frequencies_and_states():
     np.testing.assert_array_equal(decoded([rare], states, words)[0], rare.keys)
 
 
-def test_lost_and_left_words_and_other_states_are_refused():
+@pytest.mark.parametrize("lanes", [4, 40])
+def test_lost_and_left_words_and_other_states_are_refused(lanes):
     symbols = np.random.default_rng(1).integers(0, 9, 300).astype(np.uint8)
     run = run_of(symbols, np.zeros(300, np.uint8), 9)
-    states, words = rans.encode([run], 4)
+    states, words = rans.encode([run], lanes)
     with pytest.raises(ValueError, match="more symbols than there are words"):
         decoded([run], states, words[:-1])
     with pytest.raises(ValueError, match="that no symbol came from"):
@@ -104,7 +123,7 @@ def test_lost_and_left_words_and_other_states_are_refused():
     with pytest.raises(ValueError, match="a lane in state 65535, below 65536"):
         rans.Decoder(np.array([1 << 16, 65_535], np.uint32), words)
     decoder = rans.Decoder(states, words)
-    with pytest.raises(ValueError, match="contexts of 3 symbols before, with 4 lanes"):
+    with pytest.raises(ValueError, match=f"contexts of 3 symbols before, with {lanes} lanes"):
         decoder.take(np.empty(300, np.uint8), run.frequencies, reach=3)
 
 
