@@ -5,7 +5,7 @@ a partition is a sum over its cells, and dynamic programming finds the best part
 iteration and without a given number of cells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +93,7 @@ def best_cells(bins: Bins, price: Price) -> Cells:
     is_zero = np.zeros(size + 1, bool)  # whether the last cell of row 1 is that of zero
     empty = price.bit * float(price.bits(np.array(price.zeros)))
     best[:, 0], is_zero[0] = (0, empty), True
+    bits_of_zero = _bits(bins, price, price.zeros)
     for begin, end, cost in _costs(bins, price):
         for row in (0, 1):
             costs = best[row, begin:end] + cost
@@ -102,7 +103,7 @@ def best_cells(bins: Bins, price: Price) -> Cells:
             best[1, end], start[1, end], is_zero[end] = best[0, end] + empty, end, True
         if begin <= bins.middle <= end:
             stop = min(bins.middle + 1, end)
-            of_zero = price.bits(bins.counts[end] - bins.counts[begin:stop] + price.zeros)
+            of_zero = bits_of_zero(bins.counts[end] - bins.counts[begin:stop])
             costs = best[0, begin:stop] + price.bit * of_zero
             place = int(costs.argmin())
             if costs[place] < best[1, end]:
@@ -124,10 +125,7 @@ def _costs(bins: Bins, price: Price) -> Iterator[tuple[int, int, np.ndarray]]:
     """
     size, counts, sums = len(bins.low), bins.counts, bins.sums
     first = bins.first(price.reach())
-    table = None  # looking a logarithm up is faster, if there are few
-    if counts[-1] <= _MOST_IN_TABLE * size:
-        table = price.bits(np.arange(counts[-1] + 1)) + price.entry_bits
-    low = 1
+    bits_of, low = _bits(bins, price, 0), 1
     while low <= size:
         base = int(first[low - 1])
         rows = max(min(_AT_ONCE // (low - base), low - base + 8), 1)
@@ -135,12 +133,16 @@ def _costs(bins: Bins, price: Price) -> Iterator[tuple[int, int, np.ndarray]]:
         top = ends[-1]
         number = np.maximum(counts[ends, None] - counts[base:top], 1)
         total = sums[ends, None] - sums[base:top]
-        if table is None:
-            bits = price.bits(number) + price.entry_bits
-        else:
-            bits = table.take(number.astype(np.intp))
-        costs = price.bit * bits - total * total / number
+        costs = price.bit * (bits_of(number) + price.entry_bits) - total * total / number
         for row, end in zip(costs, ends.tolist(), strict=True):
             begin = int(first[end - 1])
             yield begin, end, row[begin - base : end - base]
         low = int(top) + 1
+
+
+def _bits(bins: Bins, price: Price, more: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the bits of cells of a number of weights and `more`; a table, if that is smaller."""
+    if bins.counts[-1] > _MOST_IN_TABLE * len(bins.low):
+        return lambda number: price.bits(number + more)
+    table = price.bits(np.arange(bins.counts[-1] + 1) + more)
+    return lambda number: table.take(number.astype(np.intp))
