@@ -74,10 +74,11 @@ def anchors_of(
 
     def make(size: float) -> None:
         if (chosen := solved.within(size)) is not None:
-            track(f"{network.name}: a file of {size:,.0f} bytes")
+            track(f"{network.name}: a file of {chosen.size_bytes:,.0f} bytes")
             anchors.append(_anchor(chosen, found, refine, lost, metadata))
 
     sizes = np.geomspace(solved.smallest * 1.0001, solved.finest.size_bytes, counts.even)
+    sizes[-1] = np.inf  # nothing is changed
     for size in progress(sizes.tolist(), "checking", lambda size: network.parameters):
         make(size)
     for _ in range(counts.between if lost is not None else 0):

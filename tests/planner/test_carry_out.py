@@ -43,7 +43,7 @@ def test_steps_go_from_the_whole_network_to_the_file(result):
 
 def test_training_recovers_what_the_cut_loses(result, profile):
     cut = next(n for n in profile.networks if n.name == "units 0.50")
-    before = max(lost for _, lost in cut.anchors)
+    before = max(lost for _, lost in cut.losses)
     checks = {check.name: check for check in result.checks}
     assert checks["quality lost"].measured < before
 
