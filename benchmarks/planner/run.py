@@ -47,6 +47,7 @@ def main() -> None:
                 {
                     "net": name,
                     "near": given.near,
+                    "most": 50 * given.near / 3,
                     "profile_cpu_s": spent,
                     "plans": predictions(given, found, SEED),
                     "speeds": speeds(given, found),
