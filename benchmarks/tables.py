@@ -28,6 +28,7 @@ from benchmarks.lib.record import Record
 from benchmarks.lowrank import table as lowrank
 from benchmarks.minilm import table as minilm
 from benchmarks.pipeline import table as pipeline
+from benchmarks.planner import table as planner
 from benchmarks.quantization import table as quantization
 from benchmarks.quantizers import table as quantizers
 from benchmarks.second_order import table as second_order
@@ -47,6 +48,7 @@ PAGES = (
 RECORDS: tuple[Record, ...] = (
     *core.RECORDS,
     *pipeline.RECORDS,
+    *planner.RECORDS,
     *sizes.RECORDS,
     *coders.RECORDS,
     *large.RECORDS,

@@ -1,4 +1,4 @@
-"""The networks that are planned for: four on Fashion-MNIST, and MiniLM."""
+"""The networks that are planned for: three on Fashion-MNIST, and MiniLM."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from nets.text import TextEncoder
 from pipelines.data import load
 from pipelines.models.train import score
 
-IMAGES = ("lenet-300-100", "lenet-5", "cifar", "resnet20")
+IMAGES = ("lenet-300-100", "lenet-5", "cifar")
 MINILM = "minilm"
 
 _EXAMPLES, _EVALUATED, _JUDGED = 128, 2000, 5000
@@ -37,6 +37,8 @@ class Subject(NamedTuple):
         judge: quality on data that the planner does not see.
         losses: of quality, at which files are compared.
         near: how far a prediction of quality may be off.
+        budgets: how many are tried.
+        settings: at most, of each way.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Subject(NamedTuple):
     judge: Callable[[PyTree], float]
     losses: Sequence[float]
     near: float
+    budgets: int = 50
+    settings: int = 17
 
 
 def subject(name: str, folder: Path, wheel: Path | None) -> Subject:
@@ -129,4 +133,6 @@ def _of_sentences(wheel: Path, folder: Path) -> Subject:
         evaluate=lambda apply, tree: seen(tree),
     )
     judge = cosine_to(sentences.evaluation())
-    return Subject(MINILM, task, seen, judge, losses=(0.005, 0.015, 0.05), near=0.003)
+    return Subject(
+        MINILM, task, seen, judge, losses=(0.005, 0.015, 0.05), near=0.003, budgets=20, settings=7
+    )

@@ -54,7 +54,7 @@ def curves(
     ways = {PLANNED: _plans(whole), RANDOM: _random(whole, seed)}
     ways |= {name: _alike(whole, TECHNIQUES[name]) for name in TECHNIQUES}
     for name in names:
-        for settings, given in ways[name]:
+        for settings, given in _some(list(ways[name]), subject.settings):
             try:
                 small = planner.encoded(subject.task.params, given, subject.task)
             except ValueError as error:  # nothing is left of a tensor
@@ -62,6 +62,12 @@ def curves(
                 continue
             lost = exact - subject.judge(jc.dense(small))
             yield {"way": name, "settings": settings, "bytes": jc.size_bytes(small), "lost": lost}
+
+
+def _some(plans: list[Any], most: int) -> list[Any]:
+    """Return so many of them, from first to last."""
+    places = np.unique(np.linspace(0, len(plans) - 1, min(most, len(plans))).astype(int))
+    return [plans[place] for place in places]
 
 
 NAMES = (PLANNED, *TECHNIQUES, RANDOM)

@@ -10,16 +10,15 @@ from benchmarks.planner.nets import Subject
 from jaxcompress import planner
 from jaxcompress.planner import Plan, Profile
 
-_BUDGETS = 50
 _LEFT = 3  # of so many budgets one leaves a tensor as it is
 _SMALLEST, _LARGEST = 1.02, 1 / 3  # times the smallest and the largest file that can be planned
 
 
 def predictions(subject: Subject, found: Profile, seed: int) -> list[dict[str, Any]]:
-    """Return a row for each of fifty random sizes: what was predicted, and what is so."""
+    """Return a row for each of some random sizes: what was predicted, and what is so."""
     rng = np.random.default_rng(seed)
     exact = subject.evaluate(subject.task.params)
-    return [_row(subject, _random_plan(found, rng), exact) for _ in range(_BUDGETS)]
+    return [_row(subject, _random_plan(found, rng), exact) for _ in range(subject.budgets)]
 
 
 def _random_plan(found: Profile, rng: np.random.Generator) -> tuple[Plan, float]:

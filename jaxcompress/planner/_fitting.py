@@ -57,7 +57,7 @@ def fitted_to(
         damage,
         is_measured=task.is_run,
         is_whole=not task.is_trained,
-        refine=refine.quick,
+        refine=refine.compared,
         track=track,
     )
     left = [path for path, each in given.settings.items() if each in (LEAVE, KEEP)]

@@ -16,8 +16,10 @@ from jaxcompress.planner._architecture import architecture
 from jaxcompress.planner._building import digest_of, surveyed
 from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, cut_out, groups_of
 from jaxcompress.planner._damage import of_outputs, unmeasured
+from jaxcompress.planner._ladder import MANY
 from jaxcompress.planner._measuring import evaluated, measured_tensors, timings
-from jaxcompress.planner._record import Profile, Quality, read
+from jaxcompress.planner._reading import read
+from jaxcompress.planner._record import Profile, Quality
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._task import Task, apply_of
 from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
@@ -31,7 +33,8 @@ TIMING = "timing"
 
 _TRIAL_STEPS = 60
 
-_ANCHORS, _OF_CUT, _OF_UNTRAINED = Counts(10, 12), Counts(5, 2), Counts(3)
+_ANCHORS, _OF_MANY = Counts(10, 12), Counts(6, 6)
+_OF_CUT, _OF_UNTRAINED = Counts(5, 2), Counts(3)
 """Plans made of the whole network, of those cut out and trained, and of those only cut out."""
 
 
@@ -211,7 +214,7 @@ def _measured_network(
         damage,
         is_measured=task.is_run,
         is_whole=not made.cut,
-        refine=refine.quick,
+        refine=refine.compared,
         track=track,
     )
     network = network._replace(cut=made.cut, trained_steps=made.steps)
@@ -230,7 +233,9 @@ def _measured_network(
         assert quality is not None
         return quality.value - evaluated(task, made.apply, tree)
 
-    counts = _ANCHORS if not made.cut else _OF_CUT if task.is_trained else _OF_UNTRAINED
+    counts = _ANCHORS if network.parameters < MANY else _OF_MANY
+    if made.cut:
+        counts = _OF_CUT if task.is_trained else _OF_UNTRAINED
     anchors = anchors_of(
         network,
         surveyed(source),

@@ -16,7 +16,8 @@ from jaxcompress.planner._ladder import MANY
 from jaxcompress.planner._measuring import measured_tensors
 from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._planning import leaving, plan
-from jaxcompress.planner._record import Profile, read
+from jaxcompress.planner._reading import read
+from jaxcompress.planner._record import Profile
 from jaxcompress.planner._task import Task
 from jaxcompress.planner._training import untold
 from jaxcompress.trees import plain_bytes, some_of

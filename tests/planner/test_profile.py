@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcompress import planner
-from jaxcompress.planner._record import read
+from jaxcompress.planner._reading import read
 from tests.planner.conftest import BATCHES, X, apply, evaluate, loss
 
 

@@ -32,7 +32,7 @@ def test_damages_are_those_of_rows_that_the_rounding_has_not_seen(untrained):
     refine = refining(untrained, apply, untrained.params)
     np.testing.assert_array_equal(refine.judged[0], untrained.example[0][1::2])
     path, settings = "mid/kernel", {"mid/kernel": {"step_size": 1.4}}
-    tree = built(untrained.params, settings, refine=refine.quick)
+    tree = built(untrained.params, settings, refine=refine.compared)
     measured = of_outputs(apply, untrained.params, refine.judged)(path, tree["mid"]["kernel"])
     seen = dense_damage(untrained, tree, untrained.example[0][::2])
     unseen = dense_damage(untrained, tree, HELD_X)
@@ -42,7 +42,7 @@ def test_damages_are_those_of_rows_that_the_rounding_has_not_seen(untrained):
 def test_rounding_on_an_example_does_less_damage(untrained):
     refine = refining(untrained, apply, untrained.params)
     settings = dict.fromkeys(("in/kernel", "mid/kernel", "out/kernel"), {"step_size": 1.0})
-    trees = [built(untrained.params, settings, refine=r) for r in (refine.full, refine.quick)]
+    trees = [built(untrained.params, settings, refine=r) for r in (refine.full, refine.compared)]
     plain = dense_damage(untrained, built(untrained.params, settings), HELD_X)
     assert all(dense_damage(untrained, tree, HELD_X) < plain for tree in trees)
 
