@@ -14,7 +14,7 @@ from jaxcompress.quantization import fit_rounding
 from jaxcompress.trees import PyTree, named_leaves
 
 _RATE_WEIGHT, _DESCENTS = 0.5, 0
-"""Files are a tenth smaller at the same loss; descents after it gain nothing that can be measured."""
+"""Files are a tenth smaller at the same loss; descents gain nothing that can be measured."""
 
 
 class Refine(Protocol):

@@ -4,8 +4,8 @@ From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a t
 `ranges`, `_relative`, `_rows`, `_least_error` (what a grid covers), `_quantize` (weights on grids);
 `_histogram` and `calibration` (activations on data), `_fake_quantized` (simulated integers),
 `_learned` and `_aware` (training); `_levels`, `_rounding`, `_balance`, `_bias_correction` (less
-damage at the same bits); `damages` (of changed parameters to the outputs), `_sensitivity`, `_mixed_bits`,
-`_step_sizes` (more bits for the tensors that need them).
+damage at the same bits); `damages` (of changed parameters to the outputs), `_sensitivity`,
+`_mixed_bits`, `_step_sizes` (more bits for the tensors that need them).
 
     balance_rounding       rounding whose errors cancel in each output, without data
     best_axis              the axis along which grids of their own pay most
