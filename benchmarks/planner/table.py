@@ -37,8 +37,8 @@ def predicted(record: Figures) -> list[str]:
     header += ["quality lost is so near", "in the interval of 90 %", "milliseconds off"]
     more = (
         " Fifty random sizes each (MiniLM: twenty), from the smallest file to a third of the "
-        "largest. Lost quality is near within 0.3 points, or 0.003 of the cosine: of all plans, and in brackets of those "
-        "predicted to lose at most five points, or 0.05."
+        "largest. Lost quality is near within 0.3 points, or 0.003 of the cosine: of all plans, "
+        "and in brackets of those predicted to lose at most five points, or 0.05."
     )
     return markdown(header, rows) + footnote(record, more)
 
