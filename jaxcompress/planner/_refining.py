@@ -1,5 +1,6 @@
 """Weights rounded so that the outputs of their layers change little on an example."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from jaxcompress.leaves import Clustered, Quantized
 from jaxcompress.planner._task import Task
-from jaxcompress.products.moments import input_moments
+from jaxcompress.products.moments import Moments, input_moments
 from jaxcompress.products.shrinkage import towards_diagonal
 from jaxcompress.quantization import fit_rounding
 from jaxcompress.trees import PyTree, named_leaves
@@ -87,18 +88,21 @@ def _every(example: Inputs, rows: slice) -> Inputs:
 def _on_inputs(
     apply: Callable[..., PyTree], params: PyTree, inputs: Inputs, samples: int
 ) -> Callable[..., Any]:
-    moments = towards_diagonal(input_moments(apply, params, [inputs]), samples)
+    @functools.cache
+    def moments() -> Moments:
+        return towards_diagonal(input_moments(apply, params, [inputs]), samples)
+
     named = named_leaves(params)
     tensors = dict(zip(named.paths, named.leaves, strict=True))
 
     def refine(path: str, leaf: Any, *, is_pruned: bool = False) -> Any:
-        if not isinstance(leaf, (Quantized, Clustered)) or path not in moments.layers:
+        if not isinstance(leaf, (Quantized, Clustered)) or path not in moments().layers:
             return leaf
         weights = np.asarray(tensors[path])
         if is_pruned:
             weights = np.where(np.asarray(leaf.dense()) == 0, 0, weights)
         return fit_rounding(
-            {path: weights}, {path: leaf}, moments, rate_weight=_RATE_WEIGHT, descents=_DESCENTS
+            {path: weights}, {path: leaf}, moments(), rate_weight=_RATE_WEIGHT, descents=_DESCENTS
         )[path]
 
     return refine
