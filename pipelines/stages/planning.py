@@ -64,9 +64,10 @@ def plan_within(job: Trainer, found: Profile) -> Plan:
         plan = jc.planner.plan(found, size_bytes=size, speedup=asked, drop=drop)
         return plan._replace(budget=plan.budget._replace(speedup=speedup))
 
-    for margin in _MARGINS if speedup is not None else ():
-        with contextlib.suppress(ValueError):  # it may be out of reach
-            return plan_at(margin * speedup)
+    if speedup is not None:
+        for margin in _MARGINS:
+            with contextlib.suppress(ValueError):  # it may be out of reach
+                return plan_at(margin * speedup)
     with refused():
         return plan_at(speedup)
 
