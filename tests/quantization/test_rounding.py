@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
-from jaxcompress.leaves import Clustered, LowRank, dense
+from jaxcompress.leaves import Clustered, LowRank, Quantized, dense
 from jaxcompress.products.moments import Layer, Moments, input_moments
 from jaxcompress.quantization import _levels as rounding
 from jaxcompress.quantization._granularity import per_block, per_channel
@@ -116,6 +116,47 @@ def test_shared_values_by_hand():
     assert sorted(fit_rounding({"w": w}, {"w": leaf}, moments)["w"].codes.ravel()) == [0, 1]
     fewer = fit_rounding({"w": w}, {"w": leaf}, moments, descents=0)["w"]
     assert sorted(fewer.codes.ravel()) == [0, 1]
+
+
+def entropy(leaf):
+    counts = np.unique(np.asarray(leaf.values), return_counts=True)[1]
+    return -np.sum(counts * np.log2(counts / counts.sum()))
+
+
+@pytest.mark.parametrize("descents", [0, 2])
+def test_bits_have_a_price(descents):
+    x = np.eye(100)  # nothing is told of an input by others
+    w = np.random.default_rng(0).normal(size=(100, 40)).astype(np.float32)
+    scale = np.ones((1, 1), np.float32)
+    given_ = {"w": Quantized(values=np.rint(w).astype(np.int8), scale=scale, bits=8)}
+    found = [
+        fit_rounding({"w": w}, given_, moments_of(x, 40), descents=descents, rate_weight=rate)["w"]
+        for rate in (0, 0.5, 4)
+    ]
+    bits = [entropy(leaf) for leaf in found]
+    errors = [losses({"w": leaf}, w, x).sum() for leaf in found]
+    np.testing.assert_array_equal(found[0].values, given_["w"].values)
+    assert bits[0] > bits[1] > bits[2] and errors[0] < errors[1] < errors[2]
+    # Coarser steps would save as many bits at `4^saved` times the error.
+    saved = (bits[0] - bits[1]) / w.size
+    assert saved > 0.05 and errors[1] / errors[0] < 4**saved
+
+
+def test_shared_values_have_a_price_too():
+    x, w = np.eye(60), np.random.default_rng(0).normal(size=(60, 20)).astype(np.float32)
+    values = np.float32([0, -2, -1, -0.5, 0.5, 1, 2])
+    codes = np.abs(w[..., None] - values).argmin(axis=-1).astype(np.uint8)
+    leaf, moments = Clustered(codes=codes, codebook=values[1:]), moments_of(x, 20)
+    dear = fit_rounding({"w": w}, {"w": leaf}, moments, rate_weight=8)["w"]
+    before, after = (np.bincount(each.ravel(), minlength=7) for each in (codes, dear.codes))
+    assert after[[1, 6]].sum() < 0.7 * before[[1, 6]].sum()  # the rare ones take more bits
+
+
+@pytest.mark.parametrize("rate_weight", [-0.1, float("nan"), float("inf")])
+def test_a_price_is_a_number(rate_weight):
+    x, w = correlated(8, 2)
+    with pytest.raises(ValueError, match="rate_weight: must be at least 0"):
+        fit_rounding({"w": w}, quantize({"w": w}), moments_of(x, 2), rate_weight=rate_weight)
 
 
 @pytest.mark.parametrize("descents", [-1, 0.5, True])
