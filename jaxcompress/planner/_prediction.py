@@ -8,6 +8,7 @@ import numpy as np
 
 _NORMAL_90 = 1.645
 _NEAREST = 4
+_OF_MEDIAN = 1.4826  # a standard deviation, of normal numbers
 
 
 class Prediction(NamedTuple):
@@ -31,7 +32,8 @@ def predicted_drop(
 
     The measured losses are made monotone in the damage (isotonic medians) and joined by lines
     over the root of the damage. The interval has the noise of two evaluations, and what the nearest
-    anchors are off when they are predicted from the others (leave-one-out).
+    anchors are off when they are predicted from the others (leave-one-out), or what half of all
+    are: two networks that lose nothing still answer differently.
 
     Args:
         anchors: damage and loss of quality of each plan measured; one of no damage belongs to them.
@@ -47,9 +49,17 @@ def predicted_drop(
     losses = np.array([loss for _, loss in points], np.float64)
     root = math.sqrt(damage)
     drop = _line(at, losses, root)
-    nearest = np.argsort(np.abs(at - root), kind="stable")[:_NEAREST]
-    off = [losses[n] - _line(np.delete(at, n), np.delete(losses, n), float(at[n])) for n in nearest]
-    misfit = float(np.sqrt(np.mean(np.square(off)))) if len(at) > 1 else 0.0
+    misfit = 0.0
+    if len(at) > 1:
+        off = np.array(
+            [
+                abs(losses[n] - _line(np.delete(at, n), np.delete(losses, n), float(at[n])))
+                for n in range(len(at))
+            ]
+        )
+        nearest = np.argsort(np.abs(at - root), kind="stable")[:_NEAREST]
+        near = float(np.sqrt(np.mean(np.square(off[nearest]))))
+        misfit = max(near, _OF_MEDIAN * float(np.median(off)))
     half = _NORMAL_90 * math.sqrt(2 * noise**2 + misfit**2)
     return Prediction(drop, drop - half, drop + half)
 

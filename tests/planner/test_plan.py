@@ -129,6 +129,9 @@ def test_predictions_by_hand():
 
 def test_the_interval_is_what_anchors_are_off_when_left_out():
     anchors = [(0.0, 0.0), (1.0, 2.0), (4.0, 2.0)]
-    # Left out, they are predicted as 2, 1 and 4, which is 2, 1 and 2 off: a mean square of 3.
+    # Left out, they are predicted as 2, 1 and 4, which is 2, 1 and 2 off: 2 in the middle.
     found = predicted_drop(anchors, 0.0, 1.0)
-    assert (found.high - found.low) / 2 == pytest.approx(1.645 * 3**0.5)
+    assert (found.high - found.low) / 2 == pytest.approx(1.645 * 1.4826 * 2)
+    # Of four near ones that are off by 1, 1, 1 and 0 in the middle of many on the line.
+    line = [(float(n**2), float(n)) for n in range(20, 40)]
+    assert predicted_drop([*anchors, *line], 0.0, 900.0).high == pytest.approx(30)
