@@ -36,9 +36,9 @@ def predicted(record: Figures) -> list[str]:
     header = ["network", "profile, CPU s", "plan, s at most", "bytes off, median (90 %, most)"]
     header += ["quality lost is so near", "in the interval of 90 %", "milliseconds off"]
     more = (
-        " Fifty random sizes each (MiniLM: twenty), from the smallest file to a third of the "
-        "largest. Lost quality is near within 0.3 points, or 0.003 of the cosine: of all plans, "
-        "and in brackets of those predicted to lose at most five points, or 0.05."
+        " Fifty random sizes each, from the smallest file to a third of the "
+        "largest. Lost quality is near within 0.3 points: of all plans, and in brackets of those "
+        "predicted to lose at most five."
     )
     return markdown(header, rows) + footnote(record, more)
 
