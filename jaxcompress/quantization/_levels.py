@@ -78,17 +78,14 @@ def places_in(table: np.ndarray, values: np.ndarray) -> np.ndarray:
 class Price:
     """What levels cost, by how often they occur.
 
-    Attributes:
-        weight: of a bit.
-
     Args:
         levels: `[n, channels]` of now.
         table: as of `Channels`.
-        weight: of a bit.
+        weight: of a bit, above 0.
     """
 
     def __init__(self, levels: np.ndarray, table: np.ndarray | None, weight: float) -> None:
-        self._table, self.weight = table, weight
+        self._table = table
         self._lowest = 0 if table is not None else max(int(levels.min()), -_MOST_LEVELS)
         places = self._places(levels)
         counts = np.bincount(places.ravel(), minlength=1 if table is None else table.size)
@@ -132,22 +129,27 @@ def best_levels(
         table=None if channels.table is None else channels.table.astype(np.float32),
     )
     factor = np.linalg.cholesky(matrix).T
-    weight = effort.rate_weight * _slope(sorted_, levels, factor)
+    rate = effort.rate_weight
+    weight = rate * _slope(sorted_, levels, factor) if rate else 0.0
+
+    def price_of(levels: np.ndarray, table: np.ndarray | None) -> Price | None:
+        return Price(levels, table, weight) if weight else None
+
     factor, matrix = factor.astype(np.float32), matrix.astype(np.float32)
     found = levels[order].astype(np.float32)
-    price = Price(found, sorted_.table, weight)
+    price = price_of(found, sorted_.table)
     found = _sweep(sorted_, np.zeros_like(found), factor, np.square(np.diag(factor)), price)
     for _ in range(effort.descents):
-        price = Price(found, sorted_.table, weight)
+        price = price_of(found, sorted_.table)
         found = _sweep(sorted_, found, matrix, np.diag(matrix), price)
     new = np.empty_like(levels)
     new[order] = found
-    price = Price(new, channels.table, weight)
+    price = price_of(new, channels.table)
 
     def loss(levels: np.ndarray) -> np.ndarray:
         errors = channels.errors(levels)
         squares = np.einsum("nc,nc->c", errors, gram @ errors) / mean
-        return squares + coarsest**2 * price.of(levels).sum(axis=0) if weight else squares
+        return squares + coarsest**2 * price.of(levels).sum(axis=0) if price else squares
 
     return np.where(loss(new) < loss(levels), new, levels)
 
@@ -173,7 +175,7 @@ def _sweep(
     levels: np.ndarray,
     matrix: np.ndarray,
     curvature: np.ndarray,
-    price: Price,
+    price: Price | None,
 ) -> np.ndarray:
     """Return levels, each row set in turn, last to first, to the best given all others.
 
@@ -182,14 +184,14 @@ def _sweep(
         levels: of now.
         matrix: as for `sweep`.
         curvature: `[n]`, what the square of an error of a row counts.
-        price: of levels.
+        price: of levels; None for the least error.
     """
     levels = levels.copy()
 
     def choose(row: int, best: np.ndarray) -> np.ndarray:
         targets = channels.weights[row] + best
         found = channels.rounded(row, targets)
-        if price.weight and not channels.binary:
+        if price is not None and not channels.binary:
             found = _cheapest(channels, row, targets, found, curvature[row], price)
         levels[row] = found
         return channels.scale[row] * found - channels.weights[row]

@@ -11,7 +11,7 @@ from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.leaves import Clustered, Quantized, dense, is_compressed, uncoded
 from jaxcompress.leaves.quantized import spread
 from jaxcompress.products.moments import Layer, Moments
-from jaxcompress.quantization._levels import Channels, Effort, best_levels
+from jaxcompress.quantization._levels import Channels, Effort, best_levels, places_in
 from jaxcompress.quantization.grids import make_grid
 from jaxcompress.trees import Array, PyTree, named_leaves, some_of
 
@@ -41,10 +41,10 @@ def fit_rounding(
     place of `scale * q` a weight is one of the shared values, or 0.
 
     With a rate weight `r` a level costs `r a b` beside its error, where it takes `b = -log2(p)`
-    bits, `p` being how often it occurs in the tensor, and `a` is what a bit a weight saves at this
-    step size: `(ln 2 / 6) h s^2` for steps `s`, with `h` the geometric mean of what the inputs do
-    not tell of each other. So files are smaller at a little more error: at coarse steps and 0.5 by
-    a tenth.
+    bits, `p` being how often it occurs among weights of the same inputs, and `a` is what a bit a
+    weight saves at this step size: `(ln 2 / 6) h s^2` for steps `s`, with `h` the geometric mean of
+    what the inputs do not tell of each other. So files are smaller at a little more error: at
+    coarse steps and 0.5 by a tenth.
 
     Args:
         params: the weights before rounding; those that are 0 stay so.
@@ -134,7 +134,6 @@ def _on_codebook(
     values /= unit
     order = np.argsort(values, kind="stable")
     table = values[order]
-    between = (table[1:] + table[:-1]) / 2
     codes = np.asarray(leaf.codes).ravel().astype(np.int64)
     for layer in layers:
         for entries, gram in zip(layer.entries, layer.gram, strict=True):
@@ -144,7 +143,7 @@ def _on_codebook(
             )
             old = values[codes[entries]]
             new = best_levels(channels, old, gram, effort)
-            near = order[np.searchsorted(between, new)]
+            near = order[places_in(table, new)]
             codes[entries] = np.where(new == old, codes[entries], near)
     found = codes.reshape(leaf.shape).astype(np.asarray(leaf.codes).dtype)
     convert = np.asarray if isinstance(leaf.codes, np.ndarray) else jnp.asarray
