@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress.planner._knapsack import Frontier, Options, frontier
-from jaxcompress.planner._prediction import Prediction, predicted_drop
+from jaxcompress.planner._prediction import Prediction, likely_drop, predicted_drop
 from jaxcompress.planner._record import Choice, Network, Profile, Settings, Tensor
 
 
@@ -52,8 +52,9 @@ class Chosen(NamedTuple):
 
     def cost(self, profile: Profile) -> float:
         """Return what counts between networks: loss of quality, or damage where none is known."""
-        drop = self.drop(profile)
-        return self.network.damage + self.damage if drop is None else drop.drop
+        if profile.quality is None or not self.network.losses:
+            return self.network.damage + self.damage
+        return likely_drop(self.network.losses, self.damage)
 
 
 class Candidates:
@@ -84,10 +85,10 @@ class Candidates:
         parts = self.network.added_bytes(size_bytes) - self.network.beside_bytes
         return self._chosen(self._frontier.within(max(parts, self._frontier.cheapest)))
 
-    def for_drop(self, profile: Profile, drop: float) -> Chosen | None:
+    def for_drop(self, drop: float) -> Chosen | None:
         """Return the smallest file whose predicted loss of quality is at most `drop`."""
         damages = np.unique(self._frontier.damages[np.isfinite(self._frontier.damages)])
-        lost = functools.partial(_drop_at, profile, self.network)  # rises with the damage
+        lost = functools.partial(likely_drop, self.network.losses)  # rises with the damage
         count = bisect.bisect_right(damages, drop, key=lost)
         return self._chosen(self._frontier.least_cost(float(damages[count - 1]))) if count else None
 
@@ -96,11 +97,6 @@ class Candidates:
             return None
         pairs = zip(self._tensors, options, strict=True)
         return Chosen(self.network, [tensor.choices[n] for tensor, n in pairs])
-
-
-def _drop_at(profile: Profile, network: Network, damage: float) -> float:
-    assert profile.quality is not None
-    return predicted_drop(network.losses, profile.quality.noise, damage).drop
 
 
 def _left(tensor: Tensor) -> Tensor:

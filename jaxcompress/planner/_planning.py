@@ -132,7 +132,7 @@ def _best(
 ) -> tuple[Chosen, list[str]]:
     """Return the best choices of all networks, and what was against the others."""
     if budget.size_bytes is None and budget.drop is not None:
-        found = [(s, s.for_drop(profile, budget.drop)) for s in fitting]
+        found = [(s, s.for_drop(budget.drop)) for s in fitting]
         small = [chosen for _, chosen in found if chosen is not None]
         if small:
             return min(small, key=lambda chosen: chosen.size_bytes), []
@@ -151,7 +151,7 @@ def _best(
         return best, []
     if profile.is_trained:
         return best, ["before fine-tuning more is lost than asked for: training has to recover it"]
-    enough = [c.size_bytes for s in fitting if (c := s.for_drop(profile, budget.drop)) is not None]
+    enough = [c.size_bytes for s in fitting if (c := s.for_drop(budget.drop)) is not None]
     needs = f"needs about {min(enough):,.0f} bytes" if enough else "cannot be reached so fast"
     raise ValueError(
         f"drop: at most {budget.drop:g} {needs}, got {size:,.0f} with a loss of {lost.drop:.3g}; "

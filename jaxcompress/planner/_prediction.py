@@ -44,9 +44,7 @@ def predicted_drop(
         >>> predicted_drop([(0.0, 0.0), (0.01, 0.5), (0.04, 2.0)], 0.0, 0.04).drop
         2.0
     """
-    points = sorted(anchors)
-    at = np.sqrt([damage for damage, _ in points])
-    losses = np.array([loss for _, loss in points], np.float64)
+    at, losses = _points(anchors)
     root = math.sqrt(damage)
     drop = _line(at, losses, root)
     misfit = 0.0
@@ -62,6 +60,22 @@ def predicted_drop(
         misfit = max(near, _OF_MEDIAN * float(np.median(off)))
     half = _NORMAL_90 * math.sqrt(2 * noise**2 + misfit**2)
     return Prediction(drop, drop - half, drop + half)
+
+
+def likely_drop(anchors: Sequence[tuple[float, float]], damage: float) -> float:
+    """Return the most likely loss of quality of a plan, without the interval, which takes longer.
+
+    Example:
+        >>> likely_drop([(0.0, 0.0), (0.01, 0.5), (0.04, 2.0)], 0.04)
+        2.0
+    """
+    return _line(*_points(anchors), math.sqrt(damage))
+
+
+def _points(anchors: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the roots of damages, ascending, and the losses."""
+    damages, losses = zip(*sorted(anchors), strict=True)
+    return np.sqrt(damages), np.array(losses, np.float64)
 
 
 def _line(at: np.ndarray, losses: np.ndarray, root: float) -> float:
