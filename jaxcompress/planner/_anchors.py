@@ -11,27 +11,10 @@ from jaxcompress.planner._building import Surveyed, shares_of
 from jaxcompress.planner._choosing import Candidates, Chosen
 from jaxcompress.planner._record import Anchor, Network
 from jaxcompress.planner._refining import Refine, unrefined
-from jaxcompress.planner._task import Apply
 from jaxcompress.planner._training import untold
 from jaxcompress.trees import PyTree
 
 _LEAST = 0.01  # of the largest loss
-
-
-class Made(NamedTuple):
-    """A network of a profile.
-
-    Attributes:
-        apply: of it.
-        params: dense.
-        cut: what was kept.
-        steps: of training after the cut.
-    """
-
-    apply: Apply
-    params: PyTree
-    cut: dict[str, Any]
-    steps: int
 
 
 class Counts(NamedTuple):

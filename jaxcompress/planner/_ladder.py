@@ -1,4 +1,4 @@
-"""Bytes and errors of each tensor for each of several settings, from real files."""
+"""Bytes and errors of each tensor for each of several settings, as the coder would store it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median

@@ -5,13 +5,14 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import flops, peak_bytes
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
-from jaxcompress.planner._anchors import Counts, Made, anchors_of
+from jaxcompress.planner._anchors import Counts, anchors_of
 from jaxcompress.planner._architecture import architecture
 from jaxcompress.planner._building import digest_of, surveyed
 from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, cut_out, groups_of
@@ -21,7 +22,7 @@ from jaxcompress.planner._measuring import evaluated, measured_tensors, timings
 from jaxcompress.planner._reading import read
 from jaxcompress.planner._record import Profile, Quality
 from jaxcompress.planner._refining import refining
-from jaxcompress.planner._task import Task, apply_of
+from jaxcompress.planner._task import Apply, Task, apply_of
 from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
 from jaxcompress.prune import UnitGroups
 from jaxcompress.quantization.damages import relative_error
@@ -38,6 +39,22 @@ _OF_CUT, _OF_UNTRAINED = Counts(5, 2), Counts(3)
 """Plans made of the whole network, of those cut out and trained, and of those only cut out."""
 
 
+class Made(NamedTuple):
+    """A network of a profile.
+
+    Attributes:
+        apply: of it.
+        params: dense.
+        cut: what was kept.
+        steps: of training after the cut.
+    """
+
+    apply: Apply
+    params: PyTree
+    cut: dict[str, Any]
+    steps: int
+
+
 def profile(
     task: Task,
     path: str | os.PathLike[str] | None = None,
@@ -47,7 +64,8 @@ def profile(
 ) -> Profile:
     """Measure what each choice costs and damages.
 
-    Sizes are those of real files, one for each setting. With `apply` and `example` damages are
+    Sizes of tensors are told by the model of the coder, one setting at a time, and corrected by
+    files of whole plans. With `apply` and `example` damages are
     measured on the outputs, one tensor changed at a time; smaller networks are cut out, trained for
     a few steps where the task can be, and timed in turn with the whole one. With `evaluate` whole
     plans between the smallest and the largest file are evaluated: they say what a damage costs in

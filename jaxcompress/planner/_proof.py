@@ -147,25 +147,21 @@ def _times(task: Task, plan: Plan, apply: Apply, tree: PyTree) -> list[Check]:
     pair = {"whole": (task.apply, dense(task.params)), "small": (apply, tree)}
     latency = timings(pair, task)["small"]
     predicted = {each.batch_size: each for each in plan.latency}
+    pairs = [(each, predicted.get(each.batch_size)) for each in latency]
     asked = plan.budget.speedup
     found = [
         Check(
             f"{SPEED}, batch {each.batch_size}",
             asked,
-            predicted[each.batch_size].speedup if each.batch_size in predicted else None,
+            told and told.speedup,
             each.speedup,
             asked is None or each.speedup >= asked,
         )
-        for each in latency
+        for each, told in pairs
     ]
     found += [
-        Check(
-            f"ms, batch {each.batch_size}",
-            None,
-            predicted[each.batch_size].ms if each.batch_size in predicted else None,
-            each.ms,
-        )
-        for each in latency
+        Check(f"ms, batch {each.batch_size}", None, told and told.ms, each.ms)
+        for each, told in pairs
     ]
     memory = peak_bytes(apply, tree, *task.example)
     return found if memory is None else [*found, Check("bytes of memory", None, None, memory)]
