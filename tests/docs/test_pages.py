@@ -161,6 +161,26 @@ def test_blocks_share_names_and_must_print_what_is_shown():
 
 
 @pytest.mark.parametrize(
+    ("printed", "shown", "equal"),
+    [
+        ("0.04\n", "0.03\n", True),
+        ("0.05\n", "0.03\n", False),
+        ("a 1.00, b 9.99e-04\n", "a 0.99, b 1.00e-03\n", True),
+        ("3.2e-05", "3.0e-05", False),
+        ("1.00", "1.0", True),
+        ("1.30", "1.1", False),
+        ("24,307 bytes, 1.5", "24,308 bytes, 1.5", False),
+        ("2", "3", False),
+        ("0.5  kB", "0.5 kB", False),
+        ("0.5", "half", False),
+        ("0.5 0.5", "0.5", False),
+    ],
+)
+def test_decimals_may_differ_in_their_last_digit(printed, shown, equal):
+    assert pages.agree(printed, shown) == equal
+
+
+@pytest.mark.parametrize(
     ("code", "status"),
     [
         ("true", None),
