@@ -5,11 +5,11 @@ blocks), `_same_numbers` (whether silenced units do what a cut does), `_sensitiv
 be done: `_words`, `_kinds`, `_text` (files to edit), `_task`, `_record` (a profile as data),
 `_reading`, `_building` (trees by settings), `_ladder` (bytes, as they would be coded), `_damage`,
 `_cuts` (smaller networks), `_training`, `_refining` (rounding on data), `_architecture`,
-`_measuring`, `_anchors` (whole plans, made and evaluated), `_profiling`. The best of all choices:
-`_knapsack`, `_prediction`, `_choosing`, `_plan` (as data), `_planning`. The proof:
-`_straight_through` (training of rounded weights), `_stages`, `_proof`, `_fitting`, `_run`,
-`_carrying`, `_one_call`, `_controls`; `_own_loop` (the same steps one by one). For files of
-weights, a tensor at a time: `weights`.
+`_measuring`, `_metric` (what a damage is), `_anchors` (whole plans, made and evaluated),
+`_profiling`. The best of all choices: `_between`, `_knapsack`, `_prediction`, `_choosing`, `_plan`
+(as data), `_planning`. The proof: `_straight_through` (training of rounded weights), `_stages`,
+`_proof`, `_fitting`, `_run`, `_carrying`, `_one_call`, `_controls`; `_own_loop` (the same steps one
+by one). For files of weights, a tensor at a time: `weights`.
 
     blocks         drop one block
     carry_out      cut, fine-tune, round, code, and prove it

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxcompress.planner._between import filled
 from jaxcompress.planner._knapsack import Frontier, Options, frontier
 from jaxcompress.planner._prediction import Prediction, likely_drop, predicted_drop
 from jaxcompress.planner._record import Choice, Network, Profile, Settings, Tensor
@@ -63,7 +64,8 @@ class Candidates:
     def __init__(self, network: Network, leaves: Callable[[str], bool]) -> None:
         """Solve; `leaves` says of a path whether the tensor must stay as it is."""
         self.network = network
-        self._tensors = [_left(t) if leaves(t.path) else t for t in network.tensors]
+        filling = filled(network.tensors)
+        self._tensors = [_left(t) if leaves(t.path) else t for t in filling]
         self._frontier: Frontier = frontier([_options(tensor) for tensor in self._tensors])
 
     @property

@@ -10,7 +10,7 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.planner._ladder import Damage, Tried
 from jaxcompress.planner._record import Choice
-from jaxcompress.quantization.damages import relative_error
+from jaxcompress.quantization.damages import Damage as Metric
 from jaxcompress.trees import PyTree, named_leaves
 
 _SIZE_POWER = 0.4
@@ -20,8 +20,16 @@ It gives about the step sizes of `compress`, which are finer for small tensors."
 _NEAR = 1e-30
 
 
-def of_outputs(apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree]) -> Damage:
+def of_outputs(
+    apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[PyTree], metric: Metric
+) -> Damage:
     """Return the damage to the outputs on an example, with one tensor changed.
+
+    Args:
+        apply: of the network.
+        params: of it, dense.
+        inputs: of the example.
+        metric: of damage, from outputs and exact ones.
 
     Raises:
         ValueError: outputs that are not finite, or zero.
@@ -29,9 +37,7 @@ def of_outputs(apply: Callable[..., PyTree], params: PyTree, inputs: Sequence[Py
     named = named_leaves(params)
     places = {path: index for index, path in enumerate(named.paths)}
     exact = jit_for_inference(apply)(params, *inputs)
-    compiled = jit_for_inference(
-        lambda tree, exact, inputs: relative_error(apply(tree, *inputs), exact)
-    )
+    compiled = jit_for_inference(lambda tree, exact, inputs: metric(apply(tree, *inputs), exact))
 
     def damage(path: str, leaf: Any) -> float:
         leaves = list(named.leaves)

@@ -9,6 +9,7 @@ from jaxcompress.planner._building import KEEP, built
 from jaxcompress.planner._choosing import Candidates
 from jaxcompress.planner._damage import of_outputs, unmeasured
 from jaxcompress.planner._measuring import measured_tensors
+from jaxcompress.planner._metric import metric_of
 from jaxcompress.planner._plan import Plan
 from jaxcompress.planner._record import LEAVE
 from jaxcompress.planner._refining import Refining
@@ -50,7 +51,7 @@ def fitted_to(
     track("choices solved anew")
     damage = unmeasured
     if task.is_run and apply is not None:
-        damage = of_outputs(apply, params, refine.judged)
+        damage = of_outputs(apply, params, refine.judged, metric_of(task, given.metric))
     network = measured_tensors(
         given.name,
         TreeSource(params),

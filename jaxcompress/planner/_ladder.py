@@ -11,15 +11,17 @@ from jaxcompress.packing import block
 from jaxcompress.planner._building import KEEP, MOST_ERROR, Surveyed, shares_of
 from jaxcompress.planner._record import Choice, Settings
 from jaxcompress.planner._refining import Refine
+from jaxcompress.planner._words import short
 
-STEP_SIZES = tuple(2.0 ** (-k / 2) for k in range(-4, 13))
-"""Step sizes tried, in root mean squares of a channel, from 4 down to 1/64. Small tensors have
-steps that are up to eight times finer."""
+STEP_SIZES = (4.0, *(2.0 ** (-k / 2) for k in range(-3, 2)), *(2.0**-k for k in range(1, 7)))
+"""Step sizes tried, in root mean squares of a channel, from 4 down to 1/64, with `sqrt(2)` between
+the coarse ones. Small tensors have steps that are up to eight times finer."""
 
-_FEW_STEPS = STEP_SIZES[:11:2]
+_OF_MANY = tuple(2.0**-k for k in range(-2, 7))
+_FEW_STEPS = _OF_MANY[:6]
 
 _WITH_STEPS = (
-    ("sparsity", (0.3, 0.5, 0.7), (2.0, 1.4, 0.8)),
+    ("sparsity", (0.5, 0.7), (2.0, 0.8)),
     ("keep_low_rank", (0.15, 0.25, 0.4), (0.8, 0.3)),
 )
 """Settings that go with step sizes, their values, and the steps."""
@@ -50,8 +52,8 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
         everything: whether other settings than step sizes are tried.
     """
     is_small = numbers < MANY
-    steps = STEP_SIZES if is_small else STEP_SIZES[::2]
-    found = _steps("steps", {}, steps, measured=2 if is_small and everything else 4)
+    steps, measured = (STEP_SIZES, 1 if everything else 2) if is_small else (_OF_MANY, 4)
+    found = _steps("steps", {}, steps, measured=measured)
     if everything:
         found += _steps("entropy", {"quantizer": "entropy"}, _FEW_STEPS, measured=2)
     if is_small and everything:
@@ -65,13 +67,9 @@ def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
 def _steps(way: str, settings: Settings, steps: Sequence[float], *, measured: int) -> list[Rung]:
     """Return settings with each of the step sizes; one of so many, and the last, is measured."""
     return [
-        Rung(way, settings | {"step_size": _short(step)}, n % measured == 0 or n == len(steps) - 1)
+        Rung(way, settings | {"step_size": short(step)}, n % measured == 0 or n == len(steps) - 1)
         for n, step in enumerate(steps)
     ]
-
-
-def _short(step: float) -> float:
-    return float(f"{step:.4g}")
 
 
 Damage = Callable[[str, Any], float]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jaxcompress.bounds import check_positive, check_size
 from jaxcompress.planner._kinds import BY_NAME, NUMBER, TEXT, TEXTS, TRUTH, is_of
 from jaxcompress.planner._prediction import Prediction
-from jaxcompress.planner._record import Settings, Speed
+from jaxcompress.planner._record import OF_WEIGHTS, Settings, Speed
 from jaxcompress.planner._text import read_fields, write
 from jaxcompress.planner._words import number, words_of
 from jaxcompress.text import shortened, table_lines
@@ -43,7 +43,7 @@ class Plan(NamedTuple):
         damage: as predicted.
         drop: the loss of quality before fine-tuning, as predicted; None where nothing was
             evaluated.
-        is_measured: whether damages are those of outputs; else they are those of weights.
+        metric: what damages are, as in the profile.
         is_trained: whether fine-tuning follows.
         learning_rate: of fine-tuning; None without.
         why: why this network and not another one, a line each.
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     latency: list[Speed]
     damage: float
     drop: Prediction | None
-    is_measured: bool
+    metric: str
     is_trained: bool
     learning_rate: float | None
     why: list[str]
@@ -96,7 +96,7 @@ class Plan(NamedTuple):
                 f"quality lost{before}: {self.drop.drop:.3g}, with 90 % {self.drop.low:.3g} to "
                 f"{self.drop.high:.3g}"
             )
-        of = "outputs" if self.is_measured else "weights"
+        of = "weights" if self.metric == OF_WEIGHTS else "outputs"
         return f"quality not predicted: nothing was evaluated, damages are of {of}"
 
 
@@ -140,9 +140,9 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
 
 
 _KINDS = {
-    **dict.fromkeys(("network", "name", "stamp"), TEXT),
+    **dict.fromkeys(("network", "name", "metric", "stamp"), TEXT),
     **dict.fromkeys(("cut", "settings"), BY_NAME),
-    **dict.fromkeys(("half", "is_measured", "is_trained"), TRUTH),
+    **dict.fromkeys(("half", "is_trained"), TRUTH),
     **dict.fromkeys(("size_bytes", "damage"), NUMBER),
     "why": TEXTS,
 }

@@ -190,7 +190,7 @@ def _plan(profile: Profile, budget: Budget, chosen: Chosen, why: list[str]) -> P
         latency=network.latency,
         damage=network.damage + chosen.damage,
         drop=chosen.drop(profile),
-        is_measured=profile.is_measured,
+        metric=profile.metric,
         is_trained=profile.is_trained,
         learning_rate=profile.learning_rate,
         why=why,

@@ -80,7 +80,7 @@ def _points(anchors: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndar
 
 def _line(at: np.ndarray, losses: np.ndarray, root: float) -> float:
     """Return the rising line through losses at a place."""
-    fitted = _isotonic(losses)
+    fitted = isotonic(losses)
     drop = float(np.interp(root, at, fitted))
     if root > at[-1] and len(at) > 1:  # beyond the last: along the last line
         rise = (fitted[-1] - fitted[-2]) / max(at[-1] - at[-2], 1e-30)
@@ -88,7 +88,7 @@ def _line(at: np.ndarray, losses: np.ndarray, root: float) -> float:
     return drop
 
 
-def _isotonic(values: np.ndarray) -> np.ndarray:
+def isotonic(values: np.ndarray) -> np.ndarray:
     """Return the rising numbers of least distance, `sum |a - b|` (pool adjacent violators).
 
     A plan that happens to be bad has no weight of its own, as it would with squares.

@@ -19,13 +19,13 @@ from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, cut_out
 from jaxcompress.planner._damage import of_outputs, unmeasured
 from jaxcompress.planner._ladder import MANY
 from jaxcompress.planner._measuring import evaluated, measured_tensors, timings
+from jaxcompress.planner._metric import metric_of, name_of_metric
 from jaxcompress.planner._reading import read
 from jaxcompress.planner._record import Profile, Quality
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._task import Apply, Task, apply_of
 from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
 from jaxcompress.prune import UnitGroups
-from jaxcompress.quantization.damages import relative_error
 from jaxcompress.trace.program import trace
 from jaxcompress.trees import PyTree, plain_bytes
 
@@ -142,6 +142,10 @@ def _begun(
     found = surveyed(source)
     if task.is_trained and task.fit is None:
         check_loss(task)
+    quality = _quality(whole)
+    metric = name_of_metric(
+        task, whole.params, lambda: whole.outputs, quality and quality.value, track
+    )
     smaller, why = candidates(task, units, lambda: whole.groups)
     parts = {"whole": {}} | {candidate.name: candidate.cut for candidate in smaller}
     return Profile(
@@ -149,10 +153,10 @@ def _begun(
         architecture=_architecture(whole),
         parameters=sum(math.prod(leaf.shape) for leaf in source.leaves),
         dense_bytes=sum(map(plain_bytes, source.leaves)),
-        is_measured=task.is_run,
+        metric=metric,
         is_trained=task.is_trained,
         learning_rate=_rate(whole, smaller, track) if task.is_trained else None,
-        quality=_quality(whole),
+        quality=quality,
         networks=[],
         kept=found.kept,
         limits=[*task.limits, *why],
@@ -225,7 +229,10 @@ def _measured_network(
     made = _made(whole, wanted, track, rate=found.learning_rate)
     source, refine = TreeSource(made.params), refining(task, made.apply, made.params)
     inputs = tuple(task.example)
-    damage = of_outputs(made.apply, made.params, refine.judged) if task.is_run else unmeasured
+    metric = metric_of(task, found.metric)
+    damage = unmeasured
+    if task.is_run:
+        damage = of_outputs(made.apply, made.params, refine.judged, metric)
     network = measured_tensors(
         name,
         source,
@@ -238,7 +245,7 @@ def _measured_network(
     network = network._replace(cut=made.cut, trained_steps=made.steps)
     if task.is_run:
         off = jit_for_inference(
-            lambda params, exact, inputs: relative_error(made.apply(params, *inputs), exact)
+            lambda params, exact, inputs: metric(made.apply(params, *inputs), exact)
         )
         network = network._replace(
             flops=flops(made.apply, made.params, *inputs).total,

@@ -32,8 +32,9 @@ def _profile(path: str | os.PathLike[str]) -> Profile:
     told = read_fields(path, "profile")
     try:
         quality = told["quality"] and Quality(**told["quality"])
-        if not (is_of(TEXT, told["network"]) and is_of(TEXTS, told["leave"])):
-            raise ValueError(f"network {told['network']!r}, leave {told['leave']!r}")
+        for name, kind in (("network", TEXT), ("metric", TEXT), ("leave", TEXTS)):
+            if not is_of(kind, told[name]):
+                raise ValueError(f"{name} {told[name]!r}")
         networks = [_network(**network) for network in told["networks"]]
         return Profile(**told | {"networks": networks, "quality": quality})
     except (ValueError, KeyError, TypeError, AttributeError) as error:

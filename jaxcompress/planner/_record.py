@@ -18,6 +18,10 @@ LEAVE = "leave"
 """A word that a person may write instead of settings: the tensor stays exactly as it is."""
 
 
+OF_WEIGHTS = "weights"
+"""The metric of damages that are errors of weights, as nothing can be run."""
+
+
 class Choice(NamedTuple):
     """One thing that may become of a tensor.
 
@@ -176,7 +180,8 @@ class Profile(NamedTuple):
         architecture: as the trace shows it: convolutional, transformer, recurrent or dense.
         parameters: numbers in all tensors.
         dense_bytes: of all tensors without compression.
-        is_measured: whether damages are those of outputs; else they are those of weights.
+        metric: what damages are: `relative_error` or `kl_divergence` of the outputs, the name of
+            yours, or `weights`, where they are errors of these.
         is_trained: whether a plan may fine-tune.
         learning_rate: of fine-tuning; None without.
         quality: None without `evaluate`.
@@ -191,7 +196,7 @@ class Profile(NamedTuple):
     architecture: str
     parameters: int
     dense_bytes: int
-    is_measured: bool
+    metric: str
     is_trained: bool
     learning_rate: float | None
     quality: Quality | None
@@ -200,6 +205,11 @@ class Profile(NamedTuple):
     limits: list[str]
     leave: list[str]
     unfinished: dict[str, dict[str, Any]]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether damages are those of outputs; else they are those of weights."""
+        return self.metric != OF_WEIGHTS
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a text file that may be edited."""
@@ -210,6 +220,7 @@ class Profile(NamedTuple):
         head = f"{self.architecture}, {self.parameters:,} parameters, {self.dense_bytes:,} bytes"
         if self.quality is not None:
             head += f", quality {number(self.quality.value)} (noise {number(self.quality.noise)})"
+        head += f", damages are {self.metric}"
         batches = [t.batch_size for t in self.networks[0].latency] if self.networks else []
         rows = [["network", "parameters", "bytes from", "to", "quality lost", "to"]]
         rows[0] += [f"ms, batch {batch}" for batch in batches] + ["times faster"] * bool(batches)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxcompress.bounds import check_positive, is_integer
+from jaxcompress.quantization.damages import Damage
 from jaxcompress.trees import PyTree
 from jaxcompress.units import Rebuild
 
@@ -49,6 +50,10 @@ class Task:
             example change little (`fit_rounding`), where nothing is trained afterwards.
         learning_rate: the highest of fine-tuning, for Adam with a cosine; None to choose the best
             of three by short trials.
+        damage: from outputs and those of the whole network to a number, by which choices are
+            compared: `relative_error`, `kl_divergence` of logits, or your own. None for the first,
+            or for the second where outputs are those of a confident classifier and a few coarse
+            roundings show that it tells the quality better.
 
     Example:
         >>> import numpy as np
@@ -69,6 +74,7 @@ class Task:
     epochs: int = 10
     fits_rounding: bool = True
     learning_rate: float | None = None
+    damage: Damage | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no example, batch sizes that are none, and training without end."""

@@ -24,3 +24,13 @@ def number(value: float) -> str:
         ('12,346', '0.0123')
     """
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def short(value: float) -> float:
+    """Return a number with four digits, as settings have them.
+
+    Example:
+        >>> short(0.123456)
+        0.1235
+    """
+    return float(f"{value:.4g}")

@@ -17,7 +17,7 @@ from jaxcompress.planner._measuring import measured_tensors
 from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._planning import leaving, plan
 from jaxcompress.planner._reading import read
-from jaxcompress.planner._record import Profile
+from jaxcompress.planner._record import OF_WEIGHTS, Profile
 from jaxcompress.planner._task import Task
 from jaxcompress.planner._training import untold
 from jaxcompress.trees import plain_bytes, some_of
@@ -75,7 +75,7 @@ def profile_of(
         architecture="unknown",
         parameters=sum(math.prod(leaf.shape) for leaf in source.leaves),
         dense_bytes=sum(map(plain_bytes, source.leaves)),
-        is_measured=False,
+        metric=OF_WEIGHTS,
         is_trained=False,
         learning_rate=None,
         quality=None,

@@ -307,7 +307,7 @@ def test_a_measured_profile_is_planned_with_its_damages(here):
         if tensor["path"] == "up.weight":  # the network hardly needs it
             for choice in tensor["choices"]:
                 choice["damage"] /= 1e6
-    told = told | {"is_measured": True, "networks": [*told["networks"], smaller]}
+    told = told | {"metric": "relative_error", "networks": [*told["networks"], smaller]}
     (here / "data.json").write_text(json.dumps(told))
     words = ["plan", "m.safetensors", "--size", "9KB", "--profile", "data.json", "-o", "p.json"]
     assert "damages are of outputs" in run(*words).out

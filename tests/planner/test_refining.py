@@ -14,6 +14,7 @@ from jaxcompress.planner._damage import of_outputs
 from jaxcompress.planner._prediction import predicted_drop
 from jaxcompress.planner._record import Anchor
 from jaxcompress.planner._refining import refining, rows_of
+from jaxcompress.quantization import relative_error
 from tests.planner.conftest import HELD_X, apply
 
 
@@ -33,7 +34,9 @@ def test_damages_are_those_of_rows_that_the_rounding_has_not_seen(untrained):
     np.testing.assert_array_equal(refine.judged[0], untrained.example[0][1::2])
     path, settings = "mid/kernel", {"mid/kernel": {"step_size": 1.4}}
     tree = built(untrained.params, settings, refine=refine.compared)
-    measured = of_outputs(apply, untrained.params, refine.judged)(path, tree["mid"]["kernel"])
+    measured = of_outputs(apply, untrained.params, refine.judged, relative_error)(
+        path, tree["mid"]["kernel"]
+    )
     seen = dense_damage(untrained, tree, untrained.example[0][::2])
     unseen = dense_damage(untrained, tree, HELD_X)
     assert seen < unseen and abs(measured - unseen) < abs(seen - unseen)
