@@ -82,7 +82,7 @@ def with_sizes(config: Any, sizes: Mapping[str, Any]) -> Any:
 
     Example:
         >>> with_sizes(ResNetConfig(), {"blocks": 2, "widths": [8, 16, 32]})
-        ResNetConfig(classes=10, widths=(8, 16, 32), blocks=2)
+        ResNetConfig(classes=10, widths=(8, 16, 32), blocks=2, stem=1)
     """
     most = sizes_of(config)
     for name, size in sizes.items():

@@ -1,7 +1,7 @@
-"""The residual networks of pruning papers, for small images.
+"""Residual networks for small images: those of pruning papers, and ResNet-18.
 
-Source: He et al. 2016, arXiv:1512.03385, section 4.2; with projections (option B) where widths
-change, so that the units on both sides are independent.
+Source: He et al. 2016, arXiv:1512.03385, section 4.2 and table 1; with projections (option B) where
+widths change, so that the units on both sides are independent.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,20 @@ class ResNetConfig:
 
     Attributes:
         classes: number of logits.
-        widths: channels of the three stages; each after the first halves the image.
-        blocks: residual blocks in each stage; there are `6 * blocks + 2` layers.
+        widths: channels of the stages; each after the first halves the image.
+        blocks: residual blocks in each stage, of two layers each.
+        stem: pixels of the image for one of the first stage: 1 for a 3x3 convolution, 4 for one of
+            7x7 with stride 2, and the largest of 3x3 with stride 2.
     """
 
     classes: int = 10
-    widths: tuple[int, int, int] = (16, 32, 64)
+    widths: tuple[int, ...] = (16, 32, 64)
     blocks: int = 3
+    stem: int = 1
+
+
+RESNET_18 = ResNetConfig(widths=(64, 128, 256, 512), blocks=2, stem=4)
+"""ResNet-18, 11 181 642 parameters for 10 classes."""
 
 
 class Block(nnx.Module):
@@ -45,15 +52,17 @@ class Block(nnx.Module):
 
 
 class ResNet(nnx.Module):
-    """Convolution, three stages of residual blocks, mean over the image, dense.
+    """Convolution, stages of residual blocks, mean over the image, dense.
 
     Input `[n, h, w, 3]`, output `[n, classes]`.
     """
 
     def __init__(self, config: ResNetConfig, *, rngs: nnx.Rngs) -> None:
-        self.conv = _conv(3, config.widths[0], rngs=rngs)
+        size, strides = (7, 2) if config.stem > 1 else (3, 1)
+        self.conv = _conv(3, config.widths[0], size=size, strides=strides, rngs=rngs)
         self.norm = _norm(config.widths[0], rngs=rngs)
-        inputs, self.blocks = config.widths[0], 3 * config.blocks
+        self.is_pooled = config.stem > 1
+        inputs, self.blocks = config.widths[0], len(config.widths) * config.blocks
         for stage, width in enumerate(config.widths):
             for number in range(config.blocks):
                 strides = 2 if stage and not number else 1
@@ -65,6 +74,8 @@ class ResNet(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return logits."""
         x = nnx.relu(self.norm(self.conv(x)))
+        if self.is_pooled:
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")
         for number in range(self.blocks):
             x = getattr(self, f"block{number + 1}")(x)
         return self.classify(jnp.mean(x, axis=(1, 2)))

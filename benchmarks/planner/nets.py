@@ -23,7 +23,7 @@ from pipelines.models.train import score
 IMAGES = ("lenet-300-100", "lenet-5", "cifar")
 MINILM = "minilm"
 
-_EXAMPLES, _EVALUATED, _JUDGED = 128, 2000, 5000
+_EXAMPLES, _EVALUATED, _JUDGED = 256, 2000, 10_000
 _FEW, _LONGEST, _SENTENCES = 32, 64, 128
 
 

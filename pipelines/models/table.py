@@ -12,7 +12,7 @@ from jaxcompress.nnx import Net
 from nets.families import build, with_sizes
 from nets.fruits_fusion import BRANCHES, FruitsFusionConfig
 from nets.lenet import LeNet5Config, LeNet300Config
-from nets.resnet import ResNetConfig
+from nets.resnet import RESNET_18, ResNetConfig
 from nets.small_cifar import WIDE, SmallCifarConfig
 from nets.vit import ViTConfig
 from pipelines.features import VECTOR_SIZES, extract
@@ -136,6 +136,12 @@ MODELS: dict[str, Model] = {
         resized,
         centred,
         "ResNet-20, 272k parameters",
+    ),
+    "resnet18": Model(
+        lambda shape: dataclasses.replace(RESNET_18, classes=shape.classes),
+        resized,
+        centred,
+        "ResNet-18 with a stem of stride 4, 11.2M parameters",
     ),
     "vit": Model(
         lambda shape: ViTConfig(classes=shape.classes),
