@@ -13,16 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jaxcompress as jc
 from benchmarks.distillation.table import DISTILLATION
+from benchmarks.lib import runs
 from benchmarks.lib.record import merge, rows_of
-from benchmarks.lib.runs import run
 from pipelines.data import load
-from pipelines.models.networks import networks_of
 from pipelines.options.plan import planned
 from pipelines.run.row import Row
-from pipelines.stages.files import BASELINE, read_plain
-from pipelines.stages.table import stages_of
 
 MODEL, DATA = "resnet20", "fashion_mnist"
 TEMPERATURE, SOFT_WEIGHT, BATCH_SIZE, LR = 4.0, 0.9, 32, 0.003
@@ -94,18 +90,9 @@ def main() -> None:
 
 def trained(teacher: Teacher, folder: Path, seed: int) -> Path:
     """Return the file of a trained network, which is made if it is not there."""
-    made = folder / f"{MODEL}-{teacher.images}-{seed}"
-    path = made / "teacher.npz"
-    if not path.is_file():
-        limit, epochs = teacher
-        plan = planned(limit, data=DATA, model=MODEL, limit=limit, epochs=epochs, seed=seed)
-        dataset = load(DATA, limit=limit)
-        if not (made / BASELINE).is_file():
-            run(plan, dataset, made, stop_before=stages_of(plan)[1].name)
-        (whole, *_) = networks_of(plan, dataset)
-        metadata = whole.classifier.as_metadata()
-        jc.save(path, read_plain(made / BASELINE).tree, metadata=metadata)
-    return path
+    limit, epochs = teacher
+    plan = planned(limit, data=DATA, model=MODEL, limit=limit, epochs=epochs, seed=seed)
+    return runs.trained(plan, load(DATA, limit=limit), folder / f"{MODEL}-{limit}-{seed}")
 
 
 def _distilled(task: Task, seed: int, start: Path, folder: Path) -> list[Row]:
@@ -127,7 +114,7 @@ def _distilled(task: Task, seed: int, start: Path, folder: Path) -> list[Row]:
         seed=seed,
         control=True,
     )
-    return run(plan, load(DATA, limit=task.images), folder)
+    return runs.run(plan, load(DATA, limit=task.images), folder)
 
 
 def _figures(rows: list[Row]) -> dict[str, Any]:

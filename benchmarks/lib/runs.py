@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+import jaxcompress as jc
 from pipelines.data.dataset import Dataset
 from pipelines.models.networks import networks_of
 from pipelines.options.settings import Settings
@@ -11,6 +12,8 @@ from pipelines.run.folder import claim, locked, write_json
 from pipelines.run.identity import identity
 from pipelines.run.job import Interrupted, Job
 from pipelines.run.row import Row
+from pipelines.stages.files import BASELINE, read_plain
+from pipelines.stages.table import stages_of
 
 
 def run(
@@ -48,3 +51,23 @@ def run(
             return job.run()
         except Interrupted:
             return job.rows
+
+
+def trained(plan: Settings, dataset: Dataset, folder: Path) -> Path:
+    """Return the file of the network that the first stage of a plan trains, for `start` of others.
+
+    It is made if it is not there.
+
+    Args:
+        plan: what to do.
+        dataset: pictures and labels.
+        folder: of the run, which may go on.
+    """
+    path = folder / "trained.npz"
+    if not path.is_file():
+        if not (folder / BASELINE).is_file():
+            run(plan, dataset, folder, stop_before=stages_of(plan)[1].name)
+        (whole, *_) = networks_of(plan, dataset)
+        metadata = whole.classifier.as_metadata()
+        jc.save(path, read_plain(folder / BASELINE).tree, metadata=metadata)
+    return path

@@ -1,0 +1,5 @@
+"""python -m benchmarks.flagship."""
+
+from benchmarks.flagship.run import main
+
+main()
