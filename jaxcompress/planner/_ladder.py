@@ -44,17 +44,19 @@ class Rung(NamedTuple):
     is_measured: bool = False
 
 
-def rungs(numbers: int, *, everything: bool = True) -> list[Rung]:
+def rungs(numbers: int, *, everything: bool = True, is_fitted: bool = False) -> list[Rung]:
     """Return the settings to try.
 
     Args:
         numbers: in the network.
         everything: whether other settings than step sizes are tried.
+        is_fitted: whether weights are rounded anew at a price of bits: of many numbers there is
+            little left to gain for a quantizer that has such a price itself.
     """
     is_small = numbers < MANY
     steps, measured = (STEP_SIZES, 1 if everything else 2) if is_small else (_OF_MANY, 4)
     found = _steps("steps", {}, steps, measured=measured)
-    if everything:
+    if everything and (is_small or not is_fitted):
         found += _steps("entropy", {"quantizer": "entropy"}, _FEW_STEPS, measured=2)
     if is_small and everything:
         found += [Rung("clusters", {"clusters": k}, is_measured=True) for k in (4, 8, 16, 32)]

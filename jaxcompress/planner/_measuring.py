@@ -65,7 +65,7 @@ def measured_tensors(
     numbers = sum(math.prod(leaf.shape) for leaf in source.leaves)
     tried, beside = ladder(
         found,
-        rungs(numbers, everything=is_whole),
+        rungs(numbers, everything=is_whole, is_fitted=refine is not unrefined),
         damage,
         track=lambda text: track(f"{name}: {text}"),
         refine=refine,

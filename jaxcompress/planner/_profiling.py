@@ -11,6 +11,7 @@ from jaxcompress.checks import check_concrete
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs import flops, peak_bytes
 from jaxcompress.leaves import dense
+from jaxcompress.metrics import count_parameters
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.planner._anchors import Counts, anchors_of
 from jaxcompress.planner._architecture import architecture
@@ -34,7 +35,7 @@ TIMING = "timing"
 
 _TRIAL_STEPS = 60
 
-_ANCHORS, _OF_MANY = Counts(10, 12), Counts(6, 6)
+_ANCHORS, _OF_MANY = Counts(10, 12), Counts(6, 5)
 _OF_CUT, _OF_UNTRAINED = Counts(5, 2), Counts(3)
 """Plans made of the whole network, of those cut out and trained, and of those only cut out."""
 
@@ -75,7 +76,7 @@ def profile(
         task: the network.
         path: text file to write. One of the same network is read and finished.
         units: fractions of the units of each layer that the smaller networks keep; () for none,
-            None for six, or three where nothing can be trained.
+            None for six, or three where nothing can be trained, or then one of large networks.
         track: is told what is done.
 
     Raises:
@@ -91,7 +92,8 @@ def profile(
     check_concrete("profile", task.params)
     whole = _Whole(task)
     if units is None:
-        units = KEPT_UNITS if task.is_trained else KEPT_UNITS[::2]
+        is_large = count_parameters(task.params) >= MANY
+        units = KEPT_UNITS if task.is_trained else KEPT_UNITS[: 1 if is_large else None : 2]
     found = _begun(whole, path, units, track)
     for name, cut in list(found.unfinished.items()):
         measure = _timed if name == TIMING else _measured_network
