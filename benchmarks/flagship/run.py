@@ -35,7 +35,7 @@ SMALLER, FASTER, DROP = 105, 7.6, 2.0
 BYTES = 44_726_568 // SMALLER
 """Of the file, at most: the parameters have so many bytes in float32."""
 
-IMAGES, EPOCHS, FINETUNE = 12_000, 5, 6
+IMAGES, EPOCHS, FINETUNE = 6_000, 5, 6
 IMAGE_SIZE = 32
 _ROUNDS = 200
 
