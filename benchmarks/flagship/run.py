@@ -94,7 +94,7 @@ def main() -> None:
 def _plan(
     dataset: Dataset, recipe: str, options: dict[str, Any], start: Path | None = None
 ) -> Settings:
-    given = {"epochs": EPOCHS, "finetune_epochs": FINETUNE} | options
+    given = ({"epochs": EPOCHS} if start is None else {}) | {"finetune_epochs": FINETUNE} | options
     return planned(
         len(dataset.train),
         data=DATA,
