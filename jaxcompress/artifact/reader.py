@@ -12,11 +12,11 @@ from jaxcompress.artifact._foreign import HEAD_SIZE, kind_by
 from jaxcompress.artifact._forms import SAME, read_leaf
 from jaxcompress.artifact._members import Member, inflate
 from jaxcompress.artifact._needs import PartNeed, check_needs
-from jaxcompress.artifact._source import Source, opened
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import fill
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.repeats import Repeat
+from jaxcompress.artifact.source import Source, opened
 from jaxcompress.artifact.streams import MANIFEST, PROGRAM, STREAMS, Reader, parsed_name
 from jaxcompress.errors import ArtifactError
 from jaxcompress.trees import PyTree

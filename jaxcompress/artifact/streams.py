@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.artifact._members import Deflated, Member, deflate, inflate
-from jaxcompress.artifact._source import Source
+from jaxcompress.artifact.source import Source
 from jaxcompress.errors import ArtifactError
 from jaxcompress.packing import block, static
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import jax
@@ -13,7 +14,7 @@ from jaxcompress.cli import screen
 from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.status import SAME, Refused
 from jaxcompress.programs import OpenFunction, open_function
-from jaxcompress.programs._pictures import read_pictures
+from jaxcompress.programs.pictures import read_pictures
 from jaxcompress.trees import PyTree
 
 _ARRAYS = (".npz", ".npy")
@@ -51,7 +52,8 @@ def run(model: Path, inputs: tuple[Path, ...], output: Path | None, max_size: in
     for told, leaf in zip(net.outputs, leaves, strict=True):
         screen.line(f"{told.name}: {leaf.dtype}[{', '.join(map(str, leaf.shape))}]")
     if output is not None:
-        named = {told.name: leaf for told, leaf in zip(net.outputs, leaves, strict=True)}
+        pairs = zip(net.outputs, leaves, strict=True)
+        named: dict[str, Any] = {told.name: leaf for told, leaf in pairs}
         buffer = io.BytesIO()
         np.savez(buffer, **named)
         write_atomically(output, buffer.getvalue())

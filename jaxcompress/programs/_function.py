@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.artifact._source import opened
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.reader import contents, open_parts, program_of
 from jaxcompress.artifact.reading import reading
+from jaxcompress.artifact.source import opened
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import dense
@@ -93,7 +93,7 @@ def open_function(
     path: str | os.PathLike[str],
     *,
     max_bytes: int | None = None,
-    compiled_by: Callable[..., Any] = jit_for_inference,
+    compiled_by: Callable[..., Any] | None = None,
 ) -> OpenFunction:
     """Return the function of a file that `ship` wrote.
 
@@ -104,9 +104,9 @@ def open_function(
     Args:
         path: file to read.
         max_bytes: most bytes of memory, as for `load`, and of the program.
-        compiled_by: `jax.jit`, or what compiles in its place. On the same platform and version of
-            JAX results are equal to the bit to those of the function that was shipped, compiled
-            so.
+        compiled_by: what compiles the function, `jax.jit` say; None for `jit_for_inference`. On
+            the same platform and version of JAX results are equal to the bit to those of the
+            function that was shipped, compiled so.
 
     Raises:
         ArtifactError: the file is damaged, has no program, or one of other tensors, of another
@@ -133,7 +133,8 @@ def open_function(
         weights = jax.tree.leaves([dense(leaves) if story.runs == DENSE else leaves])
         _check_shapes(program.in_avals, weights, story)
         metadata = found.manifest["metadata"]
-    return OpenFunction(story, metadata, compiled_by(program.call), jax.device_put(weights))
+    call = (compiled_by or jit_for_inference)(program.call)
+    return OpenFunction(story, metadata, call, jax.device_put(weights))
 
 
 def _check_platform(story: Story) -> None:

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from jax import export
 
-from jaxcompress.artifact._encoding import encode, encoded_tree
-from jaxcompress.artifact._source import Buffer
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT
+from jaxcompress.artifact.encoding import encode, encoded_tree
 from jaxcompress.artifact.reader import contents
+from jaxcompress.artifact.source import Buffer
 from jaxcompress.artifact.writer import Program, write
 from jaxcompress.checks import check_concrete
 from jaxcompress.execution import execute

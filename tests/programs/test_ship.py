@@ -174,7 +174,7 @@ def test_gradients_are_there_if_they_are_asked_for(tmp_path):
 
 def rewritten(path, change):
     """Return a file with another manifest, whose digest is right, or another program."""
-    from jaxcompress.artifact._encoding import encoded_tree
+    from jaxcompress.artifact.encoding import encoded_tree
     from jaxcompress.artifact.writer import Program, write
 
     with np.load(path) as arrays:
