@@ -11,6 +11,8 @@ Files
     inspect              read the manifest of a file
     summary              what a file of a tree would hold, as a table
     size_bytes           the size of that file
+    ship                 a tree and the function of it, in one file
+    open_function        the function of such a file, ready to be called
     open_file            read single tensors of a file
     compress             a trained network in one call, without data
     compress_to          a network to a budget of bytes, speed and quality
@@ -76,6 +78,7 @@ Everything else, by subject
     optim                transforms, penalties, schedules
     costs                operations, milliseconds, bytes of memory
     onnx                 functions as ONNX files, and back
+    programs             functions in files
     planner              what each choice costs, and the best of all within a budget
     nnx                  modules of Flax NNX as functions
     scopes               which leaves a technique applies to

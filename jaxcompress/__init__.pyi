@@ -13,6 +13,7 @@ from . import onnx as onnx
 from . import optim as optim
 from . import packing as packing
 from . import planner as planner
+from . import programs as programs
 from . import prune as prune
 from . import quantization as quantization
 from . import scopes as scopes
@@ -51,6 +52,8 @@ from .optim import gradual_pruning as gradual_pruning
 from .optim import hold_mask as hold_mask
 from .optim import share_centroids as share_centroids
 from .planner import compress_to as compress_to
+from .programs import open_function as open_function
+from .programs import ship as ship
 from .prune import apply_mask as apply_mask
 from .prune import check_shrink as check_shrink
 from .prune import choose_blocks as choose_blocks

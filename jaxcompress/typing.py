@@ -23,6 +23,7 @@ Grid               the integers that numbers are rounded to
 Half               a tensor kept in float16 or bfloat16
 Histogram          how often numbers occurred
 Importance         from path and leaf to the weight of its squared error
+Input              one array that goes into a program, or comes out
 Keep               by name of the group `[units]` booleans, True where a unit is kept
 Kinds              the dtypes that a technique is made for
 Latency            the time of a call
@@ -36,6 +37,7 @@ NamedLeaves        paths and leaves of a tree, and how to put them together agai
 Net                a network as pure functions
 Normalize          brings the scores of a group to a common scale
 OnnxFile           the result of `export_onnx`
+OpenFunction       the function of a file
 Outcome            what became of a tensor
 Params             nested dicts of parameters
 Penalty            from parameters to a scalar

@@ -1,12 +1,12 @@
 """The file: an archive of streams with the numbers of tensors, and a manifest that describes them.
 
 From the bottom up: `reading`, `regular`, `_leftovers`, `atomic`, `memory`; `outline` (the structure
-of a tree as JSON); `_source` and `_zip` (bytes of a file, headers of a zip), `_members` (arrays to
+of a tree as JSON); `source` and `_zip` (bytes of a file, headers of a zip), `_members` (arrays to
 members), `_archive` (members to a zip), `streams` (one member each), `_fields` (what the manifest
 may say), `_huffman`, `_repetitions` and `coding` (codes to streams), `repeats` (leaves that are
 equal), `_forms` (leaves to codes), `_parts` and `stored_parts` (leaves with streams of their own),
 `_needs`, `manifest`; `_foreign` (files of other programs), `writer` and `reader`; `_mesh`,
-`_chosen`, `_last_part` and `_open_file` (some tensors, or one), `_encoding` (trees to bytes),
+`_chosen`, `_last_part` and `_open_file` (some tensors, or one), `encoding` (trees to bytes),
 `codec` (whole trees); `tensors`, `_rows` and `summaries` (what a file holds, as a table).
 
     ArtifactFile      an open file, read tensor by tensor
@@ -32,7 +32,6 @@ equal), `_forms` (leaves to codes), `_parts` and `stored_parts` (leaves with str
     write_atomically  replace a file completely or not at all
 """
 
-from jaxcompress.artifact._encoding import encode, size_bytes
 from jaxcompress.artifact._leftovers import is_temporary, remove_leftovers
 from jaxcompress.artifact._mesh import Shardings
 from jaxcompress.artifact._open_file import ArtifactFile, open_file
@@ -40,6 +39,7 @@ from jaxcompress.artifact._rows import States, TensorRow, Total
 from jaxcompress.artifact.atomic import check_target, write_atomically
 from jaxcompress.artifact.codec import inspect, load, load_compressed, load_into, save
 from jaxcompress.artifact.coding import LAYOUTS
+from jaxcompress.artifact.encoding import encode, size_bytes
 from jaxcompress.artifact.regular import open_regular
 from jaxcompress.artifact.summaries import Summary, summary
 

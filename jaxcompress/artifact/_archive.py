@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from jaxcompress.artifact._members import Deflated, Member
-from jaxcompress.artifact._source import Source
 from jaxcompress.artifact._zip import (
     LONGEST_ENTRY,
     MOST_MEMBERS,
@@ -23,6 +22,7 @@ from jaxcompress.artifact._zip import (
     parsed,
     parsed_end,
 )
+from jaxcompress.artifact.source import Source
 from jaxcompress.errors import ArtifactError
 
 

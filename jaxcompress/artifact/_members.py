@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.artifact._source import Source
+from jaxcompress.artifact.source import Source
 from jaxcompress.errors import ArtifactError
 
 _HEADER_SIZE = 128

@@ -15,11 +15,11 @@ from jaxcompress.artifact._chosen import choice, chosen_leaves, places_of
 from jaxcompress.artifact._last_part import LastPart
 from jaxcompress.artifact._mesh import Shardings, placed, placements
 from jaxcompress.artifact._needs import PartNeed, check_needs
-from jaxcompress.artifact._source import opened
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import fill, fill_some
-from jaxcompress.artifact.reader import Opened, StoredPart, leaves_of, open_parts
+from jaxcompress.artifact.reader import Opened, StoredPart, leaves_of, open_parts, program_of
 from jaxcompress.artifact.reading import reading
+from jaxcompress.artifact.source import opened
 from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import coded as as_coded
 from jaxcompress.leaves import dense, is_compressed
@@ -118,6 +118,10 @@ class ArtifactFile:
         stored = [place == number for number, place in enumerate(self._places)]
         for _ in self._leaves(stored, lambda leaf: None, held=False):
             pass
+        found = self._opened()
+        if found.program is not None:
+            with reading(self._name):
+                program_of(found, self._limit)
 
     def close(self) -> None:
         """Free what is kept of the file; `open_file` closes it at the end of its block."""
@@ -203,9 +207,8 @@ class ArtifactFile:
         self._last_named.forget()
 
     def _check(self, needs: Sequence[PartNeed]) -> None:
-        limit = default_max_bytes() if self._max_bytes is None else self._max_bytes
         with reading(self._name):
-            check_needs(needs, limit)
+            check_needs(needs, self._limit)
 
     def _index(self, path: str) -> int:
         if path in self._numbers:
@@ -221,6 +224,10 @@ class ArtifactFile:
             f"{path}: must be the path of a tensor of {self._name}; the nearest of "
             f"{len(self.paths)} are {', '.join(near or self.paths[:5])}."
         )
+
+    @property
+    def _limit(self) -> int:
+        return default_max_bytes() if self._max_bytes is None else self._max_bytes
 
     def _opened(self) -> Opened:
         if self._found is None:

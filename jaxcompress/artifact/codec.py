@@ -11,10 +11,10 @@ from typing import Any
 
 import jax
 
-from jaxcompress.artifact._encoding import encoded_tree
 from jaxcompress.artifact._mesh import Shardings
 from jaxcompress.artifact._open_file import open_file
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT
+from jaxcompress.artifact.encoding import encoded_tree
 from jaxcompress.artifact.outline import outline, paths
 from jaxcompress.artifact.reader import read_manifest
 from jaxcompress.artifact.writer import write

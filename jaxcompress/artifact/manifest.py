@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.artifact._fields import is_digest
 from jaxcompress.artifact._forms import check_entry, check_repeats, oldest_version
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import MOST_DEPTH, Outline, from_paths, paths
 from jaxcompress.errors import ArtifactError
 
-VERSION = 6
+VERSION = 7
 """The newest version of the format; a file is written in the oldest one that has what it uses."""
+
+WITH_PROGRAM = 7
+"""The version that added a program, whose place is before the manifest."""
 
 WITH_PARTS = 5
 """The version that added parts and zip64; the manifest is the last member since then."""
@@ -52,6 +56,7 @@ def encode(
     metadata: dict[str, Any],
     *,
     parts: list[int] | None = None,
+    program: Mapping[str, Any] | None = None,
 ) -> tuple[np.ndarray, bytes]:
     """Return the bytes of the manifest and their sha256 in hexadecimal.
 
@@ -60,6 +65,7 @@ def encode(
         tensors: the entries of its leaves.
         metadata: from `checked_metadata`.
         parts: how many tensors each part has; None for a file of a version without parts.
+        program: what is said of the program; None for a file of data alone.
 
     Raises:
         ValueError: a key that is not Unicode, or far too many tensors.
@@ -73,6 +79,8 @@ def encode(
     }
     if parts is not None:
         manifest |= {"version": max(manifest["version"], WITH_PARTS), "parts": parts}
+    if program is not None:
+        manifest |= {"version": WITH_PROGRAM, "program": program}
     try:
         data = _dumps(manifest).encode()
     except UnicodeEncodeError as error:
@@ -113,12 +121,16 @@ def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
             found=version,
         )
     fields = {"format", "version", "metadata", "tree", "tensors"}
-    if manifest.keys() != fields | ({"parts"} if version >= WITH_PARTS else set()):
+    fields |= {"parts"} if version >= WITH_PARTS else set()
+    fields |= {"program"} if version >= WITH_PROGRAM else set()
+    if manifest.keys() != fields:
         raise ArtifactError("the manifest has other fields", found=sorted(manifest))
     if not isinstance(manifest["metadata"], dict) or not isinstance(manifest["tensors"], list):
         raise ArtifactError("metadata must be an object and tensors a list")
     _check_tensors(manifest)
     _check_parts(manifest)
+    if version >= WITH_PROGRAM:
+        _check_program(manifest["program"])
     return manifest
 
 
@@ -162,6 +174,12 @@ def _check_parts(manifest: dict[str, Any]) -> None:
         raise ArtifactError("parts must be a list of numbers", found=lengths)
     if sum(lengths) != count or (min(lengths, default=1) < 1 and "parts" in manifest):
         raise ArtifactError("parts must add up to the tensors", expected=count, found=lengths)
+
+
+def _check_program(program: Any) -> None:
+    """Refuse what does not even say which bytes the program has; `open_function` reads the rest."""
+    if not isinstance(program, dict) or not is_digest(program.get("sha256")):
+        raise ArtifactError("program must be an object with the sha256 of its bytes")
 
 
 def parts_of(manifest: dict[str, Any]) -> list[int]:

@@ -1,5 +1,6 @@
 """Reading a file: every byte is accounted for, and nothing is used before it is checked."""
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,12 +12,12 @@ from jaxcompress.artifact._foreign import HEAD_SIZE, kind_by
 from jaxcompress.artifact._forms import SAME, read_leaf
 from jaxcompress.artifact._members import Member, inflate
 from jaxcompress.artifact._needs import PartNeed, check_needs
-from jaxcompress.artifact._source import Source, opened
 from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.artifact.outline import fill
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.repeats import Repeat
-from jaxcompress.artifact.streams import MANIFEST, STREAMS, Reader, parsed_name
+from jaxcompress.artifact.source import Source, opened
+from jaxcompress.artifact.streams import MANIFEST, PROGRAM, STREAMS, Reader, parsed_name
 from jaxcompress.errors import ArtifactError
 from jaxcompress.trees import PyTree
 
@@ -93,11 +94,13 @@ class Opened(NamedTuple):
         source: the file.
         manifest: as from `inspect`.
         parts: in the order of the file.
+        program: the place of a program; None in a file of data alone.
     """
 
     source: Source
     manifest: dict[str, Any]
     parts: list[StoredPart]
+    program: Member | None = None
 
     def reader(self, part: StoredPart) -> Reader:
         """Return a reader of the streams of a part."""
@@ -168,6 +171,27 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
         return open_parts(source, None).manifest
 
 
+def program_of(found: Opened, max_bytes: int) -> bytes:
+    """Return the bytes of the program of a file, after the check of their digest.
+
+    Raises:
+        ArtifactError: there is none, it is damaged or not that of the manifest, or it needs more
+            memory than `max_bytes`.
+    """
+    if found.program is None:
+        raise ArtifactError("the file holds data alone, and no program")
+    if found.program.size > max_bytes:
+        raise ArtifactError(
+            "the program takes more than max_bytes allows",
+            expected=f"<= {max_bytes} bytes",
+            found=found.program.size,
+        )
+    data = inflate(found.source, PROGRAM, found.program, STREAMS[PROGRAM]).tobytes()
+    if hashlib.sha256(data).hexdigest() != found.manifest["program"]["sha256"]:
+        raise ArtifactError("the sha256 of the program differs")
+    return data
+
+
 def open_parts(source: Source, max_bytes: int | None) -> Opened:
     """Return the manifest and the places of the parts, checked; nothing else is read.
 
@@ -190,7 +214,13 @@ def open_parts(source: Source, max_bytes: int | None) -> Opened:
         )
     data = inflate(source, MANIFEST, member, STREAMS[MANIFEST])
     told = manifest.decode(data.tobytes(), found.comment, max_bytes)
-    return Opened(source, told, _parts(told, found, member))
+    program = found.members.pop(PROGRAM, None)
+    if (program is not None) != ("program" in told):
+        raise ArtifactError("a program must be in the file and in its manifest, or in neither")
+    last = max((each.start for each in found.members.values()), default=0)
+    if program is not None and not last <= program.start < member.start:
+        raise ArtifactError("members must be in the order of parts", found=PROGRAM)
+    return Opened(source, told, _parts(told, found, member), program)
 
 
 def _directory(source: Source) -> Directory:

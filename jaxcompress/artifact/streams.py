@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.artifact._members import Deflated, Member, deflate, inflate
-from jaxcompress.artifact._source import Source
+from jaxcompress.artifact.source import Source
 from jaxcompress.errors import ArtifactError
 from jaxcompress.packing import block, static
 
@@ -32,12 +32,12 @@ _STORED = {
 DTYPES = tuple(_STORED)
 """Names of the dtypes that a tensor may have."""
 
-MANIFEST, RANS = "manifest", "rans"
+MANIFEST, PROGRAM, RANS = "manifest", "program", "rans"
 
 _PLANES = {f"{name}_planes": ("|u1",) for name, d in _STORED.items() if np.dtype(d).itemsize > 1}
 
 STREAMS: dict[str, tuple[str, ...]] = {
-    MANIFEST: ("|u1",),
+    **dict.fromkeys((MANIFEST, PROGRAM), ("|u1",)),
     "row_lengths": ("<u4", "|u1", "<u2", "<u8"),
     **dict.fromkeys(("distances", "codes", "gaps", "bits", "digits", RANS), ("|u1",)),
     "codes_wide": ("<u2",),
@@ -74,7 +74,9 @@ def parsed_name(member: str) -> tuple[str, int] | None:
         (('digits', 0), ('digits', 12), None)
     """
     stream, dot, number = member.partition(".")
-    if stream not in STREAMS or (dot and (stream == MANIFEST or not _NUMBER.fullmatch(number))):
+    if stream not in STREAMS or (
+        dot and (stream in (MANIFEST, PROGRAM) or not _NUMBER.fullmatch(number))
+    ):
         return None
     return stream, int(number or 0)
 

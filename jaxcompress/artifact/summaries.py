@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxcompress.artifact._encoding import encode
 from jaxcompress.artifact._rows import States, TensorRow, Total, row_of, states_of, total_of, word
-from jaxcompress.artifact._source import Buffer
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT
+from jaxcompress.artifact.encoding import encode
 from jaxcompress.artifact.reader import contents
+from jaxcompress.artifact.source import Buffer
 from jaxcompress.artifact.tensors import Tensor, tensors_of
 from jaxcompress.metrics import count_parameters
 from jaxcompress.text import escaped, table_lines

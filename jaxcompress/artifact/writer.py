@@ -1,10 +1,13 @@
 """A file written part by part, so that only one part need be in memory."""
 
+import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from jaxcompress.artifact import manifest
 from jaxcompress.artifact._archive import Archive
@@ -13,8 +16,20 @@ from jaxcompress.artifact._members import Deflated, deflate
 from jaxcompress.artifact._parts import Layout, Part, encode_part, lengths
 from jaxcompress.artifact.atomic import atomic_file
 from jaxcompress.artifact.outline import Outline, paths
-from jaxcompress.artifact.streams import MANIFEST, Coder, member_name
+from jaxcompress.artifact.streams import MANIFEST, PROGRAM, Coder, member_name
 from jaxcompress.packing import block
+
+
+class Program(NamedTuple):
+    """A function as bytes, beside the data of a file.
+
+    Attributes:
+        data: the bytes.
+        told: what the manifest says of it, as JSON.
+    """
+
+    data: bytes
+    told: Mapping[str, Any]
 
 
 def encoded(
@@ -46,6 +61,7 @@ def write(
     structure: Outline,
     *,
     metadata: Mapping[str, Any] | None = None,
+    program: Program | None = None,
 ) -> int:
     """Write a file atomically; return its size in bytes.
 
@@ -54,18 +70,23 @@ def write(
         parts: from `encoded`; they may come one at a time.
         structure: of the tree whose leaves they hold, from `outline`.
         metadata: as for `save`.
+        program: to go with the data.
 
     Raises:
         ValueError: parts with other leaves than the tree, or metadata that is not JSON.
         OSError: the folder cannot be written.
     """
     with atomic_file(Path(path)) as file:
-        file.writelines(pieces(parts, structure, metadata=metadata))
+        file.writelines(pieces(parts, structure, metadata=metadata, program=program))
         return file.tell()
 
 
 def pieces(
-    parts: Iterable[Part], structure: Outline, *, metadata: Mapping[str, Any] | None = None
+    parts: Iterable[Part],
+    structure: Outline,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    program: Program | None = None,
 ) -> Iterator[bytes]:
     """Yield the bytes of a file while its parts come.
 
@@ -75,7 +96,7 @@ def pieces(
     notes = manifest.checked_metadata(metadata)
     coming = _in_order(parts, paths(structure))
     held = list(itertools.islice(coming, 2))
-    if len(held) < 2:
+    if len(held) < 2 and program is None:
         whole = _of_old_version(held[0] if held else Part([], {}), structure, notes)
         if whole is not None:
             yield from whole
@@ -88,7 +109,12 @@ def pieces(
         counts.append(len(part.entries))
         del part  # before the next one comes
         held += itertools.islice(coming, 0 if held else 1)
-    data, digest = manifest.encode(structure, entries, notes, parts=counts)
+    told = None
+    if program is not None:
+        told = dict(program.told) | {"sha256": hashlib.sha256(program.data).hexdigest()}
+        code = np.frombuffer(program.data, np.uint8)
+        yield from _members(archive, {PROGRAM: deflate([code])})
+    data, digest = manifest.encode(structure, entries, notes, parts=counts, program=told)
     yield from _members(archive, {MANIFEST: deflate([data])})
     yield from archive.end(digest)
 

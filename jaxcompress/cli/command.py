@@ -13,6 +13,7 @@ from jaxcompress.cli.diff import diff
 from jaxcompress.cli.inspect import inspect
 from jaxcompress.cli.pack import pack
 from jaxcompress.cli.plan import plan
+from jaxcompress.cli.run import run
 from jaxcompress.cli.status import HELP, Program
 from jaxcompress.cli.unpack import unpack
 from jaxcompress.cli.verify import verify
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (pack, plan, unpack, inspect, verify, diff):
+for command in (pack, plan, unpack, inspect, verify, diff, run):
     command.epilog = HELP
     cli.add_command(command)
 

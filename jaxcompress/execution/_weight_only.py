@@ -61,7 +61,8 @@ def _scaled(leaf: Quantized, summed: int) -> bool:
 
 def _product(x: jax.Array, integers: Array, side: int, precision: Any) -> jax.Array:
     """Return `x @ integers`; the integers are `[in, out]` or, if `side` is 1, `[out, in]`."""
-    if len(x) <= FEW[side]:
+    rows = x.shape[0]
+    if isinstance(rows, int) and rows <= FEW[side]:  # any number of rows is a symbol
         few = (_by_entries, _by_dots)[side]
         return few(x.astype(jnp.promote_types(x.dtype, jnp.float32)), jnp.asarray(integers))
     return _by_outputs(x, integers, side, precision)
@@ -122,7 +123,7 @@ def _by_outputs(x: jax.Array, integers: Array, side: int, precision: Any) -> jax
         )
         return lax.dynamic_update_slice_in_dim(result, part, start, 1)
 
-    return lax.fori_loop(0, -(-outputs // size), turn, jnp.zeros((len(x), outputs), dtype))
+    return lax.fori_loop(0, -(-outputs // size), turn, jnp.zeros((x.shape[0], outputs), dtype))
 
 
 INPUTS, OUTPUTS = 16, 128

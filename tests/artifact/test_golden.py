@@ -220,6 +220,15 @@ def expected_6():
     }
 
 
+def expected_7():
+    """The weights of `x @ kernel + bias`."""
+    kernel = (np.arange(12) % 5 - 2).astype(np.int8).reshape(4, 3)
+    return {
+        "bias": np.float32([0.5, 0, -0.5]),
+        "kernel": Quantized(values=kernel, scale=np.full((1, 3), 0.25, np.float32), bits=4),
+    }
+
+
 EXPECTED = {
     "v1": expected_1,
     **dict.fromkeys(("v2_csr", "v2_entropy", "v2_packed"), expected_2),
@@ -229,6 +238,7 @@ EXPECTED = {
     "v5_entropy": expected_5,
     "v5_parts": expected_2,
     "v6_ties": expected_6,
+    "v7_program": expected_7,
 }
 
 
@@ -259,6 +269,7 @@ def test_every_file_is_known_and_each_has_its_version_and_layout():
         "v5_entropy": {"plain", "rans"},
         "v5_parts": {"gaps", "plain"},
         "v6_ties": {"plain", "rans"},
+        "v7_program": {"plain"},
     }
 
 

@@ -422,8 +422,8 @@ HOSTILE = {
     ),
     # The manifest.
     "newer version": (
-        changed(manifest(version=7)),
-        "upgrade jaxcompress: expected 1 to 6, found 7",
+        changed(manifest(version=8)),
+        "upgrade jaxcompress: expected 1 to 7, found 8",
     ),
     "the same as none": (changed_ties(1, tensor=4), "b: must be the same as .* < 1, found 4"),
     "the same as itself": (changed_ties(1, tensor=1), "b: must be the same as .* < 1, found 1"),

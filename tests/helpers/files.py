@@ -10,7 +10,7 @@ import jaxcompress as jc
 from jaxcompress.artifact import LAYOUTS, manifest
 from jaxcompress.artifact._archive import Archive, directory
 from jaxcompress.artifact._members import deflate, inflate
-from jaxcompress.artifact._source import opened
+from jaxcompress.artifact.source import opened
 from jaxcompress.artifact.streams import MANIFEST, STREAMS, parsed_name
 
 

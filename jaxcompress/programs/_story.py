@@ -1,0 +1,72 @@
+"""What the manifest says of a program: what it takes, what made it, and what runs it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from jaxcompress.errors import ArtifactError
+from jaxcompress.programs._signature import Ends, read_ends
+
+KIND = "jax.export"
+DENSE, COMPRESSED = "dense", "compressed"
+RUNS = (DENSE, COMPRESSED)
+"""Whether tensors are decoded when the file is opened, or kept as leaves and run so."""
+
+
+class Story(NamedTuple):
+    """What is said of a program.
+
+    Attributes:
+        inputs: that go in after the weights.
+        outputs: that come out.
+        runs: on dense arrays, or on compressed leaves.
+        classes: what the entries of the last axis of the first output mean; None if unknown.
+        preprocessing: from pictures to the first input; None if it takes none.
+        jax: version that exported it.
+        convention: version of the calling convention of `jax.export`.
+        platforms: that it was compiled for.
+    """
+
+    inputs: Ends
+    outputs: Ends
+    runs: str
+    classes: list[str] | None
+    preprocessing: dict[str, Any] | None
+    jax: str
+    convention: int
+    platforms: list[str]
+
+    def told(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return (
+            {"kind": KIND}
+            | self._asdict()
+            | {
+                "inputs": self.inputs.told(),
+                "outputs": self.outputs.told(),
+            }
+        )
+
+
+def read_story(told: Mapping[str, Any]) -> Story:
+    """Return what a manifest says of its program.
+
+    Raises:
+        ArtifactError: it is not of this form, or of another kind of program.
+    """
+    if told.get("kind") != KIND:
+        raise ArtifactError("a program of another kind", expected=KIND, found=told.get("kind"))
+    fields: dict[str, Any] = {name: told.get(name) for name in Story._fields}
+    try:
+        fields |= {name: read_ends(fields[name]) for name in ("inputs", "outputs")}
+        found = Story(**fields)
+        classes = [] if found.classes is None else found.classes
+        for texts in (classes, found.platforms):
+            if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+                raise ValueError(f"{texts!r:.80} in place of texts")
+        if found.runs not in RUNS or not isinstance(found.jax, str):
+            raise ValueError(f"runs {found.runs!r:.40}, jax {found.jax!r:.40}")
+        if type(found.convention) is not int:
+            raise ValueError(f"convention {found.convention!r:.40}")
+        return found
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"what is said of the program is not valid: {error}"[:300]) from None
