@@ -175,7 +175,7 @@ def _needs(settings: Settings) -> str:
 
 RECIPES = {
     "lottery": Recipe(
-        "prune in rounds, each time back to the weights of an early epoch; with all controls",
+        "prune in rounds, each time back to weights of an early epoch; with controls",
         (*PRUNING, "rounds", *(option.name for option in OPTIONS)),
         (tickets,),
         _needs,
