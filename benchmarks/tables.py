@@ -25,6 +25,7 @@ from benchmarks.lib.catalogue import catalogue, stale
 from benchmarks.lib.code import ROOT
 from benchmarks.lib.pages import DOCS
 from benchmarks.lib.record import Record
+from benchmarks.lottery import table as lottery
 from benchmarks.lowrank import table as lowrank
 from benchmarks.minilm import table as minilm
 from benchmarks.pipeline import table as pipeline
@@ -55,6 +56,7 @@ RECORDS: tuple[Record, ...] = (
     *checkpoints.RECORDS,
     *quantizers.RECORDS,
     *second_order.RECORDS,
+    *lottery.RECORDS,
     *structured.RECORDS,
     *quantization.RECORDS,
     *execution.RECORDS,

@@ -68,6 +68,18 @@ def distilled(folder: Path, results: Results, rows: Rows) -> str:
     return f", from scratch {rows['student from scratch']['accuracy']:.4f}"
 
 
+def lottery(folder: Path, results: Results, rows: Rows) -> str:
+    """The places of the weights that are kept matter, and the file holds the chosen ticket."""
+    last = results["tickets"][-1]
+    assert last["sparsity"] == 0.9 and len(results["tickets"]) == 2, results["tickets"]
+    assert last["ticket"] >= last["random_mask"] + 0.02, last
+    assert last["ticket"] >= last["new_weights"], last
+    chosen = rows["best ticket"]["facts"]["chosen_round"]
+    name = folder / f"stages/ticket_{chosen}_of_2.npz"
+    assert (folder / "compressed.npz").read_bytes() == name.read_bytes(), chosen
+    return f", random mask {last['random_mask']:.4f}"
+
+
 def dropped(folder: Path, results: Results, rows: Rows) -> str:
     """Six of twelve blocks are kept, and about half of the operations."""
     assert rows["dropped"]["facts"] == {"blocks": [0, 2, 4, 7, 9, 11], "of": 12}, rows["dropped"]
@@ -105,7 +117,7 @@ def int8(folder: Path, results: Results, rows: Rows) -> str:
 
 
 CHECKS: dict[str, Callable[[Path, Results, Rows], str]] = {
-    check.__name__: check for check in (digits, budget, distilled, dropped, fruits, int8)
+    check.__name__: check for check in (digits, budget, distilled, lottery, dropped, fruits, int8)
 }
 
 

@@ -24,6 +24,7 @@ from benchmarks.figures.marks import (
     legend,
     spread,
 )
+from benchmarks.figures.zeros import lottery, pruning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,21 +44,6 @@ class Plot(NamedTuple):
     words: str
     size: tuple[float, float]
     draw: Callable[[Figure, Any], None]
-
-
-def pruning(figure: Figure, rows: Rows) -> None:
-    """Draw accuracy over the fraction that is removed, for each way to choose weights."""
-    axes = figure.subplots()
-    removed = list(dict.fromkeys(row["removed"] for row in rows))
-    ways = {"fit_mask": "second order", "magnitude": "magnitude", "at random": "random"}
-    for number, (label, field) in enumerate(ways.items()):
-        groups = [[row[field] for row in rows if row["removed"] == which] for which in removed]
-        places = [place + 0.12 * (number - 1) for place in range(len(removed))]
-        spread(axes, places, groups, label=label, color=(OURS, PLAIN, NOTHING)[number], line="")
-    axes.axhline(100 * statistics.mean(row["dense"] for row in rows), label="dense", **CONTROL)
-    axes.set_xticks(range(len(removed)), removed)
-    axes.set(xlabel="weights removed", ylabel="test accuracy, %", ylim=(0, 103))
-    legend(figure, 2)
 
 
 def structured(figure: Figure, rows: Rows) -> None:
@@ -245,6 +231,12 @@ PLOTS = {
         "test accuracy over the fraction of weights removed, by fit_mask, by magnitude, at random",
         (4.6, 3.8),
         pruning,
+    ),
+    "lottery": Plot(
+        "lottery",
+        "test accuracy over the fraction of weights removed, of tickets and their controls",
+        (4.6, 4.2),
+        lottery,
     ),
     "structured": Plot(
         "structured_latency",

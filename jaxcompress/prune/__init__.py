@@ -51,6 +51,7 @@ up for the removed ones); units: `_unit_slices`, `_unit_scores`, `_activations`,
     recalibrate             running statistics as the plain mean over batches
     Score                   from parameters to how much each weight matters
     shrink                  cut the removed units out of every array
+    shuffled_mask           as many kept weights in each leaf, at random places: the control
     Slice                   where a group's units lie along one axis of one leaf
     Spread                  decides how many units each group loses
     spread_out              keep blocks at even distances
@@ -124,6 +125,7 @@ from jaxcompress.prune.masks import (
     magnitude_mask,
     nm_mask,
     random_mask,
+    shuffled_mask,
 )
 from jaxcompress.prune.zeros import apply_mask
 from jaxcompress.units import FrozenAxis, Rebuild, Slice, UnitGroup, UnitGroups, unit_groups
@@ -181,6 +183,7 @@ __all__ = [
     "random_unit_score",
     "recalibrate",
     "shrink",
+    "shuffled_mask",
     "spread_out",
     "summed",
     "taylor_score",

@@ -14,7 +14,7 @@ import numpy as np
 from jaxcompress.bounds import check_sparsity, is_integer
 from jaxcompress.checks import check_finite, check_fits, check_unique
 from jaxcompress.kinds import NUMBERS, WEIGHTS, check_values, kind_of
-from jaxcompress.placement import like
+from jaxcompress.placement import by_compiler, like
 from jaxcompress.prune._scores import Score, magnitude, random_score
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.trees import (
@@ -159,6 +159,41 @@ def random_mask(
     return global_mask(params, sparsity, score=random_score(key), scope=scope)
 
 
+def shuffled_mask(mask: PyTree, *, key: jax.Array) -> PyTree:
+    """Keep as many weights in each leaf as `mask` does, at random places: a control of the choice.
+
+    `random_mask` spreads what is removed evenly over the layers. This one keeps the counts of each
+    layer, so that only the places differ.
+
+    Args:
+        mask: tree of booleans, True where a weight is kept.
+        key: key of `jax.random`.
+
+    Returns:
+        Tree of booleans like `mask`. Leaves that keep or remove everything are unchanged.
+
+    Raises:
+        TypeError: a leaf is no array of booleans, naming it.
+
+    Example:
+        >>> mask = {"a": np.array([True, False, False, False]), "b": np.array([True, True])}
+        >>> shuffled = shuffled_mask(mask, key=jax.random.key(0))
+        >>> {path: int(leaf.sum()) for path, leaf in shuffled.items()}
+        {'a': 1, 'b': 2}
+
+    Source: Frankle and Carbin 2019, arXiv:1803.03635 (random sparsity as a control).
+    """
+    named = named_leaves(mask)
+    for path, leaf in zip(named.paths, named.leaves, strict=True):
+        if getattr(leaf, "dtype", None) != np.dtype(bool):
+            found = getattr(leaf, "dtype", type(leaf).__name__)
+            raise TypeError(
+                f"{path}: a mask must be of booleans, got {found}; make one with magnitude_mask."
+            )
+    keys = jax.random.split(key, max(len(named.leaves), 1))
+    return named.rebuild(list(map(_shuffled, named.leaves, keys)))
+
+
 def nm_mask(
     params: PyTree,
     n: int = 2,
@@ -236,6 +271,13 @@ def _scored(
             check_values(path, values)
             check_finite(path, np.asarray(values))
     return named, chosen, scores
+
+
+def _shuffled(leaf: Any, key: jax.Array) -> jax.Array:
+    def shuffled(leaf: Any, key: jax.Array) -> jax.Array:
+        return jax.random.permutation(key, jnp.ravel(leaf)).reshape(leaf.shape)
+
+    return like(by_compiler(shuffled, leaf, key, like=leaf), leaf)
 
 
 def _ones(leaf: Any) -> Any:

@@ -21,7 +21,17 @@ def check(settings: Settings) -> None:
             raise SettingsError(
                 f"{OPTIONS[name].flag}: the {user or 'recipe'} has no use for it; leave it out."
             )
-    if recipe.needs and (missing := recipe.needs(settings)):
-        raise SettingsError(f"--recipe: {settings.recipe} needs {missing}.")
+    check_needs(settings)
     for name, value in settings.items():
         OPTIONS[name].check(value, settings)
+
+
+def check_needs(settings: Settings) -> None:
+    """Refuse settings, or a plan, in which something is missing for the recipe.
+
+    Raises:
+        SettingsError: naming what is missing.
+    """
+    needs = RECIPES[settings.recipe].needs
+    if needs and (missing := needs(settings)):
+        raise SettingsError(f"--recipe: {settings.recipe} needs {missing}.")

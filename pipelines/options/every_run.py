@@ -40,6 +40,13 @@ def _finetune_epochs(settings: Settings) -> int:
     return settings.get("finetune_epochs") or usual
 
 
+def _finetune_epochs_fit(epochs: int, settings: Settings) -> str:
+    del epochs
+    recipe = settings.recipe
+    unused = RECIPES[recipe].patience == 0
+    return f"{recipe} trains its networks for --epochs; leave it out" if unused else ""
+
+
 def _start_fits(start: Path, settings: Settings) -> str:
     del settings
     return "" if start.is_file() else f"{start} is no file; pass a compressed.npz"
@@ -59,7 +66,7 @@ CONTROL = Option(
     name="control",
     kind="switch",
     default=lambda settings: bool(settings.get("control")) or "drop" in settings,
-    shown="with --drop always",
+    shown="with --drop and lottery always",
     help="also train the dense network for as many extra steps, or a student as long without "
     "a teacher, and report it",
     recorded="control",
@@ -123,6 +130,7 @@ TRAINING_OPTIONS = (
         kind="whole",
         default=_finetune_epochs,
         bounds=(1, None),
+        fits=_finetune_epochs_fit,
         group=TRAINING,
         metavar="N",
         help="passes of fine-tuning after pruning, dropping or distilling, divided among rounds "

@@ -35,6 +35,12 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
         "none was asked for. Points lost are those of the test images against the control, and "
         "predicted before fine-tuning. Empty in other recipes than `auto`.",
     ),
+    (
+        ("tickets",),
+        "of recipe `lottery`, one object a round: `sparsity`, and accuracies on the test images of "
+        "`ticket`, `new_weights`, `random_mask`, `fine_tuned`, `dense` and `dense_trained_on`. "
+        "Empty in other recipes.",
+    ),
     (("seconds",), "of all stages."),
     (("versions", "device"), "what it ran on, with how many threads."),
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SettingsError
-from pipelines.options.checks import check
+from pipelines.options.checks import check, check_needs
 from pipelines.options.settings import Settings
 from pipelines.options.table import OPTIONS, settings_of, used
 from pipelines.stages.table import RECIPES
@@ -20,7 +20,8 @@ def plan_of(settings: Settings, *, data: str, train_size: int) -> Settings:
         train_size: number of training images.
 
     Raises:
-        SettingsError: fewer training images than one batch.
+        SettingsError: fewer training images than one batch, or a default leaves the recipe without
+            what it needs.
     """
     if train_size < settings.batch_size:
         raise SettingsError(
@@ -30,6 +31,7 @@ def plan_of(settings: Settings, *, data: str, train_size: int) -> Settings:
     plan = settings.but(data=data, **RECIPES[settings.recipe].fixed)
     for option in used(plan):
         plan = plan.but(**{option.name: option.value(plan)})
+    check_needs(plan)
     return Settings(**{name: plan[name] for name in OPTIONS if name in plan and _decides(name)})
 
 

@@ -124,6 +124,7 @@ class Asked:
         epochs: int,
         nets: Mapping[int, Net] | None = None,
         lesson: Lesson = FROM_LABELS,
+        keep: int = 0,
     ) -> Work:
         """Return `work` after training.
 
@@ -133,6 +134,7 @@ class Asked:
             epochs: number of epochs.
             nets: networks by the epoch until whose end each is trained; by default the stage's.
             lesson: the loss and the teacher.
+            keep: the epoch, from 1, after which the network is kept in `early`; 0 for none.
 
         Raises:
             Interrupted: after a checkpoint, when the run was asked to stop.
@@ -144,5 +146,5 @@ class Asked:
         }
         state = TrainState(*copied((work.params, work.stats, tx.init(work.params))))
         data = answered(self.prepared().train, lesson, self.fitting.augment)
-        state = self.fitting.train(state, steps, data)
-        return work._replace(params=state.params, stats=state.stats)
+        state, early = self.fitting.train(state, steps, data, keep=keep)
+        return work._replace(params=state.params, stats=state.stats, early=early)

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
+from jaxcompress.nnx import Params
 from pipelines.data.augment import Augment
 from pipelines.models.examples import Examples
 from pipelines.models.train import (
@@ -11,6 +12,7 @@ from pipelines.models.train import (
     Step,
     TrainState,
     batches_per_epoch,
+    copied,
     fit,
 )
 from pipelines.options.settings import Settings
@@ -49,7 +51,7 @@ class Fitting:
         plan: of the run.
         augment: of the images.
         standing: holds a training to go on with, or none.
-        save: writes a checkpoint of a state and its position.
+        save: writes a checkpoint of a state, its position, and the early network that was kept.
         should_stop: called after every step.
         console: to report to.
     """
@@ -62,7 +64,7 @@ class Fitting:
         plan: Settings,
         augment: Augment,
         standing: Standing,
-        save: Callable[[TrainState, Position], None],
+        save: Callable[[TrainState, Position, Params | None], None],
         should_stop: Callable[[], bool],
         console: Console,
     ) -> None:
@@ -72,21 +74,25 @@ class Fitting:
         self._should_stop, self._console = should_stop, console
         self._saved = self._told = time.monotonic()
 
-    def train(self, state: TrainState, steps: Mapping[int, Step], data: Examples) -> TrainState:
-        """Return the state after training.
+    def train(
+        self, state: TrainState, steps: Mapping[int, Step], data: Examples, *, keep: int = 0
+    ) -> tuple[TrainState, Params | None]:
+        """Return the state after training, and parameters and statistics after an early epoch.
 
         Args:
             state: the start.
             steps: by the epoch until whose end each is taken.
             data: for training.
+            keep: the early epoch, from 1; 0 for none.
 
         Raises:
             Interrupted: after a checkpoint, when the run was asked to stop.
             Diverged: the loss is no longer finite.
         """
-        start, leaves = self._standing.position, self._standing.fit
+        start, leaves, early = self._standing.position, self._standing.fit, None
         if leaves is not None:
             state = restored(state, leaves, stage=self._stage)
+            early = self._standing.start.early
             self._standing = Standing()
         batch_size, epochs = self._plan.batch_size, max(steps)
         ticks = fit(
@@ -106,14 +112,16 @@ class Fitting:
                 done += 1
                 update(done, tick.note)
                 ended = tick.position.batch == 0
+                if tick.position == (keep, 0):  # a copy: the next step takes the buffers
+                    early = copied({"params": state.params, "stats": state.stats})
                 if ended:
                     check_finite(self._stage, float(tick.loss), self._plan)
                 if self._should_stop():
-                    self._save(state, tick.position)
+                    self._save(state, tick.position, early)
                     raise Interrupted(self._stage)
                 if ended and tick.position.epoch < epochs and self._save_is_due():
-                    self._save(state, tick.position)
-        return state
+                    self._save(state, tick.position, early)
+        return state, early
 
     def tell(self, text: str) -> None:
         """Say now and then what is done beside training.
@@ -131,6 +139,6 @@ class Fitting:
         """Return whether a kill would now lose more time than a checkpoint takes."""
         return time.monotonic() - self._saved >= _SAVE_INTERVAL_S
 
-    def _save(self, state: TrainState, position: Position) -> None:
-        self._write(state, position)
+    def _save(self, state: TrainState, position: Position, early: Params | None) -> None:
+        self._write(state, position, early)
         self._saved = time.monotonic()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 
+from jaxcompress.nnx import Params
 from pipelines.data import Dataset
 from pipelines.data.augment import unchanged
 from pipelines.models.examples import Prepared, prepare
@@ -126,8 +127,16 @@ class Job:
             fitting=fitting,
         )
 
-    def _save(self, start: Work, began: float, state: TrainState, position: Position) -> None:
+    def _save(
+        self,
+        start: Work,
+        began: float,
+        state: TrainState,
+        position: Position,
+        early: Params | None,
+    ) -> None:
         """Write a checkpoint in the middle of a training."""
+        start = start._replace(early=early) if early else start
         elapsed = time.monotonic() - began
         standing = Standing(self.rows, start, jax.tree.leaves(state), position, elapsed)
         self._checkpoints.save(*standing.packed())

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from jaxcompress.cli import BROKEN_PIPE, INTERRUPTED, mute_stdout
@@ -31,6 +32,7 @@ from pipelines.run.predict import Predictor
 from pipelines.run.proof import checks_of, missed, table_of
 from pipelines.run.report import results, table
 from pipelines.run.signals import Stop, stop_on_signals
+from pipelines.run.tickets import table_of_tickets
 from pipelines.stages.start import check_start
 
 REFUSED, FAILED, MISSED = 2, 1, 4
@@ -196,10 +198,10 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
         return FAILED
     outcome = results(job.plan, dataset, rows)
     write_json(job.folder / RESULTS, outcome)
-    console.table(table(job.plan, dataset, rows))
     checks = checks_of(job.plan, rows)
-    if checks:
-        console.table(table_of(checks))
+    tables = (table(job.plan, dataset, rows), table_of(checks), table_of_tickets(rows))
+    for shown in filter(attrgetter("row_count"), tables):
+        console.table(shown)
     if not outcome["reload_exact"]:
         console.loud("the reloaded network does not give the same logits: please report this")
         return FAILED

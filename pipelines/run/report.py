@@ -17,6 +17,7 @@ from pipelines.options.plan import recorded, recorded_1
 from pipelines.options.settings import Settings
 from pipelines.run.proof import checks_of, recorded_checks
 from pipelines.run.row import Row
+from pipelines.run.tickets import tickets_of
 
 SCHEMA_VERSION = 1
 _COLUMNS = ("accuracy", "sparsity", "distinct", "bytes", "ratio", "MFLOP", "ms", "MB", "seconds")
@@ -50,6 +51,7 @@ def results(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]
         "reloaded_accuracy": reloaded.accuracy,
         "reload_exact": reloaded.facts["exact"],
         "control_accuracy": control.accuracy if control else None,
+        "tickets": tickets_of(rows),
         "checks": recorded_checks(checks_of(plan, rows)),
         "seconds": sum(row.seconds for row in rows),
         "versions": {"python": platform.python_version()}

@@ -9,7 +9,7 @@ from pipelines.run.console import Console
 from pipelines.run.outputs import fault_of, mend
 from pipelines.run.row import Row
 from pipelines.run.standing import Standing, unpacked
-from pipelines.stages.files import read_plain, size_of
+from pipelines.stages.files import read_plain, size_of, write_plain
 from pipelines.stages.stage import Stage
 
 
@@ -60,6 +60,11 @@ def _standings(
     for standing in checkpoints.sound(partial(unpacked, stages=stages)):
         rows = rows or standing.rows
         yield standing
-    path = folder / stages[0].file
-    if rows and not fault_of(path, rows[0]):  # the longest training need not be repeated
-        yield Standing(rows[:1], read_plain(path))
+    # The longest training need not be repeated, if its file and those after it hold all it kept.
+    done = 0
+    for number, (stage, row) in enumerate(zip(stages, rows, strict=False), start=1):
+        if stage.write is not write_plain or fault_of(folder / stage.file, row):
+            break
+        done = done if row.facts else number
+    if done:
+        yield Standing(rows[:done], read_plain(folder / stages[done - 1].file))

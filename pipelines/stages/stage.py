@@ -26,6 +26,7 @@ class Work(NamedTuple):
         ends: the smallest and the largest number `[2]` of the grid of the inputs of each layer, by
             its name, nested; None before rounding.
         coded: `tree` with compressed leaves of any kind; None where the others say all.
+        early: `tree` after an early epoch of the last training; None where none was kept.
     """
 
     params: Params
@@ -35,6 +36,7 @@ class Work(NamedTuple):
     quantized: Params | None = None
     ends: Params | None = None
     coded: Params | None = None
+    early: Params | None = None
 
     @property
     def tree(self) -> dict[str, Any]:
@@ -80,8 +82,13 @@ class Trainer(Protocol):
         epochs: int,
         nets: Mapping[int, Net] | None = None,
         lesson: Lesson = FROM_LABELS,
+        keep: int = 0,
     ) -> Work:
-        """Return `work` after training; `nets`: by epoch until whose end each is trained."""
+        """Return `work` after training.
+
+        `nets` are by the epoch until whose end each is trained. After epoch `keep`, from 1, the
+        network is kept in `early`.
+        """
         ...
 
     def steps(self, epochs: int) -> int:
@@ -188,7 +195,8 @@ class Recipe(NamedTuple):
         fixed: options that have one value in this recipe, and that nobody passes.
         chosen_by: options of which any chooses this recipe, where none is named.
         proof: further facts of the network that was reloaded.
-        patience: by how much its default epochs of fine-tuning are multiplied.
+        patience: by how much its default epochs of fine-tuning are multiplied; 0 if it has none.
+        first: its first training; None for that of other recipes.
     """
 
     summary: str
@@ -201,3 +209,4 @@ class Recipe(NamedTuple):
     chosen_by: tuple[str, ...] = ()
     proof: Callable[[Trainer, Work], Facts] | None = None
     patience: int = 1
+    first: Stage | None = None

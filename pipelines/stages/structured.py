@@ -129,8 +129,11 @@ _LARGEST_CUT = 0.2
 
 
 def _rounds(settings: Settings) -> int:
-    """Return the number of rounds: as many as are needed to remove at most a fifth in each."""
-    enough = math.ceil(round(settings.remove_channels / _LARGEST_CUT, 9))
+    """Return the number of rounds: as many as are needed to remove at most a part in each."""
+    if "remove_channels" in settings:
+        enough = math.ceil(round(settings.remove_channels / _LARGEST_CUT, 9))
+    else:  # weights, of which each round removes at most half of what is left
+        enough = math.ceil(round(-math.log2(1 - settings.sparsity), 9))
     return settings.get("rounds") or max(enough, 1)
 
 
@@ -148,10 +151,11 @@ OPTIONS = (
         name="rounds",
         kind="whole",
         default=_rounds,
-        shown=f"as many as remove at most {_LARGEST_CUT} of the channels each",
+        shown=f"as many as remove at most {_LARGEST_CUT} of the channels each; lottery: half of "
+        "the weights that are left",
         bounds=(1, None),
         metavar="N",
-        help="rounds of cutting and fine-tuning; 1 cuts all at once",
+        help="rounds of cutting and fine-tuning, or of tickets; 1 cuts all at once",
         recorded="steps",
         unused=0,
     ),

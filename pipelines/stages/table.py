@@ -7,6 +7,7 @@ from pipelines.stages import (
     distilling,
     dropping,
     integers,
+    lottery,
     patterns,
     planned,
     pruning,
@@ -19,6 +20,7 @@ from pipelines.stages.training import RELOAD, TRAIN, proved, reload, train_on
 FAMILIES = (
     pruning,
     patterns,
+    lottery,
     structured,
     dropping,
     distilling,
@@ -42,7 +44,7 @@ def stages_of(plan: Settings) -> tuple[Stage, ...]:
     recipe = RECIPES[plan.recipe]
     parts = ([part] if isinstance(part, Stage) else part(plan) for part in recipe.parts)
     last = RELOAD if recipe.proof is None else RELOAD._replace(run=proved(reload, recipe.proof))
-    between = (TRAIN, *chain(*parts), last)
+    between = (recipe.first or TRAIN, *chain(*parts), last)
     if not plan.control:
         return between
     if recipe.controls:

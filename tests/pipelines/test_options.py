@@ -89,6 +89,7 @@ def test_only_what_is_given_is_read_from_the_command_line():
 USED = {
     "prune": {"sparsity"},
     "share": {"quantizer", "step_size"},
+    "lottery": {"sparsity", "rounds", "rewind_epoch"},
     "structured": {"remove_channels", "rounds", "round_to"},
     "drop": {"keep_blocks", "temperature", "soft_weight"},
     "distill": {"times_smaller", "students", "temperature", "soft_weight"},

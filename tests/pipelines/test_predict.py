@@ -263,6 +263,7 @@ NEEDED_TO_TRAIN = [
     "--step-size 1",
     "--remove-channels 0.5",
     "--rounds 2",
+    "--rewind-epoch 1",
     "--round-to 8",
     "--group-lasso 0.1",
     "--bits 8",

@@ -78,6 +78,14 @@ REFUSALS = {
     "--model vit --recipe drop --remove-channels 0.5": "--remove-channels: the recipe has no",
     "--model lenet-5 --recipe drop": "drop needs a model with blocks to drop, got lenet-5",
     "--model resnet20 --recipe drop-random --keep-blocks 2": "pass --model vit",
+    "--rewind-epoch 1": "--rewind-epoch: the recipe has no use for it; leave it out",
+    "--recipe lottery": "--finetune-epochs: lottery trains its networks for --epochs; leave it out",
+    "--recipe lottery --control": "--control: the recipe has no use for it; leave it out",
+    "--recipe lottery --rewind-epoch -1": "--rewind-epoch: must be at least 0, got -1",
+    "--recipe lottery --rewind-epoch 2": "--recipe: lottery needs a --rewind-epoch of at most 1, "
+    "before training ends, got 2",
+    "--recipe lottery --start x.npz": "lottery needs an early epoch of its own training, and "
+    "--start has none; leave it out",
     "--recipe prune-2:4 --sparsity 0.5": "--sparsity: the recipe has no use for it",
 }
 

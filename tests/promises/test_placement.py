@@ -48,6 +48,9 @@ TABLE = {
     "layerwise_mask": lambda p: jc.layerwise_mask(p, 0.5),
     "random_mask": lambda p: jc.prune.random_mask(p, 0.5, key=jax.random.key(1)),
     "nm_mask": jc.prune.nm_mask,
+    "shuffled_mask": lambda p: jc.prune.shuffled_mask(
+        jc.magnitude_mask(p, 0.5), key=jax.random.key(1)
+    ),
     "apply_mask": lambda p: jc.apply_mask(p, MASK),
     "dense of kmeans": lambda p: jc.dense(jc.kmeans(p, 4)),
     "dense of uniform": lambda p: jc.dense(jc.uniform(p, 0.3)),

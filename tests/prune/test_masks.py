@@ -69,6 +69,35 @@ def test_random_mask_is_exact_seeded_and_ignores_the_weights():
     np.testing.assert_array_equal(masks[0]["w"], other["w"])
 
 
+def test_shuffled_masks_keep_the_count_of_each_leaf():
+    params = {"a": jnp.arange(100.0).reshape(10, 10), "b": 60 + jnp.ones((6, 7)), "c": jnp.ones(3)}
+    mask = jc.magnitude_mask(params, 0.5)
+    shuffled = [jc.prune.shuffled_mask(mask, key=jax.random.key(seed)) for seed in (0, 0, 1)]
+    for name, leaf in mask.items():
+        assert all(other[name].sum() == leaf.sum() for other in shuffled)
+        assert all(other[name].shape == leaf.shape for other in shuffled)
+        np.testing.assert_array_equal(shuffled[0][name], shuffled[1][name])
+    assert not np.array_equal(shuffled[0]["a"], mask["a"])
+    assert not np.array_equal(shuffled[0]["a"], shuffled[2]["a"])
+    assert shuffled[0]["c"].all()
+    inside = jax.jit(jc.prune.shuffled_mask)(mask, key=jax.random.key(0))
+    np.testing.assert_array_equal(inside["a"], shuffled[0]["a"])
+
+
+def test_places_of_shuffled_masks_are_any():
+    """Of 2000 draws each of four places is the kept one in a quarter, within five deviations."""
+    mask = {"w": jnp.array([True, False, False, False])}
+    keys = jax.random.split(jax.random.key(0), 2000)
+    drawn = jax.vmap(lambda key: jc.prune.shuffled_mask(mask, key=key)["w"])(keys)
+    np.testing.assert_allclose(drawn.sum(0), 500, atol=97)
+
+
+@pytest.mark.parametrize("leaf", [jnp.ones(3), np.array([0, 1])])
+def test_only_booleans_are_shuffled(leaf):
+    with pytest.raises(TypeError, match="^w: a mask must be of booleans, got (float32|int64)"):
+        jc.prune.shuffled_mask({"w": leaf}, key=jax.random.key(0))
+
+
 def test_two_of_four_along_the_input_axis():
     kernel = jnp.array([[1.0, 5.0], [4.0, 5.0], [3.0, 5.0], [-2.0, 5.0]])
     mask = jc.prune.nm_mask({"w": kernel})["w"]

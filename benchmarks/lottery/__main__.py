@@ -1,0 +1,5 @@
+"""python -m benchmarks.lottery."""
+
+from benchmarks.lottery.run import main
+
+main()
