@@ -23,7 +23,7 @@ Grid               the integers that numbers are rounded to
 Half               a tensor kept in float16 or bfloat16
 Histogram          how often numbers occurred
 Importance         from path and leaf to the weight of its squared error
-Input              one array that goes into a program, or comes out
+Input              one array that goes in
 Keep               by name of the group `[units]` booleans, True where a unit is kept
 Kinds              the dtypes that a technique is made for
 Latency            the time of a call
@@ -116,6 +116,7 @@ from jaxcompress.planner import (
     Task,
     Trial,
 )
+from jaxcompress.programs import Input, OpenFunction
 from jaxcompress.prune import (
     BlockRule,
     Candidate,
@@ -177,6 +178,7 @@ __all__ = [
     "Half",
     "Histogram",
     "Importance",
+    "Input",
     "Keep",
     "Kinds",
     "Latency",
@@ -190,6 +192,7 @@ __all__ = [
     "Net",
     "Normalize",
     "OnnxFile",
+    "OpenFunction",
     "Outcome",
     "Params",
     "Penalty",

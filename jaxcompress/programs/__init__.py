@@ -8,8 +8,8 @@ A program is executed by whoever opens it. Everything else that reads these file
 treats it as bytes.
 
     Input          one array that goes in
-    open_function  the function of a file, ready to be called
-    OpenFunction   that function
+    open_function  read the function of a file
+    OpenFunction   the function of a file
     ship           write a tree and the function of it to one file
 """
 
