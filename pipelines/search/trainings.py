@@ -11,9 +11,10 @@ import optax
 
 from pipelines.data.augment import Augment
 from pipelines.models.classifier import Classifier
-from pipelines.models.examples import Prepared
+from pipelines.models.examples import Examples, Prepared
 from pipelines.models.train import (
     Position,
+    Score,
     TrainState,
     batches_per_epoch,
     copied,
@@ -65,6 +66,10 @@ class Trainings:
         weight_decay: of AdamW.
         path: of the file of results; None to keep them in memory only.
         tell: called at every step; may raise to stop.
+        judge: further examples, for benchmarks: nothing is chosen by them.
+
+    Attributes:
+        judged: accuracy on these, by name of the member and epochs.
 
     Raises:
         FolderError: the file is damaged.
@@ -82,7 +87,10 @@ class Trainings:
         weight_decay: float,
         path: Path | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        judge: Examples | None = None,
     ) -> None:
+        self.judged: dict[tuple[str, int], float] = {}
+        self._judge = judge
         self._whole, self._data, self._augment = whole, data, augment
         self._batch_size, self._seed, self._tell = batch_size, seed, tell
         self._tx = optax.adamw(optax.linear_schedule(0, lr, _WARM_UP), weight_decay=weight_decay)
@@ -128,12 +136,15 @@ class Trainings:
             self._tell(f"{key}: step {done} of {(epochs - learner.epochs) * per_epoch}")
             if tick.position.batch == 0 and not math.isfinite(tick.loss):
                 return None
-        validation = self._data.validation
-        found = score(
-            learner.logits(state.params, state.stats, validation.inputs), validation.labels
-        )
+
+        def judged(data: Examples) -> Score:
+            return score(learner.logits(state.params, state.stats, data.inputs), data.labels)
+
+        found = judged(self._data.validation)
         if not math.isfinite(found.loss):
             return None
+        if self._judge is not None:
+            self.judged[key, epochs] = judged(self._judge).accuracy
         self._learners[key] = learner._replace(state=state, epochs=epochs)
         return found
 
