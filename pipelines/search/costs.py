@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,11 +109,9 @@ class Costs:
         self._speedups: dict[str, dict[str, float]] = kept.get("speedups", {})
         self.whole_bytes = self.size_bytes({})
 
-    def identity(self, sizes: Mapping[str, Any]) -> str:
-        """Return a text that is the same for networks that are: sizes may be without effect."""
-        blank = self._member(sizes).blank()
-        shapes = [leaf.shape for leaf in jax.tree.leaves(blank)]
-        return f"{shapes} {sizes.get('resolution')}"
+    def shapes(self, sizes: Mapping[str, Any]) -> list[tuple[int, ...]]:
+        """Return the shapes of the arrays of a network: a width may be without effect on them."""
+        return [leaf.shape for leaf in jax.tree.leaves(self._member(sizes).blank())]
 
     def size_bytes(self, sizes: Mapping[str, Any]) -> int:
         """Return the bytes of the file of a network with random weights."""
@@ -205,12 +203,7 @@ def _callable(classifier: Classifier) -> tuple[Any, dict[str, Any]]:
         return classifier.apply(tree["params"], tree["stats"], inputs)
 
     def numbers(leaf: Any) -> np.ndarray:
-        return np.abs(rng.normal(scale=0.1, size=leaf.shape)).astype(leaf.dtype)
+        return rng.normal(scale=0.1, size=leaf.shape).astype(leaf.dtype)
 
-    params, stats = classifier.blank()
-    signs = jax.tree.map(lambda leaf: numbers(leaf) * rng.choice([-1, 1], leaf.shape), params)
-    made: Sequence[Any] = (signs, jax.tree.map(numbers, stats))  # variances are positive
-    return apply, {
-        "params": jax.tree.map(lambda leaf: leaf.astype(np.float32), made[0]),
-        "stats": made[1],
-    }
+    params, stats = (jax.tree.map(numbers, part) for part in classifier.blank())
+    return apply, {"params": params, "stats": jax.tree.map(np.abs, stats)}  # of variances too

@@ -93,7 +93,8 @@ def successive_halving(
             for place in alive:
                 tried[place] = _trained(trainings, tried[place], count)
             sound = [place for place in alive if not tried[place].diverged]
-            best = widest([tried[place].point() for place in sound], len(alive) // _KEPT)
+            most = max(len(alive) // _KEPT, 1)
+            best = widest([tried[place].point() for place in sound], most)
             alive = [sound[number] for number in best]
         trainings.forget()
         found += tried

@@ -86,7 +86,7 @@ class Candidate(NamedTuple):
     Attributes:
         levels: its place on the grid.
         sizes: as JSON.
-        identity: the same for networks that are.
+        identity: the same for networks that are: of different sizes, some without effect.
     """
 
     levels: Levels
@@ -114,5 +114,6 @@ class Family(NamedTuple):
         for lower in (levels, *narrower(self.axes, levels)):
             sizes = sizes_at(self.config, self.axes, lower)
             if self.budget.is_met(self.costs, sizes):
-                return Candidate(lower, sizes, self.costs.identity(sizes))
+                others = [sizes[axis.field] for axis in self.axes if not axis.is_width]
+                return Candidate(lower, sizes, f"{self.costs.shapes(sizes)} {others}")
         return None
