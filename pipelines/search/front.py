@@ -5,6 +5,7 @@ the fraction of wrong answers, each as a fraction of the worst on a scale of log
 is the whole network (or all answers wrong) and 0 a thousandth of that.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -70,7 +71,7 @@ def hypervolume(points: Sequence[Point]) -> float:
     """
     heights = sorted({p[2] for p in points if p[2] < 1})
     total = 0.0
-    for low, high in zip(heights, [*heights[1:], 1.0], strict=True):
+    for low, high in itertools.pairwise([*heights, 1.0]):
         total += (high - low) * _area([p[:2] for p in points if p[2] <= low])
     return total
 
