@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxcompress.extras import library
 from pipelines.search.costs import Budget, Costs
 from pipelines.search.front import Point
 from pipelines.search.space import Axis, Levels, anywhere, even, narrower, sizes_at
@@ -40,7 +39,7 @@ def guided(axes: Sequence[Axis], known: Sequence[Known], seed: Sequence[int]) ->
         seed: numbers; the second counts members, the third attempts.
 
     Raises:
-        MissingLibraryError: optuna is not installed.
+        ImportError: optuna is not installed.
 
     Source: Bergstra et al. 2011, Algorithms for hyper-parameter optimization; Ozaki et al. 2022,
     arXiv:2210.07129, for several goals; by optuna.
@@ -48,11 +47,13 @@ def guided(axes: Sequence[Axis], known: Sequence[Known], seed: Sequence[int]) ->
     _, number, attempt = seed
     if number < len(EVEN) and not attempt:
         return even(axes, EVEN[number])
-    optuna = library("optuna", "--recipe search", extra="search")
+    import optuna  # of the extra `search`
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=_one(seed))
-    study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
-    places = {
+    directions: Any = ["minimize"] * 3
+    study = optuna.create_study(directions=directions, sampler=sampler)
+    places: dict[str, Any] = {
         axis.name: optuna.distributions.IntDistribution(0, len(axis.values) - 1) for axis in axes
     }
     study.add_trials(
