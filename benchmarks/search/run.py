@@ -39,8 +39,8 @@ from pipelines.stages.training import WEIGHT_DECAY
 
 IMAGES = {"digits": None, "fashion_mnist": 12_000}
 EPOCHS = {"digits": 30, "fashion_mnist": 8}
-SPEEDUPS = (1.5, 2.0, 2.5)
-"""Budgets, at which widths alone are compared: the narrowest network is three times as fast."""
+SPEEDUPS = (1.25, 1.5, 2.0)
+"""Budgets, at which widths alone are compared: they make no network much faster than that."""
 
 _RATIOS = [1.5 * 1.5**n for n in range(12)]
 
@@ -161,6 +161,8 @@ class _Setting:
     ) -> dict[str, Any]:
         """Return the widest student of even widths that is so fast, and the best of the front."""
         sizes = self._student(budget)
+        if sizes is None:
+            return {"budget": budget, "sizes": None}
         trainings.result(sizes, self._rungs[-1])
         size = self._costs.size_bytes(sizes)
         fitting = [
@@ -178,7 +180,8 @@ class _Setting:
             "best": best,
         }
 
-    def _student(self, budget: float) -> dict[str, Any]:
+    def _student(self, budget: float) -> dict[str, Any] | None:
+        """Return the sizes of the widest student that is so fast, None if none is."""
         full = parameter_count(self._family.config)
         for ratio in _RATIOS:
             try:
@@ -188,4 +191,4 @@ class _Setting:
             sizes = sizes_of(config)
             if slowest(self._costs.speed(sizes)) >= budget:
                 return dict(sizes)
-        raise SystemExit(f"no student of even widths is {budget:g} times faster")
+        return None

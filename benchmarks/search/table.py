@@ -43,6 +43,9 @@ def widths(record: Figures) -> list[str]:
     for data, runs in _by_data(record).items():
         for run in runs:
             for each in run["widths"]:
+                if each["sizes"] is None:
+                    rows.append([data, str(run["seed"]), f"{each['budget']:g}", "none", *[""] * 4])
+                    continue
                 best = each["best"]
                 rows.append(
                     [
