@@ -59,7 +59,7 @@ def widths(record: Figures) -> list[str]:
                 )
     header = ["data", "seed", "times faster", "even widths, bytes", "accuracy %"]
     header += ["search, bytes", "times faster, found", "accuracy %, found"]
-    return markdown(header, rows) + footnote(record, " Test images; both trained for half as long.")
+    return markdown(header, rows) + footnote(record, " Test images.")
 
 
 def _cells(best: dict[str, Any] | None) -> list[str]:
