@@ -32,6 +32,7 @@ from benchmarks.pipeline import table as pipeline
 from benchmarks.planner import table as planner
 from benchmarks.quantization import table as quantization
 from benchmarks.quantizers import table as quantizers
+from benchmarks.search import table as search
 from benchmarks.second_order import table as second_order
 from benchmarks.sizes import table as sizes
 from benchmarks.sparse import table as sparse
@@ -50,6 +51,7 @@ RECORDS: tuple[Record, ...] = (
     *core.RECORDS,
     *pipeline.RECORDS,
     *planner.RECORDS,
+    *search.RECORDS,
     *sizes.RECORDS,
     *coders.RECORDS,
     *large.RECORDS,

@@ -25,6 +25,8 @@ class Family(NamedTuple):
         depths: fields that count blocks of layers, integers.
         heads: fields that count heads of attention, integers.
         multiples: by width, the field of heads of which it must be a multiple.
+        searched: by field that students of one proportion keep and only a search lowers, the values
+            that it may have, the largest first.
     """
 
     module: Callable[..., Any]
@@ -32,17 +34,22 @@ class Family(NamedTuple):
     depths: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     multiples: Mapping[str, str] = MappingProxyType({})
+    searched: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        """All fields that may vary."""
+        """All fields that vary in students of about the proportions of the network."""
         return self.widths + self.depths + self.heads
 
 
 _OF_BLOCKS = (("width", "hidden"), ("depth",), ("heads",), {"width": "heads"})
 
 FAMILIES: dict[type, Family] = {
-    SmallCifarConfig: Family(SmallCIFARNet, ("widths", "hidden")),
+    SmallCifarConfig: Family(
+        SmallCIFARNet,
+        ("widths", "hidden"),
+        searched={"convolutions": (3, 2, 1), "resolution": (32, 16, 8)},
+    ),
     ResNetConfig: Family(ResNet, ("widths",), ("blocks",)),
     LeNet300Config: Family(LeNet300, ("widths",)),
     LeNet5Config: Family(LeNet5, ("widths", "hidden")),
@@ -84,10 +91,14 @@ def with_sizes(config: Any, sizes: Mapping[str, Any]) -> Any:
         >>> with_sizes(ResNetConfig(), {"blocks": 2, "widths": [8, 16, 32]})
         ResNetConfig(classes=10, widths=(8, 16, 32), blocks=2, stem=1)
     """
-    most = sizes_of(config)
+    searched = FAMILIES[type(config)].searched
+    most = sizes_of(config) | {name: getattr(config, name) for name in searched}
     for name, size in sizes.items():
         if name not in most:
             raise ValueError(f"sizes: must be of {', '.join(most)}, got {name!r:.40}")
+        if _fits(size, most[name]) and size not in searched.get(name, (size,)):
+            listed = ", ".join(map(str, searched[name]))
+            raise ValueError(f"{name}: must be one of {listed}, got {size!r:.40}")
         if not _fits(size, most[name]):
             raise ValueError(f"{name}: must be 1 to {most[name]}, got {size!r:.40}")
     for width, heads in FAMILIES[type(config)].multiples.items():

@@ -13,6 +13,17 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     return jnp.max(x.reshape(n, h // 2, 2, w // 2, 2, c), axis=(2, 4))
 
 
+def averaged(x: jax.Array, side: int) -> jax.Array:
+    """Return means over the squares of `[n, h, h, c]` images, `[n, side, side, c]`.
+
+    Images of that side are returned as they are. `side` divides `h`.
+    """
+    n, h, w, c = x.shape
+    if h == side:
+        return x
+    return jnp.mean(x.reshape(n, side, h // side, side, w // side, c), axis=(2, 4))
+
+
 def flatten(x: jax.Array) -> jax.Array:
     """Return `[n, h, w, c]` images as `[n, h * w * c]`, channels fastest."""
     return x.reshape(x.shape[0], -1)

@@ -47,6 +47,19 @@ def budget(folder: Path, results: Results, rows: Rows) -> str:
     return f", {checks['points lost']['measured']:.2f} points lost"
 
 
+def searched(folder: Path, results: Results, rows: Rows) -> str:
+    """The network of the file is the one that was chosen from the front, within the budget."""
+    assert list(rows) == ["baseline", "searched", "distilled", "distilled + tuned", "reloaded"]
+    found = json.loads((folder / "front.json").read_text())
+    assert found["trials"] == 3 and not found["diverged"], found
+    assert found["chosen"] in [member["sizes"] for member in found["front"]], found
+    assert jc.inspect(folder / "compressed.npz")["metadata"]["sizes"] == found["chosen"], found
+    checks = {check["name"]: check for check in results["checks"]}
+    assert len(checks) == 3 and all(check["met"] for check in checks.values()), checks
+    assert results["reloaded_accuracy"] >= results["baseline_accuracy"] - 0.1, results
+    return f", {checks['times faster, batch 64']['measured']:.1f} times faster"
+
+
 def distilled(folder: Path, results: Results, rows: Rows) -> str:
     """The student is as small as asked, and its controls were trained."""
     assert list(rows) == [
@@ -117,7 +130,8 @@ def int8(folder: Path, results: Results, rows: Rows) -> str:
 
 
 CHECKS: dict[str, Callable[[Path, Results, Rows], str]] = {
-    check.__name__: check for check in (digits, budget, distilled, lottery, dropped, fruits, int8)
+    check.__name__: check
+    for check in (digits, budget, searched, distilled, lottery, dropped, fruits, int8)
 }
 
 

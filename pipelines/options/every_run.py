@@ -30,7 +30,7 @@ DEFAULT_EPOCHS = {
 
 def _epochs_fit(epochs: int, settings: Settings) -> str:
     del epochs
-    taught = "times_smaller" in RECIPES[settings.recipe].options
+    taught = {"times_smaller", "trials"} & set(RECIPES[settings.recipe].options)
     started = "start" in settings and not taught
     return "with --start nothing is trained at first; leave it out" if started else ""
 

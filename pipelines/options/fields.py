@@ -33,7 +33,7 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("checks",),
         "of a budget: `name`, `budget`, `predicted`, `measured` and `met`. `budget` is null where "
         "none was asked for. Points lost are those of the test images against the control, and "
-        "predicted before fine-tuning. Empty in other recipes than `auto`.",
+        "predicted before fine-tuning. Empty in other recipes than `auto` and `search`.",
     ),
     (
         ("tickets",),

@@ -10,6 +10,7 @@ import optax
 
 import jaxcompress as jc
 from jaxcompress.nnx import Net, Params
+from pipelines.data.augment import Augment
 from pipelines.models import Inputs
 from pipelines.models.classifier import Classifier
 from pipelines.models.examples import Prepared
@@ -57,6 +58,15 @@ class Asked:
     def classifier(self) -> Classifier:
         """The network of the stage in progress."""
         return self.network(self.student)
+
+    @property
+    def augment(self) -> Augment:
+        """The augmentation of training images."""
+        return self.fitting.augment
+
+    def data(self) -> Prepared:
+        """Return all inputs and labels, of which stages may choose by those for validation."""
+        return self.prepared()
 
     def network(self, student: int) -> Classifier:
         """Return the model, 0, or one of its students, from 1."""

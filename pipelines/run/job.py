@@ -1,5 +1,6 @@
 """A run: the stages of a recipe in order, resumable at every step."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
@@ -64,6 +65,7 @@ class Job:
         self._should_stop = should_stop
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
         self._meter = Meter()
+        self._found: Network | None = None
 
     def run(self) -> list[Row]:
         """Run all stages, from the newest checkpoint on, and return a row for each.
@@ -121,11 +123,22 @@ class Job:
         return Asked(
             plan=self.plan,
             folder=self.folder,
-            networks=self._networks,
+            networks=self._networks_now(),
             student=student,
             prepared=lambda: self._data,
             fitting=fitting,
         )
+
+    def _networks_now(self) -> Sequence[Network]:
+        """Return the networks of the stage in progress, with a student that was found."""
+        found = [stage.sizes for stage in self.stages[: len(self.rows) + 1] if stage.sizes]
+        if not found:
+            return self._networks
+        sizes = dict(found[-1](self.folder))
+        if self._found is None or self._found.classifier.sizes != sizes:
+            whole = self._networks[0].classifier
+            self._found = Network(dataclasses.replace(whole, sizes=sizes))
+        return [self._networks[0], self._found]
 
     def _save(
         self,

@@ -34,6 +34,7 @@ from pipelines.run.report import results, table
 from pipelines.run.signals import Stop, stop_on_signals
 from pipelines.run.tickets import table_of_tickets
 from pipelines.stages.start import check_start
+from pipelines.stages.table import RECIPES
 
 REFUSED, FAILED, MISSED = 2, 1, 4
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -113,6 +114,8 @@ def _networks(plan: Settings, dataset: Dataset, *, resume: bool) -> list[Network
     networks = networks_of(plan, dataset)
     if not resume:  # else the folder has the start
         check_start(plan, [network.classifier for network in networks])
+        if reach := RECIPES[plan.recipe].reach:
+            reach(plan, networks[0].classifier, dataset.train.images)
     return networks
 
 

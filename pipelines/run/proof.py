@@ -22,9 +22,10 @@ def checks_of(plan: Settings, rows: Sequence[Row]) -> list[Check]:
         rows: of its stages.
     """
     by_name = {row.name: row for row in rows}
-    if "profiled" not in by_name:
+    found_by = next((name for name in ("profiled", "searched") if name in by_name), None)
+    if found_by is None:
         return []
-    predicted, last = by_name["profiled"].facts, by_name["reloaded"]
+    predicted, last = by_name[found_by].facts, by_name["reloaded"]
     size, speedup, drop = (plan.get(name) for name in ("size", "speedup", "drop"))
     bytes_met = size is None or last.size_bytes <= size
     found = [Check("bytes", size, predicted["size_bytes"], last.size_bytes, bytes_met)]

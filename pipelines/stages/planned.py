@@ -164,8 +164,12 @@ def speedups(job: Trainer, work: Work) -> Facts:
 
     Short calls vary from one compilation to the next: the median of three comparisons counts.
     """
-    whole = read_plain(job.folder / BASELINE)
-    variants = {"whole": (job.apply, whole.tree), "small": (job.apply, work.tree)}
+    whole, model = read_plain(job.folder / BASELINE), job.network(0)
+
+    def apply(tree: Params, inputs: Any) -> Any:
+        return model.apply(tree["params"], tree["stats"], inputs)
+
+    variants = {"whole": (apply, whole.tree), "small": (job.apply, work.tree)}
     inputs = job.sample(max(BATCHES))
     found: list[Timing] = []
     for batch_size in BATCHES:

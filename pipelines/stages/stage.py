@@ -8,8 +8,10 @@ import numpy as np
 import optax
 
 from jaxcompress.nnx import Net, Params, Stats
+from pipelines.data.augment import Augment
 from pipelines.models import Inputs
 from pipelines.models.classifier import Classifier
+from pipelines.models.examples import Prepared
 from pipelines.models.train import FROM_LABELS, Lesson
 from pipelines.options.settings import Settings
 
@@ -64,6 +66,15 @@ class Trainer(Protocol):
     @property
     def classifier(self) -> Classifier:
         """The network of the stage in progress."""
+        ...
+
+    @property
+    def augment(self) -> Augment:
+        """The augmentation of training images."""
+        ...
+
+    def data(self) -> Prepared:
+        """Return all inputs and labels, of which stages may choose by those for validation."""
         ...
 
     def network(self, student: int) -> Classifier:
@@ -167,6 +178,8 @@ class Stage(NamedTuple):
         extra_epochs: from the plan to the epochs of training beyond the baseline.
         execute: the execution of its network for measurement; None for JAX and floats.
         student: number of the student, 0 for the model itself; None for that of the stage before.
+        sizes: from the run's folder to the sizes of student 1, where only an earlier stage found
+            them; None where the plan says them.
     """
 
     name: str
@@ -176,6 +189,7 @@ class Stage(NamedTuple):
     extra_epochs: Callable[[Settings], int] = no_epochs
     execute: Execute | None = None
     student: int | None = None
+    sizes: Callable[[Path], Mapping[str, Any]] | None = None
 
 
 Parts = Stage | Callable[[Settings], Sequence[Stage]]
@@ -197,6 +211,8 @@ class Recipe(NamedTuple):
         proof: further facts of the network that was reloaded.
         patience: by how much its default epochs of fine-tuning are multiplied; 0 if it has none.
         first: its first training; None for that of other recipes.
+        reach: `reach(plan, model, pictures)` refuses what no network of the model's family reaches,
+            before anything is trained; raises SettingsError.
     """
 
     summary: str
@@ -210,3 +226,4 @@ class Recipe(NamedTuple):
     proof: Callable[[Trainer, Work], Facts] | None = None
     patience: int = 1
     first: Stage | None = None
+    reach: Callable[[Settings, Classifier, np.ndarray], None] | None = None

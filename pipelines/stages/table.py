@@ -11,6 +11,7 @@ from pipelines.stages import (
     patterns,
     planned,
     pruning,
+    searched,
     structured,
 )
 from pipelines.stages.files import write_plain
@@ -26,6 +27,7 @@ FAMILIES = (
     distilling,
     integers,
     planned,
+    searched,
 )
 
 OPTIONS = {option.name: option for family in FAMILIES for option in family.OPTIONS}

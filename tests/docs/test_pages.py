@@ -21,6 +21,7 @@ FROM_CHECKOUT = {
     "README.md": 3,
     "pipeline.md": 5,
     "howto/own_loop.md": 1,  # Equinox
+    "howto/search.md": 1,
     "results/index.md": 1,
     "results/checkpoints.md": 1,
     "results/minilm.md": 1,

@@ -251,6 +251,7 @@ def test_the_model_must_be_that_of_the_file(fruits, say):
 # The command line
 
 NEEDED_TO_TRAIN = [
+    "--trials 8",
     "--size 12KB",
     "--speedup 2",
     "--drop 1",
