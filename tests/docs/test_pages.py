@@ -20,6 +20,7 @@ QUICK = {
 FROM_CHECKOUT = {
     "README.md": 3,
     "pipeline.md": 5,
+    "howto/lottery.md": 1,
     "howto/own_loop.md": 1,  # Equinox
     "howto/search.md": 1,
     "results/index.md": 1,
