@@ -1,0 +1,80 @@
+"""The first recommendation for each network, carried out, beside each single technique.
+
+    apt-get install dataset-fashion-mnist
+    pip install dm-haiku equinox
+    python -m benchmarks.recommend
+
+All techniques have the same bytes. Nothing is trained, unless `--trained` names networks. Files are
+compared on test pictures that the planner does not see.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.lib.record import merge
+from benchmarks.recommend.kinds import KINDS
+from benchmarks.recommend.nets import Subject, subject
+from benchmarks.recommend.table import RECORD
+from jaxcompress import planner
+
+COMMAND = "python -m benchmarks.recommend"
+NETS = tuple(KINDS)
+SEED = 0
+
+_PART = 16  # of the bytes of the network
+_UNITS = (0.65, 0.42)
+
+
+def main() -> None:
+    """Measure each network and write the figures down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=Path, default=Path("runs/networks"), metavar="DIR")
+    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
+    parser.add_argument("--trained", nargs="*", choices=NETS, default=[])
+    arguments = parser.parse_args()
+    for name in arguments.nets:
+        given = subject(name, arguments.networks)
+        file = arguments.networks / f"recommend-{name}.json"
+        found = planner.profile(given.task, file, units=_UNITS)
+        row = {"net": name, "what": KINDS[name].what, "seed": SEED}
+        row |= _figures(given, found, is_trained=name in arguments.trained)
+        print(json.dumps(row), flush=True)
+        merge(RECORD, row, key=lambda row: NETS.index(row["net"]), command=lambda _: COMMAND)
+
+
+def _figures(given: Subject, found: planner.Profile, *, is_trained: bool) -> dict[str, Any]:
+    size = found.dense_bytes // _PART
+    advice = planner.recommend(found, size_bytes=size)
+    print(advice, flush=True)
+    exact = given.judge(given.task.apply, given.task.params)
+    rows = []
+    for row in advice.rows:
+        told: dict[str, Any] = {"technique": row.technique, "place": row.place}
+        if row.plan is None:
+            told["why"] = row.measured
+        else:
+            told |= _made(given, row.plan, exact, is_trained=is_trained)
+        rows.append(told)
+    return {
+        "architecture": found.architecture,
+        "accuracy": exact,
+        "dense_bytes": found.dense_bytes,
+        "size_bytes": size,
+        "rows": rows,
+    }
+
+
+def _made(given: Subject, plan: planner.Plan, exact: float, *, is_trained: bool) -> dict[str, Any]:
+    """Return what a plan loses on test pictures, and what it said."""
+    made = planner.carry_out(plan, given.task)
+    found = {
+        "predicted": None if plan.drop is None else plan.drop.drop,
+        "bytes": made.steps[-1].size_bytes,
+        "lost": exact - given.judge(made.apply, made.params),
+    }
+    if is_trained:
+        taught = planner.carry_out(plan, given.tuned)
+        found |= {"lost_trained": exact - given.judge(taught.apply, taught.params)}
+    return found
