@@ -31,6 +31,7 @@ from benchmarks.pipeline import table as pipeline
 from benchmarks.planner import table as planner
 from benchmarks.quantization import table as quantization
 from benchmarks.quantizers import table as quantizers
+from benchmarks.recommend import table as recommend
 from benchmarks.second_order import table as second_order
 from benchmarks.sizes import table as sizes
 from benchmarks.sparse import table as sparse
@@ -49,6 +50,7 @@ RECORDS: tuple[Record, ...] = (
     *core.RECORDS,
     *pipeline.RECORDS,
     *planner.RECORDS,
+    *recommend.RECORDS,
     *sizes.RECORDS,
     *coders.RECORDS,
     *large.RECORDS,

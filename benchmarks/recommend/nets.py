@@ -1,13 +1,11 @@
 """The networks with their tasks, trained before if a folder holds them."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 
 import jaxcompress as jc
 from benchmarks.lib.networks import networks, trained
@@ -19,7 +17,6 @@ from pipelines.data.dataset import Split
 from pipelines.models.train import score
 
 _EXAMPLES, _EVALUATED, _JUDGED = 128, 2000, 5000
-_BATCH, _TUNED, _EPOCHS, _RATE = 64, 10_000, 3, 1e-3
 _KEPT = ("cifar", "lenet-5", "lenet-300-100")
 """Networks of other benchmarks."""
 
@@ -29,12 +26,10 @@ class Subject(NamedTuple):
 
     Attributes:
         task: without training.
-        tuned: the same with training.
-        judge: accuracy in percent on test pictures, of a function and parameters.
+            judge: accuracy in percent on test pictures, of a function and parameters.
     """
 
     task: Task
-    tuned: Task
     judge: Callable[[Callable[..., Any] | None, PyTree], float]
 
 
@@ -58,10 +53,7 @@ def subject(name: str, folder: Path) -> Subject:
         evaluate=lambda apply, tree: _accuracy(apply, tree, data.validation, _EVALUATED),
         blocks=kind.blocks,
     )
-    images, labels = data.train.images[:_TUNED], data.train.labels[:_TUNED]
-    batches = [(images[n : n + _BATCH], labels[n : n + _BATCH]) for n in range(0, _TUNED, _BATCH)]
-    tuned = replace(task, loss=_loss, train=batches[:-1], epochs=_EPOCHS, learning_rate=_RATE)
-    return Subject(task, tuned, lambda apply, tree: _accuracy(apply, tree, data.test, _JUDGED))
+    return Subject(task, lambda apply, tree: _accuracy(apply, tree, data.test, _JUDGED))
 
 
 def _trained(name: str, kind: Kind, folder: Path) -> tuple[Any, PyTree]:
@@ -79,11 +71,6 @@ def _trained(name: str, kind: Kind, folder: Path) -> tuple[Any, PyTree]:
         folder.mkdir(parents=True, exist_ok=True)
         jc.save(path, {"params": params, "stats": stats})
     return net, jc.load_into(path, like)
-
-
-def _loss(apply: Callable[..., Any], tree: PyTree, batch: Any) -> jax.Array:
-    images, labels = batch
-    return optax.softmax_cross_entropy_with_integer_labels(apply(tree, images), labels).mean()
 
 
 def _accuracy(apply: Callable[..., Any] | None, tree: PyTree, split: Split, count: int) -> float:
