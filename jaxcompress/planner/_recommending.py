@@ -136,11 +136,20 @@ def _plans(profile: Profile, networks: Sequence[Network], budget: Budget) -> tup
         try:
             plans.append(_planned(profile._replace(networks=[network]), budget))
         except ValueError as error:
-            reasons.append(str(error).partition(";")[0])
+            reasons.append(_why(profile, network, budget) or str(error).partition(";")[0])
     least = min(network.reachable[0] for network in networks)
     if budget.size_bytes is not None and least > budget.size_bytes:
         return plans, f"its smallest file has {number(least)} bytes"
     return plans, reasons[-1] if reasons else ""
+
+
+def _why(profile: Profile, network: Network, budget: Budget) -> str:
+    """Return what a network loses at a size, where it is more than the budget; "" without both."""
+    if budget.size_bytes is None or budget.drop is None or network.reachable[0] > budget.size_bytes:
+        return ""
+    small = _planned(profile._replace(networks=[network]), budget._replace(drop=None))
+    lost = small.drop
+    return "" if lost is None else f"loses {number(lost.drop)} at {number(small.size_bytes)} bytes"
 
 
 def _used(found: Plan, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class Saying(NamedTuple):
         technique: of which.
         place: 1 for the first; 0 for not at all.
         why: in words.
-        loss: of quality that may be lost, from and to, for which it holds.
+        loss: of quality that may be lost, from the first on and below the second, for which it holds.
         where: architectures, targets or hardware for which it holds; empty for all.
     """
 
@@ -78,13 +78,13 @@ class Saying(NamedTuple):
     def holds(self, case: Case) -> bool:
         """Whether it is about a case; with no loss named, about less than 2 points."""
         low, high = self.loss
-        known = (case.architecture, case.target, case.hardware)
-        return low <= (case.drop or 0.0) < high and (
-            not self.where or bool({*self.where} & {*known})
-        )
+        known = {case.architecture, case.target, case.hardware}
+        is_there = not self.where or not known.isdisjoint(self.where)
+        return is_there and low <= (case.drop or 0.0) < high
 
 
-_LITTLE, _SOME, _MUCH, _MORE = (0.0, 2.0), (2.0, 5.0), (5.0, math.inf), (2.0, math.inf)
+_BEYOND = math.nextafter(5.0, math.inf)  # 5 points themselves are no more than 5
+_LITTLE, _SOME, _MUCH, _MORE = (0.0, 2.0), (2.0, _BEYOND), (_BEYOND, math.inf), (2.0, math.inf)
 _FEWER, _SHORTER = named([UNITS, QUANTIZATION]), named([BLOCKS, QUANTIZATION])
 _TRANSFORMER = ("transformer",)
 
@@ -99,7 +99,7 @@ TEXTBOOK = (
     Saying(_FEWER, 1, "2 to 5 points pay for fewer units, faster on any hardware", _SOME),
     Saying(_FEWER, 2, "faster on any hardware, at a loss"),
     Saying(DISTILLATION, 2, "transformers: a student of fewer layers", _MORE, _TRANSFORMER),
-    Saying(DISTILLATION, 1, "from 5 points on a student of another size", _MUCH),
+    Saying(DISTILLATION, 1, "more than 5 points pay for a student of another size", _MUCH),
     Saying(DISTILLATION, 3, "a training that smaller losses do not need"),
     Saying(PATTERN, 2, "twice the products a second on sparse units", where=(SPARSE,)),
     Saying(PATTERN, 0, "no faster without sparse units"),

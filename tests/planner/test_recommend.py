@@ -206,8 +206,8 @@ def test_the_textbook_knows_the_rules_of_thumb():
         return textbook.first(textbook.Case(kind, "server", "gpu", drop))
 
     assert begins("convolutional", 1.9) == "quantization"
-    assert begins("convolutional", 2) == begins("dense", 4.9) == "cutting units + quantization"
-    assert begins("recurrent", 5) == "distillation"
+    assert begins("convolutional", 2) == begins("dense", 5) == "cutting units + quantization"
+    assert begins("recurrent", 5.1) == "distillation"
     assert begins("transformer", 2) == "dropping blocks + quantization"
 
     def place(name, hardware):
@@ -215,6 +215,16 @@ def test_the_textbook_knows_the_rules_of_thumb():
 
     assert place("pruning", "cpu") == place("pruning", "gpu") == place("2:4 sparsity", "gpu") == 0
     assert place("2:4 sparsity", "sparse") == 2 and math.isfinite(place("pruning", "sparse"))
+
+
+def test_what_loses_too_much_is_not_used(profile):
+    fixed = profile._replace(is_trained=False)
+    free = [row for row in planner.recommend(fixed, size_bytes=SIZE).rows if row.plan is not None]
+    drop = (free[0].plan.drop.drop + free[-1].plan.drop.drop) / 2
+    found = planner.recommend(fixed, size_bytes=SIZE, drop=drop)
+    assert all(row.plan.drop.drop <= drop for row in found.rows if row.plan is not None)
+    reasons = {row.technique: row.measured for row in found.not_at_all}
+    assert "loses" in reasons[free[-1].technique]
 
 
 def test_weights_of_noise_are_quantized():
