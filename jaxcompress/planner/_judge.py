@@ -1,6 +1,5 @@
 """Compares plans of several techniques, and says what speaks for each."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,7 +10,11 @@ from jaxcompress.planner._textbook import EDGE, SERVER, Case, named, saying
 from jaxcompress.planner._words import number
 
 _SAME = 0.02
-"""Bytes, damages, losses and times this much apart are equal, beside the noise of `evaluate`."""
+"""Bytes, damages, losses and times this much apart are equal."""
+
+_UNSURE = 0.25
+"""So are losses by this part of half their interval: plans of one profile are on one curve, so that
+their differences are surer than their losses."""
 
 
 class Attempt(NamedTuple):
@@ -37,7 +40,6 @@ class Judge:
 
     def __init__(self, profile: Profile, budget: Budget, target: str) -> None:
         self._profile, self._budget, self._target = profile, budget, target
-        self._noise = 0.0 if profile.quality is None else math.sqrt(2) * profile.quality.noise
         timed = bool(profile.networks[0].latency)
         self._is_for_time = target == SERVER and timed and budget.drop is not None
         self._is_for_bytes = target == EDGE and budget.size_bytes is None
@@ -56,13 +58,12 @@ class Judge:
         return found.size_bytes if self._is_for_bytes else _lost(found)
 
     def is_near(self, found: Plan, best: Plan) -> bool:
-        """Whether a plan is as good as the best, within noise."""
+        """Whether a plan is as good as the best, by all that predictions can tell."""
         (beyond, own), (least, other) = self.worth(found), self.worth(best)
-        noise = 0.0 if self._is_for_time or self._is_for_bytes else self._noise
-        return (
-            beyond <= least * (1 + _SAME) + self._noise
-            and own <= other + _SAME * abs(other) + noise
-        )
+        unsure = 0.0 if best.drop is None else _UNSURE * (best.drop.high - best.drop.low) / 2
+        is_for_loss = not (self._is_for_time or self._is_for_bytes)
+        margin = _SAME * abs(other) + (unsure if is_for_loss else 0.0)
+        return beyond <= least * (1 + _SAME) + unsure and own <= other + margin
 
     def speed(self, found: Plan) -> Speed | None:
         """Return the time at the batch size that counts: one input at a time at the edge."""

@@ -65,7 +65,7 @@ class Saying(NamedTuple):
         technique: of which.
         place: 1 for the first; 0 for not at all.
         why: in words.
-        loss: of quality that may be lost, from the first on and below the second, for which it holds.
+        loss: of quality that may be lost, from and below which it holds.
         where: architectures, targets or hardware for which it holds; empty for all.
     """
 
