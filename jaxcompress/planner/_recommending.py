@@ -115,7 +115,7 @@ def _attempts(
         if absent and wanted != OF_WEIGHTS:
             refused |= absent
             continue
-        part = only(profile, *(name for name in wanted if name not in absent))
+        part = only(profile, [name for name in wanted if name not in absent])
         cuts = bool({*wanted} & {*OF_CUTS.values()})
         networks = [network for network in part.networks if bool(network.cut) == cuts]
         plans, why = _plans(part, networks, budget)

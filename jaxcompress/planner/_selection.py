@@ -14,7 +14,7 @@ from jaxcompress.planner._techniques import (
 )
 
 
-def only(profile: Profile, *techniques: str) -> Profile:
+def only(profile: Profile, techniques: str | Sequence[str]) -> Profile:
     """Return a profile whose choices are those of some techniques alone.
 
     `plan(only(profile, "quantization"), size_bytes=...)` is what this technique reaches by itself.
@@ -24,8 +24,8 @@ def only(profile: Profile, *techniques: str) -> Profile:
 
     Args:
         profile: of all techniques.
-        *techniques: "quantization", "sharing", "pruning", "low rank", "cutting units" or "dropping
-            blocks"; several may be combined.
+        techniques: "quantization", "sharing", "pruning", "low rank", "cutting units" or "dropping
+            blocks", or several of them, which are combined.
 
     Raises:
         ValueError: none, another word, or a technique of which the profile holds no choice; it says
@@ -39,6 +39,7 @@ def only(profile: Profile, *techniques: str) -> Profile:
         >>> plan(only(found, "sharing"), size_bytes="3KB").settings
         {'w': {'clusters': 16}}
     """
+    techniques = [techniques] if isinstance(techniques, str) else list(techniques)
     if not techniques:
         raise ValueError(f"only: needs a technique, got none; pass {_listed()}.")
     for technique in techniques:

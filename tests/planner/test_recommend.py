@@ -51,7 +51,7 @@ def test_all_techniques_together_are_the_profile(profile):
     given = [name for name in TECHNIQUES if name != "dropping blocks"]
     for size in (3000, SIZE, 9000):
         alone = planner.plan(profile, size_bytes=size)
-        assert planner.plan(planner.only(profile, *given), size_bytes=size) == alone
+        assert planner.plan(planner.only(profile, given), size_bytes=size) == alone
 
 
 def test_an_earlier_profile_is_read(profile, profile_file, task, tmp_path):
@@ -69,13 +69,13 @@ def test_an_earlier_profile_is_read(profile, profile_file, task, tmp_path):
     ("techniques", "message"),
     [
         ([], "only: needs a technique, got none; pass quantization, sharing"),
-        (["distillation"], "only: must be techniques, got 'distillation'"),
+        ("distillation", "only: must be techniques, got 'distillation'"),
         (["dropping blocks"], "only: dropping blocks must have a choice in the profile"),
     ],
 )
 def test_techniques_that_there_are_not_are_refused(profile, techniques, message):
     with pytest.raises(ValueError, match=message):
-        planner.only(profile, *techniques)
+        planner.only(profile, techniques)
 
 
 def test_weights_alone_have_nothing_to_cut(bare):
