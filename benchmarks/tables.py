@@ -32,6 +32,7 @@ from benchmarks.pipeline import table as pipeline
 from benchmarks.planner import table as planner
 from benchmarks.quantization import table as quantization
 from benchmarks.quantizers import table as quantizers
+from benchmarks.recommend import table as recommend
 from benchmarks.search import table as search
 from benchmarks.second_order import table as second_order
 from benchmarks.sizes import table as sizes
@@ -51,6 +52,7 @@ RECORDS: tuple[Record, ...] = (
     *core.RECORDS,
     *pipeline.RECORDS,
     *planner.RECORDS,
+    *recommend.RECORDS,
     *search.RECORDS,
     *sizes.RECORDS,
     *coders.RECORDS,

@@ -57,6 +57,8 @@ RankPlan           which tensors become products, and which do not
 RankRule           from the matrices to the rank of each, or the reason to keep it dense
 Reading            counts of the numbers of an array
 Rebuild            from shapes of smaller parameters to the `apply` built for them
+Recommendation     techniques, the first first
+Redundancy         what a network has twice, or does not need, by layer
 Report             what became of a tree
 Result             a compressed network and its proof
 Samples            numbers to be rounded, one row for each grid
@@ -111,6 +113,8 @@ from jaxcompress.planner import (
     Control,
     Plan,
     Profile,
+    Recommendation,
+    Redundancy,
     Result,
     Sensitivities,
     Task,
@@ -212,6 +216,8 @@ __all__ = [
     "RankRule",
     "Reading",
     "Rebuild",
+    "Recommendation",
+    "Redundancy",
     "Report",
     "Result",
     "Samples",

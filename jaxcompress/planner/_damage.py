@@ -10,6 +10,7 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
 from jaxcompress.planner._ladder import Damage, Tried
 from jaxcompress.planner._record import Choice
+from jaxcompress.planner._techniques import technique_of
 from jaxcompress.quantization.damages import Damage as Metric
 from jaxcompress.trees import PyTree, named_leaves
 
@@ -60,7 +61,7 @@ def unmeasured(path: str, leaf: Any) -> float:
 
 
 def with_damages(tried: Sequence[Tried], numbers: int, *, is_measured: bool) -> list[Choice]:
-    """Return choices with damages, without those that take more bytes for more damage.
+    """Return choices with damages.
 
     A damage that was not measured is that of the nearest ones of the same way, in proportion to the
     squared error of the weights; their ratio changes evenly over the logarithm of the error.
@@ -81,7 +82,7 @@ def with_damages(tried: Sequence[Tried], numbers: int, *, is_measured: bool) -> 
         else:
             known = square * _ratio([t for t in tried if t.way == one.way], one.choice.error)
         choices.append(one.choice._replace(damage=known))
-    return undominated(choices)
+    return choices
 
 
 def _ratio(same: Sequence[Tried], error: float) -> float:
@@ -95,6 +96,21 @@ def _ratio(same: Sequence[Tried], error: float) -> float:
         return 1.0
     at, ratios = zip(*points, strict=True)
     return math.exp(float(np.interp(math.log(error), at, ratios)))
+
+
+def beaten(choices: Sequence[Choice]) -> list[Choice]:
+    """Return the choices that are beaten by those of another technique, but by none of their own.
+
+    Args:
+        choices: of one tensor, of all techniques.
+    """
+    best = undominated(choices)
+    techniques = dict.fromkeys(technique_of(choice.settings) for choice in choices)
+    alone = [
+        undominated([c for c in choices if technique_of(c.settings) == technique])
+        for technique in techniques
+    ]
+    return [choice for own in alone for choice in own if choice not in best]
 
 
 def undominated(choices: Sequence[Choice]) -> list[Choice]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxcompress.costs import compare_latency, flops
 from jaxcompress.oneshot.sources import Source, Track, untracked
 from jaxcompress.planner._building import surveyed
-from jaxcompress.planner._damage import with_damages
+from jaxcompress.planner._damage import beaten, undominated, with_damages
 from jaxcompress.planner._ladder import ladder, rungs
 from jaxcompress.planner._record import Network, Speed, Tensor
 from jaxcompress.planner._refining import Refine, unrefined
@@ -77,7 +77,7 @@ def measured_tensors(
     for path, own in tried.items():
         shape = tuple(int(n) for n in shapes[path].shape)
         choices = with_damages(own, math.prod(shape), is_measured=is_measured)
-        tensors.append(Tensor(path, shape, choices))
+        tensors.append(Tensor(path, shape, undominated(choices), beaten(choices)))
     return Network(
         name=name,
         cut={},

@@ -44,11 +44,8 @@ def _profile(path: str | os.PathLike[str]) -> Profile:
 
 
 def _network(**told: Any) -> Network:
-    tensors = [
-        Tensor(t["path"], tuple(t["shape"]), [_choice(t["path"], **c) for c in t["choices"]])
-        for t in told["tensors"]
-    ]
-    for path, _, choices in tensors:
+    tensors = [_tensor(**each) for each in told["tensors"]]
+    for path, _, choices, _ in tensors:
         if not choices or choices[-1].error:
             raise ValueError(f"{path} without an exact choice")
     if not is_of(NUMBER, told["beside_bytes"]):
@@ -56,6 +53,12 @@ def _network(**told: Any) -> Network:
     latency = [Speed(**each) for each in told["latency"]]
     anchors = [_anchor(**each) for each in told["anchors"]]
     return Network(**told | {"tensors": tensors, "latency": latency, "anchors": anchors})
+
+
+def _tensor(path: str, shape: Any, choices: Any, beaten: Any = ()) -> Tensor:
+    """Read a tensor; earlier profiles do not say what is beaten."""
+    found, others = ([_choice(path, **each) for each in some] for some in (choices, beaten))
+    return Tensor(path, tuple(shape), found, others)
 
 
 def _anchor(**told: Any) -> Anchor:

@@ -45,11 +45,14 @@ class Tensor(NamedTuple):
         path: of the tensor.
         shape: of the tensor.
         choices: from the coarsest to the exact one; none that takes more bytes for more damage.
+        beaten: choices that one of another technique beats in bytes and damage, but none of their
+            own: what each technique reaches by itself.
     """
 
     path: str
     shape: tuple[int, ...]
     choices: list[Choice]
+    beaten: Sequence[Choice] = ()
 
 
 class Speed(NamedTuple):

@@ -1,0 +1,5 @@
+"""python -m benchmarks.recommend."""
+
+from benchmarks.recommend.run import main
+
+main()
