@@ -4,9 +4,9 @@
     pip install dm-haiku equinox
     python -m benchmarks.recommend
 
-All techniques have the same bytes, a twelfth of those of the network (or a quarter more than
-the smallest file, where that is larger), and nothing is trained. Files are compared on test
-pictures that the planner does not see.
+All techniques have the same bytes, a twelfth of those of the network (or a quarter more than the
+smallest file, where that is larger), and nothing is trained. Files are compared on test pictures
+that the planner does not see.
 """
 
 import argparse

@@ -43,7 +43,7 @@ def compared(record: Figures) -> list[str]:
     header += [f"{name} alone" for name in TECHNIQUES] + ["at least as good"]
     good = sum(is_best(row) for row in record["figures"])
     more = (
-        " Points of test accuracy lost at a twelfth of the bytes, without training; never where "
+        " Points of test accuracy lost at these bytes, without training; never where "
         "the technique cannot be so small, or the network does not offer it. The first "
         f"recommendation is at least as good as each single technique on {good} of "
         f"{len(record['figures'])}."
