@@ -1,8 +1,8 @@
 """Functions in files: a network that runs by itself, without the code that made it.
 
-From the bottom up: `_signature` (what goes in and out), `_story` (what a manifest says of a
-program), `_export` (functions to bytes), `_preprocessing` and `pictures` (from pictures to
-arrays), `_ship` (to a file), `_function` (from a file).
+From the bottom up: `_signature` (what goes in and out), `_preprocessing` and `pictures` (from
+pictures to arrays), `_story` (what a manifest says of a program), `_export` (functions to bytes),
+`_ship` (to a file), `_function` (from a file).
 
 A program is executed by whoever opens it. Everything else that reads these files, `load` too,
 treats it as bytes.

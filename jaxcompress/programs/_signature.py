@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxcompress.artifact.outline import Outline, fill, outline, paths
+from jaxcompress.text import printable
 from jaxcompress.trees import PyTree
 
 ANY = "batch"
@@ -29,7 +30,7 @@ class Input(NamedTuple):
 
     def __str__(self) -> str:
         """Return `x float32[batch, 64]`."""
-        return f"{self.name} {self.dtype}[{', '.join(map(str, self.shape))}]"
+        return f"{printable(self.name)} {self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
 class Ends(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxcompress.errors import ArtifactError
+from jaxcompress.programs._preprocessing import checked
 from jaxcompress.programs._signature import Ends, read_ends
 
 KIND = "jax.export"
@@ -65,8 +66,10 @@ def read_story(told: Mapping[str, Any]) -> Story:
                 raise ValueError(f"{texts!r:.80} in place of texts")
         if found.runs not in RUNS or not isinstance(found.jax, str):
             raise ValueError(f"runs {found.runs!r:.40}, jax {found.jax!r:.40}")
+        if found.preprocessing is not None:
+            found = found._replace(preprocessing=checked(found.preprocessing))
         if type(found.convention) is not int:
             raise ValueError(f"convention {found.convention!r:.40}")
         return found
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ArtifactError(f"what is said of the program is not valid: {error}"[:300]) from None

@@ -199,6 +199,8 @@ def rewritten(path, change):
         (lambda d, t: (d, t | {"runs": "eval"}), "what is said of the program is not valid"),
         (lambda d, t: (d, t | {"inputs": 3}), "what is said of the program is not valid"),
         (lambda d, t: (d, t | {"classes": 3}), "what is said of the program is not valid"),
+        (lambda d, t: (d, t | {"preprocessing": {"size": "x"}}), "size must be height and width"),
+        (lambda d, t: (d, t | {"preprocessing": [1]}), "what is said of the program is not valid"),
         (
             lambda d, t: (
                 d,
