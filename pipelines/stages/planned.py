@@ -33,7 +33,7 @@ from pipelines.stages.planning import (
 from pipelines.stages.stage import Facts, Recipe, Run, Stage, Trainer, Work
 from pipelines.stages.training import adamw
 
-UNITS = (0.8, 0.65, 0.5, 0.35, 0.25)  # kept of each layer, by the networks that are tried
+UNITS = (0.65, 0.5, 0.35, 0.25)  # kept of each layer, by the networks that are tried
 ROUNDS = 4  # of cutting: plans keep a quarter of the units at least, and a round removes a fifth
 _TIMED, _REPEATS = 60, 3  # calls, and how often they are compared
 _ROOM = 0.97  # of the size, as training makes the file larger again
