@@ -1,10 +1,10 @@
 """Eight networks of different kinds for Fashion-MNIST, as pure functions."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -103,6 +103,7 @@ def _recurrent() -> Net:
 
 def _haiku() -> Net:
     """MobileNetV1 as Haiku has it, of fewer layers and channels."""
+    hk = importlib.import_module("haiku")  # not of this project's environment
 
     def forward(x: jax.Array, *, is_training: bool) -> jax.Array:
         net = hk.nets.MobileNetV1((1, 2, 1, 2), (32, 64, 64, 128), _CLASSES)
