@@ -165,7 +165,7 @@ def _needs(settings: Settings) -> str:
 
 RECIPES = {
     "search": Recipe(
-        "search widths, depths and resolutions within a budget; teach the best student found",
+        "search widths, depth and resolution within a budget; teach the best one",
         ("trials", *BUDGETS, *TEACHING),
         _STAGES,
         _needs,

@@ -246,12 +246,14 @@ def test_a_cut_network_is_accepted_and_others_are_not():
 def test_every_recipe_has_flags_that_exist():
     for name, recipe in RECIPES.items():
         assert {*recipe.options, *recipe.fixed} <= set(OPTIONS)
-        budget = {"size": "1MB"} if recipe.chosen_by else {}
+        budget = {"size": "1MB"} if "size" in recipe.options else {}
         assert stages_of(plan_of(recipe=name, model="vit", **budget))[0].name == "baseline"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", sorted(MODELS.keys() - {"fruits", "cifar-wide", "vit"}))
+@pytest.mark.parametrize(
+    "model", sorted(MODELS.keys() - {"fruits", "cifar-wide", "vit", "resnet18"})
+)
 def test_every_network_can_be_cut(model, tmp_path):
     words = f"--model {model} --data digits --limit 128 --epochs 1 --finetune-epochs 1"
     more = "--recipe structured --rounds 1 --group-lasso 0.001 --control"
