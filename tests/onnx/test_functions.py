@@ -398,7 +398,7 @@ def test_products_of_all_dimension_numbers_are_those_of_jax(dtype, path):
     expected = apply({}, np.full(1, 2, np.float32))
     for got, wanted in zip(onnx_function(path)(np.full(1, 2, np.float32)), expected, strict=True):
         assert got.dtype == wanted.dtype
-        np.testing.assert_allclose(got, wanted, rtol=1e-4)
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_an_outer_product_is_one_multiplication(path):
@@ -437,14 +437,14 @@ def test_numbers_of_64_bits_become_those_of_32(wide, path):
     assert kinds == [1, 6, 1, 1, 6]  # float32 and int32
     with jax.enable_x64(True):
         for got, expected in zip(onnx_function(path)(*inputs), apply(params, *inputs), strict=True):
-            np.testing.assert_allclose(got, expected, rtol=1e-5)
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [">f4", ">f8"])
 def test_parameters_of_any_byte_order_are_their_values(dtype, path):
     params = {"w": PARAMS["w"].astype(dtype)}
     assert export_onnx(path, dense, params, ROWS).difference < 1e-6
-    np.testing.assert_allclose(onnx_function(path)(ROWS), ROWS @ PARAMS["w"], rtol=1e-5)
+    np.testing.assert_allclose(onnx_function(path)(ROWS), ROWS @ PARAMS["w"], rtol=1e-5, atol=1e-6)
 
 
 def test_integers_of_a_float64_function(path):

@@ -163,7 +163,7 @@ def test_what_is_left_learns_from_the_whole_network(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
     (lesson,) = job.lessons
     expected = jax.jit(job.classifier.apply)(whole.params, {}, x)
-    np.testing.assert_allclose(lesson.teacher(x), expected, rtol=1e-4)
+    np.testing.assert_allclose(lesson.teacher(x), expected, rtol=1e-4, atol=1e-3)
     assert job.fitted == [3]
     assert (job.plan.temperature, job.plan.soft_weight) == (3.0, 0.7)
 
