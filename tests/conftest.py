@@ -26,10 +26,10 @@ QUICKER_COMPILATION = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_co
 def pytest_configure(config):
     """Compile less: what one test or process has compiled, the others take from a folder.
 
-    The suite also lets XLA optimize less. Slow tests and the gate's runs compile as users do.
+    XLA also optimizes less. The gate's runs and the examples of pages compile as users do.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if "not slow" in config.option.markexpr and QUICK_COMPILATION not in flags:
+    if QUICK_COMPILATION not in flags:
         known = tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11)
         more = QUICKER_COMPILATION if known else ""
         os.environ["XLA_FLAGS"] = f"{flags} {QUICK_COMPILATION} {more}".strip()
