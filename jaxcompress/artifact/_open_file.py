@@ -15,7 +15,7 @@ from jaxcompress.artifact._chosen import choice, chosen_leaves, places_of
 from jaxcompress.artifact._last_part import LastPart
 from jaxcompress.artifact._mesh import Shardings, placed, placements
 from jaxcompress.artifact._needs import PartNeed, check_needs
-from jaxcompress.artifact.memory import default_max_bytes
+from jaxcompress.artifact.memory import limit_of
 from jaxcompress.artifact.outline import fill, fill_some
 from jaxcompress.artifact.reader import Opened, StoredPart, leaves_of, open_parts, program_of
 from jaxcompress.artifact.reading import reading
@@ -121,7 +121,7 @@ class ArtifactFile:
         found = self._opened()
         if found.program is not None:
             with reading(self._name):
-                program_of(found, self._limit)
+                program_of(found, limit_of(self._max_bytes))
 
     def close(self) -> None:
         """Free what is kept of the file; `open_file` closes it at the end of its block."""
@@ -208,7 +208,7 @@ class ArtifactFile:
 
     def _check(self, needs: Sequence[PartNeed]) -> None:
         with reading(self._name):
-            check_needs(needs, self._limit)
+            check_needs(needs, limit_of(self._max_bytes))
 
     def _index(self, path: str) -> int:
         if path in self._numbers:
@@ -224,10 +224,6 @@ class ArtifactFile:
             f"{path}: must be the path of a tensor of {self._name}; the nearest of "
             f"{len(self.paths)} are {', '.join(near or self.paths[:5])}."
         )
-
-    @property
-    def _limit(self) -> int:
-        return default_max_bytes() if self._max_bytes is None else self._max_bytes
 
     def _opened(self) -> Opened:
         if self._found is None:

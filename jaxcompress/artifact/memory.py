@@ -11,6 +11,11 @@ def default_max_bytes() -> int:
     return min(free_bytes() // 2, _MOST)
 
 
+def limit_of(max_bytes: int | None) -> int:
+    """Return a limit that was given, or the default one."""
+    return default_max_bytes() if max_bytes is None else max_bytes
+
+
 def free_bytes() -> int:
     """Return the free memory of the machine, or of the control group if that has less."""
     return min(_machine_bytes(), _group_bytes())

@@ -12,7 +12,7 @@ from jaxcompress.artifact._foreign import HEAD_SIZE, kind_by
 from jaxcompress.artifact._forms import SAME, read_leaf
 from jaxcompress.artifact._members import Member, inflate
 from jaxcompress.artifact._needs import PartNeed, check_needs
-from jaxcompress.artifact.memory import default_max_bytes
+from jaxcompress.artifact.memory import limit_of
 from jaxcompress.artifact.outline import fill
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.repeats import Repeat
@@ -119,9 +119,8 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Conte
         MissingLibraryError: layout `entropy` of version 2 to 4, and constriction is missing.
         OSError: the file cannot be read.
     """
-    limit = default_max_bytes() if max_bytes is None else max_bytes
     with reading(path), opened(path) as source:
-        return contents(source, limit)
+        return contents(source, limit_of(max_bytes))
 
 
 def contents(source: Source, max_bytes: int) -> Contents:

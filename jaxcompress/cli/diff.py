@@ -5,10 +5,11 @@ from typing import Any
 
 import click
 
+from jaxcompress.artifact.memory import limit_of
 from jaxcompress.cli import screen
 from jaxcompress.cli.artifacts import read
 from jaxcompress.cli.comparison import compare
-from jaxcompress.cli.sizes import MAX_SIZE, limit_of
+from jaxcompress.cli.sizes import MAX_SIZE
 from jaxcompress.cli.status import DIFFERS, SAME
 from jaxcompress.text import shape_text
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from jaxcompress.artifact.memory import default_max_bytes
 from jaxcompress.bounds import check_size
 
 
@@ -26,8 +25,3 @@ MAX_SIZE = click.option(
     type=Size(),
     help="Refuse files that need more memory than this, for streams, tensors and the work on them.",
 )
-
-
-def limit_of(max_size: int | None) -> int:
-    """Return the given limit, or that of the library."""
-    return default_max_bytes() if max_size is None else max_size

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcompress.artifact import ArtifactFile
+from jaxcompress.artifact.memory import limit_of
 from jaxcompress.artifact.tensors import Tensor
 from jaxcompress.cli import outputs, screen
 from jaxcompress.cli.artifacts import Artifact
@@ -19,7 +20,6 @@ from jaxcompress.cli.formats.gguf_writer import write_gguf
 from jaxcompress.cli.formats.new_folder import new_folder
 from jaxcompress.cli.formats.onnx import write_onnx
 from jaxcompress.cli.formats.safetensors_folder import write_shards
-from jaxcompress.cli.sizes import limit_of
 from jaxcompress.cli.status import Refused
 
 

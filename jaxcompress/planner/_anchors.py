@@ -9,12 +9,11 @@ from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import Track, untracked
 from jaxcompress.planner._building import Surveyed, shares_of
 from jaxcompress.planner._choosing import Candidates, Chosen
+from jaxcompress.planner._prediction import in_proportion
 from jaxcompress.planner._record import Anchor, Network
 from jaxcompress.planner._refining import Refine, unrefined
 from jaxcompress.planner._training import untold
 from jaxcompress.trees import PyTree
-
-_LEAST = 0.01  # of the largest loss
 
 
 class Counts(NamedTuple):
@@ -88,15 +87,10 @@ def _anchor(
 
 
 def _widest(anchors: Sequence[Anchor]) -> float | None:
-    """Return the size between the two neighbours whose losses of quality differ most.
-
-    Losses count in proportion (`arcsinh`) above a hundredth of the largest: between one point and
-    two there is as much to know as between twenty and forty.
-    """
+    """Return the size between the two neighbours whose losses differ most, `in_proportion`."""
     order = sorted(anchors)
     sizes = np.array([anchor.added_bytes for anchor in order])
-    losses = np.array([anchor.lost for anchor in order], np.float64)
-    losses = np.arcsinh(losses / max(losses.max() * _LEAST, 1e-30))
+    losses = in_proportion(np.array([anchor.lost for anchor in order], np.float64))
     gaps = np.abs(np.diff(losses)) * np.log(sizes[1:] / sizes[:-1])
     if not gaps.size or not gaps.max():
         return None

@@ -70,7 +70,8 @@ def _between(family: Sequence[Choice], share: float) -> Iterator[Choice]:
     for n, (low, high) in enumerate(itertools.pairwise(steps)):
         ratio = abs(logarithms[n, 0] - logarithms[n + 1, 0])
         count = math.ceil(ratio * share / _APART) if high / low <= _FARTHEST else 1
-        for place in np.linspace(math.log(low), math.log(high), count, endpoint=False)[1:]:
-            size, error, damage = np.exp(curves(place)).tolist()
+        places = np.linspace(math.log(low), math.log(high), count, endpoint=False)[1:]
+        for place, row in zip(places, np.exp(curves(places)).tolist(), strict=True):
+            size, error, damage = row
             settings = known[low].settings | {"step_size": short(math.exp(place))}
             yield Choice(settings, size, error, damage)

@@ -12,7 +12,7 @@ from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.planner._building import surveyed
 from jaxcompress.planner._measuring import evaluated
-from jaxcompress.planner._prediction import isotonic
+from jaxcompress.planner._prediction import in_proportion, isotonic
 from jaxcompress.planner._record import OF_WEIGHTS, Settings
 from jaxcompress.planner._sensitivities import kl_divergence
 from jaxcompress.planner._task import Task
@@ -37,7 +37,6 @@ _PILOTS: tuple[Settings, ...] = (
 """Damages of four kinds, each a large and a smaller one, all tensors alike."""
 
 _CONFIDENT = 0.5
-_LEAST = 0.01  # of the largest loss
 
 
 def metric_of(task: Task, name: str) -> Damage:
@@ -109,8 +108,7 @@ def name_of_metric(
 def disorder(damages: list[float], losses: list[float]) -> float:
     """Return how far losses are from rising with damages.
 
-    It is the least `sum |a - b|` to rising numbers `b`, of losses in proportion (`arcsinh`) above a
-    hundredth of the largest.
+    It is the least `sum |a - b|` to rising numbers `b`, of losses `in_proportion`.
 
     Example:
         >>> disorder([0.1, 0.2, 0.3], [1.0, 2.0, 8.0]), disorder([0.1, 0.3, 0.2], [1.0, 2.0, 2.0])
@@ -119,8 +117,7 @@ def disorder(damages: list[float], losses: list[float]) -> float:
         1.4
     """
     order = np.argsort(damages, kind="stable")
-    ordered = np.array(losses)[order]
-    scaled = np.arcsinh(ordered / max(ordered.max(initial=0.0) * _LEAST, 1e-30))
+    scaled = in_proportion(np.array(losses)[order])
     return float(np.abs(scaled - isotonic(scaled)).sum())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcompress.artifact.memory import default_max_bytes
+from jaxcompress.artifact.memory import limit_of
 from jaxcompress.artifact.reader import contents, open_parts, program_of
 from jaxcompress.artifact.reading import reading
 from jaxcompress.artifact.source import opened
@@ -122,7 +122,7 @@ def open_function(
         ...     print(open_function(f"{folder}/net.npz"))
         OpenFunction(x float32[batch, 2] -> output float32[batch, 2])
     """
-    limit = default_max_bytes() if max_bytes is None else max_bytes
+    limit = limit_of(max_bytes)
     with reading(path), opened(path) as source:
         found = open_parts(source, limit)
         data = program_of(found, limit)
@@ -130,7 +130,7 @@ def open_function(
         _check_platform(story)
         program = deserialized(data, jax_version=story.jax, convention=story.convention)
         leaves = [tensor.leaf for tensor in contents(source, limit).tensors]
-        weights = jax.tree.leaves([dense(leaves) if story.runs == DENSE else leaves])
+        weights = jax.tree.leaves(dense(leaves) if story.runs == DENSE else leaves)
         _check_shapes(program.in_avals, weights, story)
         metadata = found.manifest["metadata"]
     call = (compiled_by or jit_for_inference)(program.call)

@@ -9,10 +9,10 @@ import numpy as np
 from jax import export
 
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT
-from jaxcompress.artifact.encoding import encode, encoded_tree
+from jaxcompress.artifact.encoding import encoded_tree
 from jaxcompress.artifact.reader import contents
 from jaxcompress.artifact.source import Buffer
-from jaxcompress.artifact.writer import Program, write
+from jaxcompress.artifact.writer import Program, pieces, write
 from jaxcompress.checks import check_concrete
 from jaxcompress.execution import execute
 from jaxcompress.leaves import dense, is_compressed
@@ -95,8 +95,18 @@ def ship(
         raise ValueError("inputs: must be those of one call, got none; pass an example.")
     steps = None if preprocessing is None else checked(preprocessing)
     ends = inputs_of(apply, inputs, any_batch=any_batch)
-    weights, rebuilt = _weights(tree, runs, layout)
-    run = execute(apply) if runs == COMPRESSED else apply
+    parts, structure = encoded_tree(tree, layout)
+    run, named = apply, named_leaves(tree, is_leaf=is_compressed)
+    if runs == COMPRESSED:
+        run, parts = execute(apply), list(parts)
+        # A reader may choose other dtypes of codes: the leaves are those that it makes.
+        read = contents(Buffer(b"".join(pieces(parts, structure))), _MOST)
+        weights, form = jax.tree.flatten([tensor.leaf for tensor in read.tensors])
+    else:
+        weights, form = jax.tree.flatten([_dense(leaf) for leaf in named.leaves])
+
+    def rebuilt(weights: list[Any]) -> PyTree:
+        return named.rebuild(jax.tree.unflatten(form, weights))
 
     def flat(weights: list[Any], inputs: list[Any]) -> list[Any]:
         return jax.tree.leaves(run(rebuilt(weights), *ends.filled(inputs)))
@@ -116,21 +126,7 @@ def ship(
         platforms=list(program.platforms),
     )
     data = bytes(program.serialize(vjp_order=int(gradients)))
-    parts, structure = encoded_tree(tree, layout)
     return write(path, parts, structure, metadata=metadata, program=Program(data, told.told()))
-
-
-def _weights(
-    tree: PyTree, runs: str, layout: str
-) -> tuple[list[Any], Callable[[list[Any]], PyTree]]:
-    """Return the arrays that a program takes, and from these to the tree that a function takes."""
-    named = named_leaves(tree, is_leaf=is_compressed)
-    if runs == DENSE:
-        return [_dense(leaf) for leaf in named.leaves], named.rebuild
-    # A reader may choose other dtypes of codes: the leaves are those that it makes.
-    read = contents(Buffer(encode(tree, layout=layout)), _MOST)
-    flat, form = jax.tree.flatten([tensor.leaf for tensor in read.tensors])
-    return flat, lambda leaves: named.rebuild(jax.tree.unflatten(form, leaves))
 
 
 def _dense(leaf: Any) -> Any:

@@ -23,7 +23,7 @@ _GENTLE = 0.1
 3 000 images, one seed, validation images) an epoch at the full rate lost 0.3 points, at this one
 0.1."""
 
-_TUNE = tune(pruned_epochs, _GENTLE)
+TUNE = tune(pruned_epochs, _GENTLE)
 
 
 def students(plan: Settings) -> Sequence[Stage]:
@@ -32,7 +32,7 @@ def students(plan: Settings) -> Sequence[Stage]:
     for number in range(1, count + 1):
         name = f"distilled {number}/{count}" if count > 1 else "distilled"
         result.append(packed(name, teach(number - 1), taught_epochs, student=number))
-    return (*result, packed("distilled + tuned", _TUNE, pruned_epochs, student=count))
+    return (*result, packed("distilled + tuned", TUNE, pruned_epochs, student=count))
 
 
 def controls(plan: Settings) -> Sequence[Stage]:
@@ -42,7 +42,7 @@ def controls(plan: Settings) -> Sequence[Stage]:
     if count > 1:
         result += [
             packed("single stage", teach_at_once, student=count),
-            packed("single stage + tuned", _TUNE, student=count),
+            packed("single stage + tuned", TUNE, student=count),
         ]
     return result
 

@@ -18,16 +18,15 @@ from pipelines.search.halving import rungs, spent, successive_halving
 from pipelines.search.proposals import Family, guided
 from pipelines.search.space import axes_of, corners, sizes_at
 from pipelines.search.trainings import Trainings
-from pipelines.stages.distilling import TEACHING, taught_epochs, teach
+from pipelines.stages.distilling import TEACHING, TUNE, taught_epochs, teach
 from pipelines.stages.files import file_of, packed, write_plain
 from pipelines.stages.planned import BUDGETS, speedups
 from pipelines.stages.stage import Facts, Recipe, Stage, Trainer, Work
-from pipelines.stages.training import WEIGHT_DECAY, pruned_epochs, train_on, tune
+from pipelines.stages.training import WEIGHT_DECAY, pruned_epochs, train_on
 
 FRONT, LATENCY, TRIALS = "front.json", "latency.json", "trials.json"
 
 _ROOM, _FASTER = 0.97, 1.1  # of the budgets of bytes and speed: training and timing vary
-_GENTLE = 0.1  # of the peak rate, for a taught student
 
 
 def search(job: Trainer, work: Work) -> tuple[Work, Facts]:
@@ -139,7 +138,7 @@ def controls(plan: Settings) -> Sequence[Stage]:
 _STAGES = (
     Stage("searched", search, write_plain, file_of("searched")),
     packed("distilled", teach(0), taught_epochs, student=1)._replace(sizes=_chosen),
-    packed("distilled + tuned", tune(pruned_epochs, _GENTLE), pruned_epochs, student=1),
+    packed("distilled + tuned", TUNE, pruned_epochs, student=1),
 )
 
 OPTIONS = (
