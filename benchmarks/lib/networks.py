@@ -53,6 +53,7 @@ TRAININGS = {
     "lenet-5": Training(20_000, 4, 2),
     "cifar": Training(20_000, 3, 1),
     "cifar-wide": Training(15_000, 2, 1),
+    "resnet20": Training(12_000, 4, 1),
 }
 
 

@@ -1,4 +1,4 @@
-"""The networks that are planned for: three on Fashion-MNIST, and MiniLM."""
+"""The networks that are planned for: four on Fashion-MNIST, and MiniLM."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,10 +20,9 @@ from nets.text import TextEncoder
 from pipelines.data import load
 from pipelines.models.train import score
 
-IMAGES = ("lenet-300-100", "lenet-5", "cifar")
 MINILM = "minilm"
 
-_EXAMPLES, _EVALUATED, _JUDGED = 256, 2000, 10_000
+_EXAMPLES, _EVALUATED = 256, 2000
 _FEW, _LONGEST, _SENTENCES = 32, 64, 128
 
 
@@ -47,8 +46,30 @@ class Subject(NamedTuple):
     judge: Callable[[PyTree], float]
     losses: Sequence[float]
     near: float
+    budgets: int
+    settings: int
+
+
+class Effort(NamedTuple):
+    """How much a network is measured.
+
+    Attributes:
+        judged: test images.
+        budgets: how many are tried.
+        settings: at most, of each way.
+    """
+
+    judged: int = 10_000
     budgets: int = 50
     settings: int = 17
+
+
+IMAGES = {
+    "lenet-300-100": Effort(),
+    "lenet-5": Effort(),
+    "cifar": Effort(),
+    "resnet20": Effort(judged=4000, budgets=25, settings=9),
+}
 
 
 def subject(name: str, folder: Path, wheel: Path | None) -> Subject:
@@ -68,7 +89,8 @@ def subject(name: str, folder: Path, wheel: Path | None) -> Subject:
 
 def _of_images(name: str, folder: Path) -> Subject:
     """Quality is accuracy in percent: on validation images, and on test images for the judge."""
-    trained, data = networks(name, [0.0], folder), load("fashion_mnist")
+    trained, data, effort = networks(name, [0.0], folder), load("fashion_mnist"), IMAGES[name]
+    judged = data.test.images[: effort.judged], data.test.labels[: effort.judged]
 
     def apply(tree: PyTree, images: jax.Array) -> jax.Array:
         return trained.net.apply(tree["params"], tree["stats"], trained.view(images))
@@ -94,9 +116,11 @@ def _of_images(name: str, folder: Path) -> Subject:
         name,
         task,
         evaluate,
-        lambda tree: accuracy(tree, data.test.images[:_JUDGED], data.test.labels[:_JUDGED]),
+        lambda tree: accuracy(tree, *judged),
         losses=(0.3, 1.0, 3.0),
         near=0.3,
+        budgets=effort.budgets,
+        settings=effort.settings,
     )
 
 
