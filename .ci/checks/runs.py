@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import jaxcompress as jc
 
@@ -35,6 +36,8 @@ def digits(folder: Path, results: Results, rows: Rows) -> str:
     ]
     assert results["ratio"] >= 25, results["ratio"]
     assert results["reloaded_accuracy"] >= results["baseline_accuracy"] - 0.005, results
+    net = jc.open_function(folder / "shipped.npz")
+    assert net(np.zeros((3, 32, 32, 3), np.float32)).shape == (3, 10), net
     return ""
 
 

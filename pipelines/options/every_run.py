@@ -205,6 +205,13 @@ OUTPUT_OPTIONS = (
         recorded="layout",
     ),
     _alone(
+        "no_program",
+        "switch",
+        "leave out shipped.npz, compressed.npz with the network's program (4 to 30 kB more)",
+        default=False,
+        group=OUTPUT,
+    ),
+    _alone(
         "resume", "switch", "go on with the interrupted run in --out", default=False, group=OUTPUT
     ),
 )

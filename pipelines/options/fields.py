@@ -22,6 +22,10 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("stages",), "one object a stage."),
     (("baseline_accuracy", "baseline_bytes"), "of the dense network and its float32 file."),
     (("compressed_bytes", "ratio"), "of `compressed.npz`, and how many times smaller it is."),
+    (
+        ("shipped_bytes",),
+        "of `shipped.npz`, which holds the program too; null with `--no-program`.",
+    ),
     (("reloaded_accuracy",), "of `compressed.npz`, loaded into a blank network."),
     (("reload_exact",), "whether its logits equal those before saving to the bit."),
     (

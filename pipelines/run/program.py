@@ -31,6 +31,8 @@ from pipelines.run.job import Diverged, Interrupted, Job
 from pipelines.run.predict import Predictor
 from pipelines.run.proof import checks_of, missed, table_of
 from pipelines.run.report import results, table
+from pipelines.run.row import Row
+from pipelines.run.shipped import SHIPPED, write_shipped
 from pipelines.run.signals import Stop, stop_on_signals
 from pipelines.run.tickets import table_of_tickets
 from pipelines.stages.start import check_start
@@ -76,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                         if text:
                             console.loud(text)
                     job = Job(plan, dataset, networks, folder, console, stop)
-                    return _run(job, dataset, stop, words)
+                    with_program = not arguments.no_program
+                    return _run(job, dataset, stop, words, with_program=with_program)
         except (SettingsError, DataError, FolderError) as error:
             return _say(str(error), REFUSED)
         except OSError as error:
@@ -173,7 +176,7 @@ def _checked_top(arguments: argparse.Namespace) -> int:
     return most
 
 
-def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
+def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str], *, with_program: bool) -> int:
     console = job.console
     try:
         rows = job.run()
@@ -199,7 +202,15 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
             f"--batch-size {smaller} and another --out. The last checkpoint is in {job.folder}."
         )
         return FAILED
-    outcome = results(job.plan, dataset, rows)
+    return _finish(job, dataset, rows, with_program=with_program)
+
+
+def _finish(job: Job, dataset: Dataset, rows: list[Row], *, with_program: bool) -> int:
+    """Write and show what came out; return the exit status."""
+    console, shipped = job.console, None
+    if with_program:
+        shipped = write_shipped(job.folder, layout=job.plan.layout)
+    outcome = results(job.plan, dataset, rows, shipped_bytes=shipped)
     write_json(job.folder / RESULTS, outcome)
     checks = checks_of(job.plan, rows)
     tables = (table(job.plan, dataset, rows), table_of(checks), table_of_tickets(rows))
@@ -213,6 +224,11 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str]) -> int:
         f"{outcome['ratio']:.1f}x smaller; reloaded logits are the same to the bit. "
         f"Files in {job.folder}"
     )
+    if shipped is not None:
+        more = shipped - outcome["compressed_bytes"]
+        console.line(
+            f"{SHIPPED} is the same with its program, {more:,} bytes more: jaxcompress run opens it"
+        )
     if short := missed(checks):
         console.loud(short)
         return MISSED

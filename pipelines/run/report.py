@@ -24,8 +24,17 @@ _COLUMNS = ("accuracy", "sparsity", "distinct", "bytes", "ratio", "MFLOP", "ms",
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax-checkpoint")
 
 
-def results(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
-    """Return the content of `results.json`; docs/results-json.md lists the fields."""
+def results(
+    plan: Settings, dataset: Dataset, rows: list[Row], *, shipped_bytes: int | None = None
+) -> dict[str, Any]:
+    """Return the content of `results.json`; docs/results-json.md lists the fields.
+
+    Args:
+        plan: of the run.
+        dataset: pictures and labels.
+        rows: of its stages.
+        shipped_bytes: of the file with the program, if one was written.
+    """
     by_name = {row.name: row for row in rows}
     baseline, reloaded = by_name["baseline"], by_name["reloaded"]
     control = by_name.get("control")
@@ -48,6 +57,7 @@ def results(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]
         "baseline_bytes": baseline.size_bytes,
         "compressed_bytes": reloaded.size_bytes,
         "ratio": baseline.size_bytes / reloaded.size_bytes,
+        "shipped_bytes": shipped_bytes,
         "reloaded_accuracy": reloaded.accuracy,
         "reload_exact": reloaded.facts["exact"],
         "control_accuracy": control.accuracy if control else None,

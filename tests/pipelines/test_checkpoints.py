@@ -167,7 +167,7 @@ def flipped(content, bit):
 
 
 @pytest.mark.parametrize(
-    "share", [40, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "every"]
+    "share", [40, pytest.param(1, marks=pytest.mark.exhaustive)], ids=["some", "every"]
 )
 def test_a_flipped_bit_never_gives_another_state(checkpoints, two, warnings, share):
     content = two.read_bytes()

@@ -286,6 +286,7 @@ NEEDED_TO_TRAIN = [
     "--seed 3",
     "--out x",
     "--layout csr",
+    "--no-program",
     "--resume",
 ]
 

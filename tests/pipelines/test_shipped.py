@@ -1,0 +1,80 @@
+"""`shipped.npz` of a run: the compressed network and its program, which needs no network's code."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxcompress as jc
+from jaxcompress.scopes import named_leaves
+from pipelines.run.predict import Predictor
+from pipelines.run.program import main
+from pipelines.run.shipped import SHIPPED
+from tests.helpers.commands import results_of, tiny
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+
+
+def test_it_gives_the_logits_of_the_compressed_file(finished):
+    net = jc.open_function(finished / SHIPPED)
+    predictor = Predictor(finished / "compressed.npz")
+    wanted = predictor.classifier.apply(
+        jc.load(finished / "compressed.npz")["params"], {}, np.float32(PICTURES)
+    )
+    np.testing.assert_allclose(net(np.float32(PICTURES)), wanted, rtol=1e-5, atol=1e-5)
+    assert net.classes == list(predictor.classifier.classes)
+    assert net.preprocessing == {"size": [32, 32], "colour": "rgb"}
+
+
+def test_its_leaves_and_metadata_are_those_of_the_compressed_file(finished):
+    both = [finished / SHIPPED, finished / "compressed.npz"]
+    mine, plain = (named_leaves(jc.load(path)) for path in both)
+    assert mine.paths == plain.paths
+    for one, other in zip(mine.leaves, plain.leaves, strict=True):
+        np.testing.assert_array_equal(one, other)
+    mine, plain = (jc.inspect(path)["metadata"] for path in both)
+    assert mine == plain
+
+
+def test_its_bytes_are_said(finished):
+    result = results_of(finished)
+    assert result["shipped_bytes"] == (finished / SHIPPED).stat().st_size
+    assert 1000 < result["shipped_bytes"] - result["compressed_bytes"] < 6000
+    said = (finished / "log.txt").read_text()
+    assert f"{result['shipped_bytes'] - result['compressed_bytes']:,} bytes more" in said
+
+
+def test_a_run_can_leave_it_out(tmp_path):
+    out = tmp_path / "run"
+    assert tiny(out, "--no-program") == 0
+    assert not (out / SHIPPED).exists() and (out / "compressed.npz").exists()
+    assert results_of(out)["shipped_bytes"] is None
+
+
+@pytest.mark.slow
+def test_the_command_names_what_run_py_names_without_its_code(finished, tmp_path, capsys):
+    picture = tmp_path / "digit.png"
+    Image.fromarray(PICTURES[0]).save(picture)
+    weights = str(finished / "compressed.npz")
+    words = ["--model", "lenet-300-100", "--predict", str(picture), "--weights", weights]
+    assert main([*words, "--top", "1"]) == 0
+    best = capsys.readouterr().out.removeprefix(f"{picture}: ").rpartition(" ")[0]
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['nets', 'pipelines', 'flax']))"
+    code = f"{blocked}; from jaxcompress.cli import main; sys.exit(main())"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "run", str(finished / SHIPPED), str(picture)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        check=True,
+    )
+    assert ran.stdout.startswith(f"0: {best} ")
+
+
+def test_a_network_of_features_names_its_branches(fruits):
+    net = jc.open_function(fruits.out / SHIPPED)
+    assert [told.name for told in net.inputs] == ["inputs/colour", "inputs/shape"]
+    assert net.preprocessing is None and len(net.classes) == 3
