@@ -53,7 +53,8 @@ def compress_to(
     kept = None if folder is None else Path(folder)
     if kept is not None:
         kept.mkdir(parents=True, exist_ok=True)
-    found = profile(task, kept and kept / "profile.json", track=track)
+    faster = speedup is not None and speedup > 1
+    found = profile(task, kept and kept / "profile.json", cut_only=faster, track=track)
     given = plan(found, size_bytes=size_bytes, speedup=speedup, drop=drop, leave=leave)
     if kept is not None:
         given.save(kept / "plan.json")

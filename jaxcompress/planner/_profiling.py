@@ -22,7 +22,7 @@ from jaxcompress.planner._ladder import MANY
 from jaxcompress.planner._measuring import evaluated, measured_tensors, timings
 from jaxcompress.planner._metric import metric_of, name_of_metric
 from jaxcompress.planner._reading import read
-from jaxcompress.planner._record import Profile, Quality
+from jaxcompress.planner._record import WHOLE, Profile, Quality
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._task import Apply, Task, apply_of
 from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
@@ -61,6 +61,7 @@ def profile(
     path: str | os.PathLike[str] | None = None,
     *,
     units: Sequence[float] | None = None,
+    cut_only: bool = False,
     track: Callable[[str], None] = untold,
 ) -> Profile:
     """Measure what each choice costs and damages.
@@ -77,6 +78,9 @@ def profile(
         path: text file to write. One of the same network is read and finished.
         units: fractions of the units of each layer that the smaller networks keep; () for none,
             None for six, or three where nothing can be trained, or then one of large networks.
+        cut_only: whether the whole network is timed and no choice of it is measured, as it is no
+            faster than itself: for budgets of speed, in half of the time. Where nothing can be cut
+            it is measured.
         track: is told what is done.
 
     Raises:
@@ -94,7 +98,7 @@ def profile(
     if units is None:
         is_large = count_parameters(task.params) >= MANY
         units = KEPT_UNITS if task.is_trained else KEPT_UNITS[: 1 if is_large else None : 2]
-    found = _begun(whole, path, units, track)
+    found = _begun(whole, path, units, track, cut_only=cut_only)
     for name, cut in list(found.unfinished.items()):
         measure = _timed if name == TIMING else _measured_network
         found = measure(whole, found, Candidate(name, cut), track)
@@ -136,6 +140,8 @@ def _begun(
     path: str | os.PathLike[str] | None,
     units: Sequence[float],
     track: Callable[[str], None],
+    *,
+    cut_only: bool,
 ) -> Profile:
     task, source = whole.task, TreeSource(whole.params)
     digest = digest_of(source)
@@ -149,7 +155,11 @@ def _begun(
         task, whole.params, lambda: whole.outputs, quality and quality.value, track
     )
     smaller, why = candidates(task, units, lambda: whole.groups)
-    parts = {"whole": {}} | {candidate.name: candidate.cut for candidate in smaller}
+    parts = {candidate.name: candidate.cut for candidate in smaller}
+    if cut_only and parts:
+        why = [*why, "the whole network was not measured: every plan cuts it"]
+    else:
+        parts = {WHOLE: {}} | parts
     return Profile(
         network=digest,
         architecture=_architecture(whole),
@@ -284,6 +294,7 @@ def _timed(
         network.name: _made(whole, Candidate(network.name, network.cut), track)
         for network in found.networks
     }
+    made = {WHOLE: _made(whole, Candidate(WHOLE, {}), track)} | made
     timed = {name: (each.apply, each.params) for name, each in made.items()}
     latency = timings(timed, whole.task)
     return found._replace(

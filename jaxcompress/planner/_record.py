@@ -86,6 +86,10 @@ class Anchor(NamedTuple):
     lost: float | None
 
 
+WHOLE = "whole"
+"""Name of the network of a profile from which nothing is cut."""
+
+
 class Network(NamedTuple):
     """The whole network, or a smaller one that is cut out of it.
 

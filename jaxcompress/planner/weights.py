@@ -17,7 +17,7 @@ from jaxcompress.planner._measuring import measured_tensors
 from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._planning import leaving, plan
 from jaxcompress.planner._reading import read
-from jaxcompress.planner._record import OF_WEIGHTS, Profile
+from jaxcompress.planner._record import OF_WEIGHTS, WHOLE, Profile
 from jaxcompress.planner._task import Task
 from jaxcompress.planner._training import untold
 from jaxcompress.trees import plain_bytes, some_of
@@ -59,7 +59,7 @@ def profile_of(
         return kept._replace(networks=[each for each in kept.networks if not each.cut])
     found = surveyed(source)
     network = measured_tensors(
-        "whole",
+        WHOLE,
         source,
         unmeasured,
         is_measured=False,

@@ -42,8 +42,9 @@ _ROOM = 0.97  # of the size, as training makes the file larger again
 def profile(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Measure what each choice costs, and plan within the budget."""
     task, path = task_of(job), job.folder / PROFILE
+    faster = job.plan.get("speedup", 1.0) > 1
     with refused():
-        jc.planner.profile(task, path, units=UNITS, track=job.tell)
+        jc.planner.profile(task, path, units=UNITS, cut_only=faster, track=job.tell)
         # Numbers of a file are rounded: a run that goes on from it makes the same plan.
         found = plan_within(job, jc.planner.profile(task, path))
     found.save(job.folder / PLAN)

@@ -59,6 +59,24 @@ def test_it_is_finished_where_it_was_left(task, profile_file, tmp_path):
     assert found.networks[1].trained_steps == cut["trained_steps"]
 
 
+def test_for_a_speed_the_whole_network_is_timed_and_not_measured(task, profile):
+    found = planner.profile(task, units=[0.5], cut_only=True)
+    (half,) = found.networks
+    assert half.name == "units 0.50" and half.cut == profile.networks[1].cut
+    assert [t.batch_size for t in half.latency] == [1, 32] and half.latency[1].speedup != 1.0
+    assert "the whole network was not measured" in str(found)
+    given = planner.plan(found, size_bytes=6000)
+    assert given.cut == half.cut
+    with pytest.raises(ValueError, match=r"^speedup: at most .* can be reached \(units 0.50"):
+        planner.plan(found, size_bytes=6000, speedup=1000)
+
+
+def test_where_nothing_can_be_cut_the_whole_network_is_measured(task):
+    fixed = dataclasses.replace(task, blocks="")
+    found = planner.profile(fixed, units=(), cut_only=True)
+    assert [network.name for network in found.networks] == ["whole"]
+
+
 def test_a_file_of_another_network_is_refused(task, profile_file):
     other = dataclasses.replace(task, params={**task.params, "more": np.ones((8, 8), np.float32)})
     with pytest.raises(ValueError, match="is the profile of another network"):
