@@ -13,6 +13,7 @@ Files
     size_bytes           the size of that file
     ship                 a tree and the function of it, in one file
     open_function        the function of such a file, ready to be called
+    rebuild              a module at the sizes of a file
     open_file            read single tensors of a file
     compress             a trained network in one call, without data
     compress_to          a network to a budget of bytes, speed and quality
@@ -80,6 +81,7 @@ Everything else, by subject
     onnx                 functions as ONNX files, and back
     programs             functions in files
     planner              what each choice costs, and the best of all within a budget
+    modules              modules of other libraries at the sizes of a tree
     nnx                  modules of Flax NNX as functions
     scopes               which leaves a technique applies to
     errors               exceptions that callers may catch

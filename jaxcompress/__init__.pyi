@@ -7,6 +7,7 @@ from . import errors as errors
 from . import leaves as leaves
 from . import lowrank as lowrank
 from . import metrics as metrics
+from . import modules as modules
 from . import nnx as nnx
 from . import oneshot as oneshot
 from . import onnx as onnx
@@ -45,6 +46,7 @@ from .leaves import dense as dense
 from .lowrank import low_rank as low_rank
 from .metrics import count_parameters as count_parameters
 from .metrics import measure_sparsity as measure_sparsity
+from .modules import rebuild as rebuild
 from .oneshot import compress as compress
 from .onnx import export_onnx as export_onnx
 from .onnx import onnx_function as onnx_function

@@ -5,6 +5,7 @@
 which is imported when they are called.
 
     follow_arrays  set the sizes in attributes of layers to those of their arrays
+    with_arrays    a copy of a module with other arrays, and layers that follow
     functional     turn a module into pure functions
     Net            a network as pure functions
     Params         nested dicts of parameters
@@ -18,8 +19,9 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxcompress.extras import library
+from jaxcompress.trees import named_leaves
 
-__all__ = ["Net", "Params", "Stats", "follow_arrays", "functional"]
+__all__ = ["Net", "Params", "Stats", "follow_arrays", "functional", "with_arrays"]
 
 Params = dict[str, Any]
 """Parameters of a network: nested dicts of arrays."""
@@ -113,6 +115,45 @@ def functional(build: Callable[[Any], Any]) -> Net:
         return logits, nnx.to_pure_dict(changed)
 
     return Net(init, apply, apply_training)
+
+
+def with_arrays(module: Any, tree: Mapping[Any, Any]) -> Any:
+    """Return a copy of a module with the arrays of a tree, of any sizes, and layers that follow.
+
+    Random generators of the module stay where the tree has none.
+
+    Args:
+        module: an NNX module; it is not changed.
+        tree: nested dicts of its names, as `nnx.to_pure_dict(nnx.state(module))` has them.
+
+    Raises:
+        MissingLibraryError: Flax is not installed.
+        ValueError: an array that only one of them has.
+
+    Example:
+        >>> from flax import nnx
+        >>> norm = nnx.GroupNorm(8, num_groups=2, rngs=nnx.Rngs(0))
+        >>> small = with_arrays(norm, {"scale": jax.numpy.ones(6), "bias": jax.numpy.zeros(6)})
+        >>> small.num_features, small(jax.numpy.ones((1, 6))).shape
+        (6, (1, 6))
+    """
+    nnx = _flax("with_arrays")
+    new = nnx.clone(module)
+    lists = [path for path, node in nnx.iter_graph(new) if isinstance(node, nnx.List)]
+    _shorten(nnx, new, {path: _held_in(tree, path) for path in lists})
+    graph, rest, state = nnx.split(new, nnx.RngState, ...)
+    given, own = named_leaves(tree), named_leaves(nnx.to_pure_dict(state))
+    missing = sorted(set(given.paths) ^ set(own.paths))
+    if missing:
+        where = "tree" if missing[0] in own.paths else "module"
+        raise ValueError(
+            f"{missing[0]}: must be in the tree and in the module, got none in the {where} "
+            f"({len(missing)} arrays in all); build the module that the tree is of."
+        )
+    nnx.replace_by_pure_dict(state, tree)
+    made = nnx.merge(graph, rest, state)
+    follow_arrays(made)
+    return made
 
 
 def follow_arrays(module: Any) -> None:

@@ -23,6 +23,9 @@ from jaxcompress.placement import like
 from jaxcompress.trace.sizes import check_runs_alike
 from jaxcompress.trees import NamedLeaves, PyTree, named_leaves
 
+_OF_FILE = "file"
+_SIZES = ("template", _OF_FILE)
+
 
 def save(
     path: str | os.PathLike[str],
@@ -143,6 +146,7 @@ def load_into(
     *,
     max_bytes: int | None = None,
     fits: Sequence[Any] | None = None,
+    sizes: str = "template",
 ) -> PyTree:
     """Read a file into the structure of a template, which restores containers of any kind.
 
@@ -153,6 +157,8 @@ def load_into(
         fits: `(apply, *inputs)`, for a file of a network that was cut: its sizes may be smaller
             than those of the template, if `apply(tree, *inputs)`, traced with both, runs and gives
             results of the same shapes.
+        sizes: "template": they must be those of the template, but for `fits`. "file": those of
+            the file are taken, at most as large as the template's, and nothing is run.
 
     Returns:
         A tree like `template` with the arrays of the file, on the devices of its arrays. An array
@@ -162,8 +168,8 @@ def load_into(
         ArtifactError: as for `load`.
         TypeError: `fits` is not a sequence that begins with a function.
         ValueError: the file has other tensors than the template, or of another shape or dtype; all
-            differences are listed. With `fits`: of another rank, larger or empty; or `apply` does
-            not run with them, or gives results of other shapes.
+            differences are listed. With `fits` or `sizes="file"`: of another rank, larger or empty;
+            or `apply` does not run with them, or gives results of other shapes.
 
     Example:
         >>> import tempfile
@@ -178,6 +184,8 @@ def load_into(
         {'kernel': Array([3., 3.], dtype=float32)}
         Params(kernel=Array([3., 3.], dtype=float32))
     """
+    if sizes not in _SIZES:
+        raise ValueError(f"sizes: must be {' or '.join(_SIZES)}, got {sizes!r}; pass one of them.")
     named = named_leaves(template)
     tree = load(path, max_bytes=max_bytes)
     leaves, expected = _by_path(tree, jax.tree.leaves(tree)), _by_path(template, named.leaves)
@@ -185,9 +193,11 @@ def load_into(
     if _may_be_cut(leaves, expected):
         if fits is not None:
             return _cut(name, leaves, expected, named, fits)
+        if sizes == _OF_FILE:
+            return named.rebuild([like(leaves[path], leaf) for path, leaf in expected.items()])
         remedy["remedy"] = (
             "if the network was cut, pass fits=(apply, *inputs), which proves that it runs at "
-            "these sizes"
+            'these sizes, or sizes="file"'
         )
     check_same(name, leaves, "template", expected, **remedy)
     return named.rebuild([like(leaves[name], leaf) for name, leaf in expected.items()])

@@ -76,11 +76,10 @@ def profile(
     Args:
         task: the network.
         path: text file to write. One of the same network is read and finished.
-        units: fractions of the units of each layer that the smaller networks keep; () for none,
-            None for six, or three where nothing can be trained, or then one of large networks.
-        cut_only: whether the whole network is timed and no choice of it is measured, as it is no
-            faster than itself: for budgets of speed, in half of the time. Where nothing can be cut
-            it is measured.
+        units: fractions of the units of each layer that the smaller networks keep; None for six,
+            or three where nothing can be trained, or then one of large networks.
+        cut_only: whether the whole network, which is no faster than itself, is timed and no
+            choice of it is measured, unless nothing can be cut: for budgets of speed.
         track: is told what is done.
 
     Raises:
@@ -290,11 +289,8 @@ def _timed(
     """Time all networks in turn."""
     del wanted
     track(TIMING)
-    made = {
-        network.name: _made(whole, Candidate(network.name, network.cut), track)
-        for network in found.networks
-    }
-    made = {WHOLE: _made(whole, Candidate(WHOLE, {}), track)} | made
+    cuts = {WHOLE: {}} | {network.name: network.cut for network in found.networks}
+    made = {name: _made(whole, Candidate(name, cut), track) for name, cut in cuts.items()}
     timed = {name: (each.apply, each.params) for name, each in made.items()}
     latency = timings(timed, whole.task)
     return found._replace(

@@ -49,6 +49,20 @@ def test_the_sizes_of_the_file_are_taken(tmp_path):
     assert "in/bias: shape must be (6,), got (3,)" in str(error.value)
 
 
+def test_the_sizes_of_the_file_are_taken_unproved(tmp_path):
+    small, path = cut(apply, whole(), [1, 0, 1, 0, 0, 1] == np.ones(6), X), tmp_path / "m.npz"
+    jc.save(path, small)
+    found = jc.load_into(path, whole(), sizes="file")
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, small)
+    assert jax.tree.structure(found) == jax.tree.structure(whole())
+    for each in (whole(), {**small, "more": X}):  # larger, and with another tensor
+        jc.save(path, each)
+        with pytest.raises(ValueError, match="must have the tensors of the template"):
+            jc.load_into(path, small, sizes="file")
+    with pytest.raises(ValueError, match=r"^sizes: must be template or file, got 'mine'"):
+        jc.load_into(path, small, sizes="mine")
+
+
 def test_a_file_that_was_not_cut_needs_no_proof(tmp_path):
     jc.save(tmp_path / "m.npz", whole())
 

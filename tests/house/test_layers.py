@@ -26,6 +26,7 @@ LAYERS = [
     ("onnx", "oneshot", "distill", "programs"),
     ("planner",),
     ("cli", "nnx", "scopes"),
+    ("modules",),
     ("typing",),
 ]
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names}

@@ -18,7 +18,7 @@ TREES = {"params", "tree", "shared", "opt_state"}
 BELONGING = {  # what belongs to a tree, and follows it
     *("groups", "keep", "mask", "moments", "quantized", "at", "template", "batches", "stats"),
 }
-FUNCTIONS_FIRST = {"apply", "loss", "update", "inner"}
+FUNCTIONS_FIRST = {"apply", "module", "loss", "update", "inner"}
 AMOUNTS = {  # say their unit or direction themselves, and may follow the tree by place
     *("sparsity", "k", "step_size", "step_sizes", "rate_weight", "size_bytes", "bits", "n", "m"),
 }

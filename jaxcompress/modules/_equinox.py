@@ -1,0 +1,158 @@
+"""Equinox: modules hold their arrays, and some layers the sizes of these."""
+
+import copy
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from jaxcompress.trees import PyTree
+
+Sizes = Callable[[Any], dict[str, Any]]
+"""From a layer to the attributes that follow from its arrays."""
+
+
+def rebuilt(module: Any, tree: PyTree) -> Any:
+    """Return a copy of the module with the arrays of a tree, and the sizes of these.
+
+    Lists of layers may be shorter than those of the module.
+
+    Raises:
+        ValueError: an array is missing, there is one too many, or one of another rank.
+    """
+    equinox = importlib.import_module("equinox")
+    return _Filling(equinox.is_array, _rules(equinox.nn)).filled(module, tree, "")
+
+
+class _Filling:
+    """Arrays of a tree in the place of those of a module.
+
+    Args:
+        is_array: of Equinox.
+        rules: sizes of layers, by type.
+    """
+
+    def __init__(self, is_array: Callable[[Any], bool], rules: Mapping[type, Sizes]) -> None:
+        self._is_array, self._rules = is_array, rules
+
+    def filled(self, node: Any, tree: Any, path: str) -> Any:
+        if self._is_array(node):
+            return _array(node, tree, path)
+        parts = _parts(node)
+        if not any(map(self._is_array, jax.tree.leaves(node))):
+            if any(map(self._is_array, jax.tree.leaves(tree))):
+                raise ValueError(
+                    f"{path}: must have no arrays, as in the module, got some; leave them out."
+                )
+            return node
+        given = _parts(tree)
+        if isinstance(node, (list, tuple)):
+            parts = dict(list(parts.items())[: max(len(given), 1)])
+        unknown = [key for key in given if key not in parts and given[key] is not None]
+        if unknown:
+            raise ValueError(
+                f"{_join(path, unknown[0])}: must be in the module, got none there; build the "
+                "module that the tree is of."
+            )
+        made = {k: self.filled(part, given.get(k), _join(path, k)) for k, part in parts.items()}
+        return self._like(node, made)
+
+    def _like(self, node: Any, made: dict[Any, Any]) -> Any:
+        if isinstance(node, dict):
+            return made
+        if isinstance(node, (list, tuple)):
+            listed = list(made.values())
+            return type(node)(*listed) if hasattr(node, "_fields") else type(node)(listed)
+        new = copy.copy(node)
+        for name, value in made.items():
+            object.__setattr__(new, name, value)
+        for kind, sizes in self._rules.items():
+            if isinstance(node, kind):
+                for name, value in sizes(new).items():
+                    object.__setattr__(new, name, value)
+        return new
+
+
+def _array(node: Any, given: Any, path: str) -> Any:
+    if not hasattr(given, "shape"):
+        raise ValueError(f"{path}: must be an array, got none in the tree; add it.")
+    if len(given.shape) != len(node.shape):
+        raise ValueError(
+            f"{path}: must have {len(node.shape)} axes, got {list(given.shape)}; build the module "
+            "that the tree is of."
+        )
+    return given
+
+
+def _parts(value: Any) -> dict[Any, Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: getattr(value, name) for name in names if hasattr(value, name)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    return dict(enumerate(value)) if isinstance(value, (list, tuple)) else {}
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}/{key}" if path else str(key)
+
+
+def _rules(nn: Any) -> dict[type, Sizes]:
+    """Return the attributes of layers that follow from their arrays, by type."""
+    return {
+        nn.Linear: _linear,
+        nn.Embedding: lambda x: dict(
+            zip(("num_embeddings", "embedding_size"), x.weight.shape, strict=True)
+        ),
+        nn.Conv: _conv,
+        nn.LayerNorm: _normed,
+        nn.RMSNorm: _normed,
+        nn.GroupNorm: lambda x: {} if x.weight is None else {"channels": x.weight.shape[0]},
+        nn.MultiheadAttention: _attention,
+        nn.GRUCell: _recurrent,
+        nn.LSTMCell: _recurrent,
+        nn.MLP: _mlp,
+    }
+
+
+def _linear(layer: Any) -> dict[str, Any]:
+    outputs, inputs = layer.weight.shape
+    sizes = {"in_features": inputs, "out_features": outputs}
+    return {name: n for name, n in sizes.items() if getattr(layer, name) != "scalar"}
+
+
+def _conv(layer: Any) -> dict[str, Any]:
+    outputs, inputs = layer.weight.shape[:2]
+    groups = outputs if layer.groups > 1 and inputs == 1 else layer.groups
+    return {"groups": groups, "in_channels": inputs * groups, "out_channels": outputs}
+
+
+def _normed(layer: Any) -> dict[str, Any]:
+    arrays = [each for each in (layer.weight, layer.bias) if each is not None]
+    return {"shape": tuple(arrays[0].shape)} if arrays else {}
+
+
+def _attention(layer: Any) -> dict[str, Any]:
+    query, value, output = layer.query_proj, layer.value_proj, layer.output_proj
+    return {
+        "num_heads": query.out_features // layer.qk_size,
+        "query_size": query.in_features,
+        "key_size": layer.key_proj.in_features,
+        "value_size": value.in_features,
+        "output_size": output.out_features,
+    }
+
+
+def _recurrent(layer: Any) -> dict[str, Any]:
+    return {"input_size": layer.weight_ih.shape[1], "hidden_size": layer.weight_hh.shape[1]}
+
+
+def _mlp(layer: Any) -> dict[str, Any]:
+    first, last = layer.layers[0], layer.layers[-1]
+    return {
+        "in_size": first.in_features,
+        "out_size": last.out_features,
+        "depth": len(layer.layers) - 1,
+    }

@@ -1,0 +1,207 @@
+"""A module from the same code at other sizes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.leaves import dense
+from jaxcompress.modules import _equinox, _linen
+from jaxcompress.modules._nnx import called
+from jaxcompress.nnx import with_arrays
+from jaxcompress.scopes import nested
+from jaxcompress.trace.inputs import first_line
+from jaxcompress.trees import PyTree
+from jaxcompress.units.find import Rebuild
+
+Call = Callable[..., PyTree]
+_SHAPE = jax.ShapeDtypeStruct
+
+
+class Made(NamedTuple):
+    """A module at other sizes.
+
+    Attributes:
+        module: the new one.
+        call: runs it.
+        whole: runs the one that it was made from.
+    """
+
+    module: Any
+    call: Call
+    whole: Call
+
+
+def rebuild(module: Any, tree: PyTree, *inputs: Any) -> Any:
+    """Return a module from the same code at the sizes of a tree, once it has run.
+
+    After units or blocks were cut, arrays are smaller than the module that they came from. Modules
+    of Flax NNX and of Equinox get the arrays, and their layers the attributes that follow from
+    these; lists of layers may become shorter. Modules of Flax Linen hold no arrays: their integer
+    fields are solved for, so that `init` gives the shapes of the tree. A function is returned as it
+    is. The result is traced with the inputs and gives outputs as wide as those of the module.
+
+    Args:
+        module: the module at its own sizes, of `flax.nnx`, `flax.linen` or `equinox`, or
+            `apply(tree, *inputs)`.
+        tree: its arrays, dense or compressed: nested dicts of the module's names, as `load` returns
+            them, or a tree like the module. Of Linen the variables or the parameters alone, also
+            as shapes.
+        *inputs: of one example call; what is no array (a flag, say) is passed as it is.
+
+    Raises:
+        TypeError: the module is of none of these libraries.
+        ValueError: the tree is of another module, no fields are found at which the shapes agree, or
+            the module does not run with these sizes.
+
+    Example:
+        >>> from flax import linen
+        >>> class Net(linen.Module):
+        ...     width: int
+        ...     @linen.compact
+        ...     def __call__(self, x):
+        ...         return linen.Dense(3)(linen.relu(linen.Dense(self.width)(x)))
+        >>> x = np.ones((1, 4), np.float32)
+        >>> small = Net(5).init(jax.random.key(0), x)
+        >>> rebuild(Net(8), small, x).width
+        5
+    """
+    library, weights = _library_of(module), dense(tree)
+    if library == "function":
+        _prove(partial(module, weights), inputs, None)
+        return module
+    made, call, whole = _MAKERS[library](module, weights, inputs)
+    _prove(call, inputs, whole)
+    return made
+
+
+def at_sizes(module: Any, *inputs: Any) -> Rebuild:
+    """Return what `unit_groups` and `check_shrink` take as `rebuild`, of a module of Flax Linen.
+
+    Args:
+        module: at its own sizes.
+        *inputs: of one example call.
+
+    Returns:
+        From the new shape of every variable, by path, to `apply` of the module with the fields at
+        which its variables have these shapes, as `rebuild` finds them.
+
+    Raises:
+        TypeError: a module of another library; these follow their arrays.
+
+    Example:
+        >>> from flax import linen
+        >>> x, net = np.ones((1, 4), np.float32), linen.Dense(3)
+        >>> small = at_sizes(net, x)({"params/kernel": (4, 2), "params/bias": (2,)})
+        >>> small(linen.Dense(2).init(jax.random.key(0), x), x).shape
+        (1, 2)
+    """
+    if (library := _library_of(module)) != "linen":
+        raise TypeError(
+            f"module: must be of flax.linen, got one of {library}, which follows its arrays; leave "
+            "rebuild out."
+        )
+
+    def apply(sizes: Mapping[str, tuple[int, ...]]) -> Call:
+        shapes = ((path, _SHAPE(tuple(size), np.float32)) for path, size in sizes.items())
+        return _linen.rebuilt(module, nested(shapes), inputs).apply
+
+    return apply
+
+
+def _nnx(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Made:
+    del inputs
+    made = with_arrays(module, tree)
+    return Made(made, called(made), called(module))
+
+
+def _of_equinox(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Made:
+    del inputs
+    made = _equinox.rebuilt(module, tree)
+    return Made(made, made, module)
+
+
+def _of_linen(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Made:
+    made, full = _linen.rebuilt(module, tree, inputs), _linen.initial(module, inputs)
+    return Made(
+        made,
+        lambda *inputs: made.apply(_filled(_linen.as_variables(tree)), *inputs),
+        lambda *inputs: module.apply(_filled(full), *inputs),
+    )
+
+
+def _filled(tree: PyTree) -> PyTree:
+    """Return zeros in place of shapes; for code that is traced."""
+
+    def filled(leaf: Any) -> Any:
+        return jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, _SHAPE) else leaf
+
+    return jax.tree.map(filled, tree)
+
+
+_MAKERS = {"nnx": _nnx, "equinox": _of_equinox, "linen": _of_linen}
+
+
+def _library_of(module: Any) -> str:
+    for kind in type(module).__mro__:
+        for library, (place, name) in _BASES.items():
+            if kind.__name__ == name and f"{kind.__module__}.".startswith(place):
+                return library
+    if callable(module) and not hasattr(module, "__dataclass_fields__"):
+        return "function"
+    raise TypeError(
+        f"module: must be of flax.nnx, flax.linen or equinox, or a function, got "
+        f"{type(module).__name__}; for others write a function of the tree."
+    )
+
+
+_BASES = {
+    "nnx": ("flax.nnx.", "Module"),
+    "linen": ("flax.linen.", "Module"),
+    "equinox": ("equinox.", "Module"),
+}
+
+
+def _outputs(call: Call, inputs: Sequence[Any]) -> PyTree:
+    """Return the shapes of the outputs; inputs that are no arrays are not traced."""
+    is_traced = [hasattr(leaf, "dtype") for leaf in jax.tree.leaves(list(inputs))]
+    leaves, form = jax.tree.flatten(list(inputs))
+
+    def run(arrays: list[Any]) -> PyTree:
+        coming = iter(arrays)
+        pairs = zip(is_traced, leaves, strict=True)
+        return call(*form.unflatten([next(coming) if traced else x for traced, x in pairs]))
+
+    return jax.eval_shape(run, [x for x, traced in zip(leaves, is_traced, strict=True) if traced])
+
+
+def _prove(call: Call, inputs: Sequence[Any], whole: Call | None) -> None:
+    """Run what was rebuilt, and compare its outputs with those of the whole module.
+
+    Raises:
+        ValueError: it does not run, or has other outputs.
+    """
+    wanted = None if whole is None else _outputs(whole, inputs)
+    try:
+        found = _outputs(call, inputs)
+    except Exception as error:  # whatever the code raises at sizes that do not fit
+        raise ValueError(
+            f"module: must run at the sizes of the tree, got {first_line(error)}; take sizes from "
+            "arrays in the code, or build the module by hand."
+        ) from error
+    if wanted is not None and jax.tree.map(_form, found) != jax.tree.map(_form, wanted):
+        raise ValueError(
+            f"tree: must give outputs as wide as the module's, got {_said(found)} in place of "
+            f"{_said(wanted)}; pass the module that it is of."
+        )
+
+
+def _form(leaf: Any) -> tuple[tuple[int, ...], str]:
+    return tuple(leaf.shape), str(leaf.dtype)
+
+
+def _said(outputs: PyTree) -> str:
+    return ", ".join(str(list(leaf.shape)) for leaf in jax.tree.leaves(outputs)) or "nothing"
