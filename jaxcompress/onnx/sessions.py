@@ -1,11 +1,19 @@
 """Sessions of ONNX Runtime, on the CPU, exact in integers and without a word on the terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 def session(
-    runtime: Any, model: bytes | Path, *, threads: int | None = None, optimized: Path | None = None
+    runtime: Any,
+    model: bytes | Path,
+    *,
+    threads: int | None = None,
+    optimized: Path | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> Any:
     """Return a session; its errors have no common class.
 
@@ -14,6 +22,7 @@ def session(
         model: serialized, or its file if numbers lie in others beside it.
         threads: the most that it may use; None for all cores.
         optimized: where to write the optimized graph.
+        weights: constants that the model names and does not hold.
     """
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, not printed as well
@@ -25,5 +34,8 @@ def session(
         options.inter_op_num_threads = 1
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
+    if weights:
+        values = [runtime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
+        options.add_external_initializers(list(weights), values)
     source = model if isinstance(model, bytes) else str(model)
     return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

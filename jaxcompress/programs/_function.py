@@ -16,8 +16,9 @@ from jaxcompress.compiled import jit_for_inference
 from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import dense
 from jaxcompress.programs._export import deserialized
+from jaxcompress.programs._onnx import opened_graph
 from jaxcompress.programs._signature import ANY, Input
-from jaxcompress.programs._story import DENSE, Story, read_story
+from jaxcompress.programs._story import DENSE, ONNX, Story, read_story
 from jaxcompress.trees import PyTree
 
 _BACKENDS = {"gpu": "cuda"}
@@ -106,11 +107,12 @@ def open_function(
         max_bytes: most bytes of memory, as for `load`, and of the program.
         compiled_by: what compiles the function, `jax.jit` say; None for `jit_for_inference`. On
             the same platform and version of JAX results are equal to the bit to those of the
-            function that was shipped, compiled so.
+            function that was shipped, compiled so. Programs of ONNX Runtime are compiled by it.
 
     Raises:
         ArtifactError: the file is damaged, has no program, or one of other tensors, of another
             version of JAX, or for other platforms.
+        MissingLibraryError: a program of ONNX Runtime, without the extra `onnx`.
         OSError: the file cannot be read.
 
     Example:
@@ -127,13 +129,18 @@ def open_function(
         found = open_parts(source, limit)
         data = program_of(found, limit)
         story = read_story(found.manifest["program"])
-        _check_platform(story)
-        program = deserialized(data, jax_version=story.jax, convention=story.convention)
         leaves = [tensor.leaf for tensor in contents(source, limit).tensors]
-        weights = jax.tree.leaves(dense(leaves) if story.runs == DENSE else leaves)
-        _check_shapes(program.in_avals, weights, story)
+        if story.kind == ONNX:
+            call, weights = opened_graph(data, story.weights, leaves), []
+        else:
+            _check_platform(story)
+            program = deserialized(data, jax_version=story.jax, convention=story.convention)
+            weights = jax.tree.leaves(dense(leaves) if story.runs == DENSE else leaves)
+            _check_shapes(program.in_avals, weights, story)
+            call = (compiled_by or jit_for_inference)(program.call)
         metadata = found.manifest["metadata"]
-    call = (compiled_by or jit_for_inference)(program.call)
+    if story.kind == ONNX and compiled_by is not None:
+        raise ValueError("compiled_by: must be left out for a program of ONNX Runtime, got one.")
     return OpenFunction(story, metadata, call, jax.device_put(weights))
 
 

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
-from jax import export
 
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT
 from jaxcompress.artifact.encoding import encoded_tree
@@ -14,16 +12,18 @@ from jaxcompress.artifact.reader import contents
 from jaxcompress.artifact.source import Buffer
 from jaxcompress.artifact.writer import Program, pieces, write
 from jaxcompress.checks import check_concrete
-from jaxcompress.execution import execute
-from jaxcompress.leaves import dense, is_compressed
-from jaxcompress.programs._export import PLATFORMS, exported
+from jaxcompress.programs._export import PLATFORMS
+from jaxcompress.programs._made import Call, as_graph, as_stablehlo
 from jaxcompress.programs._preprocessing import checked
-from jaxcompress.programs._signature import ANY, Ends, inputs_of, outputs_of
-from jaxcompress.programs._story import COMPRESSED, DENSE, RUNS, Story
-from jaxcompress.trees import PyTree, named_leaves
+from jaxcompress.programs._signature import inputs_of, outputs_of
+from jaxcompress.programs._story import DENSE, RUNS
+from jaxcompress.quantization.calibration import Ranges
+from jaxcompress.trees import PyTree
 
 _MOST = 1 << 40
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+_USUAL = {"runs": DENSE, "platforms": PLATFORMS, "gradients": False}
+JAX_RUNTIME, ONNX_RUNTIME = "jax", "onnx"
 
 
 def ship(
@@ -38,6 +38,8 @@ def ship(
     any_batch: bool = True,
     platforms: Sequence[str] = PLATFORMS,
     gradients: bool = False,
+    runtime: str = JAX_RUNTIME,
+    int8: Ranges | None = None,
     layout: str = DEFAULT_LAYOUT,
     metadata: Mapping[str, Any] | None = None,
 ) -> int:
@@ -62,6 +64,10 @@ def ship(
         any_batch: whether the first axis of all inputs may have any length.
         platforms: of "cpu", "cuda", "rocm", "tpu".
         gradients: whether the function may be differentiated once.
+        runtime: what runs it: "jax", or "onnx": a graph for ONNX Runtime (extra `onnx`) on the CPU,
+            whose weights are those of the tree, packed as all others, in place of StableHLO.
+        int8: with "onnx", ranges from `calibrate`: products are in integers. Those of `Quantized`
+            leaves that are symmetric with one scale a channel are kept, and take no bytes more.
         layout: as for `save`.
         metadata: as for `save`.
 
@@ -71,10 +77,12 @@ def ship(
     Raises:
         TypeError: as for `save`, or an input that is no array.
         ValueError: as for `save`; a function that cannot be exported, or that holds arrays which
-            belong in the tree; other names or classes than arrays.
+            belong in the tree; other names or classes than arrays; options of another runtime.
+        MissingLibraryError: `runtime="onnx"` without the extra `onnx`.
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> from jaxcompress.programs import open_function
         >>> tree, x = {"kernel": np.eye(2, dtype=np.float32)}, np.ones((1, 2), np.float32)
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -84,64 +92,51 @@ def ship(
         (('batch', 2), (3, 2))
     """
     check_concrete("ship", tree)
-    if runs not in RUNS:
-        raise ValueError(f"runs: must be {' or '.join(RUNS)}, got {runs!r}; pass one of them.")
+    _check_choice("runs", runs, RUNS)
+    _check_choice("runtime", runtime, (JAX_RUNTIME, ONNX_RUNTIME))
     for each in platforms:
-        if each not in _PLATFORMS:
-            raise ValueError(
-                f"platforms: must be of {', '.join(_PLATFORMS)}, got {each!r}; leave it out."
-            )
+        _check_choice("platforms", each, _PLATFORMS)
     if not inputs:
         raise ValueError("inputs: must be those of one call, got none; pass an example.")
+    if runtime == ONNX_RUNTIME:
+        _check_for_onnx(runs=runs, platforms=tuple(platforms), gradients=gradients)
+    elif int8 is not None:
+        raise ValueError('int8: must be for runtime="onnx", got ranges; quantize the tree instead.')
     steps = None if preprocessing is None else checked(preprocessing)
-    ends = inputs_of(apply, inputs, any_batch=any_batch)
+    call = Call(apply, tree, inputs, inputs_of(apply, inputs, any_batch=any_batch))
     parts, structure = encoded_tree(tree, layout)
-    run, named = apply, named_leaves(tree, is_leaf=is_compressed)
-    if runs == COMPRESSED:
-        run, parts = execute(apply), list(parts)
-        # A reader may choose other dtypes of codes: the leaves are those that it makes.
-        read = contents(Buffer(b"".join(pieces(parts, structure))), _MOST)
-        weights, form = jax.tree.flatten([tensor.leaf for tensor in read.tensors])
+    if runtime == JAX_RUNTIME and runs == DENSE:
+        made = as_stablehlo(call, None, platforms=platforms, gradients=gradients)
     else:
-        weights, form = jax.tree.flatten([_dense(leaf) for leaf in named.leaves])
-
-    def rebuilt(weights: list[Any]) -> PyTree:
-        return named.rebuild(jax.tree.unflatten(form, weights))
-
-    def flat(weights: list[Any], inputs: list[Any]) -> list[Any]:
-        return jax.tree.leaves(run(rebuilt(weights), *ends.filled(inputs)))
-
-    shapes = [jax.ShapeDtypeStruct(np.shape(each), each.dtype) for each in weights]
-    arrays = _specs(ends)
-    program = exported(flat, (shapes, arrays), platforms=platforms)
-    result = jax.eval_shape(run, rebuilt(shapes), *ends.filled(arrays))
-    told = Story(
-        inputs=ends,
-        outputs=outputs_of(outputs, result),
-        runs=runs,
-        classes=_classes(classes, result),
+        # A reader may choose other dtypes of codes: the leaves are those that it makes.
+        parts = list(parts)
+        read = contents(Buffer(b"".join(pieces(parts, structure))), _MOST)
+        leaves = [tensor.leaf for tensor in read.tensors]
+        if runtime == ONNX_RUNTIME:
+            made = as_graph(call, leaves, int8)
+        else:
+            made = as_stablehlo(call, leaves, platforms=platforms, gradients=gradients)
+    told = made.story._replace(
+        outputs=outputs_of(outputs, made.result),
+        classes=_classes(classes, made.result),
         preprocessing=steps,
-        jax=jax.__version__,
-        convention=program.calling_convention_version,
-        platforms=list(program.platforms),
     )
-    data = bytes(program.serialize(vjp_order=int(gradients)))
-    return write(path, parts, structure, metadata=metadata, program=Program(data, told.told()))
+    return write(path, parts, structure, metadata=metadata, program=Program(made.data, told.told()))
 
 
-def _dense(leaf: Any) -> Any:
-    found = dense([leaf])[0]
-    return found if hasattr(found, "dtype") else np.asarray(found)
+def _check_choice(name: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise ValueError(f"{name}: must be {' or '.join(known)}, got {given!r}; pass one of them.")
 
 
-def _specs(ends: Ends) -> list[Any]:
-    """Return shapes and dtypes, with one symbol for all numbers of rows."""
-    scope = export.SymbolicScope()
-    (rows,) = export.symbolic_shape(ANY, scope=scope)
-    return [
-        jax.ShapeDtypeStruct(tuple(rows if n == ANY else n for n in each.shape), each.dtype)
-        for each in ends.arrays
-    ]
+def _check_for_onnx(**options: Any) -> None:
+    """Refuse what ONNX Runtime has no use for."""
+    for name, given in options.items():
+        if given != _USUAL[name]:
+            raise ValueError(
+                f'{name}: must be left out with runtime="onnx", which runs dense on the CPU, got '
+                f'{given!r}; use runtime="jax".'
+            )
 
 
 def _classes(classes: Sequence[str] | None, result: PyTree) -> list[str] | None:

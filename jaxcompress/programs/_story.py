@@ -1,13 +1,14 @@
 """What the manifest says of a program: what it takes, what made it, and what runs it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxcompress.errors import ArtifactError
+from jaxcompress.programs._onnx import Weight, read_weights
 from jaxcompress.programs._preprocessing import checked
 from jaxcompress.programs._signature import Ends, read_ends
 
-KIND = "jax.export"
+JAX, ONNX = "jax.export", "onnx"
 DENSE, COMPRESSED = "dense", "compressed"
 RUNS = (DENSE, COMPRESSED)
 """Whether tensors are decoded when the file is opened, or kept as leaves and run so."""
@@ -25,6 +26,8 @@ class Story(NamedTuple):
         jax: version that exported it.
         convention: version of the calling convention of `jax.export`.
         platforms: that it was compiled for.
+        kind: what runs it.
+        weights: of a graph of ONNX, its constants that are leaves.
     """
 
     inputs: Ends
@@ -35,17 +38,17 @@ class Story(NamedTuple):
     jax: str
     convention: int
     platforms: list[str]
+    kind: str = JAX
+    weights: Sequence[Weight] = ()
 
     def told(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return (
-            {"kind": KIND}
-            | self._asdict()
-            | {
-                "inputs": self.inputs.told(),
-                "outputs": self.outputs.told(),
-            }
-        )
+        told = {"kind": self.kind} | self._asdict()
+        told |= {"inputs": self.inputs.told(), "outputs": self.outputs.told()}
+        if self.kind == ONNX:
+            return told | {"weights": [list(each) for each in self.weights]}
+        del told["weights"]
+        return told
 
 
 def read_story(told: Mapping[str, Any]) -> Story:
@@ -54,11 +57,13 @@ def read_story(told: Mapping[str, Any]) -> Story:
     Raises:
         ArtifactError: it is not of this form, or of another kind of program.
     """
-    if told.get("kind") != KIND:
-        raise ArtifactError("a program of another kind", expected=KIND, found=told.get("kind"))
+    kind = told.get("kind")
+    if kind not in (JAX, ONNX):
+        raise ArtifactError("a program of another kind", expected=f"{JAX} or {ONNX}", found=kind)
     fields: dict[str, Any] = {name: told.get(name) for name in Story._fields}
     try:
         fields |= {name: read_ends(fields[name]) for name in ("inputs", "outputs")}
+        fields["weights"] = read_weights(fields["weights"] if kind == ONNX else [])
         found = Story(**fields)
         classes = [] if found.classes is None else found.classes
         for texts in (classes, found.platforms):

@@ -132,7 +132,7 @@ def test_inputs_of_other_shape_or_dtype_are_refused(file, given, message):
         ({"runs": "fast"}, "runs: must be dense or compressed"),
         ({"classes": ["a"]}, "classes: must be as many as the last axis"),
         ({"outputs": ["a", "b"]}, "outputs: must name 1 arrays, got 2"),
-        ({"platforms": ["abacus"]}, "platforms: must be of cpu, cuda, rocm, tpu, got .abacus."),
+        ({"platforms": ["abacus"]}, "platforms: must be cpu or cuda or rocm or tpu, got .abacus."),
         ({"preprocessing": {"zoom": 2}}, "preprocessing: must be of size, colour"),
         ({"preprocessing": {"size": 3}}, "preprocessing: size must be height and width"),
         ({"preprocessing": {"size": (2, 2), "std": 0}}, "preprocessing: std must not be 0"),
