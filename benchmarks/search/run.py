@@ -64,11 +64,19 @@ def main() -> None:
             SEARCH,
             row,
             key=lambda row: (row["data"], row["seed"]),
-            command=lambda rows: (
-                "taskset -c 0 python -m benchmarks.search --seeds "
-                + " ".join(str(each["seed"]) for each in rows)
-            ),
+            command=_command,
         )
+
+
+def _command(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the commands that repeat rows, one for each dataset."""
+    seeds: dict[str, list[str]] = {}
+    for row in rows:
+        seeds.setdefault(row["data"], []).append(str(row["seed"]))
+    return "; ".join(
+        f"taskset -c 0 python -m benchmarks.search --data {data} --seeds {' '.join(given)}"
+        for data, given in seeds.items()
+    )
 
 
 class _Setting:
