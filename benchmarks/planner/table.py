@@ -1,6 +1,6 @@
 """The tables of the planner."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def predicted(record: Figures) -> list[str]:
         late = [abs(each["predicted_ms"] / each["ms"] - 1) for each in row["speeds"]]
         rows.append(
             [
-                row["net"],
+                _name(row),
                 f"{row['profile_cpu_s']:.0f}",
                 f"{max(each['solve_s'] for each in plans):.2f}",
                 _percent(off),
@@ -43,6 +43,11 @@ def predicted(record: Figures) -> list[str]:
         "brackets of those predicted to lose at most five (0.05)."
     )
     return markdown(header, rows) + footnote(record, more)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """Return the network of a row, with the commit if it is not that of the others."""
+    return row["net"] + (f", at {row['at']}" if "at" in row else "")
 
 
 def _near(off: Sequence[float], near: float, plans: Sequence[Any], most: float) -> str:
@@ -65,7 +70,7 @@ def bytes_at(record: Figures) -> list[str]:
             own = sizes[PLANNED]
             rows.append(
                 [
-                    row["net"],
+                    _name(row),
                     f"{lost:g}",
                     "never" if own is None else f"{own:,.0f}",
                     *(_times(sizes[way], own) for way in NAMES if way != PLANNED),

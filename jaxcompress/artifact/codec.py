@@ -186,6 +186,8 @@ def load_into(
     """
     if sizes not in _SIZES:
         raise ValueError(f"sizes: must be {' or '.join(_SIZES)}, got {sizes!r}; pass one of them.")
+    if fits is not None and sizes == _OF_FILE:
+        raise ValueError('sizes: must be left out with fits, got "file"; pass one of them.')
     named = named_leaves(template)
     tree = load(path, max_bytes=max_bytes)
     leaves, expected = _by_path(tree, jax.tree.leaves(tree)), _by_path(template, named.leaves)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,8 @@ Sizes = Callable[[Any], dict[str, Any]]
 def rebuilt(module: Any, tree: PyTree) -> Any:
     """Return a copy of the module with the arrays of a tree, and the sizes of these.
 
-    Lists of layers may be shorter than those of the module.
+    Of lists the first layers stay, as many as the tree has; they must be of one type. Attention has
+    as many heads as before, and narrower ones: so the code computes with these arrays.
 
     Raises:
         ValueError: an array is missing, there is one too many, or one of another rank.
@@ -48,8 +49,13 @@ class _Filling:
                 )
             return node
         given = _parts(tree)
+        if not parts:
+            raise ValueError(
+                f"{path}: must be a module, a dict, a list or a tuple to be filled, got "
+                f"{type(node).__name__}; put the arrays into fields of the module."
+            )
         if isinstance(node, (list, tuple)):
-            parts = dict(list(parts.items())[: max(len(given), 1)])
+            parts = self._shortened(node, given, path)
         unknown = [key for key in given if key not in parts and given[key] is not None]
         if unknown:
             raise ValueError(
@@ -59,9 +65,24 @@ class _Filling:
         made = {k: self.filled(part, given.get(k), _join(path, k)) for k, part in parts.items()}
         return self._like(node, made)
 
+    def _shortened(
+        self, node: Sequence[Any], given: Mapping[Any, Any], path: str
+    ) -> dict[int, Any]:
+        """Return the entries that stay: without arrays all, of the others as many as are given."""
+        own = [n for n, each in enumerate(node) if any(map(self._is_array, jax.tree.leaves(each)))]
+        count = sum(any(map(self._is_array, jax.tree.leaves(each))) for each in given.values())
+        dropped = set(own[count:]) if count else set()
+        if dropped and len({type(node[n]) for n in own}) > 1:
+            raise ValueError(
+                f"{path}: must have all layers, as they are of several types, got {count} of "
+                f"{len(own)}; build the module that the tree is of."
+            )
+        return {n: each for n, each in enumerate(node) if n not in dropped}
+
     def _like(self, node: Any, made: dict[Any, Any]) -> Any:
-        if isinstance(node, dict):
-            return made
+        if isinstance(node, Mapping):
+            kind: Any = type(node)
+            return kind(made)
         if isinstance(node, (list, tuple)):
             listed = list(made.values())
             return type(node)(*listed) if hasattr(node, "_fields") else type(node)(listed)
@@ -107,6 +128,8 @@ def _rules(nn: Any) -> dict[type, Sizes]:
             zip(("num_embeddings", "embedding_size"), x.weight.shape, strict=True)
         ),
         nn.Conv: _conv,
+        nn.ConvTranspose: _conv,
+        nn.BatchNorm: lambda x: {} if x.weight is None else {"input_size": x.weight.shape[0]},
         nn.LayerNorm: _normed,
         nn.RMSNorm: _normed,
         nn.GroupNorm: lambda x: {} if x.weight is None else {"channels": x.weight.shape[0]},
@@ -125,7 +148,9 @@ def _linear(layer: Any) -> dict[str, Any]:
 
 def _conv(layer: Any) -> dict[str, Any]:
     outputs, inputs = layer.weight.shape[:2]
-    groups = outputs if layer.groups > 1 and inputs == 1 else layer.groups
+    groups = layer.groups
+    if groups > 1 and inputs == 1:  # a channel each: as many outputs of each as before
+        groups = outputs * groups // layer.out_channels
     return {"groups": groups, "in_channels": inputs * groups, "out_channels": outputs}
 
 
@@ -137,7 +162,8 @@ def _normed(layer: Any) -> dict[str, Any]:
 def _attention(layer: Any) -> dict[str, Any]:
     query, value, output = layer.query_proj, layer.value_proj, layer.output_proj
     return {
-        "num_heads": query.out_features // layer.qk_size,
+        "qk_size": query.out_features // layer.num_heads,
+        "vo_size": value.out_features // layer.num_heads,
         "query_size": query.in_features,
         "key_size": layer.key_proj.in_features,
         "value_size": value.in_features,
@@ -151,8 +177,7 @@ def _recurrent(layer: Any) -> dict[str, Any]:
 
 def _mlp(layer: Any) -> dict[str, Any]:
     first, last = layer.layers[0], layer.layers[-1]
-    return {
-        "in_size": first.in_features,
-        "out_size": last.out_features,
-        "depth": len(layer.layers) - 1,
-    }
+    sizes = {"in_size": first.in_features, "out_size": last.out_features}
+    if len(layer.layers) > 1:
+        sizes["width_size"] = first.out_features
+    return sizes | {"depth": len(layer.layers) - 1}

@@ -22,7 +22,15 @@ def rebuilt(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Any:
     variables = as_variables(tree)
     wanted = _shapes(variables)
 
+    known: dict[tuple[int, ...], Shapes | None] = {}
+
     def shapes_of(values: Mapping[Place, int]) -> Shapes | None:
+        key = tuple(values.values())
+        if key not in known:
+            known[key] = traced(values)
+        return known[key]
+
+    def traced(values: Mapping[Place, int]) -> Shapes | None:
         try:
             made = replaced(module, values)
             found = _made(made, inputs)

@@ -36,13 +36,14 @@ class Made(NamedTuple):
 
 
 def rebuild(module: Any, tree: PyTree, *inputs: Any) -> Any:
-    """Return a module from the same code at the sizes of a tree, once it has run.
+    """Return a module from the same code at the sizes of a tree, once it was traced.
 
     After units or blocks were cut, arrays are smaller than the module that they came from. Modules
     of Flax NNX and of Equinox get the arrays, and their layers the attributes that follow from
     these; lists of layers may become shorter. Modules of Flax Linen hold no arrays: their integer
-    fields are solved for, so that `init` gives the shapes of the tree. A function is returned as it
-    is. The result is traced with the inputs and gives outputs as wide as those of the module.
+    fields are solved for, so that `init` gives the shapes of the tree; what no shape shows stays as
+    it is. A function is returned as it is. The result is traced with the inputs and gives outputs
+    of the same shapes as the module. That is no comparison of numbers: compare those yourself.
 
     Args:
         module: the module at its own sizes, of `flax.nnx`, `flax.linen` or `equinox`, or
@@ -54,8 +55,8 @@ def rebuild(module: Any, tree: PyTree, *inputs: Any) -> Any:
 
     Raises:
         TypeError: the module is of none of these libraries.
-        ValueError: the tree is of another module, no fields are found at which the shapes agree, or
-            the module does not run with these sizes.
+        ValueError: the tree is of another module, no fields or several are found at which the
+            shapes agree, or the module does not run with these sizes.
 
     Example:
         >>> from flax import linen
@@ -87,7 +88,8 @@ def at_sizes(module: Any, *inputs: Any) -> Rebuild:
 
     Returns:
         From the new shape of every variable, by path, to `apply` of the module with the fields at
-        which its variables have these shapes, as `rebuild` finds them.
+        which its variables have these shapes, as `rebuild` finds them. Where the paths are those
+        of the parameters alone, it takes these alone.
 
     Raises:
         TypeError: a module of another library; these follow their arrays.
@@ -107,7 +109,11 @@ def at_sizes(module: Any, *inputs: Any) -> Rebuild:
 
     def apply(sizes: Mapping[str, tuple[int, ...]]) -> Call:
         shapes = ((path, _SHAPE(tuple(size), np.float32)) for path, size in sizes.items())
-        return _linen.rebuilt(module, nested(shapes), inputs).apply
+        tree = nested(shapes)
+        made = _linen.rebuilt(module, tree, inputs).apply
+        if "params" in tree:
+            return made
+        return lambda params, *inputs: made({"params": params}, *inputs)
 
     return apply
 
@@ -184,7 +190,14 @@ def _prove(call: Call, inputs: Sequence[Any], whole: Call | None) -> None:
     Raises:
         ValueError: it does not run, or has other outputs.
     """
-    wanted = None if whole is None else _outputs(whole, inputs)
+    wanted = None
+    if whole is not None:
+        try:
+            wanted = _outputs(whole, inputs)
+        except Exception as error:  # whatever the code raises
+            raise ValueError(
+                f"inputs: must be those of one call of the module, got {first_line(error)}"
+            ) from error
     try:
         found = _outputs(call, inputs)
     except Exception as error:  # whatever the code raises at sizes that do not fit

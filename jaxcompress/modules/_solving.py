@@ -1,6 +1,6 @@
 """Integers that give arrays the sizes that are wanted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 _ROUNDS = 8
 _MOST_FIELDS = 64
+_ZERO = 1e-6
 
 
 def solved(
@@ -22,12 +23,16 @@ def solved(
 
     First numbers of layers: integers that change which arrays there are. Then sizes: each integer
     is doubled (or raised by one), which shows how the logarithm of each axis follows its own. Least
-    squares say how to change all of them together, until every shape agrees.
+    squares say how to change all of them together, until every shape agrees. Integers that no shape
+    follows stay as they are.
 
     Args:
         values: the integers, by place.
         wanted: the shapes.
         shapes_of: those for some integers; None where the code does not run with them.
+
+    Raises:
+        ValueError: other integers give the same shapes.
 
     Example:
         >>> def shapes(v):
@@ -81,25 +86,47 @@ def _nearer(
     sizes, target = _flat(now, wanted), _flat(wanted, wanted)
     places, columns = [], []
     for place in list(values)[:_MOST_FIELDS]:
-        for number in (2 * values[place], values[place] + 1):
-            shapes = shapes_of(values | {place: number}) if values[place] > 0 else None
+        value = values[place]
+        for number in (2 * value, value + 1, value // 2, value - 1):
+            shapes = shapes_of(values | {place: number}) if value > 0 < number else None
             if shapes is None or {p: len(s) for p, s in shapes.items()} != {
                 p: len(s) for p, s in now.items()
             }:
                 continue
-            moved = np.log(_flat(shapes, wanted) / sizes) / np.log(number / values[place])
+            moved = np.log(_flat(shapes, wanted) / sizes) / np.log(number / value)
             if moved.any():
                 places.append(place)
                 columns.append(moved)
             break
     if not places:
         return values
-    change, *_ = np.linalg.lstsq(np.stack(columns, 1), np.log(target / sizes), rcond=None)
+    matrix = np.stack(columns, 1)
+    change, _, rank, _ = np.linalg.lstsq(matrix, np.log(target / sizes), rcond=None)
+    if rank < len(places):
+        _check_unique(matrix, change, places)
     new = {
         place: max(round(values[place] * float(np.exp(each))), 1)
         for place, each in zip(places, change, strict=True)
     }
     return values | new
+
+
+def _check_unique(matrix: np.ndarray, change: np.ndarray, places: Sequence[Place]) -> None:
+    """Refuse changes of integers of which the shapes show the product alone, say.
+
+    Raises:
+        ValueError: other changes of the integers would do as well.
+    """
+    _, values, rows = np.linalg.svd(matrix, full_matrices=True)
+    rank = int(np.sum(values > values[0] * _ZERO))
+    free = np.abs(rows[rank:]).max(axis=0) > _ZERO
+    moved = np.abs(change) > _ZERO
+    if np.any(free & moved):
+        names = [".".join(map(str, place)) for place, one in zip(places, free, strict=True) if one]
+        raise ValueError(
+            f"module: {' and '.join(names)} must be told apart by the shapes of its arrays, got "
+            "the same shapes for several; pass the module with all but one of them as in the tree."
+        )
 
 
 def _flat(shapes: Shapes, like: Shapes) -> np.ndarray:

@@ -61,6 +61,8 @@ def test_the_sizes_of_the_file_are_taken_unproved(tmp_path):
             jc.load_into(path, small, sizes="file")
     with pytest.raises(ValueError, match=r"^sizes: must be template or file, got 'mine'"):
         jc.load_into(path, small, sizes="mine")
+    with pytest.raises(ValueError, match=r"^sizes: must be left out with fits"):
+        jc.load_into(path, whole(), sizes="file", fits=(apply, X))
 
 
 def test_a_file_that_was_not_cut_needs_no_proof(tmp_path):

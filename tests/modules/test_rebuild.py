@@ -116,7 +116,50 @@ def test_sizes_that_no_field_says_are_named():
         rebuild(Fixed(), small, ROWS)
 
 
+class Merged(linen.Module):
+    heads: int
+    width: int
+
+    @linen.compact
+    def __call__(self, x):
+        y = linen.Dense(self.heads * self.width)(x).reshape(*x.shape[:-1], self.heads, self.width)
+        return linen.Dense(3)(jax.nn.softmax(y).reshape(*x.shape[:-1], -1))
+
+
+def test_fields_of_which_shapes_show_the_product_are_not_guessed():
+    x, variables = TOKENS, Merged(4, 4).init(jax.random.key(0), TOKENS)
+    with pytest.raises(ValueError, match=r"^module: heads and width must be told apart"):
+        rebuild(Merged(4, 16), variables, x)
+    assert rebuild(Merged(2, 8), variables, x) == Merged(2, 8)  # nothing is to be changed
+
+
+def test_parameters_alone_are_what_the_function_takes():
+    params = linen.Dense(4).init(jax.random.key(0), ROWS)["params"]
+    built = jc.modules.at_sizes(linen.Dense(4), ROWS)({"kernel": (6, 3), "bias": (3,)})
+    assert built({n: a[..., :3] for n, a in params.items()}, ROWS).shape == (2, 3)
+
+
 # NNX
+
+
+def softened(rngs):
+    return nnx.Sequential(
+        nnx.Linear(6, 4, rngs=rngs), nnx.relu, nnx.Linear(4, 3, rngs=rngs), nnx.softmax
+    )
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_entries_of_lists_without_arrays_stay(drop):
+    module = softened(nnx.Rngs(0))
+    if drop:
+        module.layers = nnx.List(
+            [*list(module.layers)[:2], nnx.Dropout(0.5, rngs=nnx.Rngs(1)), *list(module.layers)[2:]]
+        )
+        module.eval()
+    net = jc.nnx.functional(lambda rngs: softened(rngs))
+    np.testing.assert_array_equal(rebuild(module, arrays_of(module), ROWS)(ROWS), module(ROWS))
+    params, stats = net.init(jax.random.key(0))
+    np.testing.assert_allclose(net.apply(params, stats, ROWS).sum(axis=1), 1, rtol=1e-5)
 
 
 class Net(nnx.Module):
@@ -150,6 +193,18 @@ def test_nnx_modules_get_arrays_sizes_and_fewer_blocks(tmp_path):
     assert (found.attention.num_heads, len(found.blocks), len(module.blocks)) == (2, 2, 3)
     np.testing.assert_array_equal(found(x), small(x))
     assert module.attention.num_heads == 4, "the module that was given is not changed"
+
+
+def test_generators_of_a_saved_module_stay_those_of_the_module():
+    module, x = Net(8, 1, nnx.Rngs(0)), X.reshape(2, -1, 6)
+    module.eval()
+    everything = nnx.to_pure_dict(nnx.state(module))
+    np.testing.assert_array_equal(rebuild(module, everything, x)(x), module(x))
+    params, stats = (
+        nnx.to_pure_dict(nnx.state(module, kind)) for kind in (nnx.Param, nnx.BatchStat)
+    )
+    parts = {"params": params, "stats": stats}
+    np.testing.assert_array_equal(rebuild(module, parts, x)(x), module(x))
 
 
 def test_arrays_of_nnx_that_are_missing_or_too_many_are_named():
@@ -203,7 +258,7 @@ def encoder(heads=4, width=8, hidden=16, depth=3, seed=0):
 
 @pytest.mark.parametrize(
     "sizes",
-    [{"heads": 2}, {"width": 6, "hidden": 5}, {"depth": 1}],
+    [{"width": 6, "hidden": 5}, {"depth": 1}],
     ids=lambda sizes: "-".join(sizes),
 )
 def test_equinox_modules_get_arrays_sizes_and_fewer_layers(sizes, tmp_path):
@@ -211,7 +266,6 @@ def test_equinox_modules_get_arrays_sizes_and_fewer_layers(sizes, tmp_path):
     jc.save(tmp_path / "small.npz", eqx.filter(small, eqx.is_array))
     found = rebuild(encoder(), jc.load(tmp_path / "small.npz"), tokens)
     np.testing.assert_array_equal(found(tokens), small(tokens))
-    assert found.attention.num_heads == small.attention.num_heads
     assert found.conv.out_channels == small.group.channels == found.cell.input_size
 
 
@@ -235,6 +289,51 @@ def test_depthwise_convolutions_follow_their_channels():
     found = rebuild(net(6), eqx.filter(small, eqx.is_array), x)
     assert found[1].groups == 4
     np.testing.assert_array_equal(found(x), small(x))
+
+
+def test_attention_has_as_many_heads_and_computes_what_the_code_does():
+    """The code has the number of heads written down: what is cut are the widths of all heads."""
+    module = eqx.nn.MultiheadAttention(4, 8, qk_size=8, vo_size=8, key=jax.random.key(0))
+    arrays, static = eqx.partition(module, eqx.is_array)
+    x = TOKENS[0]
+
+    def attend(arrays, x):
+        attention = eqx.combine(arrays, static)
+        return attention(x, x, x)
+
+    groups = jc.unit_groups(attend, arrays, x)
+    small = jc.shrink(arrays, groups, jc.choose_units(arrays, groups, remove=0.5))
+    found = rebuild(module, small, x, x, x)
+    assert (found.num_heads, found.qk_size) == (4, 4)
+    np.testing.assert_array_equal(found(x, x, x), attend(small, x))
+
+
+def test_layers_of_equinox_as_they_are():
+    keys = iter(jax.random.split(jax.random.key(0), 4))
+    module = eqx.nn.Sequential(
+        [
+            eqx.nn.Conv1d(4, 8, 3, groups=4, key=next(keys)),
+            eqx.nn.Lambda(jax.nn.relu),
+            eqx.nn.ConvTranspose1d(8, 8, 3, groups=8, key=next(keys)),
+            eqx.nn.LayerNorm((8, 9), use_weight=False, use_bias=False),
+        ]
+    )
+    x = np.ones((4, 9), "f")
+    found = rebuild(module, eqx.filter(module, eqx.is_array), x)
+    np.testing.assert_array_equal(found(x), module(x))
+    assert (found[0].groups, found[2].groups) == (4, 8)
+
+
+def test_arrays_that_no_field_holds_are_refused():
+    class Held(eqx.Module):
+        call: jax.tree_util.Partial
+
+        def __call__(self, x):
+            return self.call(x)
+
+    module = Held(jax.tree_util.Partial(jnp.multiply, jnp.ones(6)))
+    with pytest.raises(ValueError, match=r"^call: must be a module, a dict, .* got Partial"):
+        rebuild(module, {"call": {"args": {0: np.ones(6)}}}, ROWS[0])
 
 
 def test_arrays_of_equinox_that_do_not_fit_are_named():
