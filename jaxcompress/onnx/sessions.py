@@ -1,10 +1,13 @@
 """Sessions of ONNX Runtime, on the CPU, exact in integers and without a word on the terminal."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def session(
@@ -34,8 +37,11 @@ def session(
         options.inter_op_num_threads = 1
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
-    if weights:
-        values = [runtime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
-        options.add_external_initializers(list(weights), values)
     source = model if isinstance(model, bytes) else str(model)
-    return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory() as empty:
+        if weights is not None:
+            values = [runtime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
+            options.add_external_initializers(list(weights), values)
+            # What is not among them must not come from files of this machine.
+            options.add_session_config_entry(_FOLDER, empty)
+        return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -21,17 +21,14 @@ from jaxcompress.planner._damage import of_outputs, unmeasured
 from jaxcompress.planner._ladder import MANY
 from jaxcompress.planner._measuring import evaluated, measured_tensors, timings
 from jaxcompress.planner._metric import metric_of, name_of_metric
-from jaxcompress.planner._reading import read
-from jaxcompress.planner._record import WHOLE, Profile, Quality
+from jaxcompress.planner._reading import read, with_whole
+from jaxcompress.planner._record import CUT_ONLY, TIMING, WHOLE, Profile, Quality
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._task import Apply, Task, apply_of
 from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
 from jaxcompress.prune import UnitGroups
 from jaxcompress.trace.program import trace
 from jaxcompress.trees import PyTree, plain_bytes
-
-TIMING = "timing"
-"""The last part of a profile."""
 
 _TRIAL_STEPS = 60
 
@@ -145,7 +142,8 @@ def _begun(
     task, source = whole.task, TreeSource(whole.params)
     digest = digest_of(source)
     if path is not None and Path(path).exists():
-        return read(path, digest)
+        known = read(path, digest)
+        return known if cut_only else with_whole(known, is_run=task.is_run)
     found = surveyed(source)
     if task.is_trained and task.fit is None:
         check_loss(task)
@@ -156,7 +154,7 @@ def _begun(
     smaller, why = candidates(task, units, lambda: whole.groups)
     parts = {candidate.name: candidate.cut for candidate in smaller}
     if cut_only and parts:
-        why = [*why, "the whole network was not measured: every plan cuts it"]
+        why = [*why, CUT_ONLY]
     else:
         parts = {WHOLE: {}} | parts
     return Profile(
@@ -280,7 +278,9 @@ def _measured_network(
         lost=None if quality is None else lost,
         track=track,
     )
-    return found._replace(networks=[*found.networks, network._replace(anchors=anchors)])
+    network = network._replace(anchors=anchors)
+    networks = [*found.networks, network] if made.cut else [network, *found.networks]
+    return found._replace(networks=networks)
 
 
 def _timed(

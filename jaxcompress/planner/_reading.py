@@ -4,7 +4,18 @@ import os
 from typing import Any
 
 from jaxcompress.planner._kinds import NUMBER, TEXT, TEXTS, is_of
-from jaxcompress.planner._record import Anchor, Choice, Network, Profile, Quality, Speed, Tensor
+from jaxcompress.planner._record import (
+    CUT_ONLY,
+    TIMING,
+    WHOLE,
+    Anchor,
+    Choice,
+    Network,
+    Profile,
+    Quality,
+    Speed,
+    Tensor,
+)
 from jaxcompress.planner._text import read_fields
 from jaxcompress.text import shortened
 
@@ -75,3 +86,19 @@ def _choice(path: Any, **told: Any) -> Choice:
     if not all(is_of(NUMBER, value) for value in found[1:]):
         raise ValueError(f"{path} with {list(found[1:])}")
     return found
+
+
+def with_whole(found: Profile, *, is_run: bool) -> Profile:
+    """Return a profile that is to measure the whole network, where it was left out.
+
+    Args:
+        found: that was read.
+        is_run: whether networks are timed, which they are in turn with the whole one.
+    """
+    if CUT_ONLY not in found.limits:
+        return found
+    more = {TIMING: {}} if is_run else {}
+    return found._replace(
+        limits=[line for line in found.limits if line != CUT_ONLY],
+        unfinished={WHOLE: {}} | found.unfinished | more,
+    )

@@ -86,8 +86,10 @@ class Anchor(NamedTuple):
     lost: float | None
 
 
-WHOLE = "whole"
-"""Name of the network of a profile from which nothing is cut."""
+WHOLE, TIMING = "whole", "timing"
+"""Names of parts of a profile: the network from which nothing is cut, and the last part."""
+
+CUT_ONLY = "the whole network was not measured: every plan cuts it"
 
 
 class Network(NamedTuple):

@@ -17,7 +17,7 @@ from jaxcompress.planner._measuring import measured_tensors
 from jaxcompress.planner._plan import Plan, stamp_of
 from jaxcompress.planner._planning import leaving, plan
 from jaxcompress.planner._reading import read
-from jaxcompress.planner._record import OF_WEIGHTS, WHOLE, Profile
+from jaxcompress.planner._record import OF_WEIGHTS, WHOLE, Network, Profile
 from jaxcompress.planner._task import Task
 from jaxcompress.planner._training import untold
 from jaxcompress.trees import plain_bytes, some_of
@@ -104,7 +104,21 @@ def reachable(profile: Profile) -> tuple[float, float]:
         >>> 1000 < least < most < weights.nbytes
         True
     """
-    return profile.networks[0].reachable
+    return _whole(profile).reachable
+
+
+def _whole(profile: Profile) -> Network:
+    """Return the network from which nothing is cut.
+
+    Raises:
+        ValueError: the profile is for budgets of speed, and has none.
+    """
+    if not profile.networks or profile.networks[0].name != WHOLE:
+        raise ValueError(
+            "profile: must have measured the whole network, got one for a budget of speed; make a "
+            "profile without cut_only."
+        )
+    return profile.networks[0]
 
 
 def fitted(
@@ -137,7 +151,7 @@ def fitted(
         >>> fitted(source, profile_of(source), 3000).size_bytes <= 3000
         True
     """
-    solved = Candidates(profile.networks[0], leaving(profile, leave))
+    solved = Candidates(_whole(profile), leaving(profile, leave))
 
     def made(goal: float) -> Plan:
         found = plan(profile, size_bytes=math.ceil(goal), leave=leave)

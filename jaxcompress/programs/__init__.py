@@ -1,9 +1,9 @@
 """Functions in files: a network that runs by itself, without the code that made it.
 
 From the bottom up: `_signature` (what goes in and out), `_preprocessing` and `pictures` (from
-pictures to arrays), `_export` (functions to bytes), `_onnx` (or to graphs), `_story` (what a
-manifest says of a program), `_made` (the program of a call), `_ship` (to a file), `_function` (from
-a file).
+pictures to arrays), `_export` (functions to bytes), `_weights` and `_onnx` (or to graphs), `_story`
+(what a manifest says of a program), `_made` (the program of a call), `_ship` (to a file),
+`_function` (from a file).
 
 A program is executed by whoever opens it. Everything else that reads these files, `load` too,
 treats it as bytes.

@@ -11,7 +11,7 @@ from jaxcompress.execution import execute
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.programs._export import exported
 from jaxcompress.programs._onnx import graph_of
-from jaxcompress.programs._signature import ANY, Ends, inputs_of
+from jaxcompress.programs._signature import ANY, Ends
 from jaxcompress.programs._story import COMPRESSED, DENSE, JAX, ONNX, Story
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.trees import PyTree, named_leaves
@@ -90,14 +90,20 @@ def as_graph(call: Call, leaves: Sequence[Any], int8: Ranges | None) -> Made:
     """Return a call as a graph of ONNX.
 
     Args:
-        call: what is shipped; the number of rows is fixed where the graph needs to know it.
+        call: what is shipped.
         leaves: of the file.
         int8: ranges of activations, for products in integers.
+
+    Raises:
+        ValueError: as `graph_of`; the graph needs to know the number of rows.
     """
     graph = graph_of(call.apply, call.tree, leaves, call.inputs, int8)
     ends = call.ends
-    if not graph.any_batch:
-        ends = inputs_of(call.apply, call.inputs, any_batch=False)
+    if not graph.any_batch and any(ANY in each.shape for each in ends.arrays):
+        raise ValueError(
+            "any_batch: must be False, as the graph needs to know the number of rows, got True; "
+            "write x.shape[0] in place of len(x), or pass any_batch=False."
+        )
     tree = jax.eval_shape(dense, call.tree)
     result = jax.eval_shape(call.apply, tree, *ends.filled(_specs(ends)))
     return Made(graph.data, result, _story(ends, kind=ONNX, weights=graph.weights))

@@ -8,6 +8,8 @@ import numpy as np
 from jaxcompress.bounds import is_integer
 
 _COLOURS, _LAYOUTS = ("rgb", "grey"), ("nhwc", "nchw")
+_FITS = STRETCHED, PADDED = "stretch", "pad"
+"""How pictures of other proportions get the size; the rest of a padded one is white."""
 
 
 def _is_number(value: Any) -> bool:
@@ -27,6 +29,7 @@ def _is_size(value: Any) -> bool:
 
 STEPS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "size": (_is_size, "height and width, [32, 32], say"),
+    "fit": (lambda value: value in _FITS, " or ".join(_FITS)),
     "colour": (lambda value: value in _COLOURS, " or ".join(_COLOURS)),
     "scale": (_is_number, "a factor, 1 / 255, say"),
     "mean": (_are_numbers, "a number, or three"),

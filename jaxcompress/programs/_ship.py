@@ -12,11 +12,13 @@ from jaxcompress.artifact.reader import contents
 from jaxcompress.artifact.source import Buffer
 from jaxcompress.artifact.writer import Program, pieces, write
 from jaxcompress.checks import check_concrete
+from jaxcompress.errors import ArtifactError
 from jaxcompress.programs._export import PLATFORMS
 from jaxcompress.programs._made import Call, as_graph, as_stablehlo
+from jaxcompress.programs._onnx import opened_graph
 from jaxcompress.programs._preprocessing import checked
 from jaxcompress.programs._signature import inputs_of, outputs_of
-from jaxcompress.programs._story import DENSE, RUNS
+from jaxcompress.programs._story import DENSE, RUNS, Story
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.trees import PyTree
 
@@ -56,9 +58,10 @@ def ship(
         *inputs: of one example call, arrays or trees of arrays.
         outputs: names of the arrays that come out.
         classes: what the entries of the last axis of the first output mean.
-        preprocessing: from a picture to the first input, a dict of `size` (height and width),
-            `colour` ("rgb" or "grey"), `scale` (a factor), `mean` and `std` (numbers, or one a
-            channel) and `layout` ("nhwc" or "nchw"), in that order.
+        preprocessing: from a picture to the first input, a dict of `size` (height and width), `fit`
+            ("stretch", or "pad" with white in proportion), `colour` ("rgb" or "grey"), `scale` (a
+            factor), `mean` and `std` (numbers, or one a channel) and `layout` ("nhwc" or "nchw"),
+            in that order.
         runs: "dense" decodes all weights when the file is opened; "compressed" keeps the leaves,
             and runs on them as `execute` does.
         any_batch: whether the first axis of all inputs may have any length.
@@ -105,6 +108,7 @@ def ship(
     steps = None if preprocessing is None else checked(preprocessing)
     call = Call(apply, tree, inputs, inputs_of(apply, inputs, any_batch=any_batch))
     parts, structure = encoded_tree(tree, layout)
+    leaves: list[Any] = []
     if runtime == JAX_RUNTIME and runs == DENSE:
         made = as_stablehlo(call, None, platforms=platforms, gradients=gradients)
     else:
@@ -121,7 +125,25 @@ def ship(
         classes=_classes(classes, made.result),
         preprocessing=steps,
     )
+    if runtime == ONNX_RUNTIME:
+        _check_opens(made.data, told, leaves)
     return write(path, parts, structure, metadata=metadata, program=Program(made.data, told.told()))
+
+
+def _check_opens(data: bytes, story: Story, leaves: Sequence[Any]) -> None:
+    """Open a graph as a receiver does.
+
+    Raises:
+        ValueError: its arrays are not those that the file would say, of 64 bits for example.
+    """
+    try:
+        opened_graph(
+            data, story.weights, leaves, (story.inputs.arrays, story.outputs.arrays), _MOST
+        )
+    except ArtifactError as error:
+        raise ValueError(
+            f"inputs: must be what graphs have (float32, int32, uint8, bool), got {error}"
+        ) from None
 
 
 def _check_choice(name: str, given: str, known: Sequence[str]) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxcompress.errors import ArtifactError
-from jaxcompress.programs._onnx import Weight, read_weights
 from jaxcompress.programs._preprocessing import checked
 from jaxcompress.programs._signature import Ends, read_ends
+from jaxcompress.programs._weights import Weight, read_weights
 
 JAX, ONNX = "jax.export", "onnx"
 DENSE, COMPRESSED = "dense", "compressed"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.extras import library
-from jaxcompress.programs._preprocessing import prepared
+from jaxcompress.programs._preprocessing import PADDED, STRETCHED, prepared
 from jaxcompress.trace.inputs import first_line
 
 _MOST_PIXELS = 1 << 26
@@ -33,11 +33,39 @@ def read_pictures(paths: Sequence[Path], steps: Mapping[str, Any]) -> np.ndarray
             with image.open(path) as file:
                 if file.width * file.height > _MOST_PIXELS:
                     raise ValueError(f"{file.width} x {file.height} pixels are too many")
-                upright = ops.exif_transpose(file).convert("RGB")
-                sized = upright.resize((width, height), image.Resampling.BILINEAR)
+                upright = _in_colour(image, ops.exif_transpose(file))
+                sized = _sized(image, upright, (width, height), steps.get("fit", STRETCHED))
         except Exception as error:  # a damaged picture raises nearly anything
             raise ValueError(
                 f"{path}: must be a picture, got {first_line(error)}; replace it."
             ) from None
         found.append(np.asarray(sized))
     return prepared(np.stack(found), steps)
+
+
+def _in_colour(image: Any, picture: Any) -> Any:
+    """Return a picture in RGB, on white where it is transparent, of 8 bits."""
+    if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        values = np.clip(np.asarray(picture, np.int64), 0, (1 << 16) - 1)
+        picture = image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if picture.has_transparency_data:
+        ground = image.new("RGBA", picture.size, "white")
+        picture = image.alpha_composite(ground, picture.convert("RGBA"))
+    return picture.convert("RGB")
+
+
+def _sized(image: Any, picture: Any, size: tuple[int, int], fit: str) -> Any:
+    """Return a picture of a size, width and height: stretched, or in proportion on white."""
+    inner = size
+    if fit == PADDED:
+        factor = min(n / m for n, m in zip(size, picture.size, strict=True))
+        inner = tuple(max(1, round(m * factor)) for m in picture.size)
+    if inner != picture.size:
+        shrinks = max(inner) < max(picture.size)
+        way = image.Resampling.HAMMING if shrinks else image.Resampling.BILINEAR
+        picture = picture.resize(inner, way)
+    if inner == size:
+        return picture
+    ground = image.new("RGB", size, "white")
+    ground.paste(picture, tuple((n - m) // 2 for n, m in zip(size, inner, strict=True)))
+    return ground

@@ -208,8 +208,15 @@ def _run(job: Job, dataset: Dataset, stop: Stop, words: list[str], *, with_progr
 def _finish(job: Job, dataset: Dataset, rows: list[Row], *, with_program: bool) -> int:
     """Write and show what came out; return the exit status."""
     console, shipped = job.console, None
+    write_json(job.folder / RESULTS, results(job.plan, dataset, rows))
     if with_program:
-        shipped = write_shipped(job.folder, layout=job.plan.layout)
+        try:
+            shipped = write_shipped(job.folder, layout=job.plan.layout)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            console.loud(f"{SHIPPED}: is not written ({why}); nothing else needs it")
+    if shipped is None:
+        (job.folder / SHIPPED).unlink(missing_ok=True)  # of an earlier end of this run
     outcome = results(job.plan, dataset, rows, shipped_bytes=shipped)
     write_json(job.folder / RESULTS, outcome)
     checks = checks_of(job.plan, rows)

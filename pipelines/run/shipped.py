@@ -18,7 +18,8 @@ def write_shipped(folder: Path, *, layout: str) -> int:
     """Write the leaves of `compressed.npz` once more, with the program; return the size in bytes.
 
     Networks of pictures take float32 `[batch, size, size, 3]` of 0 to 255, and the file says how to
-    make these. Those of features take arrays by the name of the branch.
+    make these: as `--predict` does, in one step of resizing. Those of features take arrays by the
+    name of the branch.
 
     Args:
         folder: of the finished run.
@@ -42,7 +43,7 @@ def write_shipped(folder: Path, *, layout: str) -> int:
         inputs,
         outputs=["logits"],
         classes=classifier.classes,
-        preprocessing={"size": size, "colour": "rgb"} if is_picture else None,
+        preprocessing={"size": size, "fit": "pad", "colour": "rgb"} if is_picture else None,
         layout=layout,
         metadata=classifier.as_metadata(),
     )

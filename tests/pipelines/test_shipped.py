@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 import jaxcompress as jc
+from jaxcompress.programs.pictures import read_pictures
 from jaxcompress.scopes import named_leaves
+from pipelines.data.pictures import read_picture
 from pipelines.run.predict import Predictor
 from pipelines.run.program import main
 from pipelines.run.shipped import SHIPPED
@@ -26,7 +28,7 @@ def test_it_gives_the_logits_of_the_compressed_file(finished):
     )
     np.testing.assert_allclose(net(np.float32(PICTURES)), wanted, rtol=1e-5, atol=1e-5)
     assert net.classes == list(predictor.classifier.classes)
-    assert net.preprocessing == {"size": [32, 32], "colour": "rgb"}
+    assert net.preprocessing == {"size": [32, 32], "fit": "pad", "colour": "rgb"}
 
 
 def test_its_leaves_and_metadata_are_those_of_the_compressed_file(finished):
@@ -72,6 +74,39 @@ def test_the_command_names_what_run_py_names_without_its_code(finished, tmp_path
         check=True,
     )
     assert ran.stdout.startswith(f"0: {best} ")
+
+
+def pictures_of_all_kinds():
+    random = np.random.default_rng(1)
+    colour = random.integers(0, 256, (96, 64, 3)).astype(np.uint8)
+    alpha = random.integers(0, 256, (20, 20, 1)).astype(np.uint8)
+    yield "wide", Image.fromarray(colour.transpose(1, 0, 2))
+    yield "high", Image.fromarray(colour)
+    yield "small", Image.fromarray(colour[:10, :7])
+    yield "transparent", Image.fromarray(np.concatenate([colour[:20, :20], alpha], axis=2), "RGBA")
+    yield "grey of 16 bits", Image.fromarray(random.integers(0, 1 << 16, (32, 32)).astype("u2"))
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated")
+def test_pictures_become_what_run_py_makes_of_them(tmp_path):
+    for name, picture in pictures_of_all_kinds():
+        path = tmp_path / f"{name}.png"
+        picture.save(path)
+        found = read_pictures([path], {"size": [32, 32], "fit": "pad", "colour": "rgb"})
+        np.testing.assert_array_equal(found[0], read_picture(path, 32), err_msg=name)
+
+
+def test_a_program_that_cannot_be_written_leaves_all_else(tmp_path, monkeypatch, capsys):
+    def refuse(*args, **kwargs):
+        raise ValueError("apply: must be another function.\nmore")
+
+    monkeypatch.setattr(jc, "ship", refuse)
+    out = tmp_path / "run"
+    assert tiny(out) == 0
+    assert results_of(out)["shipped_bytes"] is None and not (out / SHIPPED).exists()
+    assert (
+        "shipped.npz: is not written (apply: must be another function.)" in capsys.readouterr().out
+    )
 
 
 def test_a_network_of_features_names_its_branches(fruits):

@@ -71,6 +71,18 @@ def test_for_a_speed_the_whole_network_is_timed_and_not_measured(task, profile):
         planner.plan(found, size_bytes=6000, speedup=1000)
 
 
+def test_what_was_left_out_for_a_speed_is_measured_when_it_is_wanted(task, tmp_path):
+    path = tmp_path / "profile.json"
+    planner.profile(task, path, units=[0.5], cut_only=True)
+    first = planner.profile(task, path, cut_only=True)
+    found = planner.profile(task, path)
+    assert [network.name for network in found.networks] == ["whole", "units 0.50"]
+    assert all(network.latency for network in found.networks) and not found.unfinished
+    assert found.networks[1].tensors == first.networks[0].tensors
+    assert "was not measured" not in str(found) and not planner.plan(found, size_bytes=6000).cut
+    assert planner.profile(task, path) == read(path)
+
+
 def test_where_nothing_can_be_cut_the_whole_network_is_measured(task):
     fixed = dataclasses.replace(task, blocks="")
     found = planner.profile(fixed, units=(), cut_only=True)

@@ -33,6 +33,13 @@ def leaf_of(settings, path):
     return np.asarray(dict(zip(TREE, leaves, strict=True))[path].dense())
 
 
+def test_a_profile_for_a_budget_of_speed_is_refused(profile):
+    without = profile._replace(networks=[])
+    for wanted in (reachable, lambda found: fitted(TreeSource(TREE), found, 5000)):
+        with pytest.raises(ValueError, match="^profile: must have measured the whole network"):
+            wanted(without)
+
+
 def test_steps_are_the_same_whatever_becomes_of_others():
     alone = leaf_of({"small": {"step_size": 0.5}}, "small")
     for other in ({"step_size": 0.1}, {"clusters": 4}, "leave", {"sparsity": 0.5}):

@@ -11,8 +11,7 @@ import pytest
 import jaxcompress as jc
 from jaxcompress.artifact.encoding import encoded_tree
 from jaxcompress.artifact.writer import Program, write
-from jaxcompress.programs import _onnx
-from jaxcompress.programs._onnx import Weight
+from jaxcompress.programs._weights import Finder, Weight
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((6, 8, 8, 3)).astype("f")
@@ -99,10 +98,42 @@ def test_it_runs_where_onnx_and_jax2onnx_are_not_installed(shared):
 def test_constants_are_found_in_any_order_of_axes():
     leaf = RANDOM.standard_normal((2, 3, 4, 5)).astype("f")
     turned = leaf.transpose(3, 2, 0, 1)
-    found = _onnx._weight("c", turned.reshape(20, 6), [np.ones(120, "f"), leaf])
+    found = Finder([np.ones(120, "f"), leaf]).weight("c", turned.reshape(20, 6))
     assert found == Weight("c", 1, "dense", (3, 2, 0, 1), (20, 6))
     np.testing.assert_array_equal(found.of([None, leaf]), turned.reshape(20, 6))
-    assert _onnx._weight("c", turned + 1, [leaf]) is None
+    assert Finder([leaf]).weight("c", turned + 1) is None
+
+
+def test_gains_that_the_graph_would_fold_are_refused_until_they_are_folded(tmp_path):
+    tree = TREE | {"gain": RANDOM.uniform(1, 2, 24).astype("f")}
+
+    def scaled(tree, x):
+        y = x.reshape(x.shape[0], -1) @ tree["dense"][:192]
+        return y * tree["gain"] + tree["bias"]
+
+    with pytest.raises(ValueError, match=r"^tree: must hold .* \[192, 24\]; call fold_norms"):
+        jc.ship(tmp_path / "net.npz", scaled, tree, X, runtime="onnx")
+
+
+def test_half_precision_weights_are_found(tmp_path):
+    tree = jax.tree.map(lambda a: jax.numpy.asarray(a, jax.numpy.bfloat16), TREE)
+
+    def widened(tree, x):
+        return apply(jax.tree.map(lambda a: a.astype("float32"), tree), x)
+
+    jc.ship(tmp_path / "net.npz", widened, tree, X, runtime="onnx")
+    assert len(jc.inspect(tmp_path / "net.npz")["program"]["weights"]) == 3
+    close(jc.open_function(tmp_path / "net.npz")(X), widened(tree, X))
+
+
+def test_a_graph_that_needs_the_number_of_rows_says_so(tmp_path):
+    def fixed(tree, x):
+        return apply(tree, x) + jax.numpy.ones((len(x), 10))
+
+    with pytest.raises(ValueError, match=r"^any_batch: must be False"):
+        jc.ship(tmp_path / "net.npz", fixed, TREE, X, runtime="onnx")
+    jc.ship(tmp_path / "net.npz", fixed, TREE, X, runtime="onnx", any_batch=False)
+    assert jc.open_function(tmp_path / "net.npz").inputs[0].shape == (6, 8, 8, 3)
 
 
 def test_large_constants_that_are_no_leaves_are_refused(tmp_path):
@@ -135,31 +166,67 @@ def test_it_is_compiled_by_onnx_runtime_alone(shared):
         jc.open_function(shared[0], compiled_by=jax.jit)
 
 
+def put(place, value):
+    return lambda told: told["weights"][0].__setitem__(place, value)
+
+
+NOT_VALID, NO_LEAF, NOT_RUN = "is not valid", "is no leaf of the file", "cannot be run by ONNX"
+OTHERS, OTHER_SIZES = "other arrays than the manifest", "of other sizes than the manifest"
 FORGED = {
-    "no list": lambda told: told.update(weights=3),
-    "no such leaf": lambda told: told["weights"][0].__setitem__(1, 99),
-    "another shape": lambda told: told["weights"][0].__setitem__(4, [7, 7]),
-    "other axes": lambda told: told["weights"][0].__setitem__(3, [0, 0, 1, 2]),
-    "no such form": lambda told: told["weights"][0].__setitem__(2, "eval"),
-    "codes of a codebook": lambda told: told["weights"][0].__setitem__(2, "codes"),
-    "negative": lambda told: told["weights"][0].__setitem__(1, -1),
-    "one missing": lambda told: told["weights"].pop(),
-    "another name": lambda told: told["weights"][0].__setitem__(0, "other"),
+    "no list": (lambda told: told.update(weights=3), NOT_VALID),
+    "no such leaf": (put(1, 99), NO_LEAF),
+    "another shape": (put(4, [7, 7]), NO_LEAF),
+    "gigantic": (put(4, [1 << 40, 1 << 20]), "more than max_bytes allows"),
+    "other axes": (put(3, [0, 0, 1, 2]), NO_LEAF),
+    "no such form": (put(2, "eval"), NOT_VALID),
+    "codes of a codebook": (put(2, "codes"), NO_LEAF),
+    "negative": (put(1, -1), NOT_VALID),
+    "twice": (lambda told: told["weights"].append(told["weights"][0]), NOT_VALID),
+    "one missing": (lambda told: told["weights"].pop(), NOT_RUN),
+    "another name": (put(0, "other"), NOT_RUN),
+    "input of integers": (lambda told: told["inputs"]["arrays"][0].update(dtype="int32"), OTHERS),
+    "wider output": (
+        lambda told: told["outputs"]["arrays"][0].update(shape=["batch", 7]),
+        OTHER_SIZES,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_forged_weights_are_refused(shared, name, tmp_path):
+def test_forged_weights_are_refused(shared, name, tmp_path, monkeypatch):
     path, small = shared
     told = jc.inspect(path)["program"]
-    FORGED[name](told)
+    forge, message = FORGED[name]
+    forge(told)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tree").write_bytes(bytes(1 << 20))  # where a missing weight would be looked for
     with np.load(path) as arrays:
         data = arrays["program"].tobytes()
     parts, structure = encoded_tree(small, "entropy")
     write(tmp_path / "net.npz", parts, structure, program=Program(data, told))
-    with pytest.raises(jc.ArtifactError) as error:
+    with pytest.raises(jc.ArtifactError, match=message) as error:
         jc.open_function(tmp_path / "net.npz")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("location", ["secret.bin", "../secret.bin", "{here}/secret.bin"])
+def test_a_graph_reads_no_file_of_the_machine(location, shared, tmp_path, monkeypatch):
+    path, small = shared
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    for place in (tmp_path, tmp_path / "inside"):
+        (place / "secret.bin").write_bytes(bytes(1 << 20))
+    with np.load(path) as arrays:
+        model = onnx.load_model_from_string(arrays["program"].tobytes())
+    for constant in model.graph.initializer:
+        for each in constant.external_data:
+            each.value = location.format(here=tmp_path)
+    told = jc.inspect(path)["program"] | {"weights": []}
+    parts, structure = encoded_tree(small, "entropy")
+    program = Program(model.SerializeToString(), told)
+    write(tmp_path / "net.npz", parts, structure, program=program)
+    with pytest.raises(jc.ArtifactError, match=NOT_RUN):
+        jc.open_function(tmp_path / "net.npz")
 
 
 def test_a_graph_that_is_none_is_refused(shared, tmp_path):

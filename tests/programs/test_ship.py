@@ -133,7 +133,7 @@ def test_inputs_of_other_shape_or_dtype_are_refused(file, given, message):
         ({"classes": ["a"]}, "classes: must be as many as the last axis"),
         ({"outputs": ["a", "b"]}, "outputs: must name 1 arrays, got 2"),
         ({"platforms": ["abacus"]}, "platforms: must be cpu or cuda or rocm or tpu, got .abacus."),
-        ({"preprocessing": {"zoom": 2}}, "preprocessing: must be of size, colour"),
+        ({"preprocessing": {"zoom": 2}}, "preprocessing: must be of size, fit, colour"),
         ({"preprocessing": {"size": 3}}, "preprocessing: size must be height and width"),
         ({"preprocessing": {"size": (2, 2), "std": 0}}, "preprocessing: std must not be 0"),
         ({"preprocessing": {"scale": 1}}, "preprocessing: must say the size"),
