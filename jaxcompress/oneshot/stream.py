@@ -54,6 +54,7 @@ class Pruning:
         thresholds: of the leaves of which weights are removed.
         max_error: largest relative error that steps may leave in a tensor.
         halves: whether vectors and small leaves have sixteen bits where that is enough.
+        exact: paths of those that have not.
         repeats: leaves that equal earlier ones, and the first such of each: they are that leaf.
     """
 
@@ -62,6 +63,7 @@ class Pruning:
     max_error: float
     thresholds: Mapping[int, Threshold] = field(default_factory=dict)
     halves: bool = False
+    exact: frozenset[str] = frozenset()
     repeats: Mapping[int, int] = field(default_factory=dict)
 
     @functools.cached_property
@@ -126,7 +128,8 @@ class Pruning:
             return Treated(repeat_of(first, self.source.leaves[index]), outcome)
         tensor = self.source.load(index)
         if why := self.kept[index]:
-            half = in_half(path, tensor, why, self.max_error) if self.halves else None
+            is_halved = self.halves and path not in self.exact
+            half = in_half(path, tensor, why, self.max_error) if is_halved else None
             return half or _exactly(path, tensor, why)
         if not is_finite(tensor):
             return _exactly(path, tensor, NOT_FINITE)

@@ -139,7 +139,8 @@ class Surveyed(NamedTuple):
             ValueError: settings that are none, or out of range.
         """
         treatments = treatments_of(settings)
-        pruning = replace(self.pruning, max_error=MOST_ERROR, halves=half)
+        exact = frozenset(path for path, each in settings.items() if each == LEAVE)
+        pruning = replace(self.pruning, max_error=MOST_ERROR, halves=half, exact=exact)
         if any(rule.sparsity for rule in treatments.rules):
             ranked = prune(self.source, 0.0, treatments=treatments)
             pruning = replace(pruning, thresholds=ranked.thresholds)

@@ -32,7 +32,8 @@ def carry_out(
     as the teacher; then the choices for the tensors are solved anew for the weights as they are
     now, weights are rounded, and trained on as rounded ones. Without `loss` and `train` (or `fit`)
     nothing is trained. At the end the file is written, read again and measured: bytes, latency in
-    turn with the whole network, quality against the whole network trained as long.
+    turn with the whole network, quality against the whole network trained as long, or as it is if
+    that is better.
 
     Settings and counts of units that a person has changed in the plan are carried out as they are.
 
@@ -57,6 +58,8 @@ def carry_out(
     """
     if given.network != digest_of(TreeSource(dense(task.params))):
         raise ValueError("plan: is of another network; plan anew from a profile of this one.")
+    if profile is not None and profile.network != given.network:
+        raise ValueError("profile: is of another network than the plan; leave it out.")
     run = Run(task, folder=folder, track=track)
     run.check(given)
     best = run.attempt(given)

@@ -4,13 +4,15 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jaxcompress.leaves import is_compressed
 from jaxcompress.planner._carrying import carry_out
 from jaxcompress.planner._plan import checked_budget
-from jaxcompress.planner._planning import plan
+from jaxcompress.planner._planning import check_matches, plan
 from jaxcompress.planner._profiling import profile
 from jaxcompress.planner._proof import Result
 from jaxcompress.planner._task import Task
 from jaxcompress.planner._training import untold
+from jaxcompress.trees import named_leaves
 
 
 def compress_to(
@@ -50,6 +52,9 @@ def compress_to(
         bytes True
     """
     checked_budget(size_bytes, speedup, drop)
+    if drop is not None and task.evaluate is None:
+        raise ValueError("drop: needs evaluate, got none; give it to the task.")
+    check_matches(leave, named_leaves(task.params, is_leaf=is_compressed).paths)
     kept = None if folder is None else Path(folder)
     if kept is not None:
         kept.mkdir(parents=True, exist_ok=True)

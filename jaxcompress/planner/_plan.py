@@ -130,6 +130,9 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         raise ValueError(f"{path}: must be a plan, got {error}; plan anew.") from None
     if not all(value is None or is_of(NUMBER, value) for value in found.budget):
         raise ValueError(f"{path}: budget must be numbers, got {found.budget}; correct it.")
+    rate = found.learning_rate
+    if rate is not None and not (is_of(NUMBER, rate) and rate > 0):
+        raise ValueError(f"{path}: learning_rate must be above 0, got {rate!r}; correct it.")
     for field, kind in _KINDS.items():
         if not is_of(kind, value := getattr(found, field)):
             raise ValueError(

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+from jaxcompress.oneshot.outcomes import SAME_AS
 from jaxcompress.oneshot.rules import path_matches
 from jaxcompress.planner._choosing import Candidates, Chosen
 from jaxcompress.planner._plan import Budget, Plan, checked_budget, stamp_of
-from jaxcompress.planner._record import LEAVE, Profile
+from jaxcompress.planner._record import CUT_ONLY, LEAVE, Profile
 from jaxcompress.planner._words import number
 from jaxcompress.trees import some_of
 
@@ -48,6 +49,10 @@ def plan(
         (True, ['w'])
     """
     budget = checked_budget(size_bytes, speedup, drop)
+    if not profile.networks:
+        raise ValueError(
+            "profile: must have a network, got none; measure the whole one, without cut_only."
+        )
     if profile.unfinished:
         raise ValueError(
             f"profile: must be finished, {', '.join(profile.unfinished)} is still to be measured; "
@@ -60,8 +65,10 @@ def plan(
     fast = _fast_enough(solved, budget.speedup)
     fitting = _fitting(fast, solved, budget)
     chosen, notes = _best(profile, fitting, budget)
+    notes += [f"why: {line}" for line in profile.limits if line == CUT_ONLY]
     found = _plan(profile, budget, chosen, [*notes, *_curve(profile, fast, chosen)])
-    left = dict.fromkeys(filter(is_left, found.settings), LEAVE)
+    small = [path for kept in profile.kept.values() for path in kept]
+    left = dict.fromkeys(filter(is_left, [*found.settings, *small]), LEAVE)
     found = found._replace(settings=found.settings | left)
     return found._replace(stamp=stamp_of(found))
 
@@ -79,13 +86,34 @@ def leaving(profile: Profile, leave: Sequence[str]) -> Callable[[str], bool]:
     patterns = [*profile.leave, *leave]
     paths = [tensor.path for network in profile.networks for tensor in network.tensors]
     paths += [path for kept in profile.kept.values() for path in kept]
+    check_matches(patterns, paths)
+    tied = {
+        why.removeprefix(SAME_AS): others
+        for why, others in profile.kept.items()
+        if why.startswith(SAME_AS)
+    }
+
+    def is_left(path: str) -> bool:
+        """Return whether a tensor, or one that is stored with it, is to be left."""
+        return any(path_matches(p, one) for p in patterns for one in (path, *tied.get(path, ())))
+
+    return is_left
+
+
+def check_matches(patterns: Sequence[str], paths: Sequence[str]) -> None:
+    """Refuse patterns that match no path.
+
+    Raises:
+        ValueError: naming the first: what it should protect would be changed.
+    """
+    if isinstance(patterns, str):
+        raise ValueError(f"leave: must be a list of patterns, got {patterns!r}; pass [...].")
     for pattern in patterns:
         if not any(path_matches(pattern, path) for path in paths):
             raise ValueError(
                 f"leave: {pattern!r} must match a tensor, got none of {some_of(paths)}; a word "
                 "alone names a whole part of a path."
             )
-    return lambda path: any(path_matches(pattern, path) for pattern in patterns)
 
 
 def _fast_enough(solved: Sequence[Candidates], speedup: float | None) -> list[Candidates]:

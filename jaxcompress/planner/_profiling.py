@@ -25,7 +25,7 @@ from jaxcompress.planner._reading import read, with_whole
 from jaxcompress.planner._record import CUT_ONLY, TIMING, WHOLE, Profile, Quality
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._task import Apply, Task, apply_of
-from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, untold
+from jaxcompress.planner._training import RATES, Lesson, check_loss, trained, unchanged, untold
 from jaxcompress.prune import UnitGroups
 from jaxcompress.trace.program import trace
 from jaxcompress.trees import PyTree, plain_bytes
@@ -188,10 +188,12 @@ def _rate(whole: _Whole, smaller: Sequence[Candidate], track: Callable[[str], No
     made = _made(whole, smaller[len(smaller) // 2], track)
     found = {}
     for rate in RATES:
-        lesson = Lesson(
-            _TRIAL_STEPS, rate, teacher=whole.teacher, what=f"rate {rate:g}", track=track
-        )
-        found[rate] = trained(task, made.apply, made.params, lesson)
+        lesson = Lesson(_TRIAL_STEPS, rate, unchanged, whole.teacher, f"rate {rate:g}", track)
+        try:
+            found[rate] = trained(task, made.apply, made.params, lesson)
+        except ValueError:  # a loss that is not finite
+            if rate == min(RATES) and not found:
+                raise
     best = min(found, key=lambda rate: found[rate].last)
     if found[best].last >= found[best].first:
         raise ValueError(

@@ -65,7 +65,8 @@ class Result(NamedTuple):
         plan: the last one, corrected by what was measured.
         steps: what was done.
         checks: size, latency, quality and memory.
-        control: quality of the uncompressed network, trained as long; None without `evaluate`.
+        control: quality of the uncompressed network, trained as long, or as it was if that is
+            better; None without `evaluate`.
     """
 
     params: PyTree

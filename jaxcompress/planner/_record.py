@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.planner._prediction import isotonic
 from jaxcompress.planner._text import write
 from jaxcompress.planner._words import number
 from jaxcompress.text import shape_text, table_lines
@@ -151,13 +152,15 @@ class Network(NamedTuple):
 
     @property
     def _files(self) -> list[tuple[float, float]]:
-        """Bytes as they add up and of files, both rising."""
-        found: list[tuple[float, float]] = []
-        for each in sorted(self.anchors):
-            pair = each.added_bytes, each.size_bytes
-            if not found or all(new > old for new, old in zip(pair, found[-1], strict=True)):
-                found.append(pair)
-        return found
+        """Bytes as they add up and of files, both rising: an outlier moves none but itself."""
+        if not self.anchors:
+            return []
+        anchors = sorted(self.anchors)
+        sizes = isotonic(np.array([each.size_bytes for each in anchors], np.float64))
+        found: dict[float, list[float]] = {}
+        for each, size in zip(anchors, sizes.tolist(), strict=True):
+            found.setdefault(size, []).append(each.added_bytes)
+        return [(sum(added) / len(added), size) for size, added in found.items()]
 
 
 def _along(pairs: Sequence[tuple[float, float]], value: float, *, of: int) -> float:

@@ -76,8 +76,18 @@ class Run:
         self._controls: dict[int, float] = {}
 
     def check(self, given: Plan) -> None:
-        """Refuse what cannot be done, before any training."""
-        apply = apply_of(self._task)
+        """Refuse what cannot be done or measured, before any training."""
+        apply, task, budget = apply_of(self._task), self._task, given.budget
+        if budget.speedup is not None and not task.is_run:
+            raise ValueError("speedup: needs apply and example, got none; give them to the task.")
+        if budget.drop is not None and task.evaluate is None:
+            raise ValueError("drop: needs evaluate, got none; give it to the task.")
+        if len(given.cut) > 1 or not given.cut.keys() <= {"units", "blocks"}:
+            raise ValueError(
+                f"cut: must be units or blocks, got {', '.join(given.cut)}; correct the plan."
+            )
+        if unknown := [n for n in counts(given.cut) if n not in self._sizes] if given.cut else []:
+            raise ValueError(f"{unknown[0]}: must be a group of units, got none; correct the plan.")
         _, tree = cut_out(self._task, apply, self._params, given.cut, self._score)
         built(tree, given.settings, half=given.half)
 
@@ -90,7 +100,8 @@ class Run:
 
     def made(self, given: Plan) -> Work:
         """Return the compressed network of a plan, without its proof."""
-        stages = Stages(self._folder, f"{given.network} {stamp_of(given)}")
+        trains = f"{self._task.epochs} {given.learning_rate} {self._per_epoch}"
+        stages = Stages(self._folder, f"{given.network} {stamp_of(given)} {trains}")
         return self._coded(given, self._cut(given, stages), stages)
 
     # The network
@@ -205,15 +216,19 @@ class Run:
     # The proof
 
     def _control(self, given: Plan, steps: int) -> float | None:
-        """Return the quality of the whole network, trained as long."""
+        """Return the quality of the whole network: trained as long, or as it is if that is better.
+
+        Training that ruins the whole network too would be no excuse.
+        """
         task = self._task
         if task.evaluate is None or task.apply is None:
             return None
         if steps not in self._controls:
-            params = self._params
+            found = evaluated(task, task.apply, self._params)
             if steps:
-                params = self._trained(task.apply, params, given, CONTROL, steps)
-            self._controls[steps] = evaluated(task, task.apply, params)
+                params = self._trained(task.apply, self._params, given, CONTROL, steps)
+                found = max(found, evaluated(task, task.apply, params))
+            self._controls[steps] = found
         return self._controls[steps]
 
     def _step(self, name: str, apply: Apply | None, params: PyTree, note: str = "") -> Step:

@@ -167,7 +167,10 @@ def trained(task: Task, apply: Apply, params: PyTree, lesson: Lesson) -> Trained
     )
     if task.fit is not None:
         seen = task.fit(lambda tree, *inputs: apply(lesson.view(tree), *inputs), params, tx)
-        return Trained(jax.tree.map(jnp.asarray, seen), math.nan, math.nan)
+        made = jax.tree.map(jnp.asarray, seen)
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(made)):
+            raise ValueError(f"fit: must return finite numbers, got others in {lesson.what}.")
+        return Trained(made, math.nan, math.nan)
     return _own(task, apply, params, tx, lesson)
 
 
