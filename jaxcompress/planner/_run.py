@@ -86,8 +86,9 @@ class Run:
             raise ValueError(
                 f"cut: must be units or blocks, got {', '.join(given.cut)}; correct the plan."
             )
-        if unknown := [n for n in counts(given.cut) if n not in self._sizes] if given.cut else []:
-            raise ValueError(f"{unknown[0]}: must be a group of units, got none; correct the plan.")
+        for name, kept in counts(given.cut).items():
+            if kept == 1 and name not in self._sizes:  # `cut_out` refuses the others
+                raise ValueError(f"{name}: must be a group of units, got none; correct the plan.")
         _, tree = cut_out(self._task, apply, self._params, given.cut, self._score)
         built(tree, given.settings, half=given.half)
 
