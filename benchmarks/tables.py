@@ -20,6 +20,7 @@ from benchmarks.core import table as core
 from benchmarks.distillation import table as distillation
 from benchmarks.execution import table as execution
 from benchmarks.features import table as features
+from benchmarks.flagship import table as flagship
 from benchmarks.large import table as large
 from benchmarks.lib.catalogue import catalogue, stale
 from benchmarks.lib.code import ROOT
@@ -54,6 +55,7 @@ RECORDS: tuple[Record, ...] = (
     *planner.RECORDS,
     *recommend.RECORDS,
     *search.RECORDS,
+    *flagship.RECORDS,
     *sizes.RECORDS,
     *coders.RECORDS,
     *large.RECORDS,

@@ -40,6 +40,7 @@ BYTES = 44_726_568 // SMALLER
 IMAGES, EPOCHS, FINETUNE = 6_000, 5, 6
 IMAGE_SIZE = 32
 _ROUNDS = 200
+_BUDGETED = "auto"
 
 
 class Way(NamedTuple):
@@ -78,19 +79,25 @@ def main() -> None:
     """Train, compress in each way, time, and write the figures down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/flagship"), metavar="DIR")
-    folder = parser.parse_args().folder
+    recipes = list(dict.fromkeys(way.recipe for way in WAYS))
+    parser.add_argument(
+        "--recipes", nargs="+", choices=recipes, default=recipes, help="beside auto"
+    )
+    arguments = parser.parse_args()
+    folder, wanted = arguments.folder, {_BUDGETED, *arguments.recipes}
+    ways = [way for way in WAYS if way.recipe in wanted]
     dataset = load(DATA, limit=IMAGES)
     start = runs.trained(_plan(dataset, "prune+share", PRUNE), dataset, folder / "trained")
     found = {
         way.recipe: _result(_plan(dataset, way.recipe, way.options, start), dataset, folder)
-        for way in WAYS
+        for way in ways
     }
-    whole = found["auto"]["stages"][0]
+    whole = found[_BUDGETED]["stages"][0]
     rows = [{"way": WHOLE, **_row(whole), "seconds": whole["seconds"]}]
-    rows += [{"way": way.name, **_of(found[way.recipe], way.stage)} for way in WAYS]
-    times = {t.name: {"ms": t.median, "speedup": t.speedup} for t in _times(folder, dataset)}
+    rows += [{"way": way.name, **_of(found[way.recipe], way.stage)} for way in ways]
+    times = {t.name: {"ms": t.median, "speedup": t.speedup} for t in _times(folder, ways, dataset)}
     rows = [row | times.get(row["way"], {}) for row in rows]
-    write(FLAGSHIP, seeds=[SEED], figures={"rows": rows, "checks": found["auto"]["checks"]})
+    write(FLAGSHIP, seeds=[SEED], figures={"rows": rows, "checks": found[_BUDGETED]["checks"]})
 
 
 def _plan(
@@ -129,10 +136,10 @@ def _row(stage: dict[str, Any]) -> dict[str, Any]:
     return found | ({"ms": stage["latency_ms"]} if is_onnx else {})
 
 
-def _times(folder: Path, dataset: Dataset) -> Sequence[Timing]:
+def _times(folder: Path, ways: Sequence[Way], dataset: Dataset) -> Sequence[Timing]:
     """Return the times of networks in turn: dense, compiled for inference, the whole one first."""
     files = {WHOLE: folder / "trained" / "trained.npz"}
-    files |= {way.name: folder / way.recipe / "compressed.npz" for way in WAYS if way.is_timed}
+    files |= {way.name: folder / way.recipe / "compressed.npz" for way in ways if way.is_timed}
     variants = {}
     for name, file in files.items():
         made, tree = Predictor(file).classifier, jc.load(file)

@@ -1,6 +1,7 @@
 """Functions to bytes and back, by `jax.export`: StableHLO of a version that later readers know."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -34,7 +35,8 @@ def exported(
     try:
         traced = jax.jit(function).trace(*args)
         _check_constants(traced.jaxpr.consts)
-        return export.export(jax.jit(function), platforms=list(platforms))(*args)
+        with _without_places():
+            return export.export(jax.jit(function), platforms=list(platforms))(*args)
     except Held:
         raise
     except Exception as error:
@@ -43,6 +45,18 @@ def exported(
             f"{first_line(error)}; pass other platforms, or any_batch=False if it needs to know "
             "the number of rows."
         ) from error
+
+
+@contextlib.contextmanager
+def _without_places() -> Iterator[None]:
+    """Leave out where in the code each operation was written: the same function, the same bytes."""
+    name = "jax_traceback_in_locations_limit"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 class Held(ValueError):

@@ -153,7 +153,7 @@ linux = pytest.mark.skipif(
     ("layout", "kinds"),
     [
         pytest.param("packed", ("square", "one column"), marks=pytest.mark.slow),
-        pytest.param("csr", ("square", "one column"), marks=pytest.mark.slow),
+        pytest.param("csr", ("square", "one column"), marks=pytest.mark.exhaustive),
         *(
             pytest.param(layout, tuple(shapes(16)), marks=pytest.mark.exhaustive)
             for layout in ("packed", "csr", "entropy", "ans")

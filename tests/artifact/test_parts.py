@@ -190,7 +190,15 @@ def test_some_truncations_and_flipped_bits(either, tmp_path):
         assert outcome(target) in (None, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "either",
+    [
+        pytest.param("csr", marks=pytest.mark.exhaustive),
+        pytest.param("csr zip64", marks=pytest.mark.exhaustive),
+        pytest.param("entropy", marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
 def test_every_truncation_and_flipped_bit(either, tmp_path):
     data, expected = either.read_bytes(), outcome(either)
     target = tmp_path / "damaged.npz"

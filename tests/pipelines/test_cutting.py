@@ -250,9 +250,15 @@ def test_every_recipe_has_flags_that_exist():
         assert stages_of(plan_of(recipe=name, model="vit", **budget))[0].name == "baseline"
 
 
-@pytest.mark.slow
+def _slow_or_slower(name):
+    return pytest.param(
+        name, marks=getattr(pytest.mark, "exhaustive" if name == "resnet20" else "slow")
+    )
+
+
 @pytest.mark.parametrize(
-    "model", sorted(MODELS.keys() - {"fruits", "cifar-wide", "vit", "resnet18"})
+    "model",
+    [*map(_slow_or_slower, sorted(MODELS.keys() - {"fruits", "cifar-wide", "vit", "resnet18"}))],
 )
 def test_every_network_can_be_cut(model, tmp_path):
     words = f"--model {model} --data digits --limit 128 --epochs 1 --finetune-epochs 1"

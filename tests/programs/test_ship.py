@@ -53,6 +53,24 @@ def test_a_shipped_function_is_the_original_to_the_bit_for_any_rows(file):
     assert net.classes == ["a", "b", "c", "d"] and net.metadata == {"epoch": 3}
 
 
+def test_the_same_function_and_tree_give_the_same_bytes(tmp_path):
+    """Wherever it is called from, and in another process."""
+
+    def deeper(path):
+        return (lambda: jc.ship(path, apply, new_tree(), X[:1]))()
+
+    jc.ship(tmp_path / "one.npz", apply, new_tree(), X[:1])
+    deeper(tmp_path / "other.npz")
+    jax.clear_caches()
+    jc.ship(tmp_path / "again.npz", apply, new_tree(), X[:1])
+    code = (
+        "from tests.programs.test_ship import *\n"
+        f"jc.ship({str(tmp_path / 'process.npz')!r}, apply, new_tree(), X[:1])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert len({path.read_bytes() for path in tmp_path.glob("*.npz")}) == 1
+
+
 def test_other_readers_see_data_alone(file):
     path, small = file
     jax.tree.map(np.testing.assert_array_equal, jc.load(path), jc.dense(small))

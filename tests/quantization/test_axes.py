@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
@@ -96,12 +96,13 @@ def test_the_error_is_the_same_whatever_the_magnitude():
 
 
 @settings(deadline=None, max_examples=60)
+@example(1.192092896e-07, 2)
 @given(st.floats(1e-30, 1e30), st.integers(2, 8))
 def test_scales_of_few_digits_are_little_larger(largest, bits):
     grid = make_grid(bits)
     high = few_digits(min_max)(Samples(np.array([[largest]])), grid).high[0]
     digits, _ = np.frexp(high / grid.highest)
-    assert largest * (1 - 1e-12) <= high <= largest * (1 + 2.0**-7)
+    assert largest * (1 - 2.0**-24) <= high <= largest * (1 + 2.0**-7)  # of float32
     assert (digits * 256) % 1 == 0
     again = few_digits(min_max)(Samples(np.array([[high]])), grid).high[0]
     assert again == high
