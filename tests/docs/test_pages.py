@@ -23,6 +23,7 @@ FROM_CHECKOUT = {
     "howto/lottery.md": 1,
     "howto/own_loop.md": 1,  # Equinox
     "howto/search.md": 1,
+    "results/flagship.md": 1,
     "results/index.md": 1,
     "results/checkpoints.md": 1,
     "results/minilm.md": 1,
