@@ -1,6 +1,7 @@
 """A budget: a profile, a plan, cuts in rounds with fine-tuning, and weights rounded and trained."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jaxcompress as jc
@@ -43,10 +44,11 @@ def profile(job: Trainer, work: Work) -> tuple[Work, Facts]:
     """Measure what each choice costs, and plan within the budget."""
     task, path = task_of(job), job.folder / PROFILE
     faster = job.plan.get("speedup", 1.0) > 1
+    measured = partial(jc.planner.profile, task, path, units=UNITS, cut_only=faster, track=job.tell)
     with refused():
-        jc.planner.profile(task, path, units=UNITS, cut_only=faster, track=job.tell)
+        measured()
         # Numbers of a file are rounded: a run that goes on from it makes the same plan.
-        found = plan_within(job, jc.planner.profile(task, path))
+        found = plan_within(job, measured())
     found.save(job.folder / PLAN)
     return work, {
         "network": found.name,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from pipelines.options.table import settings_of
 from pipelines.run.flat import flatten, unflatten
 from pipelines.run.proof import checks_of, missed, recorded_checks
 from pipelines.run.row import Row
+from pipelines.stages import planned as stage
 from pipelines.stages.planned import BUDGETS, ROUNDS
 from pipelines.stages.planning import PLAN, PROFILE, refused
 from pipelines.stages.table import stages_of
@@ -44,6 +46,24 @@ def test_any_budget_chooses_the_recipe():
 def test_the_stages_depend_on_the_settings_alone():
     assert [stage.name for stage in stages_of(plan_of(size=9000))] == STAGES
     assert [stage.name for stage in stages_of(plan_of(drop=1.0))] == [*STAGES, "control"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "cut_only"),
+    [({"speedup": 2.0}, True), ({"speedup": 1.0}, False), ({"size": 9000}, False)],
+)
+def test_the_profile_that_is_planned_from_has_no_more_than_the_one_measured(
+    budget, cut_only, tmp_path, monkeypatch
+):
+    """A profile without the whole network goes on to measure it when it is asked for again."""
+    asked = []
+    monkeypatch.setattr(jc.planner, "profile", lambda *_, **options: asked.append(options))
+    monkeypatch.setattr(stage, "task_of", lambda job: None)
+    monkeypatch.setattr(stage, "plan_within", lambda job, found: None)
+    job = SimpleNamespace(plan=plan_of(**budget), folder=tmp_path, tell=print)
+    with pytest.raises(AttributeError):  # there is no plan to save
+        stage.profile(job, None)
+    assert [options["cut_only"] for options in asked] == [cut_only, cut_only]
 
 
 @pytest.mark.parametrize("epochs", [1, 9, 30, 60])
