@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from jaxcompress.modules._containers import is_record, like, parts_of
 from jaxcompress.trees import PyTree
 
 Sizes = Callable[[Any], dict[str, Any]]
@@ -42,8 +43,8 @@ class _Filling:
         if self._is_array(node):
             return _array(node, tree, path)
         parts = _parts(node)
-        if not any(map(self._is_array, jax.tree.leaves(node))):
-            if any(map(self._is_array, jax.tree.leaves(tree))):
+        if not self._holds(node):
+            if self._holds(tree):
                 raise ValueError(
                     f"{path}: must have no arrays, as in the module, got some; leave them out."
                 )
@@ -69,8 +70,8 @@ class _Filling:
         self, node: Sequence[Any], given: Mapping[Any, Any], path: str
     ) -> dict[int, Any]:
         """Return the entries that stay: without arrays all, of the others as many as are given."""
-        own = [n for n, each in enumerate(node) if any(map(self._is_array, jax.tree.leaves(each)))]
-        count = sum(any(map(self._is_array, jax.tree.leaves(each))) for each in given.values())
+        own = [n for n, each in enumerate(node) if self._holds(each)]
+        count = sum(map(self._holds, given.values()))
         dropped = set(own[count:]) if count else set()
         if dropped and len({type(node[n]) for n in own}) > 1:
             raise ValueError(
@@ -79,13 +80,12 @@ class _Filling:
             )
         return {n: each for n, each in enumerate(node) if n not in dropped}
 
+    def _holds(self, node: Any) -> bool:
+        return any(map(self._is_array, jax.tree.leaves(node)))
+
     def _like(self, node: Any, made: dict[Any, Any]) -> Any:
-        if isinstance(node, Mapping):
-            kind: Any = type(node)
-            return kind(made)
-        if isinstance(node, (list, tuple)):
-            listed = list(made.values())
-            return type(node)(*listed) if hasattr(node, "_fields") else type(node)(listed)
+        if isinstance(node, (Mapping, list, tuple)):
+            return like(node, made)
         new = copy.copy(node)
         for name, value in made.items():
             object.__setattr__(new, name, value)
@@ -108,12 +108,10 @@ def _array(node: Any, given: Any, path: str) -> Any:
 
 
 def _parts(value: Any) -> dict[Any, Any]:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_record(value):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
-    if isinstance(value, Mapping):
-        return dict(value)
-    return dict(enumerate(value)) if isinstance(value, (list, tuple)) else {}
+    return parts_of(value)
 
 
 def _join(path: str, key: Any) -> str:

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jaxcompress.modules._containers import is_record, like, parts_of
+
 Place = tuple[Any, ...]
 """Names of fields, keys and numbers on the way to an integer."""
 
@@ -43,23 +45,15 @@ def replaced(value: Any, new: Mapping[Place, int]) -> Any:
 
 
 def _parts(value: Any) -> dict[Any, Any]:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_record(value):
         names = [f.name for f in dataclasses.fields(value) if f.init and f.name not in _OWN]
         return {name: getattr(value, name, None) for name in names}
-    if isinstance(value, Mapping):
-        return dict(value)
-    return dict(enumerate(value)) if isinstance(value, (tuple, list)) else {}
+    return parts_of(value)
 
 
 def _with(value: Any, changed: Mapping[Any, Any]) -> Any:
     if hasattr(value, "clone"):  # a Linen module
         return value.clone(**changed)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_record(value):
         return dataclasses.replace(value, **changed)
-    parts = {**_parts(value), **changed}
-    if isinstance(value, Mapping):
-        kind: Any = type(value)  # FrozenDict, say
-        return kind(parts)
-    made = list(parts.values())
-    listed: Any = type(value)
-    return listed(*made) if hasattr(value, "_fields") else listed(made)
+    return like(value, {**_parts(value), **changed})

@@ -1,6 +1,6 @@
 """Flax Linen: modules hold no arrays, and check the sizes that their fields say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,37 +13,65 @@ from jaxcompress.trees import PyTree, named_leaves
 _SHOWN = 3
 
 
-def rebuilt(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Any:
-    """Return the module with the fields at which its variables have the shapes of a tree.
+class Fields:
+    """The integers of a module, and the shapes of its variables for some of them.
+
+    Shapes are traced once, whatever trees it is to be rebuilt for.
+
+    Args:
+        module: at its own sizes.
+        inputs: of one example call.
+
+    Attributes:
+        initial: shapes of its variables at its own sizes.
 
     Raises:
-        ValueError: it does not run, or no fields are found.
+        ValueError: it does not run.
     """
-    variables = as_variables(tree)
-    wanted = _shapes(variables)
 
-    known: dict[tuple[int, ...], Shapes | None] = {}
-
-    def shapes_of(values: Mapping[Place, int]) -> Shapes | None:
-        key = tuple(values.values())
-        if key not in known:
-            known[key] = traced(values)
-        return known[key]
-
-    def traced(values: Mapping[Place, int]) -> Shapes | None:
+    def __init__(self, module: Any, inputs: Sequence[Any]) -> None:
+        self._module, self._inputs = module, inputs
+        self._own = dict(integers(module))
         try:
-            made = replaced(module, values)
-            found = _made(made, inputs)
-        except Exception:  # whatever the code raises at sizes that do not fit
-            return None
-        return _shapes({name: part for name, part in found.items() if name in variables})
+            self.initial = self._made(module)
+        except Exception as error:
+            raise ValueError(
+                f"inputs: must be those of one call of the module, got {first_line(error)}"
+            ) from error
+        self._known: dict[tuple[int, ...], dict[str, Any] | None] = {
+            tuple(self._own.values()): self.initial
+        }
 
-    fields = dict(integers(module))
-    now = _shapes({n: part for n, part in initial(module, inputs).items() if n in variables})
-    found = solved(fields, wanted, shapes_of)
-    if found is None:
-        raise ValueError(_unsolved(now, wanted, fields))
-    return replaced(module, {place: n for place, n in found.items() if n != fields[place]})
+    def rebuilt(self, tree: PyTree) -> Any:
+        """Return the module with the fields at which its variables have the shapes of a tree.
+
+        Raises:
+            ValueError: no fields are found, or several.
+        """
+        variables = as_variables(tree)
+        wanted = _shapes(variables, variables)
+
+        def shapes_of(values: Mapping[Place, int]) -> Shapes | None:
+            made = self._traced(values)
+            return None if made is None else _shapes(made, variables)
+
+        found = solved(self._own, wanted, shapes_of)
+        if found is None:
+            raise ValueError(_unsolved(_shapes(self.initial, variables), wanted, self._own))
+        return replaced(self._module, {p: n for p, n in found.items() if n != self._own[p]})
+
+    def _traced(self, values: Mapping[Place, int]) -> dict[str, Any] | None:
+        """Return the variables for some integers, None where the code does not run with them."""
+        key = tuple(values.values())
+        if key not in self._known:
+            try:
+                self._known[key] = self._made(replaced(self._module, values))
+            except Exception:  # whatever the code raises at sizes that do not fit
+                self._known[key] = None
+        return self._known[key]
+
+    def _made(self, module: Any) -> dict[str, Any]:
+        return jax.eval_shape(lambda key: module.init(key, *self._inputs), jax.random.key(0))
 
 
 def as_variables(tree: PyTree) -> dict[str, Any]:
@@ -51,26 +79,9 @@ def as_variables(tree: PyTree) -> dict[str, Any]:
     return dict(tree) if "params" in tree else {"params": tree}
 
 
-def initial(module: Any, inputs: Sequence[Any]) -> dict[str, Any]:
-    """Return the shapes of the variables of a module at its own sizes.
-
-    Raises:
-        ValueError: it does not run.
-    """
-    try:
-        return _made(module, inputs)
-    except Exception as error:
-        raise ValueError(
-            f"inputs: must be those of one call of the module, got {first_line(error)}"
-        ) from error
-
-
-def _made(module: Any, inputs: Sequence[Any]) -> dict[str, Any]:
-    return jax.eval_shape(lambda key: module.init(key, *inputs), jax.random.key(0))
-
-
-def _shapes(tree: PyTree) -> Shapes:
-    named = named_leaves(tree)
+def _shapes(tree: Mapping[str, Any], wanted: Collection[str]) -> Shapes:
+    """Return the shapes of the collections wanted, `params` say."""
+    named = named_leaves({name: part for name, part in tree.items() if name in wanted})
     return {path: tuple(leaf.shape) for path, leaf in zip(named.paths, named.leaves, strict=True)}
 
 

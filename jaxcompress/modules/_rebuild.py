@@ -107,10 +107,12 @@ def at_sizes(module: Any, *inputs: Any) -> Rebuild:
             "rebuild out."
         )
 
+    fields = _linen.Fields(module, inputs)
+
     def apply(sizes: Mapping[str, tuple[int, ...]]) -> Call:
         shapes = ((path, _SHAPE(tuple(size), np.float32)) for path, size in sizes.items())
         tree = nested(shapes)
-        made = _linen.rebuilt(module, tree, inputs).apply
+        made = fields.rebuilt(tree).apply
         if "params" in tree:
             return made
         return lambda params, *inputs: made({"params": params}, *inputs)
@@ -131,11 +133,12 @@ def _of_equinox(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Made:
 
 
 def _of_linen(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Made:
-    made, full = _linen.rebuilt(module, tree, inputs), _linen.initial(module, inputs)
+    fields = _linen.Fields(module, inputs)
+    made = fields.rebuilt(tree)
     return Made(
         made,
         lambda *inputs: made.apply(_filled(_linen.as_variables(tree)), *inputs),
-        lambda *inputs: module.apply(_filled(full), *inputs),
+        lambda *inputs: module.apply(_filled(fields.initial), *inputs),
     )
 
 
@@ -173,8 +176,8 @@ _BASES = {
 
 def _outputs(call: Call, inputs: Sequence[Any]) -> PyTree:
     """Return the shapes of the outputs; inputs that are no arrays are not traced."""
-    is_traced = [hasattr(leaf, "dtype") for leaf in jax.tree.leaves(list(inputs))]
     leaves, form = jax.tree.flatten(list(inputs))
+    is_traced = [hasattr(leaf, "dtype") for leaf in leaves]
 
     def run(arrays: list[Any]) -> PyTree:
         coming = iter(arrays)

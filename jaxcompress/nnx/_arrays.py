@@ -35,7 +35,7 @@ def with_arrays(module: Any, tree: Mapping[Any, Any]) -> Any:
     nnx = library("flax.nnx", "with_arrays", extra="flax")
     new = nnx.clone(module)
     lists = lists_of(nnx, new, nnx.Not(nnx.RngState))
-    graph, rest, state = nnx.split(new, nnx.RngState, ...)
+    _, rest, state = nnx.split(new, nnx.RngState, ...)
     if set(tree) <= {"params", "stats"} and not set(tree) & set(nnx.to_pure_dict(state)):
         tree = _merged(tree.get("params", {}), tree.get("stats", {}))
     tree = _without(tree, nnx.to_pure_dict(rest))

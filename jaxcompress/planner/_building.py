@@ -13,7 +13,7 @@ from jaxcompress.artifact.stored_parts import Part
 from jaxcompress.artifact.streams import Coder
 from jaxcompress.artifact.writer import encoded, pieces
 from jaxcompress.leaves import is_compressed
-from jaxcompress.oneshot.outcomes import LOST, Outcome
+from jaxcompress.oneshot.outcomes import LOST, SAME_AS, Outcome
 from jaxcompress.oneshot.rules import ByPath, Rule, Treatments
 from jaxcompress.oneshot.sources import Source, TreeSource, sample_of
 from jaxcompress.oneshot.stream import Pruning, prune
@@ -92,7 +92,7 @@ class Surveyed(NamedTuple):
         for index, why in enumerate(self.pruning.kept):
             if index in self.pruning.repeats:
                 first = self.source.paths[self.pruning.repeats[index]]
-                found.setdefault(f"the same as {first}", []).append(self.source.paths[index])
+                found.setdefault(f"{SAME_AS}{first}", []).append(self.source.paths[index])
             elif why is not None:
                 found.setdefault(why, []).append(self.source.paths[index])
         return found
