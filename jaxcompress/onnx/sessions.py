@@ -1,5 +1,6 @@
 """Sessions of ONNX Runtime, on the CPU, exact in integers and without a word on the terminal."""
 
+import contextlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,8 +39,9 @@ def session(
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
     source = model if isinstance(model, bytes) else str(model)
-    with tempfile.TemporaryDirectory() as empty:
+    with contextlib.ExitStack() as held:
         if weights is not None:
+            empty = held.enter_context(tempfile.TemporaryDirectory())
             values = [runtime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
             options.add_external_initializers(list(weights), values)
             # What is not among them must not come from files of this machine.

@@ -131,8 +131,7 @@ def open_function(
         story = read_story(found.manifest["program"])
         leaves = [tensor.leaf for tensor in contents(source, limit).tensors]
         if story.kind == ONNX:
-            ends = story.inputs.arrays, story.outputs.arrays
-            call, weights = opened_graph(data, story.weights, leaves, ends, limit), []
+            call, weights = opened_graph(data, story, leaves, limit), []
         else:
             _check_platform(story)
             program = deserialized(data, jax_version=story.jax, convention=story.convention)

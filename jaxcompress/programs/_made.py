@@ -7,14 +7,18 @@ import jax
 import numpy as np
 from jax import export
 
+from jaxcompress.errors import ArtifactError
 from jaxcompress.execution import execute
 from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.programs._export import exported
-from jaxcompress.programs._onnx import graph_of
-from jaxcompress.programs._signature import ANY, Ends
+from jaxcompress.programs._onnx import graph_of, opened_graph
+from jaxcompress.programs._signature import ANY, Ends, outputs_of
 from jaxcompress.programs._story import COMPRESSED, DENSE, JAX, ONNX, Story
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.trees import PyTree, named_leaves
+
+MOST_BYTES = 1 << 40
+"""More than any file of one's own takes to be read back."""
 
 
 class Call(NamedTuple):
@@ -39,7 +43,7 @@ class Made(NamedTuple):
     Attributes:
         data: its bytes.
         result: shapes and dtypes of what it returns.
-        story: what is said of it, without outputs and classes.
+        story: what is said of it, without classes and own names of outputs.
     """
 
     data: bytes
@@ -79,6 +83,7 @@ def as_stablehlo(
     result = jax.eval_shape(run, rebuilt(shapes), *call.ends.filled(arrays))
     story = _story(
         call.ends,
+        result,
         runs=runs,
         convention=program.calling_convention_version,
         platforms=list(program.platforms),
@@ -106,14 +111,30 @@ def as_graph(call: Call, leaves: Sequence[Any], int8: Ranges | None) -> Made:
         )
     tree = jax.eval_shape(dense, call.tree)
     result = jax.eval_shape(call.apply, tree, *ends.filled(_specs(ends)))
-    return Made(graph.data, result, _story(ends, kind=ONNX, weights=graph.weights))
+    story = _story(ends, result, kind=ONNX, weights=graph.weights)
+    _check_opens(graph.data, story, leaves)
+    return Made(graph.data, result, story)
 
 
-def _story(ends: Ends, **known: Any) -> Story:
+def _check_opens(data: bytes, story: Story, leaves: Sequence[Any]) -> None:
+    """Open a graph as a receiver does.
+
+    Raises:
+        ValueError: its arrays are not those that the file would say, of 64 bits for example.
+    """
+    try:
+        opened_graph(data, story, leaves, MOST_BYTES)
+    except ArtifactError as error:
+        raise ValueError(
+            f"inputs: must be what graphs have (float32, int32, uint8, bool), got {error}"
+        ) from None
+
+
+def _story(ends: Ends, result: PyTree, **known: Any) -> Story:
     usual = {"runs": DENSE, "convention": 0, "platforms": ["cpu"], "kind": JAX}
     return Story(
         inputs=ends,
-        outputs=ends,
+        outputs=outputs_of(None, result),
         classes=None,
         preprocessing=None,
         jax=jax.__version__,

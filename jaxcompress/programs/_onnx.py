@@ -13,6 +13,7 @@ from jaxcompress.onnx import export_onnx
 from jaxcompress.onnx.sessions import session
 from jaxcompress.programs._export import Held
 from jaxcompress.programs._signature import Input
+from jaxcompress.programs._story import Story
 from jaxcompress.programs._weights import Finder, Weight
 from jaxcompress.quantization.calibration import Ranges
 from jaxcompress.trace.inputs import first_line
@@ -87,19 +88,14 @@ def graph_of(
 
 
 def opened_graph(
-    data: bytes,
-    weights: Sequence[Weight],
-    leaves: Sequence[Any],
-    ends: tuple[Sequence[Input], Sequence[Input]],
-    max_bytes: int,
+    data: bytes, story: Story, leaves: Sequence[Any], max_bytes: int
 ) -> Callable[[Any, Sequence[Any]], list[np.ndarray]]:
     """Return the function of a graph, of nothing and the list of inputs.
 
     Args:
         data: the model.
-        weights: constants that are not in it.
+        story: what is said of it: its weights, inputs and outputs.
         leaves: of the file.
-        ends: what is said of inputs and outputs.
         max_bytes: that the weights may take.
 
     Raises:
@@ -108,11 +104,11 @@ def opened_graph(
             weight is no leaf, or they are too many bytes.
     """
     runtime = library("onnxruntime", "open_function", extra="onnx")
-    if (size := sum(each.size_bytes for each in weights)) > max_bytes:
+    if (size := sum(each.size_bytes for each in story.weights)) > max_bytes:
         raise ArtifactError(
             "the weights take more than max_bytes allows", expected=f"<= {max_bytes}", found=size
         )
-    constants = {each.name: each.of(leaves) for each in weights}
+    constants = {each.name: each.of(leaves) for each in story.weights}
     try:
         started = session(runtime, data, weights=constants)
     except Exception as error:  # its errors have no common class
@@ -120,8 +116,8 @@ def opened_graph(
             f"the program cannot be run by ONNX Runtime {runtime.__version__} "
             f"({first_line(error)}); upgrade it, or ship the network again"[:400]
         ) from None
-    for told, found in zip(ends, (started.get_inputs(), started.get_outputs()), strict=True):
-        _check_ends(told, found)
+    _check_ends(story.inputs.arrays, started.get_inputs())
+    _check_ends(story.outputs.arrays, started.get_outputs())
     names = [each.name for each in started.get_inputs()]
 
     def call(_: Any, inputs: Sequence[Any]) -> list[np.ndarray]:
