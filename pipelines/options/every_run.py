@@ -207,7 +207,7 @@ OUTPUT_OPTIONS = (
     _alone(
         "no_program",
         "switch",
-        "leave out shipped.npz, compressed.npz with the network's program (4 to 30 kB more)",
+        "leave out shipped.npz, compressed.npz with the network's program (3 to 30 kB more)",
         default=False,
         group=OUTPUT,
     ),
