@@ -11,7 +11,7 @@ import numpy as np
 from jaxcompress.artifact.memory import limit_of
 from jaxcompress.artifact.reader import contents, open_parts, program_of
 from jaxcompress.artifact.reading import reading
-from jaxcompress.artifact.source import opened
+from jaxcompress.artifact.source import Source, opened
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import dense
@@ -112,6 +112,7 @@ def open_function(
     Raises:
         ArtifactError: the file is damaged, has no program, or one of other tensors, of another
             version of JAX, or for other platforms.
+        ValueError: `compiled_by` for a program of ONNX Runtime.
         MissingLibraryError: a program of ONNX Runtime, without the extra `onnx`.
         OSError: the file cannot be read.
 
@@ -127,21 +128,33 @@ def open_function(
     limit = limit_of(max_bytes)
     with reading(path), opened(path) as source:
         found = open_parts(source, limit)
-        data = program_of(found, limit)
-        story = read_story(found.manifest["program"])
-        leaves = [tensor.leaf for tensor in contents(source, limit).tensors]
-        if story.kind == ONNX:
-            call, weights = opened_graph(data, story, leaves, limit), []
-        else:
-            _check_platform(story)
-            program = deserialized(data, jax_version=story.jax, convention=story.convention)
-            weights = jax.tree.leaves(dense(leaves) if story.runs == DENSE else leaves)
-            _check_shapes(program.in_avals, weights, story)
-            call = (compiled_by or jit_for_inference)(program.call)
-        metadata = found.manifest["metadata"]
-    if story.kind == ONNX and compiled_by is not None:
-        raise ValueError("compiled_by: must be left out for a program of ONNX Runtime, got one.")
-    return OpenFunction(story, metadata, call, jax.device_put(weights))
+        data, story = program_of(found, limit), read_story(found.manifest["program"])
+        is_misused = story.kind == ONNX and compiled_by is not None
+        loaded = None if is_misused else _loaded(source, data, story, limit, compiled_by)
+    if loaded is None:  # here, as a fault of the call and not of the file
+        raise ValueError(
+            "compiled_by: must be left out for a program of ONNX Runtime, got one; leave it out."
+        )
+    call, weights = loaded
+    return OpenFunction(story, found.manifest["metadata"], call, jax.device_put(weights))
+
+
+def _loaded(
+    source: Source,
+    data: bytes,
+    story: Story,
+    limit: int,
+    compiled_by: Callable[..., Any] | None,
+) -> tuple[Callable[..., Any], list[Any]]:
+    """Return the compiled function of the list of weights and the list of inputs, and the first."""
+    leaves = [tensor.leaf for tensor in contents(source, limit).tensors]
+    if story.kind == ONNX:
+        return opened_graph(data, story, leaves, limit), []
+    _check_platform(story)
+    program = deserialized(data, jax_version=story.jax, convention=story.convention)
+    weights = jax.tree.leaves(dense(leaves) if story.runs == DENSE else leaves)
+    _check_shapes(program.in_avals, weights, story)
+    return (compiled_by or jit_for_inference)(program.call), weights
 
 
 def _check_platform(story: Story) -> None:

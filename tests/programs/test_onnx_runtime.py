@@ -161,9 +161,16 @@ def test_options_of_another_runtime_are_refused(options, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_it_is_compiled_by_onnx_runtime_alone(shared):
-    with pytest.raises(ValueError, match="^compiled_by: must be left out"):
-        jc.open_function(shared[0], compiled_by=jax.jit)
+def test_it_is_compiled_by_onnx_runtime_alone(shared, tmp_path):
+    """That is said before the weights are read: those of this file are damaged."""
+    data, path = bytearray(shared[0].read_bytes()), tmp_path / "damaged.npz"
+    data[data.index(b"program") // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(jc.ArtifactError):
+        jc.open_function(path)
+    for file in (shared[0], path):
+        with pytest.raises(ValueError, match="^compiled_by: must be left out"):
+            jc.open_function(file, compiled_by=jax.jit)
 
 
 def put(place, value):
