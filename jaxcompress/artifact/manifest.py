@@ -35,8 +35,14 @@ _BYTES_PER_VALUE, _ALWAYS_ALLOWED = 100, 1 << 26
 rest), and the amount that is always allowed."""
 
 
-def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+def checked_metadata(
+    metadata: Mapping[str, Any] | None, *, name: str = "metadata"
+) -> dict[str, Any]:
     """Return metadata as JSON keeps it.
+
+    Args:
+        metadata: None for none.
+        name: of the argument, for errors.
 
     Raises:
         ValueError: it is not JSON.
@@ -46,7 +52,7 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
         return json.loads(_dumps(dict(metadata or {})).encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"metadata: must be JSON, got {error}; use strings, finite numbers, lists and dicts."
+            f"{name}: must be JSON, got {error}; use strings, finite numbers, lists and dicts."
         ) from None
 
 
@@ -177,9 +183,19 @@ def _check_parts(manifest: dict[str, Any]) -> None:
 
 
 def _check_program(program: Any) -> None:
-    """Refuse what does not even say which bytes the program has; `open_function` reads the rest."""
+    """Refuse what does not even say which bytes the program has, or cannot be shown.
+
+    `open_function` reads the rest.
+    """
     if not isinstance(program, dict) or not is_digest(program.get("sha256")):
         raise ArtifactError("program must be an object with the sha256 of its bytes")
+    made = program.get("made", {})
+    try:
+        _check_depth(made)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"how it was made is not valid: {error}") from None
+    if not isinstance(made, dict):
+        raise ArtifactError("how it was made must be an object", found=type(made).__name__)
 
 
 def parts_of(manifest: dict[str, Any]) -> list[int]:

@@ -17,12 +17,14 @@ class Artifact(NamedTuple):
         tensors: by path, in the order of the file.
         metadata: of the file.
         file_bytes: its size.
+        program: what the manifest says of its program; None of data alone.
     """
 
     tree: PyTree
     tensors: dict[str, Tensor]
     metadata: dict[str, Any]
     file_bytes: int
+    program: dict[str, Any] | None = None
 
 
 def read(path: Path, max_bytes: int | None = None) -> Artifact:
@@ -39,7 +41,9 @@ def read(path: Path, max_bytes: int | None = None) -> Artifact:
     """
     contents = reader.read(path, max_bytes=max_bytes)
     tensors = _by_path(path, tensors_of(contents))
-    return Artifact(contents.tree, tensors, contents.manifest["metadata"], contents.file_bytes)
+    manifest = contents.manifest
+    program = manifest.get("program")
+    return Artifact(contents.tree, tensors, manifest["metadata"], contents.file_bytes, program)
 
 
 def read_manifest(path: Path) -> Artifact:
@@ -60,7 +64,8 @@ def described(path: Path, manifest: dict[str, Any]) -> Artifact:
         ValueError: two tensors have one path.
     """
     tensors = _by_path(path, told_tensors(manifest))
-    return Artifact(None, tensors, manifest["metadata"], path.stat().st_size)
+    size, program = path.stat().st_size, manifest.get("program")
+    return Artifact(None, tensors, manifest["metadata"], size, program)
 
 
 def _by_path(path: Path, tensors: list[Tensor]) -> dict[str, Tensor]:

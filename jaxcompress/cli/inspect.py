@@ -1,7 +1,9 @@
 """`jaxcompress inspect`: the tensors of a file, and their sizes."""
 
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +15,7 @@ from jaxcompress.errors import MissingLibraryError
 from jaxcompress.text import shortened
 
 _LONGEST = 2000  # characters of metadata, of which --json shows all
+_MOST_LINES = 40  # of what is said in one field of how a file was made
 
 _MOST_NUMBERS = 1 << 24
 """Numbers up to which a file is read in a second or so."""
@@ -45,7 +48,9 @@ def inspect(
     found = summary_of([*artifact.tensors.values()], artifact.file_bytes)
     metadata = artifact.metadata
     if as_json:
-        screen.as_json({"file": str(model), "metadata": metadata} | found.as_dict())
+        told = {"file": str(model), "metadata": metadata}
+        told |= {} if artifact.program is None else {"program": artifact.program}
+        screen.as_json(told | found.as_dict())
         return
     header, *rows = found.table()
     screen.table(header, rows)
@@ -53,6 +58,19 @@ def inspect(
         screen.line(note)
     if metadata:
         screen.line(f"metadata: {shortened(str(metadata), most=_LONGEST)}")
+    for line in _said(artifact.program or {}):
+        screen.line(shortened(line, most=_LONGEST))
+
+
+def _said(program: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what runs a program, and how its weights were made: a line a field, or an entry."""
+    if program:
+        yield f"program: {program.get('kind')}, which `jaxcompress run` executes"
+    for name, value in program.get("made", {}).items():
+        parts = value if isinstance(value, list) and value else [value]
+        yield from (f"made, {name}: {part}" for part in parts[:_MOST_LINES])
+        if len(parts) > _MOST_LINES:
+            yield f"made, {name}: and {len(parts) - _MOST_LINES} more, which --json shows"
 
 
 def _read(model: Path, max_size: int | None, *, everything: bool) -> Artifact:

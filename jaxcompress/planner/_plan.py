@@ -1,15 +1,17 @@
 """A plan as data: what becomes of each layer, what was asked for, and what is predicted."""
 
 import hashlib
+import itertools
 import json
 import os
 from typing import Any, NamedTuple
 
+from jaxcompress.artifact import inspect
 from jaxcompress.bounds import check_positive, check_size
 from jaxcompress.planner._kinds import BY_NAME, NUMBER, TEXT, TEXTS, TRUTH, is_of
 from jaxcompress.planner._prediction import Prediction
 from jaxcompress.planner._record import OF_WEIGHTS, Settings, Speed
-from jaxcompress.planner._text import read_fields, write
+from jaxcompress.planner._text import as_json, fields_of, read_fields, write
 from jaxcompress.planner._words import number, words_of
 from jaxcompress.text import shortened, table_lines
 
@@ -73,7 +75,11 @@ class Plan(NamedTuple):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a text file that may be edited and read again by `read_plan`."""
-        write(path, "plan", self)
+        write(path, _KIND, self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON, as `save` writes it, for `made=` of `ship`."""
+        return as_json(_KIND, self)
 
     def __str__(self) -> str:
         """Return what happens to which layer, what is predicted, and why."""
@@ -103,8 +109,12 @@ class Plan(NamedTuple):
 def read_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a plan from a file.
 
+    Args:
+        path: of a file of `Plan.save`, or of `ship`, where that says how it was made. Nothing in it
+            is executed.
+
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or the file is damaged.
         OSError: it cannot be read.
 
     Example:
@@ -119,15 +129,18 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         ...     read_plan(path).settings == found.settings
         True
     """
-    told = read_fields(path, "plan")
+    fields = _fields(path)
     try:
-        drop = None if told["drop"] is None else Prediction(**told["drop"])
-        latency = [Speed(**each) for each in told["latency"]]
+        drop = None if fields["drop"] is None else Prediction(**fields["drop"])
+        latency = [Speed(**each) for each in fields["latency"]]
         found = Plan(
-            **told | {"drop": drop, "latency": latency, "budget": Budget(**told["budget"])}
+            **fields | {"drop": drop, "latency": latency, "budget": Budget(**fields["budget"])}
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: must be a plan, got {error}; plan anew.") from None
+    told = [*(found.drop or ()), *itertools.chain.from_iterable(found.latency)]
+    if not all(type(value) in (int, float) and is_of(NUMBER, abs(value)) for value in told):
+        raise ValueError(f"{path}: predictions must be numbers, got others; plan anew.")
     if not all(value is None or is_of(NUMBER, value) for value in found.budget):
         raise ValueError(f"{path}: budget must be numbers, got {found.budget}; correct it.")
     rate = found.learning_rate
@@ -142,6 +155,22 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     return found
 
 
+def _fields(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the fields of a plan, of a file of its own or of one with weights."""
+    with open(path, "rb") as file:
+        is_text = file.read(len(_ZIP)) != _ZIP
+    if is_text:
+        return read_fields(path, _KIND)
+    program = inspect(path).get("program", {})
+
+    def read() -> dict[str, Any]:
+        made = program.get("made", {})
+        return made.get("plan", made)
+
+    return fields_of(path, _KIND, read)
+
+
+_KIND, _ZIP = "plan", b"PK"
 _KINDS = {
     **dict.fromkeys(("network", "name", "metric", "stamp"), TEXT),
     **dict.fromkeys(("cut", "settings"), BY_NAME),

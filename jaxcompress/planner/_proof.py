@@ -11,7 +11,9 @@ from jaxcompress.leaves import dense
 from jaxcompress.planner._measuring import evaluated, timings
 from jaxcompress.planner._plan import Plan
 from jaxcompress.planner._task import Apply, Task
+from jaxcompress.planner._text import plain
 from jaxcompress.planner._words import number
+from jaxcompress.programs import ship
 from jaxcompress.text import table_lines
 from jaxcompress.trees import PyTree
 
@@ -107,6 +109,29 @@ class Result(NamedTuple):
             **metadata: for `save`, as JSON.
         """
         return save(path, self.params, metadata=metadata or None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plan, steps, checks and quality of the control as JSON, for `made=` of `ship`."""
+        told = {"plan": self.plan.as_dict(), "steps": self.steps, "checks": self.checks}
+        return plain(told | {"control": self.control})
+
+    def ship(self, path: str | os.PathLike[str], *inputs: PyTree, **options: Any) -> int:
+        """Write the file with its function and with how it was made; return its size in bytes.
+
+        Args:
+            path: to write.
+            *inputs: of one example call, as for `jc.ship`.
+            **options: of `jc.ship`.
+
+        Raises:
+            ValueError: as `jc.ship`; the network has no function, as it was never run.
+        """
+        if self.apply is None:
+            raise ValueError(
+                "apply: must be a function to be shipped, got none; pass one to Task, or use save."
+            )
+        told: dict[str, Any] = {"made": self.as_dict()} | options
+        return ship(path, self.apply, self.params, *inputs, **told)
 
 
 def reloaded(params: PyTree, like: PyTree) -> tuple[int, PyTree]:

@@ -33,6 +33,7 @@ class OpenFunction:
         classes: what the entries of the last axis of the first output mean; None if unknown.
         preprocessing: from pictures to the first input; None if it takes none.
         metadata: of the file.
+        made: how the tree was made, as JSON; None if the file does not say.
         story: all that the file says of its program.
         call: the compiled function, of the list of weights and the list of inputs.
         weights: that list.
@@ -44,6 +45,7 @@ class OpenFunction:
         self.story, self.metadata, self.call, self.weights = story, metadata, call, weights
         self.inputs, self.outputs = story.inputs.arrays, story.outputs.arrays
         self.classes, self.preprocessing = story.classes, story.preprocessing
+        self.made = story.made
 
     def __call__(self, *inputs: PyTree) -> PyTree:
         """Return what the function returns; dicts in place of other containers.

@@ -8,6 +8,7 @@ import jax
 
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT
 from jaxcompress.artifact.encoding import encoded_tree
+from jaxcompress.artifact.manifest import checked_metadata
 from jaxcompress.artifact.reader import contents
 from jaxcompress.artifact.source import Buffer
 from jaxcompress.artifact.writer import Program, pieces, write
@@ -41,6 +42,7 @@ def ship(
     int8: Ranges | None = None,
     layout: str = DEFAULT_LAYOUT,
     metadata: Mapping[str, Any] | None = None,
+    made: Mapping[str, Any] | None = None,
 ) -> int:
     """Write a tree and the function of it to one file, which `open_function` runs anywhere.
 
@@ -70,6 +72,8 @@ def ship(
             leaves that are symmetric with one scale a channel are kept, and take no bytes more.
         layout: as for `save`.
         metadata: as for `save`.
+        made: how the tree was made, as JSON: `as_dict()` of a `planner.Result` or of a
+            `planner.Plan`, or notes of your own. `jaxcompress inspect` shows it.
 
     Returns:
         Size of the file in bytes.
@@ -77,7 +81,8 @@ def ship(
     Raises:
         TypeError: as for `save`, or an input that is no array.
         ValueError: as for `save`; a function that cannot be exported, or that holds arrays which
-            belong in the tree; other names or classes than arrays; options of another runtime.
+            belong in the tree; other names or classes than arrays; options of another runtime;
+            `made` that is not JSON.
         MissingLibraryError: `runtime="onnx"` without the extra `onnx`.
 
     Example:
@@ -103,25 +108,28 @@ def ship(
     elif int8 is not None:
         raise ValueError('int8: must be for runtime="onnx", got ranges; quantize the tree instead.')
     steps = None if preprocessing is None else checked(preprocessing)
+    how = None if made is None else checked_metadata(made, name="made")
     call = Call(apply, tree, inputs, inputs_of(apply, inputs, any_batch=any_batch))
     parts, structure = encoded_tree(tree, layout)
     if runtime == JAX_RUNTIME and runs == DENSE:
-        made = as_stablehlo(call, None, platforms=platforms, gradients=gradients)
+        program = as_stablehlo(call, None, platforms=platforms, gradients=gradients)
     else:
         # A reader may choose other dtypes of codes: the leaves are those that it makes.
         parts = list(parts)
         read = contents(Buffer(b"".join(pieces(parts, structure))), MOST_BYTES)
         leaves = [tensor.leaf for tensor in read.tensors]
         if runtime == ONNX_RUNTIME:
-            made = as_graph(call, leaves, int8)
+            program = as_graph(call, leaves, int8)
         else:
-            made = as_stablehlo(call, leaves, platforms=platforms, gradients=gradients)
-    told = made.story._replace(
-        outputs=outputs_of(outputs, made.result),
-        classes=_classes(classes, made.result),
+            program = as_stablehlo(call, leaves, platforms=platforms, gradients=gradients)
+    story = program.story._replace(
+        outputs=outputs_of(outputs, program.result),
+        classes=_classes(classes, program.result),
         preprocessing=steps,
+        made=how,
     )
-    return write(path, parts, structure, metadata=metadata, program=Program(made.data, told.told()))
+    told = Program(program.data, story.told())
+    return write(path, parts, structure, metadata=metadata, program=told)
 
 
 def _check_choice(name: str, given: str, known: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ class Story(NamedTuple):
         platforms: that it was compiled for.
         kind: what runs it.
         weights: of a graph of ONNX, its constants that are leaves.
+        made: how the tree was made, as JSON; None if unknown.
     """
 
     inputs: Ends
@@ -40,11 +41,14 @@ class Story(NamedTuple):
     platforms: list[str]
     kind: str = JAX
     weights: Sequence[Weight] = ()
+    made: dict[str, Any] | None = None
 
     def told(self) -> dict[str, Any]:
         """Return it as JSON."""
         told = {"kind": self.kind} | self._asdict()
         told |= {"inputs": self.inputs.told(), "outputs": self.outputs.told()}
+        if self.made is None:
+            del told["made"]
         if self.kind == ONNX:
             return told | {"weights": [list(each) for each in self.weights]}
         del told["weights"]

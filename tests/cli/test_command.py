@@ -320,6 +320,22 @@ def test_inspect_shows_steps_by_the_levels_in_use_and_entropy_of_codes_only(here
     assert "entropy:" not in run("inspect", "plain.npz").out
 
 
+def test_inspect_says_how_a_program_was_made_and_runs_nothing(here):
+    tree = {"w": np.eye(3, dtype="f")}
+    made = {"by": "\x1b[31mme", "steps": [{"bits": n} for n in range(50)]}
+    jc.ship("m.npz", lambda tree, x: x @ tree["w"], tree, normal(1, 3), made=made)
+    lines = run("inspect", "m.npz").out.splitlines()
+    first = lines.index("program: jax.export, which `jaxcompress run` executes")
+    assert lines[first + 1] == r"made, by: \x1b[31mme"
+    assert lines[first + 2] == "made, steps: {'bits': 0}" and len(lines) == first + 43
+    assert lines[-1] == "made, steps: and 10 more, which --json shows"
+    told = json.loads(run("inspect", "m.npz", "--json").out)["program"]
+    assert told["made"] == made and told["kind"] == "jax.export"
+    jc.save("plain.npz", tree)
+    assert "program" not in json.loads(run("inspect", "plain.npz", "--json").out)
+    assert "program" not in run("inspect", "plain.npz").out
+
+
 def test_diff_names_what_differs(here):
     tensors = weights()
     jc.save("a.npz", jc.compress(tensors, clusters=4))

@@ -33,6 +33,40 @@ def test_the_file_is_what_the_checks_say(result, task, tmp_path):
     assert {"times faster, batch 1", "times faster, batch 32", "ms, batch 1"} <= set(checks)
 
 
+def test_it_is_shipped_with_its_plan_and_its_proof(result, tmp_path):
+    path = tmp_path / "net.npz"
+    assert result.ship(path, X[:1], classes=list("abcdefgh")) == path.stat().st_size
+    net = jc.open_function(path)
+    np.testing.assert_allclose(
+        net(X), result.apply(jc.dense(result.params), X), rtol=1e-5, atol=1e-5
+    )
+    assert net.made == result.as_dict() and net.classes == list("abcdefgh")
+    names = [check["name"] for check in net.made["checks"]]
+    assert names == [check.name for check in result.checks]
+    assert [step["name"] for step in net.made["steps"]][-1] == "coded"
+    result.plan.save(tmp_path / "plan.json")
+    again = planner.read_plan(path)  # nothing is executed
+    assert again == planner.read_plan(tmp_path / "plan.json") and not again.is_edited
+    jc.ship(path, result.apply, result.params, X[:1], made=result.plan.as_dict())
+    assert planner.read_plan(path) == again
+    with pytest.raises(ValueError, match="^apply: must be a function to be shipped, got none"):
+        result._replace(apply=None).ship(path, X[:1])
+
+
+def test_files_without_a_plan_are_refused(result, tmp_path):
+    path = tmp_path / "net.npz"
+    for made in (None, {"plan": 3}, {"plan": {"kind": "plan"}}, {"by": "hand"}):
+        jc.ship(path, result.apply, result.params, X[:1], made=made)
+        with pytest.raises(ValueError, match=r"net.npz: must be a plan, got .*; write it anew"):
+            planner.read_plan(path)
+    result.save(path)
+    with pytest.raises(ValueError, match=r"net.npz: must be a plan, got"):
+        planner.read_plan(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(jc.ArtifactError, match=r"net.npz"):
+        planner.read_plan(path)
+
+
 def test_steps_go_from_the_whole_network_to_the_file(result):
     names = [step.name for step in result.steps]
     assert names == ["whole", "cut 1 of 3", "cut 2 of 3", "cut 3 of 3", "coded"]

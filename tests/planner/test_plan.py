@@ -102,6 +102,21 @@ def test_it_is_read_again(profile, tmp_path):
     assert again.stamp == plan.stamp and str(again).split("predicted")[0] in str(plan)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"latency": [{"batch_size": 1, "ms": "\x1b", "speedup": 1}]},
+        {"drop": dict.fromkeys(("drop", "low", "high"), [])},
+    ],
+)
+def test_predictions_that_are_no_numbers_are_refused(profile, tmp_path, change):
+    path = tmp_path / "plan.json"
+    planner.plan(profile, size_bytes=5000).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match="plan.json: predictions must be numbers"):
+        planner.read_plan(path)
+
+
 @pytest.mark.parametrize("change", ["drop a field", "another kind", "a list", "no json"])
 def test_a_file_that_is_no_plan_is_refused(profile, tmp_path, change):
     path = tmp_path / "plan.json"
