@@ -1,5 +1,6 @@
 """The plan of a run: all that it uses, chosen; and how files record it."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,27 @@ def planned(train_size: int, *, data: str, **given: Any) -> Settings:
 def recorded(plan: Settings) -> dict[str, Any]:
     """Return a plan as JSON, under the names of the options: what is not used is absent."""
     return {name: _as_json(value) for name, value in plan.items()}
+
+
+def command_of(plan: Settings) -> str:
+    """Return a command line that repeats a run; folders are left out, as they are of one machine.
+
+    Every option that the run used is in it, also one that was not given.
+    """
+    words = ["python", "run.py"]
+    for name, value in plan.items():
+        option = OPTIONS[name]
+        if isinstance(value, Path):
+            words += [option.flag, value.name]
+            continue
+        is_none = value is False or value == ()
+        is_fixed = name in RECIPES[plan.recipe].fixed
+        if is_none or is_fixed or (option.fits and option.fits(value, plan)):
+            continue  # nobody can give it
+        words.append(option.flag)
+        if value is not True:
+            words += map(str, value if isinstance(value, (tuple, list)) else [value])
+    return shlex.join(words)
 
 
 def recorded_1(plan: Settings, students: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from pipelines.run.console import Console
 from pipelines.run.folder import LOG, RESULTS, claim, locked, write_json
 from pipelines.run.identity import identity
 from pipelines.run.job import Diverged, Interrupted, Job
+from pipelines.run.made import made
 from pipelines.run.predict import Predictor
 from pipelines.run.proof import checks_of, missed, table_of
 from pipelines.run.report import results, table
@@ -211,7 +212,8 @@ def _finish(job: Job, dataset: Dataset, rows: list[Row], *, with_program: bool) 
     write_json(job.folder / RESULTS, results(job.plan, dataset, rows))
     if with_program:
         try:
-            shipped = write_shipped(job.folder, layout=job.plan.layout)
+            told = made(job.plan, dataset, rows, job.folder)
+            shipped = write_shipped(job.folder, layout=job.plan.layout, made=told)
         except (ValueError, RuntimeError, MemoryError) as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             console.loud(f"{SHIPPED}: is not written ({why}); nothing else needs it")

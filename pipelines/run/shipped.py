@@ -1,5 +1,6 @@
 """The network of a run and its function in one file, which runs without this repository."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipelines.stages.files import COMPRESSED
 SHIPPED = "shipped.npz"
 
 
-def write_shipped(folder: Path, *, layout: str) -> int:
+def write_shipped(folder: Path, *, layout: str, made: Mapping[str, Any]) -> int:
     """Write the leaves of `compressed.npz` once more, with the program; return the size in bytes.
 
     Networks of pictures take float32 `[batch, size, size, 3]` of 0 to 255, and the file says how to
@@ -24,6 +25,7 @@ def write_shipped(folder: Path, *, layout: str) -> int:
     Args:
         folder: of the finished run.
         layout: of the file.
+        made: how the network was made, as JSON.
     """
     file = folder / COMPRESSED
     classifier = Classifier.from_metadata(jc.inspect(file)["metadata"])
@@ -46,4 +48,5 @@ def write_shipped(folder: Path, *, layout: str) -> int:
         preprocessing={"size": size, "fit": "pad", "colour": "rgb"} if is_picture else None,
         layout=layout,
         metadata=classifier.as_metadata(),
+        made=made,
     )

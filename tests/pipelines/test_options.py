@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from pipelines.options import every_run, page
 from pipelines.options.checks import check
 from pipelines.options.command import given, parser
 from pipelines.options.option import GROUPS, KINDS, Option
-from pipelines.options.plan import planned, recorded, recorded_1
+from pipelines.options.plan import command_of, planned, recorded, recorded_1
+from pipelines.options.plan import plan_of as plan_from
 from pipelines.options.settings import Settings
 from pipelines.options.table import OF_RECIPES, OPTIONS, settings_of
 from pipelines.stages import table
@@ -228,3 +230,28 @@ def test_a_new_option_needs_a_row_and_no_more(monkeypatch):
     assert any("`--new-number`" in line for line in page.flags())
     with pytest.raises(SettingsError, match="--new-number: must be 1 to 9, got 10"):
         plan_of(new_number=10)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"size": 9000, "drop": 1.0, "seed": 3},
+        {"recipe": "distill", "control": True},
+        {"model": "fruits", "data": "rendered_fruits", "branches": ("colour", "shape")},
+        {"quantizer": "uniform", "limit": 100, "start": Path("a file.npz")},
+    ],
+    ids=str,
+)
+def test_the_command_of_a_plan_makes_that_plan(asked, tmp_path, monkeypatch):
+    """In the folder of the file that it starts from, as no folder is named."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file.npz").touch()
+    full = {name: tmp_path / value for name, value in asked.items() if name == "start"}
+    plan = plan_of(**asked | full)
+    words = shlex.split(command_of(plan))
+    assert words[:2] == ["python", "run.py"] and not any("/" in word for word in words)
+    settings = given(parser().parse_args(words[2:]))
+    check(settings)
+    again = plan_from(settings, data=plan.data, train_size=1000)
+    assert dict(again) == dict(plan) | ({"start": Path("a file.npz")} if "start" in plan else {})

@@ -19,6 +19,7 @@ from pipelines.options.table import settings_of
 from pipelines.run.flat import flatten, unflatten
 from pipelines.run.proof import checks_of, missed, recorded_checks
 from pipelines.run.row import Row
+from pipelines.run.shipped import SHIPPED
 from pipelines.stages import planned as stage
 from pipelines.stages.planned import BUDGETS, ROUNDS
 from pipelines.stages.planning import PLAN, PROFILE, refused
@@ -224,6 +225,17 @@ def test_the_stages_end_with_a_proof(finished):
     assert checks["times faster, batch 64"]["met"]
     assert status == (0 if all(each["met"] for each in checks.values()) else 4)
     assert (out / PROFILE).exists() and jc.planner.read_plan(out / PLAN).budget.drop == 1e-6
+
+
+@pytest.mark.slow
+def test_the_file_with_the_program_has_the_plan_without_times(finished):
+    out, _ = finished
+    told, results = jc.open_function(out / SHIPPED).made, results_of(out)
+    assert told["checks"] == [c for c in results["checks"] if "faster" not in c["name"]]
+    assert "--size 30000" in told["command"] and "--control" in told["command"]
+    found = jc.planner.read_plan(out / SHIPPED)
+    assert found == jc.planner.read_plan(out / PLAN)._replace(latency=[])
+    assert (out / SHIPPED).stat().st_size - results["compressed_bytes"] < 6000
 
 
 @pytest.mark.slow

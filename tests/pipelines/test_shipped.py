@@ -49,6 +49,18 @@ def test_its_bytes_are_said(finished):
     assert f"{result['shipped_bytes'] - result['compressed_bytes']:,} bytes more" in said
 
 
+def test_it_says_how_it_was_made(finished):
+    """No times and no folders: the same run gives the same bytes."""
+    told = jc.open_function(finished / SHIPPED).made
+    assert told == jc.inspect(finished / SHIPPED)["program"]["made"]
+    assert "--model lenet-300-100 " in told["command"] and told["command"].endswith("entropy")
+    assert (told["seed"], told["data"], told["checks"]) == (3, "digits", [])
+    rows = [(row["name"], row["accuracy"], row["bytes"]) for row in told["stages"]]
+    wanted = results_of(finished)["stages"]
+    assert rows == [(w["name"], round(w["accuracy"], 6), w["size_bytes"]) for w in wanted]
+    assert str(finished.parent) not in str(told)
+
+
 def test_a_run_can_leave_it_out(tmp_path):
     out = tmp_path / "run"
     assert tiny(out, "--no-program") == 0
