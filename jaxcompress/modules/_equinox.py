@@ -3,13 +3,15 @@
 import copy
 import dataclasses
 import importlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxcompress.modules._containers import is_record, like, parts_of
-from jaxcompress.trees import PyTree
+from jaxcompress.trees import PyTree, named_leaves
 
 Sizes = Callable[[Any], dict[str, Any]]
 """From a layer to the attributes that follow from its arrays."""
@@ -19,7 +21,8 @@ def rebuilt(module: Any, tree: PyTree) -> Any:
     """Return a copy of the module with the arrays of a tree, and the sizes of these.
 
     Of lists the first layers stay, as many as the tree has; they must be of one type. Attention has
-    as many heads as before, and narrower ones: so the code computes with these arrays.
+    as many heads as before, and narrower ones: so the code computes with these arrays. A module in
+    several places is one again where its arrays are equal.
 
     Raises:
         ValueError: an array is missing, there is one too many, or one of another rank.
@@ -38,8 +41,19 @@ class _Filling:
 
     def __init__(self, is_array: Callable[[Any], bool], rules: Mapping[type, Sizes]) -> None:
         self._is_array, self._rules = is_array, rules
+        self._made: dict[int, list[tuple[Any, Any]]] = defaultdict(list)
 
     def filled(self, node: Any, tree: Any, path: str) -> Any:
+        if not is_record(node):
+            return self._filled(node, tree, path)
+        earlier = self._made[id(node)]  # a module in several places
+        found = next((made for given, made in earlier if _are_equal(given, tree)), None)
+        if found is None:
+            found = self._filled(node, tree, path)
+            earlier.append((tree, found))
+        return found
+
+    def _filled(self, node: Any, tree: Any, path: str) -> Any:
         if self._is_array(node):
             return _array(node, tree, path)
         parts = _parts(node)
@@ -94,6 +108,12 @@ class _Filling:
                 for name, value in sizes(new).items():
                     object.__setattr__(new, name, value)
         return new
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    mine, its = named_leaves(one), named_leaves(other)
+    pairs = zip(mine.leaves, its.leaves, strict=False)
+    return mine.paths == its.paths and all(a is b or np.array_equal(a, b) for a, b in pairs)
 
 
 def _array(node: Any, given: Any, path: str) -> Any:

@@ -1,10 +1,11 @@
 """Flax Linen: modules hold no arrays, and check the sizes that their fields say."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
 
+from jaxcompress.modules._example import Example
 from jaxcompress.modules._integers import Place, integers, replaced
 from jaxcompress.modules._solving import Shapes, solved
 from jaxcompress.trace.inputs import first_line
@@ -20,7 +21,7 @@ class Fields:
 
     Args:
         module: at its own sizes.
-        inputs: of one example call.
+        example: of one call.
 
     Attributes:
         initial: shapes of its variables at its own sizes.
@@ -29,8 +30,8 @@ class Fields:
         ValueError: it does not run.
     """
 
-    def __init__(self, module: Any, inputs: Sequence[Any]) -> None:
-        self._module, self._inputs = module, inputs
+    def __init__(self, module: Any, example: Example) -> None:
+        self._module, self._example = module, example
         self._own = dict(integers(module))
         try:
             self.initial = self._made(module)
@@ -71,7 +72,8 @@ class Fields:
         return self._known[key]
 
     def _made(self, module: Any) -> dict[str, Any]:
-        return jax.eval_shape(lambda key: module.init(key, *self._inputs), jax.random.key(0))
+        inputs, keywords = self._example
+        return jax.eval_shape(lambda key: module.init(key, *inputs, **keywords), jax.random.key(0))
 
 
 def as_variables(tree: PyTree) -> dict[str, Any]:

@@ -9,4 +9,4 @@ def called(module: Any) -> Callable[..., Any]:
     """Return a function that calls a copy of a module, which JAX may trace."""
     nnx = importlib.import_module("flax.nnx")
     graph, state = nnx.split(module)
-    return lambda *inputs: nnx.merge(graph, state)(*inputs)
+    return lambda *inputs, **keywords: nnx.merge(graph, state)(*inputs, **keywords)

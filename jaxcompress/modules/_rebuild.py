@@ -1,6 +1,6 @@
 """A module from the same code at other sizes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcompress.leaves import dense
 from jaxcompress.modules import _equinox, _linen
+from jaxcompress.modules._example import Example
 from jaxcompress.modules._nnx import called
 from jaxcompress.nnx import with_arrays
 from jaxcompress.scopes import nested
@@ -35,15 +36,17 @@ class Made(NamedTuple):
     whole: Call
 
 
-def rebuild(module: Any, tree: PyTree, *inputs: Any) -> Any:
+def rebuild(module: Any, tree: PyTree, *inputs: Any, **keywords: Any) -> Any:
     """Return a module from the same code at the sizes of a tree, once it was traced.
 
     After units or blocks were cut, arrays are smaller than the module that they came from. Modules
     of Flax NNX and of Equinox get the arrays, and their layers the attributes that follow from
     these; lists of layers may become shorter. Modules of Flax Linen hold no arrays: their integer
     fields are solved for, so that `init` gives the shapes of the tree; what no shape shows stays as
-    it is. A function is returned as it is. The result is traced with the inputs and gives outputs
-    of the same shapes as the module. That is no comparison of numbers: compare those yourself.
+    it is. A module that stands in several places is one again: its arrays are given once, as NNX
+    and Linen keep them, or at each place, as Equinox does, where different ones stay apart. A
+    function is returned as it is. The result is traced with the inputs and gives outputs of the
+    same shapes as the module. That is no comparison of numbers: compare those yourself.
 
     Args:
         module: the module at its own sizes, of `flax.nnx`, `flax.linen` or `equinox`, or
@@ -52,6 +55,7 @@ def rebuild(module: Any, tree: PyTree, *inputs: Any) -> Any:
             them, or a tree like the module. Of Linen the variables or the parameters alone, also
             as shapes.
         *inputs: of one example call; what is no array (a flag, say) is passed as it is.
+        **keywords: of the same call: `train=False`, say.
 
     Raises:
         TypeError: the module is of none of these libraries.
@@ -70,21 +74,22 @@ def rebuild(module: Any, tree: PyTree, *inputs: Any) -> Any:
         >>> rebuild(Net(8), small, x).width
         5
     """
-    library, weights = _library_of(module), dense(tree)
+    library, weights, example = _library_of(module), dense(tree), Example(inputs, keywords)
     if library == "function":
-        _prove(partial(module, weights), inputs, None)
+        _prove(partial(module, weights), example, None)
         return module
-    made, call, whole = _MAKERS[library](module, weights, inputs)
-    _prove(call, inputs, whole)
+    made, call, whole = _MAKERS[library](module, weights, example)
+    _prove(call, example, whole)
     return made
 
 
-def at_sizes(module: Any, *inputs: Any) -> Rebuild:
+def at_sizes(module: Any, *inputs: Any, **keywords: Any) -> Rebuild:
     """Return what `unit_groups` and `check_shrink` take as `rebuild`, of a module of Flax Linen.
 
     Args:
         module: at its own sizes.
         *inputs: of one example call.
+        **keywords: of the same call.
 
     Returns:
         From the new shape of every variable, by path, to `apply` of the module with the fields at
@@ -107,7 +112,7 @@ def at_sizes(module: Any, *inputs: Any) -> Rebuild:
             "rebuild out."
         )
 
-    fields = _linen.Fields(module, inputs)
+    fields = _linen.Fields(module, Example(inputs, keywords))
 
     def apply(sizes: Mapping[str, tuple[int, ...]]) -> Call:
         shapes = ((path, _SHAPE(tuple(size), np.float32)) for path, size in sizes.items())
@@ -115,30 +120,30 @@ def at_sizes(module: Any, *inputs: Any) -> Rebuild:
         made = fields.rebuilt(tree).apply
         if "params" in tree:
             return made
-        return lambda params, *inputs: made({"params": params}, *inputs)
+        return lambda params, *inputs, **more: made({"params": params}, *inputs, **more)
 
     return apply
 
 
-def _nnx(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Made:
-    del inputs
+def _nnx(module: Any, tree: PyTree, example: Example) -> Made:
+    del example
     made = with_arrays(module, tree)
     return Made(made, called(made), called(module))
 
 
-def _of_equinox(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Made:
-    del inputs
+def _of_equinox(module: Any, tree: PyTree, example: Example) -> Made:
+    del example
     made = _equinox.rebuilt(module, tree)
     return Made(made, made, module)
 
 
-def _of_linen(module: Any, tree: PyTree, inputs: Sequence[Any]) -> Made:
-    fields = _linen.Fields(module, inputs)
+def _of_linen(module: Any, tree: PyTree, example: Example) -> Made:
+    fields = _linen.Fields(module, example)
     made = fields.rebuilt(tree)
     return Made(
         made,
-        lambda *inputs: made.apply(_filled(_linen.as_variables(tree)), *inputs),
-        lambda *inputs: module.apply(_filled(fields.initial), *inputs),
+        partial(made.apply, _filled(_linen.as_variables(tree))),
+        partial(module.apply, _filled(fields.initial)),
     )
 
 
@@ -174,20 +179,21 @@ _BASES = {
 }
 
 
-def _outputs(call: Call, inputs: Sequence[Any]) -> PyTree:
+def _outputs(call: Call, example: Example) -> PyTree:
     """Return the shapes of the outputs; inputs that are no arrays are not traced."""
-    leaves, form = jax.tree.flatten(list(inputs))
+    leaves, form = jax.tree.flatten((list(example.inputs), dict(example.keywords)))
     is_traced = [hasattr(leaf, "dtype") for leaf in leaves]
 
     def run(arrays: list[Any]) -> PyTree:
         coming = iter(arrays)
         pairs = zip(is_traced, leaves, strict=True)
-        return call(*form.unflatten([next(coming) if traced else x for traced, x in pairs]))
+        inputs, keywords = form.unflatten([next(coming) if traced else x for traced, x in pairs])
+        return call(*inputs, **keywords)
 
     return jax.eval_shape(run, [x for x, traced in zip(leaves, is_traced, strict=True) if traced])
 
 
-def _prove(call: Call, inputs: Sequence[Any], whole: Call | None) -> None:
+def _prove(call: Call, example: Example, whole: Call | None) -> None:
     """Run what was rebuilt, and compare its outputs with those of the whole module.
 
     Raises:
@@ -196,13 +202,13 @@ def _prove(call: Call, inputs: Sequence[Any], whole: Call | None) -> None:
     wanted = None
     if whole is not None:
         try:
-            wanted = _outputs(whole, inputs)
+            wanted = _outputs(whole, example)
         except Exception as error:  # whatever the code raises
             raise ValueError(
                 f"inputs: must be those of one call of the module, got {first_line(error)}"
             ) from error
     try:
-        found = _outputs(call, inputs)
+        found = _outputs(call, example)
     except Exception as error:  # whatever the code raises at sizes that do not fit
         raise ValueError(
             f"module: must run at the sizes of the tree, got {first_line(error)}; take sizes from "

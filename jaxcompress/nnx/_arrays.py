@@ -1,6 +1,6 @@
 """Other arrays in a module."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxcompress.extras import library
@@ -12,8 +12,9 @@ from jaxcompress.trees import named_leaves
 def with_arrays(module: Any, tree: Mapping[Any, Any]) -> Any:
     """Return a copy of a module with the arrays of a tree, of any sizes, and layers that follow.
 
-    Random generators stay those of the module. Of lists the first modules stay, as many as the tree
-    has arrays for: they should differ in their arrays alone.
+    Random generators stay those of the module. A module that stands in several places has its
+    arrays at the first of them, as in `nnx.state`, and is one again. Of lists the first modules
+    stay, as many as the tree has arrays for: they should differ in their arrays alone.
 
     Args:
         module: an NNX module; it is not changed.
@@ -22,7 +23,8 @@ def with_arrays(module: Any, tree: Mapping[Any, Any]) -> Any:
 
     Raises:
         MissingLibraryError: Flax is not installed.
-        ValueError: an array that only one of them has.
+        ValueError: an array that only one of them has, or that is given at several places; fewer
+            modules for a list in which one stands several times.
 
     Example:
         >>> import jax
@@ -44,6 +46,7 @@ def with_arrays(module: Any, tree: Mapping[Any, Any]) -> Any:
     given, own = named_leaves(tree), named_leaves(nnx.to_pure_dict(state))
     missing = sorted(set(given.paths) ^ set(own.paths))
     if missing:
+        _check_given_once(nnx, new, missing)
         where = "tree" if missing[0] in own.paths else "module"
         raise ValueError(
             f"{missing[0]}: must be in the tree and in the module, got none in the {where} "
@@ -53,6 +56,27 @@ def with_arrays(module: Any, tree: Mapping[Any, Any]) -> Any:
     made = nnx.merge(graph, rest, state)
     follow_arrays(made)
     return made
+
+
+def _check_given_once(nnx: Any, module: Any, paths: Sequence[str]) -> None:
+    """Refuse arrays of a module at a place that is not its first.
+
+    Raises:
+        ValueError: one of the paths leads to an array that another path stands for.
+    """
+    first = {id(node): path for path, node in nnx.iter_graph(module)}
+    for path in paths:
+        node: Any = module
+        for key in path.split("/"):
+            entries = list(node) if isinstance(node, nnx.List) else []
+            numbered = dict(zip(map(str, range(len(entries))), entries, strict=True))
+            node = numbered[key] if key in numbered else getattr(node, key, None)
+        found = "/".join(map(str, first.get(id(node), ())))
+        if isinstance(node, nnx.Variable) and found != path:
+            raise ValueError(
+                f"{path}: must be left out, as it is {found}, of the same module, got it twice; "
+                "leave it out."
+            )
 
 
 def _merged(one: Any, other: Any) -> Any:
