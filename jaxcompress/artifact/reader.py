@@ -129,7 +129,15 @@ def contents(source: Source, max_bytes: int) -> Contents:
     Raises:
         ArtifactError: the file is damaged, or needs more memory than `max_bytes`.
     """
-    found = open_parts(source, max_bytes)
+    return contents_of(open_parts(source, max_bytes), max_bytes)
+
+
+def contents_of(found: Opened, max_bytes: int) -> Contents:
+    """Return what an open file holds, as `contents`.
+
+    Raises:
+        ArtifactError: the file is damaged, or needs more memory than `max_bytes`.
+    """
     check_needs([part.need() for part in found.parts], max_bytes)
     leaves, shares = [], []
     for part in found.parts:
@@ -143,7 +151,7 @@ def contents(source: Source, max_bytes: int) -> Contents:
         for entry, leaf, share in zip(entries, leaves, shares, strict=True)
     ]
     tree = fill(found.manifest["tree"], leaves)
-    return Contents(tree, found.manifest, tensors, source.size)
+    return Contents(tree, found.manifest, tensors, found.source.size)
 
 
 def leaves_of(part: StoredPart, reader: Reader) -> Iterator[Any]:

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from jaxcompress.artifact.memory import limit_of
-from jaxcompress.artifact.reader import contents, open_parts, program_of
+from jaxcompress.artifact.reader import Opened, contents_of, open_parts, program_of
 from jaxcompress.artifact.reading import reading
-from jaxcompress.artifact.source import Source, opened
+from jaxcompress.artifact.source import opened
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.errors import ArtifactError
 from jaxcompress.leaves import dense
@@ -132,7 +132,7 @@ def open_function(
         found = open_parts(source, limit)
         data, story = program_of(found, limit), read_story(found.manifest["program"])
         is_misused = story.kind == ONNX and compiled_by is not None
-        loaded = None if is_misused else _loaded(source, data, story, limit, compiled_by)
+        loaded = None if is_misused else _loaded(found, data, story, limit, compiled_by)
     if loaded is None:  # here, as a fault of the call and not of the file
         raise ValueError(
             "compiled_by: must be left out for a program of ONNX Runtime, got one; leave it out."
@@ -142,14 +142,14 @@ def open_function(
 
 
 def _loaded(
-    source: Source,
+    found: Opened,
     data: bytes,
     story: Story,
     limit: int,
     compiled_by: Callable[..., Any] | None,
 ) -> tuple[Callable[..., Any], list[Any]]:
     """Return the compiled function of the list of weights and the list of inputs, and the first."""
-    leaves = [tensor.leaf for tensor in contents(source, limit).tensors]
+    leaves = [tensor.leaf for tensor in contents_of(found, limit).tensors]
     if story.kind == ONNX:
         return opened_graph(data, story, leaves, limit), []
     _check_platform(story)

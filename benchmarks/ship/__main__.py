@@ -1,0 +1,5 @@
+"""python -m benchmarks.ship."""
+
+from benchmarks.ship.run import main
+
+main()
