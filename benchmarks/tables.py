@@ -36,6 +36,7 @@ from benchmarks.quantizers import table as quantizers
 from benchmarks.recommend import table as recommend
 from benchmarks.search import table as search
 from benchmarks.second_order import table as second_order
+from benchmarks.ship import table as ship
 from benchmarks.sizes import table as sizes
 from benchmarks.sparse import table as sparse
 from benchmarks.structured import table as structured
@@ -67,6 +68,7 @@ RECORDS: tuple[Record, ...] = (
     *quantization.RECORDS,
     *execution.RECORDS,
     *coded.RECORDS,
+    *ship.RECORDS,
     *sparse.RECORDS,
     *lowrank.RECORDS,
     *distillation.RECORDS,
