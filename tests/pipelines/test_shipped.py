@@ -11,6 +11,7 @@ from PIL import Image
 import jaxcompress as jc
 from jaxcompress.programs.pictures import read_pictures
 from jaxcompress.scopes import named_leaves
+from pipelines.data.dataset import DataError
 from pipelines.data.pictures import read_picture
 from pipelines.run.predict import Predictor
 from pipelines.run.program import main
@@ -106,6 +107,27 @@ def test_pictures_become_what_run_py_makes_of_them(tmp_path):
         picture.save(path)
         found = read_pictures([path], {"size": [32, 32], "fit": "pad", "colour": "rgb"})
         np.testing.assert_array_equal(found[0], read_picture(path, 32), err_msg=name)
+
+
+def test_pictures_of_rare_kinds_are_read_and_refused_as_run_py_does(tmp_path):
+    steps = {"size": [8, 8], "fit": "pad"}
+    deep = Image.fromarray(np.arange(64, dtype="u2").reshape(8, 8) * 1000)
+    deep.save(tmp_path / "deep.png", transparency=5000)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12"
+    Image.new("RGB", (8, 4), "red").save(tmp_path / "damaged exif.png", exif=exif)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(PICTURES[0][:8, :5]).save(tmp_path / "turned.png", exif=turned)
+    for path in sorted(tmp_path.glob("*.png")):
+        wanted = read_picture(path, 8)
+        np.testing.assert_array_equal(read_pictures([path], steps)[0], wanted, err_msg=path.name)
+    for name, value in (("floats", np.float32(0.5)), ("greys", np.int32(70_000))):
+        path = tmp_path / f"{name}.tif"
+        Image.fromarray(np.full((2, 2), value)).save(path)
+        with pytest.raises(DataError, match=name[:5]):
+            read_picture(path, 8)
+        with pytest.raises(ValueError, match=f"{name}.tif: must be a picture, got .*{name[:5]}"):
+            read_pictures([path], steps)
 
 
 def test_a_program_that_cannot_be_written_leaves_all_else(tmp_path, monkeypatch, capsys):
