@@ -91,7 +91,8 @@ def frontier(items: Sequence[Options]) -> Frontier:
                 continue
             total = best[: room + 1 - step] + item.damages[option]
             better = total < found[step:]
-            found[step:][better], which[step:][better] = total[better], option
+            np.copyto(found[step:], total, where=better)
+            np.copyto(which[step:], np.uint16(option), where=better)
         choices.append((parts, which))
         best = found
     return Frontier(sum(cheapest), part, best, choices)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -103,8 +104,11 @@ def isotonic(values: np.ndarray) -> np.ndarray:
     A plan that happens to be bad has no weight of its own, as it would with squares.
     """
     blocks: list[list[float]] = []
+    medians: list[float] = []
     for value in values.tolist():
         blocks.append([value])
-        while len(blocks) > 1 and np.median(blocks[-2]) > np.median(blocks[-1]):
+        medians.append(value)
+        while len(blocks) > 1 and medians[-2] > medians[-1]:
             blocks[-2:] = [blocks[-2] + blocks[-1]]
-    return np.concatenate([np.full(len(block), np.median(block)) for block in blocks])
+            medians[-2:] = [median(blocks[-1])]
+    return np.repeat(np.array(medians, np.float64), [len(block) for block in blocks])
