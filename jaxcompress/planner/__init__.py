@@ -4,11 +4,12 @@ From the bottom up. What one change does: `_changes` (of tensors) and `_smaller`
 blocks), `_same_numbers` (whether silenced units do what a cut does), `_sensitivities`. What is to
 be done: `_words`, `_kinds`, `_text` (files to edit), `_task`, `_record` (a profile as data),
 `_reading`, `_building` (trees by settings), `_ladder` (bytes, as they would be coded), `_damage`,
-`_cuts` (smaller networks), `_training`, `_refining` (rounding on data), `_architecture`,
-`_measuring`, `_metric` (what a damage is), `_anchors` (whole plans, made and evaluated),
-`_profiling`. The best of all choices: `_between`, `_knapsack`, `_prediction`, `_choosing`, `_plan`
-(as data), `_planning`. Which technique: `_techniques` (their names), `_selection`, `_textbook`,
-`_recommendation` (as data), `_judge`, `_recommending`, `_redundancy`. The proof:
+`_rows` (of examples), `_cuts` (smaller networks), `_training`, `_refining` (rounding on data),
+`_architecture`, `_measuring`, `_metric` (what a damage is), `_anchors` (whole plans, made and
+evaluated), `_trials` (networks cut out and trained a little), `_profiling`. The best of all
+choices: `_between`, `_knapsack`, `_prediction`, `_choosing`, `_plan` (as data), `_leaving` (what is
+to stay as it is), `_planning`. Which technique: `_techniques` (their names), `_selection`,
+`_textbook`, `_recommendation` (as data), `_judge`, `_recommending`, `_redundancy`. The proof:
 `_straight_through` (training of rounded weights), `_stages`, `_proof`, `_fitting`, `_run`,
 `_carrying`, `_one_call`, `_controls`; `_own_loop` (the same steps one by one). For files of
 weights, a tensor at a time: `weights`.

@@ -17,6 +17,7 @@ from jaxcompress.oneshot.outcomes import LOST, SAME_AS, Outcome
 from jaxcompress.oneshot.rules import ByPath, Rule, Treatments
 from jaxcompress.oneshot.sources import Source, TreeSource, sample_of
 from jaxcompress.oneshot.stream import Pruning, prune
+from jaxcompress.oneshot.survey import NO_GRID
 from jaxcompress.oneshot.values import asked_rule, check_rules
 from jaxcompress.oneshot.ways import Treatment
 from jaxcompress.packing import block
@@ -218,6 +219,7 @@ def built(
     *,
     half: bool = True,
     refine: Refine = unrefined,
+    is_strict: bool = False,
 ) -> PyTree:
     """Return the tree with its compressed leaves.
 
@@ -226,6 +228,7 @@ def built(
         settings: by path; tensors without any are kept exactly.
         half: whether vectors and small tensors have sixteen bits where that is enough.
         refine: rounds the weights of a leaf anew.
+        is_strict: whether settings so coarse that a tensor is kept instead are refused.
 
     Raises:
         ValueError: a path of no tensor, or settings that cannot be carried out.
@@ -233,18 +236,20 @@ def built(
     found = surveyed(TreeSource(params))
     found.check(settings)
     leaves, outcomes = found.leaves(settings, half=half, refine=refine)
-    _check_done(settings, outcomes)
+    _check_done(settings, outcomes, is_strict=is_strict)
     return found.tree(leaves)
 
 
-def _check_done(settings: Mapping[str, Settings | str], outcomes: list[Outcome]) -> None:
-    """Refuse tensors of which nothing is left."""
+def _check_done(
+    settings: Mapping[str, Settings | str], outcomes: list[Outcome], *, is_strict: bool
+) -> None:
+    """Refuse tensors of which nothing is left, or would be."""
     for outcome in outcomes:
-        if outcome.path in settings and not outcome.relative_error <= 1:
-            raise ValueError(
-                f"{outcome.path}: {settings[outcome.path]} leaves nothing of it; choose finer "
-                "settings."
-            )
+        if settings.get(outcome.path, KEEP) in (LEAVE, KEEP):
+            continue
+        if not outcome.relative_error <= 1 or (is_strict and outcome.kept == NO_GRID):
+            words = words_of(settings[outcome.path])
+            raise ValueError(f"{outcome.path}: {words} is {NO_GRID}; choose finer settings.")
 
 
 def shares_of(

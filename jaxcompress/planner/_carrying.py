@@ -61,7 +61,7 @@ def carry_out(
     if profile is not None and profile.network != given.network:
         raise ValueError("profile: is of another network than the plan; leave it out.")
     run = Run(task, folder=folder, track=track)
-    run.check(given)
+    given = run.checked(given)
     best = run.attempt(given)
     for _ in range(_ATTEMPTS - 1):
         again = None if profile is None else _corrected(best, profile)

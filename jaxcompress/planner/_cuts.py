@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from jaxcompress.bounds import is_integer
-from jaxcompress.planner._record import LEAVE
-from jaxcompress.planner._refining import rows_of
+from jaxcompress.planner._record import LEAVE, Parts
+from jaxcompress.planner._rows import rows_of
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.prune import (
     UnitGroups,
@@ -58,11 +58,11 @@ def candidates(
         units: fractions of the units to keep.
         groups: finds those of the network.
     """
+    depth = depth_of(task.params, task.blocks) if task.blocks else 0  # refuses what are none
     if not task.is_run:
         return [], []
     found, why = _by_units(task, units, groups()) if units else ([], [])
     if task.blocks:
-        depth = depth_of(task.params, task.blocks)
         counts = sorted({max(round(part * depth), 1) for part in _KEPT_BLOCKS} - {depth})[::-1]
         found += [
             Candidate(
@@ -93,14 +93,10 @@ def _by_units(
 def groups_of(task: Task, apply: Apply | None, params: PyTree) -> UnitGroups:
     """Return the groups of units of a network on one or two rows of the example."""
     assert apply is not None
-    return unit_groups(apply, params, *_few(task.example), rebuild=task.rebuild)
-
-
-def _few(example: Sequence[PyTree]) -> tuple[PyTree, ...]:
-    """Return the first two rows of inputs, where all inputs have as many rows."""
-    if rows_of(tuple(example)) is None:
-        return tuple(example)
-    return tuple(jax.tree.map(lambda leaf: leaf[:2], part) for part in example)
+    few = tuple(task.example)
+    if rows_of(apply, params, few) is not None:
+        few = jax.tree.map(lambda leaf: leaf[:2], few)
+    return unit_groups(apply, params, *few, rebuild=task.rebuild)
 
 
 def _usable(task: Task, groups: UnitGroups) -> list[str]:
@@ -110,6 +106,14 @@ def _usable(task: Task, groups: UnitGroups) -> list[str]:
 def sizes_of(groups: UnitGroups) -> dict[str, int]:
     """Return the number of units of each group."""
     return {group.name: group.size for group in groups}
+
+
+def parts_of(task: Task, groups: UnitGroups) -> Parts:
+    """Return which tensors the groups of a network, and its blocks, have a part in."""
+    units = {g.name: list(dict.fromkeys(each.path for each in g.slices)) for g in groups}
+    paths = named_leaves(task.params).paths if task.blocks else []
+    inside = [path for path in paths if f"/{path}".count(f"/{task.blocks}")]
+    return Parts(units, inside)
 
 
 def partly(cut: Mapping[str, Any], whole: Mapping[str, int], part: float) -> Cut:

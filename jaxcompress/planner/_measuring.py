@@ -7,15 +7,22 @@ from typing import Any
 import numpy as np
 
 from jaxcompress.costs import compare_latency, flops
-from jaxcompress.oneshot.sources import Source, Track, untracked
+from jaxcompress.leaves import dense
+from jaxcompress.oneshot.sources import Source, Track, TreeSource, untracked
 from jaxcompress.planner._building import surveyed
 from jaxcompress.planner._damage import beaten, undominated, with_damages
 from jaxcompress.planner._ladder import ladder, rungs
-from jaxcompress.planner._record import Network, Speed, Tensor
+from jaxcompress.planner._record import Network, Quality, Settings, Speed, Tensor
 from jaxcompress.planner._refining import Refine, unrefined
+from jaxcompress.planner._rows import rows_of
 from jaxcompress.planner._task import Apply, Task
-from jaxcompress.trace.inputs import batch_size_of
+from jaxcompress.planner._words import number
 from jaxcompress.trees import PyTree
+
+_COARSEST: Settings = {"step_size": 4.0}
+_NOISES, _BETTER = 5.0, 0.5
+"""How much larger the quality of a ruined network is, in noises and as a part of the larger one,
+where more cannot be better; those of networks that were not trained differ by chance."""
 
 _ROUNDS = (10, 150)
 _OPERATIONS = 2e11
@@ -34,6 +41,34 @@ def evaluated(task: Task, apply: Apply, params: PyTree) -> float:
     if found.shape != () or not math.isfinite(found):
         raise ValueError(f"evaluate: must return one finite number, got {found}; look at its data.")
     return float(found)
+
+
+def quality_of(task: Task, apply: Apply, params: PyTree) -> Quality | None:
+    """Return what `evaluate` says of a network, None without it.
+
+    Raises:
+        ValueError: it says more of a network of which little is left: then more is not better.
+    """
+    if task.evaluate is None:
+        return None
+    values = [evaluated(task, apply, params) for _ in range(2)]
+    found = Quality(sum(values) / 2, abs(values[0] - values[1]) / math.sqrt(2))
+    ruined = evaluated(task, apply, _ruined(params))
+    least = max(_NOISES * found.noise, _BETTER * max(abs(ruined), abs(found.value)))
+    if ruined - found.value > least:
+        raise ValueError(
+            f"evaluate: must be larger for better networks, got {number(found.value)} for the one "
+            f"given and {number(ruined)} for one of which little is left; return the negative of a "
+            "loss, and train the network first."
+        )
+    return found
+
+
+def _ruined(params: PyTree) -> PyTree:
+    """Return the network after the coarsest rounding."""
+    found = surveyed(TreeSource(params))
+    leaves, _ = found.leaves(dict.fromkeys(found.paths, _COARSEST))
+    return dense(found.tree(leaves))
 
 
 def measured_tensors(
@@ -98,8 +133,8 @@ def timings(networks: dict[str, tuple[Apply, PyTree]], task: Task) -> dict[str, 
     alone = len(networks) == 1
     if alone:
         networks = networks | {"": next(iter(networks.values()))}
-    rows = batch_size_of(tuple(task.example))
     apply, params = next(iter(networks.values()))
+    rows = rows_of(apply, params, tuple(task.example)) or 0
     work = flops(apply, params, *task.example).total * max(task.batches) / max(rows, 1)
     compared = compare_latency(
         networks,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from jaxcompress.leaves import is_compressed
 from jaxcompress.planner._carrying import carry_out
+from jaxcompress.planner._leaving import check_matches
 from jaxcompress.planner._plan import checked_budget
-from jaxcompress.planner._planning import check_matches, plan
+from jaxcompress.planner._planning import plan
 from jaxcompress.planner._profiling import profile
 from jaxcompress.planner._proof import Result
 from jaxcompress.planner._task import Task

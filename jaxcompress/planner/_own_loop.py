@@ -1,15 +1,17 @@
 """The steps of a plan one by one, for a training loop of one's own."""
 
+import functools
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
 from jaxcompress.artifact import size_bytes as file_size
-from jaxcompress.leaves import is_compressed
+from jaxcompress.leaves import Half, is_compressed
 from jaxcompress.planner._building import built
-from jaxcompress.planner._cuts import cut_out, groups_of, partly, rebuilt, sizes_of
+from jaxcompress.planner._cuts import cut_out, groups_of, partly, parts_of, rebuilt, sizes_of
 from jaxcompress.planner._fitting import fitted_to
+from jaxcompress.planner._leaving import honoured
 from jaxcompress.planner._plan import Plan
 from jaxcompress.planner._refining import refining
 from jaxcompress.planner._straight_through import on_same_grids
@@ -46,12 +48,15 @@ def cut(
     """
     if not 0 < part <= 1:
         raise ValueError(f"part: must be above 0 and at most 1, got {part}; pass 1 for all of it.")
-    apply, wanted = apply_of(task), given.cut
+    apply = apply_of(task)
+    if given.cut and not task.is_run:
+        return cut_out(task, apply, params, given.cut)  # refuses
+    whole = functools.cache(lambda: groups_of(task, apply, task.params))
+    wanted = honoured(given, lambda: parts_of(task, whole()))
     if "blocks" in wanted and count_blocks(params, task.blocks) == len(wanted["blocks"]):
         return apply, params
-    if "units" in wanted and task.is_run:
-        whole = sizes_of(groups_of(task, apply, task.params))
-        wanted = partly(wanted, whole, part)
+    if "units" in wanted:
+        wanted = partly(wanted, sizes_of(whole()), part)
     return cut_out(task, apply, params, wanted)
 
 
@@ -113,7 +118,7 @@ def encoded_again(params: PyTree, compressed: PyTree, *, half: bool = True) -> P
     Args:
         params: after training with `rounded(compressed)`.
         compressed: from `encoded`.
-        half: whether vectors and small tensors have sixteen bits where that is enough.
+        half: whether those of sixteen bits have them again, where that is still enough.
 
     Example:
         >>> import numpy as np
@@ -123,11 +128,14 @@ def encoded_again(params: PyTree, compressed: PyTree, *, half: bool = True) -> P
         [[2, 0]]
     """
     found = on_same_grids(params, compressed)
-    if all(map(is_compressed, jax.tree.leaves(found, is_leaf=is_compressed))):
+    if not any(
+        isinstance(leaf, Half) for leaf in jax.tree.leaves(compressed, is_leaf=is_compressed)
+    ):
         return found
     vectors = built(jax.tree.map(np.asarray, params), {}, half=half)
     return jax.tree.map(
-        lambda leaf, vector: leaf if is_compressed(leaf) else vector,
+        lambda old, leaf, vector: vector if isinstance(old, Half) else leaf,
+        compressed,
         found,
         vectors,
         is_leaf=is_compressed,

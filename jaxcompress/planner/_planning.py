@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from jaxcompress.oneshot.outcomes import SAME_AS
-from jaxcompress.oneshot.rules import path_matches
 from jaxcompress.planner._choosing import Candidates, Chosen
+from jaxcompress.planner._leaving import leaving, spared
 from jaxcompress.planner._plan import Budget, Plan, checked_budget, stamp_of
-from jaxcompress.planner._record import CUT_ONLY, LEAVE, Profile
+from jaxcompress.planner._record import CUT_ONLY, LEAVE, Network, Profile
 from jaxcompress.planner._words import number
-from jaxcompress.trees import some_of
 
 
 def plan(
@@ -61,11 +59,13 @@ def plan(
     if drop is not None and profile.quality is None:
         raise ValueError("drop: needs a profile with evaluate, got none; give the task one.")
     is_left = leaving(profile, leave)
-    solved = [Candidates(network, leaves=is_left) for network in profile.networks]
+    networks, spared_notes = _sparing(profile, is_left)
+    solved = [Candidates(network, leaves=is_left) for network in networks]
     fast = _fast_enough(solved, budget.speedup)
     fitting = _fitting(fast, solved, budget)
     chosen, notes = _best(profile, fitting, budget)
     notes += [f"why: {line}" for line in profile.limits if line == CUT_ONLY]
+    notes += spared_notes.get(chosen.network.name, [])
     found = _plan(profile, budget, chosen, [*notes, *_curve(profile, fast, chosen)])
     small = [path for kept in profile.kept.values() for path in kept]
     left = dict.fromkeys(filter(is_left, [*found.settings, *small]), LEAVE)
@@ -73,47 +73,31 @@ def plan(
     return found._replace(stamp=stamp_of(found))
 
 
-def leaving(profile: Profile, leave: Sequence[str]) -> Callable[[str], bool]:
-    """Return what says of a path whether its tensor stays exactly as it is.
-
-    Args:
-        profile: with patterns of its own.
-        leave: more of them.
+def _sparing(
+    profile: Profile, is_left: Callable[[str], bool]
+) -> tuple[list[Network], dict[str, list[str]]]:
+    """Return the networks that can be made without tensors to leave, and what to say of each.
 
     Raises:
-        ValueError: a pattern that no tensor matches: what it should protect would be changed.
+        ValueError: there are none.
     """
-    patterns = [*profile.leave, *leave]
-    paths = [tensor.path for network in profile.networks for tensor in network.tensors]
-    paths += [path for kept in profile.kept.values() for path in kept]
-    check_matches(patterns, paths)
-    tied = {
-        why.removeprefix(SAME_AS): others
-        for why, others in profile.kept.items()
-        if why.startswith(SAME_AS)
-    }
-
-    def is_left(path: str) -> bool:
-        """Return whether a tensor, or one that is stored with it, is to be left."""
-        return any(path_matches(p, one) for p in patterns for one in (path, *tied.get(path, ())))
-
-    return is_left
-
-
-def check_matches(patterns: Sequence[str], paths: Sequence[str]) -> None:
-    """Refuse patterns that match no path.
-
-    Raises:
-        ValueError: naming the first: what it should protect would be changed.
-    """
-    if isinstance(patterns, str):
-        raise ValueError(f"leave: must be a list of patterns, got {patterns!r}; pass [...].")
-    for pattern in patterns:
-        if not any(path_matches(pattern, path) for path in paths):
-            raise ValueError(
-                f"leave: {pattern!r} must match a tensor, got none of {some_of(paths)}; a word "
-                "alone names a whole part of a path."
-            )
+    found: list[Network] = []
+    notes: dict[str, list[str]] = {}
+    for network in profile.networks:
+        cut = spared(network.cut, profile.parts, is_left)
+        if cut is None:
+            continue
+        found.append(network._replace(cut=cut))
+        if cut != network.cut:
+            notes[network.name] = [
+                "units of tensors to leave are not cut: it is slower and larger than predicted"
+            ]
+    if not found:
+        raise ValueError(
+            "leave: must leave something to cut, got every network of the profile with a cut of "
+            "these tensors; leave fewer, or measure the whole network, without cut_only."
+        )
+    return found, notes
 
 
 def _fast_enough(solved: Sequence[Candidates], speedup: float | None) -> list[Candidates]:

@@ -1,9 +1,11 @@
 """Profiles read from files, which a person may have edited."""
 
+import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
-from jaxcompress.planner._kinds import NUMBER, TEXT, TEXTS, is_of
+from jaxcompress.planner._kinds import BY_NAME, NUMBER, TEXT, TEXTS, TRUTH, is_of
 from jaxcompress.planner._record import (
     CUT_ONLY,
     TIMING,
@@ -11,11 +13,13 @@ from jaxcompress.planner._record import (
     Anchor,
     Choice,
     Network,
+    Parts,
     Profile,
     Quality,
     Speed,
     Tensor,
 )
+from jaxcompress.planner._task import Task
 from jaxcompress.planner._text import read_fields
 from jaxcompress.text import shortened
 
@@ -39,29 +43,104 @@ def read(path: str | os.PathLike[str], network: str | None = None) -> Profile:
     return found
 
 
+def read_for(task: Task, path: str | os.PathLike[str], network: str) -> Profile:
+    """Read the profile of a task from a file.
+
+    Args:
+        task: whose network it is.
+        path: of the file.
+        network: digest of it.
+
+    Raises:
+        ValueError: as of `read`, or one that was measured for less than the task has: without
+            evaluation or training, or for other batch sizes.
+    """
+    found = read(path, network)
+    batches = {speed.batch_size for each in found.networks for speed in each.latency}
+    differs = {
+        "evaluate": task.evaluate is not None and found.quality is None,
+        "loss and train": task.is_trained != found.is_trained,
+        "batches": len(batches) > 1 and not batches >= set(task.batches),
+    }
+    if any(differs.values()):
+        raise ValueError(
+            f"{path}: must be measured for this task, got one of another "
+            f"{' and '.join(name for name in differs if differs[name])}; remove it, or name "
+            "another file."
+        )
+    return (
+        found
+        if task.learning_rate is None or not found.is_trained
+        else found._replace(learning_rate=task.learning_rate)
+    )
+
+
 def _profile(path: str | os.PathLike[str]) -> Profile:
     told = read_fields(path, "profile")
     try:
-        quality = told["quality"] and Quality(**told["quality"])
-        for name, kind in (("network", TEXT), ("metric", TEXT), ("leave", TEXTS)):
-            if not is_of(kind, told[name]):
-                raise ValueError(f"{name} {told[name]!r}")
+        _check(told, _PROFILE)
+        quality = told["quality"] and Quality(*_signed(**told["quality"]))
+        if told["learning_rate"] is not None:
+            _check(told, {"learning_rate": NUMBER})
         networks = [_network(**network) for network in told["networks"]]
-        return Profile(**told | {"networks": networks, "quality": quality})
+        parts = _parts(**told.get("parts", {}))  # earlier profiles do not say them
+        return Profile(**told | {"networks": networks, "quality": quality, "parts": parts})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: must be a profile, got {shortened(str(error))}; measure it anew."
         ) from None
 
 
+_PROFILE = {
+    **dict.fromkeys(("network", "architecture", "metric"), TEXT),
+    **dict.fromkeys(("leave", "limits"), TEXTS),
+    **dict.fromkeys(("parameters", "dense_bytes"), NUMBER),
+    **dict.fromkeys(("kept", "unfinished"), BY_NAME),
+    "is_trained": TRUTH,
+}
+_NETWORK = {
+    "name": TEXT,
+    "cut": BY_NAME,
+    **dict.fromkeys(("parameters", "beside_bytes", "damage", "trained_steps"), NUMBER),
+}
+
+
+def _check(told: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
+    for name, kind in kinds.items():
+        if not is_of(kind, told[name]):
+            raise ValueError(f"{name} {told[name]!r}, which is not {kind}")
+
+
+def _signed(value: Any, noise: Any) -> tuple[float, float]:
+    """Read a quality, which may be negative."""
+    found = float(value), float(noise)
+    if not all(map(math.isfinite, found)):
+        raise ValueError(f"a quality of {value!r}")
+    return found
+
+
+def _parts(units: Any = None, blocks: Any = ()) -> Parts:
+    found = Parts(dict(units or {}), list(blocks))
+    if not all(is_of(TEXTS, paths) for paths in (*found.units.values(), found.blocks)):
+        raise ValueError(f"parts {found!r}")
+    return found
+
+
+def _speed(**told: Any) -> Speed:
+    _check(told, dict.fromkeys(Speed._fields, NUMBER))
+    return Speed(**told)
+
+
 def _network(**told: Any) -> Network:
+    _check(told, _NETWORK)
+    for name in ("flops", "memory_bytes"):
+        if told[name] is not None:
+            _check(told, {name: NUMBER})
     tensors = [_tensor(**each) for each in told["tensors"]]
     for path, _, choices, _ in tensors:
         if not choices or choices[-1].error:
             raise ValueError(f"{path} without an exact choice")
-    if not is_of(NUMBER, told["beside_bytes"]):
-        raise ValueError(f"beside_bytes {told['beside_bytes']!r}")
-    latency = [Speed(**each) for each in told["latency"]]
+    latency = [_speed(**each) for each in told["latency"]]
     anchors = [_anchor(**each) for each in told["anchors"]]
     return Network(**told | {"tensors": tensors, "latency": latency, "anchors": anchors})
 
@@ -69,6 +148,8 @@ def _network(**told: Any) -> Network:
 def _tensor(path: str, shape: Any, choices: Any, beaten: Any = ()) -> Tensor:
     """Read a tensor; earlier profiles do not say what is beaten."""
     found, others = ([_choice(path, **each) for each in some] for some in (choices, beaten))
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"{path} of shape {shape!r}")
     return Tensor(path, tuple(shape), found, others)
 
 

@@ -172,6 +172,18 @@ def _along(pairs: Sequence[tuple[float, float]], value: float, *, of: int) -> fl
     return float(np.interp(nearest, known[:, of], known[:, 1 - of])) + value - nearest
 
 
+class Parts(NamedTuple):
+    """Which tensors a cut changes, by path.
+
+    Attributes:
+        units: by group, the tensors in which its units have entries.
+        blocks: those in blocks that may be dropped.
+    """
+
+    units: dict[str, list[str]]
+    blocks: list[str]
+
+
 class Quality(NamedTuple):
     """What `evaluate` says of the network.
 
@@ -202,6 +214,7 @@ class Profile(NamedTuple):
         limits: what cannot be planned, and why.
         leave: patterns of paths of tensors that no plan may change; yours to edit.
         unfinished: what is still to be measured: name and cut of networks, and the timing.
+        parts: which tensors the cuts change.
     """
 
     network: str
@@ -217,6 +230,7 @@ class Profile(NamedTuple):
     limits: list[str]
     leave: list[str]
     unfinished: dict[str, dict[str, Any]]
+    parts: Parts
 
     @property
     def is_measured(self) -> bool:

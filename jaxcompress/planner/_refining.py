@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxcompress.leaves import Clustered, Quantized
+from jaxcompress.planner._rows import rows_of
 from jaxcompress.planner._task import Task
 from jaxcompress.products.moments import Moments, input_moments
 from jaxcompress.products.shrinkage import towards_diagonal
@@ -64,21 +65,15 @@ def refining(task: Task, apply: Callable[..., PyTree] | None, params: PyTree) ->
     example = tuple(task.example)
     if apply is None or not task.is_run or task.is_trained or not task.fits_rounding:
         return Refining(unrefined, unrefined, example)
-    if rows_of(example) is None:
+    count = rows_of(apply, params, example) or 1
+    if count == 1:
         whole = _on_inputs(apply, params, example, 1)
         return Refining(whole, whole, example)
     even, odd = (_every(example, slice(start, None, 2)) for start in (0, 1))
-    rows = rows_of(even) or 1
+    rows = (count + 1) // 2
     compared = _on_inputs(apply, params, even, rows)
     # As strong a shrinkage with twice the rows: files have the sizes that were compared.
     return Refining(_on_inputs(apply, params, example, rows), compared, odd)
-
-
-def rows_of(example: Inputs) -> int | None:
-    """Return how many rows inputs have, None if they are not rows of one number above 1."""
-    leaves = jax.tree.leaves(example)
-    counts = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in leaves}
-    return counts.pop() if len(counts) == 1 and min(counts) > 1 else None
 
 
 def _every(example: Inputs, rows: slice) -> Inputs:

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from jaxcompress.artifact import size_bytes as size_of
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.leaves import dense
+from jaxcompress.leaves import dense, is_compressed
 from jaxcompress.planner._building import KEEP, built
-from jaxcompress.planner._cuts import counts, cut_out, groups_of, partly, sizes_of
+from jaxcompress.planner._cuts import counts, cut_out, groups_of, partly, parts_of, sizes_of
 from jaxcompress.planner._fitting import fitted_to
+from jaxcompress.planner._leaving import honoured, left_in
 from jaxcompress.planner._measuring import evaluated
 from jaxcompress.planner._own_loop import encoded_again
 from jaxcompress.planner._plan import Plan, stamp_of
@@ -22,8 +23,8 @@ from jaxcompress.planner._stages import Stages
 from jaxcompress.planner._straight_through import rounded
 from jaxcompress.planner._task import Apply, Task, apply_of
 from jaxcompress.planner._training import RATES, Lesson, View, steps_of, trained, unchanged, untold
-from jaxcompress.prune import UnitScore, l1_score
-from jaxcompress.trees import PyTree
+from jaxcompress.prune import UnitGroups, UnitScore, l1_score
+from jaxcompress.trees import PyTree, named_leaves, some_of
 
 ROUNDED, CONTROL = "rounded", "control"
 """Names of trainings; the control has no teacher."""
@@ -75,8 +76,12 @@ class Run:
         self._per_epoch = steps_of(task) if task.is_trained and task.fit is None else 1
         self._controls: dict[int, float] = {}
 
-    def check(self, given: Plan) -> None:
-        """Refuse what cannot be done or measured, before any training."""
+    def checked(self, given: Plan) -> Plan:
+        """Return a plan that cuts nothing of tensors to leave.
+
+        Raises:
+            ValueError: what cannot be done or measured, before any training.
+        """
         apply, task, budget = apply_of(self._task), self._task, given.budget
         if budget.speedup is not None and not task.is_run:
             raise ValueError("speedup: needs apply and example, got none; give them to the task.")
@@ -89,8 +94,10 @@ class Run:
         for name, kept in counts(given.cut).items():
             if kept == 1 and name not in self._sizes:  # `cut_out` refuses the others
                 raise ValueError(f"{name}: must be a group of units, got none; correct the plan.")
+        given = given._replace(cut=honoured(given, lambda: parts_of(task, self._groups)))
         _, tree = cut_out(self._task, apply, self._params, given.cut, self._score)
-        built(tree, given.settings, half=given.half)
+        built(tree, given.settings, half=given.half, is_strict=given.is_edited)
+        return given
 
     def attempt(self, given: Plan) -> Result:
         """Carry a plan out once."""
@@ -142,7 +149,11 @@ class Run:
 
     @functools.cached_property
     def _sizes(self) -> dict[str, int]:
-        return sizes_of(groups_of(self._task, self._task.apply, self._params))
+        return sizes_of(self._groups)
+
+    @functools.cached_property
+    def _groups(self) -> UnitGroups:
+        return groups_of(self._task, self._task.apply, self._params)
 
     @functools.cached_property
     def _teacher(self) -> Callable[..., PyTree] | None:
@@ -162,7 +173,8 @@ class Run:
     ) -> PyTree:
         rate = given.learning_rate or self._task.learning_rate or RATES[1]
         teacher = None if what == CONTROL else self._teacher
-        lesson = Lesson(steps, rate, view, teacher, what, self._track)
+        fixed = () if what == CONTROL else left_in(given.settings)
+        lesson = Lesson(steps, rate, view, teacher, what, self._track, fixed)
         return trained(self._task, apply, params, lesson).params
 
     # The weights
@@ -187,6 +199,8 @@ class Run:
             if wanted is not None and size_of(compressed) > wanted:
                 compressed = self._fitting(given, work, wanted, room=1.0, is_new=True)
         note = "rounded and fine-tuned" if trains else "rounded"
+        if too_coarse := _not_rounded(given, compressed):
+            note += f"; kept exactly, as nothing would be left of them: {some_of(too_coarse)}"
         done = self._step("coded", work.apply, compressed, note)
         return work._replace(params=compressed, steps=[*work.steps, done])
 
@@ -237,6 +251,16 @@ class Run:
         if self._task.evaluate is not None and apply is not None:
             quality = evaluated(self._task, apply, dense(params))
         return Step(name, size_of(params), quality, note)
+
+
+def _not_rounded(given: Plan, compressed: PyTree) -> list[str]:
+    """Return paths of tensors that a plan rounds and that are not."""
+    named = named_leaves(compressed, is_leaf=is_compressed)
+    return [
+        path
+        for path, leaf in zip(named.paths, named.leaves, strict=True)
+        if given.settings.get(path, KEEP) not in (LEAVE, KEEP) and not is_compressed(leaf)
+    ]
 
 
 def _rounds_weights(given: Plan) -> bool:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +21,8 @@ _STATISTICS_LAST = ("mean", "var", "moving_variance", "num_batches_tracked")
 
 RATES = (3e-3, 1e-3, 3e-4)
 """Learning rates of which the best is taken where the task does not say one."""
+
+Fit = Callable[[Apply, PyTree, Any], PyTree]
 
 View = Callable[[PyTree], PyTree]
 """From the trained parameters to those with which the network is computed."""
@@ -63,11 +65,19 @@ class Split(NamedTuple):
         return self.named.rebuild([next(mine if is_own else others) for is_own in self.which])
 
 
-def split(params: PyTree) -> Split:
-    """Return which leaves are trained: floating-point numbers that are no statistics of norms."""
+def split(params: PyTree, fixed: Collection[str] = ()) -> Split:
+    """Return which leaves are trained: floating-point numbers that are no statistics of norms.
+
+    Args:
+        params: any pytree of arrays.
+        fixed: paths of others that are not.
+    """
     named = named_leaves(params)
-    pairs = zip(named.paths, named.leaves, strict=True)
-    return Split(named, [is_floating(leaf) and not _is_statistic(path) for path, leaf in pairs])
+
+    def is_trained(path: str, leaf: Any) -> bool:
+        return is_floating(leaf) and not _is_statistic(path) and path not in fixed
+
+    return Split(named, list(map(is_trained, named.paths, named.leaves)))
 
 
 def _is_statistic(path: str) -> bool:
@@ -136,6 +146,7 @@ class Lesson(NamedTuple):
         teacher: from inputs to outputs.
         what: the name of the training, for errors.
         track: is told the loss.
+        fixed: paths of tensors that are not trained.
     """
 
     steps: int
@@ -144,6 +155,7 @@ class Lesson(NamedTuple):
     teacher: Callable[..., PyTree] | None = None
     what: str = "fine-tuning"
     track: Callable[[str], None] = untold
+    fixed: Collection[str] = ()
 
 
 def trained(task: Task, apply: Apply, params: PyTree, lesson: Lesson) -> Trained:
@@ -166,17 +178,35 @@ def trained(task: Task, apply: Apply, params: PyTree, lesson: Lesson) -> Trained
         optax.warmup_cosine_decay_schedule(0.0, lesson.rate, max(steps // 20, 1), max(steps, 2))
     )
     if task.fit is not None:
-        seen = task.fit(lambda tree, *inputs: apply(lesson.view(tree), *inputs), params, tx)
-        made = jax.tree.map(jnp.asarray, seen)
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(made)):
-            raise ValueError(f"fit: must return finite numbers, got others in {lesson.what}.")
-        return Trained(made, math.nan, math.nan)
+        return Trained(_by_fit(task.fit, apply, params, tx, lesson), math.nan, math.nan)
     return _own(task, apply, params, tx, lesson)
+
+
+def _by_fit(fit: Fit, apply: Apply, params: PyTree, tx: Any, lesson: Lesson) -> PyTree:
+    """Train by a function of the user's, which must leave fixed tensors as they are."""
+
+    def fixed(tree: PyTree) -> PyTree:
+        named = named_leaves(tree)
+        return named.rebuild([path in lesson.fixed for path in named.paths])
+
+    tx = optax.chain(tx, optax.masked(optax.set_to_zero(), fixed)) if lesson.fixed else tx
+    seen = fit(lambda tree, *inputs: apply(lesson.view(tree), *inputs), params, tx)
+    made = jax.tree.map(jnp.asarray, seen)
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(made)):
+        raise ValueError(f"fit: must return finite numbers, got others in {lesson.what}.")
+    named = named_leaves(made)
+    for path, old, new in zip(named.paths, jax.tree.leaves(params), named.leaves, strict=True):
+        if path in lesson.fixed and not np.array_equal(old, new):
+            raise ValueError(
+                f"fit: must leave {path} as it is, got other numbers in {lesson.what}; train with "
+                "the tx that is given."
+            )
+    return made
 
 
 def _own(task: Task, apply: Apply, params: PyTree, tx: Any, lesson: Lesson) -> Trained:
     assert task.loss is not None
-    loss_of, parts = task.loss, split(params)
+    loss_of, parts = task.loss, split(params, lesson.fixed)
 
     def objective(own: Any, rest: Any, batch: Any, taught: Any) -> Any:
         tree = lesson.view(parts.rebuild(own, rest))

@@ -13,11 +13,12 @@ from jaxcompress.planner._choosing import Candidates
 from jaxcompress.planner._damage import unmeasured
 from jaxcompress.planner._fitting import first_within
 from jaxcompress.planner._ladder import MANY
+from jaxcompress.planner._leaving import leaving
 from jaxcompress.planner._measuring import measured_tensors
 from jaxcompress.planner._plan import Plan, stamp_of
-from jaxcompress.planner._planning import leaving, plan
+from jaxcompress.planner._planning import plan
 from jaxcompress.planner._reading import read
-from jaxcompress.planner._record import OF_WEIGHTS, WHOLE, Network, Profile
+from jaxcompress.planner._record import OF_WEIGHTS, WHOLE, Network, Parts, Profile
 from jaxcompress.planner._task import Task
 from jaxcompress.planner._training import untold
 from jaxcompress.trees import plain_bytes, some_of
@@ -84,6 +85,7 @@ def profile_of(
         limits=Task(None, {}).limits,
         leave=[],
         unfinished={},
+        parts=Parts({}, []),
     )
     if path is not None:
         made.save(path)

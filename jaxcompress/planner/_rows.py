@@ -1,0 +1,39 @@
+"""Whether an example is a batch, whose rows may be taken apart."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from jaxcompress.trees import PyTree
+
+
+def rows_of(
+    apply: Callable[..., PyTree], params: PyTree, example: tuple[PyTree, ...]
+) -> int | None:
+    """Return how many rows inputs and outputs have, None if they are not rows of one number.
+
+    The only input of a call without a batch has a first axis too, and its outputs have not.
+
+    Args:
+        apply: of the network.
+        params: of it.
+        example: the inputs of a call.
+
+    Example:
+        >>> one, many = np.ones(4, np.float32), np.ones((3, 4), np.float32)
+        >>> rows_of(lambda w, x: x @ w, np.ones((4, 2)), (many,))
+        3
+        >>> rows_of(lambda w, x: x @ w, np.ones((4, 2)), (one,)) is None
+        True
+    """
+    counts = set(map(_length, jax.tree.leaves(example)))
+    if len(counts) != 1 or min(counts) < 1:
+        return None
+    outputs = jax.tree.leaves(jax.eval_shape(apply, params, *example))
+    return counts.pop() if {*map(_length, outputs)} == counts else None
+
+
+def _length(leaf: PyTree) -> int:
+    shape = np.shape(leaf)
+    return shape[0] if shape else 0
