@@ -167,7 +167,10 @@ class _Setting:
     def _beside_widths(
         self, budget: float, front: Sequence[dict[str, Any]], trainings: Trainings
     ) -> dict[str, Any]:
-        """Return the widest student of even widths that is so fast, and the best of the front."""
+        """Return the widest student of even widths that is so fast, and the best of the front.
+
+        Both are trained as long: that of the front may have been stopped earlier.
+        """
         sizes = self._student(budget)
         if sizes is None:
             return {"budget": budget, "sizes": None}
@@ -179,6 +182,11 @@ class _Setting:
             if min(each["speedups"].values()) >= budget and each["bytes"] <= size
         ]
         best = max(fitting, key=lambda each: each["validation"], default=None)
+        if best is not None:
+            key, epochs = key_of(best["sizes"]), self._rungs[-1]
+            trainings.result(best["sizes"], epochs)
+            if (key, epochs) in trainings.judged:  # it did not diverge
+                best = best | {"epochs": epochs, "test": trainings.judged[key, epochs]}
         return {
             "budget": budget,
             "sizes": sizes,
