@@ -154,6 +154,7 @@ def _of_sentences(wheel: Path, folder: Path) -> Subject:
         apply,
         params,
         example=(known[len(known) // 2][:_FEW],),
+        train=[(rows,) for n, rows in enumerate(known) if n != len(known) // 2],
         evaluate=lambda apply, tree: seen(tree),
     )
     judge = cosine_to(sentences.evaluation())

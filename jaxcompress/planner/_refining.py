@@ -1,14 +1,14 @@
 """Weights rounded so that the outputs of their layers change little on an example."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from jaxcompress.leaves import Clustered, Quantized
-from jaxcompress.planner._rows import rows_of
+from jaxcompress.planner._rows import inputs_of, rows_of
 from jaxcompress.planner._task import Task
 from jaxcompress.products.moments import Moments, input_moments
 from jaxcompress.products.shrinkage import towards_diagonal
@@ -55,7 +55,7 @@ def refining(task: Task, apply: Callable[..., PyTree] | None, params: PyTree) ->
     """Return what rounds the weights of a network anew on the example of a task.
 
     Where weights are trained after rounding, and where the network cannot be run, they are rounded
-    to the nearest.
+    to the nearest. Batches of the task without a loss are for this alone, beside the example.
 
     Args:
         task: with an example.
@@ -66,14 +66,35 @@ def refining(task: Task, apply: Callable[..., PyTree] | None, params: PyTree) ->
     if apply is None or not task.is_run or task.is_trained or not task.fits_rounding:
         return Refining(unrefined, unrefined, example)
     count = rows_of(apply, params, example) or 1
+    if batches := _unlabelled(task):
+        rows = sum(rows_of(apply, params, batch) or 1 for batch in batches)
+        fitted = _on_inputs(apply, params, batches, rows)
+        return Refining(fitted, fitted, example)
     if count == 1:
-        whole = _on_inputs(apply, params, example, 1)
+        whole = _on_inputs(apply, params, [example], 1)
         return Refining(whole, whole, example)
     even, odd = (_every(example, slice(start, None, 2)) for start in (0, 1))
     rows = (count + 1) // 2
-    compared = _on_inputs(apply, params, even, rows)
+    compared = _on_inputs(apply, params, [even], rows)
     # As strong a shrinkage with twice the rows: files have the sizes that were compared.
-    return Refining(_on_inputs(apply, params, example, rows), compared, odd)
+    return Refining(_on_inputs(apply, params, [example], rows), compared, odd)
+
+
+def _unlabelled(task: Task) -> list[Inputs]:
+    """Return the inputs of batches that are not for training.
+
+    Raises:
+        ValueError: batches that do not begin with inputs as those of the example.
+    """
+    if task.train is None:
+        return []
+    found = [inputs_of(task, batch) for batch in task.train]
+    if None in found:
+        raise ValueError(
+            "train: must hold batches that begin with inputs as those of the example, got others; "
+            "pass tuples of these, or a loss to train with."
+        )
+    return [batch for batch in found if batch is not None]
 
 
 def _every(example: Inputs, rows: slice) -> Inputs:
@@ -81,11 +102,11 @@ def _every(example: Inputs, rows: slice) -> Inputs:
 
 
 def _on_inputs(
-    apply: Callable[..., PyTree], params: PyTree, inputs: Inputs, samples: int
+    apply: Callable[..., PyTree], params: PyTree, batches: Sequence[Inputs], samples: int
 ) -> Callable[..., Any]:
     @functools.cache
     def moments() -> Moments:
-        return towards_diagonal(input_moments(apply, params, [inputs]), samples)
+        return towards_diagonal(input_moments(apply, params, batches), samples)
 
     named = named_leaves(params)
     tensors = dict(zip(named.paths, named.leaves, strict=True))

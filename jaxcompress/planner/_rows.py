@@ -1,10 +1,12 @@
-"""Whether an example is a batch, whose rows may be taken apart."""
+"""Rows of an example, and inputs in batches."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 
+from jaxcompress.planner._task import Task
 from jaxcompress.trees import PyTree
 
 
@@ -37,3 +39,22 @@ def rows_of(
 def _length(leaf: PyTree) -> int:
     shape = np.shape(leaf)
     return shape[0] if shape else 0
+
+
+def inputs_of(task: Task, batch: Any) -> tuple[PyTree, ...] | None:
+    """Return the inputs in a batch, None if they cannot be told.
+
+    They are the first parts of a tuple, as many as there are inputs, if these have as many axes as
+    those of the example, and numbers of the same kind. Their lengths may be others.
+    """
+    parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+    example = tuple(task.example)
+    found = parts[: len(example)]
+    if jax.tree.structure(found) != jax.tree.structure(example):
+        return None
+    pairs = zip(jax.tree.leaves(example), jax.tree.leaves(found), strict=True)
+    alike = all(
+        np.ndim(a) == np.ndim(b) and np.result_type(a).kind == np.result_type(b).kind
+        for a, b in pairs
+    )
+    return found if alike else None

@@ -37,7 +37,8 @@ class Task:
         loss: `loss(apply, params, batch)`, a scalar that training lowers. Use the `apply` that is
             given: that of a smaller network may be another one.
         train: batches for `loss`, gone through once an epoch: a list, or an object that begins
-            again each time.
+            again each time. Without `loss` and `fit` their inputs are what rounding is fitted to,
+            beside the example: a few hundred rows make files some percent smaller.
         evaluate: `evaluate(apply, params)`, the quality on held-out data; more is better. Its unit
             is that of `drop`: with an accuracy in percent a drop of 1 is a point.
         fit: `fit(apply, params, tx)`, your own training in place of `loss` and `train`: it returns

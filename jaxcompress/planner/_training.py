@@ -12,6 +12,7 @@ import optax
 
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
+from jaxcompress.planner._rows import inputs_of
 from jaxcompress.planner._task import Apply, Task
 from jaxcompress.quantization.damages import relative_error
 from jaxcompress.trees import NamedLeaves, PyTree, is_floating, named_leaves
@@ -100,26 +101,6 @@ def steps_of(task: Task) -> int:
     if not count:
         raise ValueError("train: must hold batches, got none; pass a list of them.")
     return count
-
-
-def inputs_of(task: Task, batch: Any) -> tuple[PyTree, ...] | None:
-    """Return the inputs in a batch, None if they cannot be told.
-
-    They are the first parts of a tuple, as many as there are inputs, if these have the axes and
-    dtypes of the example beside the first.
-    """
-    parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
-    found = parts[: len(task.example)]
-    like, own = jax.tree.leaves(tuple(task.example)), jax.tree.leaves(found)
-    if len(like) != len(own) or jax.tree.structure(found) != jax.tree.structure(
-        tuple(task.example)
-    ):
-        return None
-    alike = all(
-        np.shape(a)[1:] == np.shape(b)[1:] and np.result_type(a).kind == np.result_type(b).kind
-        for a, b in zip(like, own, strict=True)
-    )
-    return found if alike else None
 
 
 class Trained(NamedTuple):

@@ -13,9 +13,10 @@ from jaxcompress.planner._building import built, shares_of, surveyed
 from jaxcompress.planner._damage import of_outputs
 from jaxcompress.planner._prediction import predicted_drop
 from jaxcompress.planner._record import Anchor
-from jaxcompress.planner._refining import refining, rows_of
+from jaxcompress.planner._refining import refining
+from jaxcompress.planner._rows import inputs_of, rows_of
 from jaxcompress.quantization import relative_error
-from tests.planner.conftest import HELD_X, apply
+from tests.planner.conftest import BATCHES, HELD_X, LABELS, apply
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +70,38 @@ def test_pruned_weights_stay_zero(untrained, settings, kind):
     [((np.ones((4, 3)), np.ones((4, 1))), 4), ((np.ones((4, 3)), np.ones((2, 1))), None)],
 )
 def test_rows_are_told_where_all_inputs_have_as_many(example, rows):
-    assert rows_of(example) == rows
-    assert rows_of((np.float32(1),)) is None and rows_of((np.ones((1, 3)),)) is None
+    def call(params, *inputs):
+        return params + inputs[0]
+
+    assert rows_of(call, 0.0, example) == rows
+    assert rows_of(call, 0.0, (np.float32(1),)) is None
+    assert rows_of(call, 0.0, (np.ones((1, 3)),)) == 1
+    assert rows_of(lambda params, x: x.sum(0), 0.0, (np.ones((2, 3)),)) is None
+
+
+def test_rounding_is_fitted_to_batches_without_a_loss(untrained):
+    more = dataclasses.replace(untrained, train=[(batch,) for batch, _ in BATCHES])
+    settings = dict.fromkeys(("in/kernel", "mid/kernel", "out/kernel"), {"step_size": 1.0})
+    few, many = (
+        dense_damage(task, built(task.params, settings, refine=refine.full), HELD_X)
+        for task in (untrained, more)
+        for refine in [refining(task, apply, task.params)]
+    )
+    assert many < 0.95 * few
+    assert refining(more, apply, more.params).judged == untrained.example
+
+
+def test_batches_that_do_not_begin_with_inputs_are_refused(untrained):
+    labels = dataclasses.replace(untrained, train=[LABELS[:8]])
+    with pytest.raises(ValueError, match="^train: must hold batches that begin with inputs"):
+        refining(labels, apply, labels.params)
+
+
+def test_inputs_may_have_other_lengths(untrained):
+    words = dataclasses.replace(untrained, example=(np.ones((4, 7), np.int32),))
+    assert inputs_of(words, (np.ones((2, 9), np.int32), np.ones(2)))[0].shape == (2, 9)
+    assert inputs_of(words, (np.ones((2, 9), np.float32),)) is None
+    assert inputs_of(words, np.ones(2, np.int32)) is None
 
 
 def test_an_example_of_one_row_fits_and_judges(untrained):
