@@ -135,10 +135,10 @@ def compare_latency(
         name: jax.device_put(jax.tree.map(native, params)) for name, (_, params) in variants.items()
     }
     timings = []
-    for batch_size in _batch_sizes(inputs, batches):
-        given = jax.device_put(jax.tree.map(native, _resized(inputs, batch_size)))
+    for batch_size in batch_sizes(inputs, batches):
+        given = jax.device_put(jax.tree.map(native, resized(inputs, batch_size)))
         calls = [_call(compiled[name], placed[name], given) for name in variants]
-        times = _in_turn(calls, rounds=rounds, warm_up=warm_up)
+        times = in_turn(calls, rounds=rounds, warm_up=warm_up)
         found = zip(variants, times, strict=True)
         timings += [_timing(name, batch_size, own, times[0]) for name, own in found]
     return LatencyComparison(timings, rounds, threads(), jax.devices()[0].device_kind)
@@ -150,8 +150,14 @@ def _call(
     return lambda: jax.block_until_ready(function(params, *inputs))
 
 
-def _in_turn(calls: Sequence[Callable[[], Any]], *, rounds: int, warm_up: int) -> list[list[float]]:
-    """Return the times of each function, in milliseconds, one a round."""
+def in_turn(calls: Sequence[Callable[[], Any]], *, rounds: int, warm_up: int) -> list[list[float]]:
+    """Return the times of each function, in milliseconds, one a round.
+
+    Args:
+        calls: return when their work is done.
+        rounds: in which each is called once, in one order or the other.
+        warm_up: calls of each before.
+    """
     times: list[list[float]] = [[] for _ in calls]
     for call in calls:
         for _ in range(warm_up):
@@ -188,7 +194,13 @@ def _ranks_below(rounds: int) -> int:
     return below - 1
 
 
-def _batch_sizes(inputs: Sequence[PyTree], batches: Iterable[int] | int | None) -> Sequence[int]:
+def batch_sizes(inputs: Sequence[PyTree], batches: Iterable[int] | int | None) -> Sequence[int]:
+    """Return the batch sizes to measure; by default that of the inputs.
+
+    Raises:
+        TypeError: inputs without values.
+        ValueError: no sizes, sizes below 1, inputs without a first axis.
+    """
     for leaf in jax.tree.leaves(inputs):
         if not is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct):
             raise TypeError(
@@ -206,7 +218,7 @@ def _batch_sizes(inputs: Sequence[PyTree], batches: Iterable[int] | int | None) 
     return list(map(int, sizes))
 
 
-def _resized(inputs: Sequence[PyTree], batch_size: int) -> Sequence[PyTree]:
+def resized(inputs: Sequence[PyTree], batch_size: int) -> Sequence[PyTree]:
     """Return inputs of a batch size, by repeating or cutting those that have the batch axis."""
     size = batch_size_of(inputs)
     if batch_size == size:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcompress.costs import compare_latency, flops
+from jaxcompress.costs import LayerTime, compare_latency, flops, layer_times
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import Source, Track, TreeSource, untracked
 from jaxcompress.planner._building import surveyed
@@ -126,6 +126,13 @@ def measured_tensors(
         tensors=tensors,
         anchors=[],
     )
+
+
+def times_of_layers(task: Task, apply: Apply, params: PyTree) -> list[LayerTime]:
+    """Return the times of the products of a network at the batch sizes of a task."""
+    example = tuple(task.example)
+    batches = list(task.batches) if rows_of(apply, params, example) else None
+    return layer_times(apply, params, *example, batches=batches)
 
 
 def timings(networks: dict[str, tuple[Apply, PyTree]], task: Task) -> dict[str, list[Speed]]:

@@ -16,7 +16,13 @@ from jaxcompress.planner._building import digest_of, surveyed
 from jaxcompress.planner._cuts import KEPT_UNITS, Candidate, candidates, parts_of
 from jaxcompress.planner._damage import of_outputs, unmeasured
 from jaxcompress.planner._ladder import MANY
-from jaxcompress.planner._measuring import evaluated, measured_tensors, quality_of, timings
+from jaxcompress.planner._measuring import (
+    evaluated,
+    measured_tensors,
+    quality_of,
+    times_of_layers,
+    timings,
+)
 from jaxcompress.planner._metric import metric_of, name_of_metric
 from jaxcompress.planner._reading import read_for, with_whole
 from jaxcompress.planner._record import CUT_ONLY, TIMING, WHOLE, Parts, Profile
@@ -125,6 +131,7 @@ def _begun(
         leave=[],
         unfinished=parts | {TIMING: {}} if task.is_run else parts,
         parts=parts_of(task, whole.groups) if task.is_run else Parts({}, []),
+        layers=[],
     )
 
 
@@ -197,5 +204,6 @@ def _timed(
     timed = {name: (each.apply, each.params) for name, each in made.items()}
     latency = timings(timed, whole.task)
     return found._replace(
-        networks=[network._replace(latency=latency[network.name]) for network in found.networks]
+        networks=[network._replace(latency=latency[network.name]) for network in found.networks],
+        layers=times_of_layers(whole.task, whole.apply, whole.params),
     )

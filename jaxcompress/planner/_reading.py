@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from jaxcompress.costs import LayerTime
 from jaxcompress.planner._kinds import BY_NAME, NUMBER, TEXT, TEXTS, TRUTH, is_of
 from jaxcompress.planner._record import (
     CUT_ONLY,
@@ -84,7 +85,10 @@ def _profile(path: str | os.PathLike[str]) -> Profile:
             _check(told, {"learning_rate": NUMBER})
         networks = [_network(**network) for network in told["networks"]]
         parts = _parts(**told.get("parts", {}))  # earlier profiles do not say them
-        return Profile(**told | {"networks": networks, "quality": quality, "parts": parts})
+        layers = [_layer(**each) for each in told.get("layers", [])]
+        return Profile(
+            **told | {"networks": networks, "quality": quality, "parts": parts, "layers": layers}
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: must be a profile, got {shortened(str(error))}; measure it anew."
@@ -126,6 +130,17 @@ def _parts(units: Any = None, blocks: Any = ()) -> Parts:
     return found
 
 
+def _layer(shapes: Any, **told: Any) -> LayerTime:
+    _check(told, {"path": TEXT, **dict.fromkeys(("batch_size", "calls", "ms"), NUMBER)})
+    return LayerTime(shapes=tuple(map(_shape, shapes)), **told)
+
+
+def _shape(given: Any) -> tuple[int, ...]:
+    if not all(type(length) is int and length >= 0 for length in given):
+        raise ValueError(f"a shape {given!r}")
+    return tuple(given)
+
+
 def _speed(**told: Any) -> Speed:
     _check(told, dict.fromkeys(Speed._fields, NUMBER))
     return Speed(**told)
@@ -148,9 +163,7 @@ def _network(**told: Any) -> Network:
 def _tensor(path: str, shape: Any, choices: Any, beaten: Any = ()) -> Tensor:
     """Read a tensor; earlier profiles do not say what is beaten."""
     found, others = ([_choice(path, **each) for each in some] for some in (choices, beaten))
-    if not all(type(length) is int and length >= 0 for length in shape):
-        raise ValueError(f"{path} of shape {shape!r}")
-    return Tensor(path, tuple(shape), found, others)
+    return Tensor(path, _shape(shape), found, others)
 
 
 def _anchor(**told: Any) -> Anchor:

@@ -2,11 +2,13 @@
 
 import math
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcompress.costs import LayerTime
 from jaxcompress.planner._prediction import isotonic
 from jaxcompress.planner._text import write
 from jaxcompress.planner._words import number
@@ -215,6 +217,7 @@ class Profile(NamedTuple):
         leave: patterns of paths of tensors that no plan may change; yours to edit.
         unfinished: what is still to be measured: name and cut of networks, and the timing.
         parts: which tensors the cuts change.
+        layers: times of the products of the whole network, each measured by itself.
     """
 
     network: str
@@ -231,6 +234,7 @@ class Profile(NamedTuple):
     leave: list[str]
     unfinished: dict[str, dict[str, Any]]
     parts: Parts
+    layers: list[LayerTime]
 
     @property
     def is_measured(self) -> bool:
@@ -264,16 +268,25 @@ class Profile(NamedTuple):
             )
         lines = [head, *table_lines(rows)]
         if self.networks:
-            lines += table_lines([_LAYER, *map(_layer, self.networks[0].tensors)], left=2)
+            lines += table_lines(_by_tensor(self.networks[0].tensors, self.layers), left=2)
         lines += [f"{why}: {', '.join(paths)}" for why, paths in self.kept.items()]
         return "\n".join([*lines, *self.limits])
 
 
-_LAYER = ["tensor", "shape", "choices", "bytes from", "to", "damage from", "to"]
+_HEAD = ["tensor", "shape", "choices", "bytes from", "to", "damage from", "to"]
 
 
-def _layer(tensor: Tensor) -> list[str]:
-    sizes = [choice.size_bytes for choice in tensor.choices]
-    damages = [choice.damage for choice in tensor.choices if choice.damage] or [0.0]
-    ends = min(sizes), max(sizes), min(damages), max(damages)
-    return [tensor.path, shape_text(tensor.shape), str(len(sizes)), *map(number, ends)]
+def _by_tensor(tensors: Sequence[Tensor], layers: Sequence[LayerTime]) -> list[list[str]]:
+    """Return a line a tensor: its choices, and the time of its products in the whole network."""
+    batches = sorted({layer.batch_size for layer in layers})
+    rows = [[*_HEAD, *(f"ms, batch {batch}" for batch in batches)]]
+    times: dict[tuple[str, int], float] = defaultdict(float)
+    for layer in layers:
+        times[layer.path, layer.batch_size] += layer.ms
+    for tensor in tensors:
+        sizes = [choice.size_bytes for choice in tensor.choices]
+        damages = [choice.damage for choice in tensor.choices if choice.damage] or [0.0]
+        ends = map(number, (min(sizes), max(sizes), min(damages), max(damages)))
+        own = [f"{times[tensor.path, batch]:.3g}" for batch in batches]
+        rows.append([tensor.path, shape_text(tensor.shape), str(len(sizes)), *ends, *own])
+    return rows

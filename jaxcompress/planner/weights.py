@@ -86,6 +86,7 @@ def profile_of(
         leave=[],
         unfinished={},
         parts=Parts({}, []),
+        layers=[],
     )
     if path is not None:
         made.save(path)
