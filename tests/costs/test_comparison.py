@@ -74,7 +74,7 @@ def test_inputs_with_the_batch_axis_are_resized_and_others_kept():
     given = {"image": X}, np.ones(3), np.ones((4, 3))
     jc.compare_latency({"a": (shown, 0.0), "b": (shown, 1.0)}, *given, batches=(7,), rounds=6)
     assert set(shapes) == {((7, 8), (7,), (4, 3))}
-    rows = _comparison._resized(given, 7)[0]["image"]
+    rows = _comparison.resized(given, 7)[0]["image"]
     np.testing.assert_array_equal(rows, X[[0, 1, 2, 0, 1, 2, 0]])
 
 
