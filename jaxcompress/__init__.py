@@ -81,6 +81,7 @@ Everything else, by subject
     onnx                 functions as ONNX files, and back
     programs             functions in files
     planner              what each choice costs, and the best of all within a budget
+    report               every number of a result, as data, a page and a model card
     modules              modules of other libraries at the sizes of a tree
     nnx                  modules of Flax NNX as functions
     scopes               which leaves a technique applies to

@@ -17,6 +17,7 @@ from . import planner as planner
 from . import programs as programs
 from . import prune as prune
 from . import quantization as quantization
+from . import report as report
 from . import scopes as scopes
 from . import sharing as sharing
 from . import text as text

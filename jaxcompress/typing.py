@@ -46,6 +46,7 @@ Price              damage and bytes of what is changed
 Probe              the damage of one tensor's rounding at a step size
 Profile            the costs and damages of all choices
 Projection         `P`, from features of the student to the width of the teacher's
+Proved             a compressed network and its proof, of which a report is made
 PyTree             any tree of arrays
 QParams            scale and zero point: `number = scale * (integer - zero_point)`
 QuantizationAware  a function with simulated integers in its products
@@ -154,6 +155,7 @@ from jaxcompress.quantization import (
     Samples,
     Sensitivity,
 )
+from jaxcompress.report import Proved
 from jaxcompress.sharing import Importance
 from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope
 from jaxcompress.units import FrozenAxis, Rebuild, Slice, UnitGroup, UnitGroups
@@ -205,6 +207,7 @@ __all__ = [
     "Probe",
     "Profile",
     "Projection",
+    "Proved",
     "PyTree",
     "QParams",
     "QuantizationAware",

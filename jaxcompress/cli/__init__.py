@@ -1,4 +1,4 @@
-"""The command `jaxcompress`: pack, plan, unpack, inspect, verify, diff, run.
+"""The command `jaxcompress`: pack, plan, unpack, inspect, verify, diff, report, run.
 
 From the bottom up: `flags` (in errors), `status` and `interruption` (how a program ends), `screen`
 and `sizes`;
@@ -6,9 +6,8 @@ and `sizes`;
 that are read), `artifacts` (compressed files that are read), `comparison`, `outputs` and `writers`
 (weights that are written); `unfinished`, `workers` and `packed_file` (files that are made in
 parts), `weights` (that a command takes), `rules_file`, `pack_options`, `calibration`,
-`pack_report`; `pack`, `plan`, `unpack`, `inspect`, `verify`, `diff` and `run`
-(one command each),
-`command` (all of them), `__main__`.
+`pack_report`; `pack`, `plan`, `unpack`, `inspect`, `verify`, `diff`, `report`
+and `run` (one command each), `command` (all of them), `__main__`.
 """
 
 from jaxcompress.cli.command import cli, main

@@ -13,6 +13,7 @@ from jaxcompress.cli.diff import diff
 from jaxcompress.cli.inspect import inspect
 from jaxcompress.cli.pack import pack
 from jaxcompress.cli.plan import plan
+from jaxcompress.cli.report import report
 from jaxcompress.cli.run import run
 from jaxcompress.cli.status import HELP, Program
 from jaxcompress.cli.unpack import unpack
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (pack, plan, unpack, inspect, verify, diff, run):
+for command in (pack, plan, unpack, inspect, verify, diff, report, run):
     command.epilog = HELP
     cli.add_command(command)
 

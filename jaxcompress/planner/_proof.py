@@ -14,6 +14,7 @@ from jaxcompress.planner._task import Apply, Task
 from jaxcompress.planner._text import plain
 from jaxcompress.planner._words import number
 from jaxcompress.programs import ship
+from jaxcompress.report import of_result, write
 from jaxcompress.text import table_lines
 from jaxcompress.trees import PyTree
 
@@ -132,6 +133,26 @@ class Result(NamedTuple):
             )
         told: dict[str, Any] = {"made": self.as_dict()} | options
         return ship(path, self.apply, self.params, *inputs, **told)
+
+    def report(
+        self, path: str | os.PathLike[str], *, before: PyTree | None = None
+    ) -> dict[str, Any]:
+        """Write a page of the result, and its numbers and a model card beside it.
+
+        Args:
+            path: of the page, such as `report.html`.
+            before: the parameters before compression, for shapes and histograms.
+
+        Returns:
+            The record, as in `report.json`.
+
+        Raises:
+            ValueError: a path that does not end in `.html`.
+            OSError: a file cannot be written.
+        """
+        record = of_result(self, before=before)
+        write(path, record)
+        return record
 
 
 def reloaded(params: PyTree, like: PyTree) -> tuple[int, PyTree]:

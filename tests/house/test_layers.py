@@ -23,7 +23,7 @@ LAYERS = [
     ("prune", "rewrite"),
     ("quantization", "optim"),
     ("artifact",),
-    ("onnx", "oneshot", "distill"),
+    ("onnx", "oneshot", "distill", "report"),
     ("programs",),
     ("planner",),
     ("cli", "nnx", "scopes"),

@@ -1,0 +1,181 @@
+"""The first section: before and after, with noise; the budget; what cannot be missed."""
+
+from jaxcompress.report._html._elements import Child, Element, tag
+from jaxcompress.report._html._numbers import Told
+from jaxcompress.report._html._tables import Column, table
+
+ARROW = " \N{RIGHTWARDS ARROW} "
+
+
+def headline(told: Told) -> list[Child]:
+    """Return the cards, and the table of the budget."""
+    cards = [_size(told), _quality(told), _latency(told), _memory(told), _flops(told)]
+    budget = _budget(told)
+    found = [tag("li", card) for card in [*cards, budget] if card is not None]
+    return [tag("ul", found, class_="cards"), _checks(told)]
+
+
+def _card(name: str, big: Child, *lines: Child) -> list[Child]:
+    return [
+        tag("h3", name),
+        tag("p", big, class_="big"),
+        *[tag("p", line) for line in lines if line],
+    ]
+
+
+def _size(told: Told) -> Child:
+    if not told.at("size"):
+        return None
+    lines: list[Child] = [
+        ["from ", told.number("size.before_bytes", "count"), " bytes, ", told.at("size.before_is")],
+    ]
+    if told.at("files.0.total"):
+        lines.append(
+            [
+                told.number("files.0.total.bits_per_weight", "bits"),
+                " bits a weight; ",
+                told.number("files.0.total.over_bound", "over"),
+                " % against the entropy bound of ",
+                told.number("files.0.total.bound_bytes", "count"),
+                " bytes",
+            ]
+        )
+    if told.at("size.shipped_bytes"):
+        shipped = told.number("size.shipped_bytes", "count")
+        lines.append([shipped, " bytes with the program of the network"])
+    big = [
+        told.number("size.after_bytes", "count"),
+        tag(
+            "small",
+            " bytes, ",
+            told.number("size.ratio", "ratio"),
+            "\N{MULTIPLICATION SIGN} smaller",
+        ),
+    ]
+    return _card("Size of the file", big, *lines)
+
+
+def _interval(told: Told, place: str) -> Child:
+    ends = (told.number(f"{place}.low", "percent"), told.number(f"{place}.high", "percent"))
+    return [ends[0], " to ", ends[1]]
+
+
+def _quality(told: Told) -> Child:
+    if not told.at("quality"):
+        return None
+    if told.at("quality.samples") is None:
+        line = None
+        if told.at("quality.control") is not None:
+            line = ["control ", told.number("quality.control", "few")]
+        return _card("Quality", told.number("quality.after", "few"), line)
+    big = [
+        tag("small", told.number("quality.before.value", "percent"), ARROW),
+        told.number("quality.after.value", "percent"),
+        " %",
+    ]
+    lines: list[Child] = [
+        [
+            "95 % interval ",
+            _interval(told, "quality.after"),
+            ", before ",
+            _interval(told, "quality.before"),
+            "; from ",
+            told.number("quality.samples", "count"),
+            " test samples, one seed",
+        ]
+    ]
+    if told.at("mistakes"):
+        lines.append(
+            [
+                "on the same samples ",
+                told.number("mistakes.points.value", "signed"),
+                " points, 95 % interval ",
+                told.number("mistakes.points.low", "signed"),
+                " to ",
+                told.number("mistakes.points.high", "signed"),
+            ]
+        )
+    if told.at("quality.control"):
+        lines.append(
+            [
+                "control (dense, trained as long) ",
+                told.number("quality.control.value", "percent"),
+                " %",
+            ]
+        )
+    return _card("Test accuracy", big, *lines)
+
+
+def _latency(told: Told) -> Child:
+    if not told.at("latency"):
+        return None
+    big = [
+        tag("small", told.number("latency.before_ms", "ms"), ARROW),
+        told.number("latency.after_ms", "ms"),
+        " ms",
+    ]
+    how = [
+        "batch ",
+        told.number("latency.batch", "count"),
+        f", {told.at('latency.statistic')}; ",
+        told.at("latency.processor"),
+        ", ",
+        told.number("latency.threads", "count"),
+        " threads" if told.at("latency.threads") != 1 else " thread",
+    ]
+    faster: list[Child] = []
+    for n, _ in enumerate(told.at("latency.speedups")):
+        place = f"latency.speedups.{n}"
+        faster += [
+            "; " if n else "in turn with the dense network ",
+            told.number(f"{place}.ratio", "ratio"),
+            "\N{MULTIPLICATION SIGN} faster at batch ",
+            told.number(f"{place}.batch", "count"),
+        ]
+    of = f"of {told.at('latency.is_of')}: zeros and shared values do not speed it up"
+    return _card("Latency", big, how, faster, of)
+
+
+def _memory(told: Told) -> Child:
+    if not told.at("memory") or told.at("memory.after_bytes") is None:
+        return None
+    big = [
+        tag("small", told.number("memory.before_bytes", "count"), ARROW),
+        told.number("memory.after_bytes", "count"),
+    ]
+    return _card("Memory of one call, bytes", big, "as the compiler plans it, batch 1")
+
+
+def _flops(told: Told) -> Child:
+    if not told.at("flops"):
+        return None
+    big = [
+        tag("small", told.number("flops.before", "count"), ARROW),
+        told.number("flops.after", "count"),
+    ]
+    return _card("Operations of one call", big, "floating-point operations, batch 1")
+
+
+def _budget(told: Told) -> Child:
+    asked = [check for check in told.at("checks") if check["budget"] is not None]
+    if not asked:
+        return None
+    is_met = all(check["met"] for check in asked)
+    word = tag("span", "met" if is_met else "missed", class_="good" if is_met else "bad")
+    return _card("Budget", word, "; ".join(check["name"] for check in asked))
+
+
+def _checks(told: Told) -> Element | None:
+    checks = told.at("checks")
+    if not checks:
+        return None
+    rows = []
+    for n, check in enumerate(checks):
+        numbers = [told.number(f"checks.{n}.{f}", "few") for f in ("budget", "predicted")]
+        word = tag("span", "missed", class_="bad")
+        if check["met"]:
+            word = tag("span", "met" if check["budget"] is not None else "not asked for")
+        rows.append([check["name"], *numbers, told.number(f"checks.{n}.measured", "few"), word])
+    columns = [Column("check", "text"), *map(Column, ("budget", "predicted", "measured", ""))]
+    columns[-1] = Column("budget is", "text")
+    return table("Budget, prediction, and measurement of the file as read again", columns, rows)
