@@ -5,6 +5,7 @@ From the bottom up: `_json` and `_arrays` (files that others wrote), `_intervals
 `_mistakes` (answers that changed); `_files`, `_run` and `_result` (one record each); `_html` (the
 page), `_card`, `_write`.
 
+    ANSWERS    the file of a run with the answers of its network
     card       a record as a model card of Hugging Face
     of_files   the record of compressed files alone
     of_plan    the record of a plan, or of a profile
@@ -18,8 +19,19 @@ page), `_card`, `_write`.
 from jaxcompress.report._card import card
 from jaxcompress.report._files import of_files
 from jaxcompress.report._html import page
+from jaxcompress.report._mistakes import ANSWERS
 from jaxcompress.report._result import Proved, of_plan, of_result
 from jaxcompress.report._run import of_run
 from jaxcompress.report._write import write
 
-__all__ = ["Proved", "card", "of_files", "of_plan", "of_result", "of_run", "page", "write"]
+__all__ = [
+    "ANSWERS",
+    "Proved",
+    "card",
+    "of_files",
+    "of_plan",
+    "of_result",
+    "of_run",
+    "page",
+    "write",
+]

@@ -4,7 +4,9 @@ Read it from the bottom up:
 
 flat, folder, signals, device, console    files, signals, and what is shown
 row, outputs, standing, checkpoints       what a run keeps
-proof, tickets, report, made, shipped     checks of a budget, controls, what is said in the end
+answers, metrics                          what it keeps for people
+proof, tickets, report, made              checks of a budget, controls, what is said in the end
+shipped, page                             the file with the program, and the report
 resume, identity                          whether and where a run goes on
 fitting, asked, meter                     training, what a stage may ask, measurements
 job                                       the stages in order

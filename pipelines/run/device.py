@@ -1,5 +1,8 @@
 """The choice of the device, before JAX chooses one."""
 
+import platform
+from pathlib import Path
+
 import jax
 
 from pipelines.errors import SettingsError
@@ -29,3 +32,12 @@ def choose(device: str) -> str:
             f"--device: no device can be used ({reason}); unset JAX_PLATFORMS or pass another."
         ) from None
     return f"{jax.default_backend()} ({', '.join(sorted(kinds))})"
+
+
+def processor() -> str:
+    """Return the name of the processor, as the system tells it."""
+    name, told = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if not told.exists():
+        return name
+    pairs = (line.partition(":") for line in told.read_text(errors="replace").splitlines())
+    return next((text.strip() for key, _, text in pairs if key.strip() == "model name"), name)

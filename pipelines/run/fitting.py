@@ -54,6 +54,7 @@ class Fitting:
         save: writes a checkpoint of a state, its position, and the early network that was kept.
         should_stop: called after every step.
         console: to report to.
+        note: is told, by name, epoch, step and loss at the end of each epoch.
     """
 
     def __init__(
@@ -67,11 +68,12 @@ class Fitting:
         save: Callable[[TrainState, Position, Params | None], None],
         should_stop: Callable[[], bool],
         console: Console,
+        note: Callable[..., None],
     ) -> None:
         self._stage, self._number = stage, number
         self.augment, self._plan = augment, plan
         self._standing, self._write = standing, save
-        self._should_stop, self._console = should_stop, console
+        self._should_stop, self._console, self._note = should_stop, console, note
         self._saved = self._told = time.monotonic()
 
     def train(
@@ -116,6 +118,7 @@ class Fitting:
                     early = copied({"params": state.params, "stats": state.stats})
                 if ended:
                     check_finite(self._stage, float(tick.loss), self._plan)
+                    self._note(epoch=tick.position.epoch, step=done, loss=float(tick.loss))
                 if self._should_stop():
                     self._save(state, tick.position, early)
                     raise Interrupted(self._stage)

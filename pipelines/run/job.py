@@ -15,12 +15,14 @@ from pipelines.models.examples import Prepared, prepare
 from pipelines.models.networks import Network
 from pipelines.models.train import Position, TrainState
 from pipelines.options.settings import Settings
+from pipelines.run.answers import keep_answers
 from pipelines.run.asked import Asked
 from pipelines.run.checkpoints import Checkpoints
 from pipelines.run.console import Console
 from pipelines.run.fitting import Diverged, Fitting, Interrupted, check_finite
 from pipelines.run.folder import STAGES
 from pipelines.run.meter import Meter
+from pipelines.run.metrics import METRICS, Metrics
 from pipelines.run.outputs import digest_of
 from pipelines.run.resume import take_up
 from pipelines.run.row import Row
@@ -65,6 +67,7 @@ class Job:
         self._should_stop = should_stop
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
         self._meter = Meter()
+        self._metrics = Metrics(folder / METRICS)
         self._found: Network | None = None
 
     def run(self) -> list[Row]:
@@ -78,9 +81,13 @@ class Job:
         standing = self._taken_up()
         while len(self.rows) < len(self.stages):
             stage, began = self.stages[len(self.rows)], time.monotonic() - standing.elapsed
+            self._metrics.start(
+                [row.name for row in self.rows], stage.name, standing.position.epoch
+            )
             asked = self._asked(standing, began)
             work, facts = stage.run(asked, standing.start)
             self.rows = [*self.rows, self._row(asked, stage, work, facts, began)]
+            self._metrics.add(**self.rows[-1].metrics())
             standing = Standing(self.rows, work)
             self._checkpoints.save(*standing.packed())
             self.console.line(self.rows[-1].sentence())
@@ -119,6 +126,7 @@ class Job:
             save=partial(self._save, standing.start, began),
             should_stop=self._should_stop,
             console=self.console,
+            note=partial(self._metrics.add, stage=self.stage),
         )
         return Asked(
             plan=self.plan,
@@ -157,6 +165,7 @@ class Job:
     def _row(self, asked: Asked, stage: Stage, work: Work, facts: Facts, began: float) -> Row:
         measured = self._meter.measure(asked, stage, work)
         check_finite(stage.name, measured["loss"], self.plan)
+        keep_answers(self.folder, stage.name, self._meter.answers, self._dataset)
         path = self.folder / stage.file
         return Row(
             name=stage.name,

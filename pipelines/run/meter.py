@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 
 import jaxcompress as jc
 from pipelines.models.train import score
@@ -12,9 +13,14 @@ from pipelines.stages.stage import Execution, Stage, Work
 
 
 class Meter:
-    """Measures the networks of a run."""
+    """Measures the networks of a run.
+
+    Attributes:
+        answers: of the last network that was measured, a class for each test picture.
+    """
 
     def __init__(self) -> None:
+        self.answers = np.zeros(0, np.int64)
         self._known: dict[tuple[tuple[int, ...], ...], dict[str, Any]] = {}
 
     def measure(self, asked: Asked, stage: Stage, work: Work) -> dict[str, Any]:
@@ -23,7 +29,8 @@ class Meter:
         if stage.execute is not None:
             how = stage.execute(asked, work)
         data = asked.prepared()
-        found = score(how.logits(data.test.inputs), data.test.labels)
+        logits = how.logits(data.test.inputs)
+        found, self.answers = score(logits, data.test.labels), logits.argmax(axis=1)
         validation = score(how.logits(data.validation.inputs), data.validation.labels)
         costs = self._costs(asked, work)
         if how.latency_ms is not None:

@@ -29,6 +29,7 @@ from pipelines.run.folder import LOG, RESULTS, claim, locked, write_json
 from pipelines.run.identity import identity
 from pipelines.run.job import Diverged, Interrupted, Job
 from pipelines.run.made import made
+from pipelines.run.page import write_page
 from pipelines.run.predict import Predictor
 from pipelines.run.proof import checks_of, missed, table_of
 from pipelines.run.report import results, table
@@ -238,6 +239,7 @@ def _finish(job: Job, dataset: Dataset, rows: list[Row], *, with_program: bool) 
         console.line(
             f"{SHIPPED} is the same with its program, {more:,} bytes more: jaxcompress run opens it"
         )
+    write_page(job.folder, console)
     if short := missed(checks):
         console.loud(short)
         return MISSED

@@ -15,6 +15,7 @@ from pipelines.data import Dataset
 from pipelines.models.capacity import student_sizes
 from pipelines.options.plan import recorded, recorded_1
 from pipelines.options.settings import Settings
+from pipelines.run.device import processor
 from pipelines.run.proof import checks_of, recorded_checks
 from pipelines.run.row import Row
 from pipelines.run.tickets import tickets_of
@@ -67,7 +68,7 @@ def results(
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in _PACKAGES},
         "device": {"kind": jax.devices()[0].device_kind, "platform": jax.default_backend()}
-        | {"threads": threads()},
+        | {"processor": processor(), "threads": threads()},
     }
 
 

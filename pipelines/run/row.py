@@ -31,3 +31,14 @@ class Row:
             f"sparsity {self.sparsity:.1%}, "
             f"{self.size_bytes:,} bytes, {self.flops / 1e6:,.1f} MFLOP, {self.seconds:.1f} s"
         )
+
+    def metrics(self) -> dict[str, str | float]:
+        """Return its line of `metrics.jsonl`."""
+        return {
+            "stage": self.name,
+            "test_accuracy": self.accuracy,
+            "test_loss": self.loss,
+            "validation_accuracy": self.validation_accuracy,
+            "sparsity": self.sparsity,
+            "size_bytes": self.size_bytes,
+        }

@@ -97,7 +97,7 @@ def _nice(low: float, high: float) -> list[float]:
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw)
     first, last = math.floor(low / step), math.ceil(high / step)
-    return [step * n for n in range(first, last + 1)]
+    return [step * n for n in range(first, max(last, first + 1) + 1)]
 
 
 def _grid(ticks: tuple[list[float], list[float]], places: _Places, y_name: str) -> Element:

@@ -64,6 +64,7 @@ svg .grid{stroke:var(--line);stroke-width:1}
 svg .path{fill:none;stroke:var(--now);stroke-width:1.5;opacity:.6}
 svg .point{fill:var(--now);stroke:var(--paper)}
 svg .other .point{fill:var(--was)}
+svg .span,svg .tip{pointer-events:none}
 svg .span{stroke:var(--now);stroke-width:1.5;opacity:.55}
 svg .other .span{stroke:var(--was)}
 svg .tip{visibility:hidden;font-weight:600}

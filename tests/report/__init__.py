@@ -1,0 +1,1 @@
+"""The report: its record, its page, and an independent checker of both."""
