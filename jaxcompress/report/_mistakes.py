@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,16 @@ _MOST_ROWS = 20
 _MOST_SIDE = 64  # pixels
 
 
+class _Answers(NamedTuple):
+    """The content of the file, checked."""
+
+    labels: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    names: list[str]
+    pictures: list[dict[str, Any]]
+
+
 def mistakes_of(path: Path, classes: int) -> dict[str, Any] | None:
     """Return which answers changed; None where the run kept none.
 
@@ -39,54 +49,64 @@ def mistakes_of(path: Path, classes: int) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    found = arrays_of(path)
-    try:
-        names = json.loads(found["names"].tobytes())
-        labels, before, after = (found[name] for name in ("labels", "before", "after"))
-        is_whole = (
-            labels.shape == before.shape == after.shape
-            and labels.ndim == 1
-            and labels.size > 0
-            and all(np.issubdtype(each.dtype, np.integer) for each in (labels, before, after))
-            and all(each.min() >= 0 and each.max() < classes for each in (labels, before, after))
-            and len(names) == classes
-            and all(isinstance(name, str) for name in names)
-        )
-        pictures = _pictures(found, names)
-    except (KeyError, ValueError, TypeError, IndexError):
-        is_whole, pictures = False, []
-    if not is_whole:
-        raise ValueError(f"{path}: must be the answers of a run, got others; make it again.")
-    before, after = (_confusions(labels, each, classes) for each in (before, after))
-    difference = after - before
-    right, samples = (np.diagonal(each) for each in (before, after)), int(labels.size)
-    was, now = (each.astype(int) for each in right)
-    answers = found["before"] == labels, found["after"] == labels
-    better, worse = int(np.sum(~answers[0] & answers[1])), int(np.sum(answers[0] & ~answers[1]))
+    labels, before, after, names, pictures = _answers(path, classes)
+    samples = int(labels.size)
+    better = int(np.sum((before != labels) & (after == labels)))
+    worse = int(np.sum((before == labels) & (after != labels)))
     low, high = paired(better, worse, samples)
-    counts = before.sum(1)
-    order = np.lexsort((np.arange(classes), now - was))
+    confusions = [_confusions(labels, answers, classes) for answers in (before, after)]
+    difference = confusions[1] - confusions[0]
+    is_small = classes <= MOST_CLASSES
     return {
         "samples": samples,
-        "changed": int(np.sum(found["before"] != found["after"])),
+        "changed": int(np.sum(before != after)),
         "better": better,
         "worse": worse,
         "points": {"value": 100 * (better - worse) / samples, "low": 100 * low, "high": 100 * high},
-        "classes": [
-            {
-                "name": names[c],
-                "samples": int(counts[c]),
-                "right_before": int(was[c]),
-                "right_after": int(now[c]),
-                "difference": int(now[c] - was[c]),
-            }
-            for c in order[:_MOST_ROWS].tolist()
-        ],
-        "names": names if classes <= MOST_CLASSES else None,
-        "confusion": difference.tolist() if classes <= MOST_CLASSES else None,
+        "classes": _classes(confusions[0], confusions[1], names),
+        "names": names if is_small else None,
+        "confusion": difference.tolist() if is_small else None,
         "pairs": _pairs(difference, names),
         "pictures": pictures,
     }
+
+
+def _answers(path: Path, classes: int) -> _Answers:
+    found = arrays_of(path)
+    try:
+        names = json.loads(found["names"].tobytes())
+        three = [found[name] for name in ("labels", "before", "after")]
+        is_whole = (
+            len(names) == classes
+            and all(isinstance(name, str) for name in names)
+            and all(
+                each.shape == (three[0].size,)
+                and np.issubdtype(each.dtype, np.integer)
+                and 0 <= each.min() <= each.max() < classes
+                for each in three
+            )
+        )
+        if is_whole:
+            return _Answers(three[0], three[1], three[2], names, _pictures(found, names))
+    except (KeyError, ValueError, TypeError, IndexError):  # an empty array has no minimum
+        pass
+    raise ValueError(f"{path}: must be the answers of a run, got others; make it again.")
+
+
+def _classes(before: np.ndarray, after: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the classes that lost most, the first first."""
+    counts = before.sum(1)
+    was, now = np.diagonal(before), np.diagonal(after)
+    return [
+        {
+            "name": names[c],
+            "samples": int(counts[c]),
+            "right_before": int(was[c]),
+            "right_after": int(now[c]),
+            "difference": int(now[c] - was[c]),
+        }
+        for c in np.argsort(now - was, kind="stable")[:_MOST_ROWS].tolist()
+    ]
 
 
 def _confusions(labels: np.ndarray, answers: np.ndarray, classes: int) -> np.ndarray:
@@ -100,7 +120,7 @@ def _pairs(difference: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]
     wrong = difference.copy()
     np.fill_diagonal(wrong, 0)
     places = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_ROWS]
-    found = zip(*np.unravel_index(places, wrong.shape), strict=True)
+    found = [divmod(place, len(names)) for place in places.tolist()]
     return [
         {"label": names[a], "answer": names[b], "more": int(wrong[a, b])}
         for a, b in found
@@ -113,7 +133,7 @@ def _pictures(found: dict[str, np.ndarray], names: Sequence[str]) -> list[dict[s
     for number, picture in zip(found["numbers"].tolist(), found["pictures"], strict=True):
         step = -(-max(picture.shape[:2]) // _MOST_SIDE)
         image = png(picture[::step, ::step])
-        answers = {name: names[found[name][number]] for name in ("labels", "before", "after")}
+        answers = {name: names[int(found[name][number])] for name in ("labels", "before", "after")}
         told.append(
             {
                 "sample": number,

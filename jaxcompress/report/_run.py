@@ -227,10 +227,15 @@ def _files(
     if (folder / BASELINE).is_file():
         before = arrays_of(folder / BASELINE)
     paths = [row["path"] for row in told["tensors"]]
-    blocks = next((row["facts"]["blocks"] for row in stages if "blocks" in row["facts"]), None)
-    is_kept = isinstance(blocks, list) and all(type(place) is int for place in blocks)
-    renamed = renamed_blocks(paths, blocks) if is_kept else {}
+    renamed = renamed_blocks(paths, _blocks(stages))
     fill_layers(record, head, tensors, before, why, renamed)
+
+
+def _blocks(stages: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the blocks that were kept, none where none was dropped."""
+    found = next((row["facts"]["blocks"] for row in stages if "blocks" in row["facts"]), None)
+    is_kept = isinstance(found, list) and all(type(place) is int for place in found)
+    return found if is_kept and found is not None else []
 
 
 def _made(results: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from jaxcompress.report._html._elements import tag, written
 from jaxcompress.report._html._scatter import Point, scatter
 from tests.report.folders import EVIL, make
 
-VOID = {"meta", "br", "img", "link", "input", "hr"}
+VOID = {"meta", "br", "wbr", "img", "link", "input", "hr"}
 
 
 class Page(HTMLParser):

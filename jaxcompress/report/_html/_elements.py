@@ -1,5 +1,6 @@
 """Elements of HTML and SVG. `xml.etree` escapes all text and attributes when it writes them."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from xml.etree import ElementTree
@@ -50,3 +51,14 @@ def add(element: Element, children: Child) -> None:
 def written(element: Element) -> str:
     """Return the HTML of an element."""
     return ElementTree.tostring(element, encoding="unicode", method="html")
+
+
+def path(text: str) -> Element:
+    """Return the path of a tensor, which may be broken behind its slashes and dots.
+
+    Example:
+        >>> written(path("a/b.c"))
+        '<span>a/<wbr>b.<wbr>c</span>'
+    """
+    parts = re.split(r"(?<=[/.])", text)
+    return tag("span", [[tag("wbr") if n else None, part] for n, part in enumerate(parts)])

@@ -4,6 +4,9 @@ from jaxcompress.report._html._elements import Child, Element, tag
 from jaxcompress.report._html._numbers import Told
 from jaxcompress.report._html._tables import Column, table
 
+CODED = ("clustered", "sparse", "quantized", "lowrank")
+"""Forms with symbols, of which there is an entropy."""
+
 ARROW = " \N{RIGHTWARDS ARROW} "
 
 
@@ -26,14 +29,14 @@ def _card(name: str, big: Child, *lines: Child) -> list[Child]:
 def _size(told: Told) -> Child:
     if not told.at("size"):
         return None
-    lines: list[Child] = [
-        ["from ", told.number("size.before_bytes", "count"), " bytes, ", told.at("size.before_is")],
-    ]
+    times = [told.number("size.ratio", "ratio"), "\N{MULTIPLICATION SIGN} smaller than "]
+    before = [told.number("size.before_bytes", "count"), " bytes, ", told.at("size.before_is")]
+    lines: list[Child] = [[times, before]]
     if told.at("files.0.total"):
+        lines.append([told.number("files.0.total.bits_per_weight", "bits"), " bits a weight"])
+    if any(form["form"] in CODED for form in told.at("forms")):
         lines.append(
             [
-                told.number("files.0.total.bits_per_weight", "bits"),
-                " bits a weight; ",
                 told.number("files.0.total.over_bound", "over"),
                 " % against the entropy bound of ",
                 told.number("files.0.total.bound_bytes", "count"),
@@ -43,15 +46,7 @@ def _size(told: Told) -> Child:
     if told.at("size.shipped_bytes"):
         shipped = told.number("size.shipped_bytes", "count")
         lines.append([shipped, " bytes with the program of the network"])
-    big = [
-        told.number("size.after_bytes", "count"),
-        tag(
-            "small",
-            " bytes, ",
-            told.number("size.ratio", "ratio"),
-            "\N{MULTIPLICATION SIGN} smaller",
-        ),
-    ]
+    big = [told.number("size.after_bytes", "count"), tag("small", " bytes")]
     return _card("Size of the file", big, *lines)
 
 

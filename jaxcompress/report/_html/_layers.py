@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from jaxcompress.report._html._elements import Child, Element, tag
+from jaxcompress.report._html._elements import Child, Element, path, tag
+from jaxcompress.report._html._headline import CODED
 from jaxcompress.report._html._numbers import Told, words
 from jaxcompress.report._html._tables import Column, table
 from jaxcompress.text import shape_text
@@ -10,7 +11,8 @@ from jaxcompress.text import shape_text
 MOST_ROWS = 250
 """Rows of a table; the record has all."""
 
-_CODED = ("clustered", "sparse", "quantized", "lowrank")
+_FIRST = 30
+"""Rows that are shown at once; the others unfold."""
 
 
 def where(told: Told) -> list[Child]:
@@ -22,13 +24,20 @@ def where(told: Told) -> list[Child]:
     shown, left = order[:MOST_ROWS], order[MOST_ROWS:]
     total = told.at("files.0.total")
     found = [_forms(told), _key(known=any(row["before"] for row in rows))]
-    before = sum(row["before"]["bytes"] for row in rows if row["before"])
+    before = sum(map(_before, rows))
     names = ("share of bytes", "bytes before", "after", "bits a weight", "entropy, bits")
     more = ("over the bound, %", "zeros, %", "distinct values")
     columns = [Column("tensor", "text fit"), Column("form", "text"), *map(Column, (*names, *more))]
     columns[2] = Column("share of bytes", "text bars")
     columns.append(Column("why it was left", "text long"))
-    cells = [_row(told, n, before, total) for n in shown]
+    shares = [
+        part / whole
+        for row in rows
+        for part, whole in ((_size(row), total["file_bytes"]), (_before(row), before))
+        if whole
+    ]
+    scale = before, total["file_bytes"], max(shares)
+    cells = [_row(told, n, scale) for n in shown]
     foot: list[Child] = [
         "all tensors",
         "",
@@ -38,8 +47,9 @@ def where(told: Told) -> list[Child]:
     ]
     places = (("bits_per_weight", "bits"), ("over_bound", "over"), ("sparsity", "tenths"))
     bits, over, zeros = (told.number(f"files.0.total.{name}", form) for name, form in places)
-    foot += [bits, "", over, zeros, "", ""]
-    found.append(table("Tensors, the largest part of the file first", columns, cells, foot=foot))
+    is_coded = any(form["form"] in CODED for form in told.at("forms"))
+    foot += [bits, "", over if is_coded else "", zeros, "", ""]
+    found += _folded("Tensors, the largest part of the file first", columns, cells, foot)
     if left:
         found.append(
             tag("p", f"{len(left):,} smaller tensors are in report.json only.", class_="soft")
@@ -65,26 +75,43 @@ def _key(*, known: bool) -> Child:
     return tag("p", was, tag("span", class_="key now"), "of the bytes after", class_="soft")
 
 
-def _bar(part: float, whole: float, kind: str) -> Child:
+def _before(row: dict[str, Any]) -> int:
+    return row["before"]["bytes"] if row["before"] else 0
+
+
+def _folded(
+    caption: str, columns: list[Column], cells: list[list[Child]], foot: list[Child] | None = None
+) -> list[Child]:
+    """Return a table of the first rows, and one of the others, which unfolds."""
+    first, more = cells[:_FIRST], cells[_FIRST:]
+    found: list[Child] = [table(caption, columns, first, foot=foot)]
+    if more:
+        rest = table(f"{caption}: the others", columns, more)
+        found.append(tag("details", tag("summary", f"{len(more):,} more"), rest))
+    return found
+
+
+def _bar(part: float, whole: float, kind: str, most: float = 1.0) -> Child:
     if not whole or not part:
         return None
-    share = 100 * part / whole
-    return tag("span", class_=f"bar {kind}", style=f"width:{share:.2f}%", title=f"{share:.1f} %")
+    share = part / whole
+    style = f"width:{100 * share / most:.2f}%"
+    return tag("span", class_=f"bar {kind}", style=style, title=f"{100 * share:.1f} %")
 
 
-def _row(told: Told, n: int, before: float, total: dict[str, Any]) -> list[Child]:
+def _row(told: Told, n: int, scale: tuple[float, float, float]) -> list[Child]:
     row, place = told.at("layers")[n], f"layers.{n}"
     was, now = row["before"], row["after"]
-    bars = [_bar(was["bytes"], before, "was") if was else None]
+    before, after, most = scale
+    bars = [_bar(_before(row), before, "was", most), _bar(_size(row), after, "now", most)]
     if now is None:
         form = row["change"]
     else:
-        bars.append(_bar(_size(row), total["file_bytes"], "now"))
         form = _form(now)
     shapes = [shape_text(each["shape"]) for each in (was, now) if each]
     shape = shapes[-1] if len(set(shapes)) == 1 else " \N{RIGHTWARDS ARROW} ".join(shapes)
-    name = [row["path"], tag("br"), tag("span", shape, class_="soft")]
-    is_coded = now is not None and now["form"] in _CODED
+    name = [path(row["path"]), tag("br"), tag("span", shape, class_="soft")]
+    is_coded = now is not None and now["form"] in CODED
     return [
         name,
         form,
@@ -100,12 +127,16 @@ def _row(told: Told, n: int, before: float, total: dict[str, Any]) -> list[Child
     ]
 
 
+_NAMES = {"lowrank": "low rank", "planes": "dense, by planes", "same": "same as another"}
+
+
 def _form(now: dict[str, Any]) -> str:
     if now["form"] == "clustered":
         return f"clustered, {now['k']} values"
     if now["form"] == "quantized":
         return f"quantized, {now['bits']} bits" if now["bits"] is not None else "quantized"
-    return {"lowrank": "low rank", "half": f"half, {now['packing']}"}.get(now["form"], now["form"])
+    name = f"half, {now['packing']}" if now["form"] == "half" else now["form"]
+    return _NAMES.get(name, name)
 
 
 def _forms(told: Told) -> Child:
@@ -119,7 +150,7 @@ def _forms(told: Told) -> Child:
         parts.append(tag("span", class_=colour, style=style, title=form["form"]))
         said += [
             tag("span", class_=f"key {colour}"),
-            f"{form['form']} ",
+            f"{_NAMES.get(form['form'], form['form'])}: ",
             told.number(f"forms.{n}.bytes", "count"),
             " bytes of ",
             told.number(f"forms.{n}.tensors", "count"),
@@ -137,7 +168,7 @@ def sensitivity(told: Told) -> list[Child]:
     cells = []
     for n, row in enumerate(rows[:MOST_ROWS]):
         place = f"profile.layers.{n}"
-        name = [row["path"], tag("br"), tag("span", shape_text(row["shape"]), class_="soft")]
+        name = [path(row["path"]), tag("br"), tag("span", shape_text(row["shape"]), class_="soft")]
         bar = _bar(max(row["damage"], 0), worst, "now")
         numbers = [
             told.number(f"{place}.damage", "few"),
@@ -158,7 +189,7 @@ def sensitivity(told: Told) -> list[Child]:
         f"Of the network {told.at('profile.network')}; damage is {told.at('profile.metric')}, each "
         "layer alone at the measured choice nearest to four bits a weight. "
     )
-    return [tag("p", said), table("Layers, the worst first", columns, cells)]
+    return [tag("p", said), *_folded("Layers, the worst first", columns, cells)]
 
 
 def structure(told: Told) -> list[Child]:
@@ -181,13 +212,13 @@ def structure(told: Told) -> list[Child]:
         columns = [Column("tensor", "text fit"), Column("before"), Column("after")]
         cells = [
             [
-                row["path"],
+                path(row["path"]),
                 shape_text(row["before"]),
                 "removed" if row["after"] is None else shape_text(row["after"]),
             ]
             for row in rows[:MOST_ROWS]
         ]
-        found.append(table("Tensors that were cut or removed", columns, cells))
+        found += _folded("Tensors that were cut or removed", columns, cells)
     if len(rows) > MOST_ROWS:
         found.append(tag("p", f"{len(rows) - MOST_ROWS:,} more are in report.json.", class_="soft"))
     return found

@@ -52,7 +52,7 @@ def page(record: Mapping[str, Any]) -> str:
         ("weights", "Weights", weights(told)),
         ("mistakes", "Mistakes", mistakes(told)),
         ("skipped", "Skipped, and warnings", skipped(told)),
-        ("again", "To make it again", again(told)),
+        ("again", "To make it again" if record["run"] else "What it is of", again(told)),
     ]
     shown = [(name, title, parts) for name, title, parts in sections if _is_any(parts)]
     head = tag(

@@ -5,6 +5,7 @@ from typing import Any
 from jaxcompress.report._html._elements import Child, tag
 from jaxcompress.report._html._numbers import Told
 from jaxcompress.report._html._tables import Column, table
+from jaxcompress.text import ascii_json, shortened
 
 
 def skipped(told: Told) -> list[Child]:
@@ -36,6 +37,10 @@ def again(told: Told) -> list[Child]:
         found.append(_plan(told))
     if told.at("files"):
         found.append(_files(told))
+        metadata = told.at("files.0.metadata")
+        if metadata and not run:
+            text = shortened(ascii_json(metadata), most=2000)
+            found += [tag("h3", "Metadata of the file"), tag("pre", tag("code", text))]
     if run:
         found.append(_facts(run))
     return found

@@ -67,11 +67,15 @@ def _of_run(told: Told) -> Child:
     columns = [Column("stage", "text"), Column("numbers", "text"), *map(Column, (*names, *more))]
     rows = []
     for n, row in enumerate(told.at("stages")):
-        name = f"{n + 1}. {row['name']}" + (" (control)" if row["is_control"] else "")
+        name = f"{n + 1}. {row['name']}" + (" (control)" if _is_apart(row) else "")
         numbers = [told.number(f"stages.{n}.{field}", form) for field, form in fields]
         rows.append([name, row["arithmetic"], *numbers])
     said = "Stages; zeros and distinct values over the kernels, accuracy with its 95 % interval"
     return table(said, columns, rows)
+
+
+def _is_apart(row: dict[str, Any]) -> bool:
+    return row["is_control"] and row["name"] != "control"
 
 
 def _of_result(told: Told) -> Child:

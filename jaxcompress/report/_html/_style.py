@@ -46,7 +46,7 @@ thead th{vertical-align:bottom;color:var(--soft);font-weight:600;background:var(
 tbody th{font-weight:500}
 th.text,td.text{text-align:left}
 td.long{white-space:normal;min-width:13rem}
-td.fit,th.fit{white-space:normal;overflow-wrap:anywhere;min-width:15rem}
+td.fit,th.fit{white-space:normal;overflow-wrap:anywhere;min-width:17rem}
 tfoot th,tfoot td{font-weight:650;border-top:2px solid var(--line)}
 .none{color:var(--soft)}
 .bars{min-width:8rem}

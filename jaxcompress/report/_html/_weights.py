@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxcompress.report._html._elements import Child, Element, tag
+from jaxcompress.report._html._elements import Child, Element, path, tag
 from jaxcompress.report._html._numbers import Told, words
 
 _WIDTH, _HEIGHT, _FOOT = 240, 96, 14
@@ -26,7 +26,7 @@ def weights(told: Told) -> list[Child]:
 
 def _figure(told: Told, n: int) -> Element:
     row, place = told.at("weights")[n], f"weights.{n}"
-    text: list[Child] = [tag("b", row["path"]), tag("br"), _values(row["values"]), "; "]
+    text: list[Child] = [tag("b", path(row["path"])), tag("br"), _values(row["values"]), "; "]
     text += [
         "from ",
         told.number(f"{place}.low", "few"),
