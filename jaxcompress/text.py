@@ -4,6 +4,7 @@ What is not printable is written as an escape: control characters (C0, DEL, C1),
 lines, marks of direction and of no width, unpaired surrogates, unassigned code points.
 
     ascii_json   JSON in printable ASCII
+    as_html      text of several lines as HTML, for notebooks
     escaped      text with whatever is not printable escaped
     printable    a message on one line
     shape_text   a shape such as 3x3x64
@@ -11,12 +12,21 @@ lines, marks of direction and of no width, unpaired surrogates, unassigned code 
     table_lines  the lines of a table
 """
 
+import html
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["ascii_json", "escaped", "printable", "shape_text", "shortened", "table_lines"]
+__all__ = [
+    "as_html",
+    "ascii_json",
+    "escaped",
+    "printable",
+    "shape_text",
+    "shortened",
+    "table_lines",
+]
 
 
 def escaped(text: str) -> str:
@@ -29,6 +39,17 @@ def escaped(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+def as_html(text: str) -> str:
+    r"""Return text of several lines as HTML, as notebooks show it: columns stay below each other.
+
+    Example:
+        >>> as_html("a  <b>\n1\x1b  2")
+        '<pre>a  &lt;b&gt;\n1\\x1b  2</pre>'
+    """
+    lines = "\n".join(map(escaped, text.split("\n")))
+    return f"<pre>{html.escape(lines)}</pre>"
 
 
 def printable(text: str) -> str:

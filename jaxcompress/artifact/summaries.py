@@ -14,7 +14,7 @@ from jaxcompress.artifact.reader import contents
 from jaxcompress.artifact.source import Buffer
 from jaxcompress.artifact.tensors import Tensor, tensors_of
 from jaxcompress.metrics import count_parameters
-from jaxcompress.text import escaped, table_lines
+from jaxcompress.text import as_html, escaped, table_lines
 from jaxcompress.trees import PyTree
 
 _HEADER = (
@@ -61,6 +61,9 @@ class Summary(NamedTuple):
                 f"optimizer states: {states.tensors} tensors{size}, which inference does not need"
             )
         return lines
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __str__(self) -> str:
         """Return the table and the lines below it."""

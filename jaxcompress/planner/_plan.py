@@ -13,7 +13,7 @@ from jaxcompress.planner._prediction import Prediction
 from jaxcompress.planner._record import OF_WEIGHTS, Settings, Speed
 from jaxcompress.planner._text import as_json, fields_of, read_fields, write
 from jaxcompress.planner._words import number, words_of
-from jaxcompress.text import shortened, table_lines
+from jaxcompress.text import as_html, shortened, table_lines
 
 
 class Budget(NamedTuple):
@@ -80,6 +80,9 @@ class Plan(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON, as `save` writes it, for `made=` of `ship`."""
         return as_json(_KIND, self)
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __str__(self) -> str:
         """Return what happens to which layer, what is predicted, and why."""

@@ -15,7 +15,7 @@ from jaxcompress.planner._text import plain
 from jaxcompress.planner._words import number
 from jaxcompress.programs import ship
 from jaxcompress.report import of_result, write
-from jaxcompress.text import table_lines
+from jaxcompress.text import as_html, table_lines
 from jaxcompress.trees import PyTree
 
 SPEED = "times faster"
@@ -88,6 +88,9 @@ class Result(NamedTuple):
     def is_met(self) -> bool:
         """Whether all budgets hold."""
         return not self.missed
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __str__(self) -> str:
         """Return the steps, and a table of budgets, predictions and measurements."""

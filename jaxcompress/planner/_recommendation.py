@@ -6,7 +6,7 @@ from jaxcompress.planner._plan import Plan
 from jaxcompress.planner._record import Speed
 from jaxcompress.planner._textbook import Case, Saying
 from jaxcompress.planner._words import number
-from jaxcompress.text import table_lines
+from jaxcompress.text import as_html, table_lines
 
 _NOT_MEASURED = "not measured"
 _PLACES = {0: "not at all", 1: "first", 2: "second", 3: "third"}
@@ -99,6 +99,9 @@ class Recommendation(NamedTuple):
     def not_at_all(self) -> list[Advice]:
         """Techniques that cannot keep the budget, or that the network does not offer."""
         return [row for row in self.rows if row.place == 0]
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __str__(self) -> str:
         """Return a table, and a line a technique that says why."""

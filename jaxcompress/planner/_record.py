@@ -12,7 +12,7 @@ from jaxcompress.costs import LayerTime
 from jaxcompress.planner._prediction import isotonic
 from jaxcompress.planner._text import write
 from jaxcompress.planner._words import number
-from jaxcompress.text import shape_text, table_lines
+from jaxcompress.text import as_html, shape_text, table_lines
 
 Settings = dict[str, Any]
 """What becomes of a tensor, in the words of `rules` of `compress`: `{"step_size": 0.1}`."""
@@ -244,6 +244,9 @@ class Profile(NamedTuple):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a text file that may be edited."""
         write(path, "profile", self)
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __str__(self) -> str:
         """Return what can be reached, and a line a layer."""

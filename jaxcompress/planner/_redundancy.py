@@ -16,7 +16,7 @@ from jaxcompress.planner._words import number
 from jaxcompress.products.moments import Layer, input_moments
 from jaxcompress.prune import UnitGroup, activation_score, nonzero_fraction
 from jaxcompress.quantization import relative_error
-from jaxcompress.text import shape_text, table_lines
+from jaxcompress.text import as_html, shape_text, table_lines
 from jaxcompress.trees import PyTree, named_leaves
 
 _ENERGY = 0.99
@@ -69,6 +69,9 @@ class Redundancy(NamedTuple):
     left_out: dict[str, str]
     similar: float
     bound: float
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __str__(self) -> str:
         """Return a line a layer."""

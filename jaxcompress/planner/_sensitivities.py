@@ -14,7 +14,7 @@ from jaxcompress.planner._changes import Change, Trial
 from jaxcompress.planner._same_numbers import same_numbers
 from jaxcompress.quantization import Damage, Price, relative_error
 from jaxcompress.quantization.damages import Changed, mean_damages, price_rows
-from jaxcompress.text import table_lines
+from jaxcompress.text import as_html, table_lines
 from jaxcompress.trace.inputs import as_inputs, first_line
 from jaxcompress.trace.program import Program, retrace, trace
 from jaxcompress.trees import PyTree, some_of
@@ -33,6 +33,9 @@ class Sensitivities(NamedTuple):
     prices: dict[str, dict[str, Price]]
     full_bytes: dict[str, int]
     unchanged: dict[str, dict[str, str]]
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __str__(self) -> str:
         used = {name for prices in self.prices.values() for name in prices}

@@ -20,22 +20,27 @@ class Proved(Protocol):
     @property
     def params(self) -> PyTree:
         """The parameters, with compressed leaves."""
+        ...
 
     @property
     def plan(self) -> Any:
         """The plan that was carried out."""
+        ...
 
     @property
     def steps(self) -> Sequence[Any]:
         """What was done, each with `name`, `size_bytes`, `quality` and `note`."""
+        ...
 
     @property
     def checks(self) -> Sequence[Any]:
         """Promises, each with `name`, `budget`, `predicted`, `measured` and `is_met`."""
+        ...
 
     @property
     def control(self) -> float | None:
         """Quality of the uncompressed network; None if unknown."""
+        ...
 
 
 def of_result(result: Proved, *, before: PyTree | None = None) -> dict[str, Any]:

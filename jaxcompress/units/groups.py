@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxcompress.text import as_html
+
 _MOST_PARTS = 8
 _MOST_REASONS = 3
 _HEAD = (
@@ -147,6 +149,9 @@ class UnitGroups:
     def names(self) -> list[str]:
         """Names of the groups."""
         return [group.name for group in self.groups]
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def __str__(self) -> str:
         rows: list[tuple[str, str, str, str, str]] = [_HEAD]

@@ -129,6 +129,7 @@ def test_a_result_of_the_planner_reports_itself(tmp_path):
     record = result.report(tmp_path / "r.html", before=weights)
     assert json.loads((tmp_path / "r.json").read_text()) == json.loads(json.dumps(record))
     assert record["size"]["after_bytes"] == jc.size_bytes(result.params)
+    assert result._repr_html_().startswith("<pre>step"), "as notebooks show it"
     text = (tmp_path / "r.html").read_text()
     assert "Report of a compressed network" in text and (tmp_path / "r.model_card.md").exists()
 

@@ -2,10 +2,13 @@
 
 from typing import Any
 
-from jaxcompress.report._html._elements import Child, tag
+from jaxcompress.report._html._elements import Child, path, tag
 from jaxcompress.report._html._numbers import Told
 from jaxcompress.report._html._tables import Column, table
 from jaxcompress.text import ascii_json, shortened
+
+_MOST_PATHS, _MOST_ROWS = 60, 250
+"""Names in a list, and rows of a table; the record has all."""
 
 
 def skipped(told: Told) -> list[Child]:
@@ -19,11 +22,16 @@ def skipped(told: Told) -> list[Child]:
             found.append(tag("h3", "Skipped"))
         found.append(tag("ul", [tag("li", line) for line in told.at("skipped")]))
     kept = (told.at("profile.kept") or {}).items()
-    rows = [[why, ", ".join(paths)] for why, paths in kept]
+    rows = [[why, _some(paths)] for why, paths in kept]
     if rows:
         columns = [Column("reason", "text"), Column("tensors without a choice", "text long")]
         found.append(table("What the planner left", columns, rows))
     return found
+
+
+def _some(paths: list[str]) -> str:
+    more = f", and {len(paths) - _MOST_PATHS:,} more" if len(paths) > _MOST_PATHS else ""
+    return ", ".join(paths[:_MOST_PATHS]) + more
 
 
 def again(told: Told) -> list[Child]:
@@ -48,7 +56,7 @@ def again(told: Told) -> list[Child]:
 
 def _plan(told: Told) -> Child:
     settings = told.at("plan.settings")
-    rows = [[path, words] for path, words in settings.items()]
+    rows = [[path(name), words] for name, words in [*settings.items()][:_MOST_ROWS]]
     columns = [Column("tensor", "text fit"), Column("settings", "text long")]
     why = [tag("li", line) for line in told.at("plan.why")]
     said = ["The plan: network ", tag("b", told.at("plan.network")), ", predicted "]
