@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcompress.artifact.tensors import Tensor
 from jaxcompress.kinds import WEIGHTS, kind_of
+from jaxcompress.report._png import mask_picture
 from jaxcompress.report._tensors import histogram, values_of
 
 Arrays = Mapping[str, np.ndarray]
@@ -116,10 +117,11 @@ def weights(
     for tensor in drawn:
         if tensor.path in chosen:
             was = None if before is None else before.get(renamed.get(tensor.path, tensor.path))
-            counts = histogram(was, tensor.dense())
+            now = tensor.dense()
+            counts = histogram(was, now)
             if counts is not None:
-                values = values_of(tensor.leaf)
-                found.append({"path": tensor.path, "form": tensor.form, "values": values} | counts)
+                about = {"path": tensor.path, "form": tensor.form, "values": values_of(tensor.leaf)}
+                found.append(about | counts | {"mask": mask_picture(now)})
     return found
 
 

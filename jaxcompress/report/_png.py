@@ -1,9 +1,42 @@
-"""Small pictures as PNG."""
+"""Small pictures as PNG: pixels, and masks of convolutions."""
 
+import base64
 import struct
 import zlib
 
 import numpy as np
+
+MOST_SIDE = 64
+"""Pixels of a side of a mask."""
+
+
+def mask_picture(tensor: np.ndarray) -> str | None:
+    """Return which weights of a convolution are not zero, as the base64 of a grey PNG.
+
+    Rows are positions and inputs, columns outputs. Of large kernels a pixel is the fraction of
+    several weights: black for none, white for all.
+
+    Args:
+        tensor: a kernel `[..., inputs, outputs]`.
+
+    Returns:
+        None where the tensor is no convolution, or has no zeros.
+
+    Example:
+        >>> mask_picture(np.ones((3, 3, 4, 8))) is None, mask_picture(np.zeros((4, 8))) is None
+        (True, True)
+        >>> mask_picture(np.zeros((3, 3, 4, 8)))[:11]
+        'iVBORw0KGgo'
+    """
+    if tensor.ndim < 3 or not tensor.size or np.count_nonzero(tensor) == tensor.size:
+        return None
+    kept = (tensor != 0).reshape(-1, tensor.shape[-1]).astype(np.float64)
+    for axis in (0, 1):
+        size = kept.shape[axis]
+        starts = np.linspace(0, size, min(size, MOST_SIDE), endpoint=False).astype(np.int64)
+        widths = np.diff([*starts, size])
+        kept = np.add.reduceat(kept, starts, axis) / np.expand_dims(widths, 1 - axis)
+    return base64.b64encode(png(np.round(255 * kept).astype(np.uint8))).decode()
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -1,15 +1,19 @@
 """Every number of a record, counted again by a program that shares nothing with it."""
 
+import base64
+import io
 import json
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxcompress as jc
 from jaxcompress import report
 from jaxcompress.report._intervals import paired, wilson
 from jaxcompress.report._layers import renamed_blocks
+from jaxcompress.report._png import mask_picture, png
 from jaxcompress.report._profile import profile_record
 from jaxcompress.report._run import command_of
 from jaxcompress.report._tensors import histogram
@@ -139,6 +143,17 @@ def test_histograms_leave_out_zeros_and_what_is_not_finite():
     assert sum(histogram(np.full(4, 2.0), np.full(2, 2.0))["after"]) == 2
     huge = np.array([-3e38, 3e38, 1e308])
     assert sum(histogram(None, huge)["after"]) == 3
+
+
+def test_pictures_are_png_of_the_same_pixels():
+    for shape in ((5, 7, 3), (4, 9)):
+        pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+        np.testing.assert_array_equal(Image.open(io.BytesIO(png(pixels))), pixels)
+    kernel = np.zeros((3, 3, 32, 100))
+    kernel[0, 0, :, :50] = 1
+    seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(mask_picture(kernel)))))
+    assert seen.shape == (64, 64) and seen[0, 0] == 255 and seen[0, -1] == seen[-1, 0] == 0
+    assert abs(seen.mean() / 255 - kernel.mean()) < 0.01
 
 
 def test_dropped_blocks_are_compared_with_what_they_were():

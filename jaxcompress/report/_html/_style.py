@@ -76,6 +76,8 @@ svg .after{fill:var(--now)}
 svg .value{stroke:var(--ink);stroke-width:1}
 .many{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(15rem,100%),1fr))}
 .many figure{margin:0;border:1px solid var(--line);border-radius:.4rem;padding:.6rem .7rem}
+.mask{display:block;width:100%;height:4.5rem;margin:.3rem 0;image-rendering:pixelated;
+border:1px solid var(--line)}
 .many figcaption{font-size:.8rem;overflow-wrap:anywhere}
 .many b{color:var(--ink);font-weight:600;overflow-wrap:anywhere}
 .stack{display:flex;height:1.3rem;border-radius:.3rem;overflow:hidden;margin:.6rem 0 .3rem;gap:1px}

@@ -21,6 +21,11 @@ def weights(told: Told) -> list[Child]:
         "Weights other than 0, each histogram to its own height; ticks at the foot are the values "
         "of the codebook or the grid. Zeros are counted beside it."
     )
+    if any(row["mask"] for row in rows):
+        text += (
+            " The grey pictures are masks of convolutions, light where weights are kept: a row is "
+            "a position and an input, a column an output."
+        )
     return [tag("p", text), said, tag("div", figures, class_="many")]
 
 
@@ -37,7 +42,11 @@ def _figure(told: Told, n: int) -> Element:
     if row["zeros_before"] is not None:
         text += [told.number(f"{place}.zeros_before", "count"), " before, "]
     text += [told.number(f"{place}.zeros_after", "count"), " after"]
-    return tag("figure", _drawn(row), tag("figcaption", text))
+    mask = None
+    if row["mask"]:
+        said = f"mask of {row['path']}: light where weights are kept"
+        mask = tag("img", src=f"data:image/png;base64,{row['mask']}", alt=said, class_="mask")
+    return tag("figure", _drawn(row), mask, tag("figcaption", text))
 
 
 def _values(values: dict[str, Any]) -> str:
