@@ -169,6 +169,11 @@ def _headline(record: dict[str, Any], results: Any, stages: Sequence[Mapping[str
         "processor": str(device.get("processor") or device.get("kind", "")),
         "is_of": "a dense network of these sizes",
         "speedups": _speedups(last["facts"]),
+        "others": [
+            {"name": row["name"], "ms": row["latency_ms"]}
+            for row in stages
+            if row["name"].startswith("onnx ")
+        ],
     }
     record["memory"] = {"before_bytes": first["peak_bytes"], "after_bytes": last["peak_bytes"]}
     record["flops"] = {"before": first["flops"], "after": last["flops"]}

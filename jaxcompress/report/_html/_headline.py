@@ -14,8 +14,8 @@ def headline(told: Told) -> list[Child]:
     """Return the cards, and the table of the budget."""
     cards = [_size(told), _quality(told), _latency(told), _memory(told), _flops(told)]
     budget = _budget(told)
-    found = [tag("li", card) for card in [*cards, budget] if card is not None]
-    return [tag("ul", found, class_="cards"), _checks(told)]
+    found = [tag("li", card) for card in [*cards, _plan(told), budget] if card is not None]
+    return [tag("ul", found, class_="cards") if found else None, _checks(told)]
 
 
 def _card(name: str, big: Child, *lines: Child) -> list[Child]:
@@ -48,6 +48,22 @@ def _size(told: Told) -> Child:
         lines.append([shipped, " bytes with the program of the network"])
     big = [told.number("size.after_bytes", "count"), tag("small", " bytes")]
     return _card("Size of the file", big, *lines)
+
+
+def _plan(told: Told) -> Child:
+    if told.at("size") or not told.at("plan"):
+        return None
+    lines: list[Child] = [f"network {told.at('plan.network')}"]
+    asked = (
+        ("size_bytes", "count", "asked: at most ", " bytes"),
+        ("speedup", "few", "asked: at least ", " times faster"),
+        ("drop", "few", "asked: at most ", " of quality lost"),
+    )
+    for name, form, before, after in asked:
+        if told.at(f"plan.budget.{name}") is not None:
+            lines.append([before, told.number(f"plan.budget.{name}", form), after])
+    big = [told.number("plan.size_bytes", "count"), tag("small", " bytes")]
+    return _card("Size of the file, predicted", big, *lines)
 
 
 def _interval(told: Told, place: str) -> Child:
@@ -127,8 +143,12 @@ def _latency(told: Told) -> Child:
             "\N{MULTIPLICATION SIGN} faster at batch ",
             told.number(f"{place}.batch", "count"),
         ]
+    others: list[Child] = [
+        [f"{row['name']} ", told.number(f"latency.others.{n}.ms", "ms"), " ms"]
+        for n, row in enumerate(told.at("latency.others"))
+    ]
     of = f"of {told.at('latency.is_of')}: zeros and shared values do not speed it up"
-    return _card("Latency", big, how, faster, of)
+    return _card("Latency", big, how, faster, *others, of)
 
 
 def _memory(told: Told) -> Child:

@@ -27,9 +27,12 @@ def where(told: Told) -> list[Child]:
     before = sum(map(_before, rows))
     names = ("share of bytes", "bytes before", "after", "bits a weight", "entropy, bits")
     more = ("over the bound, %", "zeros, %", "distinct values")
-    columns = [Column("tensor", "text fit"), Column("form", "text"), *map(Column, (*names, *more))]
+    columns = [
+        Column("tensor", "text fit"),
+        Column("form, and why it was left", "text why"),
+        *map(Column, (*names, *more)),
+    ]
     columns[2] = Column("share of bytes", "text bars")
-    columns.append(Column("why it was left", "text long"))
     shares = [
         part / whole
         for row in rows
@@ -48,7 +51,7 @@ def where(told: Told) -> list[Child]:
     places = (("bits_per_weight", "bits"), ("over_bound", "over"), ("sparsity", "tenths"))
     bits, over, zeros = (told.number(f"files.0.total.{name}", form) for name, form in places)
     is_coded = any(form["form"] in CODED for form in told.at("forms"))
-    foot += [bits, "", over if is_coded else "", zeros, "", ""]
+    foot += [bits, "", over if is_coded else "", zeros, ""]
     found += _folded("Tensors, the largest part of the file first", columns, cells, foot)
     if left:
         found.append(
@@ -114,7 +117,7 @@ def _row(told: Told, n: int, scale: tuple[float, float, float]) -> list[Child]:
     is_coded = now is not None and now["form"] in CODED
     return [
         name,
-        form,
+        [form, [tag("br"), tag("span", row["why"], class_="soft")] if row["why"] else None],
         bars,
         told.number(f"{place}.before.bytes", "count"),
         told.number(f"{place}.after.bytes", "count"),
@@ -123,7 +126,6 @@ def _row(told: Told, n: int, scale: tuple[float, float, float]) -> list[Child]:
         told.number(f"{place}.after.over_bound", "over") if is_coded else None,
         told.number(f"{place}.after.sparsity", "tenths"),
         told.number(f"{place}.after.distinct", "count"),
-        row["why"],
     ]
 
 

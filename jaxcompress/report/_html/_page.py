@@ -21,6 +21,14 @@ _KINDS = {
     "plan": "Report of a plan",
 }
 
+_LAST = {
+    "run": "To make it again",
+    "files": "The file",
+    "result": "The plan, and the file",
+    "plan": "The plan",
+}
+"""The title of the last section."""
+
 
 def page(record: Mapping[str, Any]) -> str:
     """Return a record as one HTML file, which needs no script and no network.
@@ -52,7 +60,7 @@ def page(record: Mapping[str, Any]) -> str:
         ("weights", "Weights", weights(told)),
         ("mistakes", "Mistakes", mistakes(told)),
         ("skipped", "Skipped, and warnings", skipped(told)),
-        ("again", "To make it again" if record["run"] else "What it is of", again(told)),
+        ("again", _LAST[record["kind"]], again(told)),
     ]
     shown = [(name, title, parts) for name, title, parts in sections if _is_any(parts)]
     head = tag(

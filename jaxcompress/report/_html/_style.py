@@ -45,8 +45,9 @@ white-space:nowrap;vertical-align:top}
 thead th{vertical-align:bottom;color:var(--soft);font-weight:600;background:var(--fill)}
 tbody th{font-weight:500}
 th.text,td.text{text-align:left}
+td.why,th.why{white-space:normal;min-width:10rem;max-width:14rem}
 td.long{white-space:normal;min-width:13rem}
-td.fit,th.fit{white-space:normal;overflow-wrap:anywhere;min-width:17rem}
+td.fit,th.fit{white-space:normal;overflow-wrap:anywhere;min-width:14rem}
 tfoot th,tfoot td{font-weight:650;border-top:2px solid var(--line)}
 .none{color:var(--soft)}
 .bars{min-width:8rem}
