@@ -89,7 +89,7 @@ def _made(record: Mapping[str, Any]) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     return [
         *["## Data", "", f"{data} to train, {run['test_images']:,} to test.", ""],
-        *["## To make it again", "", "```", escaped(run["command"]), "```", ""],
+        *["## To make it again", "", "```", escaped(run["command"] or "not kept"), "```", ""],
         *[f"Seed {run['seed']}; {plain(versions)}.", ""],
     ]
 

@@ -1,7 +1,6 @@
 """The record of a folder of `run.py`."""
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ _RESULTS = {
     **dict.fromkeys(("options", "versions", "device"), "an object"),
     **dict.fromkeys(("stages", "checks"), "a list"),
     "tickets": "a list?",
+    "command": "a text?",
     "control_accuracy": "a number?",
     "shipped_bytes": "a count?",
     "reload_exact": "true or false",
@@ -248,24 +248,7 @@ def _made(results: Mapping[str, Any]) -> dict[str, Any]:
     fields = ("model", "recipe", "seed", "data", "data_source", "train_images", "test_images")
     more = ("classes", "skipped_images", "reload_exact", "seconds", "options", "versions")
     found = {name: results[name] for name in (*fields, *more)}
-    return found | {"device": results["device"], "command": command_of(results["options"])}
-
-
-def command_of(options: Mapping[str, Any]) -> str:
-    """Return the command line of options as `results.json` records them.
-
-    Example:
-        >>> command_of({"model": "cifar", "lr": 0.1, "control": True, "branches": ["a", "b"]})
-        'python run.py --model cifar --lr 0.1 --control --branches a b'
-    """
-    words = ["python", "run.py"]
-    for name, value in options.items():
-        if value is False or value is None or value == []:
-            continue
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            words += map(str, value if isinstance(value, list) else [value])
-    return shlex.join(words)
+    return found | {"device": results["device"], "command": results["command"]}
 
 
 def _say(record: dict[str, Any], results: Mapping[str, Any]) -> None:
@@ -275,6 +258,8 @@ def _say(record: dict[str, Any], results: Mapping[str, Any]) -> None:
         skipped.append(f"{results['skipped_images']:,} pictures could not be read, and were left.")
     if results["control_accuracy"] is None:
         skipped.append("No control: the dense network was not trained for as many extra steps.")
+    if results["command"] is None:
+        skipped.append("The command: this run was made before it was kept.")
     if results["shipped_bytes"] is None:
         skipped.append("No file with the program was written.")
     if record["mistakes"] is None:

@@ -13,7 +13,7 @@ from jaxcompress.costs import threads
 from jaxcompress.text import printable
 from pipelines.data import Dataset
 from pipelines.models.capacity import student_sizes
-from pipelines.options.plan import recorded, recorded_1
+from pipelines.options.plan import command_of, recorded, recorded_1
 from pipelines.options.settings import Settings
 from pipelines.run.device import processor
 from pipelines.run.proof import checks_of, recorded_checks
@@ -51,6 +51,7 @@ def results(
         "model": plan.model,
         "recipe": plan.recipe,
         "seed": plan.seed,
+        "command": command_of(plan),
         "options": recorded(plan),
         "settings": recorded_1(plan, student_sizes(plan, len(dataset.classes))),
         "stages": [dataclasses.asdict(row) for row in rows],

@@ -78,6 +78,7 @@ def results(before, after):
         "model": "cifar",
         "recipe": "auto",
         "seed": 7,
+        "command": f"python run.py --model cifar --data-dir /{EVIL}",
         "options": {"model": "cifar", "size": 12000, "control": True, "data_dir": f"/{EVIL}"},
         "stages": stages,
         "baseline_accuracy": 0.9,

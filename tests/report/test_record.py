@@ -15,10 +15,7 @@ from jaxcompress.report._intervals import paired, wilson
 from jaxcompress.report._layers import renamed_blocks
 from jaxcompress.report._png import mask_picture, png
 from jaxcompress.report._profile import profile_record
-from jaxcompress.report._run import command_of
 from jaxcompress.report._tensors import histogram
-from pipelines.options.command import given, parser
-from pipelines.options.plan import recorded
 from pipelines.run import page as page_module
 from tests.helpers.commands import results_of
 from tests.helpers.program import refused, run
@@ -84,14 +81,6 @@ def test_a_real_run_writes_its_report(finished):
     assert [line.get("epoch") for line in lines[:3]] == [1, 2, None]
     assert (finished / "report.html").stat().st_size < 1_000_000
     assert "license" in (finished / "model_card.md").read_text().splitlines()[1]
-
-
-def test_the_command_makes_the_same_plan(finished):
-    """The options of results.json, as words, are the options again."""
-    options = results_of(finished)["options"]
-    words = command_of(options).split()[2:]
-    again = given(parser().parse_args(words))
-    assert recorded(again) == options
 
 
 def test_a_page_that_cannot_be_written_fails_no_run(tmp_path):
