@@ -2,6 +2,7 @@
 
     python -m benchmarks.structured accuracy --seeds 0 1     # Fashion-MNIST, ResNet-20
     taskset -c 0 python -m benchmarks.structured latency tracing
+    taskset -c 0 python -m benchmarks.structured widths
 
 Accuracy: every row is what `python run.py --model resnet20 --data fashion_mnist --recipe R
 --remove-channels C --rounds N` gives with the epochs and images below. Runs of one seed have
@@ -25,7 +26,7 @@ from benchmarks.lib.networks import images, of_run
 from benchmarks.lib.record import merge, rows_of, write
 from benchmarks.lib.runs import run
 from benchmarks.lib.timing import interleaved, ratio
-from benchmarks.structured.table import ACCURACY, LATENCY, TRACING
+from benchmarks.structured.table import ACCURACY, KEPT, LATENCY, MULTIPLES, TRACING, WIDTHS
 from jaxcompress import jit_for_inference
 from jaxcompress.nnx import Net, functional
 from nets.resnet import ResNet, ResNetConfig
@@ -87,9 +88,14 @@ class Subject(NamedTuple):
     tree: dict[str, Any]
     groups: jc.prune.UnitGroups
 
-    def cut(self, fraction: float) -> dict[str, Any]:
-        """Return the tree without that fraction of the units of each group."""
-        keep = jc.choose_units(self.tree, self.groups, remove=fraction)
+    def cut(self, fraction: float, multiple: int = 1) -> dict[str, Any]:
+        """Return the tree without that fraction of the units of each group.
+
+        Args:
+            fraction: to remove.
+            multiple: to which the units kept are rounded.
+        """
+        keep = jc.choose_units(self.tree, self.groups, remove=fraction, round_to=multiple)
         return jc.shrink(self.tree, self.groups, keep)
 
     def flops(self, tree: dict[str, Any]) -> int:
@@ -221,6 +227,37 @@ def latency(seeds: list[int]) -> None:
     write(LATENCY, seeds=[0], figures=figures)
 
 
+def widths(seeds: list[int]) -> None:
+    """Time networks in turn whose widths are multiples of different numbers."""
+    del seeds
+    figures = []
+    for model in ("cifar", "resnet20"):
+        net = subject(of_run(model))
+        trees = {"full": net.tree}
+        trees |= {f"{f} of {m}": net.cut(1 - f, m) for f in KEPT for m in MULTIPLES}
+        variants = {name: (net.apply, tree) for name, tree in trees.items()}
+        for batch, rounds in ((1, 60), (64, 12)):
+            found = jc.compare_latency(variants, images(batch), rounds=rounds)
+            figures += [
+                {
+                    "model": model,
+                    "batch": batch,
+                    "kept": fraction,
+                    "parameters": {m: size_of(trees[f"{fraction} of {m}"]) for m in MULTIPLES},
+                    "times_faster": {
+                        m: found.speedup(f"{fraction} of {m}", batch) for m in MULTIPLES
+                    },
+                }
+                for fraction in KEPT
+            ]
+    write(WIDTHS, seeds=[0], figures=figures)
+
+
+def size_of(tree: dict[str, Any]) -> int:
+    """Return the parameters of a tree, without statistics."""
+    return jc.count_parameters(tree["params"])
+
+
 def tracing(seeds: list[int]) -> None:
     """Time how long groups are looked for in well-known networks at full size."""
     del seeds
@@ -248,6 +285,7 @@ PARTS: dict[str, Callable[[list[int]], None]] = {
     "accuracy": accuracy,
     "latency": latency,
     "tracing": tracing,
+    "widths": widths,
 }
 
 

@@ -7,6 +7,9 @@ from benchmarks.lib.markdown import footnote, markdown, spread, with_earlier
 from benchmarks.lib.measured import TRAINING, UNITS
 from benchmarks.lib.record import Figures, Record
 
+KEPT, MULTIPLES = (0.8, 0.65, 0.5, 0.35, 0.25), (1, 4, 8)
+"""Of the units of each layer, and numbers of which those kept are multiples."""
+
 
 def structured_accuracy(record: Figures) -> list[str]:
     """Return one row for each reduction and method: accuracy before and after fine-tuning."""
@@ -62,6 +65,23 @@ def structured_latency(record: Figures) -> list[str]:
     return markdown(header, rows) + footnote(record)
 
 
+def structured_widths(record: Figures) -> list[str]:
+    """Return parameters and speed of networks whose widths are multiples of different numbers."""
+    rows = [
+        [
+            f"{row['model']}, batch {row['batch']}",
+            f"{row['kept']:g}",
+            *(f"{row['parameters'][str(multiple)]:,}" for multiple in MULTIPLES),
+            *(f"{row['times_faster'][str(multiple)]:.2f}" for multiple in MULTIPLES),
+        ]
+        for row in record["figures"]
+    ]
+    header = ["network", "kept of the units"]
+    header += [f"parameters, multiples of {multiple}" for multiple in MULTIPLES]
+    header += [f"times faster, of {multiple}" for multiple in MULTIPLES]
+    return markdown(header, rows) + footnote(record)
+
+
 def structured_tracing(record: Figures) -> list[str]:
     """Return how long groups take to be found, now and before."""
     return with_earlier(["network", "groups", "CPU-seconds", "times `make_jaxpr`"], _traced, record)
@@ -92,6 +112,12 @@ RECORDS = (
         "time of networks with half and a quarter of their channels",
         (*UNITS, "jaxcompress/compiled.py", "nets/resnet.py", "nets/small_cifar.py"),
         {"structured_latency": structured_latency},
+    ),
+    WIDTHS := Record(
+        "structured_widths",
+        "time of networks whose widths are multiples of 1, 4 and 8",
+        (*UNITS, "jaxcompress/compiled.py", "nets/resnet.py", "nets/small_cifar.py"),
+        {"structured_widths": structured_widths},
     ),
     TRACING := Record(
         "structured_tracing",

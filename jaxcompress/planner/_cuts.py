@@ -50,8 +50,8 @@ def candidates(
 ) -> tuple[list[Candidate], list[str]]:
     """Return the smaller networks to try, and why there are no others.
 
-    Each has the same fraction of the units of every layer, in multiples of 4 where a layer has as
-    many: in odd numbers they are often no faster.
+    Each has the same fraction of the units of every layer, in multiples of 8 where a layer has as
+    many: with other numbers they are often slower.
 
     Args:
         task: of the whole network.
