@@ -29,6 +29,7 @@ Kinds              the dtypes that a technique is made for
 Latency            the time of a call
 LatencyComparison  the times of several functions
 Layer              weights with the same inputs, and the moments of those inputs
+LayerTime          the time of a product
 LowRank            a tensor as a product of smaller ones
 Matrix             a tensor as one matrix `W`, or as a stack of them, `[layers, m, n]`
 Measure            what one unit of a group counts for
@@ -90,7 +91,7 @@ Weights            statistics of all weights, computed on demand
 """
 
 from jaxcompress.artifact import ArtifactFile, Shardings, States, Summary, TensorRow, Total
-from jaxcompress.costs import Flops, Latency, LatencyComparison, Timing
+from jaxcompress.costs import Flops, Latency, LatencyComparison, LayerTime, Timing
 from jaxcompress.distill import Projection
 from jaxcompress.kinds import Kinds
 from jaxcompress.leaves import Clustered, Half, LowRank, Quantized, Sparse
@@ -189,6 +190,7 @@ __all__ = [
     "Kinds",
     "Latency",
     "LatencyComparison",
+    "LayerTime",
     "Layer",
     "LowRank",
     "Matrix",
