@@ -72,7 +72,8 @@ def _kind(value: Any) -> str:
     return shortened(repr(value))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value out of JSON is a finite number."""
     try:
         return type(value) in (int, float) and math.isfinite(value)
     except OverflowError:
@@ -80,7 +81,7 @@ def _is_number(value: Any) -> bool:
 
 
 _IS = {
-    "a number": _is_number,
+    "a number": is_number,
     "a count": lambda value: type(value) is int and 0 <= value < 2**63,
     "a text": lambda value: isinstance(value, str),
     "true or false": lambda value: isinstance(value, bool),

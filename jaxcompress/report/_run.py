@@ -8,7 +8,7 @@ from typing import Any
 from jaxcompress.report._arrays import arrays_of
 from jaxcompress.report._files import blank, facts_of, fill_layers
 from jaxcompress.report._intervals import CONFIDENCE, wilson
-from jaxcompress.report._json import checked, read_json
+from jaxcompress.report._json import checked, is_number, read_json
 from jaxcompress.report._layers import renamed_blocks
 from jaxcompress.report._mistakes import ANSWERS, mistakes_of
 from jaxcompress.report._profile import plan_record, profile_record, reasons
@@ -36,6 +36,7 @@ _STAGE = {
     **dict.fromkeys(("size_bytes", "distinct_weights", "flops"), "a count"),
     **dict.fromkeys(("latency_ms", "seconds"), "a number"),
     "peak_bytes": "a number?",
+    "latency_quartiles_ms": "a list?",
     "facts": "an object",
 }
 _CHECK = {
@@ -163,6 +164,8 @@ def _headline(record: dict[str, Any], results: Any, stages: Sequence[Mapping[str
         "statistic": "median",
         "before_ms": first["latency_ms"],
         "after_ms": last["latency_ms"],
+        "before_quartiles_ms": _quartiles(first),
+        "after_quartiles_ms": _quartiles(last),
         "ratio": first["latency_ms"] / last["latency_ms"] if last["latency_ms"] else None,
         "threads": device.get("threads"),
         "platform": str(device.get("platform", "")),
@@ -185,6 +188,12 @@ def _quality(row: Mapping[str, Any]) -> dict[str, float]:
         "low": row["accuracy_low"],
         "high": row["accuracy_high"],
     }
+
+
+def _quartiles(row: Mapping[str, Any]) -> list[float] | None:
+    found = row["latency_quartiles_ms"]
+    is_pair = found is not None and len(found) == 2
+    return found if is_pair and all(map(is_number, found)) else None
 
 
 def _speedups(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -58,10 +58,10 @@ OF_STAGES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("distinct_weights",), "distinct non-zero values, summed over the kernels."),
     (("size_bytes", "sha256"), "of the file on disk; `--resume` checks the digest."),
     (
-        ("flops", "latency_ms", "peak_bytes"),
-        "of one picture through a dense network of these sizes: operations, the median of "
-        "milliseconds, and memory as XLA plans it, null if XLA does not say. In rows of ONNX "
-        "Runtime `latency_ms` is that of ONNX Runtime and `peak_bytes` null.",
+        ("flops", "latency_ms", "latency_quartiles_ms", "peak_bytes"),
+        "of one picture through a dense network of these sizes: operations, the median and the "
+        "first and third quartile of milliseconds, and memory as XLA plans it, null if XLA does "
+        "not say. In rows of ONNX Runtime times are those of ONNX Runtime and `peak_bytes` null.",
     ),
     (("seconds",), "with compilation and, in the first stage, with computing features."),
     (("facts",), "what else the stage found."),

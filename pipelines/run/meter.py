@@ -1,5 +1,7 @@
 """Measurements of a network: its accuracy, and the cost of one picture."""
 
+import statistics
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -33,9 +35,9 @@ class Meter:
         found, self.answers = score(logits, data.test.labels), logits.argmax(axis=1)
         validation = score(how.logits(data.validation.inputs), data.validation.labels)
         costs = self._costs(asked, work)
-        if how.latency_ms is not None:
-            latency_ms = how.latency_ms(asked.sample(1))
-            costs = costs | {"latency_ms": latency_ms, "peak_bytes": None}
+        if how.times_ms is not None:
+            first, median, third = statistics.quantiles(how.times_ms(asked.sample(1)), n=4)
+            costs = costs | _latency(median, (first, third)) | {"peak_bytes": None}
         return {
             "arithmetic": how.arithmetic,
             "accuracy": found.accuracy,
@@ -51,9 +53,14 @@ class Meter:
         sizes = tuple(leaf.shape for leaf in jax.tree.leaves(tree))
         if sizes not in self._known:
             apply, picture = asked.apply, asked.sample(1)  # one function, compiled once
+            measured = jc.latency_ms(apply, tree, picture)
             self._known[sizes] = {
                 "flops": jc.flops(apply, tree, picture).total,
-                "latency_ms": jc.latency_ms(apply, tree, picture).median,
+                **_latency(measured.median, measured.quartiles),
                 "peak_bytes": jc.costs.peak_bytes(apply, tree, picture),
             }
         return self._known[sizes]
+
+
+def _latency(median: float, quartiles: Sequence[float]) -> dict[str, Any]:
+    return {"latency_ms": median, "latency_quartiles_ms": [*quartiles]}

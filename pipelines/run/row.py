@@ -1,6 +1,7 @@
 """The row of a finished stage."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from pipelines.stages.stage import Facts
 
@@ -20,6 +21,7 @@ class Row:
     sha256: str
     flops: int
     latency_ms: float
+    latency_quartiles_ms: Sequence[float] | None = None
     peak_bytes: int | None
     seconds: float
     facts: Facts = dataclasses.field(default_factory=dict)

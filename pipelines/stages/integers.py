@@ -1,6 +1,5 @@
 """Quantization: integers in place of floats, simulated, trained and run."""
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -147,13 +146,10 @@ def run_file(file: str) -> Callable[[Trainer, Work], Execution]:
         del work
         function = onnx_function(job.folder / file, threads=threads())
 
-        def latency_ms(inputs: Inputs) -> float:
-            return statistics.median(times_ms(lambda: function(inputs)))
-
         return Execution(
             "integers" if file == INTEGER_FILE else "float",
             lambda inputs: by_batches(function, inputs, EXPORTED),
-            latency_ms,
+            lambda inputs: times_ms(lambda: function(inputs)),
         )
 
     return execute

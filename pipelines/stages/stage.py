@@ -155,13 +155,13 @@ class Execution(NamedTuple):
     Attributes:
         arithmetic: the numbers of the computation: float, simulated (integers) or integers.
         logits: from inputs to logits.
-        latency_ms: from inputs to milliseconds of one call; None for the time of a dense network of
-            these sizes in JAX.
+        times_ms: from inputs to milliseconds of each of several calls; None for the times of a
+            dense network of these sizes in JAX.
     """
 
     arithmetic: str
     logits: Callable[[Inputs], np.ndarray]
-    latency_ms: Callable[[Inputs], float] | None = None
+    times_ms: Callable[[Inputs], Sequence[float]] | None = None
 
 
 Execute = Callable[[Trainer, Work], Execution]

@@ -56,6 +56,7 @@ def stage(name, size, accuracy, **facts):
         "sha256": "0" * 64,
         "flops": 2000 if size > 9999 else 1000,
         "latency_ms": 0.5 if size > 9999 else 0.25,
+        "latency_quartiles_ms": [0.45, 0.75] if size > 9999 else [0.125, 0.375],
         "peak_bytes": 12345,
         "seconds": 1.5,
         "facts": facts,

@@ -71,7 +71,13 @@ def test_every_number_is_that_of_the_record(made):
     places = {place for place, *_ in numbers}
     for needed in (
         *("size.after_bytes", "size.ratio", "quality.after.low", "quality.control.value"),
-        *("latency.after_ms", "memory.after_bytes", "flops.after", "checks.0.measured"),
+        *(
+            "latency.after_ms",
+            "latency.after_quartiles_ms.1",
+            "memory.after_bytes",
+            "flops.after",
+            "checks.0.measured",
+        ),
         *("stages.0.accuracy", "layers.0.after.bits_per_weight", "profile.layers.0.damage"),
         *("weights.0.zeros_after", "mistakes.points.low", "mistakes.classes.0.difference"),
     ):

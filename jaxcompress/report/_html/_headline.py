@@ -134,6 +134,9 @@ def _latency(told: Told) -> Child:
         told.number("latency.threads", "count"),
         " threads" if told.at("latency.threads") != 1 else " thread",
     ]
+    quartiles: list[Child] = []
+    if told.at("latency.before_quartiles_ms") and told.at("latency.after_quartiles_ms"):
+        quartiles = ["quartiles ", *_quartiles(told, "before"), ARROW, *_quartiles(told, "after")]
     faster: list[Child] = []
     for n, _ in enumerate(told.at("latency.speedups")):
         place = f"latency.speedups.{n}"
@@ -148,7 +151,12 @@ def _latency(told: Told) -> Child:
         for n, row in enumerate(told.at("latency.others"))
     ]
     of = f"of {told.at('latency.is_of')}: zeros and shared values do not speed it up"
-    return _card("Latency", big, how, faster, *others, of)
+    return _card("Latency", big, how, quartiles, faster, *others, of)
+
+
+def _quartiles(told: Told, when: str) -> list[Child]:
+    place = f"latency.{when}_quartiles_ms"
+    return [told.number(f"{place}.0", "ms"), " to ", told.number(f"{place}.1", "ms")]
 
 
 def _memory(told: Told) -> Child:
