@@ -191,9 +191,8 @@ def _quality(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _quartiles(row: Mapping[str, Any]) -> list[float] | None:
-    found = row["latency_quartiles_ms"]
-    is_pair = found is not None and len(found) == 2
-    return found if is_pair and all(map(is_number, found)) else None
+    found = row["latency_quartiles_ms"] or []
+    return found if len(found) == 2 and all(map(is_number, found)) else None
 
 
 def _speedups(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,10 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("skipped_images",), "how many files could not be read and were skipped."),
     (("model", "recipe", "seed"), "what was run."),
     (
+        ("command",),
+        "a command line that repeats the run; of folders of this machine it has the names.",
+    ),
+    (
         ("options",),
         "every option that the run used, under the name of its flag. An option that was not used "
         "is absent. After `--start`, `epochs` is of the controls.",
