@@ -155,7 +155,7 @@ def _described(namespace: str, module: types.ModuleType) -> list[str]:
         name
         for _, rows in _tables(module)
         for name, _ in rows
-        if name not in SUBJECTS and homes().get(name) == namespace
+        if (namespace or name not in SUBJECTS) and homes().get(name) == namespace
     ]
 
 
