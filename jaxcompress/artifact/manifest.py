@@ -131,7 +131,8 @@ def decode(data: bytes, digest: bytes, max_bytes: int | None) -> dict[str, Any]:
     fields |= {"program"} if version >= WITH_PROGRAM else set()
     if manifest.keys() != fields:
         raise ArtifactError("the manifest has other fields", found=sorted(manifest))
-    if not isinstance(manifest["metadata"], dict) or not isinstance(manifest["tensors"], list):
+    _check_said("metadata", manifest["metadata"])
+    if not isinstance(manifest["tensors"], list):
         raise ArtifactError("metadata must be an object and tensors a list")
     _check_tensors(manifest)
     _check_parts(manifest)
@@ -189,13 +190,17 @@ def _check_program(program: Any) -> None:
     """
     if not isinstance(program, dict) or not is_digest(program.get("sha256")):
         raise ArtifactError("program must be an object with the sha256 of its bytes")
-    made = program.get("made", {})
+    _check_said("how it was made", program.get("made", {}))
+
+
+def _check_said(what: str, told: Any) -> None:
+    """Refuse what cannot be shown: no object, or nested too deep."""
+    if not isinstance(told, dict):
+        raise ArtifactError(f"{what} must be an object", found=type(told).__name__)
     try:
-        _check_depth(made)
+        _check_depth(told)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"how it was made is not valid: {error}") from None
-    if not isinstance(made, dict):
-        raise ArtifactError("how it was made must be an object", found=type(made).__name__)
+        raise ArtifactError(f"{what} is not valid: {error}") from None
 
 
 def parts_of(manifest: dict[str, Any]) -> list[int]:

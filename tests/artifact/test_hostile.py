@@ -458,6 +458,7 @@ HOSTILE = {
     "a field more": (changed(manifest(more=1)), "other fields"),
     "tensors in an object": (changed(manifest(tensors={})), "tensors a list"),
     "metadata in a list": (changed(manifest(metadata=[])), "metadata must be an object"),
+    "deep metadata": (changed(manifest(metadata={"a": deep(70)})), "metadata is not valid: contai"),
     "no JSON": (text(lambda _: "{"), "the manifest is not JSON"),
     "JSON with blanks": (pretty(1), "not in its one form"),
     "a key twice": (text(lambda t: t.replace("{", '{"version":2,', 1)), "not in its one form"),
