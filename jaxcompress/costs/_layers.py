@@ -1,7 +1,7 @@
 """Milliseconds of single products: which layers take the time of a call."""
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +10,9 @@ import numpy as np
 from jaxcompress.bounds import is_integer
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.costs._comparison import batch_sizes, in_turn, resized
+from jaxcompress.costs.counting import Origin, origin_of
 from jaxcompress.trace.loops import entering
-from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
+from jaxcompress.trace.program import Equation, Program, bind, trace
 from jaxcompress.trees import PyTree, named_leaves
 
 _PRODUCTS = ("dot_general", "conv_general_dilated")
@@ -115,26 +116,22 @@ class _Product(NamedTuple):
         return lambda: jax.block_until_ready(compiled(*operands))
 
 
-def _products(program: Program, origins: Sequence[str | None], times: int) -> Iterator[_Product]:
+def _products(program: Program, origins: Sequence[Origin], times: int) -> Iterator[_Product]:
     """Yield the products of a program that runs a number of times.
 
     A value comes from a parameter where that alone takes part, moved or in other numbers.
     """
-    known: dict[int, str | None] = dict(zip(program.inputs, origins, strict=True))
+    known: dict[int, Origin] = dict(zip(program.inputs, origins, strict=True))
 
     for equation in program.equations:
-        given = [_origin(operand, known) for operand in equation.operands]
-        named = sorted({origin for origin in given if origin}, key=given.index)
+        given = [origin_of(operand, known) for operand in equation.operands]
+        path = next(filter(None, given), "")
         computed = any(isinstance(o, int) and known[o] is None for o in equation.operands)
-        known.update(dict.fromkeys(equation.results, None if computed else next(iter(named), "")))
+        known.update(dict.fromkeys(equation.results, None if computed else path))
         if equation.name in _PRODUCTS:
             shapes = tuple(map(program.shape, equation.operands))
-            yield _Product(next(iter(named), ""), shapes, times, equation)
+            yield _Product(path, shapes, times, equation)
         turns = equation.params["length"] if equation.name == "scan" else 1
         for which, body in enumerate(equation.bodies):
             entered = entering(equation, which, given).flat()
             yield from _products(body, entered, times * turns)
-
-
-def _origin(operand: Operand, known: Mapping[int, str | None]) -> str | None:
-    return None if isinstance(operand, Constant) else known[operand]

@@ -118,7 +118,7 @@ def _count(
     """Add the operations of a program that runs a number of times."""
     known: dict[int, Origin] = dict(zip(program.inputs, origins, strict=True))
     for equation in program.equations:
-        given = [_origin(operand, known) for operand in equation.operands]
+        given = [origin_of(operand, known) for operand in equation.operands]
         alone = _largest(given, sizes)
         depends = any(
             not isinstance(operand, Constant) and known[operand] is None
@@ -136,7 +136,8 @@ def _count(
             counts.operations[equation.name, alone or ELSEWHERE] += times * count
 
 
-def _origin(operand: Operand, known: Mapping[int, Origin]) -> Origin:
+def origin_of(operand: Operand, known: Mapping[int, Origin]) -> Origin:
+    """Return the parameter from which alone an operand was computed; constants have none."""
     return None if isinstance(operand, Constant) else known[operand]
 
 

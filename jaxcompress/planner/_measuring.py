@@ -9,7 +9,7 @@ import numpy as np
 from jaxcompress.costs import LayerTime, compare_latency, flops, layer_times
 from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import Source, Track, TreeSource, untracked
-from jaxcompress.planner._building import surveyed
+from jaxcompress.planner._building import Surveyed, surveyed
 from jaxcompress.planner._damage import beaten, undominated, with_damages
 from jaxcompress.planner._ladder import ladder, rungs
 from jaxcompress.planner._record import Network, Quality, Settings, Speed, Tensor
@@ -43,6 +43,12 @@ def evaluated(task: Task, apply: Apply, params: PyTree) -> float:
     return float(found)
 
 
+def alike(found: Surveyed, settings: Settings) -> PyTree:
+    """Return the dense tree in which all tensors with a choice have the same settings."""
+    leaves, _ = found.leaves(dict.fromkeys(found.paths, settings))
+    return dense(found.tree(leaves))
+
+
 def quality_of(task: Task, apply: Apply, params: PyTree) -> Quality | None:
     """Return what `evaluate` says of a network, None without it.
 
@@ -53,7 +59,7 @@ def quality_of(task: Task, apply: Apply, params: PyTree) -> Quality | None:
         return None
     values = [evaluated(task, apply, params) for _ in range(2)]
     found = Quality(sum(values) / 2, abs(values[0] - values[1]) / math.sqrt(2))
-    ruined = evaluated(task, apply, _ruined(params))
+    ruined = evaluated(task, apply, alike(surveyed(TreeSource(params)), _COARSEST))
     least = max(_NOISES * found.noise, _BETTER * max(abs(ruined), abs(found.value)))
     if ruined - found.value > least:
         raise ValueError(
@@ -62,13 +68,6 @@ def quality_of(task: Task, apply: Apply, params: PyTree) -> Quality | None:
             "loss, and train the network first."
         )
     return found
-
-
-def _ruined(params: PyTree) -> PyTree:
-    """Return the network after the coarsest rounding."""
-    found = surveyed(TreeSource(params))
-    leaves, _ = found.leaves(dict.fromkeys(found.paths, _COARSEST))
-    return dense(found.tree(leaves))
 
 
 def measured_tensors(

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.compiled import jit_for_inference
-from jaxcompress.leaves import dense
 from jaxcompress.oneshot.sources import TreeSource
 from jaxcompress.planner._building import surveyed
-from jaxcompress.planner._measuring import evaluated
+from jaxcompress.planner._measuring import alike, evaluated
 from jaxcompress.planner._prediction import in_proportion, isotonic
 from jaxcompress.planner._record import OF_WEIGHTS, Settings
 from jaxcompress.planner._sensitivities import kl_divergence
@@ -95,9 +94,7 @@ def name_of_metric(
     damages: dict[str, list[float]] = {name: [] for name in _OWN}
     for settings in _PILOTS:
         track(f"which metric: {settings}")
-        alike = dict.fromkeys(found.paths, settings)
-        leaves = [leaf for _, leaf in found.made(found.planned(alike), alike, [])]
-        tree = dense(found.tree(leaves))
+        tree = alike(found, settings)
         changed = compiled(tree, *task.example)
         losses.append(value - evaluated(task, task.apply, tree))
         for name, metric in _OWN.items():

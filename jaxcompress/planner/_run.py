@@ -95,7 +95,8 @@ class Run:
             if kept == 1 and name not in self._sizes:  # `cut_out` refuses the others
                 raise ValueError(f"{name}: must be a group of units, got none; correct the plan.")
         given = given._replace(cut=honoured(given, lambda: parts_of(task, self._groups)))
-        _, tree = cut_out(self._task, apply, self._params, given.cut, self._score)
+        groups = self._groups if "units" in given.cut else None
+        _, tree = cut_out(task, apply, self._params, given.cut, self._score, groups)
         built(tree, given.settings, half=given.half, is_strict=given.is_edited)
         return given
 

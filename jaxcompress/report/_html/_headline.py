@@ -26,6 +26,10 @@ def _card(name: str, big: Child, *lines: Child) -> list[Child]:
     ]
 
 
+def _change(told: Told, before: str, after: str, form: str) -> list[Child]:
+    return [tag("small", told.number(before, form), ARROW), told.number(after, form)]
+
+
 def _size(told: Told) -> Child:
     if not told.at("size"):
         return None
@@ -79,11 +83,7 @@ def _quality(told: Told) -> Child:
         if told.at("quality.control") is not None:
             line = ["control ", told.number("quality.control", "few")]
         return _card("Quality", told.number("quality.after", "few"), line)
-    big = [
-        tag("small", told.number("quality.before.value", "percent"), ARROW),
-        told.number("quality.after.value", "percent"),
-        " %",
-    ]
+    big = [*_change(told, "quality.before.value", "quality.after.value", "percent"), " %"]
     lines: list[Child] = [
         [
             "95 % interval ",
@@ -120,11 +120,7 @@ def _quality(told: Told) -> Child:
 def _latency(told: Told) -> Child:
     if not told.at("latency"):
         return None
-    big = [
-        tag("small", told.number("latency.before_ms", "ms"), ARROW),
-        told.number("latency.after_ms", "ms"),
-        " ms",
-    ]
+    big = [*_change(told, "latency.before_ms", "latency.after_ms", "ms"), " ms"]
     how = [
         "batch ",
         told.number("latency.batch", "count"),
@@ -162,20 +158,14 @@ def _quartiles(told: Told, when: str) -> list[Child]:
 def _memory(told: Told) -> Child:
     if not told.at("memory") or told.at("memory.after_bytes") is None:
         return None
-    big = [
-        tag("small", told.number("memory.before_bytes", "count"), ARROW),
-        told.number("memory.after_bytes", "count"),
-    ]
+    big = _change(told, "memory.before_bytes", "memory.after_bytes", "count")
     return _card("Memory of one call, bytes", big, "as the compiler plans it, batch 1")
 
 
 def _flops(told: Told) -> Child:
     if not told.at("flops"):
         return None
-    big = [
-        tag("small", told.number("flops.before", "count"), ARROW),
-        told.number("flops.after", "count"),
-    ]
+    big = _change(told, "flops.before", "flops.after", "count")
     return _card("Operations of one call", big, "floating-point operations, batch 1")
 
 
