@@ -1,6 +1,6 @@
 """A model card, in the form of Hugging Face."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxcompress.report._html import words
@@ -54,6 +54,8 @@ def card(record: Mapping[str, Any]) -> str:
 
 def _figures(record: Mapping[str, Any]) -> list[str]:
     """Return the table of before and after, and how its numbers were measured."""
+    if record["seeds"]:
+        return _over_seeds(record["seeds"])
     quality = record["quality"] or {}
     rows, notes = [], []
     if record["size"]:
@@ -73,10 +75,34 @@ def _figures(record: Mapping[str, Any]) -> list[str]:
         )
     if record["flops"]:
         rows.append(("operations of one call", *_pair(record["flops"], "before", "after", "count")))
-    if not rows:
-        return []
+    return _table(rows, notes) if rows else []
+
+
+def _table(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> list[str]:
     table = ["| | before | after |", "|---|---:|---:|", *[f"| {' | '.join(row)} |" for row in rows]]
     return [*table, "", *[part for note in notes for part in (note, "")]]
+
+
+def _over_seeds(seeds: Mapping[str, Any]) -> list[str]:
+    """Return the same table of runs that differ in the seed."""
+    found = seeds["headline"]
+
+    def spread(name: str, form: str) -> str:
+        mean, low, high = (words(found[name][part], form) for part in ("mean", "low", "high"))
+        return mean if low == high else f"{mean} ({low} to {high})"
+
+    rows = [
+        (title, spread(f"{before}_{field}", form), spread(f"{after}_{field}", form))
+        for title, before, after, field, form in (
+            ("bytes of the file", "size_before", "size_after", "bytes", "count"),
+            ("test accuracy, %", "quality_before", "quality_after", "value", "percent"),
+            ("ms, batch 1", "latency_before", "latency_after", "ms", "ms"),
+        )
+    ]
+    if found["quality_control_value"]:
+        rows.append(("control, %", "", spread("quality_control_value", "percent")))
+    count = len(seeds["runs"])
+    return _table(rows, [f"Numbers are means of {count} seeds, with the lowest and the highest."])
 
 
 def _made(record: Mapping[str, Any]) -> list[str]:
@@ -90,8 +116,13 @@ def _made(record: Mapping[str, Any]) -> list[str]:
     return [
         *["## Data", "", f"{data} to train, {run['test_images']:,} to test.", ""],
         *["## To make it again", "", "```", escaped(run["command"] or "not kept"), "```", ""],
-        *[f"Seed {run['seed']}; {plain(versions)}.", ""],
+        *[f"Seed {_seeds_of(record)}; {plain(versions)}.", ""],
     ]
+
+
+def _seeds_of(record: Mapping[str, Any]) -> str:
+    runs = record["seeds"]["runs"] if record["seeds"] else [record["run"]]
+    return ", ".join(str(run["seed"]) for run in runs)
 
 
 def _head(record: Mapping[str, Any]) -> list[str]:
@@ -111,9 +142,15 @@ def _head(record: Mapping[str, Any]) -> list[str]:
         lines += [
             "    metrics:",
             "    - type: accuracy",
-            f"      value: {quality['after']['value']}",
+            f"      value: {_reached(record)}",
         ]
     return [*lines, "---", ""]
+
+
+def _reached(record: Mapping[str, Any]) -> float:
+    if record["seeds"]:
+        return round(record["seeds"]["headline"]["quality_after_value"]["mean"], 6)
+    return record["quality"]["after"]["value"]
 
 
 def _pair(told: Mapping[str, Any], before: str, after: str, form: str) -> tuple[str, str]:

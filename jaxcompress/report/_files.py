@@ -10,7 +10,11 @@ import numpy as np
 
 from jaxcompress.artifact.encoding import encode
 from jaxcompress.artifact.tensors import Tensor
-from jaxcompress.report._layers import Arrays, layers, weights
+from jaxcompress.report._damage import errors_of
+from jaxcompress.report._json import read_json
+from jaxcompress.report._layers import Arrays, by_layer, layers, weights
+from jaxcompress.report._left import left_of
+from jaxcompress.report._profile import plan_of_file, reasons
 from jaxcompress.report._tensors import encoded, stored
 from jaxcompress.trees import PyTree
 
@@ -21,6 +25,7 @@ def of_files(
     paths: Sequence[str | os.PathLike[str]],
     *,
     against: Mapping[str, np.ndarray] | None = None,
+    plan: str | os.PathLike[str] | None = None,
     max_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Return the record of compressed files: where the bytes are, tensor by tensor.
@@ -28,6 +33,7 @@ def of_files(
     Args:
         paths: of the files, the one that the report is about first.
         against: the weights before compression, by path.
+        plan: that the first file was made by, for why tensors were left.
         max_bytes: of memory for each file, as for `load`.
 
     Returns:
@@ -35,7 +41,7 @@ def of_files(
 
     Raises:
         ArtifactError: a file is damaged.
-        ValueError: no file.
+        ValueError: no file, or a plan that the file was not made by.
         OSError: a file cannot be read.
 
     Example:
@@ -46,7 +52,7 @@ def of_files(
         ...     size = save(path, {"bias": np.zeros(3, "float32")})
         ...     found = of_files([path])
         >>> found["size"]["after_bytes"] == size, found["layers"][0]["why"]
-        (True, 'fewer than two axes')
+        (True, 'not recorded')
     """
     if not paths:
         raise ValueError("paths: must be at least one file, got none; name a compressed file.")
@@ -54,7 +60,11 @@ def of_files(
     head, tensors = found[0]
     record = blank("files", title=head["name"])
     record["files"] = [file for file, _ in found]
-    fill_layers(record, head, tensors, against, {}, {})
+    if plan is not None:
+        at = Path(plan)
+        record["plan"] = plan_of_file(at, read_json(at), head["metadata"])
+    why = left_of(tensors, head["metadata"], reasons(record["plan"], None))
+    fill_layers(record, head, tensors, against, why, {})
     record["size"] = {
         "before_bytes": head["total"]["dense_bytes"],
         "before_is": "the tensors without compression",
@@ -62,10 +72,11 @@ def of_files(
         "ratio": head["total"]["dense_bytes"] / head["total"]["file_bytes"],
         "shipped_bytes": None,
     }
-    record["skipped"].append("Quality, speed and damage: files alone do not tell them.")
+    record["skipped"].append("Quality and speed: files alone do not tell them.")
     if against is None:
         record["skipped"].append(
-            "Weights before compression were not given: shapes and histograms are of the file."
+            "Weights before compression were not given: shapes and histograms are of the file, and "
+            "errors are unknown."
         )
     return record
 
@@ -105,8 +116,14 @@ def blank(kind: str, *, title: str) -> dict[str, Any]:
         "files": [],
         "layers": [],
         "forms": [],
+        "damage": None,
+        "alone": None,
+        "bytes_by_layer": [],
         "plan": None,
         "profile": None,
+        "search": None,
+        "tickets": None,
+        "seeds": None,
         "structure": [],
         "weights": [],
         "mistakes": None,
@@ -121,12 +138,15 @@ def fill_layers(
     file: Mapping[str, Any],
     tensors: Sequence[Tensor],
     before: Arrays | None,
-    reasons: Mapping[str, str],
+    why: Mapping[str, str],
     renamed: Mapping[str, str],
 ) -> None:
-    """Fill in what a record says of tensors: layers, forms, structure, weights."""
-    rows = layers(file["tensors"], before, reasons, renamed)
+    """Fill in what a record says of tensors: layers, forms, structure, weights, errors."""
+    errors, together = errors_of(tensors, before, renamed)
+    rows = layers(file["tensors"], before, why, renamed, errors)
     record["layers"] = rows
+    record["damage"] = together
+    record["bytes_by_layer"] = by_layer(rows)
     record["forms"] = _forms(rows)
     record["structure"] = [
         {

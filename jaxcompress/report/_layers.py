@@ -22,6 +22,7 @@ def layers(
     before: Arrays | None,
     reasons: Mapping[str, str],
     renamed: Mapping[str, str],
+    errors: Mapping[str, Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """Return a row for each tensor: what it was, what it is, and what happened.
 
@@ -30,6 +31,7 @@ def layers(
         before: tensors as they were, by path; None if unknown.
         reasons: why a tensor was left, by path.
         renamed: paths before by paths after, where they differ.
+        errors: how far tensors are off, by path.
 
     Returns:
         Rows in the order of the file, then those that are gone.
@@ -47,12 +49,14 @@ def layers(
                 "after": dict(row),
                 "change": _change(was, row, known=before is not None),
                 "why": reasons.get(row["path"]) or _why(row),
+                "error": errors.get(row["path"]),
             }
         )
     for path, was in () if before is None else before.items():
         if path not in met:
             gone = {"path": path, "was_path": None, "before": _plain(was), "after": None}
-            found.append(gone | {"change": "removed", "why": reasons.get(path, "")})
+            why = {"change": "removed", "why": reasons.get(path, ""), "error": None}
+            found.append(gone | why)
     return found
 
 
@@ -83,6 +87,39 @@ def _why(row: Mapping[str, Any]) -> str:
     if kind_of(np.empty(0, row["dtype"])) not in WEIGHTS.members:
         return "no floating-point numbers"
     return "fewer than two axes" if len(row["shape"]) < 2 else ""
+
+
+def by_layer(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the bytes of each layer before and after, the largest after first.
+
+    A layer is all tensors whose paths differ in the last part only; those that are gone are apart,
+    as other blocks may have their names now.
+
+    Args:
+        rows: of tensors.
+
+    Example:
+        >>> was, now = {"bytes": 80}, {"bytes": 10.0, "form": "clustered"}
+        >>> rows = [{"path": f"conv/{n}", "before": was, "after": now} for n in range(2)]
+        >>> [(row["layer"], row["before"], row["after"]) for row in by_layer(rows)]
+        [('conv', 160, 20.0)]
+    """
+    found: dict[tuple[str, bool], dict[str, Any]] = {}
+    most: dict[tuple[str, bool], float] = {}
+    for row in rows:
+        name = row["path"].rpartition("/")[0] or row["path"]
+        if "/" not in row["path"] and "." in row["path"]:
+            name = row["path"].rpartition(".")[0]
+        key = name, row["after"] is None
+        empty = {"layer": name, "is_gone": key[1], "tensors": 0, "before": 0, "after": 0.0}
+        layer = found.setdefault(key, empty | {"form": "removed"})
+        layer["tensors"] += 1
+        layer["before"] += row["before"]["bytes"] if row["before"] else 0
+        size = 0.0 if row["after"] is None else row["after"]["bytes"] or 0.0
+        layer["after"] += size
+        if row["after"] is not None and size >= most.get(key, 0.0):
+            layer["form"], most[key] = row["after"]["form"], size
+    return sorted(found.values(), key=lambda layer: -layer["after"])
 
 
 def renamed_blocks(paths: Sequence[str], kept: Sequence[int]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.report._json import checked
+from jaxcompress.text import json_digest, shortened
 
 _BITS = 4.0
 """Bits a weight at which layers are compared: coarse enough to hurt, and in most profiles."""
@@ -48,6 +49,30 @@ def plan_record(path: Path, told: Any) -> dict[str, Any]:
         "size_bytes": plan["size_bytes"],
         "why": [str(line) for line in plan["why"]],
     }
+
+
+def plan_of_file(path: Path, told: Any, metadata: Any) -> dict[str, Any]:
+    """Return the plan that a file was made by.
+
+    Args:
+        path: of the plan, for errors.
+        told: its content.
+        metadata: of the file.
+
+    Raises:
+        ValueError: it is no plan, or not that of the file.
+    """
+    plan = plan_record(path, told)
+    pack = metadata.get("pack") if isinstance(metadata, dict) else None
+    stamp = pack.get("plan") if isinstance(pack, dict) else None
+    mine = json_digest([told["cut"], told["settings"], told.get("half")])
+    if stamp != mine:
+        got = shortened(repr(stamp))
+        raise ValueError(
+            f"{path}: must be the plan that the file was made by, {mine}, got a file of {got}; "
+            "name the other plan, or leave it out."
+        )
+    return plan
 
 
 def _words(path: Path, value: Any) -> str:

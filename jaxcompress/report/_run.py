@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.report._arrays import arrays_of
+from jaxcompress.report._damage import ALONE, alone_record
 from jaxcompress.report._files import blank, facts_of, fill_layers
 from jaxcompress.report._intervals import CONFIDENCE, wilson
 from jaxcompress.report._json import checked, is_number, read_json
 from jaxcompress.report._layers import renamed_blocks
 from jaxcompress.report._mistakes import ANSWERS, mistakes_of
 from jaxcompress.report._profile import plan_record, profile_record, reasons
+from jaxcompress.report._search import FRONT, search_record, tickets_record
 from jaxcompress.report._tensors import stored
 
 RESULTS, PLAN, PROFILE = "results.json", "plan.json", "profile.json"
@@ -82,7 +84,11 @@ def of_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     _headline(record, results, stages)
     plan, profile = _planned(folder)
     record["plan"], record["profile"] = plan, profile
+    if (path := folder / FRONT).exists():
+        record["search"] = search_record(path, read_json(path), results["options"])
+    record["tickets"] = tickets_record(folder / RESULTS, results["tickets"], results["test_images"])
     _files(record, folder, stages, reasons(plan, profile))
+    record["alone"] = alone_record(folder / ALONE)
     record["mistakes"] = mistakes_of(folder / ANSWERS, results["classes"])
     record["run"] = _made(results)
     _say(record, results)
@@ -272,8 +278,10 @@ def _say(record: dict[str, Any], results: Mapping[str, Any]) -> None:
         skipped.append("No file with the program was written.")
     if record["mistakes"] is None:
         skipped.append("Mistakes are not shown: the run kept no answers.")
-    if record["profile"] is None:
-        skipped.append("Which layers hurt was not measured: this recipe makes no profile.")
+    if record["alone"] is None:
+        skipped.append("The damage of each layer alone: this run did not measure it.")
+    elif record["alone"]["why_not"]:
+        skipped.append(f"The damage of each layer alone: {record['alone']['why_not']}.")
     if record["profile"] is not None:
         skipped += record["profile"]["limits"]
     if not results["reload_exact"]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from jaxcompress.artifact import check_target, write_atomically
 from jaxcompress.report._card import card
-from jaxcompress.report._files import blank
 from jaxcompress.report._html import page
 from jaxcompress.report._json import read_json
 from jaxcompress.text import ascii_json
@@ -52,6 +51,10 @@ def write(path: str | os.PathLike[str], record: Mapping[str, Any]) -> list[Path]
     return [*texts]
 
 
+_OF_RECORDS = {"schema_version", "kind", "title", "layers", "skipped", "warnings"}
+"""Fields of the record of any version, and of no other file."""
+
+
 def _check_replaced(path: Path) -> None:
     """Refuse to replace JSON that is no record: a plan, or the results of a run.
 
@@ -64,7 +67,7 @@ def _check_replaced(path: Path) -> None:
         found = read_json(path)
     except ValueError:
         found = None
-    if not isinstance(found, dict) or found.keys() != blank("run", title="").keys():
+    if not isinstance(found, dict) or not _OF_RECORDS <= found.keys():
         raise ValueError(
             f"{path}: must be a report to be replaced, got another file; name the page otherwise."
         )

@@ -1,8 +1,9 @@
 """A record as one HTML file: no script, no network, every number out of the record.
 
 From the bottom up: `_elements` (elements, whose text is escaped as they are written), `_numbers`
-(numbers with the place in the record that they come from), `_style`, `_tables`, `_scatter`;
-sections: `_headline`, `_stages`, `_layers`, `_weights`, `_mistakes` and `_rest`; `_page`.
+(numbers with the place in the record that they come from), `_style`, `_tables`, `_scatter`,
+`_treemap`, `_seeds` (means and ranges); sections: `_headline`, `_stages`, `_tried`, `_layers`,
+`_damage`, `_weights`, `_mistakes` and `_rest`; `_page`.
 
     page   a record as one HTML file
     words  a number as text

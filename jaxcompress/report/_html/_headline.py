@@ -2,6 +2,7 @@
 
 from jaxcompress.report._html._elements import Child, Element, tag
 from jaxcompress.report._html._numbers import Told
+from jaxcompress.report._html._seeds import about, cards, of_first, spread
 from jaxcompress.report._html._tables import Column, table
 
 CODED = ("clustered", "sparse", "quantized", "lowrank")
@@ -12,10 +13,11 @@ ARROW = " \N{RIGHTWARDS ARROW} "
 
 def headline(told: Told) -> list[Child]:
     """Return the cards, and the table of the budget."""
-    cards = [_size(told), _quality(told), _latency(told), _memory(told), _flops(told)]
+    first = cards(told) if told.at("seeds") else [_size(told), _quality(told), _latency(told)]
+    first += [_error(told), _memory(told), _flops(told)]
     budget = _budget(told)
-    found = [tag("li", card) for card in [*cards, _plan(told), budget] if card is not None]
-    return [tag("ul", found, class_="cards") if found else None, _checks(told)]
+    found = [tag("li", card) for card in [*first, _plan(told), budget] if card is not None]
+    return [about(told), tag("ul", found, class_="cards") if found else None, _checks(told)]
 
 
 def _card(name: str, big: Child, *lines: Child) -> list[Child]:
@@ -155,6 +157,21 @@ def _quartiles(told: Told, when: str) -> list[Child]:
     return [told.number(f"{place}.0", "ms"), " to ", told.number(f"{place}.1", "ms")]
 
 
+def _error(told: Told) -> Child:
+    """Return the error of weights that no training has changed since."""
+    if told.at("run") or not told.at("damage.changed"):
+        return None
+    big = [told.number("damage.sqnr_db", "tenth"), tag("small", " dB")]
+    line = [
+        "signal to noise: relative error ",
+        told.number("damage.relative", "few"),
+        " of the ",
+        told.number("damage.changed", "count"),
+        " tensors that changed",
+    ]
+    return _card("Error of the weights", big, line)
+
+
 def _memory(told: Told) -> Child:
     if not told.at("memory") or told.at("memory.after_bytes") is None:
         return None
@@ -191,4 +208,10 @@ def _checks(told: Told) -> Element | None:
         rows.append([check["name"], *numbers, told.number(f"checks.{n}.measured", "few"), word])
     columns = [Column("check", "text"), *map(Column, ("budget", "predicted", "measured", ""))]
     columns[-1] = Column("budget is", "text")
-    return table("Budget, prediction, and measurement of the file as read again", columns, rows)
+    caption = "Budget, prediction, and measurement of the file as read again"
+    if told.at("seeds.checks"):
+        columns.append(Column("measured, mean of the seeds"))
+        for n, row in enumerate(rows):
+            row.append(spread(told, f"seeds.checks.{n}.measured", "few"))
+        caption += of_first(told)
+    return table(caption, columns, rows)

@@ -1,18 +1,13 @@
-"""The sections of layers: where the bytes are, which layers hurt, what was cut."""
+"""The sections of layers: where the bytes are, what was cut."""
 
 from typing import Any
 
 from jaxcompress.report._html._elements import Child, Element, path, tag
 from jaxcompress.report._html._headline import CODED
 from jaxcompress.report._html._numbers import Told, words
-from jaxcompress.report._html._tables import Column, table
+from jaxcompress.report._html._tables import MOST_ROWS, Column, folded, table
+from jaxcompress.report._html._treemap import treemap
 from jaxcompress.text import shape_text
-
-MOST_ROWS = 250
-"""Rows of a table; the record has all."""
-
-_FIRST = 30
-"""Rows that are shown at once; the others unfold."""
 
 
 def where(told: Told) -> list[Child]:
@@ -23,7 +18,7 @@ def where(told: Told) -> list[Child]:
     order = sorted(range(len(rows)), key=lambda n: (-_size(rows[n]), n))
     shown, left = order[:MOST_ROWS], order[MOST_ROWS:]
     total = told.at("files.0.total")
-    found = [_forms(told), _key(known=any(row["before"] for row in rows))]
+    found = [_forms(told), *_by_layer(told)]
     before = sum(map(_before, rows))
     names = ("share of bytes", "bytes before", "after", "bits a weight", "entropy, bits")
     more = ("over the bound, %", "zeros, %", "distinct values")
@@ -52,7 +47,8 @@ def where(told: Told) -> list[Child]:
     bits, over, zeros = (told.number(f"files.0.total.{name}", form) for name, form in places)
     is_coded = any(form["form"] in CODED for form in told.at("forms"))
     foot += [bits, "", over if is_coded else "", zeros, ""]
-    found += _folded("Tensors, the largest part of the file first", columns, cells, foot)
+    found.append(_key(known=any(row["before"] for row in rows)))
+    found += folded("Tensors, the largest part of the file first", columns, cells, foot)
     if left:
         found.append(
             tag("p", f"{len(left):,} smaller tensors are in report.json only.", class_="soft")
@@ -69,6 +65,41 @@ _MEANING = (
 )
 
 
+def _by_layer(told: Told) -> list[Child]:
+    """Return the bytes of layers before and after, as areas where there is room, and as numbers."""
+    rows = told.at("bytes_by_layer")
+    if len(rows) < 2:
+        return []
+    colours = {form["form"]: f"f{min(n, 5)}" for n, form in enumerate(told.at("forms"))}
+    figures = []
+    for when in ("before", "after"):
+        if any(row[when] for row in rows):
+            drawn = treemap(rows, when, colours, f"bytes of layers {when}, as areas")
+            figures.append(tag("figure", drawn, tag("figcaption", when.capitalize())))
+    said = "Areas are bytes of layers, each figure to its own scale, in the colours of the forms "
+    said += "above; layers that are gone are grey. Many layers are shown block by block."
+    whole = [sum(row[when] for row in rows) for when in ("before", "after")]
+    cells = [
+        [
+            [path(row["layer"]), ", gone" if row["is_gone"] else None],
+            [bar(row["before"], whole[0], "was"), bar(row["after"], whole[1], "now")],
+            told.number(f"bytes_by_layer.{n}.before", "count") if whole[0] else None,
+            told.number(f"bytes_by_layer.{n}.after", "count"),
+            told.number(f"bytes_by_layer.{n}.tensors", "count"),
+        ]
+        for n, row in enumerate(rows[:MOST_ROWS])
+    ]
+    columns = [Column("layer", "text fit"), Column("share of bytes", "text bars")]
+    columns += map(Column, ("bytes before", "after", "tensors"))
+    numbers = folded("Bytes by layer", columns, cells)
+    return [
+        tag(
+            "div", tag("div", figures, class_="pair"), tag("p", said, class_="soft"), class_="maps"
+        ),
+        tag("details", tag("summary", "Numbers of the layers"), numbers),
+    ]
+
+
 def _size(row: dict[str, Any]) -> float:
     return 0.0 if row["after"] is None else row["after"]["bytes"] or 0.0
 
@@ -82,19 +113,8 @@ def _before(row: dict[str, Any]) -> int:
     return row["before"]["bytes"] if row["before"] else 0
 
 
-def _folded(
-    caption: str, columns: list[Column], cells: list[list[Child]], foot: list[Child] | None = None
-) -> list[Child]:
-    """Return a table of the first rows, and one of the others, which unfolds."""
-    first, more = cells[:_FIRST], cells[_FIRST:]
-    found: list[Child] = [table(caption, columns, first, foot=foot)]
-    if more:
-        rest = table(f"{caption}: the others", columns, more)
-        found.append(tag("details", tag("summary", f"{len(more):,} more"), rest))
-    return found
-
-
-def _bar(part: float, whole: float, kind: str, most: float = 1.0) -> Child:
+def bar(part: float, whole: float, kind: str, most: float = 1.0) -> Child:
+    """Return a bar for a part of a whole, as long as the cell for the largest fraction."""
     if not whole or not part:
         return None
     share = part / whole
@@ -106,7 +126,7 @@ def _row(told: Told, n: int, scale: tuple[float, float, float]) -> list[Child]:
     row, place = told.at("layers")[n], f"layers.{n}"
     was, now = row["before"], row["after"]
     before, after, most = scale
-    bars = [_bar(_before(row), before, "was", most), _bar(_size(row), after, "now", most)]
+    bars = [bar(_before(row), before, "was", most), bar(_size(row), after, "now", most)]
     if now is None:
         form = row["change"]
     else:
@@ -150,48 +170,16 @@ def _forms(told: Told) -> Child:
         colour = f"f{min(n, 5)}"
         style = f"width:{share:.2f}%"
         parts.append(tag("span", class_=colour, style=style, title=form["form"]))
-        said += [
+        item = [
             tag("span", class_=f"key {colour}"),
             f"{_NAMES.get(form['form'], form['form'])}: ",
             told.number(f"forms.{n}.bytes", "count"),
             " bytes of ",
             told.number(f"forms.{n}.tensors", "count"),
-            " tensors" if form["tensors"] != 1 else " tensor",
+            " tensors " if form["tensors"] != 1 else " tensor ",
         ]
+        said += [tag("span", item, class_="item"), " "]
     return [tag("div", parts, class_="stack", aria_hidden="true"), tag("p", said, class_="soft")]
-
-
-def sensitivity(told: Told) -> list[Child]:
-    """Return the damage by layer, the worst first."""
-    rows = told.at("profile.layers")
-    if not rows:
-        return []
-    worst = max(row["damage"] for row in rows)
-    cells = []
-    for n, row in enumerate(rows[:MOST_ROWS]):
-        place = f"profile.layers.{n}"
-        name = [path(row["path"]), tag("br"), tag("span", shape_text(row["shape"]), class_="soft")]
-        bar = _bar(max(row["damage"], 0), worst, "now")
-        numbers = [
-            told.number(f"{place}.damage", "few"),
-            told.number(f"{place}.bits_per_weight", "bits"),
-        ]
-        cells.append(
-            [name, bar, *numbers, row["settings"], told.number(f"{place}.choices", "count")]
-        )
-    columns = [
-        Column("tensor", "text fit"),
-        Column("damage, to scale", "text bars"),
-        Column("damage"),
-        Column("bits a weight"),
-        Column("settings", "text"),
-        Column("choices measured"),
-    ]
-    said = (
-        f"Of the network {told.at('profile.network')}; damage is {told.at('profile.metric')}, each "
-        "layer alone at the measured choice nearest to four bits a weight. "
-    )
-    return [tag("p", said), *_folded("Layers, the worst first", columns, cells)]
 
 
 def structure(told: Told) -> list[Child]:
@@ -220,7 +208,7 @@ def structure(told: Told) -> list[Child]:
             ]
             for row in rows[:MOST_ROWS]
         ]
-        found += _folded("Tensors that were cut or removed", columns, cells)
+        found += folded("Tensors that were cut or removed", columns, cells)
     if len(rows) > MOST_ROWS:
         found.append(tag("p", f"{len(rows) - MOST_ROWS:,} more are in report.json.", class_="soft"))
     return found

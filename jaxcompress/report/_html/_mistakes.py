@@ -19,6 +19,8 @@ def mistakes(told: Told) -> list[Child]:
         told.number("mistakes.worse", "count"),
         " are wrong now that were right.",
     ]
+    if not told.at("mistakes.changed"):
+        return [tag("p", text)]
     found: list[Child] = [tag("p", text), _classes(told)]
     found.append(_confusion(told) if told.at("mistakes.confusion") else _pairs(told))
     found.append(_pictures(told))

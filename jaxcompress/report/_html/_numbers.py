@@ -21,12 +21,14 @@ _FORMS: dict[str, Callable[[float], str]] = {
     "tenths": lambda value: f"{100 * value:.1f}",
     "points": lambda value: f"{value:.2f}",
     "signed": lambda value: f"{value:+,.2f}",
+    "change_points": lambda value: f"{100 * value:+.2f}",
     "change": lambda value: f"{value:+,.0f}",
     "over": lambda value: f"{100 * value:+.1f}",
     "ratio": lambda value: f"{value:,.1f}" if value >= 9.95 else f"{value:.2f}",
     "bits": lambda value: f"{value:.2f}",
     "ms": lambda value: f"{value:.3g}" if value < 1000 else f"{value:,.0f}",
     "few": _few,
+    "tenth": lambda value: f"{value:.1f}",
     "seconds": lambda value: f"{value:,.1f}",
 }
 """How numbers are written, by name."""

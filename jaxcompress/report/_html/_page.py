@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxcompress.report._html._damage import damage
 from jaxcompress.report._html._elements import Child, Element, tag, written
 from jaxcompress.report._html._headline import headline
-from jaxcompress.report._html._layers import sensitivity, structure, where
+from jaxcompress.report._html._layers import structure, where
 from jaxcompress.report._html._mistakes import mistakes
 from jaxcompress.report._html._numbers import Told
 from jaxcompress.report._html._rest import again, skipped
 from jaxcompress.report._html._stages import stages, tried
 from jaxcompress.report._html._style import STYLE
+from jaxcompress.report._html._tried import searched, tickets
 from jaxcompress.report._html._weights import weights
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -54,8 +56,10 @@ def page(record: Mapping[str, Any]) -> str:
     sections = [
         ("headline", "In short", headline(told)),
         ("stages", "Quality against bytes", [*stages(told), *tried(told)]),
+        ("search", "Networks that were tried", searched(told)),
+        ("tickets", "Lottery tickets", tickets(told)),
         ("bytes", "Where the bytes are", where(told)),
-        ("layers", "Which layers hurt", sensitivity(told)),
+        ("layers", "Which layers hurt", damage(told)),
         ("structure", "Structure", structure(told)),
         ("weights", "Weights", weights(told)),
         ("mistakes", "Mistakes", mistakes(told)),

@@ -1,7 +1,7 @@
-"""A figure of points, sizes to the right on a logarithmic axis."""
+"""A figure of points, with a logarithmic axis to the right."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jaxcompress.report._html._elements import Element, tag
@@ -15,13 +15,14 @@ class Point(NamedTuple):
     """A point of a figure.
 
     Attributes:
-        x: bytes, above 0.
+        x: place on the axis, above 0.
         y: height.
         words: what it is, with its numbers.
         low: end of its interval; None for none.
         high: the other end.
         mark: a short text beside it.
-        is_other: whether it stands apart, as controls do.
+        kind: the class of its mark: "other" stands apart, as controls do, "chosen" stands out,
+            "w0" to "w3" are of four series.
     """
 
     x: float
@@ -30,23 +31,63 @@ class Point(NamedTuple):
     low: float | None = None
     high: float | None = None
     mark: str = ""
-    is_other: bool = False
+    kind: str = ""
 
 
-def scatter(points: Sequence[Point], title: str, *, y_name: str, line: Sequence[int]) -> Element:
+class Axis(NamedTuple):
+    """The axis to the right.
+
+    Attributes:
+        name: what it shows.
+        words: a number on it as text.
+        limit: place of a line that a budget draws; None for none.
+    """
+
+    name: str
+    words: Callable[[float], str]
+    limit: float | None = None
+
+
+def size_words(value: float) -> str:
+    """Return bytes in words.
+
+    Example:
+        >>> size_words(24150), size_words(5e6)
+        ('24.1 kB', '5 MB')
+    """
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}"
+    return f"{value:.3g} B"
+
+
+BYTES = Axis("bytes of the file", size_words)
+
+
+def scatter(
+    points: Sequence[Point],
+    title: str,
+    *,
+    y_name: str,
+    lines: Sequence[Sequence[int]] = (),
+    axis: Axis = BYTES,
+) -> Element:
     """Return a figure of points; a tap, a hover or the keyboard tells the numbers of one.
 
     Args:
         points: to be shown.
         title: what the figure shows, for those who do not see it.
         y_name: of the vertical axis.
-        line: numbers of the points that a line joins, in its order.
+        lines: numbers of the points that a line joins, in its order, for each line.
+        axis: to the right.
     """
-    places, ticks = _scales(points)
-    drawn = [_grid(ticks, places, y_name)]
-    if len(line) > 1:
-        way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (places(points[n]) for n in line))
-        drawn.append(tag("polyline", points=way, class_="path"))
+    places, ticks = _scales(points, axis)
+    drawn = [_grid(ticks, places, y_name, axis)]
+    for line in lines:
+        if len(line) > 1:
+            way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (places(points[n]) for n in line))
+            kind = points[line[0]].kind if points[line[0]].kind in _SERIES else ""
+            drawn.append(tag("polyline", points=way, class_=f"path {kind}".strip()))
     drawn += [_mark(point, places) for point in points]
     drawn.append(tag("g", _names(points, places), aria_hidden="true"))
     return tag(
@@ -78,8 +119,8 @@ class _Places:
         return self.x(point.x), self.y(point.y)
 
 
-def _scales(points: Sequence[Point]) -> tuple[_Places, tuple[list[float], list[float]]]:
-    xs = [point.x for point in points]
+def _scales(points: Sequence[Point], axis: Axis) -> tuple[_Places, tuple[list[float], list[float]]]:
+    xs = [*(point.x for point in points), *([axis.limit] if axis.limit else [])]
     ys = [v for p in points for v in (p.y, p.low, p.high) if v is not None]
     low, high = min(xs) / 1.25, max(xs) * 1.25
     y_ticks = _nice(min(ys), max(ys))
@@ -100,7 +141,9 @@ def _nice(low: float, high: float) -> list[float]:
     return [step * n for n in range(first, max(last, first + 1) + 1)]
 
 
-def _grid(ticks: tuple[list[float], list[float]], places: _Places, y_name: str) -> Element:
+def _grid(
+    ticks: tuple[list[float], list[float]], places: _Places, y_name: str, axis: Axis
+) -> Element:
     lines = []
     for value in ticks[1]:
         y = f"{places.y(value):.1f}"
@@ -111,28 +154,16 @@ def _grid(ticks: tuple[list[float], list[float]], places: _Places, y_name: str) 
         x, bottom = f"{places.x(value):.1f}", _HEIGHT - _BOTTOM
         lines.append(tag("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, class_="grid"))
         is_round = f"{value:.0e}"[0] == "1"
-        label = tag("text", size_words(value), x=x, y=bottom + 21, text_anchor="middle")
-        if not is_round:
+        label = tag("text", axis.words(value), x=x, y=bottom + 21, text_anchor="middle")
+        if not is_round and len(ticks[0]) > _FEW_TICKS:
             label.set("class", "dense")
         lines.append(label)
     lines.append(tag("text", y_name, x=0, y=15))
-    lines.append(
-        tag("text", "bytes of the file", x=_WIDTH - _RIGHT, y=_HEIGHT - 4, text_anchor="end")
-    )
+    lines.append(tag("text", axis.name, x=_WIDTH - _RIGHT, y=_HEIGHT - 4, text_anchor="end"))
+    if axis.limit:
+        x = f"{places.x(axis.limit):.1f}"
+        lines.append(tag("line", x1=x, x2=x, y1=_TOP - 6, y2=_HEIGHT - _BOTTOM, class_="limit"))
     return tag("g", lines, class_="axis", aria_hidden="true")
-
-
-def size_words(value: float) -> str:
-    """Return bytes in words.
-
-    Example:
-        >>> size_words(24150), size_words(5e6)
-        ('24.1 kB', '5 MB')
-    """
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= unit:
-            return f"{value / unit:.3g} {name}"
-    return f"{value:.3g} B"
 
 
 def _mark(point: Point, places: _Places) -> Element:
@@ -141,12 +172,13 @@ def _mark(point: Point, places: _Places) -> Element:
     if point.low is not None and point.high is not None:
         ends = {"y1": f"{places.y(point.low):.1f}", "y2": f"{places.y(point.high):.1f}"}
         parts.append(tag("line", x1=f"{x:.1f}", x2=f"{x:.1f}", class_="span", **ends))
-    if point.is_other:
-        corners = ((x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y))
+    if point.kind in _CORNERS:
+        corners = ((x + 6 * right, y + 6 * down) for right, down in _CORNERS[point.kind])
         way = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
         parts.append(tag("polygon", points=way, class_="point"))
     else:
-        parts.append(tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="5", class_="point"))
+        radius = "7" if point.kind == "chosen" else "5"
+        parts.append(tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=radius, class_="point"))
     parts.append(tag("text", point.words, x=_WIDTH - _RIGHT, y=39, text_anchor="end", class_="tip"))
     return tag(
         "g",
@@ -154,8 +186,18 @@ def _mark(point: Point, places: _Places) -> Element:
         tabindex="0",
         role="img",
         aria_label=point.words,
-        class_="other" if point.is_other else None,
+        class_=point.kind or None,
     )
+
+
+_SERIES = ("w0", "w1", "w2", "w3")
+_CORNERS = {
+    "other": ((0, -1), (1, 0), (0, 1), (-1, 0)),
+    "w1": ((-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)),
+    "w2": ((0, -1), (1, 0.8), (-1, 0.8)),
+    "w3": ((-1, -0.8), (1, -0.8), (0, 1)),
+}
+"""Marks that are no circles, by kind: their corners, in units of six."""
 
 
 def _names(points: Sequence[Point], places: _Places) -> list[Element]:
@@ -180,6 +222,8 @@ def _names(points: Sequence[Point], places: _Places) -> list[Element]:
         found.append(tag("text", text, text_anchor=anchor, class_="dense", **place))
     return found
 
+
+_FEW_TICKS = 4  # all of which a narrow screen has room for
 
 _NEAR = 18
 """Distance below which points share a text."""

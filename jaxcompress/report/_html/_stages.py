@@ -6,6 +6,8 @@ from typing import Any
 from jaxcompress.report._html._elements import Child, tag
 from jaxcompress.report._html._numbers import Told, words
 from jaxcompress.report._html._scatter import Point, scatter
+from jaxcompress.report._html._seeds import of_first
+from jaxcompress.report._html._seeds import stages as over_seeds
 from jaxcompress.report._html._tables import Column, table
 
 
@@ -15,10 +17,23 @@ def stages(told: Told) -> list[Child]:
     if not rows:
         return []
     is_run = "accuracy" in rows[0]
-    return [_curve(rows, is_run=is_run), _of_run(told) if is_run else _of_result(told)]
+    drawn = _means(told) if told.at("seeds.stages") else rows
+    curve = _curve(drawn, is_run=is_run, is_mean=drawn is not rows)
+    return [curve, *over_seeds(told), _of_run(told) if is_run else _of_result(told)]
 
 
-def _curve(rows: Sequence[dict[str, Any]], *, is_run: bool) -> Child:
+def _means(told: Told) -> list[dict[str, Any]]:
+    """Return stages with the means of the seeds, and their ranges for intervals."""
+    pairs = zip(told.at("stages"), told.at("seeds.stages"), strict=True)
+    return [
+        row
+        | {"accuracy": mean["accuracy"]["mean"], "size_bytes": mean["size_bytes"]["mean"]}
+        | {f"accuracy_{end}": mean["accuracy"][end] for end in ("low", "high")}
+        for row, mean in pairs
+    ]
+
+
+def _curve(rows: Sequence[dict[str, Any]], *, is_run: bool, is_mean: bool) -> Child:
     points, line = [], []
     for n, row in enumerate(rows):
         height = 100 * row["accuracy"] if is_run else row["quality"]
@@ -35,15 +50,18 @@ def _curve(rows: Sequence[dict[str, Any]], *, is_run: bool) -> Child:
                 100 * row["accuracy_low"] if is_run else None,
                 100 * row["accuracy_high"] if is_run else None,
                 str(n + 1),
-                row["is_control"],
+                "other" if row["is_control"] else "",
             )
         )
     if not points:
         return None
     name = "test accuracy, %" if is_run else "quality"
-    figure = scatter(points, f"{name} against bytes, stage by stage", y_name=name, line=line)
+    figure = scatter(points, f"{name} against bytes, stage by stage", y_name=name, lines=[line])
     caption = "Each point is a stage, with its number in the table; "
-    caption += "bars are 95 % intervals from the number of test samples. " if is_run else ""
+    if is_mean:
+        caption += "means of the seeds, with bars from the lowest to the highest. "
+    elif is_run:
+        caption += "bars are 95 % intervals from the number of test samples. "
     caption += "Diamonds are controls." if any(row["is_control"] for row in rows) else ""
     return tag("figure", figure, tag("figcaption", caption.strip().removesuffix(";")))
 
@@ -71,7 +89,7 @@ def _of_run(told: Told) -> Child:
         numbers = [told.number(f"stages.{n}.{field}", form) for field, form in fields]
         rows.append([name, row["arithmetic"], *numbers])
     said = "Stages; zeros and distinct values over the kernels, accuracy with its 95 % interval"
-    return table(said, columns, rows)
+    return table(f"{said}{of_first(told)}", columns, rows)
 
 
 def _is_apart(row: dict[str, Any]) -> bool:
@@ -113,8 +131,8 @@ def tried(told: Told) -> list[Child]:
             line.append(len(points))
         size = max(each["size_bytes"], 1)
         said += f"{words(size, 'count')} bytes"
-        points.append(Point(size, height, said, is_other=not each["on_front"]))
-    figure = scatter(points, f"{name}, of plans that were tried", y_name=name, line=line)
+        points.append(Point(size, height, said, kind="" if each["on_front"] else "other"))
+    figure = scatter(points, f"{name}, of plans that were tried", y_name=name, lines=[line])
     fields = (("size_bytes", "count"), ("damage", "few"), ("lost", "few"))
     rows = [
         [

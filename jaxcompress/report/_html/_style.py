@@ -42,7 +42,8 @@ table{border-collapse:collapse;width:100%;font-size:.85rem;font-variant-numeric:
 caption{text-align:left;padding:.5rem .7rem;font-size:.85rem}
 th,td{padding:.32rem .6rem;text-align:right;border-top:1px solid var(--line);
 white-space:nowrap;vertical-align:top}
-thead th{vertical-align:bottom;color:var(--soft);font-weight:600;background:var(--fill)}
+thead th{vertical-align:bottom;white-space:normal;
+color:var(--soft);font-weight:600;background:var(--fill)}
 tbody th{font-weight:500}
 th.text,td.text{text-align:left}
 td.why,th.why{white-space:normal;min-width:10rem;max-width:14rem}
@@ -55,19 +56,27 @@ tfoot th,tfoot td{font-weight:650;border-top:2px solid var(--line)}
 .was{background:var(--was)}.now{background:var(--now)}
 .key{display:inline-block;width:.8rem;height:.8rem;border-radius:.15rem;margin:0 .3rem 0 .8rem;
 vertical-align:-.08rem}
-.key:first-child{margin-left:0}
+.key:first-child{margin-left:0}.item{display:inline-block;margin-right:.8rem}
 figure{margin:1rem 0}.chart{max-width:48rem}
+.pair{display:grid;gap:0 1.5rem;
+grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr))}
 figcaption{font-size:.875rem;max-width:48rem}
 svg{display:block;width:100%;height:auto;overflow:visible}
 svg text{fill:var(--ink);font-size:12px}
 svg .axis text,svg text.axis{fill:var(--soft)}
 svg .grid{stroke:var(--line);stroke-width:1}
 svg .path{fill:none;stroke:var(--now);stroke-width:1.5;opacity:.6}
+.pair .chart text{font-size:14px}
+svg .limit{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:5 4}
 svg .point{fill:var(--now);stroke:var(--paper)}
 svg .other .point{fill:var(--was)}
 svg .span,svg .tip{pointer-events:none}
 svg .span{stroke:var(--now);stroke-width:1.5;opacity:.55}
 svg .other .span{stroke:var(--was)}
+svg .w0{color:var(--now)}svg .w1{color:#c2681a}svg .w2{color:#2a8a62}svg .w3{color:#8a55b8}
+svg g[class^=w] .point{fill:currentColor}
+svg polyline[class*=" w"],svg g[class^=w] .span{stroke:currentColor;opacity:.8}
+svg .chosen .point{stroke:var(--ink);stroke-width:2.5}
 svg .tip{visibility:hidden;font-weight:600}
 svg g:hover>.tip,svg g:focus>.tip{visibility:visible}
 svg g:focus{outline:none}
@@ -85,6 +94,9 @@ border:1px solid var(--line)}
 .stack span{min-width:2px}
 .f0{background:var(--now)}.f1{background:#c2681a}.f2{background:#2a8a62}.f3{background:#8a55b8}
 .f4{background:#a3495f}.f5{background:#6b7682}
+.map rect{fill-opacity:.28;stroke:var(--paper);stroke-width:2}
+.map .f0{fill:var(--now)}.map .f1{fill:#c2681a}.map .f2{fill:#2a8a62}.map .f3{fill:#8a55b8}
+.map .f4{fill:#a3495f}.map .f5{fill:#6b7682}.map g:hover rect{fill-opacity:.5}
 .pictures{display:grid;gap:.8rem;padding:0;list-style:none;
 grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr))}
 .pictures img{width:6rem;height:6rem;image-rendering:pixelated;object-fit:contain;
@@ -99,7 +111,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem;font-siz
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 details{margin:.5rem 0 1rem}summary{cursor:pointer;color:var(--now);font-size:.9rem}
 footer{margin-top:3rem;padding-bottom:2.5rem;font-size:.85rem;color:var(--soft)}
-@media (max-width:640px){h1{font-size:1.4rem}th.fit,td.fit{min-width:10rem}
+@media (max-width:640px){.maps{display:none}h1{font-size:1.4rem}th.fit,td.fit{min-width:10rem}
 th,td{padding:.32rem .5rem}.chart text{font-size:21px}
 .chart .dense{display:none}dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}
 @media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--fill:#f6f6f6;--was:#888;

@@ -5,6 +5,12 @@ from typing import Any, NamedTuple
 
 from jaxcompress.report._html._elements import Child, Element, tag
 
+MOST_ROWS = 250
+"""Rows of a table; the record has all."""
+
+_FIRST = 30
+"""Rows that are shown at once; the others unfold."""
+
 
 class Column(NamedTuple):
     """A column of a table.
@@ -44,6 +50,25 @@ def table(
     return tag(
         "div", tag("table", parts), class_="wide", tabindex="0", role="region", aria_label=caption
     )
+
+
+def folded(
+    caption: str, columns: list[Column], cells: list[list[Child]], foot: list[Child] | None = None
+) -> list[Child]:
+    """Return a table of the first rows, and one of the others, which unfolds.
+
+    Args:
+        caption: what it shows.
+        columns: of the table.
+        cells: of the rows.
+        foot: of the first table; None for none.
+    """
+    first, more = cells[:_FIRST], cells[_FIRST:]
+    found: list[Child] = [table(caption, columns, first, foot=foot)]
+    if more:
+        rest = table(f"{caption}: the others", columns, more)
+        found.append(tag("details", tag("summary", f"{len(more):,} more"), rest))
+    return found
 
 
 def _row(columns: Sequence[Column], cells: Sequence[Child]) -> Element:
