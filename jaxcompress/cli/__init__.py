@@ -5,7 +5,7 @@ and `sizes`;
 `refusals`, `flat`, `shards`, `shard_index`, `msgpack_values`, `checkpoints` and `sources` (weights
 that are read), `artifacts` (compressed files that are read), `comparison`, `outputs` and `writers`
 (weights that are written); `unfinished`, `workers` and `packed_file` (files that are made in
-parts), `weights` (that a command takes), `rules_file`, `pack_options`, `calibration`,
+parts), `weights` (that a command takes), `rules_file`, `pack_options`, `calibration`, `fitting`,
 `pack_report`; `pack`, `plan`, `unpack`, `inspect`, `verify`, `diff`, `report`
 and `run` (one command each), `command` (all of them), `__main__`.
 """

@@ -49,12 +49,7 @@ def outputs_of(model: Path, inputs: Path) -> Outputs:
             f"--calibrate: the model must be .onnx, which ONNX Runtime can run, got {model}; of "
             "others compare outputs in Python, by jaxcompress.oneshot.output_error."
         )
-    with reading(inputs):
-        file = np.load(inputs, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ArtifactError("not an archive of arrays")
-        with file:
-            given = {name: file[name] for name in file.files}
+    given = arrays_of(inputs)
     started = _started(model)
     wanted = {each.name for each in started.get_inputs()}
     if wanted != given.keys():
@@ -71,6 +66,20 @@ def outputs_of(model: Path, inputs: Path) -> Outputs:
     names = [each.name for each in started.get_outputs()]
     pairs = zip(names, found, strict=True)
     return {name: array for name, array in pairs if isinstance(array, np.ndarray)}
+
+
+def arrays_of(inputs: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` file by name, in its order.
+
+    Raises:
+        ArtifactError: it is none.
+    """
+    with reading(inputs):
+        file = np.load(inputs, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ArtifactError("not an archive of arrays")
+        with file:
+            return {name: file[name] for name in file.files}
 
 
 def output_errors(

@@ -1,5 +1,6 @@
 """`jaxcompress pack`: weights in, one small file out."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ import click
 from jaxcompress.artifact.coding import DEFAULT_LAYOUT, LAYOUTS
 from jaxcompress.cli import screen
 from jaxcompress.cli.calibration import output_errors, outputs_of
-from jaxcompress.cli.pack_options import check_alone, check_jobs, error_limit, wish
+from jaxcompress.cli.fitting import DAMAGE, fit_asked, write_fitted
+from jaxcompress.cli.pack_options import Renamed, check_alone, check_jobs, error_limit, wish
 from jaxcompress.cli.pack_report import note_apart, show, show_outputs, show_planned
 from jaxcompress.cli.packed_file import PackedFile
 from jaxcompress.cli.sizes import Size
-from jaxcompress.cli.status import Refused
 from jaxcompress.cli.weights import beside, weights_of
 from jaxcompress.cli.workers import Packing
 from jaxcompress.oneshot.outcomes import Report
@@ -24,25 +25,8 @@ from jaxcompress.planner import read_plan
 from jaxcompress.planner.weights import metadata_of, planned
 from jaxcompress.trees import kernels, matching
 
-_RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
-"""From options of earlier versions to their new names, for this version only."""
 
-
-class _Pack(click.Command):
-    """Names the new option for an old one."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            if new := _RENAMED.get(error.option_name):
-                old = error.option_name
-                raise Refused(f"{old}: is called {new} now; pass {new}.") from None
-            raise
-
-
-@click.command(cls=_Pack)
+@click.command(cls=Renamed)
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-o",
@@ -116,7 +100,21 @@ class _Pack(click.Command):
 @click.option(
     "--calibrate",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Inputs of an .onnx model as .npz: say how far its outputs are from the original's.",
+    help="Inputs as .npz: say how far the outputs of an .onnx model are from the original's, or "
+    "choose levels by them (--apply).",
+)
+@click.option(
+    "--apply",
+    "function",
+    metavar="MODULE:FUNCTION",
+    help="Function of the tensors and of the arrays of --calibrate, which is imported and run: "
+    "levels are chosen so that its outputs change little. Files are often a third smaller.",
+)
+@click.option(
+    "--damage",
+    type=float,
+    help="With --apply and without --target-size: squared relative error of the outputs to aim at."
+    f"  [default: {DAMAGE}]",
 )
 @click.option(
     "--layout",
@@ -189,6 +187,8 @@ def pack(
     max_error: float | None,
     min_snr: float | None,
     calibrate: Path | None,
+    function: str | None,
+    damage: float | None,
     layout: str,
     lossless: bool,  # noqa: FBT001
     half: bool,  # noqa: FBT001
@@ -200,7 +200,7 @@ def pack(
     restart: bool,  # noqa: FBT001
     **fineness: Any,
 ) -> None:
-    """Compress the weights of MODEL, without data and without training.
+    """Compress the weights of MODEL, without training, and without data unless it is given.
 
     MODEL is .safetensors, .npz, .onnx, .gguf, .msgpack (Flax), .h5 or .keras, .pt or .pth, or a
     folder: of safetensors or PyTorch in one file or in shards with their index, or of orbax. It is
@@ -212,7 +212,7 @@ def pack(
     and how far the others are from the original.
 
     A run that was killed goes on where it was when the same command is given again, except with
-    --target-size. What it has finished lies beside the output until then.
+    --target-size and --apply. What it has finished lies beside the output until then.
     """
     check_jobs(jobs)
     limit = error_limit(max_error, min_snr)
@@ -221,6 +221,13 @@ def pack(
         alike = {"channel_axis": None, "plan": plan}
         check_alone("--lossless: keeps every number exactly", fineness | others | alike)
     made = None
+    fit = fit_asked(
+        function,
+        calibrate,
+        damage=damage,
+        size=target_size,
+        others=fineness | {"lossless": lossless, "plan": plan, "restart": restart, "jobs": jobs},
+    )
     if plan is not None:
         others |= {"layout": None if layout == DEFAULT_LAYOUT else layout}
         check_alone("--plan: says what becomes of each tensor", fineness | others)
@@ -231,7 +238,8 @@ def pack(
     settings |= {} if scope is None else {"scope": scope}
     settings |= {"half": True} if half else {}
     settings |= {} if limit is None else {"max_error": limit}
-    expected = outputs_of(model, calibrate) if calibrate else {}
+    settings |= {} if fit is None else {"quantizer": "fitted"}
+    expected = outputs_of(model, calibrate) if calibrate and fit is None else {}
     where = output or beside(model, ".small.npz" if model.suffix == ".npz" else ".npz")
     weights = weights_of(model, {where: output is not None}, select, drop)
     source, metadata = weights.source, {"pack": settings | weights.selected} | weights.metadata
@@ -252,25 +260,35 @@ def pack(
             )
         if not lossless:
             note_apart(metadata["pack"], model, pruning)
-        file = PackedFile(
-            where,
-            model,
-            Packing(pruning, layout),
-            metadata,
-            jobs=jobs,
-            apart=treatments.has_factors,
-            track=track,
-        )
+
+        most = math.inf if fit is not None and limit is None else limit
 
         def check(report: Report) -> None:
-            report.check(str(model), limit, option="--max-error")
+            report.check(str(model), most, option="--max-error")
 
-        if target_size:
-            packed = file.write_within(target_size, treatments, check)
+        if fit is not None:
+            packed, distance = write_fitted(
+                where, pruning, treatments, fit, layout, metadata, check
+            )
         else:
-            packed = file.write(treatments, check, restart=restart)
+            distance = None
+            file = PackedFile(
+                where,
+                model,
+                Packing(pruning, layout),
+                metadata,
+                jobs=jobs,
+                apart=treatments.has_factors,
+                track=track,
+            )
+            packed = (
+                file.write_within(target_size, treatments, check)
+                if target_size
+                else file.write(treatments, check, restart=restart)
+            )
     show(where, packed, source)
     if made is not None:
         show_planned(made, packed)
     if calibrate:
-        show_outputs(calibrate, output_errors(model, where, calibrate, expected))
+        errors = [] if fit is not None else output_errors(model, where, calibrate, expected)
+        show_outputs(calibrate, errors, distance)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
+
 from jaxcompress.bounds import check_positive
 from jaxcompress.cli.rules_file import rules_of
 from jaxcompress.cli.status import Refused
@@ -17,6 +19,24 @@ _RECORDED = {"step_size": "step"}
 """Names in files of settings that are named differently now."""
 
 _MOST_DECIBELS = 150
+
+
+_RENAMED = {"--low-rank": "--keep-low-rank", "--step": "--step-size"}
+"""From options of earlier versions to their new names, for this version only."""
+
+
+class Renamed(click.Command):
+    """Names the new option for an old one of `pack`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if new := _RENAMED.get(error.option_name):
+                old = error.option_name
+                raise Refused(f"{old}: is called {new} now; pass {new}.") from None
+            raise
 
 
 class Wish(NamedTuple):

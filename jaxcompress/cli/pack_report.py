@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxcompress.cli import screen
 from jaxcompress.cli.calibration import OutputError
+from jaxcompress.cli.fitting import Distance
 from jaxcompress.cli.packed_file import Packed
 from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, said_of
 from jaxcompress.oneshot.sources import Source
@@ -66,9 +67,25 @@ def show_planned(plan: Plan, packed: Packed) -> None:
     screen.line(f"predicted{when}: {plan.size_bytes:,.0f} bytes; the file is {off:+.2%} off")
 
 
-def show_outputs(inputs: Path, found: Sequence[OutputError]) -> None:
-    """Show how far the outputs are from those of the original."""
-    screen.line(f"outputs on {inputs}:")
+def show_outputs(
+    inputs: Path, found: Sequence[OutputError], distance: Distance | None = None
+) -> None:
+    """Show how far the outputs are from those of the original.
+
+    Args:
+        inputs: file of them.
+        found: for each output of a model of ONNX.
+        distance: for a function, whose levels were chosen by inputs.
+    """
+    if distance is None:
+        screen.line(f"outputs on {inputs}:")
+    else:
+        whose = "held out of" if distance.is_held_out else "of"
+        screen.line(
+            f"outputs on {distance.rows} rows {whose} {inputs}: relative error {distance.error:.4f}"
+        )
+        if not distance.is_held_out:
+            screen.line("  levels were chosen by these rows: of others the error is larger")
     for name, error in found:
         screen.line(f"  relative error {error.relative:.4f}, cosine {error.cosine:.6f}  {name}")
 

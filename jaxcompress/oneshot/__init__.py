@@ -1,10 +1,11 @@
-"""Compression of trained networks, without data and without training.
+"""Compression of trained networks, without training.
 
 From the bottom up: `sources` (tensors one at a time), `survey` (which are compressed, and why
 others are kept), `_repeats` (tensors that are equal), `_thresholds` (which weights are removed),
 `_exact` (tensors of few values), `_halves`, `_channels`, `ways` (to compress one tensor), `rules`,
 `values` (what is asked for), `sizes` and `outcomes` (what became of it), `stream` (all of it, a
-leaf at a time), `target` (files of a wanted size), `_tree` (`compress`). `_sharing` has ways for
+leaf at a time), `target` (files of a wanted size), `calibrated` (levels by data), `_tree`
+(`compress`). `_sharing` has ways for
 all weights at a time, which trainings use.
 
     Choice      a way to let weights share values

@@ -4,10 +4,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from jaxcompress.bounds import check_clusters, check_positive
 from jaxcompress.metrics import root_mean_square
+from jaxcompress.placement import on_host
 from jaxcompress.sharing import (
     Importance,
     entropy_constrained,
@@ -92,6 +91,7 @@ def weights_of(params: PyTree, *, scope: Scope = kernels) -> Weights:
     """Return the statistics of the weights of a tree.
 
     Example:
+        >>> import numpy as np
         >>> weights_of({"kernel": np.array([[3.0, 0.0], [0.0, -3.0]])}).step_size(0.5)
         1.5
     """
@@ -99,6 +99,6 @@ def weights_of(params: PyTree, *, scope: Scope = kernels) -> Weights:
     def root() -> float:
         named = named_leaves(params)
         chosen = zip(named.leaves, in_scope(named, scope), strict=True)
-        return root_mean_square(np.asarray(leaf) for leaf, pick in chosen if pick)
+        return root_mean_square(on_host(leaf) for leaf, pick in chosen if pick)
 
     return Weights(root, lambda: size_importance(params, scope=scope))

@@ -1,5 +1,7 @@
-"""Compression of a trained network in one call: no data, no training."""
+"""Compression of a trained network in one call: no training, and no data unless it is given."""
 
+import functools
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,8 +13,15 @@ import numpy as np
 
 from jaxcompress.artifact.writer import encoded, write
 from jaxcompress.bounds import check_positive, check_size
-from jaxcompress.checks import check_concrete
+from jaxcompress.checks import check_concrete, check_together
 from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.oneshot.calibrated import (
+    Leaves,
+    calibrated,
+    check_calibration,
+    in_full,
+    within,
+)
 from jaxcompress.oneshot.outcomes import Outcome, Report, error_together, outcome_of
 from jaxcompress.oneshot.rules import Rule, Treatments, check_patterns
 from jaxcompress.oneshot.sources import TreeSource
@@ -20,6 +29,8 @@ from jaxcompress.oneshot.stream import Pruning, prune
 from jaxcompress.oneshot.survey import AVERAGE, MOST_ERROR, NOT_FINITE, STATE
 from jaxcompress.oneshot.target import aim
 from jaxcompress.oneshot.values import asked, asked_rule, check_rules
+from jaxcompress.placement import on_host
+from jaxcompress.quantization import WeightCalibration
 from jaxcompress.trees import PyTree, Scope, kernels, named_leaves, some_of
 
 
@@ -31,19 +42,26 @@ def compress(
     clusters: int | None = None,
     bits: int | None = None,
     block: int | None = None,
+    calibration: WeightCalibration | None = None,
+    damage: float | None = None,
     target_bytes: int | str | None = None,
     max_error: float | None = None,
     half: bool = False,
     rules: Mapping[str, Mapping[str, Any]] | None = None,
     scope: Scope = kernels,
 ) -> PyTree:
-    """Prune and round the weights of a trained network, without data and without training.
+    """Prune and round the weights of a trained network, without training.
 
     Weights of the smallest magnitude over all leaves are removed. The others become multiples of
     `step_size` root mean squares of their channel (`relative_step`), so that all channels have
     about the same relative error, `step_size / sqrt(12)`; small leaves have finer steps. With
     `bits` each channel has a grid, along the axis that leaves least error for its bytes; with
     `clusters` it is `kmeans(apply_mask(params, magnitude_mask(params, sparsity)), clusters)`.
+
+    With a `calibration` the levels of the leaves that it has probes of are chosen by data, see
+    `quantization.fit_levels`: at equal outputs files are often a third smaller. Their errors may
+    be large where no output depends on them, so they are bounded by `max_error` only if it is
+    given.
 
     Kept exactly are leaves outside of the scope; with the default scope vectors, tables of fewer
     than four rows, and small leaves beside much larger ones; leaves with NaN or infinity; and
@@ -62,10 +80,13 @@ def compress(
             of fewer distinct weights keeps them all.
         bits: of a weight, 1 to 8, instead of a step size; with `target_bytes` the most of a leaf.
         block: most weights of a channel that share a grid.
+        calibration: from `quantization.calibrate_weights`, instead of a step size.
+        damage: with a calibration, that of all its leaves together.
         target_bytes: largest size of the file of `save`, 20_000 or "20KB", which then chooses the
-            step size.
+            step size, or the damage.
         max_error: largest relative error of a leaf, `||a - b|| / ||a||`; steps become finer where
             it would be larger. By default they do from 0.5 on, and an error of 0.9 is refused.
+            With a calibration larger errors are refused.
         half: whether vectors, small leaves and those outside of the scope are stored in sixteen
             bits, where no number changes by more than one part in 256.
         rules: settings of leaves by pattern of their path, the first that matches:
@@ -99,6 +120,7 @@ def compress(
         max_error = check_positive("max_error", max_error, "pass 0.2, say")
     source = TreeSource(dense(params))
     values = {"bits": bits, "clusters": clusters, "step_size": step_size}
+    check_calibration(calibration, damage, target_bytes, values | {"block": block})
     usual = asked("", values, aims=target_bytes is not None, block=block)
     treatments = Treatments(usual, _rules({} if rules is None else rules, source.paths))
     check_rules(treatments)
@@ -107,7 +129,10 @@ def compress(
         source, sparsity, scope=scope, treatments=treatments, max_error=floor, halves=half
     )
     _warn_of(pruning)
-    if target_bytes is None:
+    if calibration is not None:
+        found, outcomes = _fitted(pruning, treatments, calibration, damage, target_bytes)
+        max_error = math.inf if max_error is None else max_error
+    elif target_bytes is None:
         found, outcomes = _all(pruning, treatments)
     else:
         found, outcomes = _within(pruning, treatments, target_bytes)
@@ -117,11 +142,10 @@ def compress(
             f"{some_of(bad)}: must be finite to be compressed, got NaN or infinity; kept exactly.",
             stacklevel=2,
         )
-    stored = [found[pruning.repeats.get(n, n)][1] for n in range(len(found))]
     return source.named.rebuild(
         [
             leaf if is_compressed(leaf) else original
-            for leaf, original in zip(stored, source.leaves, strict=True)
+            for leaf, original in zip(in_full(found), source.leaves, strict=True)
         ]
     )
 
@@ -151,8 +175,8 @@ def report(params: PyTree, compressed: PyTree) -> Report:
         )
     found = []
     for path, leaf, other in zip(before.paths, before.leaves, after.leaves, strict=True):
-        tensor = np.asarray(dense({path: leaf})[path])
-        result = np.asarray(dense({path: other})[path])
+        tensor = on_host(dense({path: leaf})[path])
+        result = on_host(dense({path: other})[path])
         is_same = np.array_equal(tensor, result, equal_nan=tensor.dtype.kind in "fc")
         same = Outcome(path, tensor.size, "the same")
         found.append(same if is_same else outcome_of(path, tensor, result))
@@ -173,7 +197,7 @@ def output_error(
         batches: of inputs, each a tuple of arguments or the only one.
 
     Raises:
-        ValueError: no batches.
+        ValueError: no batches, or those of one process for parameters that span several.
 
     Example:
         >>> params = {"w": np.array([[3.0, 4.0]])}
@@ -185,9 +209,10 @@ def output_error(
     plain, total = dense(compressed), []
     for batch in batches:
         inputs = batch if isinstance(batch, tuple) else (batch,)
+        check_together("batches", inputs, params)
         exact, found = (jax.tree.leaves(apply(tree, *inputs)) for tree in (params, plain))
         pairs = zip(exact, found, strict=True)
-        total += [outcome_of("", np.asarray(a), np.asarray(b)) for a, b in pairs]
+        total += [outcome_of("", on_host(a), on_host(b)) for a, b in pairs]
     if not total:
         raise ValueError("batches: must hold at least one, got none; pass a list of inputs.")
     return error_together(total)
@@ -225,13 +250,29 @@ def _warn_of(pruning: Pruning) -> None:
             )
 
 
-Leaves = tuple[list[tuple[str, Any]], list[Outcome]]
-"""Path and leaf of all tensors, and what became of each."""
-
-
 def _all(pruning: Pruning, treatments: Treatments) -> Leaves:
     outcomes: list[Outcome] = []
     return list(pruning.all_leaves(treatments, outcomes)), outcomes
+
+
+def _fitted(
+    pruning: Pruning,
+    treatments: Treatments,
+    calibration: WeightCalibration,
+    damage: float | None,
+    target_bytes: int | None,
+) -> Leaves:
+    """Return leaves fitted to data, at a damage or of a size."""
+    weights = calibrated(pruning, treatments, calibration)
+    if target_bytes is None:
+        assert damage is not None  # checked before
+        return weights.leaves(damage)
+    return within(weights, target_bytes, functools.partial(_written, pruning))
+
+
+def _written(pruning: Pruning, file: Path, leaves: Sequence[tuple[str, Any]]) -> int:
+    parts = encoded(leaves, pruning.source.leaves, "entropy")
+    return write(file, parts, pruning.source.outline)
 
 
 def _within(pruning: Pruning, treatments: Treatments, target_bytes: int) -> Leaves:
@@ -242,8 +283,7 @@ def _within(pruning: Pruning, treatments: Treatments, target_bytes: int) -> Leav
     def attempt(tried: Treatments) -> int:
         nonlocal best, best_size
         found = _all(pruning, tried)
-        parts = encoded(found[0], pruning.source.leaves, "entropy")
-        size = write(file, parts, pruning.source.outline)
+        size = _written(pruning, file, found[0])
         if best_size < size <= target_bytes:
             best, best_size = found, size
         return size

@@ -249,6 +249,19 @@ def treated(path: str, tensor: np.ndarray, leaf: Any) -> Treated:
     return Treated(leaf, outcome_of(path, tensor, leaf))
 
 
+def kept_of(path: str, tensor: np.ndarray, pruned: np.ndarray, leaf: Any, why: str) -> Treated:
+    """Return a leaf that loses nothing of a tensor, or of what pruning left of it.
+
+    Example:
+        >>> tensor = np.zeros((2, 2))
+        >>> kept_of("w", tensor, tensor, tensor, "few values").outcome.kept
+        'few values'
+    """
+    if pruned is tensor:
+        return Treated(leaf, Outcome(path, tensor.size, why))
+    return treated(path, tensor, leaf)
+
+
 def _real(array: np.ndarray) -> np.ndarray:
     """Return the numbers of an array in a row, parts of complex numbers as two."""
     flat: np.ndarray = np.ascontiguousarray(array).reshape(-1)

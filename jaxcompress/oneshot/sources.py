@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxcompress.artifact.outline import Outline, outline, subset
 from jaxcompress.kinds import is_key
+from jaxcompress.placement import on_host
 from jaxcompress.trees import PyTree, named_leaves, some_of
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class TreeSource:
     def load(self, index: int) -> np.ndarray:
         """Return a leaf as it is."""
         leaf = self.leaves[index]
-        return leaf if is_key(leaf) else np.asarray(leaf)
+        return leaf if is_key(leaf) else on_host(leaf)
 
     def sample(self, index: int) -> bytes:
         """Return the first bytes of a leaf."""
@@ -115,7 +116,7 @@ def sample_of(source: Source, index: int) -> bytes:
 
 
 def _first_bytes(array: Any) -> bytes:
-    flat = np.asarray(array).reshape(-1)
+    flat = on_host(array).reshape(-1)
     return np.ascontiguousarray(flat[:SAMPLE_BYTES]).view(np.uint8)[:SAMPLE_BYTES].tobytes()
 
 

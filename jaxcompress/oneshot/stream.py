@@ -17,7 +17,7 @@ from jaxcompress.oneshot._exact import MOST_VALUES, of_few_values
 from jaxcompress.oneshot._halves import HALVED, in_half
 from jaxcompress.oneshot._repeats import repeated_tensors
 from jaxcompress.oneshot._thresholds import Threshold, find_thresholds, remove_smallest
-from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, Treated, treated
+from jaxcompress.oneshot.outcomes import SAME_AS, Outcome, Treated, kept_of, treated
 from jaxcompress.oneshot.rules import Treatments
 from jaxcompress.oneshot.sizes import stored_bytes
 from jaxcompress.oneshot.sources import Source, Track, untracked
@@ -116,8 +116,10 @@ class Pruning:
             yield self.source.paths[index], leaf
             del leaf  # before the next one is made
 
-    def treat(self, index: int, treatments: Treatments) -> Treated:
+    def treat(self, index: int, treatments: Treatments, fitted: Any = None) -> Treated:
         """Return a leaf, pruned and compressed unless it is kept. They may be asked in any order.
+
+        If it is not kept, `fitted` takes the place of what the treatment would make.
 
         Raises:
             ValueError: nothing would be left of a tensor.
@@ -141,18 +143,22 @@ class Pruning:
         most = MOST_VALUES if is_small else treatment.exact_values
         exact = of_few_values(pruned, most)
         if exact is not None and (is_small or not treatment.is_coarse):
-            return _kept(path, tensor, pruned, exact, FEW_VALUES)
+            return kept_of(path, tensor, pruned, exact, FEW_VALUES)
         if is_small:
             return _exactly(path, tensor, SMALL_FLOAT)
         treatment = treatment.finer(self.finer(index))
         try:
-            leaf, outcome = self._within_error(path, tensor, pruned, treatment, index)
+            leaf, outcome = (
+                self._within_error(path, tensor, pruned, treatment, index)
+                if fitted is None
+                else treated(path, tensor, fitted)
+            )
         except (ValueError, OverflowError, FloatingPointError):  # numbers that no grid can hold
-            return _kept(path, tensor, pruned, pruned, NO_GRID)
+            return kept_of(path, tensor, pruned, pruned, NO_GRID)
         if exact is not None and stored_bytes(exact) <= stored_bytes(leaf):
-            return _kept(path, tensor, pruned, exact, FEW_VALUES)
+            return kept_of(path, tensor, pruned, exact, FEW_VALUES)
         if tensor.size <= _WORTH_A_LOOK and stored_bytes(leaf) >= tensor.nbytes:
-            return _kept(path, tensor, pruned, pruned, SMALLER)
+            return kept_of(path, tensor, pruned, pruned, SMALLER)
         return Treated(leaf, outcome)
 
     def _within_error(
@@ -285,13 +291,6 @@ def _thresholds(found: Pruning, ranking: _Ranking, track: Track) -> dict[int, Th
     bits = (8 * np.dtype(found.source.leaves[index].dtype).itemsize for index in numbers)
     thresholds = find_thresholds(tensors, removed, width=max(32, *bits))
     return dict(zip(numbers, thresholds, strict=True))
-
-
-def _kept(path: str, tensor: np.ndarray, pruned: np.ndarray, leaf: Any, why: str) -> Treated:
-    """Return a leaf that loses nothing of a tensor, or of what pruning left of it."""
-    if pruned is tensor:
-        return Treated(leaf, Outcome(path, tensor.size, why))
-    return treated(path, tensor, leaf)
 
 
 def _exactly(path: str, tensor: Any, why: str) -> Treated:

@@ -15,9 +15,13 @@ from jaxcompress.sharing.magnitudes import usual
 _SAMPLE = 1 << 14  # weights of a tensor that stand for all of them
 _ROUNDING = 0.5  # of a step size
 _FINEST, _COARSEST = 2.0**-10, 2.0**8  # step sizes tried, per root mean square weight
-_ROUNDS = 8
-_CLOSE = 0.985  # fraction of the size from which the search stops
-_MARGIN = 0.995  # fraction aimed at, so that a file does not overshoot
+ROUNDS = 8
+CLOSE = 0.985
+"""Fraction of the size from which the search stops."""
+
+MARGIN = 0.995
+"""Fraction aimed at, so that a file does not overshoot."""
+
 _SAME = 1.0005
 _MOST_DOUBLINGS = 20.0
 
@@ -102,9 +106,9 @@ def aim(
     """
     sketch = Sketch(pruning, treatments, track=track)
     low, high = _FINEST, _COARSEST  # sizes are too large up to the one, and fit from the other
-    goal, sizes, step_size = _MARGIN * target_bytes, [], low
+    goal, sizes, step_size = MARGIN * target_bytes, [], low
     wanted, points = goal - sketch.other_bytes, []
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         guessed = sketch.step_size_for(max(wanted, 1.0), low, high)
         is_wrong = sizes and not _SAME * low < guessed < high / _SAME
         if is_wrong or (len(sizes) > 1 and sizes[-1] == sizes[-2]):  # whole bits have plateaus
@@ -115,7 +119,7 @@ def aim(
         step_size = guessed
         size = attempt(treatments.with_step_size(step_size))
         sizes.append(size)
-        if _CLOSE * target_bytes <= size <= target_bytes:
+        if CLOSE * target_bytes <= size <= target_bytes:
             return
         low, high = (low, step_size) if size <= target_bytes else (step_size, high)
         is_finest = step_size == _FINEST and size <= target_bytes

@@ -42,6 +42,8 @@ def hold_mask(mask: PyTree) -> optax.GradientTransformation:
     `update = where(mask, update, -param)`, so that `param + update` is 0 where the mask is False,
     whatever the updates of momentum and weight decay.
 
+    Gathered to the host: nothing.
+
     Args:
         mask: tree of booleans like the params, as `magnitude_mask` gives it. Inside
             `optax.multi_transform` or `optax.masked` it may cover the whole network.
@@ -91,6 +93,8 @@ def gradual_pruning(
     scope together, from the weights as they would be after the update; `current_mask(opt_state)`
     reads it. Pruned weights remain pruned, and at step `end` exactly `round(sparsity * n)` of the
     `n` weights in the scope are zero.
+
+    Gathered to the host: nothing.
 
     Args:
         sparsity: final fraction of the weights in the scope, in [0, 1).

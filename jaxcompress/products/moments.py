@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcompress.checks import check_concrete, check_finite, nonempty_batches
+from jaxcompress.checks import check_concrete, check_finite, check_together, nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense
+from jaxcompress.placement import exchanged, fetched
 from jaxcompress.products._im2col import ARRANGEMENTS
 from jaxcompress.products.find import Product, Weight, find_products
 from jaxcompress.products.unknown import find_unknown
@@ -52,6 +53,38 @@ class Moments(NamedTuple):
     layers: dict[str, list[Layer]]
     left_out: dict[str, str]
 
+    def over_processes(self) -> Self:
+        """Return the moments of the data of all processes, where each took those of its own.
+
+        All processes must call this. Where `batches` were arrays that span processes, the moments
+        are already those of all.
+
+        Gathered to the host: the matrices of one layer from each process at a time, 8 bytes for
+        each of their entries.
+
+        Raises:
+            ValueError: processes with moments of other layers.
+
+        Example:
+            >>> Moments({}, {}).over_processes()
+            Moments(layers={}, left_out={})
+        """
+        mine = repr([(p, [x.gram.shape for x in found]) for p, found in self.layers.items()])
+        if set(exchanged(mine.encode())) != {mine.encode()}:
+            raise ValueError(
+                "moments: must be of the same layers in all processes, got others; take them of "
+                "one function and batches of one kind."
+            )
+        return self._replace(
+            layers={path: list(map(_of_all, found)) for path, found in self.layers.items()}
+        )
+
+
+def _of_all(layer: Layer) -> Layer:
+    """Return a layer with the sum of the moments of all processes, added in their order."""
+    grams = (np.frombuffer(data) for data in exchanged(layer.gram.astype(np.float64).tobytes()))
+    return layer._replace(gram=sum(grams, np.zeros(layer.gram.size)).reshape(layer.gram.shape))
+
 
 def input_moments(
     apply: Callable[..., PyTree], params: PyTree, batches: Iterable[PyTree]
@@ -66,6 +99,8 @@ def input_moments(
     have more than 4096^2 entries together (of all groups, and all turns of a scan). Also left out
     are weights in `while` loops and branches, weights that are changed before the product, and
     weights that a primitive takes that is not understood, even if they are in products too.
+
+    Gathered to the host: for each batch the matrices of all layers, 4 bytes for each entry.
 
     Args:
         apply: `apply(params, *inputs)`.
@@ -96,7 +131,8 @@ def input_moments(
     compiled, sums = jit_for_inference(grams), {}
     for batch in nonempty_batches(batches, "some hundred samples do"):
         inputs = as_inputs(batch)
-        for name, gram in jax.device_get(compiled(params, *inputs)).items():
+        check_together("batches", inputs, params)
+        for name, gram in fetched(compiled(params, *inputs)).items():
             check_finite(f"{name}: moments of its inputs", gram)
             sums.setdefault(name, np.zeros(gram.shape))
             sums[name] += gram

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress.placement import on_host
 from jaxcompress.quantization._granularity import Granularity, per_channel, per_tensor, place_of
 
 _SCALE_BITS = 16
@@ -33,7 +34,7 @@ def best_axis(tensor: Any, *, usual: int = -1) -> int:
         >>> best_axis(outputs * np.random.default_rng(0).standard_normal((3, 100)))
         0
     """
-    return _best(_costs(np.asarray(tensor)), place_of("tensor", tensor, usual), np.size(tensor))
+    return _best(_costs(on_host(tensor)), place_of("tensor", tensor, usual), np.size(tensor))
 
 
 def per_best_axis(*, usual: int = -1) -> Granularity:
@@ -57,7 +58,7 @@ def per_best_axis(*, usual: int = -1) -> Granularity:
     def shape(path: str, leaf: Any) -> tuple[int, ...]:
         if not leaf.shape:
             return ()
-        costs = _costs(np.asarray(leaf))
+        costs = _costs(on_host(leaf))
         axis = _best(costs, place_of(path, leaf, usual), math.prod(leaf.shape))
         is_one = costs[None] <= costs.get(axis, math.inf)
         return per_tensor(path, leaf) if is_one else per_channel(axis)(path, leaf)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxcompress.checks import check_fits
 from jaxcompress.leaves import Quantized, dense, is_compressed, uncoded
 from jaxcompress.leaves.quantized import spread
+from jaxcompress.placement import like, on_host
 from jaxcompress.quantization._quantize import rows_of_blocks
 from jaxcompress.quantization.grids import Grid, make_grid
 from jaxcompress.trees import PyTree, named_leaves, widened
@@ -66,7 +67,7 @@ def balance_rounding(params: PyTree, quantized: PyTree, *, axis: int = -1) -> Py
     weights = named_leaves(params).leaves
     return named.rebuild(
         [
-            _balanced(np.asarray(weight), leaf, axis) if isinstance(leaf, Quantized) else leaf
+            _balanced(on_host(weight), leaf, axis) if isinstance(leaf, Quantized) else leaf
             for leaf, weight in zip(named.leaves, weights, strict=True)
         ]
     )
@@ -76,11 +77,11 @@ def _balanced(tensor: np.ndarray, leaf: Quantized, axis: int) -> Quantized:
     if tensor.ndim < 2 or leaf.bits == 1 or not tensor.size:
         return leaf
     axis %= tensor.ndim
-    values = np.array(leaf.values)
+    values = np.array(on_host(leaf.values))
     grid = make_grid(leaf.bits, symmetric=leaf.zero_point is None)
-    scale = np.asarray(spread(np.asarray(leaf.scale), tensor.shape))
+    scale = np.asarray(spread(on_host(leaf.scale), tensor.shape))
     zero = leaf.zero_point
-    zero = None if zero is None else np.asarray(spread(np.asarray(zero), tensor.shape))
+    zero = None if zero is None else np.asarray(spread(on_host(zero), tensor.shape))
     outputs = tensor.shape[axis]
     count = max(_BLOCK * outputs // tensor.size, 1)
     for start in range(0, outputs, count):
@@ -96,7 +97,7 @@ def _balanced(tensor: np.ndarray, leaf: Quantized, axis: int) -> Quantized:
         errors[np.abs(errors) > _MIDDLE] = 0  # clipped: no rounding makes up for that
         for blocks in _groups(errors.shape, np.shape(leaf.scale), axis):
             _balance(errors, values[part], blocks, grid)
-    return leaf.with_integers(values)
+    return leaf.with_integers(like(values, leaf.values))
 
 
 def _groups(shape: Sequence[int], scales: Sequence[int], axis: int) -> Iterator[tuple[int, ...]]:

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import check_finite, check_fits, nonempty_batches
+from jaxcompress.checks import check_finite, check_fits, check_together, nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.leaves import dense, is_compressed
+from jaxcompress.placement import fetched, on_host
 from jaxcompress.products.find import find_products
 from jaxcompress.rewrite.adjust import set_offset
 from jaxcompress.rewrite.affine import Chain, affine, find_chains
@@ -71,7 +72,8 @@ def correct_biases(
     counts: dict[str, float] = {}
     for batch in itertools.chain([first], every):
         inputs = as_inputs(batch)
-        for name, (total, count) in jax.device_get(observe(tree, rounded, inputs)).items():
+        check_together("batches", inputs, tree)
+        for name, (total, count) in fetched(observe(tree, rounded, inputs)).items():
             check_finite(name, total)
             sums[name] = sums.get(name, 0.0) + total.astype(np.float64)
             counts[name] = counts.get(name, 0.0) + count
@@ -93,7 +95,7 @@ def _rounded_chains(values: Values, tree: PyTree) -> dict[str, Chain]:
         chain.product.name: chain
         for chain in find_chains(values)
         if chain.offsets
-        and not np.array_equal(np.asarray(leaves[chain.leaf]), values.leaves[chain.leaf])
+        and not np.array_equal(on_host(leaves[chain.leaf]), on_host(values.leaves[chain.leaf]))
     }
 
 

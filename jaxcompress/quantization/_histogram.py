@@ -101,6 +101,10 @@ class Histogram:
         """How many numbers there were."""
         return self.zeros + int(self.counts.sum())
 
+    def as_json(self) -> dict[str, Any]:
+        """Return all but the counts as numbers that JSON keeps to the bit."""
+        return {"low": self.low, "high": self.high, "zeros": self.zeros, "exponent": self.exponent}
+
     def __add__(self, other: Self) -> Self:
         """Return the histogram of both."""
         exponent = max(self.exponent, other.exponent)

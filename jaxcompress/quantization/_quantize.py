@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,6 +13,7 @@ from jaxcompress.checks import check_concrete, check_floats, check_known
 from jaxcompress.leaves import Clustered, Quantized, uncoded
 from jaxcompress.leaves.quantized import are_blocks, spread
 from jaxcompress.leaves.tree import is_coded
+from jaxcompress.placement import beside, like, on_host
 from jaxcompress.quantization._granularity import Granularity, per_channel
 from jaxcompress.quantization._least_error import mse_optimal
 from jaxcompress.quantization.grids import Grid, QParams, make_grid, qparams_for, to_integers
@@ -50,6 +53,8 @@ def quantize(
     is trained, and computing with these weights is not yet faster.
 
     Rounding float32 twice changes nothing with `min_max` and `mse_optimal` on symmetric grids.
+
+    Gathered to the host: one leaf in the scope at a time, 4 bytes for each weight of float32.
 
     Args:
         params: any pytree of concrete arrays. Of `Clustered` leaves the entries of the codebook are
@@ -115,8 +120,17 @@ def rounded(
         TypeError: it is not floating point.
     """
     if isinstance(leaf, Clustered):
-        return _rounded_codebook(path, leaf, grid, estimate)
-    return _rounded(path, leaf, _blocks_of(path, leaf, granularity), grid, estimate)
+        return _placed(_rounded_codebook(path, leaf, grid, estimate), leaf)
+    return _placed(_rounded(path, leaf, _blocks_of(path, leaf, granularity), grid, estimate), leaf)
+
+
+def _placed(new: Quantized, leaf: Any) -> Quantized:
+    """Return a leaf with its integers as the weights lie, and its grids on all of their devices."""
+    arrays = (part for part in jax.tree.leaves(leaf) if part.shape == new.shape)
+    old = next(arrays, None)
+    zero_point = None if new.zero_point is None else beside(new.zero_point, old)
+    values, scale = like(new.values, old), beside(new.scale, old)
+    return replace(new, values=values, scale=scale, zero_point=zero_point)
 
 
 def _grids(
@@ -163,7 +177,7 @@ def _rounded(
 
 
 def _rounded_codebook(path: str, leaf: Clustered, grid: Grid, estimate: Estimator) -> Quantized:
-    codes, codebook = np.asarray(leaf.codes), widened(check_floats(path, leaf.codebook))
+    codes, codebook = on_host(leaf.codes), widened(check_floats(path, leaf.codebook))
     counts = np.bincount(codes.ravel(), minlength=codebook.size + 1)[None, 1:]
     ranges = estimate(Samples(codebook[None], counts), grid)
     qparams = _settled(path, ranges, grid, leaf.dtype)

@@ -10,6 +10,7 @@ from jaxcompress.bounds import is_integer
 from jaxcompress.checks import check_finite, check_fits
 from jaxcompress.leaves import Clustered, Quantized, dense, is_compressed, uncoded
 from jaxcompress.leaves.quantized import spread
+from jaxcompress.placement import like, on_host
 from jaxcompress.products.moments import Layer, Moments
 from jaxcompress.quantization._levels import Channels, Effort, best_levels, places_in
 from jaxcompress.quantization.grids import make_grid
@@ -110,7 +111,7 @@ def fit_rounding(
 def _fitted(
     path: str, leaf: Quantized | Clustered, weight: Array, layers: list[Layer], effort: Effort
 ) -> Quantized | Clustered:
-    tensor = np.asarray(weight, np.float64).ravel()
+    tensor = np.asarray(on_host(weight), np.float64).ravel()
     check_finite(path, tensor)
     for layer in layers:
         if layer.entries.max(initial=-1) >= tensor.size:
@@ -127,14 +128,14 @@ def _on_codebook(
     leaf: Clustered, tensor: np.ndarray, layers: list[Layer], effort: Effort
 ) -> Clustered:
     """A level is a shared value, in units of the largest."""
-    values = np.concatenate([[0.0], np.asarray(leaf.codebook, np.float64)])
+    values = np.concatenate([[0.0], np.asarray(on_host(leaf.codebook), np.float64)])
     unit = np.abs(values).max()
     if not unit:
         return leaf
     values /= unit
     order = np.argsort(values, kind="stable")
     table = values[order]
-    codes = np.asarray(leaf.codes).ravel().astype(np.int64)
+    codes = on_host(leaf.codes).ravel().astype(np.int64)
     for layer in layers:
         for entries, gram in zip(layer.entries, layer.gram, strict=True):
             limits = np.full(entries.shape, np.inf)
@@ -145,9 +146,9 @@ def _on_codebook(
             new = best_levels(channels, old, gram, effort)
             near = order[places_in(table, new)]
             codes[entries] = np.where(new == old, codes[entries], near)
-    found = codes.reshape(leaf.shape).astype(np.asarray(leaf.codes).dtype)
+    found = codes.reshape(leaf.shape).astype(leaf.codes.dtype)
     convert = np.asarray if isinstance(leaf.codes, np.ndarray) else jnp.asarray
-    return replace(leaf, codes=convert(found))
+    return replace(leaf, codes=like(convert(found), leaf.codes))
 
 
 def _on_grids(
@@ -157,7 +158,7 @@ def _on_grids(
     grid = make_grid(leaf.bits, symmetric=leaf.zero_point is None)
 
     def flat(blocks: Array) -> np.ndarray:
-        whole = spread(np.asarray(blocks, np.float64), leaf.shape)
+        whole = spread(np.asarray(on_host(blocks), np.float64), leaf.shape)
         return np.broadcast_to(whole, leaf.shape).ravel()
 
     scale = flat(leaf.scale)
@@ -170,4 +171,4 @@ def _on_grids(
             levels[entries] = best_levels(channels, levels[entries], gram, effort)
     values = (levels + zero).astype(np.int8).reshape(leaf.shape)
     convert = np.asarray if isinstance(leaf.values, np.ndarray) else jnp.asarray
-    return replace(leaf, values=convert(values))
+    return replace(leaf, values=like(convert(values), leaf.values))

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxcompress.leaves import Quantized, dense, is_compressed
+from jaxcompress.placement import on_host
 from jaxcompress.quantization._quantize import quantize
 from jaxcompress.quantization.damages import (
     Changed,
@@ -115,7 +116,7 @@ def _tries(
     for number in bits:
         leaves = named_leaves(quantizer(params, number), is_leaf=is_compressed).leaves
         tries += [
-            (place, jax.tree.map(np.asarray, leaf))
+            (place, jax.tree.map(on_host, leaf))
             for place, leaf in enumerate(leaves)
             if isinstance(leaf, Quantized)
         ]

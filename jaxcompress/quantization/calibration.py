@@ -1,16 +1,18 @@
 """Calibration: the range of the inputs of each product of a function, on data."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import jax
 import numpy as np
 
-from jaxcompress.checks import check_concrete, nonempty_batches
+from jaxcompress.checks import check_concrete, check_together, nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.kinds import native
 from jaxcompress.leaves import dense
+from jaxcompress.placement import exchanged, fetched
 from jaxcompress.products.find import Product, trace_products
 from jaxcompress.quantization._histogram import NOTHING, Histogram, Reading, histogram, read
 from jaxcompress.quantization._least_error import mse_optimal
@@ -57,6 +59,31 @@ class Ranges(Mapping[str, Histogram]):
         """
         return {name: found.qparams(grid, estimate) for name, found in self.items()}
 
+    def over_processes(self) -> Self:
+        """Return the histograms of the data of all processes, where each took those of its own.
+
+        All processes must call this. The sums are exact, since bins are as wide as a power of two
+        and aligned to zero. Where `batches` were arrays that span processes, the histograms are
+        already those of all.
+
+        Gathered to the host: the histograms of all processes, 32 kB for each.
+        """
+        mine = {name: (found.as_json(), found.counts) for name, found in self.items()}
+        told = json.dumps([{name: own for name, (own, _) in mine.items()}, dict(self.left_float)])
+        every = [json.loads(text) for text in exchanged(told.encode())]
+        counts = exchanged(b"".join(part.astype("<i8").tobytes() for _, part in mine.values()))
+        found: dict[str, Histogram] = {}
+        for (names, _), data in zip(every, counts, strict=True):
+            rows = np.split(np.frombuffer(data, "<i8"), len(names)) if names else []
+            for (name, own), row in zip(names.items(), rows, strict=True):
+                found[name] = found.get(name, NOTHING) + Histogram(**own, counts=row)
+        left = {name: why for _, reasons in every for name, why in reasons.items()}
+        return replace(
+            self,
+            histograms={name: found[name] for name in [*self, *found]},
+            left_float={name: why for name, why in left.items() if name not in found},
+        )
+
     def __repr__(self) -> str:
         width = max(map(len, (*self, *self.left_float, "name")))
         rows = [f"{'name':{width}} {'low':>10} {'high':>10} {'zeros':>7} {'numbers':>12}"]
@@ -87,6 +114,9 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
     inputs of the function. The result does not depend on how the data are cut into batches, if
     the function computes each sample by itself. Memory does not grow with the data.
 
+    Gathered to the host: for each batch the counts of each input of a product, 16 kB, in loops of
+    each turn.
+
     Args:
         apply: `apply(params, *inputs)`, in inference mode.
         params: any pytree of arrays; compressed leaves are made dense.
@@ -114,6 +144,7 @@ def calibrate(apply: Callable[..., PyTree], params: PyTree, batches: Iterable[An
     left: dict[str, str] = {}
     for number, batch in enumerate(nonempty_batches(batches, "pass training data")):
         inputs = as_inputs(batch)
+        check_together(f"batches[{number}]", inputs, params)
         shapes = tuple(check_inputs(inputs))
         if not number:
             first = inputs
@@ -148,7 +179,7 @@ class _Observer:
         )
 
     def __call__(self, params: PyTree, inputs: tuple[Any, ...]) -> dict[str, Reading]:
-        readings = jax.device_get(self.observe(params, *inputs))
+        readings = fetched(self.observe(params, *inputs))
         return {name: readings[name] for name in self.names if name in readings}
 
     def left_float(self, readings: Mapping[str, Reading]) -> dict[str, str]:

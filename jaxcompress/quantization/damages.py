@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.checks import nonempty_batches
+from jaxcompress.checks import check_together, nonempty_batches
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.trace.inputs import as_inputs
 from jaxcompress.trees import PyTree
@@ -82,6 +82,7 @@ def mean_damages(
     sums, count = np.zeros(len(trials)), 0
     for batch in nonempty_batches(batches, "some hundred samples do"):
         inputs = as_inputs(batch)
+        check_together("batches", inputs, params)
         exact = outputs(params, *inputs)
         for index, trial in enumerate(trials):
             sums[index] += _finite(trial, lambda tree: compiled(tree, exact, inputs))  # noqa: B023
