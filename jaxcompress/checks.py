@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxcompress.kinds import FLOATS, check_kind, check_values, native, refuse_masked
+from jaxcompress.placement import on_host, spans_processes
 from jaxcompress.trees import PyTree, is_traced, named_leaves, path_text, some_of
 
 __all__ = ["check_fits"]
@@ -56,7 +57,7 @@ def check_floats(path: str, leaf: Any) -> np.ndarray:
         ValueError: NaN or infinity.
     """
     check_kind(path, leaf, FLOATS)
-    tensor = np.asarray(native(leaf), order="C")
+    tensor = np.asarray(on_host(native(leaf)), order="C")
     check_finite(path, tensor)
     return tensor
 
@@ -89,6 +90,22 @@ def check_known(names: Iterable[str], known: Collection[str], rule: str, remedy:
             raise ValueError(
                 f"{name}: {rule}, got a name that is not among {some_of(sorted(known))}; {remedy}."
             )
+
+
+def check_together(name: str, inputs: PyTree, params: PyTree) -> None:
+    """Refuse inputs of one process for parameters that span several.
+
+    JAX would take them for equal in all processes, and each would compute with its own.
+
+    Raises:
+        ValueError: naming the inputs.
+    """
+    given = [leaf for leaf in jax.tree.leaves(inputs) if np.ndim(leaf)]
+    if any(map(spans_processes, jax.tree.leaves(params))) and not all(map(spans_processes, given)):
+        raise ValueError(
+            f"{name}: must span the processes that params do, got an array of process "
+            f"{jax.process_index()} alone; make it with jax.make_array_from_process_local_data."
+        )
 
 
 def nonempty_batches(batches: Iterable[T], remedy: str) -> Iterator[T]:

@@ -20,6 +20,7 @@ from jaxcompress.kinds import WEIGHTS, kind_of
 from jaxcompress.leaves import Clustered, Coded, Half, Quantized, Sparse, decoded, is_compressed
 from jaxcompress.leaves.quantized import spread
 from jaxcompress.leaves.tree import is_coded
+from jaxcompress.placement import on_host
 from jaxcompress.trees import PyTree, Scope, in_scope, kernels, named_leaves, plain_bytes
 
 __all__ = [
@@ -114,7 +115,7 @@ def entropy_bound_bytes(tree: PyTree) -> float:
 
 
 def _clustered_bytes(leaf: Clustered) -> float:
-    return _entropy_bits(_occurrences(np.asarray(leaf.codes))) / 8 + plain_bytes(leaf.codebook)
+    return _entropy_bits(_occurrences(on_host(leaf.codes))) / 8 + plain_bytes(leaf.codebook)
 
 
 def _sparse_bytes(leaf: Sparse) -> float:
@@ -123,9 +124,9 @@ def _sparse_bytes(leaf: Sparse) -> float:
 
 
 def _quantized_bytes(leaf: Quantized) -> float:
-    levels, grids = np.asarray(leaf.values), plain_bytes(leaf.scale)
+    levels, grids = on_host(leaf.values), plain_bytes(leaf.scale)
     if leaf.zero_point is not None:
-        zero_point = np.asarray(leaf.zero_point)
+        zero_point = on_host(leaf.zero_point)
         levels = levels - spread(zero_point, leaf.shape).astype(np.int16)
         grids += plain_bytes(zero_point)
     return _entropy_bits(_occurrences(levels)) / 8 + grids
@@ -191,7 +192,7 @@ def _entropy_bits(counts: np.ndarray) -> float:
 def _in_scope(params: PyTree, scope: Scope) -> list[np.ndarray]:
     named = named_leaves(decoded(params))
     return [
-        np.asarray(leaf)
+        on_host(leaf)
         for leaf, pick in zip(named.leaves, in_scope(named, scope), strict=True)
         if pick
     ]

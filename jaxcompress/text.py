@@ -6,12 +6,14 @@ lines, marks of direction and of no width, unpaired surrogates, unassigned code 
     ascii_json   JSON in printable ASCII
     as_html      text of several lines as HTML, for notebooks
     escaped      text with whatever is not printable escaped
+    json_digest  a short digest of plain data
     printable    a message on one line
     shape_text   a shape such as 3x3x64
     shortened    escaped text of at most so many characters
     table_lines  the lines of a table
 """
 
+import hashlib
 import html
 import json
 import math
@@ -22,6 +24,7 @@ __all__ = [
     "as_html",
     "ascii_json",
     "escaped",
+    "json_digest",
     "printable",
     "shape_text",
     "shortened",
@@ -123,3 +126,14 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_digest(value: Any) -> str:
+    """Return twelve hexadecimal digits of JSON, the same for the same plain data.
+
+    Example:
+        >>> json_digest([{"units": {}}, {"w": "leave"}, False])
+        'f58a383a6e41'
+    """
+    told = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]

@@ -30,6 +30,7 @@ Latency            the time of a call
 LatencyComparison  the times of several functions
 Layer              weights with the same inputs, and the moments of those inputs
 LayerTime          the time of a product
+LevelDensity       a mixture of logistics, with widths of rows and columns
 LowRank            a tensor as a product of smaller ones
 Matrix             a tensor as one matrix `W`, or as a stack of them, `[layers, m, n]`
 Measure            what one unit of a group counts for
@@ -57,6 +58,8 @@ Range              what a grid covers; the rest is clipped
 Ranges             histograms of the inputs of each product, by name
 RankPlan           which tensors become products, and which do not
 RankRule           from the matrices to the rank of each, or the reason to keep it dense
+RateAware          a function with rounded weights, and the price of their levels
+RateGap            bits of a tensor's levels, and their limit
 Reading            counts of the numbers of an array
 Rebuild            from shapes of smaller parameters to the `apply` built for them
 Recommendation     techniques, the first first
@@ -87,6 +90,7 @@ UnitGroup          units that look alike
 UnitGroups         all groups of a function, as a table
 UnitScore          from groups and parameters to a number for each unit
 UnitScores         by name of the group `[units]` numbers; the smallest are removed first
+WeightCalibration  what data says about the weights of a network
 Weights            statistics of all weights, computed on demand
 """
 
@@ -144,6 +148,7 @@ from jaxcompress.quantization import (
     Grid,
     Histogram,
     Layer,
+    LevelDensity,
     Moments,
     Price,
     Probe,
@@ -152,9 +157,12 @@ from jaxcompress.quantization import (
     Quantizer,
     Range,
     Ranges,
+    RateAware,
+    RateGap,
     Reading,
     Samples,
     Sensitivity,
+    WeightCalibration,
 )
 from jaxcompress.report import Proved
 from jaxcompress.sharing import Importance
@@ -192,6 +200,7 @@ __all__ = [
     "LatencyComparison",
     "LayerTime",
     "Layer",
+    "LevelDensity",
     "LowRank",
     "Matrix",
     "Measure",
@@ -219,6 +228,8 @@ __all__ = [
     "Ranges",
     "RankPlan",
     "RankRule",
+    "RateAware",
+    "RateGap",
     "Reading",
     "Rebuild",
     "Recommendation",
@@ -249,5 +260,6 @@ __all__ = [
     "UnitGroups",
     "UnitScore",
     "UnitScores",
+    "WeightCalibration",
     "Weights",
 ]

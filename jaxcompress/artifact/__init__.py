@@ -7,7 +7,8 @@ may say), `_huffman`, `_repetitions` and `coding` (codes to streams), `repeats` 
 equal), `_forms` (leaves to codes), `_parts` and `stored_parts` (leaves with streams of their own),
 `_needs`, `manifest`; `_foreign` (files of other programs), `writer` and `reader`; `_mesh`,
 `_chosen`, `_last_part` and `_open_file` (some tensors, or one), `encoding` (trees to bytes),
-`codec` (whole trees); `tensors`, `_rows` and `summaries` (what a file holds, as a table).
+`_together` (a file of several processes), `codec` (whole trees); `tensors`, `_rows` and
+`summaries` (what a file holds, as a table).
 
     ArtifactFile      an open file, read tensor by tensor
     check_target      refuse to replace anything but a regular file

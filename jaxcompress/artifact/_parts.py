@@ -77,5 +77,6 @@ def encode_part(
         check_layout(own)
         writer.splits_planes &= own != "csr"
         entries.append(write_leaf(path, leaf, own, writer))
+        del leaf  # before the next one comes
     members = writer.members()
     return Part(entries, members, shares=writer.shares)

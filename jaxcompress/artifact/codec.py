@@ -13,13 +13,14 @@ import jax
 
 from jaxcompress.artifact._mesh import Shardings
 from jaxcompress.artifact._open_file import open_file
-from jaxcompress.artifact.coding import DEFAULT_LAYOUT
-from jaxcompress.artifact.encoding import encoded_tree
+from jaxcompress.artifact._together import written_together
+from jaxcompress.artifact.coding import DEFAULT_LAYOUT, check_layout
+from jaxcompress.artifact.encoding import encoded_leaves, encoded_tree, stored_leaves
 from jaxcompress.artifact.outline import outline, paths
 from jaxcompress.artifact.reader import read_manifest
 from jaxcompress.artifact.writer import write
 from jaxcompress.checks import check_same
-from jaxcompress.placement import like
+from jaxcompress.placement import is_divided, like
 from jaxcompress.trace.sizes import check_runs_alike
 from jaxcompress.trees import NamedLeaves, PyTree, named_leaves
 
@@ -42,6 +43,13 @@ def save(
     points to is replaced; other hard links to that file keep the previous one. Temporary files of
     killed writers are removed.
 
+    Gathered to the host: where arrays are split over devices, one tensor at a time, its bytes; the
+    streams of a part of the file, up to 4 million numbers and one tensor, are in memory too.
+
+    If arrays are divided among processes, all of these must call this with one tree: process 0
+    writes, the others take part in gathering and return when the file is there. Of other arrays
+    each process that calls this writes a file.
+
     Args:
         path: file to write; if it exists it must be a regular file.
         tree: compressed leaves are packed, all others are stored exactly. Leaves of 256 bytes and
@@ -58,7 +66,7 @@ def save(
         TypeError: a leaf that is not an array, a dtype or a key that cannot be stored.
         ValueError: metadata that is not JSON, an unknown layout, a leaf that breaks its rules, or a
             path of a pipe, a device or a folder.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, by process 0 where arrays are divided.
 
     Example:
         >>> import tempfile
@@ -70,8 +78,13 @@ def save(
         ...     print(size_bytes == os.path.getsize(path), inspect(path)["metadata"])
         True {'epoch': 3}
     """
-    parts, structure = encoded_tree(tree, layout)
-    return write(path, parts, structure, metadata=metadata)
+    if not any(map(is_divided, jax.tree.leaves(tree))):
+        parts, structure = encoded_tree(tree, layout)
+        return write(path, parts, structure, metadata=metadata)
+    check_layout(layout)
+    leaves = stored_leaves(tree)
+    parts, structure = encoded_leaves(tree, layout, leaves)
+    return written_together(path, lambda: write(path, parts, structure, metadata=metadata), leaves)
 
 
 def load(

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcompress.artifact._fields import is_count
 from jaxcompress.artifact._huffman import literal_bits
-from jaxcompress.artifact._repetitions import repeated_bits
+from jaxcompress.artifact._repetitions import all_repeated_bits, repeated_bits
 from jaxcompress.artifact.streams import Reader, Writer
 from jaxcompress.errors import ArtifactError
 from jaxcompress.kinds import codes_dtype
@@ -107,6 +107,8 @@ def _smallest(
         coded_bits, fewest = block.estimated_bits(*coded), repeated_bits(codes, alphabet.k + 1)
         if fewest <= coded_bits < plain_bits:  # contexts may make up for it
             coded_bits = 8 * sum(part.size for part in block.encode([coded]))
+            if fewest <= coded_bits:
+                fewest = all_repeated_bits(codes, alphabet.k + 1)
         names = names[:1] if coded_bits < min(plain_bits, fewest) else names[1:]
     if len(names) == 1:
         return names[0], PACKINGS[names[0]].write(alphabet, codes)

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxcompress.artifact.streams import DTYPES
+from jaxcompress.placement import is_divided, on_host
 
 SMALLEST = 256
 """Bytes below which a tensor is not looked at: little would be saved."""
@@ -110,7 +111,8 @@ def _kind(leaf: Any) -> Hashable | None:
         return None
     if any(a.dtype.name not in DTYPES for a in arrays) or sum(a.nbytes for a in arrays) < SMALLEST:
         return None
-    return structure, tuple((a.shape, a.dtype) for a in arrays)
+    # Where processes have different arrays of their own, they must still gather the same ones.
+    return structure, tuple((a.shape, a.dtype, is_divided(a)) for a in arrays)
 
 
 def _sample(array: Any) -> bytes:
@@ -121,4 +123,4 @@ def _sample(array: Any) -> bytes:
 
 
 def _bytes(array: Any) -> np.ndarray:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return np.ascontiguousarray(on_host(array)).reshape(-1).view(np.uint8)

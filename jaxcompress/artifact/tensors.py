@@ -8,6 +8,7 @@ from jaxcompress.artifact._forms import SAME
 from jaxcompress.artifact.reader import Contents
 from jaxcompress.leaves import Quantized, Sparse, is_compressed
 from jaxcompress.metrics import entropy_bound_bytes
+from jaxcompress.placement import on_host
 
 
 class Tensor(NamedTuple):
@@ -40,7 +41,7 @@ class Tensor(NamedTuple):
 
     def dense(self) -> np.ndarray:
         """Return the tensor itself."""
-        return np.asarray(self.leaf.dense() if is_compressed(self.leaf) else self.leaf)
+        return on_host(self.leaf.dense() if is_compressed(self.leaf) else self.leaf)
 
     def nonzero(self) -> int | None:
         """Return how many of its weights are not zero; None if unknown."""
@@ -52,7 +53,7 @@ class Tensor(NamedTuple):
     def levels(self) -> int | None:
         """Return how many integers of its grids it uses; None if unknown, or if it has no grid."""
         leaf = self.leaf
-        return np.unique(np.asarray(leaf.values)).size if isinstance(leaf, Quantized) else None
+        return np.unique(on_host(leaf.values)).size if isinstance(leaf, Quantized) else None
 
     def bound_bytes(self) -> float | None:
         """Return the least bytes of a coder of one weight at a time; None if unknown.

@@ -15,6 +15,7 @@ from jaxcompress.bounds import is_integer
 from jaxcompress.checks import check_finite
 from jaxcompress.compiled import jit_for_inference
 from jaxcompress.errors import ArtifactError
+from jaxcompress.placement import on_host
 from jaxcompress.trees import PyTree, named_leaves
 
 _KIND = "teacher logits"
@@ -82,7 +83,7 @@ def cached_logits(
                 f"apply: must give an array with a row for each of {size} samples, got shapes "
                 f"{jax.tree.map(jnp.shape, part)}; pass the function that gives logits, not a loss."
             )
-        parts.append(np.asarray(part))  # on the host: the device need not hold them all
+        parts.append(on_host(part))  # on the host: the device need not hold them all
     logits = np.concatenate(parts)
     check_finite("teacher logits", logits)
     save(path, {"logits": logits}, metadata={"kind": _KIND, "key": key})
@@ -105,7 +106,7 @@ def _key(program: str, *trees: PyTree) -> str:
     for tree in trees:
         named = named_leaves(tree)
         for path, leaf in zip(named.paths, named.leaves, strict=True):
-            array = np.ascontiguousarray(leaf)
+            array = np.ascontiguousarray(on_host(leaf))
             digest.update(f"\0{path}\0{array.dtype.name}\0{array.shape}\0".encode())
             digest.update(array.tobytes())
     return digest.hexdigest()

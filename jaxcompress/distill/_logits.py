@@ -28,6 +28,8 @@ def distillation_loss(
     `T^2` keeps the gradients of the first term equally large at any temperature. Sources disagree
     on which term the weight belongs to; here it belongs to the soft term.
 
+    Gathered to the host: nothing.
+
     Args:
         student_logits: `[..., classes]`, of the network in training mode.
         teacher_logits: the same shape, of the teacher in evaluation mode; no gradient reaches it.

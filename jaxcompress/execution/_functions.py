@@ -66,6 +66,8 @@ def execute(apply: Callable[..., PyTree]) -> Callable[..., PyTree]:
     stacked layers this holds for leaves that `coded` made with `stack=1`. Other weights of loops
     and branches are decoded before them, and tables as a whole, however few rows are looked up.
 
+    Gathered to the host: nothing.
+
     Args:
         apply: `apply(params, *inputs)`, of arrays.
 

@@ -16,6 +16,7 @@ from jaxcompress.leaves.clustered import Clustered
 from jaxcompress.leaves.quantized import Quantized
 from jaxcompress.packing import lanes as packing
 from jaxcompress.packing.lanes import Lanes
+from jaxcompress.placement import on_host
 from jaxcompress.trees import Array
 
 
@@ -125,9 +126,9 @@ def encoded(leaf: Clustered | Quantized, *, turns: int, stack: int) -> Coded:
             encoded(leaf.layer(k), turns=turns, stack=stack - 1) for k in range(leaf.shape[0])
         ]
         return _stacked(layers)
-    integers = np.ascontiguousarray(leaf.integers).reshape(-1)
+    integers = np.ascontiguousarray(on_host(leaf.integers)).reshape(-1)
     lanes = packing.encode(integers.view(np.uint8), -(-integers.size // turns))
-    grid = jax.tree.map(np.asarray, leaf.with_integers(integers[:0]))
+    grid = jax.tree.map(on_host, leaf.with_integers(integers[:0]))
     return Coded(lanes=lanes, grid=grid, layer=tuple(leaf.shape))
 
 

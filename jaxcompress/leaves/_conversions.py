@@ -10,6 +10,7 @@ from jaxcompress.kinds import FLOATS, NUMBERS, Kinds
 from jaxcompress.leaves._half import Half
 from jaxcompress.leaves._sparse import Sparse
 from jaxcompress.leaves.tree import arrays_in_scope, is_coded
+from jaxcompress.placement import on_host
 from jaxcompress.trees import Array, PyTree, Scope, kernels, named_leaves
 
 
@@ -40,7 +41,7 @@ def half(params: PyTree, *, dtype: Any = jnp.bfloat16, scope: Scope = kernels) -
     def convert(path: str, leaf: Array) -> Half:
         with np.errstate(over="ignore"):
             values = leaf.astype(kind)
-        bad = np.argwhere(~np.isfinite(np.asarray(values, np.float32)))
+        bad = np.argwhere(~np.isfinite(np.asarray(on_host(values), np.float32)))
         if len(bad):
             first = tuple(int(i) for i in bad[0])
             raise ValueError(
@@ -70,7 +71,7 @@ def sparse(params: PyTree, *, scope: Scope = kernels) -> PyTree:
 
     def convert(path: str, leaf: Array) -> Sparse:
         del path
-        flat = np.asarray(leaf).ravel()
+        flat = on_host(leaf).ravel()
         indices = np.flatnonzero(flat).astype(np.int32 if flat.size < 2**31 else np.int64)
         return Sparse(values=flat[indices], indices=indices, shape=tuple(leaf.shape))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcompress.leaves._namespace import namespace
 from jaxcompress.leaves._sized import Sized
-from jaxcompress.placement import by_compiler
+from jaxcompress.placement import by_compiler, on_host
 from jaxcompress.trees import Array
 
 MOST_CODES = 65_535
@@ -77,10 +77,10 @@ class Clustered(Sized):
         """
         if tuple(tensor.shape) != self.shape:
             raise ValueError(f"the shape must be {self.shape}, got {tuple(tensor.shape)}.")
-        codes, values = np.asarray(self.codes).ravel(), np.asarray(tensor).ravel()
+        codes, values = on_host(self.codes).ravel(), on_host(tensor).ravel()
         used, first = np.unique(codes, return_index=True)
         table = np.zeros(len(self.codebook) + 1, values.dtype)
-        table[1:] = np.asarray(self.codebook)
+        table[1:] = on_host(self.codebook)
         table[used] = values[first]
         table[0] = 0
         different = np.count_nonzero(table[codes] != values)

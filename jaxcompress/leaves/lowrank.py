@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxcompress.leaves._namespace import namespace
 from jaxcompress.leaves._sized import Sized
+from jaxcompress.placement import along
 from jaxcompress.trees import Array
 
 MOST_FACTORS = 8
@@ -96,6 +97,21 @@ class LowRank(Sized):
             preferred_element_type=wide,
         )
         return product.astype(self.dtype)
+
+
+def factors_along(product: LowRank, tensor: Any) -> LowRank:
+    """Return a product whose factors have the axes of a tensor split as these are.
+
+    The axes that are summed are not split.
+    """
+    terms, axes = _parts(product.equation)
+    stacked = len(product.stack)
+    place = {name: stacked + number for number, name in enumerate(axes)}
+    factors = (
+        along(factor, tensor, (*range(stacked), *map(place.get, term)))
+        for term, factor in zip(terms, product.factors, strict=True)
+    )
+    return replace(product, factors=tuple(factors))
 
 
 def _parts(equation: str) -> tuple[list[str], str]:

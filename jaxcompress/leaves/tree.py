@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxcompress.checks import check_finite
 from jaxcompress.kinds import Kinds, check_kind, native, refuse_masked
@@ -14,6 +13,7 @@ from jaxcompress.leaves._sparse import Sparse
 from jaxcompress.leaves.clustered import Clustered
 from jaxcompress.leaves.lowrank import LowRank
 from jaxcompress.leaves.quantized import Quantized
+from jaxcompress.placement import on_host
 from jaxcompress.trees import Array, NamedLeaves, PyTree, Scope, in_scope, named_leaves, path_text
 
 CODED = (Clustered, Coded, Half, Quantized, Sparse)
@@ -35,6 +35,7 @@ def is_compressed(leaf: Any) -> bool:
     """Return whether `leaf` is one of the compressed leaf types.
 
     Example:
+        >>> import numpy as np
         >>> leaf = Half(values=np.ones(2, np.float16), dtype=np.dtype("float32"))
         >>> is_compressed(leaf), is_compressed(np.ones(2))
         (True, False)
@@ -46,6 +47,7 @@ def dense(tree: PyTree) -> PyTree:
     """Return `tree` with an ordinary array in place of every compressed leaf.
 
     Example:
+        >>> import numpy as np
         >>> leaf = Clustered(codes=np.array([0, 2, 1], np.uint8), codebook=np.array([-1.0, 3.0]))
         >>> dense({"kernel": leaf})["kernel"].tolist()
         [0.0, 3.0, -1.0]
@@ -64,6 +66,7 @@ def decoded(tree: PyTree) -> PyTree:
     `LowRank` leaves are kept, so that their factors can be trained; `dense` multiplies them out.
 
     Example:
+        >>> import numpy as np
         >>> half = Half(values=np.ones((2, 1), np.float16), dtype=np.dtype("f"))
         >>> leaf = LowRank(factors=(half, np.ones((1, 3), "f")), equation="ir,ro->io")
         >>> [factor.dtype.name for factor in decoded(leaf).factors]
@@ -87,6 +90,7 @@ def uncoded(tree: PyTree) -> PyTree:
         ValueError: lanes that are not those of their tensor, naming the leaf.
 
     Example:
+        >>> import numpy as np
         >>> codes = np.tile(np.array([0, 0, 0, 1], np.uint8), (64, 64))
         >>> from jaxcompress.packing import lanes
         >>> grid = Clustered(codes=codes[:0, 0], codebook=np.ones(1, np.float32))
@@ -155,6 +159,7 @@ def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
         ValueError: members of one cluster have different values, NaN, or the trees do not match.
 
     Example:
+        >>> import numpy as np
         >>> leaf = Clustered(codes=np.array([0, 2, 1], np.uint8), codebook=np.array([-1.0, 3.0]))
         >>> trained = {"kernel": np.array([0.0, 2.5, -1.5])}
         >>> update_codebooks({"kernel": leaf}, trained)["kernel"].codebook.tolist()
@@ -172,7 +177,7 @@ def update_codebooks(shared: PyTree, params: PyTree) -> PyTree:
     def update(path: str, leaf: Any, tensor: Array) -> Any:
         if not isinstance(leaf, Clustered):
             return tensor
-        check_finite(path, np.asarray(tensor))
+        check_finite(path, on_host(tensor))
         try:
             return leaf.with_values(tensor)
         except ValueError as error:

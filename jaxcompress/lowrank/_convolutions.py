@@ -12,7 +12,9 @@ from jaxcompress.bounds import check_fraction
 from jaxcompress.checks import check_concrete, check_floats
 from jaxcompress.extras import library
 from jaxcompress.leaves import LowRank, is_compressed
+from jaxcompress.leaves.lowrank import factors_along
 from jaxcompress.lowrank._svd import near_one
+from jaxcompress.placement import on_host
 from jaxcompress.trees import (
     PyTree,
     Scope,
@@ -75,7 +77,7 @@ def low_rank_convolutions(
     named = named_leaves(params, is_leaf=is_compressed)
 
     def product(path: str, leaf: Any) -> Any:
-        kernel = np.asarray(leaf)
+        kernel = on_host(leaf)
         if kernel.ndim != 4:
             raise ValueError(
                 f"{path}: kernels must have four axes HWIO, got shape {kernel.shape}; leave it out "
@@ -85,7 +87,7 @@ def low_rank_convolutions(
         if found is None or sum(factor.size for factor in found.factors) >= kernel.size:
             return leaf
         factors = tuple(as_jax(np.asarray(f, kernel.dtype)) for f in found.factors)
-        return LowRank(factors=factors, equation=found.equation)
+        return factors_along(LowRank(factors=factors, equation=found.equation), leaf)
 
     return named.rebuild(
         [

@@ -8,6 +8,7 @@ from jaxcompress.bounds import is_integer
 from jaxcompress.checks import check_concrete, check_known
 from jaxcompress.kinds import FLOATS
 from jaxcompress.leaves import is_compressed
+from jaxcompress.leaves.lowrank import factors_along
 from jaxcompress.leaves.tree import arrays_in_scope
 from jaxcompress.lowrank._matrices import Matrix, matrix_of
 from jaxcompress.lowrank._ranks import RankRule, by_ratio
@@ -83,6 +84,8 @@ def low_rank(
     `sum |x^T (W - left @ right)|^2`. A tensor becomes a product only where
     `rank * (m + n) < m * n`. Others are kept unchanged, and `plan_ranks` gives the reasons.
 
+    Gathered to the host: all leaves in the scope together, 4 bytes for each weight of float32.
+
     Args:
         params: any pytree of concrete arrays; compressed leaves are kept unchanged.
         keep: fraction of the parameters of each tensor that is kept, in (0, 1]:
@@ -125,7 +128,9 @@ def low_rank(
     chosen = _planned(list(matrices.values()), keep, ranks).ranks
     return named.rebuild(
         [
-            matrices[path].factors(chosen[path], svd) if path in chosen else leaf
+            factors_along(matrices[path].factors(chosen[path], svd), leaf)
+            if path in chosen
+            else leaf
             for path, leaf in zip(named.paths, named.leaves, strict=True)
         ]
     )

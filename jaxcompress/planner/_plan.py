@@ -1,8 +1,6 @@
 """A plan as data: what becomes of each layer, what was asked for, and what is predicted."""
 
-import hashlib
 import itertools
-import json
 import os
 from typing import Any, NamedTuple
 
@@ -13,7 +11,7 @@ from jaxcompress.planner._prediction import Prediction
 from jaxcompress.planner._record import OF_WEIGHTS, Settings, Speed
 from jaxcompress.planner._text import as_json, fields_of, read_fields, write
 from jaxcompress.planner._words import number, words_of
-from jaxcompress.text import as_html, shortened, table_lines
+from jaxcompress.text import as_html, json_digest, shortened, table_lines
 
 
 class Budget(NamedTuple):
@@ -205,5 +203,4 @@ def checked_budget(
 
 def stamp_of(plan: Plan) -> str:
     """Return the digest of what a plan does."""
-    told = json.dumps([plan.cut, plan.settings, plan.half], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    return json_digest([plan.cut, plan.settings, plan.half])

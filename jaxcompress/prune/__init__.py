@@ -1,10 +1,10 @@
 """Pruning: masks of weights by scores; units scored, chosen and cut out; blocks dropped.
 
 From the bottom up, weights: `counts` and `select` (exactly the k smallest), `_scores`, `masks`,
-`_erk`, `zeros` (masks applied), `_compensation` and `_second_order` (masks whose kept weights make
-up for the removed ones); units: `_unit_slices`, `_unit_scores`, `_activations`, `_unit_choice`,
-`_penalties`, `_owners`, `_factored` and `_states` (optimizer states in a cut), `_shrink`, `_proof`,
-`_recalibrate`; blocks: `_blocks`, `_block_choice`.
+`_controls` (random ones), `_erk`, `zeros` (masks applied), `_compensation` and `_second_order`
+(masks whose kept weights make up for the removed ones); units: `_unit_slices`, `_unit_scores`,
+`_activations`, `_unit_choice`, `_penalties`, `_owners`, `_factored` and `_states` (optimizer states
+in a cut), `_shrink`, `_proof`, `_recalibrate`; blocks: `_blocks`, `_block_choice`.
 
     across_groups           remove the fraction from all groups together, the lowest scores first
     activation_score        a score of units by their outputs on data
@@ -85,6 +85,7 @@ from jaxcompress.prune._block_choice import (
     spread_out,
 )
 from jaxcompress.prune._blocks import count_blocks, drop_blocks
+from jaxcompress.prune._controls import random_mask, shuffled_mask
 from jaxcompress.prune._erk import erk_sparsities
 from jaxcompress.prune._penalties import group_lasso
 from jaxcompress.prune._proof import check_shrink
@@ -119,14 +120,7 @@ from jaxcompress.prune._unit_scores import (
     unnormalized,
 )
 from jaxcompress.prune._unit_slices import unit_slices
-from jaxcompress.prune.masks import (
-    global_mask,
-    layerwise_mask,
-    magnitude_mask,
-    nm_mask,
-    random_mask,
-    shuffled_mask,
-)
+from jaxcompress.prune.masks import global_mask, layerwise_mask, magnitude_mask, nm_mask
 from jaxcompress.prune.zeros import apply_mask
 from jaxcompress.units import FrozenAxis, Rebuild, Slice, UnitGroup, UnitGroups, unit_groups
 

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.checks import check_together
 from jaxcompress.compiled import jit_for_inference
+from jaxcompress.placement import fetched
 from jaxcompress.prune._unit_scores import UnitScore, UnitScores
 from jaxcompress.trees import PyTree, named_leaves, widened
 from jaxcompress.units.dependencies import Axis
@@ -77,6 +79,7 @@ def activation_score(
 
     def unit_score(params: PyTree, groups: Sequence[UnitGroup]) -> UnitScores:
         groups = list(groups)
+        check_together("inputs", inputs, params)
         units, members = _traced(apply, params, inputs, groups)
         look = _Look(units, groups, members, statistic)
         paths = named_leaves(params).paths
@@ -85,7 +88,7 @@ def activation_score(
             flat = jax.tree.leaves(given)
             return run_observed(units.program, units.walk, paths, flat, look)
 
-        readings = jax.device_get(jit_for_inference(observed)(params, *inputs))
+        readings = fetched(jit_for_inference(observed)(params, *inputs))
         return {group.name: _averaged(group, readings) for group in groups}
 
     return unit_score

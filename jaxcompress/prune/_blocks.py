@@ -24,6 +24,8 @@ def drop_blocks(tree: PyTree, at: str, *, keep: Sequence[int]) -> PyTree:
     `at`: trees that mirror the parameters shrink alike, such as statistics, masks and optimizer
     states.
 
+    Gathered to the host: nothing.
+
     Args:
         tree: parameters, or a tree that mirrors them.
         at: path of what holds the blocks (`"encoder/blocks"`), or of what their names begin with

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.checks import check_finite, check_fits, nonempty_batches
+from jaxcompress.placement import like, on_host
 from jaxcompress.trees import NamedLeaves, PyTree, is_floating, named_leaves
 
 _PROBE_BITS = 30  # a probe is so much larger that the batch's own part is lost in rounding
@@ -99,7 +100,7 @@ def _wide(path: str, leaf: Any) -> np.ndarray:
             f"{path}: update must give float32 or wider from float32, got {leaf.dtype}, too narrow "
             "to tell a momentum; do not convert its result."
         )
-    wide = np.asarray(leaf, np.float64)
+    wide = np.asarray(on_host(leaf), np.float64)
     check_finite(path, wide)
     return wide
 
@@ -151,5 +152,7 @@ def _check_momentum(path: str, momentum: np.ndarray, part: np.ndarray, known: np
 def _mean(old: Any, part: np.ndarray, momentum: np.ndarray) -> jax.Array:
     """Return `b` from the mean of `(1 - m) * b`, and the old value where `m` is 1."""
     frozen = momentum == 1
-    mean = np.where(frozen, np.asarray(old, np.float64), part / np.where(frozen, 1, 1 - momentum))
-    return jnp.asarray(mean, old.dtype)
+    mean = np.where(
+        frozen, np.asarray(on_host(old), np.float64), part / np.where(frozen, 1, 1 - momentum)
+    )
+    return like(jnp.asarray(mean, old.dtype), old)

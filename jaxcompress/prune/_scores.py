@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kinds import NUMBERS, WEIGHTS, is_shape, kind_of
+from jaxcompress.placement import on_host
 from jaxcompress.trees import Array, PyTree, is_traced, named_leaves
 
 Score = Callable[[PyTree], PyTree]
@@ -28,7 +29,7 @@ def magnitude(params: PyTree) -> PyTree:
         if kind not in NUMBERS.members or is_shape(leaf):
             return leaf
         # Selection from concrete scores runs in numpy, which is also faster at computing them.
-        leaf = leaf if is_traced(leaf) else np.asarray(leaf)
+        leaf = leaf if is_traced(leaf) else on_host(leaf)
         if kind not in WEIGHTS.members:
             # The lowest integer has no magnitude of its own dtype, truth values have none.
             leaf = leaf.astype(jnp.float32 if is_traced(leaf) else np.float64)

@@ -12,7 +12,7 @@ from jaxcompress.bounds import check_positive, is_integer
 from jaxcompress.checks import check_concrete, check_finite, check_floats
 from jaxcompress.kinds import FLOATS
 from jaxcompress.leaves import dense
-from jaxcompress.placement import like
+from jaxcompress.placement import like, on_host
 from jaxcompress.products.moments import Layer, Moments
 from jaxcompress.products.recursion import DAMPING
 from jaxcompress.prune._compensation import Choose, Group, fitted, group_of
@@ -107,14 +107,14 @@ def fit_mask(
     losing = {
         path: leaf.shape
         for path, leaf, mask in zip(named.paths, named.leaves, masks, strict=True)
-        if not np.all(mask)
+        if not np.all(on_host(mask))
     }
     _check_moments(losing, moments)
     weights = list(named.leaves)
     for k, (path, leaf) in enumerate(zip(named.paths, named.leaves, strict=True)):
         if path in losing:
             rule = None if pattern is None else _Pattern(*pattern, axis % leaf.ndim, leaf.shape)
-            keep = np.asarray(masks[k])
+            keep = on_host(masks[k])
             weights[k], masks[k] = _fitted(path, leaf, moments.layers[path], rule, keep, damping)
     return named.rebuild(weights), named.rebuild(masks)
 
@@ -174,7 +174,7 @@ def _fitted(
     plain: np.ndarray,
     damping: float,
 ) -> tuple[Array, jax.Array]:
-    tensor = np.asarray(leaf, np.float64).ravel()
+    tensor = np.asarray(on_host(leaf), np.float64).ravel()
     unit = np.abs(tensor).max() or 1.0
     tensor = tensor / unit
     groups = [

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.placement import like
 from jaxcompress.prune._states import States
 from jaxcompress.trees import PyTree, named_leaves
 from jaxcompress.units.groups import UnitGroups
@@ -30,6 +31,8 @@ def shrink(
     Leaves without entries of their own for each unit (Kronecker statistics and their roots,
     projections) and leaves that may be of several axes cannot be cut; `restart` starts such states
     anew.
+
+    Gathered to the host: nothing.
 
     Args:
         tree: the parameters that were traced, or a tree that mirrors them.
@@ -126,7 +129,8 @@ def cut_out(leaf: Any, kept: Mapping[int, np.ndarray]) -> Any:
     if isinstance(leaf, jax.ShapeDtypeStruct):
         sizes = [len(kept[k]) if k in kept else size for k, size in enumerate(leaf.shape)]
         return jax.ShapeDtypeStruct(tuple(sizes), leaf.dtype)
+    cut = leaf
     for axis, indices in kept.items():
-        take = np.take if isinstance(leaf, np.ndarray) else jnp.take
-        leaf = take(leaf, indices, axis=axis)
-    return leaf
+        take = np.take if isinstance(cut, np.ndarray) else jnp.take
+        cut = take(cut, indices, axis=axis)
+    return like(cut, leaf)

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxcompress.checks import check_finite
 from jaxcompress.kinds import NUMBERS, WEIGHTS, check_kind, check_values, kind_of
+from jaxcompress.placement import on_host
 from jaxcompress.trees import PyTree, Scope, check_scope, named_leaves, weights
 from jaxcompress.units.groups import Slice, UnitGroup
 
@@ -42,7 +43,7 @@ def unit_slices(
     for group, chosen in scored_slices(tree, groups, scope=scope):
         result[group.name] = []
         for number, (part, leaf) in enumerate(chosen):
-            array = np.asarray(leaf)
+            array = on_host(leaf)
             if part.path not in checked:
                 check_finite(part.path, array)
                 checked.add(part.path)

@@ -14,8 +14,8 @@ import numpy as np
 from jaxcompress.bounds import check_sparsity, is_integer
 from jaxcompress.checks import check_finite, check_fits, check_unique
 from jaxcompress.kinds import NUMBERS, WEIGHTS, check_values, kind_of
-from jaxcompress.placement import by_compiler, like
-from jaxcompress.prune._scores import Score, magnitude, random_score
+from jaxcompress.placement import like, on_host
+from jaxcompress.prune._scores import Score, magnitude
 from jaxcompress.prune.select import keep_largest
 from jaxcompress.trees import (
     NamedLeaves,
@@ -48,6 +48,9 @@ def global_mask(
     Exactly `round(sparsity * n)` of the `n` weights in the scope are removed, but never the last;
     ties keep the lower index. One threshold for the net is far better than the same fraction
     per layer: a layer with few weights keeps more of them.
+
+    Gathered to the host: outside of `jit` the scores of all leaves in the scope together, 4
+    bytes for each of float32; under `jit` nothing.
 
     Args:
         params: any pytree of arrays.
@@ -82,6 +85,9 @@ def magnitude_mask(params: PyTree, sparsity: float, *, scope: Scope = kernels) -
 
     `global_mask` with the score `magnitude`; see there.
 
+    Gathered to the host: outside of `jit` the scores of all leaves in the scope together, 4
+    bytes for each of float32; under `jit` nothing.
+
     Example:
         >>> mask = magnitude_mask({"kernel": np.ones((2, 2))}, 0.5)  # ties keep the lower index
         >>> mask["kernel"].tolist()
@@ -98,6 +104,9 @@ def layerwise_mask(
     scope: Scope = kernels,
 ) -> PyTree:
     """Remove the weights of the smallest score within each leaf.
+
+    Gathered to the host: outside of `jit` the scores of all leaves in the scope together, 4
+    bytes for each of float32; under `jit` nothing.
 
     Args:
         params: any pytree of arrays.
@@ -138,62 +147,6 @@ def layerwise_mask(
     return _cover(named, chosen, leaf_mask)
 
 
-def random_mask(
-    params: PyTree, sparsity: float, *, key: jax.Array, scope: Scope = kernels
-) -> PyTree:
-    """Remove weights at random: the control that every pruning result needs.
-
-    `global_mask` with the score `random_score(key)`; see there.
-
-    Args:
-        params: any pytree of arrays.
-        sparsity: fraction of the weights in the scope to remove, in [0, 1).
-        key: key of `jax.random`.
-        scope: which leaves are pruned.
-
-    Example:
-        >>> mask = random_mask({"kernel": np.ones((4, 4))}, 0.75, key=jax.random.key(0))
-        >>> int(mask["kernel"].sum())
-        4
-    """
-    return global_mask(params, sparsity, score=random_score(key), scope=scope)
-
-
-def shuffled_mask(mask: PyTree, *, key: jax.Array) -> PyTree:
-    """Keep as many weights in each leaf as `mask` does, at random places: a control of the choice.
-
-    `random_mask` spreads what is removed evenly over the layers. This one keeps the counts of each
-    layer, so that only the places differ.
-
-    Args:
-        mask: tree of booleans, True where a weight is kept.
-        key: key of `jax.random`.
-
-    Returns:
-        Tree of booleans like `mask`. Leaves that keep or remove everything are unchanged.
-
-    Raises:
-        TypeError: a leaf is no array of booleans, naming it.
-
-    Example:
-        >>> mask = {"a": np.array([True, False, False, False]), "b": np.array([True, True])}
-        >>> shuffled = shuffled_mask(mask, key=jax.random.key(0))
-        >>> {path: int(leaf.sum()) for path, leaf in shuffled.items()}
-        {'a': 1, 'b': 2}
-
-    Source: Frankle and Carbin 2019, arXiv:1803.03635 (random sparsity as a control).
-    """
-    named = named_leaves(mask)
-    for path, leaf in zip(named.paths, named.leaves, strict=True):
-        if getattr(leaf, "dtype", None) != np.dtype(bool):
-            found = getattr(leaf, "dtype", type(leaf).__name__)
-            raise TypeError(
-                f"{path}: a mask must be of booleans, got {found}; make one with magnitude_mask."
-            )
-    keys = jax.random.split(key, max(len(named.leaves), 1))
-    return named.rebuild(list(map(_shuffled, named.leaves, keys)))
-
-
 def nm_mask(
     params: PyTree,
     n: int = 2,
@@ -207,6 +160,9 @@ def nm_mask(
 
     The sparsity is `1 - n / m` exactly. The default axis is the input axis of dense `[in, out]`
     and convolution `[..., in, out]` kernels, the one that hardware with 2:4 support expects.
+
+    Gathered to the host: outside of `jit` the scores of all leaves in the scope together, 4
+    bytes for each of float32; under `jit` nothing.
 
     Args:
         params: any pytree of arrays.
@@ -269,15 +225,8 @@ def _scored(
     for path, values, pick in zip(named.paths, scores, chosen, strict=True):
         if pick and not is_traced(values):
             check_values(path, values)
-            check_finite(path, np.asarray(values))
+            check_finite(path, on_host(values))
     return named, chosen, scores
-
-
-def _shuffled(leaf: Any, key: jax.Array) -> jax.Array:
-    def shuffled(leaf: Any, key: jax.Array) -> jax.Array:
-        return jax.random.permutation(key, jnp.ravel(leaf)).reshape(leaf.shape)
-
-    return like(by_compiler(shuffled, leaf, key, like=leaf), leaf)
 
 
 def _ones(leaf: Any) -> Any:

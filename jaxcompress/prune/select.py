@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kinds import native
-from jaxcompress.placement import like
+from jaxcompress.placement import like, on_host
 from jaxcompress.prune.counts import (
     Count,
     as_count,
@@ -44,7 +44,7 @@ def keep_largest(scores: Sequence[Array], removed: Any) -> list[jax.Array]:
 
 def _keep_largest_concrete(scores: Sequence[Array], removed: int) -> list[jax.Array]:
     # numpy partitions the small float types slowly
-    arrays = [widened(np.asarray(native(score))) for score in scores]
+    arrays = [widened(on_host(native(score))) for score in scores]
     flat = np.concatenate([a.ravel() for a in arrays]) if len(arrays) > 1 else arrays[0].ravel()
     if removed == 0:
         keep = np.ones(flat.size, bool)

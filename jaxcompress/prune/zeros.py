@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcompress.checks import check_fits
 from jaxcompress.kinds import NUMBERS, check_kind, check_values, kind_of
+from jaxcompress.placement import on_host
 from jaxcompress.trees import PyTree, is_traced, named_leaves
 
 
@@ -16,6 +17,8 @@ def apply_mask(params: PyTree, mask: PyTree) -> PyTree:
 
     Leaves of any numbers are zeroed. Random keys and the like have no zero: they are returned as
     they are, and their mask must be True.
+
+    Gathered to the host: nothing.
 
     Raises:
         ValueError: the trees do not match, naming the leaf.
@@ -41,7 +44,7 @@ def check_zeros(path: str, leaf: Any, mask: Any) -> None:
     Raises:
         TypeError: naming the leaf.
     """
-    if kind_of(leaf) not in NUMBERS.members and (is_traced(mask) or not np.all(mask)):
+    if kind_of(leaf) not in NUMBERS.members and (is_traced(mask) or not np.all(on_host(mask))):
         check_kind(path, leaf, NUMBERS, "let its mask be True")
 
 

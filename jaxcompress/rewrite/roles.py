@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from jaxcompress.placement import on_host
 from jaxcompress.rewrite.values import wide
 
 
@@ -103,7 +104,7 @@ def by_channel(
         >>> by_channel(np.array([[3.0, 4.0]]), np.array([[1, 0], [1, 0]]), 2)
         array([4., 3.])
     """
-    spread = np.broadcast_to(np.asarray(array), channels.shape)
+    spread = np.broadcast_to(on_host(array), channels.shape)
     once = tuple(
         slice(None) if any(strides) else slice(1)  # repeated entries are read once
         for strides in zip(channels.strides, spread.strides, strict=True)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.placement import like, on_host
 from jaxcompress.trace.moves import MOVES
 from jaxcompress.trace.program import Constant, Equation, Operand, Program, bind, trace
 from jaxcompress.trees import NamedLeaves, PyTree, is_traced, named_leaves
@@ -70,7 +71,9 @@ class Values:
         """Return the tree of the leaves; a leaf is an array of JAX if it was one before."""
         return self.named.rebuild(
             [
-                jnp.asarray(new) if isinstance(old, jax.Array) and new is not old else new
+                like(jnp.asarray(new), old)
+                if isinstance(old, jax.Array) and new is not old
+                else new
                 for new, old in zip(self.leaves, self.named.leaves, strict=True)
             ]
         )
@@ -115,7 +118,7 @@ class Values:
             maker = self.maker(operand)
             given = list(map(self.value, maker.operands))
             if maker.name == "broadcast_in_dim":  # a view: it may have the size of activations
-                results = [MOVES[maker.name](np.asarray(given[0]), maker.params)]
+                results = [MOVES[maker.name](on_host(given[0]), maker.params)]
             else:
                 results = bind(maker, given)
             self._computed.update(zip(maker.results, results, strict=True))
@@ -158,7 +161,7 @@ def tolerance(dtype: Any) -> float:
 
 def wide(array: Any) -> np.ndarray:
     """Return an array in float64."""
-    return np.asarray(array).astype(np.float64)
+    return on_host(array).astype(np.float64)
 
 
 def close(array: Any, target: np.ndarray, *dtypes: Any) -> bool:

@@ -26,6 +26,9 @@ def kmeans(params: PyTree, k: int, *, mask: PyTree | None = None, scope: Scope =
 
     Pruned weights keep a code of their own, exact zero, and are not counted in `k`.
 
+    Gathered to the host: one leaf in the scope at a time with its mask, 5 bytes for each weight
+    of float32.
+
     Args:
         params: any pytree of concrete arrays.
         k: clusters for the non-zero weights of a leaf, 1 to 1024. A leaf of fewer distinct

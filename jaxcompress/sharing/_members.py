@@ -12,7 +12,7 @@ from jaxcompress.checks import check_concrete, check_finite, check_fits
 from jaxcompress.kinds import REALS
 from jaxcompress.leaves import Clustered
 from jaxcompress.leaves.tree import arrays_in_scope, is_coded
-from jaxcompress.placement import like
+from jaxcompress.placement import beside, like, on_host
 from jaxcompress.trees import PyTree, Scope, as_jax, named_leaves, widened
 
 _BLOCK = 1 << 16  # weights assigned at a time: they and their codes fit into the cache
@@ -84,24 +84,24 @@ def share_leaves(
     chosen = arrays_in_scope(named, scope, REALS)
     return named.rebuild(
         [
-            _placed(share(_members(path, np.asarray(leaf), kept)), leaf) if pick else leaf
+            _placed(share(_members(path, on_host(leaf), kept)), leaf) if pick else leaf
             for path, leaf, kept, pick in zip(named.paths, named.leaves, masks, chosen, strict=True)
         ]
     )
 
 
 def _placed(shared: Any, leaf: Any) -> Any:
-    """Return a leaf with its codes on the devices of the weights."""
+    """Return a leaf with codes as the weights lie, and its codebook on all of their devices."""
     if not isinstance(shared, Clustered):
         return shared
-    return replace(shared, codes=like(shared.codes, leaf))
+    return replace(shared, codes=like(shared.codes, leaf), codebook=beside(shared.codebook, leaf))
 
 
 def _members(path: str, tensor: np.ndarray, mask: Any) -> Members:
     check_finite(path, tensor)
     flat = tensor.ravel()
     values = widened(flat)
-    member = values != 0 if mask is None else np.asarray(mask).ravel().astype(bool)
+    member = values != 0 if mask is None else on_host(mask).ravel().astype(bool)
     return Members(path, tensor, values, member)
 
 
