@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxcompress.nnx import Net, functional
 from nets.fruits_fusion import FruitsFusionConfig, FruitsFusionNet
+from nets.gpt import GPT, GPTConfig
 from nets.lenet import LeNet5, LeNet5Config, LeNet300, LeNet300Config
 from nets.resnet import ResNet, ResNetConfig
 from nets.small_cifar import SmallCifarConfig, SmallCIFARNet
@@ -56,6 +57,7 @@ FAMILIES: dict[type, Family] = {
     FruitsFusionConfig: Family(FruitsFusionNet, ("widths", "vector_hidden", "hidden")),
     ViTConfig: Family(ViT, *_OF_BLOCKS),
     TextEncoderConfig: Family(TextEncoder, *_OF_BLOCKS),
+    GPTConfig: Family(GPT, *_OF_BLOCKS),
 }
 
 

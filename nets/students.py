@@ -37,6 +37,9 @@ def parameters_in(params: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
+_COUNTS: dict[str, int] = {}  # a student is looked for by dozens of counts
+
+
 def parameter_count(config: Any) -> int:
     """Return the number of parameters of the network of a configuration; nothing is computed.
 
@@ -45,9 +48,12 @@ def parameter_count(config: Any) -> int:
         >>> parameter_count(LeNet300Config())
         266610
     """
-    module = FAMILIES[type(config)].module
-    made = nnx.eval_shape(lambda key: module(config, rngs=nnx.Rngs(key)), jax.random.key(0))
-    return parameters_in(nnx.state(made, nnx.Param))
+    name = repr(config)  # sizes in a dict have no hash
+    if name not in _COUNTS:
+        module = FAMILIES[type(config)].module
+        made = nnx.eval_shape(lambda key: module(config, rngs=nnx.Rngs(key)), jax.random.key(0))
+        _COUNTS[name] = parameters_in(nnx.state(made, nnx.Param))
+    return _COUNTS[name]
 
 
 def student_for(config: Any, target_params: int) -> Any:

@@ -4,6 +4,7 @@ table         a row a network
 choices       the options of models
 classifier    a network and the meaning of its logits
 examples      inputs of a network, computed once from pictures
+devices       the devices that divide each batch among them
 train         one training step and one fit loop
 networks      the model of a run, and its students
 capacity      how many students there are, and of which sizes

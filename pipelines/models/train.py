@@ -12,6 +12,7 @@ import optax
 from jaxcompress import jit_for_inference as jit
 from jaxcompress.nnx import Net, Params, Stats
 from pipelines.data.augment import Augment, unchanged
+from pipelines.models.devices import ALONE, Devices
 from pipelines.models.examples import Examples
 from pipelines.models.table import Inputs
 
@@ -89,11 +90,16 @@ FROM_LABELS = Lesson(cross_entropy)
 
 
 def make_step(
-    net: Net, view: View, tx: optax.GradientTransformation, lesson: Lesson = FROM_LABELS
+    net: Net,
+    view: View,
+    tx: optax.GradientTransformation,
+    lesson: Lesson = FROM_LABELS,
+    devices: Devices = ALONE,
 ) -> Step:
     """Return the compiled step `(state, inputs, labels) -> (state, loss, accuracy)`.
 
-    A fourth argument replaces the logits of the lesson's teacher for the inputs.
+    A fourth argument replaces the logits of the lesson's teacher for the inputs. On several devices
+    sums and means are those of the whole batch, also those of norms; the result is whole on each.
     """
 
     def step(
@@ -109,7 +115,7 @@ def make_step(
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
-        return TrainState(params, stats, opt_state), value, accuracy
+        return devices.pinned((TrainState(params, stats, opt_state), value, accuracy))
 
     compiled, teacher = jit(step, donate_argnums=0), lesson.teacher
     if teacher is None:
@@ -145,6 +151,7 @@ def fit(
     seed: tuple[int, ...],
     start: Position = Position(),  # noqa: B008  (immutable)
     augment: Augment = unchanged,
+    devices: Devices = ALONE,
 ) -> Iterator[Tick]:
     """Train, and yield after every step.
 
@@ -162,6 +169,7 @@ def fit(
         seed: numbers that choose the order of the images.
         start: where to start, to resume.
         augment: of the images of each step.
+        devices: that divide each batch, the same as those of `steps` and `state`.
     """
     total = batches_per_epoch(len(data), batch_size)
     for epoch in range(start.epoch, max(steps)):
@@ -172,40 +180,49 @@ def fit(
             inputs = jax.tree.map(lambda rows: rows[chosen], data.inputs)  # noqa: B023
             inputs = augment(np.random.default_rng([*seed, epoch, batch]), inputs)
             known = [] if data.answers is None else [data.answers[chosen]]
-            state, loss, accuracy = step(state, inputs, data.labels[chosen], *known)
+            fed = devices.rows((inputs, data.labels[chosen], *known))
+            state, loss, accuracy = step(state, *fed)
             last = batch + 1 == total
             position = Position(epoch + 1, 0) if last else Position(epoch, batch + 1)
             yield Tick(state, position, loss, accuracy)
 
 
-def answered(data: Examples, lesson: Lesson, augment: Augment) -> Examples:
+def answered(
+    data: Examples, lesson: Lesson, augment: Augment, devices: Devices = ALONE
+) -> Examples:
     """Return the data with a teacher's logits, if its inputs are the same in each epoch."""
     if lesson.teacher is None or augment is not unchanged:
         return data
-    return dataclasses.replace(data, answers=by_batches(lesson.teacher, data.inputs))
+    return dataclasses.replace(
+        data, answers=by_batches(lesson.teacher, data.inputs, devices=devices)
+    )
 
 
 def make_logits(
-    net: Net, view: View, batch_size: int = EVAL_BATCH
+    net: Net, view: View, batch_size: int = EVAL_BATCH, devices: Devices = ALONE
 ) -> Callable[[Params, Stats, Inputs], np.ndarray]:
     """Return `(params, stats, inputs) -> logits` over any number of rows, compiled once."""
     apply = jit(lambda params, stats, inputs: net.apply(params, stats, view(inputs)))
 
     def logits(params: Params, stats: Stats, inputs: Inputs) -> np.ndarray:
-        return by_batches(lambda batch: apply(params, stats, batch), inputs, batch_size)
+        held = devices.whole((params, stats))
+        return by_batches(lambda batch: apply(*held, batch), inputs, batch_size, devices)
 
     return logits
 
 
 def by_batches(
-    function: Callable[[Inputs], Any], inputs: Inputs, batch_size: int = EVAL_BATCH
+    function: Callable[[Inputs], Any],
+    inputs: Inputs,
+    batch_size: int = EVAL_BATCH,
+    devices: Devices = ALONE,
 ) -> np.ndarray:
     """Return the results of a function for any number of rows, computed in batches."""
-    count = len(jax.tree.leaves(inputs)[0])
+    count, batch_size = len(jax.tree.leaves(inputs)[0]), devices.padded(batch_size)
     parts = []
     for start in range(0, count, batch_size):
         batch = jax.tree.map(lambda rows: _batch(rows, start, batch_size), inputs)  # noqa: B023
-        parts.append(np.asarray(function(batch))[: count - start])
+        parts.append(devices.fetched(function(devices.rows(batch)))[: count - start])
     return np.concatenate(parts)
 
 

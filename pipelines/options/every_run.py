@@ -52,6 +52,11 @@ def _start_fits(start: Path, settings: Settings) -> str:
     return "" if start.is_file() else f"{start} is no file; pass a compressed.npz"
 
 
+def _alone(name: str, kind: str, help: str, **more: Any) -> Option:
+    """Return an option that the program alone reads: it is not a setting of a run."""
+    return Option(name=name, kind=kind, help=help, of_run=False, **more)
+
+
 RECIPE = Option(
     name="recipe",
     kind="choice",
@@ -177,12 +182,40 @@ TRAINING_OPTIONS = (
         of_run=False,
         help="where to compute",
     ),
+    _alone(
+        "devices",
+        "whole or all",
+        "devices of this process that divide each batch",
+        shown="all",
+        bounds=(1, None),
+        group=TRAINING,
+        metavar="N",
+    ),
+    _alone(
+        "coordinator",
+        "address",
+        "where process 0 listens, for a run of several processes, each started with the same "
+        "command but for --process",
+        group=TRAINING,
+        metavar="HOST:PORT",
+    ),
+    _alone(
+        "process",
+        "whole",
+        "which process this is, from 0; 0 writes the files",
+        bounds=(0, None),
+        group=TRAINING,
+        metavar="K",
+    ),
+    _alone(
+        "processes",
+        "whole",
+        "how many processes there are",
+        bounds=(1, None),
+        group=TRAINING,
+        metavar="N",
+    ),
 )
-
-
-def _alone(name: str, kind: str, help: str, **more: Any) -> Option:
-    """Return an option that the program alone reads: it is not a setting of a run."""
-    return Option(name=name, kind=kind, help=help, of_run=False, **more)
 
 
 OUTPUT_OPTIONS = (
@@ -208,6 +241,13 @@ OUTPUT_OPTIONS = (
         "no_program",
         "switch",
         "leave out shipped.npz, compressed.npz with the network's program (3 to 30 kB more)",
+        default=False,
+        group=OUTPUT,
+    ),
+    _alone(
+        "tensorboard",
+        "switch",
+        "also write the numbers of metrics.jsonl as events of TensorBoard, in tensorboard/",
         default=False,
         group=OUTPUT,
     ),

@@ -51,6 +51,11 @@ FIELDS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("seconds",), "of all stages."),
     (("versions", "device"), "what it ran on, with how many threads."),
+    (
+        ("batch",),
+        "how a batch was divided when the run ended: `images`, `processes`, `devices` of all "
+        "processes, `images_a_device`, and `idle_devices` by which it does not divide.",
+    ),
 )
 
 OF_STAGES: tuple[tuple[tuple[str, ...], str], ...] = (

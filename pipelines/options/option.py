@@ -174,11 +174,21 @@ def _clusters(option: Option, value: Any) -> None:
         raise SettingsError(str(error).replace("clusters: k", f"{option.flag}:")) from None
 
 
-def _whole_or_auto(text: str) -> int | None:
-    try:
-        return None if text == "auto" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be auto or a number, got {text!r}.") from None
+def _whole_or(word: str) -> Callable[[str], int | None]:
+    def parse(text: str) -> int | None:
+        try:
+            return None if text == word else int(text)
+        except ValueError:
+            fault = f"must be {word} or a number, got {text!r}."
+            raise argparse.ArgumentTypeError(fault) from None
+
+    return parse
+
+
+def _address(option: Option, value: str) -> None:
+    host, _, port = value.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+        raise option.refuse(f"must be HOST:PORT, got {value!r}")
 
 
 KINDS: dict[str, Kind] = {
@@ -188,7 +198,9 @@ KINDS: dict[str, Kind] = {
     "path": Kind(Path, _anything),
     "paths": Kind(Path, _anything, many=True),
     "whole": Kind(int, _within),
-    "whole or auto": Kind(_whole_or_auto, lambda option, n: _within(option, n, "auto or ")),
+    "whole or auto": Kind(_whole_or("auto"), lambda option, n: _within(option, n, "auto or ")),
+    "whole or all": Kind(_whole_or("all"), _within),
+    "address": Kind(str, _address),
     "number": Kind(float, _within),
     "above": Kind(float, _above),
     "fraction": Kind(float, _fraction),

@@ -13,6 +13,7 @@ from jaxcompress.nnx import Net, Params
 from pipelines.data.augment import Augment
 from pipelines.models import Inputs
 from pipelines.models.classifier import Classifier
+from pipelines.models.devices import Devices
 from pipelines.models.examples import Prepared
 from pipelines.models.networks import Network
 from pipelines.models.train import (
@@ -64,6 +65,11 @@ class Asked:
         """The augmentation of training images."""
         return self.fitting.augment
 
+    @property
+    def devices(self) -> Devices:
+        """The devices that divide each batch."""
+        return self.fitting.devices
+
     def data(self) -> Prepared:
         """Return all inputs and labels, of which stages may choose by those for validation."""
         return self.prepared()
@@ -112,7 +118,8 @@ class Asked:
 
     def batches(self, most: int) -> Iterator[Inputs]:
         """Return inputs of at most `most` training images, in batches."""
-        return batches_of(self.prepared().train, self.plan.batch_size, most)
+        batches = batches_of(self.prepared().train, self.plan.batch_size, most)
+        return map(self.devices.near_rows, batches)
 
     def apply(self, tree: Params, inputs: Inputs) -> jax.Array:
         """Return the logits of `{"params": ..., "stats": ...}`, traceable by JAX."""
@@ -124,7 +131,7 @@ class Asked:
             return work
         update = make_update(self.classifier.net, self.classifier.view, work.params)
         stats = jc.prune.recalibrate(update, work.stats, self.batches(_CALIBRATION))
-        return work._replace(stats=stats)
+        return work._replace(stats=self.devices.home(stats))
 
     def fit(
         self,
@@ -151,10 +158,10 @@ class Asked:
             Diverged: the loss is no longer finite.
         """
         steps = {
-            until: make_step(net, self.classifier.view, tx, lesson)
+            until: make_step(net, self.classifier.view, tx, lesson, self.devices)
             for until, net in (nets or {epochs: self.classifier.net}).items()
         }
         state = TrainState(*copied((work.params, work.stats, tx.init(work.params))))
-        data = answered(self.prepared().train, lesson, self.fitting.augment)
+        data = answered(self.prepared().train, lesson, self.fitting.augment, self.devices)
         state, early = self.fitting.train(state, steps, data, keep=keep)
         return work._replace(params=state.params, stats=state.stats, early=early)

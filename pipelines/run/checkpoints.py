@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -24,7 +25,8 @@ from pipelines.run.folder import FolderError, read_json, write_json
 
 KEPT, FORMAT = 2, 2
 
-logging.getLogger("absl").setLevel(logging.WARNING)  # orbax reports every save
+# Orbax reports every save, and prints each error that it raises as well.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 
@@ -66,7 +68,7 @@ class Checkpoints:
             name: array for name, array in flat.items() if array.size
         }  # orbax cannot store empty arrays
         path = self._folder / f"{number:06}"
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save(path.absolute(), stored)
         body = {
             "format": FORMAT,
@@ -134,7 +136,7 @@ class Checkpoints:
         if (body["format"], body["number"]) != (FORMAT, number):
             found = f"format {body['format']}, number {body['number']}"
             raise ValueError(f"must be of format {FORMAT}, number {number}, got {found}")
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             stored = checkpointer.restore(self._path(number, _ARRAYS).absolute())
         flat = {
             name: stored[name] if name in stored else np.empty(shape, dtype)
@@ -155,6 +157,20 @@ class Checkpoints:
         matches = ((path, _NAME.fullmatch(path.name)) for path in paths)
         found = [_Entry(int(match[1]), match[2], path) for path, match in matches if match]
         return [entry for entry in found if entry.path == self._path(entry.number, entry.kind)]
+
+
+def _checkpointer() -> ocp.Checkpointer:
+    """Return a writer and reader of host arrays that waits for no other process."""
+    mine = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(),
+        active_processes={jax.process_index()},
+        barrier_sync_key_prefix=f"process{jax.process_index()}",
+    )
+    if jax.process_count() == 1:
+        return ocp.PyTreeCheckpointer()
+    return ocp.Checkpointer(
+        ocp.PyTreeCheckpointHandler(multiprocessing_options=mine), multiprocessing_options=mine
+    )
 
 
 def _remove(entry: _Entry) -> None:

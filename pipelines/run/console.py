@@ -1,4 +1,4 @@
-"""Messages of a run: progress bars on a terminal, plain lines elsewhere, and a log file.
+"""Messages of a run: bars on a terminal, one line in a notebook, plain lines, and a log file.
 
 Names of files and classes, and texts in files, may hold anything: they are never shown raw.
 """
@@ -33,7 +33,9 @@ class Console:
     """Writes to the terminal, and once `log_to` was called, to the log as well."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._rich = RichConsole(file=stream or sys.stdout, highlight=False, emoji=False)
+        file = stream or sys.stdout
+        # In a notebook rich would make each line an element of HTML.
+        self._rich = RichConsole(file=file, highlight=False, emoji=False, force_jupyter=False)
         self._log: TextIO | None = None
 
     @contextlib.contextmanager
@@ -67,6 +69,10 @@ class Console:
     @contextlib.contextmanager
     def progress(self, label: str, total: int, done: int = 0) -> Iterator[Update]:
         """Show the progress of a task; yield the function that updates it."""
+        if in_notebook():
+            with self._one_line(label, total, done) as show:
+                yield self._every(_BAR_INTERVAL_S, show)
+            return
         if not self._rich.is_terminal:
             yield self._every(_PLAIN_INTERVAL_S, self._plain(label, total, done))
             return
@@ -99,14 +105,27 @@ class Console:
             yield progress
 
     def _plain(self, label: str, total: int, done: int) -> Update:
-        started = time.monotonic()
+        said = _in_words(label, total, done)
+        return lambda step, note: self.line(said(step, note))
+
+    @contextlib.contextmanager
+    def _one_line(self, label: str, total: int, done: int) -> Iterator[Update]:
+        """Show progress in one line that is written over, and is gone afterwards."""
+        said, width, file = _in_words(label, total, done), 0, self._rich.file
 
         def update(step: int, note: Callable[[], str]) -> None:
-            left_s = (time.monotonic() - started) * (total - step) / max(step - done, 1)
-            said = " ".join(filter(None, [f"{step}/{total}", note()]))
-            self.line(f"{label}: {said}, about {left_s:.0f} s left")
+            nonlocal width
+            text = printable(said(step, note))
+            file.write(f"\r{text:{width}}")
+            file.flush()
+            width = len(text)
 
-        return update
+        try:
+            yield update
+        finally:
+            if width:
+                file.write(f"\r{'':{width}}\r")
+                file.flush()
 
     def _every(self, interval_s: float, show: Update) -> Update:
         """Let through at most one update in `interval_s` seconds."""
@@ -128,3 +147,21 @@ class Console:
             except OSError as error:  # a full disk names no file
                 error.filename = self._log.name
                 raise
+
+
+def _in_words(label: str, total: int, done: int) -> Callable[[int, Callable[[], str]], str]:
+    """Return a function that says how far a task is, and how long it takes still."""
+    started = time.monotonic()
+
+    def said(step: int, note: Callable[[], str]) -> str:
+        left_s = (time.monotonic() - started) * (total - step) / max(step - done, 1)
+        what = " ".join(filter(None, [f"{step}/{total}", note()]))
+        return f"{label}: {what}, about {left_s:.0f} s left"
+
+    return said
+
+
+def in_notebook() -> bool:
+    """Return whether a kernel of IPython runs this program; IPython is not imported for it."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None

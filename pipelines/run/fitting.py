@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from jaxcompress.nnx import Params
 from pipelines.data.augment import Augment
+from pipelines.models.devices import Devices
 from pipelines.models.examples import Examples
 from pipelines.models.train import (
     Position,
@@ -49,6 +50,7 @@ class Fitting:
         stage: its name.
         number: of the stage, a part of the seed.
         plan: of the run.
+        devices: that divide each batch.
         augment: of the images.
         standing: holds a training to go on with, or none.
         save: writes a checkpoint of a state, its position, and the early network that was kept.
@@ -63,6 +65,7 @@ class Fitting:
         number: int,
         *,
         plan: Settings,
+        devices: Devices,
         augment: Augment,
         standing: Standing,
         save: Callable[[TrainState, Position, Params | None], None],
@@ -71,7 +74,7 @@ class Fitting:
         note: Callable[..., None],
     ) -> None:
         self._stage, self._number = stage, number
-        self.augment, self._plan = augment, plan
+        self.augment, self._plan, self.devices = augment, plan, devices
         self._standing, self._write = standing, save
         self._should_stop, self._console, self._note = should_stop, console, note
         self._saved = self._told = time.monotonic()
@@ -96,6 +99,7 @@ class Fitting:
             state = restored(state, leaves, stage=self._stage)
             early = self._standing.start.early
             self._standing = Standing()
+        state = self.devices.whole(state)
         batch_size, epochs = self._plan.batch_size, max(steps)
         ticks = fit(
             steps,
@@ -105,6 +109,7 @@ class Fitting:
             seed=(self._plan.seed, self._number),
             start=start,
             augment=self.augment,
+            devices=self.devices,
         )
         per_epoch = batches_per_epoch(len(data), batch_size)
         done = start.epoch * per_epoch + start.batch
@@ -115,7 +120,8 @@ class Fitting:
                 update(done, tick.note)
                 ended = tick.position.batch == 0
                 if tick.position == (keep, 0):  # a copy: the next step takes the buffers
-                    early = copied({"params": state.params, "stats": state.stats})
+                    kept = {"params": state.params, "stats": state.stats}
+                    early = copied(self.devices.home(kept))
                 if ended:
                     check_finite(self._stage, float(tick.loss), self._plan)
                     self._note(epoch=tick.position.epoch, step=done, loss=float(tick.loss))
@@ -124,7 +130,7 @@ class Fitting:
                     raise Interrupted(self._stage)
                 if ended and tick.position.epoch < epochs and self._save_is_due():
                     self._save(state, tick.position, early)
-        return state, early
+        return self.devices.home(state), early
 
     def tell(self, text: str) -> None:
         """Say now and then what is done beside training.

@@ -44,7 +44,8 @@ def locked(folder: Path) -> Iterator[Path]:
     except Timeout:
         name = holder.read_text(errors="replace").strip() if holder.exists() else "unknown"
         raise FolderError(
-            f"{folder}: another run writes here ({name}); wait for it or pass another --out."
+            f"{folder}: another run writes here ({name}); wait for it, pass another --out, or "
+            f"remove {folder / _LOCK} if it is gone, whose lock a network drive may keep."
         ) from None
     except OSError as error:
         raise FolderError(

@@ -15,8 +15,10 @@ from pipelines.models.examples import Prepared, prepare
 from pipelines.models.networks import Network
 from pipelines.models.train import Position, TrainState
 from pipelines.options.settings import Settings
+from pipelines.run.alone import write_alone
 from pipelines.run.answers import keep_answers
 from pipelines.run.asked import Asked
+from pipelines.run.boards import Board
 from pipelines.run.checkpoints import Checkpoints
 from pipelines.run.console import Console
 from pipelines.run.fitting import Diverged, Fitting, Interrupted, check_finite
@@ -24,9 +26,10 @@ from pipelines.run.folder import STAGES
 from pipelines.run.meter import Meter
 from pipelines.run.metrics import METRICS, Metrics
 from pipelines.run.outputs import digest_of
+from pipelines.run.processes import Processes, pack, unpack
 from pipelines.run.resume import take_up
 from pipelines.run.row import Row
-from pipelines.run.standing import Standing
+from pipelines.run.standing import Standing, unpacked
 from pipelines.stages.stage import Facts, Stage, Work
 from pipelines.stages.table import stages_of
 
@@ -43,6 +46,8 @@ class Job:
         folder: of this run only.
         console: to report to.
         should_stop: called after every step.
+        board: is told the numbers of `metrics.jsonl`; None for none.
+        processes: that compute together; the first saves checkpoints.
 
     Attributes:
         rows: of the stages that are done.
@@ -56,6 +61,8 @@ class Job:
         folder: Path,
         console: Console,
         should_stop: Callable[[], bool],
+        board: Board | None = None,
+        processes: Processes = Processes(),  # noqa: B008  (immutable)
     ) -> None:
         self.plan = plan
         self.folder = folder
@@ -64,10 +71,10 @@ class Job:
         self.rows: list[Row] = []
         self._dataset = dataset
         self._networks = networks
-        self._should_stop = should_stop
+        self._should_stop, self._processes = should_stop, processes
         self._checkpoints = Checkpoints(folder / "checkpoints", console.loud)
         self._meter = Meter()
-        self._metrics = Metrics(folder / METRICS)
+        self._metrics = Metrics(folder / METRICS, board)
         self._found: Network | None = None
 
     def run(self) -> list[Row]:
@@ -89,7 +96,7 @@ class Job:
             self.rows = [*self.rows, self._row(asked, stage, work, facts, began)]
             self._metrics.add(**self.rows[-1].metrics())
             standing = Standing(self.rows, work)
-            self._checkpoints.save(*standing.packed())
+            self._write_checkpoint(standing)
             self.console.line(self.rows[-1].sentence())
             if self._should_stop():
                 raise Interrupted(stage.name)
@@ -100,13 +107,20 @@ class Job:
         """Name of the stage in progress: a row is added when one is done."""
         return self.stages[min(len(self.rows), len(self.stages) - 1)].name
 
+    def write_alone(self) -> None:
+        """Measure the damage of each layer of the finished run alone, for its report."""
+        flops = self.rows[0].flops
+        classifier = self._networks[0].classifier
+        write_alone(self.folder, classifier, self._data.validation, flops=flops)
+
     @cached_property
     def _data(self) -> Prepared:
         """Inputs and labels for training and measurement, computed when first needed."""
         with self.console.watch() as show:
 
             def progress(label: str, done: int, total: int) -> None:
-                if self._should_stop():
+                # Of several processes each prepares alone, and none may ask the others.
+                if self._processes.count == 1 and self._should_stop():
                     raise Interrupted(self.stage)
                 show(label, done, total)
 
@@ -120,6 +134,7 @@ class Job:
             self.stage,
             len(self.rows),
             plan=self.plan,
+            devices=self._networks[0].devices,
             # Inputs that are computed from whole pictures cannot be shifted afterwards.
             augment=unchanged if "branches" in self.plan else self._dataset.augment,
             standing=standing,
@@ -145,7 +160,9 @@ class Job:
         sizes = dict(found[-1](self.folder))
         if self._found is None or self._found.classifier.sizes != sizes:
             whole = self._networks[0].classifier
-            self._found = Network(dataclasses.replace(whole, sizes=sizes))
+            self._found = Network(
+                dataclasses.replace(whole, sizes=sizes), self._networks[0].devices
+            )
         return [self._networks[0], self._found]
 
     def _save(
@@ -159,8 +176,13 @@ class Job:
         """Write a checkpoint in the middle of a training."""
         start = start._replace(early=early) if early else start
         elapsed = time.monotonic() - began
-        standing = Standing(self.rows, start, jax.tree.leaves(state), position, elapsed)
-        self._checkpoints.save(*standing.packed())
+        self._write_checkpoint(
+            Standing(self.rows, start, jax.tree.leaves(state), position, elapsed)
+        )
+
+    def _write_checkpoint(self, standing: Standing) -> None:
+        if self._processes.is_first:
+            self._checkpoints.save(*standing.packed())
 
     def _row(self, asked: Asked, stage: Stage, work: Work, facts: Facts, began: float) -> Row:
         measured = self._meter.measure(asked, stage, work)
@@ -178,15 +200,23 @@ class Job:
 
     def _taken_up(self) -> Standing:
         """Return where the run stands, after its files are as the stages wrote them."""
-        found = take_up(
-            self._checkpoints,
-            self.stages,
-            self.folder,
-            write=self._write_again,
-            console=self.console,
-        )
-        self.rows = list(found.rows)
-        return found
+
+        def found() -> Standing:
+            return take_up(
+                self._checkpoints,
+                self.stages,
+                self.folder,
+                write=self._write_again,
+                console=self.console,
+            )
+
+        if self._processes.count == 1:
+            standing = found()
+        else:
+            content = self._processes.from_first(lambda: pack(*found().packed(), self.folder))
+            standing = unpacked(*unpack(content, self.folder), stages=self.stages)
+        self.rows = list(standing.rows)
+        return standing
 
     def _write_again(self, standing: Standing, stage: Stage) -> None:
         self.rows = list(standing.rows[:-1])  # as at the first writing

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.artifact import check_target, write_atomically
+from pipelines.run.boards import Board
 
 METRICS = "metrics.jsonl"
 
@@ -15,10 +16,11 @@ class Metrics:
 
     Args:
         path: of the file.
+        board: is told the same; None for none.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, board: Board | None = None) -> None:
+        self._path, self._board = path, board
 
     def start(self, done: Sequence[str], stage: str, epoch: int) -> None:
         """Drop the lines of what will run again.
@@ -36,12 +38,16 @@ class Metrics:
                 break
             kept.append(line)
         write_atomically(self._path, "".join(kept).encode())
+        if self._board:
+            self._board.start([_told(line) for line in kept])
 
     def add(self, **fields: Any) -> None:
         """Add a line."""
         check_target(self._path)
         with self._path.open("a") as file:
             file.write(json.dumps(fields, allow_nan=False) + "\n")
+        if self._board:
+            self._board.add(fields)
 
     def _lines(self) -> list[str]:
         if not self._path.exists():

@@ -13,6 +13,7 @@ from jaxcompress.costs import threads
 from jaxcompress.text import printable
 from pipelines.data import Dataset
 from pipelines.models.capacity import student_sizes
+from pipelines.models.devices import Division
 from pipelines.options.plan import command_of, recorded, recorded_1
 from pipelines.options.settings import Settings
 from pipelines.run.device import processor
@@ -26,7 +27,12 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "orbax-checkpoi
 
 
 def results(
-    plan: Settings, dataset: Dataset, rows: list[Row], *, shipped_bytes: int | None = None
+    plan: Settings,
+    dataset: Dataset,
+    rows: list[Row],
+    *,
+    shipped_bytes: int | None = None,
+    division: Division | None = None,
 ) -> dict[str, Any]:
     """Return the content of `results.json`; docs/results-json.md lists the fields.
 
@@ -35,6 +41,7 @@ def results(
         dataset: pictures and labels.
         rows: of its stages.
         shipped_bytes: of the file with the program, if one was written.
+        division: of a batch; None for one device.
     """
     by_name = {row.name: row for row in rows}
     baseline, reloaded = by_name["baseline"], by_name["reloaded"]
@@ -70,6 +77,7 @@ def results(
         | {package: version(package) for package in _PACKAGES},
         "device": {"kind": jax.devices()[0].device_kind, "platform": jax.default_backend()}
         | {"processor": processor(), "threads": threads()},
+        "batch": (division or Division(images=plan.batch_size)).as_json(),
     }
 
 

@@ -50,17 +50,24 @@ def diverged(trials: Sequence[Trial]) -> list[str]:
 
 
 def write_front(
-    path: Path, trials: Sequence[Trial], chosen: Trial, *, images_per_epoch: int
+    path: Path,
+    trials: Sequence[Trial],
+    chosen: Trial,
+    *,
+    images_per_epoch: int,
+    validation_images: int,
 ) -> None:
-    """Write the front, the member that was chosen, and what the search cost, as readable JSON."""
+    """Write all members that were tried, the front, and the member that was chosen, as JSON."""
     write_kept(
         path,
         {
             "trials": len(trials),
             "diverged": diverged(trials),
             "images_trained_on": spent(trials) * images_per_epoch,
+            "validation_images": validation_images,
             "chosen": chosen.candidate.sizes,
             "front": [as_json(trial) for trial in front_of(trials)],
+            "tried": [as_json(trial) for trial in trials],
         },
     )
 

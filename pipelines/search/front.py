@@ -14,6 +14,12 @@ Point = tuple[float, float, float]
 _LEAST = 1e-3  # of a fraction; what is below counts as this
 WORST: Point = (1.0, 1.0, 1.0)
 
+Goal = tuple[int, ...]
+"""The coordinates that a search makes small; what is within a budget need not be smaller."""
+
+VOLUME: Goal = (0, 1, 2)
+ERRORS: Goal = (2,)
+
 
 def point(size_fraction: float, time_fraction: float, accuracy: float | None) -> Point:
     """Return the point of a network.
@@ -32,6 +38,17 @@ def point(size_fraction: float, time_fraction: float, accuracy: float | None) ->
         1 - math.log(min(max(each, _LEAST), 1.0)) / math.log(_LEAST)
         for each in (size_fraction, time_fraction, wrong)
     )
+    return first, second, third
+
+
+def towards(goal: Goal, point: Point) -> Point:
+    """Return a point whose coordinates beside the goal are as good as can be.
+
+    Example:
+        >>> towards(ERRORS, (0.5, 0.25, 0.125))
+        (0.0, 0.0, 0.125)
+    """
+    first, second, third = (x if n in goal else 0.0 for n, x in enumerate(point))
     return first, second, third
 
 

@@ -1,10 +1,10 @@
 """The search: rounds of ever fewer members and ever longer trainings; and random search."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipelines.search.costs import Speed
-from pipelines.search.front import Point, point, widest
+from pipelines.search.front import VOLUME, Goal, Point, point, towards, widest
 from pipelines.search.proposals import Candidate, Family, Known, Propose, by_chance
 from pipelines.search.trainings import Result, Trainings
 
@@ -63,12 +63,15 @@ def successive_halving(
     trials: int,
     epochs: Sequence[int],
     seed: int,
+    goal: Goal = VOLUME,
+    first: Candidate | None = None,
 ) -> list[Trial]:
     """Try members in rounds, and train the better half of each round on, then half of these.
 
     Those that go on dominate the largest volume together (bytes, milliseconds, wrong answers), so
-    small and fast ones go on beside good ones. Proposals are told the quality after the first
-    training, which all members have.
+    small and fast ones go on beside good ones; of wrong answers alone, the most accurate ones go
+    on. The first one goes on in any case. Proposals are told the quality after the first training,
+    which all members have.
 
     Args:
         family: the members.
@@ -77,14 +80,19 @@ def successive_halving(
         trials: how many to try; fewer if there are no more.
         epochs: of ever longer trainings.
         seed: of the proposals.
+        goal: what is to be small.
+        first: a member that is tried before any is proposed, and trained in full.
 
     Source: Jamieson and Talwalkar 2016, arXiv:1502.07943.
     """
     found: list[Trial] = []
     while len(found) < trials:
         tried: list[Trial] = []
+        told = [Known(t.candidate.levels, [t.point(0)[n] for n in goal]) for t in found]
         for _ in range(min(ROUND, trials - len(found))):
-            candidate = _next(family, propose, [*found, *tried], known=found, seed=seed)
+            before = [*found, *tried]
+            candidate = None if before else first
+            candidate = candidate or _next(family, propose, before, known=told, seed=seed)
             if candidate is None:
                 break
             tried.append(_costed(family, candidate))
@@ -94,8 +102,9 @@ def successive_halving(
                 tried[place] = _trained(trainings, tried[place], count)
             sound = [place for place in alive if not tried[place].diverged]
             most = max(len(alive) // _KEPT, 1)
-            best = widest([tried[place].point() for place in sound], most)
-            alive = [sound[number] for number in best]
+            best = widest([towards(goal, tried[place].point()) for place in sound], most)
+            given = [place for place in sound if tried[place].candidate == first]
+            alive = sorted({*given, *(sound[number] for number in best)})
         trainings.forget()
         found += tried
         if len(tried) < ROUND:
@@ -131,14 +140,18 @@ def spent(trials: Sequence[Trial]) -> int:
 
 
 def _next(
-    family: Family, propose: Propose, before: Sequence[Trial], *, known: Any, seed: int
+    family: Family,
+    propose: Propose,
+    before: Sequence[Trial],
+    *,
+    known: Sequence[Known],
+    seed: int,
 ) -> Candidate | None:
     """Return a member that was not tried before, None if none is found."""
     seen = {trial.candidate.identity for trial in before}
-    told = [Known(trial.candidate.levels, trial.point(0)) for trial in known]
     for attempt in range(_ATTEMPTS):
         chosen = propose if attempt < _ATTEMPTS // 2 else by_chance
-        levels = chosen(family.axes, told, (seed, len(before), attempt))
+        levels = chosen(family.axes, known, (seed, len(before), attempt))
         candidate = family.fitted(levels)
         if candidate is None:
             return None

@@ -1,26 +1,31 @@
 """The next member to try: by what is known of the others, or at random."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from nets.families import sizes_of
+from nets.students import parameter_count, student_for
 from pipelines.search.costs import Budget, Costs
-from pipelines.search.front import Point
-from pipelines.search.space import Axis, Levels, anywhere, even, narrower, sizes_at
+from pipelines.search.space import Axis, Levels, anywhere, even, narrower, nearest, sizes_at
 
 EVEN = (1, 3, 5, 7)
 """Levels of the first members, whose widths are all the same fraction of the whole network's."""
+
+_LARGER, _SLOWER, _EVEN_TRIED = 1.03, 1.25, 60
+"""By how much a student that is too large, or too slow, is made smaller, and how often."""
 
 STARTUP = 8
 """So many members are even or at random, before what is known counts."""
 
 
 class Known(NamedTuple):
-    """What is known of a member: where it lies on the grid, and how good it is."""
+    """What is known of a member: where it lies on the grid, and what is to be small of it."""
 
     levels: Levels
-    point: Point
+    goals: Sequence[float]
 
 
 Propose = Callable[[Sequence[Axis], Sequence[Known], Sequence[int]], Levels]
@@ -51,7 +56,7 @@ def guided(axes: Sequence[Axis], known: Sequence[Known], seed: Sequence[int]) ->
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=_one(seed))
-    directions: Any = ["minimize"] * 3
+    directions: Any = ["minimize"] * (len(known[0].goals) if known else 1)
     study = optuna.create_study(directions=directions, sampler=sampler)
     places: dict[str, Any] = {
         axis.name: optuna.distributions.IntDistribution(0, len(axis.values) - 1) for axis in axes
@@ -61,7 +66,7 @@ def guided(axes: Sequence[Axis], known: Sequence[Known], seed: Sequence[int]) ->
             optuna.trial.create_trial(
                 params=dict(zip(places, each.levels, strict=True)),
                 distributions=places,
-                values=list(each.point),
+                values=list(each.goals),
             )
             for each in known
         ]
@@ -85,7 +90,7 @@ class Candidate(NamedTuple):
     """A member within the budget.
 
     Attributes:
-        levels: its place on the grid.
+        levels: its place on the grid, or the nearest one.
         sizes: as JSON.
         identity: the same for networks that are: of different sizes, some without effect.
     """
@@ -111,10 +116,50 @@ class Family(NamedTuple):
     budget: Budget
 
     def fitted(self, levels: Levels) -> Candidate | None:
-        """Return the widest member from a place downwards that is within the budget, if any is."""
+        """Return the widest member from a place downwards that is within the budget, if any is.
+
+        All widths become narrower together; then single ones return towards the place, as far as
+        the budget allows.
+        """
         for lower in (levels, *narrower(self.axes, levels)):
-            sizes = sizes_at(self.config, self.axes, lower)
-            if self.budget.is_met(self.costs, sizes):
-                others = [sizes[axis.field] for axis in self.axes if not axis.is_width]
-                return Candidate(lower, sizes, f"{self.costs.shapes(sizes)} {others}")
+            if self._is_met(lower):
+                filled = self._filled(lower, levels)
+                return self._candidate(filled, sizes_at(self.config, self.axes, filled))
         return None
+
+    def even(self) -> Candidate | None:
+        """Return the widest member of the whole network's proportions within the budget, if any is.
+
+        It is what `--recipe distill` would teach, and need not lie on the grid.
+        """
+        whole = sizes_at(self.config, self.axes, (0,) * len(self.axes))
+        most = self.budget.size_bytes or math.inf
+        target = min(most / self.costs.whole_bytes, 1.0) * parameter_count(self.config)
+        for _ in range(_EVEN_TRIED):
+            try:
+                sizes = whole | sizes_of(student_for(self.config, math.floor(target)))
+                is_small = self.costs.size_bytes(sizes) <= most
+            except ValueError:  # no network of about these proportions has so few
+                sizes, is_small = whole, False
+            if is_small and self.budget.is_met(self.costs, sizes):
+                return self._candidate(nearest(self.axes, sizes), sizes)
+            target /= _SLOWER if is_small else _LARGER
+        return None
+
+    def _filled(self, levels: Levels, most: Levels) -> Levels:
+        """Return a member with single widths raised, a level at a time and in turn."""
+        axes, rising = self.axes, True
+        while rising:
+            rising = False
+            for place, axis in enumerate(axes):
+                higher = (*levels[:place], levels[place] - 1, *levels[place + 1 :])
+                if axis.is_width and levels[place] > most[place] and self._is_met(higher):
+                    levels, rising = higher, True
+        return levels
+
+    def _is_met(self, levels: Levels) -> bool:
+        return self.budget.is_met(self.costs, sizes_at(self.config, self.axes, levels))
+
+    def _candidate(self, levels: Levels, sizes: dict[str, Any]) -> Candidate:
+        others = [sizes[axis.field] for axis in self.axes if not axis.is_width]
+        return Candidate(levels, sizes, f"{self.costs.shapes(sizes)} {others}")

@@ -1,6 +1,6 @@
 """The members of a family: networks on a grid of sizes, from the whole network down."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +81,21 @@ def sizes_at(config: Any, axes: Sequence[Axis], levels: Levels) -> dict[str, Any
     for width, heads in FAMILIES[type(config)].multiples.items():
         sizes[width] = max(sizes[width] // sizes[heads], 1) * sizes[heads]
     return sizes
+
+
+def nearest(axes: Sequence[Axis], sizes: Mapping[str, Any]) -> Levels:
+    """Return the place on the grid whose sizes are nearest to some.
+
+    Example:
+        >>> axes = (Axis("widths", 0, (8, 4), True), Axis("blocks", None, (3, 2, 1), False))
+        >>> nearest(axes, {"widths": [5], "blocks": 3})
+        (1, 0)
+    """
+    found = []
+    for axis in axes:
+        size = sizes[axis.field] if axis.place is None else sizes[axis.field][axis.place]
+        found.append(min(range(len(axis.values)), key=lambda n: abs(axis.values[n] - size)))  # noqa: B023
+    return tuple(found)
 
 
 def narrower(axes: Sequence[Axis], levels: Levels) -> Iterator[Levels]:

@@ -80,8 +80,9 @@ def lesson_of(job: Trainer, number: int, work: Work) -> Lesson:
     """Return the lesson of a teacher, which sees the same augmented images as the student."""
     teacher, plan = job.network(number), job.plan
     compiled = jit(lambda tree, inputs: teacher.apply(tree["params"], tree["stats"], inputs))
+    tree = job.devices.whole(work.tree)
     return taught_by(
-        lambda inputs: compiled(work.tree, inputs),
+        lambda inputs: compiled(tree, inputs),
         temperature=plan.temperature,
         soft_weight=plan.soft_weight,
     )

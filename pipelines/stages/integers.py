@@ -106,9 +106,10 @@ def simulate(job: Trainer, work: Work) -> Execution:
     sim = jc.quantization.fake_quantized(
         _with_stats(job, work), ranges_of(work.ends), bits=plan.bits, weight_bits=plan.weight_bits
     )
-    compiled = jit(sim)
+    compiled, quantized, devices = jit(sim), job.devices.whole(work.quantized), job.devices
     return Execution(
-        "simulated", lambda inputs: by_batches(lambda x: compiled(work.quantized, x), inputs)
+        "simulated",
+        lambda inputs: by_batches(lambda x: compiled(quantized, x), inputs, devices=devices),
     )
 
 

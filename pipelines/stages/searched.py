@@ -14,6 +14,7 @@ from pipelines.options.option import Option
 from pipelines.options.settings import Settings
 from pipelines.search.choice import best_of, chosen_in, diverged, front_of, write_front
 from pipelines.search.costs import BATCHES, Budget, Costs, slowest
+from pipelines.search.front import ERRORS, VOLUME
 from pipelines.search.halving import rungs, spent, successive_halving
 from pipelines.search.proposals import Family, guided
 from pipelines.search.space import axes_of, corners, sizes_at
@@ -45,6 +46,7 @@ def search(job: Trainer, work: Work) -> tuple[Work, Facts]:
         path=folder / TRIALS,
         tell=job.tell,
     )
+    drop = plan.get("drop")
     trials = successive_halving(
         family,
         trainings,
@@ -52,6 +54,8 @@ def search(job: Trainer, work: Work) -> tuple[Work, Facts]:
         trials=plan.trials,
         epochs=rungs(plan.epochs),
         seed=plan.seed,
+        goal=ERRORS if drop is None else VOLUME,
+        first=family.even(),
     )
     if not trials:
         raise SettingsError(
@@ -65,9 +69,14 @@ def search(job: Trainer, work: Work) -> tuple[Work, Facts]:
             "smaller one, and another --out."
         )
     whole = 100 * job.accuracy(work, len(job.data().validation))
-    drop = plan.get("drop")
     chosen = best_of(found, None if drop is None else (whole - drop) / 100)
-    write_front(folder / FRONT, trials, chosen, images_per_epoch=trainings.images_per_epoch)
+    write_front(
+        folder / FRONT,
+        trials,
+        chosen,
+        images_per_epoch=trainings.images_per_epoch,
+        validation_images=len(job.data().validation),
+    )
     accuracy = chosen.results[-1].accuracy
     assert accuracy is not None
     return work, {

@@ -11,6 +11,7 @@ from jaxcompress.nnx import Net, Params, Stats
 from pipelines.data.augment import Augment
 from pipelines.models import Inputs
 from pipelines.models.classifier import Classifier
+from pipelines.models.devices import Devices
 from pipelines.models.examples import Prepared
 from pipelines.models.train import FROM_LABELS, Lesson
 from pipelines.options.settings import Settings
@@ -71,6 +72,11 @@ class Trainer(Protocol):
     @property
     def augment(self) -> Augment:
         """The augmentation of training images."""
+        ...
+
+    @property
+    def devices(self) -> Devices:
+        """The devices that divide each batch."""
         ...
 
     def data(self) -> Prepared:

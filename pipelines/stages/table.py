@@ -11,6 +11,7 @@ from pipelines.stages import (
     patterns,
     planned,
     pruning,
+    rated,
     searched,
     structured,
 )
@@ -27,6 +28,7 @@ FAMILIES = (
     distilling,
     integers,
     planned,
+    rated,
     searched,
 )
 
