@@ -21,6 +21,7 @@ from benchmarks.distillation import table as distillation
 from benchmarks.execution import table as execution
 from benchmarks.features import table as features
 from benchmarks.flagship import table as flagship
+from benchmarks.gpt import table as gpt
 from benchmarks.large import table as large
 from benchmarks.lib.catalogue import catalogue, stale
 from benchmarks.lib.code import ROOT
@@ -33,7 +34,9 @@ from benchmarks.pipeline import table as pipeline
 from benchmarks.planner import table as planner
 from benchmarks.quantization import table as quantization
 from benchmarks.quantizers import table as quantizers
+from benchmarks.rate import table as rate
 from benchmarks.recommend import table as recommend
+from benchmarks.scaling import table as scaling
 from benchmarks.search import table as search
 from benchmarks.second_order import table as second_order
 from benchmarks.ship import table as ship
@@ -55,6 +58,8 @@ RECORDS: tuple[Record, ...] = (
     *pipeline.RECORDS,
     *planner.RECORDS,
     *recommend.RECORDS,
+    rate.RECORD,
+    *scaling.RECORDS,
     *search.RECORDS,
     *flagship.RECORDS,
     *sizes.RECORDS,
@@ -74,6 +79,7 @@ RECORDS: tuple[Record, ...] = (
     *distillation.RECORDS,
     *vit.RECORDS,
     *minilm.RECORDS,
+    *gpt.RECORDS,
     *features.RECORDS,
     *ablation.RECORDS,
     *works_with.RECORDS,

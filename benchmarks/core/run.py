@@ -13,14 +13,12 @@ import jax
 import jax.numpy as jnp
 import kmeans1d
 import numpy as np
-import optax
 
 import jaxcompress as jc
 from benchmarks.core.table import CORE
 from benchmarks.lib.record import write
+from benchmarks.lib.steps import BATCH, training_steps
 from benchmarks.lib.timing import interleaved, ratio
-from pipelines.models import MODELS, Shape
-from pipelines.models.train import TrainState, make_step
 
 MILLIONS = 10
 
@@ -89,39 +87,15 @@ def masks() -> dict[str, float]:
 def steps() -> list[dict[str, Any]]:
     """Time a masked and a centroid-shared training step against the plain one."""
     rows = []
-    rng = np.random.default_rng(2)
-    images = rng.integers(0, 256, (64, 32, 32, 3)).astype(np.uint8)
-    labels = rng.integers(0, 10, 64).astype(np.int32)
     for name in ("cifar", "cifar-wide", "lenet-300-100"):
-        model = MODELS[name]
-        net = model.build(Shape(classes=10, image_size=32))
-        params, stats = net.init(jax.random.key(0))
-        mask = jc.magnitude_mask(params, 0.9)
-        params = jc.apply_mask(params, mask)
-        shared = jc.kmeans(params, 16, mask=mask)
-        cases = {
-            "plain": (params, optax.adam(1e-4)),
-            "masked": (params, optax.chain(optax.adam(1e-4), jc.hold_mask(mask))),
-            "shared": (jc.dense(shared), jc.share_centroids(optax.adam(1e-4), shared)),
-        }
-        calls = {}
-        for case, (start, tx) in cases.items():
-            step = make_step(net, model.view, tx)
-            held = [TrainState(jax.tree.map(jnp.copy, start), stats, tx.init(start))]
-
-            def call(step: Any = step, held: list[TrainState] = held) -> None:
-                held[0], loss, _ = step(held[0], images, labels)
-                jax.block_until_ready(loss)
-
-            calls[case] = call
-        seconds = interleaved(calls, 60)
+        seconds = interleaved(training_steps(name, seed=2).calls, 60)
         rows.append(
             {
                 "net": name,
-                "batch_size": 64,
-                "plain_images_per_second": round(64 / statistics.median(seconds["plain"])),
-                "masked_times_plain": ratio(seconds, "masked", "plain"),
-                "shared_times_plain": ratio(seconds, "shared", "plain"),
+                "batch_size": BATCH,
+                "plain_images_per_second": round(BATCH / statistics.median(seconds["plain"])),
+                "masked_times_plain": ratio(seconds, "hold_mask", "plain"),
+                "shared_times_plain": ratio(seconds, "share_centroids", "plain"),
             }
         )
     return rows

@@ -206,8 +206,14 @@ def packing(figure: Figure, record: dict[str, Rows]) -> None:
 def minilm(figure: Figure, rows: Rows) -> None:
     """Draw the size against the mean cosine, for each way to make the transformer smaller."""
     axes = figure.subplots()
-    kinds = {
-        "measured": "measured step sizes, fitted rounding",
+    lines = {
+        "1,024": "levels by data, 1,024 sentences",
+        "32 sentences": "levels by data, 32 sentences",
+        "NNCodec": "NNCodec, without data",
+        "words by": "measured step sizes, a price of bits, words by frequency",
+    }
+    kinds = lines | {
+        "measured": "measured step sizes alone; with a price of bits",
         "fitted": "INT4 and mixed bits, fitted rounding",
         "pack": "jaxcompress pack, without data",
         "INT8": "INT8, also of fewer blocks, heads, ranks",
@@ -218,7 +224,7 @@ def minilm(figure: Figure, rows: Rows) -> None:
         mine = sorted((r for r in left if words in r["name"]), key=lambda row: row["ratio"])
         left = [row for row in left if row not in mine]
         ratios, cosines = ([row[field] for row in mine] for field in ("ratio", "cosine_mean"))
-        axes.plot(ratios, cosines, "o-" if words == "measured" else "o", label=label)
+        axes.plot(ratios, cosines, "o-" if words in lines else "o", label=label)
     axes.plot([4, 8], [0.99, 0.97], "+", markersize=12, color="black", label="aims")
     axes.set(xlabel="times smaller than float32", ylabel="mean cosine of embeddings")
     axes.set_ylim(0.9, 1.002)
@@ -246,7 +252,7 @@ PLOTS = {
     ),
     "sharing": Plot(
         "quantizers",
-        "bytes of a file by quantizer, six networks, against K-Means with 16 values",
+        "bytes of a file by quantizer, eight networks, against K-Means with 16 values",
         (4.6, 5.2),
         sharing,
     ),

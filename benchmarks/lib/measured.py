@@ -4,6 +4,7 @@ FILES = ("jaxcompress/artifact", "jaxcompress/leaves", "jaxcompress/packing")
 SHARING = ("jaxcompress/sharing", "jaxcompress/oneshot/_sharing.py")
 MASKS = (
     "jaxcompress/optim/_masking.py",
+    "jaxcompress/prune/_controls.py",
     "jaxcompress/prune/_scores.py",
     "jaxcompress/prune/masks.py",
     "jaxcompress/prune/select.py",

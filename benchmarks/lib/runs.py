@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import jaxcompress as jc
 from pipelines.data.dataset import Dataset
@@ -11,6 +12,7 @@ from pipelines.run.console import Console
 from pipelines.run.folder import claim, locked, write_json
 from pipelines.run.identity import identity
 from pipelines.run.job import Interrupted, Job
+from pipelines.run.report import results
 from pipelines.run.row import Row
 from pipelines.stages.files import BASELINE, read_plain
 from pipelines.stages.table import stages_of
@@ -51,6 +53,18 @@ def run(
             return job.run()
         except Interrupted:
             return job.rows
+
+
+def outcome(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
+    """Return what tables need of every finished run."""
+    told = results(plan, dataset, rows)
+    kept = ("baseline_accuracy", "control_accuracy", "reloaded_accuracy", "reload_exact")
+    kept += ("baseline_bytes", "compressed_bytes", "ratio", "train_images")
+    return {
+        "stages": {row.name: row.accuracy for row in rows},
+        "validation": {row.name: row.validation_accuracy for row in rows},
+        "seconds": round(sum(row.seconds for row in rows if row.name != "control"), 1),
+    } | {name: told[name] for name in kept}
 
 
 def trained(plan: Settings, dataset: Dataset, folder: Path) -> Path:

@@ -5,9 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+Call = Callable[[], Any]
+"""What is timed."""
+
 
 def interleaved(
-    peers: dict[str, Callable[[], Any]],
+    peers: dict[str, Call],
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
     calls: int = 1,
@@ -28,7 +31,7 @@ def interleaved(
     return seconds
 
 
-def _timed(call: Callable[[], Any], clock: Callable[[], float]) -> float:
+def _timed(call: Call, clock: Callable[[], float]) -> float:
     started = clock()
     call()
     return clock() - started

@@ -9,26 +9,46 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxcompress as jc
-from jaxcompress.quantization import Moments, Probe
+from jaxcompress.quantization import Moments, Probe, WeightCalibration
 from jaxcompress.typing import PyTree
 
 WEIGHTS = jc.scopes.matching(r"(^|/)(kernel|embedding)$")
 """Kernels and embeddings; biases of attention are of rank 2 too."""
 
-FEW = 32
-"""Texts of which damage is measured, dozens of times; moments take all of them."""
+MANY, FEW = 1024, 32
+"""Texts of which moments are taken, and of which damage is measured, dozens of times."""
 
-DAMAGES = (0.0025, 0.006, 0.018)
-"""Distances that the step sizes of all tensors shall add up to: chosen on validation sentences."""
+LEVELS = ((MANY, 0.0018), (MANY, 0.005), (FEW, 0.0018), (FEW, 0.005))
+"""Texts and damages of `fit_levels`."""
+
+TABLE = "words/embedding"
+
+ALONE, DAMAGES = 0.0025, (0.0012, 0.0025, 0.006, 0.018)
+"""Distances that the step sizes of all tensors shall add up to, with one for all words and by how
+often each is read."""
 
 
 class Given:
-    """What ways may use: the network and sentences for calibration, none that it is judged by."""
+    """What ways may use: the network and sentences for calibration, none that it is judged by.
+
+    Args:
+        apply: of the network.
+        params: of it.
+        batches: of tokens of some sentences.
+        counts: of each token, in more of them.
+        first: batches of the first `FEW` of these sentences.
+    """
 
     def __init__(
-        self, apply: Callable[..., Any], params: PyTree, batches: list[np.ndarray]
+        self,
+        apply: Callable[..., Any],
+        params: PyTree,
+        batches: list[np.ndarray],
+        counts: np.ndarray,
+        first: list[np.ndarray],
     ) -> None:
-        self.apply, self.params, self.batches = apply, params, batches
+        self.apply, self.params, self.batches, self.first = apply, params, batches, first
+        self.by_row = {TABLE: jc.quantization.row_step_sizes(counts)}
         self.compiled = jc.jit_for_inference(apply)
         self.few = batches[len(batches) // 2][:FEW]
 
@@ -45,8 +65,8 @@ class Given:
         """Of what the layers are fed."""
         return jc.quantization.input_moments(self.apply, self.params, self.batches)
 
-    @functools.cached_property
-    def probes(self) -> dict[str, Probe]:
+    @functools.cache  # noqa: B019
+    def probes(self, *, by_row: bool) -> dict[str, Probe]:
         """Damage by the rounding of each tensor, fitted."""
         return jc.quantization.step_size_sensitivity(
             self.apply,
@@ -54,7 +74,17 @@ class Given:
             [self.few],
             damage=distance,
             moments=self.moments,
+            relative=self.by_row if by_row else None,
             scope=WEIGHTS,
+        )
+
+    @functools.cache  # noqa: B019
+    def calibration(self, texts: int) -> WeightCalibration:
+        """What so many texts say, of all lengths."""
+        order = np.random.default_rng(0).permutation(len(self.batches))
+        batches = self.first if texts == FEW else [self.batches[i] for i in order]
+        return jc.quantization.calibrate_weights(
+            self.apply, self.params, batches, damage=distance, relative=self.by_row, scope=WEIGHTS
         )
 
     def loss(self, params: PyTree) -> float:
@@ -99,14 +129,28 @@ def _mixed(bits: float) -> Callable[[Given], PyTree]:
     return compress
 
 
-def _step_sizes(damage: float) -> Callable[[Given], PyTree]:
+def _step_sizes(
+    damage: float, *, by_row: bool = False, rate_weight: float = 0.0
+) -> Callable[[Given], PyTree]:
+    """Return step sizes of equal damage; those of words by how often each is read, if so asked."""
+
     def compress(given: Given) -> PyTree:
-        rounded = jc.quantization.round_to_step_sizes(
-            given.params, jc.quantization.step_sizes_for_damage(given.probes, damage=damage)
+        probes = given.probes(by_row=by_row)
+        steps: dict[str, Any] = {**jc.quantization.step_sizes_for_damage(probes, damage=damage)}
+        if by_row:
+            steps[TABLE] = steps[TABLE] * given.by_row[TABLE]
+        rounded = jc.quantization.round_to_step_sizes(given.params, steps)
+        return jc.fit_rounding(
+            given.params, rounded, given.moments, descents=0, rate_weight=rate_weight
         )
-        return jc.fit_rounding(given.params, rounded, given.moments)
 
     return compress
+
+
+def _levels(texts: int, damage: float) -> Callable[[Given], PyTree]:
+    return lambda given: jc.quantization.fit_levels(
+        given.params, given.calibration(texts), damage=damage
+    )
 
 
 def _blocks(count: int) -> Callable[[Given], PyTree]:
@@ -176,10 +220,26 @@ METHODS = [
     Method("3/4 of the MLPs, INT8", _units(1 / 4, "dense1")),
     Method("SVD, 3/4 of the kernels, INT8", _factors(0.75, aware=False)),
     Method("SVD weighed by inputs, 3/4 of the kernels, INT8", _factors(0.75, aware=True)),
+    Method(f"measured step sizes, damage {ALONE}", _step_sizes(ALONE), "entropy"),
+    Method(
+        f"measured step sizes, a price of bits, damage {ALONE}",
+        _step_sizes(ALONE, rate_weight=0.5),
+        "entropy",
+    ),
     *(
         Method(
-            f"measured step sizes, fitted rounding, damage {damage}", _step_sizes(damage), "entropy"
+            f"measured step sizes, a price of bits, words by frequency, damage {damage}",
+            _step_sizes(damage, by_row=True, rate_weight=0.5),
+            "entropy",
         )
         for damage in DAMAGES
+    ),
+    *(
+        Method(
+            f"levels by data, {texts:,} sentences, damage {damage}",
+            _levels(texts, damage),
+            "entropy",
+        )
+        for texts, damage in LEVELS
     ),
 ]

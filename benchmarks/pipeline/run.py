@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lib.record import merge
-from benchmarks.lib.runs import run
+from benchmarks.lib.runs import outcome, run
 from benchmarks.pipeline.table import BY_DATA
 from jaxcompress.oneshot import SHARING
 from pipelines.data import load
@@ -26,7 +26,6 @@ from pipelines.data.dataset import Dataset
 from pipelines.models import MODELS
 from pipelines.options.plan import planned
 from pipelines.options.settings import Settings
-from pipelines.run.report import results
 from pipelines.run.row import Row
 
 MODEL = "cifar"
@@ -34,9 +33,6 @@ MODEL = "cifar"
 
 def figure(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
     """Return what the table needs of a run."""
-    outcome = results(plan, dataset, rows)
-    kept = ("baseline_accuracy", "control_accuracy", "reloaded_accuracy", "reload_exact")
-    kept += ("baseline_bytes", "compressed_bytes", "ratio", "train_images")
     return {
         "sparsity": plan.sparsity,
         "seed": plan.seed,
@@ -44,10 +40,7 @@ def figure(plan: Settings, dataset: Dataset, rows: list[Row]) -> dict[str, Any]:
         "clusters": plan.get("clusters", 0),
         "step_size": plan.get("step_size", 0.0),
         "layout": plan.layout,
-        "stages": {row.name: row.accuracy for row in rows},
-        "validation": {row.name: row.validation_accuracy for row in rows},
-        "seconds": round(sum(row.seconds for row in rows if row.name != "control"), 1),
-    } | {name: outcome[name] for name in kept}
+    } | outcome(plan, dataset, rows)
 
 
 def one_seed(

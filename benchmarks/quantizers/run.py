@@ -10,22 +10,22 @@ first one that reaches `A16 - 0.002` is taken. 0.2 points are 10 images, so a se
 luck, ours as well as a peer's; test accuracies show it. (The first 1 000 images decide where a
 setting is far off.) Test images are read once, for the setting that was taken.
 
+`fit_levels` sees the first 1 024 training images, without labels, and damages of 1 to 0.001, each a
+factor of 2^(1/2) apart: steps 2^(1/4) apart as well; `compress` makes its files.
+
 Sizes are bytes of files in layout entropy, manifest and digests included. Only kernels are
-quantized; other leaves are float32 in our files. NNCodec codes these too, at its own choice of
-about 20 bits; `float32_rank1_bytes` is its size with 4 bytes each instead. It is tried
-with dependent quantization and without, with `lambda_scale` 0 (its default) and 0.5, and the
-smallest result is taken.
+quantized; other leaves are float32 in our files, and of 16 bits with `fit_levels`. NNCodec codes
+these too, at its own choice of about 20 bits; `float32_rank1_bytes` is its size with 4 bytes each
+instead. It is tried with dependent quantization and without, with `lambda_scale` 0 (its default)
+and 0.5, and the smallest result is taken.
 """
 
 import argparse
 import math
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +33,9 @@ import numpy as np
 
 import jaxcompress as jc
 from benchmarks.lib.networks import SEED, TRAININGS, accuracy_of, networks, plain_arrays
+from benchmarks.lib.nncodec import nncodec
 from benchmarks.lib.record import minutes, write
+from benchmarks.quantizers.fitted import DAMAGES, Fitting, fitting
 from benchmarks.quantizers.table import QUANTIZERS
 from jaxcompress.artifact import encode
 from jaxcompress.nnx import Params
@@ -46,7 +48,6 @@ TOLERANCE = 0.002
 STEP_SIZES = [2 ** (-i / 4) for i in range(-6, 13)]  # 2.83 to 0.13
 LAMBDA_SCALES = [0.0, 0.5]
 FAR, FEW = 0.05, 1000
-PEER = Path(__file__).parent.parent / "peers" / "nncodec_streams.py"
 
 Accuracy = Callable[[Params], float]
 Accept = Callable[[Params], float | None]
@@ -59,11 +60,13 @@ class Candidate(NamedTuple):
         setting: how finely.
         params: its dense params.
         size: gives the fields of its row that say how large it is.
+        more: other fields of its row.
     """
 
     setting: str
     params: Params
     size: Callable[[], dict[str, int]]
+    more: Mapping[str, Any] = {}
 
 
 def ours(name: str, setting: float, params: Params) -> Candidate:
@@ -101,8 +104,16 @@ def scan(quantize: Quantize, name: str, params: Params) -> Iterator[Candidate]:
         yield quantize(name, step_size, params)
 
 
+def fits(found: Fitting) -> Iterator[Candidate]:
+    """Yield what a network becomes by data, from coarse to fine."""
+    for damage in DAMAGES:
+        tree = found.at(damage)
+        more = {"gap_bits": round(found.gap(tree), 4)}
+        yield _sized(f"{damage:.4g}", tree)._replace(more=more)
+
+
 @contextmanager
-def nncodec(python: Path, params: Params) -> Iterator[list[Iterable[Candidate]]]:
+def coded(python: Path, params: Params) -> Iterator[list[Iterable[Candidate]]]:
     """Give what NNCodec makes of a network, from coarse to fine for each way to run it.
 
     Args:
@@ -114,28 +125,18 @@ def nncodec(python: Path, params: Params) -> Iterator[list[Iterable[Candidate]]]
     rank1 = sum(array.nbytes for array in arrays.values() if array.ndim < 2)
     unit = 4 * math.log2(weights_of(params).step_size(1))
     qps = [round(unit + 4 * math.log2(s)) for s in STEP_SIZES]
-    with tempfile.TemporaryDirectory() as folder:
-        plain, coded = Path(folder) / "arrays.npz", Path(folder) / "coded.npz"
-        np.savez(plain, **arrays)  # pyright: ignore[reportArgumentType]
-        command = [str(python), str(PEER), str(plain), str(coded)]
-        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as peer:
-            assert peer.stdin and peer.stdout
+    with nncodec(python, arrays) as code:
 
-            def candidate(setting: str) -> Candidate:
-                assert peer.stdin and peer.stdout
-                peer.stdin.write(f"{setting}\n")
-                peer.stdin.flush()
-                answer = next(line for line in peer.stdout if line.startswith("coded "))
-                whole, alone = map(int, answer.split()[1:])
-                size = {"file_bytes": whole, "float32_rank1_bytes": whole - alone + rank1}
-                with np.load(coded) as archive:
-                    leaves = [_output_last(archive[name]) for name in arrays]
-                tree = jax.tree.unflatten(jax.tree.structure(params), leaves)
-                return Candidate(setting, tree, lambda: size)
+        def candidate(setting: str) -> Candidate:
+            made = code(setting)
+            whole = len(made.stream)
+            size = {"file_bytes": whole, "float32_rank1_bytes": whole - made.rank1_bytes + rank1}
+            leaves = [_output_last(made.arrays[name]) for name in arrays]
+            tree = jax.tree.unflatten(jax.tree.structure(params), leaves)
+            return Candidate(setting, tree, lambda: size)
 
-            ways = [f"{kind} {scale:g}" for kind in ("dq", "scalar") for scale in LAMBDA_SCALES]
-            yield [map(candidate, [f"{qp} {way}" for qp in qps]) for way in ways]
-            peer.stdin.close()
+        ways = [f"{kind} {scale:g}" for kind in ("dq", "scalar") for scale in LAMBDA_SCALES]
+        yield [map(candidate, [f"{qp} {way}" for qp in qps]) for way in ways]
 
 
 def _output_first(array: np.ndarray) -> np.ndarray:
@@ -184,6 +185,7 @@ def compare(
     glance: Accuracy,
     python: Path | None,
     *,
+    data: Fitting,
     equal_importance: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Yield one row for each method, K-Means first.
@@ -194,6 +196,7 @@ def compare(
         test: accuracy on what is reported.
         glance: accuracy on a few of the first.
         python: an interpreter that has NNCodec.
+        data: what images say of the network.
         equal_importance: whether to try our quantizers without `size_importance` as well.
     """
     reference = ours("kmeans", 16, params)
@@ -205,6 +208,7 @@ def compare(
             "method": method,
             "setting": candidate.setting,
             **size,
+            **candidate.more,
             "times_kmeans16_bound": round(size["file_bytes"] / bound, 4),
             "validation_accuracy": validation,
             "test_accuracy": test(candidate.params),
@@ -223,10 +227,11 @@ def compare(
         methods[name] = [scan(ours, name, params)]
         if equal_importance:
             methods[f"{name}, equal importance"] = [scan(without_importance, name, params)]
+    methods["fitted"] = [fits(data)]
     yield row("kmeans", reference, reached)
     chosen_of = {method: smallest(ways, passes) for method, ways in methods.items()}
     if python is not None:
-        with nncodec(python, params) as ways:
+        with coded(python, params) as ways:
             chosen_of["nncodec"] = smallest(ways, passes)
     for method, found in chosen_of.items():
         if found is None:
@@ -261,6 +266,7 @@ def main() -> None:
                 lambda p, s=stats, f=on_test: f(p, s),
                 lambda p, s=stats, f=on_few: f(p, s),
                 arguments.nncodec,
+                data=fitting(network, sparsity, data.train),
                 equal_importance=arguments.equal_importance,
             )
             for row in rows:

@@ -8,65 +8,63 @@ from benchmarks.lib.record import Figures, Record
 
 _TITLES = {
     "search": "search",
-    "random, halved": "random proposals, halved",
     "random search": "random search",
+    "even widths": "even widths",
 }
 
 
-def volume(record: Figures) -> list[str]:
-    """Return one row for each way: the volume that its front dominates."""
+def means(record: Figures) -> list[str]:
+    """Return one row for each way: accuracy, the mean of the budgets."""
     rows = []
     for data, runs in _by_data(record).items():
+        found = {way: [_mean(run, way) for run in runs] for way in _TITLES}
         for way, title in _TITLES.items():
-            if any(way not in run["volume"] for run in runs):
-                continue
-            found = [run["volume"][way] for run in runs]
-            wins = sum(run["volume"]["search"] > run["volume"][way] for run in runs)
+            wins = sum(mine > its for mine, its in zip(found["search"], found[way], strict=True))
             rows.append(
                 [
                     data,
                     title,
-                    f"{runs[0]['trials'][way]}",
-                    f"{sum(run['diverged'][way] for run in runs)}",
-                    spread(found, 3),
+                    str(runs[0]["trials"].get(way, "")),
+                    str(sum(run["diverged"].get(way, 0) for run in runs)),
+                    spread([100 * each for each in found[way]], 2),
                     "" if way == "search" else f"{wins} of {len(runs)}",
                 ]
             )
-    header = ["data", "way", "networks", "diverged", "volume", "search is larger, seeds"]
+    header = ["data", "way", "networks", "diverged", "accuracy %", "search is better, seeds"]
     more = f" Images passed, at most: {max(run['images'] for run in record['figures']):,}."
     return markdown(header, rows) + footnote(record, more)
 
 
-def widths(record: Figures) -> list[str]:
-    """Return one row for each budget and seed: even widths beside the best of the front."""
+def _mean(run: dict[str, Any], way: str) -> float:
+    return sum(each[way]["test"] for each in run["budgets"]) / len(run["budgets"])
+
+
+def budgets(record: Figures) -> list[str]:
+    """Return one row for each budget and seed: even widths beside what the ways chose."""
     rows = []
     for data, runs in _by_data(record).items():
         for run in runs:
-            for each in run["widths"]:
-                if each["sizes"] is None:
-                    rows.append([data, str(run["seed"]), f"{each['budget']:g}", "none", *[""] * 4])
-                    continue
-                best = each["best"]
+            for each in run["budgets"]:
+                found = each["search"]
                 rows.append(
                     [
                         data,
                         str(run["seed"]),
-                        f"{each['budget']:g}",
+                        f"{each['speedup']:g}",
                         f"{each['bytes']:,}",
-                        f"{100 * each['test']:.1f}",
-                        *_cells(best),
+                        f"{found['bytes']:,}",
+                        f"{min(found['speedups'].values()):.1f}",
+                        *(_points(each[way]) for way in _TITLES),
+                        str(each["seconds"]),
                     ]
                 )
-    header = ["data", "seed", "times faster", "even widths, bytes", "accuracy %"]
-    header += ["search, bytes", "times faster, found", "accuracy %, found"]
+    header = ["data", "seed", "times faster", "bytes", "search, bytes"]
+    header += ["times faster, found", *(f"{title} %" for title in _TITLES.values()), "search, s"]
     return markdown(header, rows) + footnote(record, " Test images.")
 
 
-def _cells(best: dict[str, Any] | None) -> list[str]:
-    if best is None:
-        return ["none", "", ""]
-    faster = min(best["speedups"].values())
-    return [f"{best['bytes']:,}", f"{faster:.1f}", f"{100 * best['test']:.1f}"]
+def _points(figures: dict[str, Any]) -> str:
+    return f"{100 * figures['test']:.1f}"
 
 
 def _by_data(record: Figures) -> dict[str, list[dict[str, Any]]]:
@@ -88,6 +86,6 @@ RECORDS = (
             "nets/students.py",
             "pipelines/search",
         ),
-        {"search_volume": volume, "search_widths": widths},
+        {"search_means": means, "search_budgets": budgets},
     ),
 )

@@ -1,0 +1,5 @@
+"""python -m benchmarks.gpt."""
+
+from benchmarks.gpt.run import main
+
+main()

@@ -1,0 +1,5 @@
+"""python -m benchmarks.rate."""
+
+from benchmarks.rate.run import main
+
+main()

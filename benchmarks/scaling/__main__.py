@@ -1,0 +1,5 @@
+"""python -m benchmarks.scaling."""
+
+from benchmarks.scaling.run import main
+
+main()
