@@ -19,6 +19,7 @@ extensions = [
     "signatures",
     "checkout_links",
     "mathml",
+    "notebooks",
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
