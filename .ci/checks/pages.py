@@ -27,7 +27,7 @@ _FENCED = re.compile(r"^```(\S*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _RUNNABLE = ("python", "sh", "")  # a fence without a language is of commands
 _MAY_DIFFER = (["diff"], ["verify"])  # commands whose status is 1 where files differ
 _DECIMAL = re.compile(r"(\d+\.\d+(?:e[+-]\d+)?)")
-_IMPORTED_AS = {"orbax_checkpoint": "orbax"}
+_IMPORTED_AS = {"orbax_checkpoint": "orbax", "scikit_learn": "sklearn"}
 
 
 class Block(NamedTuple):

@@ -148,6 +148,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @layouts
 @settings(max_examples=60, deadline=None)
 @given(tree=TREES)
@@ -209,6 +210,7 @@ def test_a_million_weights(tmp_path, layout):
     assert bound < size < 1.04 * bound
 
 
+@pytest.mark.slow
 @layouts
 @pytest.mark.parametrize("size", [64, 255, 256, 257, 512])
 def test_many_small_tensors_of_chance(tmp_path, size, layout):
@@ -364,6 +366,7 @@ def test_what_cannot_be_stored_is_named(tmp_path):
     assert not path.exists() and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_same_bytes_in_another_process(tmp_path):
     program = (
         "import sys, numpy as np, jaxcompress as jc;"
@@ -404,6 +407,7 @@ for tree in itertools.cycle(trees):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")
 def test_a_kill_leaves_a_whole_file(tmp_path):
     path = tmp_path / "m.npz"
@@ -431,6 +435,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files")
 def test_a_full_disk_leaves_the_previous_file(tmp_path):
     path = tmp_path / "m.npz"

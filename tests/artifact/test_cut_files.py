@@ -77,6 +77,7 @@ def test_a_file_that_was_not_cut_needs_no_proof(tmp_path):
         jc.load_into(tmp_path / "m.npz", whole(), fits=(unused, X))
 
 
+@pytest.mark.slow
 def test_modules_of_flax(tmp_path):
     class Net(nnx.Module):
         def __init__(self, rngs):
@@ -94,6 +95,7 @@ def test_modules_of_flax(tmp_path):
     np.testing.assert_array_equal(run(found, X), run(small, X))
 
 
+@pytest.mark.slow
 def test_modules_of_equinox(tmp_path):
     net = eqx.nn.MLP(3, 2, width_size=8, depth=1, key=jax.random.key(0))
     params, static = eqx.partition(net, eqx.is_array)
@@ -154,6 +156,7 @@ for rows in (4, 3):
 """
 
 
+@pytest.mark.slow
 def test_arrays_go_where_those_of_the_template_lie(tmp_path):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

@@ -330,12 +330,14 @@ def flipped(data, stride, start=0):
         yield bytes(damaged)
 
 
+@pytest.mark.slow
 @files
 def test_some_flipped_bits_are_refused_or_change_nothing(tmp_path, path):
     data = path.read_bytes()
     assert_refused_or_same(tmp_path, path, flipped(data, 61))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stride",
     [pytest.param(7, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.exhaustive)],
@@ -353,6 +355,7 @@ def assert_truncations_are_refused(tmp_path, path, lengths):
         assert outcome(target) is None
 
 
+@pytest.mark.slow
 @files
 def test_some_truncations_are_refused(tmp_path, path):
     assert_truncations_are_refused(tmp_path, path, lambda size: range(0, size, 7))

@@ -611,6 +611,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused_by_name(tmp_path, name):
     build, message = HOSTILE[name]

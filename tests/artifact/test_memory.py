@@ -148,6 +148,7 @@ linux = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ("layout", "kinds"),
@@ -187,6 +188,7 @@ def test_long_rows_of_the_entropy_layout_stay_within_their_limit(tmp_path):
     assert row["need"] > 40 * (1 << 22)  # what it takes indeed
 
 
+@pytest.mark.slow
 def test_a_tiny_file_of_many_equal_weights_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     leaf = jc.Clustered(codes=np.ones((1, 1 << 22), np.uint8), codebook=np.ones(1, np.float16))

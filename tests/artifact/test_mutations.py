@@ -23,6 +23,7 @@ def read_or_refuse(path):
         assert error.file == str(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_bytes_changed_anywhere(data):
@@ -75,6 +76,7 @@ def damage_manifest(draw, manifest):
         entry[field] = draw(st.sampled_from(list(values_of(field, manifest["tensors"]))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 @settings(max_examples=150, deadline=None)
 @given(st.data())

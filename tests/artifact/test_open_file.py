@@ -247,6 +247,7 @@ TypeError a: sharding must be a jax.sharding.Sharding, got
 """
 
 
+@pytest.mark.slow
 def test_tensors_go_to_a_mesh(tmp_path):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

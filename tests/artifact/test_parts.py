@@ -190,6 +190,7 @@ def test_some_truncations_and_flipped_bits(either, tmp_path):
         assert outcome(target) in (None, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "either",
     [
@@ -309,6 +310,7 @@ def test_any_cut_is_read(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, read(path).tree, example())
 
 
+@pytest.mark.slow
 @settings(
     max_examples=200,
     deadline=None,

@@ -49,3 +49,17 @@ def test_weights_that_do_not_repeat_are_coded(tmp_path):
     with np.load(path) as file:
         assert "rans" in file.files
     np.testing.assert_array_equal(jc.load_compressed(path)["w"].values, leaf.values)
+
+
+def test_repetitions_in_a_few_places_do_not_tell_of_all_codes():
+    """Sampled places repeat, the rest is noise: coded by contexts it takes half of the bytes."""
+    rng = np.random.default_rng(0)
+    values = np.clip(rng.geometric(0.5, (1024, 256)) * rng.choice([-1, 1], (1024, 256)), -100, 100)
+    values[0, :2] = -100, 100
+    flat = values.reshape(-1)
+    for start in np.linspace(0, flat.size - 8192, 4).astype(int):
+        flat[start : start + 8192] = np.tile(flat[:64], 128)
+    leaf = jc.Quantized(values=values.astype(np.int8), scale=np.ones((1, 1), "f"), bits=8)
+    counts = np.bincount(flat + 100)
+    entropy = -np.sum(counts[counts > 0] * np.log2(counts[counts > 0] / flat.size)) / 8
+    assert jc.size_bytes({"w": leaf}, layout="entropy") < 1.05 * entropy + 2000

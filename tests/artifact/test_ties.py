@@ -212,6 +212,7 @@ def test_memory_counts_what_is_stored_once_and_each_array(tmp_path):
     assert need(last, {"a": WIDE, "b": WIDE}) == need(last, {"a": WIDE})
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     picks=st.lists(st.integers(0, len(LEAVES) - 1), max_size=9),

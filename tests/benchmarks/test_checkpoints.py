@@ -46,6 +46,7 @@ def test_blocks_are_those_of_gguf(control):
     assert small.size == coded.nbytes
 
 
+@pytest.mark.slow
 def test_the_command_packs_what_it_can_and_says_why_not(tmp_path):
     weights = {"a/b": np.random.default_rng(0).standard_normal((16, 32)).astype(np.float32)}
     net = Network(weights, lambda w: w["a/b"], lambda out, _: float(out.sum()))

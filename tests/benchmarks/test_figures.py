@@ -76,6 +76,7 @@ def test_a_figure_is_small_plain_text_and_dateless(name):
     assert len(text) < 60_000 and "<text" in text and "dc:date" not in text
 
 
+@pytest.mark.slow
 def test_equal_figures_make_equal_files(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(figures, "DRAWN", tmp_path)

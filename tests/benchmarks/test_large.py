@@ -57,6 +57,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @linux
 def test_children_count():
     used = processes.measured([sys.executable, "-c", CHILD])
@@ -80,6 +81,7 @@ child.wait()
 """
 
 
+@pytest.mark.slow
 @linux
 def test_children_die_too(tmp_path):
     place = tmp_path / "pid"
@@ -95,6 +97,7 @@ def test_children_die_too(tmp_path):
     assert not processes.killed([sys.executable, "-c", ""], 60)
 
 
+@pytest.mark.slow
 @linux
 def test_kills_and_a_run_without_give_the_same_bytes(tmp_path, monkeypatch):
     checkpoint.make(tmp_path / "m", SHAPES)
@@ -110,6 +113,7 @@ def test_kills_and_a_run_without_give_the_same_bytes(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "o.npz"]
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_checkpoint(tmp_path):
     words = ["make", str(tmp_path / "m"), "--gigabytes", "0.001"]
     code = "import benchmarks.large.run as r; r.shapes_of = lambda b: {'a': (4, 4)}; r.main()"

@@ -66,6 +66,7 @@ def test_changed_files_are_changed_new_or_gone(tmp_path):
     assert code.commit(["a.py"], tmp_path) == ("", False)
 
 
+@pytest.mark.slow
 def test_the_code_of_a_record_is_that_which_was_loaded(monkeypatch):
     for each in tables.RECORDS:
         assert record.code_now(each.measures) == code.digests(each.measures), each.name

@@ -68,6 +68,7 @@ def assert_exact(tensors, expected):
         assert bits(tensors[name]) == bits(array), name
 
 
+@pytest.mark.slow
 def test_pack_gives_what_compress_gives(here):
     tensors = weights()
     save_file(tensors, "m.safetensors", metadata={"format": "pt"})
@@ -81,6 +82,7 @@ def test_pack_gives_what_compress_gives(here):
     assert_exact(load_file("m.safetensors"), tensors)
 
 
+@pytest.mark.slow
 def test_pack_meets_a_target_size(here):
     save_file({"a": normal(200, 100), "bias": normal(20)}, "m.safetensors")
     run("pack", "m.safetensors", "--target-size", "6KB", "--sparsity", 0.3)
@@ -137,6 +139,7 @@ def test_pack_rounds_to_grids_and_the_other_commands_read_them(here):
     assert "half bfloat16" in run("inspect", "half.npz").out
 
 
+@pytest.mark.slow
 def test_pack_makes_products_and_the_other_commands_read_them(here):
     tensors = {"wide": normal(40, 60), "bias": normal(60), "flat": normal(2, 9)}
     save_file(tensors, "m.safetensors")
@@ -579,6 +582,7 @@ def test_help_states_the_exit_statuses():
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
 
 
+@pytest.mark.slow
 def test_the_program_is_quiet_when_nobody_listens(here):
     tensors = {f"tensor {i}": np.ones(2) for i in range(300)}  # several writes
     jc.save("m.npz", tensors)
@@ -611,6 +615,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_one_line(here):
     save_file({"a": normal(3, 3)}, "m.safetensors")
     done = subprocess.run(
@@ -639,6 +644,7 @@ print(peak_bytes("many.safetensors") - one)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
 def test_memory_stays_near_one_tensor(here):
     many = {f"t{i:02}": normal(1024, 512) for i in range(1)}

@@ -29,6 +29,7 @@ def by_definition(a, b):
     )
 
 
+@pytest.mark.slow
 @given(pair(np.float32) | pair(np.float64))
 def test_errors_are_those_of_their_definitions(arrays):
     a, b = arrays
@@ -39,6 +40,7 @@ def test_errors_are_those_of_their_definitions(arrays):
         np.testing.assert_allclose(error, by_definition(a, b), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @given(st.lists(pair(np.float32), min_size=1, max_size=4))
 def test_several_tensors_that_differ_are_as_one(pairs):
     found = together([compare(str(n), *arrays) for n, arrays in enumerate(pairs)])

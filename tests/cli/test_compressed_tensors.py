@@ -120,6 +120,7 @@ def test_scales_of_outputs_blocks_of_outputs_and_one_for_all(here):
     }
 
 
+@pytest.mark.slow
 def test_what_cannot_be_expressed_is_dense_and_named(here):
     dense = {
         "inputs.weight": grid((4, 8), (1, 8)),

@@ -172,6 +172,7 @@ def test_a_file_that_is_cut_is_refused(here):
         assert outcome(SMALL[:size], Path("m.gguf")) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), max_size=4))
 def test_a_damaged_file_is_refused_or_read_in_bounds(tmp_path_factory, changes):

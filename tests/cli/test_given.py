@@ -172,6 +172,7 @@ def test_the_last_lines_say_how_small_and_how_bad(here):
     assert kept == "kept exactly, outside of the scope: 1 tensor of 40 numbers"
 
 
+@pytest.mark.slow
 def test_bits_and_a_size_mix_bits(here):
     model = {f"l{n}": normal(60, 60) for n in range(8)}
     save_file(model, "m.safetensors")

@@ -263,6 +263,7 @@ def test_a_source_goes_to_other_processes_without_its_numbers(here):
     assert len(sent) < 1000 and pickle.loads(sent).load(0).shape == (300, 300)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damaged_files_are_read_or_refused(tmp_path_factory, data):

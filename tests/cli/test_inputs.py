@@ -213,6 +213,7 @@ MSGPACK = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MSGPACK)
 def test_msgpack_that_no_tree_should_be_made_of(here, name):
     data, message = MSGPACK[name]
@@ -245,6 +246,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(VALUES)
 def test_whatever_msgpack_writes_is_let_through(value):

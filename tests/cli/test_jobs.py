@@ -59,6 +59,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_any_number_of_jobs_writes_the_same_bytes(here, started, way):
     for jobs in (1, 2):
@@ -73,6 +74,7 @@ def test_any_number_of_jobs_writes_the_same_bytes(here, started, way):
     assert not list(here.glob(".*"))
 
 
+@pytest.mark.slow
 def test_more_jobs_than_parts_and_another_format(here, started):
     np.savez("z.npz", **TREE)
     run("pack", "z.npz", "-o", "9.npz", "--jobs", 9, *WAYS["kmeans"])
@@ -97,6 +99,7 @@ def test_fewer_jobs_than_one_are_refused(jobs):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_says_the_same_from_a_worker_and_leaves_nothing(here, jobs):
     save_file(TREE | {"layer3": 1e-3 * TREE["layer3"]}, "bad.safetensors")
@@ -128,6 +131,7 @@ def tasks(folder):
     return [Task(folder / f"{n}.part", range(2 * n, 2 * n + 2), USUAL) for n in range(3)]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_an_error_that_names_its_tensors(here):
     with Workers(1, deadly(), most_numbers=1000) as pool:
         first, second, third = (pool.submit(task) for task in tasks(here))
@@ -138,6 +142,7 @@ def test_a_worker_that_dies_is_an_error_that_names_its_tensors(here):
     assert stored_part(here / "1.part").entries[1]["path"] == "layer3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

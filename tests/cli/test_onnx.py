@@ -346,6 +346,7 @@ def nested(depth, array):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 2**16 - 1), min_size=1, max_size=200), st.data())
 def test_numbers_that_change_their_length_move_all_that_follows(tmp_path_factory, bits, data):

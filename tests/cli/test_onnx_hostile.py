@@ -182,6 +182,7 @@ def test_a_model_that_is_cut_is_refused_or_has_fewer_tensors(here):
         assert found is None or found.keys() == whole.keys()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), max_size=4))
 def test_a_damaged_model_is_refused_or_read_as_the_reference_reads_it(tmp_path_factory, changes):

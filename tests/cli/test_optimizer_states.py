@@ -68,6 +68,7 @@ def found_in(tree):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["named", "tuple", "any name", "serialized"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_states_of_optax_are_told_from_weights(name, how):
@@ -137,6 +138,7 @@ def test_long_names_cost_little():
     assert optimizer_states(paths, [(2, 2), (2, 2)]) == [False, False]
 
 
+@pytest.mark.slow
 def test_pack_keeps_the_state_of_a_train_state_to_the_bit(here):
     class Net(nn.Module):
         @nn.compact

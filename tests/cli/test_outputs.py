@@ -219,6 +219,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [100, 12_000])  # parts fit, and then none
 @pytest.mark.parametrize("words", [["--clusters", "200"], ["--target-size", "18KB"]])
 def test_a_full_disk_names_the_file_and_leaves_the_previous_one(here, room, words):
@@ -259,6 +260,7 @@ def writer():
             process.kill()
 
 
+@pytest.mark.slow
 def test_what_killed_writers_left_goes_at_the_next_write(here):
     with writer() as alive:
         (held,) = temporaries(here)

@@ -90,6 +90,7 @@ def test_the_file_has_the_size_of_the_plan(here):
     assert 0 < np.abs(loaded["up.weight"] - MODEL["up.weight"]).max() < 2
 
 
+@pytest.mark.slow
 def test_a_profile_serves_every_size(here):
     before = (here / "m.profile.json").read_bytes()
     sizes = []
@@ -107,6 +108,7 @@ def test_a_profile_serves_every_size(here):
     assert (here / "m.profile.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_it_says_what_happens_and_what_it_does_not_know(here):
     words = ["plan", "m.safetensors", "--profile", "m.profile.json", "--size", "12KB"]
     said = run(*words, "-o", "p.json", "--leave", "embed").out.splitlines()
@@ -118,6 +120,7 @@ def test_it_says_what_happens_and_what_it_does_not_know(here):
     np.testing.assert_array_equal(jc.load("m.npz")["lm_head"], TIED)
 
 
+@pytest.mark.slow
 def test_edits_are_honoured(here):
     run("pack", "m.safetensors", "--plan", "m.plan.json", "-o", "a.npz")
     settings = {"layer.weight": "leave", "up.weight": {"clusters": 3}}
@@ -139,6 +142,7 @@ def test_a_line_that_is_taken_out_leaves_the_tensor(here):
     np.testing.assert_array_equal(jc.load("m.npz")["lm_head"], TIED)
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_makes_the_same_file(here, monkeypatch):
     monkeypatch.setattr(_parts, "NUMBERS", 3000)
     monkeypatch.setattr(packed_file, "_WORTH_WORKERS", 0)
@@ -149,6 +153,7 @@ def test_any_number_of_processes_makes_the_same_file(here, monkeypatch):
     assert np.count_nonzero(jc.load("1.npz")["up.weight"]) <= MODEL["up.weight"].size / 2
 
 
+@pytest.mark.slow
 def test_select_and_drop_are_given_to_both(here):
     words = ["--drop", "up.weight"]
     with few_settings():

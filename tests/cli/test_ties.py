@@ -52,6 +52,7 @@ def named(path="m.npz"):
 SAME = {"mask1": "mask0", "mask2": "mask0", "wte": "lm_head"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--lossless"], ["--sparsity", 0.3], ["--bits", 4]])
 def test_they_are_stored_once_by_any_number_of_processes(options):
     said = run("pack", "m.safetensors", "--jobs", 1, *options).out

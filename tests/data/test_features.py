@@ -358,6 +358,7 @@ def test_a_picture_has_the_same_features_in_any_batch():
     assert same(extract(pictures[::-1], 64), backwards)
 
 
+@pytest.mark.slow
 def test_threads_find_what_one_finds():
     chunks = [np.concatenate([[leaf(10 + 3 * n)], noise(20, seed=n), [disc()]]) for n in range(12)]
     serial = [extract(chunk, 64) for chunk in chunks]

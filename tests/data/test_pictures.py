@@ -256,6 +256,7 @@ def test_the_size_counts_in_every_form(suffix, form, tmp_path):
     assert "pixels, got 1073676289" in refusal(path)
 
 
+@pytest.mark.slow
 def test_64_million_pixels_are_allowed(tmp_path):
     path = saved(tmp_path / "a.png", Image.new("1", (8_000, 8_000), 1), compress_level=1)
     assert (read_picture(path, 2) == 255).all()

@@ -78,6 +78,7 @@ def parts(data):
     return data.train, data.validation, data.test
 
 
+@pytest.mark.slow
 def test_a_picture_depends_on_its_number_alone():
     test = load(None).test.images
     backwards = [rendered._draw(kinds(), 2, slice(n, n + 1))[0] for n in reversed(range(9))]

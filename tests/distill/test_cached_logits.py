@@ -67,6 +67,7 @@ def test_a_file_for_something_else_is_replaced(what, tmp_path, writes):
     assert len(writes) == 2
 
 
+@pytest.mark.slow
 def test_another_process_reads_it(tmp_path):
     program = (
         "import jax, numpy as np, jaxcompress as jc\n"

@@ -81,6 +81,7 @@ def losses_of_everything():
     }
 
 
+@pytest.mark.slow
 def test_gradients_by_finite_differences():
     step = 1e-6
     with jax.enable_x64(True):
@@ -181,6 +182,7 @@ def test_classes_that_are_ruled_out():
     assert np.isfinite(jc.distillation_loss(teacher, student, [0, 1], soft_weight=1.0))
 
 
+@pytest.mark.slow
 def test_samples_that_do_not_count():
     """As if they were not there, whatever they hold: the loss and its gradient."""
     where = np.array([[True, False, True], [False, False, True]])
@@ -250,6 +252,7 @@ def test_the_gradient_of_probabilities_by_hand():
     assert not to_labels.any()
 
 
+@pytest.mark.slow
 def test_mixup_of_narrow_types_sums_to_1_closely_enough():
     for dtype in (jnp.bfloat16, jnp.float16):
         mixed = (1 - 0.1) * jnp.eye(1000, dtype=dtype)[:2] + jnp.asarray(0.1 / 1000, dtype)
@@ -449,6 +452,7 @@ INSIDE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INSIDE)
 def test_a_student_that_is_not_finite_any_more_has_no_finite_loss(name):
     teacher = rng.normal(size=(4, 3, 2)).astype("f")

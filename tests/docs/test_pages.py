@@ -23,9 +23,11 @@ FROM_CHECKOUT = {
     "howto/lottery.md": 1,
     "howto/own_loop.md": 1,  # Equinox
     "howto/search.md": 1,
+    "learn/index.md": 1,
     "results/flagship.md": 1,
     "results/index.md": 1,
     "results/checkpoints.md": 1,
+    "results/gpt.md": 1,
     "results/minilm.md": 1,
     "techniques/blocks.md": 2,
     "techniques/distillation.md": 1,
@@ -42,6 +44,7 @@ def run_by(name):
     return [pytest.mark.slow if checkout else pytest.mark.wheel]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=run_by(name)) for name in PYTHON])
 def test_the_examples_print_what_the_page_shows(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -23,6 +23,7 @@ def test_it_is_one_screen():
         assert sum(bool(line) for line in block.code.splitlines()) <= 13
 
 
+@pytest.mark.slow
 def test_the_loop_runs_and_does_what_it_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -37,6 +38,7 @@ def test_the_loop_runs_and_does_what_it_says(tmp_path, monkeypatch, capsys):
     assert names["loss"](loaded, jax.numpy.ones((4, 256))) < before
 
 
+@pytest.mark.slow
 def test_an_nnx_model_is_shrunk_as_shown(capsys):
     names = {}
     exec(SHRINK.code, names)
@@ -56,6 +58,7 @@ def test_links_lead_to_files():
     assert not [link for link in links if not (ROOT / link).is_file()]
 
 
+@pytest.mark.slow
 def test_tables_are_generated_from_the_recorded_figures():
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.tables", "--check"], cwd=ROOT, capture_output=True

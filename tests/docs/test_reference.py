@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pages
+import pytest
 
 import jaxcompress as jc
 from jaxcompress.trees import named_leaves
@@ -13,6 +14,7 @@ def blocks_of(name):
     return [block for block in pages.blocks_of(name, text) if block.language == "python"]
 
 
+@pytest.mark.slow
 def test_sixteen_lines_of_numpy_and_scipy_read_the_file(tmp_path, monkeypatch):
     keys = jax.random.split(jax.random.key(0), 3)
     params = {
@@ -34,6 +36,7 @@ def test_sixteen_lines_of_numpy_and_scipy_read_the_file(tmp_path, monkeypatch):
         np.testing.assert_array_equal(names["tensors"][path], leaf)
 
 
+@pytest.mark.slow
 def test_the_file_classifies_pictures_in_twelve_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make, classify = blocks_of("pipeline.md")

@@ -70,6 +70,7 @@ ATTENTION = {
 }
 
 
+@pytest.mark.slow
 def test_attention_has_the_bits_of_dense_weights():
     equal(partial(attention, weigh=bounded, bend=bounded), ATTENTION, X)
 
@@ -128,6 +129,7 @@ def test_loops_over_stacked_layers(leaf, stack):
     equal(layers, leaf, X, stack=stack)
 
 
+@pytest.mark.slow
 def test_several_weights_of_a_layer_in_a_loop():
     def apply(p, x):
         def layer(x, w):
@@ -161,6 +163,7 @@ def test_weights_that_a_loop_uses_at_each_turn_are_decoded_once():
     assert "u8[" not in str(loop.params["jaxpr"])
 
 
+@pytest.mark.slow
 def test_derivatives_by_inputs():
     small = coded(ATTENTION)
     fast = execute(attention)
@@ -169,6 +172,7 @@ def test_derivatives_by_inputs():
     near(got, wanted)
 
 
+@pytest.mark.slow
 def test_under_vmap_weights_are_decoded_once():
     batch = jnp.stack([X, -X, 2 * X, 3 * X, 5 * X]) / 50
     fast = jax.vmap(execute(attention), (None, 0))
@@ -193,6 +197,7 @@ def deep(p, x):
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="schedules of other devices differ")
 def test_two_weights_are_never_in_memory_at_once():
     """Temporaries are those of one layer: float32, and a byte for each of its integers."""

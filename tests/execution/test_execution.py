@@ -87,6 +87,7 @@ PARAMS = {
 }
 
 
+@pytest.mark.slow
 def test_products_of_every_shape():
     close(execute(shapes), jax.jit(shapes), PARAMS, X)
 

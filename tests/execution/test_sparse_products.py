@@ -32,6 +32,7 @@ def everywhere(params, x):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [np.asarray, jnp.asarray])
 def test_a_function_of_sparse_leaves_computes_what_it_does_of_arrays(place):
     shapes = {"kernel": (4, 4), "bias": (4,), "filter": (2, 2, 1, 3), "stack": (2, 4, 4)}
@@ -50,6 +51,7 @@ def test_a_sparse_product_by_hand():
     assert fast({"kernel": kernel}, jnp.array([[5.0, 7.0]])).tolist() == [[-21.0, 10.0]]
 
 
+@pytest.mark.slow
 def test_the_peers_give_the_product_of_their_weights():
     x = jax.random.normal(jax.random.key(0), (3, 8))
     for name, (product, parts, weights) in peers(8, 12, 0.75, block=4).items():

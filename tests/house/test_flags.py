@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 import jaxcompress as jc
 import run
-from jaxcompress.cli.pack import _RENAMED as RENAMED_OF_PACK
+from jaxcompress.cli.pack_options import _RENAMED as RENAMED_OF_PACK
 from pipelines.options.checks import check
 from pipelines.options.command import RENAMED, given, parser
 from pipelines.options.plan import plan_of, recorded, recorded_1

@@ -55,6 +55,7 @@ def same(one, other):
         assert a.dtype == b.dtype and np.array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf", LEAVES.values(), ids=LEAVES)
 @pytest.mark.parametrize("turns", [64, 1024])
 def test_a_leaf_comes_back_in_numpy_and_in_jax(leaf, turns):
@@ -68,6 +69,7 @@ def test_a_leaf_comes_back_in_numpy_and_in_jax(leaf, turns):
     same(np.asarray(jax.jit(dense)(on_device)), np.asarray(jax.tree.map(jnp.asarray, leaf).dense()))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 999))
 def test_random_leaves_come_back_from_a_device(seed, spread, turns):
@@ -119,6 +121,7 @@ STACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf", STACKS.values(), ids=STACKS)
 def test_a_stack_has_first_axes_that_loops_cut(leaf):
     small = coded(leaf, stack=1)
@@ -195,6 +198,7 @@ def test_techniques_see_the_leaf_that_was_coded():
     same(update_codebooks(small, trained)["kernel"].codebook, leaf.codebook * 2)
 
 
+@pytest.mark.slow
 def test_shared_values_of_coded_leaves_are_trained_together():
     import optax
 
@@ -207,6 +211,7 @@ def test_shared_values_of_coded_leaves_are_trained_together():
     assert (members == members[0]).all() and members[0] != 0
 
 
+@pytest.mark.slow
 def test_on_a_mesh_lanes_are_on_all_devices():
     mesh = Mesh(np.array(jax.devices()[:1]), ("x",))
     sharding = NamedSharding(mesh, PartitionSpec("x"))

@@ -488,6 +488,7 @@ def test_the_decomposition_is_a_function():
 # More factors.
 
 
+@pytest.mark.slow
 def test_tucker_and_cp_find_the_factors_a_kernel_is_made_of():
     pytest.importorskip("tensorly")
     core = normal(3, 3, 3, 4)

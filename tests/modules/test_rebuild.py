@@ -63,6 +63,7 @@ LINEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LINEN)
 def test_fields_of_linen_are_those_that_the_arrays_were_made_with(name):
     module, small, x = LINEN[name]
@@ -77,12 +78,14 @@ def test_shapes_and_parameters_alone_are_enough_for_linen():
     assert rebuild(Block(4, 32, 16), shapes["params"], TOKENS) == Block(2, 16, 4)
 
 
+@pytest.mark.slow
 def test_what_is_no_array_is_passed_as_it_is():
     module, small = Convolutional((8, 16), 32), Convolutional((4, 4), 32)
     variables = small.init(jax.random.key(0), X, False)
     assert rebuild(module, variables, X, False) == small
 
 
+@pytest.mark.slow
 def test_a_linen_network_that_was_cut_is_rebuilt_at_every_trial():
     """Linen compares the sizes of its arrays with those of its fields."""
     module, x = Convolutional((8, 8), 16), X
@@ -148,6 +151,7 @@ def softened(rngs):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop", [False, True])
 def test_entries_of_lists_without_arrays_stay(drop):
     module = softened(nnx.Rngs(0))
@@ -181,6 +185,7 @@ def arrays_of(module):
     return nnx.to_pure_dict(state)
 
 
+@pytest.mark.slow
 def test_nnx_modules_get_arrays_sizes_and_fewer_blocks(tmp_path):
     module = Net(32, 3, nnx.Rngs(0))
     small = Net(16, 2, nnx.Rngs(1))
@@ -195,6 +200,7 @@ def test_nnx_modules_get_arrays_sizes_and_fewer_blocks(tmp_path):
     assert module.attention.num_heads == 4, "the module that was given is not changed"
 
 
+@pytest.mark.slow
 def test_generators_of_a_saved_module_stay_those_of_the_module():
     module, x = Net(8, 1, nnx.Rngs(0)), X.reshape(2, -1, 6)
     module.eval()
@@ -256,6 +262,7 @@ def encoder(heads=4, width=8, hidden=16, depth=3, seed=0):
     return Encoder(heads, width, hidden, depth, key=jax.random.key(seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sizes",
     [{"width": 6, "hidden": 5}, {"depth": 1}],
@@ -269,12 +276,14 @@ def test_equinox_modules_get_arrays_sizes_and_fewer_layers(sizes, tmp_path):
     assert found.conv.out_channels == small.group.channels == found.cell.input_size
 
 
+@pytest.mark.slow
 def test_a_tree_like_the_equinox_module_is_taken():
     small, tokens = encoder(hidden=3), np.arange(4)
     found = rebuild(encoder(), eqx.filter(small, eqx.is_array), tokens)
     np.testing.assert_array_equal(found(tokens), small(tokens))
 
 
+@pytest.mark.slow
 def test_depthwise_convolutions_follow_their_channels():
     def net(channels):
         return eqx.nn.Sequential(
@@ -291,6 +300,7 @@ def test_depthwise_convolutions_follow_their_channels():
     np.testing.assert_array_equal(found(x), small(x))
 
 
+@pytest.mark.slow
 def test_attention_has_as_many_heads_and_computes_what_the_code_does():
     """The code has the number of heads written down: what is cut are the widths of all heads."""
     module = eqx.nn.MultiheadAttention(4, 8, qk_size=8, vo_size=8, key=jax.random.key(0))

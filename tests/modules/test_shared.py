@@ -111,6 +111,7 @@ def shared(hidden, other=4):
     return Outer(inner, inner, (Inner(other), inner))
 
 
+@pytest.mark.slow
 def test_a_linen_module_in_several_places_is_solved_for_once():
     small = shared(5, 3)
     variables = small.init(jax.random.key(0), ROWS)
@@ -139,6 +140,7 @@ def parted(features):
     return Parted(partial(linen.Dense, features=features))
 
 
+@pytest.mark.slow
 def test_sizes_in_the_keywords_of_a_partial_are_fields():
     variables = parted(5).init(jax.random.key(0), ROWS, train=False)
     with pytest.raises(ValueError, match="^tree: must give outputs as wide as the module's"):
@@ -178,6 +180,7 @@ class Reused(eqx.Module):
         return x
 
 
+@pytest.mark.slow
 def test_equinox_modules_in_two_places_are_one_again_where_their_arrays_are_equal():
     small = Reused(5, jax.random.key(1))
     arrays = eqx.filter(small, eqx.is_array)

@@ -22,6 +22,7 @@ PARAMETERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_number_of_parameters_and_shape_of_logits(name):
     model = MODELS[name]
@@ -57,6 +58,7 @@ def test_branches_that_are_left_out_have_no_parameters():
     assert params["fuse"]["kernel"].shape == (6 * 6 * 64 + 64, 288)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("image_size", "fused"), [(16, 2 * 2), (96, 12 * 12)])
 def test_other_image_sizes(image_size, fused):
     params, _ = fusion(image_size, ("picture", "texture", "edges", "shape", "colour"))
@@ -87,6 +89,7 @@ class Normed(nnx.Module):
         return self.norm(self.dense(x))
 
 
+@pytest.mark.slow
 def test_running_statistics_are_threaded_through():
     net = functional(lambda rngs: Normed(rngs=rngs))
     params, stats = net.init(jax.random.key(0))

@@ -23,6 +23,7 @@ def cut(module, **shapes):
     return nnx.merge(graph, nnx.from_flat_state(changed))
 
 
+@pytest.mark.slow
 def test_a_convolution_with_one_channel_a_group_loses_groups():
     layer = nnx.Conv(4, 8, (3,), feature_group_count=4, rngs=nnx.Rngs(0))
     small = cut(layer, kernel=(3, 1, 6), bias=(6,))
@@ -40,6 +41,7 @@ def test_other_grouped_convolutions_keep_the_number_of_groups():
     assert (small.feature_group_count, small.in_features, small.out_features) == (2, 6, 10)
 
 
+@pytest.mark.slow
 def test_attention_counts_its_heads_and_their_width():
     layer = nnx.MultiHeadAttention(3, 12, decode=False, rngs=nnx.Rngs(0))
     kept = {f"{part}_kernel": (12, 2, 3) for part in ("query", "key", "value")}
@@ -68,6 +70,7 @@ def test_recurrent_cells_count_the_rows_of_what_is_hidden(kind, part):
     assert layer.hidden_features == 8 and small.hidden_features == 5
 
 
+@pytest.mark.slow
 def test_layers_inside_of_others_follow():
     rngs = nnx.Rngs(0)
     model = nnx.Sequential(nnx.Linear(2, 6, rngs=rngs), nnx.GroupNorm(6, 3, rngs=rngs))

@@ -64,6 +64,7 @@ LARGE = pytest.param("vit", marks=pytest.mark.slow)
 SMALL = [name for name in MODELS if name not in ("cifar-wide", "vit")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [*SMALL, LARGE])
 def test_every_network_has_students(model):
     config = config_of(model)
@@ -76,7 +77,7 @@ def test_every_network_has_students(model):
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.floats(1, 250))
+@given(st.floats(1.05, 250))
 def test_any_budget_of_a_transformer(ratio):
     config = BlocksConfig()
     student = check(config, int(parameter_count(config) / ratio))
@@ -87,6 +88,14 @@ def test_any_budget_of_a_transformer(ratio):
     assert student.mlp == pytest.approx(4 * student.width, rel=0.5, abs=8)
 
 
+def test_a_budget_between_two_widths_names_the_nearest():
+    """Widths are multiples of six heads: the next one takes 9 % of the parameters."""
+    config = BlocksConfig()
+    with pytest.raises(ValueError, match=r"within 5% of 1,292,288; the nearest has 1,214,820"):
+        student_for(config, int(parameter_count(config) / 1.03125))
+
+
+@pytest.mark.slow
 def test_a_network_that_reads_has_students():
     config = TextEncoderConfig(vocabulary=300, positions=16, width=64, depth=4, heads=4, hidden=128)
     student = check(config, parameter_count(config) // 8)
@@ -94,6 +103,7 @@ def test_a_network_that_reads_has_students():
     assert student.depth == 2 and student.width % student.heads == 0
 
 
+@pytest.mark.slow
 def test_the_whole_and_the_smallest():
     config = LeNet300Config()
     assert student_for(config, 266_610) == student_for(config, np.int64(266_610)) == config

@@ -82,6 +82,7 @@ def test_what_is_no_bert_is_refused(network, change, heads, said):
         from_bert(change(network[0]), heads=heads)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing(network):
     _, params, apply = network
     long = np.asarray(apply(params, TOKENS[:1]))

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import erf, softmax
 
 import jaxcompress as jc
 from jaxcompress.nnx import functional
 from nets.families import build, sizes_of
 from nets.vit import StackedViT, ViTConfig, listed, stacked
+from tests.helpers.transformer import blocks, dense, norm
 
 TINY = ViTConfig(classes=3, image_size=8, patch=4, width=6, depth=2, heads=2, hidden=5)
 NET = build(TINY)
@@ -46,31 +46,11 @@ def apply_stacked(params, x):
 
 
 def by_hand(p, images):
-    """Return logits in NumPy, head by head."""
-
-    def norm(x, p):
-        x = x - x.mean(-1, keepdims=True)
-        return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
-
-    def dense(x, p):
-        return x @ p["kernel"] + p["bias"]
-
+    """Return logits in NumPy."""
     patches = [images[:, i : i + 4, j : j + 4].reshape(2, -1) for i in (0, 4) for j in (0, 4)]
     tokens = np.stack(patches, 1) @ p["embed"]["kernel"].reshape(48, 6) + p["embed"]["bias"]
     x = np.concatenate([np.repeat(p["first"], 2, 0), tokens], 1) + p["places"]
-    for k in range(len(p["blocks"])):
-        block = p["blocks"][k]
-        y, a = norm(x, block["norm1"]), block["attention"]
-        for head in range(2):
-            q, k, v = (
-                y @ a[name]["kernel"][:, head] + a[name]["bias"][head]
-                for name in ("query", "key", "value")
-            )
-            weights = softmax(q @ k.swapaxes(1, 2) / np.sqrt(3), axis=-1)
-            x = x + weights @ v @ a["out"]["kernel"][head]
-        x = x + a["out"]["bias"]
-        y = dense(norm(x, block["norm2"]), block["dense1"])
-        x = x + dense(y * (1 + erf(y / np.sqrt(2))) / 2, block["dense2"])
+    x = blocks(x, p["blocks"], 2)
     return dense(norm(x[:, 0], p["norm"]), p["classify"])
 
 
@@ -80,6 +60,7 @@ def test_what_it_computes():
     )
 
 
+@pytest.mark.slow
 def test_blocks_in_a_list_and_stacked_compute_the_same():
     params = stacked(PARAMS)
     blank, _ = jax.eval_shape(STACKED.init, jax.random.key(0))
@@ -89,12 +70,14 @@ def test_blocks_in_a_list_and_stacked_compute_the_same():
     np.testing.assert_allclose(found, by_hand(PARAMS, IMAGES), rtol=2e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_blocks_of_a_stack_start_from_other_numbers():
     params, _ = STACKED.init(jax.random.key(0))
     first, second = params["blocks"]["dense1"]["kernel"]
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_the_same_network_runs_without_some_of_its_blocks():
     small = jc.drop_blocks(PARAMS, "blocks", keep=[1])
     expected = by_hand(small, IMAGES)

@@ -61,6 +61,7 @@ def test_exactly_so_many_go_and_ties_keep_the_lower_index():
     np.testing.assert_array_equal(small["b"], [[-1, 0], [0, 0]])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     hnp.arrays(

@@ -48,6 +48,7 @@ def test_channels_of_small_magnitude_do_too():
     assert of_channels.max() < 0.09
 
 
+@pytest.mark.slow
 def test_a_size_that_needs_larger_errors_is_refused_with_the_one_that_does_not():
     with pytest.raises(ValueError, match="10,000 bytes cannot be made with errors of at most 0.5"):
         jc.compress(PARAMS, target_bytes=10_000)
@@ -222,6 +223,7 @@ def test_blocks_of_a_channel_have_grids_of_their_own():
     assert compressed(Treatment(way="grid", value=4, block=32), gates, 1).scale.shape == (2, 20, 2)
 
 
+@pytest.mark.slow
 def test_finer_steps_never_have_larger_errors():
     heavy = {"w": normal(64, 64) ** 9, "v": normal(50, 60)}
     found = [
@@ -240,6 +242,7 @@ def test_an_outlier_does_not_wipe_out_its_channel():
     assert error < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tensor",
     [

@@ -64,6 +64,7 @@ def test_a_size_chooses_the_steps_of_tensors_whose_rule_says_no_fineness(tmp_pat
     assert 0.95 * 30_000 < jc.save(tmp_path / "a.npz", small) <= 30_000
 
 
+@pytest.mark.slow
 def test_a_size_with_room_keeps_sparsity_and_rules():
     params = _params()
     half = jc.compress(params, sparsity=0.5, target_bytes="1MB")

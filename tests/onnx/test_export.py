@@ -89,6 +89,7 @@ def path(tmp_path):
     return tmp_path / "net.onnx"
 
 
+@pytest.mark.slow
 def test_floats_are_those_of_jax_for_any_batch(path):
     params, x = cnn_params(), numbers(5, 6, 6, 2)
     written = export_onnx(path, cnn, params, x)
@@ -153,6 +154,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_floats_are_those_of_jax(name, path):
     apply, shape = FUNCTIONS[name]
@@ -186,6 +188,7 @@ def test_a_function_that_needs_its_batch_keeps_it(apply, path):
     assert onnx_function(path)(numbers(4, 3)).shape == apply({}, numbers(4, 3)).shape
 
 
+@pytest.mark.slow
 def test_integers_are_those_of_the_simulation(path, calibrated_cnn):
     params, x, ranges = calibrated_cnn
     written = export_onnx(path, cnn, params, x, int8=ranges, weight_bits=8)
@@ -241,6 +244,7 @@ def test_integers_of_quantized_leaves_are_kept(path, calibrated_cnn):
     assert any(np.array_equal(array, np.ravel(kernel.scale)) for array in scales)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("granularity", "symmetric", "integers_run"),
     [(per_tensor, True, True), (per_tensor, False, False), (per_block(2), True, False)],
@@ -255,6 +259,7 @@ def test_grids_that_are_not_one_a_channel(
     assert list(written.left_float) == ([] if integers_run else ["w"])
 
 
+@pytest.mark.slow
 def test_what_stays_float_is_listed(path):
     def apply(params, x):
         x, _ = lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, params["loop"])
@@ -280,6 +285,7 @@ def test_what_stays_float_is_listed(path):
     }
 
 
+@pytest.mark.slow
 def test_a_product_of_activations_is_rounded_on_both_sides(path):
     def apply(params, x):
         query, key = x @ params["query"], x @ params["key"]
@@ -336,6 +342,7 @@ def convolved(params, x):
     return jax.nn.relu(conv(x, params["w"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("apply", "weight", "inputs"),
     [(dense, (64, 5), (3, 64)), (in_threes, (64, 5), (2, 3, 64)), (convolved, (3, 3, 16, 5), None)],
@@ -400,6 +407,7 @@ def test_a_wrong_model_is_refused(what, path, monkeypatch):
     assert path.read_bytes() == b"before" and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_wrong_integers_are_refused(path, monkeypatch, calibrated_cnn):
     params, x, ranges = calibrated_cnn
     on_grid = integers.on_grid

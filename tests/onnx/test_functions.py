@@ -407,6 +407,7 @@ def test_an_outer_product_is_one_multiplication(path):
     assert kinds.count("Mul") == 1 and "Einsum" not in kinds and "Expand" not in kinds
 
 
+@pytest.mark.slow
 def test_integers_are_for_products_that_sum(path):
     def apply(p, x):
         y = jnp.clip(x @ p["w"], -1.0, 1.0)

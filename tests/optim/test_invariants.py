@@ -33,6 +33,7 @@ def some_params(seed=0):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", [optax.adamw(1e-2, weight_decay=0.1), optax.sgd(1e-2, 0.9)])
 def test_hold_mask_beats_stale_moments(inner):
     params = some_params()
@@ -73,6 +74,7 @@ def shared_params(k=4, seed=0):
     return jc.kmeans(jc.apply_mask(params, mask), k, mask=mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", [optax.adamw(1e-2, weight_decay=0.1), optax.sgd(1e-2, 0.9)])
 def test_members_stay_equal_to_the_bit(inner):
     shared = shared_params()
@@ -105,6 +107,7 @@ def test_centroid_gradient_is_the_sum_of_its_members():
     assert updates["w"].tolist() == [[-0.75, -0.75, -2.0, 0.0]]
 
 
+@pytest.mark.slow
 def test_sharing_equals_training_the_codebook_itself():
     shared = shared_params()
     tx = jc.share_centroids(optax.adam(1e-2), shared)
@@ -140,6 +143,7 @@ def test_share_centroids_starts_from_shared_weights():
         jc.share_centroids(optax.sgd(0.1), some_params())
 
 
+@pytest.mark.slow
 def test_shared_bfloat16_stays_shared():
     params = jax.tree.map(lambda w: w.astype(jnp.bfloat16), some_params())
     shared = jc.kmeans(params, 3)
@@ -174,6 +178,7 @@ def one_more(tx, params, state):
     return optax.apply_updates(params, updates), state
 
 
+@pytest.mark.slow
 def test_gradual_pruning_never_revives():
     params = some_params()
     tx = optax.chain(optax.adam(0.5), jc.gradual_pruning(0.8, begin=0, end=6))
@@ -210,6 +215,7 @@ def one_cluster(dtype=jnp.float32, shape=(64, 64)):
     return jc.kmeans({"w": jnp.ones(shape, dtype)}, 1)
 
 
+@pytest.mark.slow
 def test_gradients_of_small_types_are_summed_in_single_precision():
     shared = one_cluster(jnp.bfloat16)
     params = jc.dense(shared)
@@ -261,6 +267,7 @@ def test_donated_states_leave_the_mask_and_the_codes_alone():
     assert jc.measure_sparsity(jc.apply_mask(tuned, mask)) == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.slow
 def test_updates_that_are_none_do_not_shift_the_others():
     params = {"a": jnp.array([1, 2]), "w": jnp.ones((3, 2)), "z": jnp.ones((3, 2))}
     mask = {"a": jnp.ones(2, bool), "w": jnp.zeros((3, 2), bool), "z": jnp.ones((3, 2), bool)}

@@ -36,6 +36,7 @@ def test_group_lasso_by_hand_at_units_of_zeros_too():
     assert not slopes["a"][:, 1:3].any() and not slopes["bias"].any()
 
 
+@pytest.mark.slow
 def test_group_lasso_counts_every_place_of_a_flattened_channel():
     def flat(p, x):
         y = jnp.einsum("nhc,cd->nhd", x, p["a"])
@@ -46,6 +47,7 @@ def test_group_lasso_counts_every_place_of_a_flattened_channel():
     assert jc.prune.group_lasso(params, groups) == pytest.approx(2 * np.sqrt(4) * 2)
 
 
+@pytest.mark.slow
 def test_group_lasso_takes_some_groups_other_scopes_and_narrow_numbers():
     groups, params = some_groups(), some_params()
     assert jc.prune.group_lasso(params, []) == 0

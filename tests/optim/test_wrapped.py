@@ -61,6 +61,7 @@ def trained(tx, params, steps=2):
     return params, state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_a_mask_of_the_whole_network_is_held(name):
     tx = WRAPPERS[name](optax.chain(optax.adam(0.1), jc.hold_mask(MASK)))
@@ -79,6 +80,7 @@ def test_a_mask_of_the_whole_network_is_held(name):
         jax.tree.map(np.testing.assert_array_equal, jc.optim.current_mask(state), MASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_weights_of_the_whole_network_stay_shared(name):
     shared = jc.kmeans(NET, 3)
@@ -92,6 +94,7 @@ def test_weights_of_the_whole_network_stay_shared(name):
         assert (np.asarray(kernel) != before).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_masks_are_grown_on_what_is_seen(name):
     tx = WRAPPERS[name](optax.chain(optax.sgd(0.1), jc.gradual_pruning(0.5, begin=0, end=1)))

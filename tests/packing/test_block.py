@@ -50,6 +50,7 @@ SHAPES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(
@@ -123,6 +124,7 @@ def entropy(values):
     return -(p * np.log2(p)).sum() * values.size
 
 
+@pytest.mark.slow
 def test_structure_that_a_model_knows_is_not_paid_for():
     random = np.random.default_rng(0)
     chance = (random.random((500, 400)) < 0.1).astype(np.uint8)
@@ -252,6 +254,7 @@ def test_lags_shorter_than_the_lanes_are_not_chosen():
         assert all(lag * 16 >= lanes for lag in chosen.lags)
 
 
+@pytest.mark.slow
 def test_codes_that_are_all_the_same_take_few_steps():
     """They need few bytes, but not few lanes: a step of a lane takes a while."""
     codes = block.Codes(np.ones((1, 1 << 20), np.uint8), Alphabet(1, 0))

@@ -24,6 +24,7 @@ def test_every_symbol_that_occurs_has_a_slot_and_all_slots_are_given(counts):
     assert ((frequencies > 0) == (np.array(counts) > 0)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rare", [1, 300, 1000])
 def test_no_three_symbols_can_be_given_fewer_bits(rare):
     counts = np.array([rare, 1000, 77_777])

@@ -164,6 +164,7 @@ def level_tensors(draw):
     return values * (np.random.default_rng(0).random(shape) < keep), lowest, highest
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(level_tensors())
 def test_entropy_coding_round_trip(case):
@@ -199,6 +200,7 @@ def test_long_tensors_are_coded_in_segments(monkeypatch):
             entropy.decode(words._replace(segments=wrong), tensor.shape, nonzero, -3, 3)
 
 
+@pytest.mark.slow
 def test_structure_is_found_and_chance_costs_little():
     """Rows and columns of differing density, and signs that return every seven rows."""
     rng = np.random.default_rng(0)
@@ -228,6 +230,7 @@ def test_tall_matrices_are_laid_on_their_side():
     assert as_matrix(()) == (1, 1, False)
 
 
+@pytest.mark.slow
 def test_zeros_are_not_free():
     for shape in ((784, 300), (5, 1_000_000), (1_000_000, 5)):
         words = entropy.encode(np.zeros(shape, np.int32), 0, 0)

@@ -50,6 +50,7 @@ def test_one_lane_is_the_textbook_coder(symbols, most):
     assert (int(states[0]), words.tolist()) == one_state(symbols, frequencies)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 700), st.integers(1, 255), st.integers(1, 5)), max_size=4),
@@ -127,6 +128,7 @@ def test_lost_and_left_words_and_other_states_are_refused(lanes):
         decoder.take(np.empty(300, np.uint8), run.frequencies, reach=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     hnp.arrays(

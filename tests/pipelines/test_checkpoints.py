@@ -166,6 +166,7 @@ def flipped(content, bit):
     return bytes(damaged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "share", [40, pytest.param(1, marks=pytest.mark.exhaustive)], ids=["some", "every"]
 )
@@ -270,6 +271,7 @@ STRAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRAYS)
 def test_what_is_not_ours_is_left_alone(checkpoints, two, warnings, name):
     stray = two.with_name(name)

@@ -50,6 +50,7 @@ def test_metadata_by_hand():
     }
 
 
+@pytest.mark.slow
 def test_sizes_travel_with_the_file():
     small = classifier("resnet20", sizes={"widths": [4, 8, 9], "blocks": 1})
     metadata = json.loads(json.dumps(small.as_metadata()))
@@ -129,6 +130,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from([*FRUITS, "sizes", "other"]), JSON),
     st.sampled_from([FRUITS, LENET]),

@@ -155,6 +155,7 @@ def noise():
     return Work(jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype("f"), params), {})
 
 
+@pytest.mark.slow
 def test_sizes_may_be_rounded():
     job, work, left = Bench(plan_of(remove_channels=0.45, round_to=16)), noise(), []
     for number in (1, 2, 3):  # 300 and 100: 255 and 85, 210 and 70, 165 and 55 are wanted
@@ -164,6 +165,7 @@ def test_sizes_may_be_rounded():
     assert work.params["dense2"]["kernel"].shape == (160, 48)
 
 
+@pytest.mark.slow
 def test_a_round_that_cuts_nothing_is_no_proof():
     work, facts = cut(1, by_magnitude)(Bench(plan_of(remove_channels=0.0)), noise())
     assert facts == {"units": {"params/dense1": [300, 300], "params/dense2": [100, 100]}}
@@ -256,6 +258,7 @@ def _slow_or_slower(name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [*map(_slow_or_slower, sorted(MODELS.keys() - {"fruits", "cifar-wide", "vit", "resnet18"}))],

@@ -56,6 +56,7 @@ def test_ratios_are_geometric_and_each_stage_shrinks_by_four_at_most():
     assert [stages_for(ratio) for ratio in (1.01, 4, 4.01, 16, 16.01, 1000)] == [1, 1, 2, 2, 3, 3]
 
 
+@pytest.mark.slow
 def test_a_plan_has_the_sizes_of_all_students():
     plan = plan_of(times_smaller=16.0)
     students = student_sizes(plan, 10)
@@ -115,6 +116,7 @@ def test_auto_is_the_default_number_of_students():
         assert command.parser().parse_args([*TINY, *more]).students is None
 
 
+@pytest.mark.slow
 def test_no_network_is_within_reach_of_some_budgets():
     with pytest.raises(SettingsError, match="--times-smaller: 180 is not possible .* within 5%"):
         student_sizes(plan_of(times_smaller=180.0), 10)

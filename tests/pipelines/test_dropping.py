@@ -8,6 +8,7 @@ import jaxcompress as jc
 import run
 from pipelines.data import load
 from pipelines.models.classifier import Classifier
+from pipelines.models.devices import ALONE
 from pipelines.options.plan import planned
 from pipelines.stages.dropping import (
     at_random,
@@ -83,7 +84,7 @@ class Bench:
     )
 
     def __init__(self, plan):
-        self.plan = plan
+        self.plan, self.devices = plan, ALONE
         self.fitted, self.lessons = [], []
 
     def fresh(self):
@@ -113,6 +114,7 @@ def first_bias(block):
     return block["attention"]["out"]["bias"]
 
 
+@pytest.mark.slow
 def test_the_stage_by_hand():
     job = Bench(plan_of(keep_blocks=3))
     whole = job.fresh()

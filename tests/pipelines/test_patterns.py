@@ -19,6 +19,7 @@ def apply(tree, x):
     return x @ params["odd"]["kernel"] + params["bias"]
 
 
+@pytest.mark.slow
 def test_neighbours_lie_along_the_axis_that_is_summed():
     kernel = np.array([[1, 8], [2, 7], [3, 6], [4, 5]], "f")
     params = {

@@ -77,6 +77,7 @@ def dense(x, layer):
     return x @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"])
 
 
+@pytest.mark.slow
 def test_probabilities_are_those_of_the_network(fruits):
     paths = [path for _, path in fruits.test_pictures()[::4]]
     for prediction in Predictor(fruits.weights).predict(paths, 3):
@@ -204,6 +205,7 @@ def flat(params):
     return rest | {f"classify/{name}": leaf for name, leaf in params["classify"].items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", FILES)
 def test_a_file_of_another_network_is_refused(change, say, tmp_path, content, fruits):
     tree, metadata = FILES[change](*content)
@@ -284,9 +286,14 @@ NEEDED_TO_TRAIN = [
     "--batch-size 8",
     "--lr 0.1",
     "--seed 3",
+    "--devices 2",
+    "--coordinator h:1",
+    "--process 1",
+    "--processes 2",
     "--out x",
     "--layout csr",
     "--no-program",
+    "--tensorboard",
     "--resume",
 ]
 

@@ -15,6 +15,7 @@ from jaxcompress.errors import MismatchError
 from jaxcompress.nnx import functional
 from jaxcompress.quantization.grids import QParams, make_grid
 from pipelines.errors import SettingsError
+from pipelines.models.devices import ALONE
 from pipelines.options.plan import planned
 from pipelines.run import job as job_module
 from pipelines.stages import integers
@@ -52,6 +53,7 @@ def plan_of(**more):
     return planned(**{"train_size": 256} | asked | more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_grids_are_those_of_their_ends(bits):
     grid = make_grid(bits, symmetric=False)
@@ -72,7 +74,7 @@ class Rehearsal:
 
     def __init__(self, folder, **plan):
         self.folder, self.plan = folder, plan_of(**plan)
-        self.net = functional(Normed)
+        self.net, self.devices = functional(Normed), ALONE
         self.classifier = SimpleNamespace(net=self.net, view=lambda x: x)
         self.images = np.random.default_rng(0).normal(size=(64, 5, 5, 2)).astype(np.float32)
         self.trained = {}

@@ -93,6 +93,7 @@ def test_the_file_classifies_as_the_results_say(finished):
     assert accuracy == pytest.approx(results["reloaded_accuracy"])
 
 
+@pytest.mark.slow
 def test_predict_names_what_the_file_was_trained_on(finished, tmp_path, capsys):
     from pipelines.data import load
 
@@ -116,6 +117,7 @@ def test_a_second_run_in_the_same_folder_is_refused(finished, capsys):
     assert "holds a run already; pass --resume" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumes_to_its_table(finished, capsys):
     before = (finished / "compressed.npz").read_bytes()
     assert tiny(finished, "--control", "--seed", "3", "--resume") == 0
@@ -134,6 +136,7 @@ TWICE = "--recipe share --quantizer uniform --seed 5".split()
 SMALL = [word for word in TINY if word not in ("--epochs", "2")]
 
 
+@pytest.mark.slow
 def test_a_run_may_start_from_the_file_of_another(tmp_path, finished):
     start = ["--start", str(finished / "compressed.npz")]
     assert run.main([*SMALL, *TWICE, *start, "--out", str(tmp_path / "run")]) == 0
@@ -262,6 +265,7 @@ def test_two_runs_cannot_write_one_folder(tmp_path, capsys):
         pass  # free again
 
 
+@pytest.mark.slow
 def test_out_of_memory_names_stage_batch_size_and_remedy(tmp_path, monkeypatch, capsys):
     def full(*_, **__):
         raise RuntimeError("RESOURCE_EXHAUSTED: out of memory while trying to allocate")
@@ -274,6 +278,7 @@ def test_out_of_memory_names_stage_batch_size_and_remedy(tmp_path, monkeypatch, 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     ["--lr 1e38", pytest.param("--lr 1e20 --batch-size 256 --epochs 1", marks=pytest.mark.slow)],
@@ -314,6 +319,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch, capsys):
     assert "No space left on device" in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_table_is_whole_on_a_narrow_terminal(finished, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     assert tiny(finished, "--control", "--seed", "3", "--resume") == 0
@@ -383,6 +389,7 @@ def test_the_first_of_many_that_were_left_out_are_named():
     assert said == "4 pictures that cannot be read are left out: a.png: is empty | b | c"
 
 
+@pytest.mark.slow
 def test_a_finished_run_of_fruits_resumes_to_its_table(fruits, isolated, capsys):
     assert run.main([*fruits.words, "--resume"]) == 0
     said = capsys.readouterr().out
@@ -403,6 +410,7 @@ def test_resuming_with_other_inputs_is_refused(more, difference, fruits, isolate
     assert difference in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_order_of_branches_does_not_matter(fruits, isolated):
     assert run.main([*fruits.words, "--branches", "colour", "shape", "colour", "--resume"]) == 0
 
@@ -414,6 +422,7 @@ def test_other_pictures_are_not_what_was_to_be_resumed(fruits, isolated, tmp_pat
     assert "data_fingerprint '" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_fruits360_there_is_rendered_fruit(isolated, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(rendered, "_SIZES", {"train": 8, "validation": 4, "test": 4})
     words = "--model fruits --branches colour --recipe prune --epochs 1 --finetune-epochs 1"
@@ -455,6 +464,7 @@ def test_ctrl_c_while_pictures_are_read(fruits, isolated, monkeypatch, tmp_path,
     assert not out.exists() and not list((tmp_path / "cache").rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_inputs_are_computed(fruits, isolated, monkeypatch, tmp_path, capsys):
     from pipelines.models import table
 

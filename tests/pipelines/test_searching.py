@@ -14,6 +14,7 @@ import pytest
 import run
 from nets.families import FAMILIES, build, with_sizes
 from nets.small_cifar import SmallCifarConfig
+from nets.students import parameter_count
 from nets.vit import ViTConfig
 from pipelines.errors import FolderError
 from pipelines.models import MODELS, Shape
@@ -21,7 +22,7 @@ from pipelines.options.plan import planned
 from pipelines.run.proof import checks_of
 from pipelines.search.choice import best_of, diverged, front_of
 from pipelines.search.costs import Budget, Speed, key_of, read_kept
-from pipelines.search.front import beats, front, hypervolume, point, widest
+from pipelines.search.front import ERRORS, beats, front, hypervolume, point, widest
 from pipelines.search.halving import (
     Trial,
     random_search,
@@ -30,7 +31,16 @@ from pipelines.search.halving import (
     successive_halving,
 )
 from pipelines.search.proposals import Candidate, Family, by_chance, guided
-from pipelines.search.space import Axis, anywhere, axes_of, corners, even, narrower, sizes_at
+from pipelines.search.space import (
+    Axis,
+    anywhere,
+    axes_of,
+    corners,
+    even,
+    narrower,
+    nearest,
+    sizes_at,
+)
 from pipelines.search.trainings import Result
 from pipelines.search.trainings import Trainings as Trainer
 from pipelines.stages.searched import FRONT, LATENCY, TRIALS
@@ -73,6 +83,7 @@ def test_members_become_narrower_until_nothing_is_left():
         assert all(a >= b for a, b in zip(after, before, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("convolutions", "resolution"), [(3, 32), (3, 8), (2, 16), (1, 32)])
 def test_depth_and_resolution_of_the_small_network(convolutions, resolution):
     config = with_sizes(CONFIG, {"widths": [2, 3, 4], "hidden": 5})
@@ -225,6 +236,60 @@ def test_a_small_family_is_searched_to_its_end():
     assert len(trials) == 4 == len({t.candidate.identity for t in trials})
 
 
+def test_single_widths_return_as_far_as_the_budget_allows():
+    room = family(Budget(size_bytes=800 + 40 * 31))  # 31 units, and one width of 20 at most
+    found = room.fitted((0, 20))
+    assert found is not None and found.sizes == {"a": 26, "b": 5}
+    assert found.levels == (14, 35)
+    inside = family(Budget(size_bytes=3000)).fitted((30, 30))
+    assert inside is not None and inside.levels == (30, 30)  # nothing beyond what was proposed
+
+
+class OfParameters(Costs):
+    """Bytes and speed are those of the number of parameters of the small network."""
+
+    whole_bytes = 4 * parameter_count(CONFIG)
+
+    def shapes(self, sizes):
+        return sorted(sizes.items())
+
+    def size_bytes(self, sizes):
+        return 4 * parameter_count(with_sizes(CONFIG, sizes))
+
+    def speed(self, sizes):
+        faster = self.whole_bytes / self.size_bytes(sizes)
+        return Speed({"1": faster, "64": 2 * faster}, 1 / faster)
+
+
+@pytest.mark.slow
+def test_a_search_begins_with_the_widest_even_student():
+    small = Family(CONFIG, AXES, OfParameters(), Budget(size_bytes=100_000)).even()
+    assert small is not None and 90_000 < OfParameters().size_bytes(small.sizes) <= 100_000
+    first, *others = small.sizes["widths"]
+    assert [round(width / first) for width in others] == [2, 2]
+    assert small.sizes["resolution"] == 32 and small.levels == nearest(AXES, small.sizes)
+    fast = Family(CONFIG, AXES, OfParameters(), Budget(speedup=1.5)).even()
+    assert fast is not None and 1.5 <= OfParameters().speed(fast.sizes).speedups["1"] < 1.9
+    assert Family(CONFIG, AXES, OfParameters(), Budget(size_bytes=10)).even() is None
+
+
+def test_what_a_search_begins_with_goes_on_in_any_case():
+    worst = Candidate((39, 39), {"a": 1, "b": 1}, "ones")
+    trials = searched(trials=8, goal=ERRORS, first=worst)
+    assert trials[0].candidate == worst and len(trials[0].results) == 3
+    assert sorted(len(t.results) for t in trials[1:]) == [1, 1, 1, 2, 2, 3, 3]
+    diverged = searched(Trainings(bad=(1,)), trials=8, first=worst)
+    assert len(diverged[0].results) == 1
+
+
+def test_of_errors_alone_the_most_accurate_go_on():
+    for seed in range(3):
+        trials = searched(trials=8, seed=seed, goal=ERRORS)
+        units = sorted((t.candidate.sizes["a"] for t in trials), reverse=True)
+        longest = [t.candidate.sizes["a"] for t in trials if len(t.results) == 3]
+        assert sorted(longest, reverse=True) == units[:2]
+
+
 def test_random_search_costs_no_more():
     trials = random_search(family(), Trainings(), epochs=4, spend=33, seed=0)
     assert len(trials) == 8 and spent(trials) == 32
@@ -264,6 +329,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", REFUSALS)
 def test_what_cannot_be_is_refused_before_any_training(words, tmp_path, capsys):
     assert REFUSALS[words] in refusal([*TINY, *words.split()], tmp_path, capsys)

@@ -21,6 +21,7 @@ from tests.helpers.commands import results_of, tiny
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_it_gives_the_logits_of_the_compressed_file(finished):
     net = jc.open_function(finished / SHIPPED)
     predictor = Predictor(finished / "compressed.npz")
@@ -62,6 +63,7 @@ def test_it_says_how_it_was_made(finished):
     assert str(finished.parent) not in str(told)
 
 
+@pytest.mark.slow
 def test_a_run_can_leave_it_out(tmp_path):
     out = tmp_path / "run"
     assert tiny(out, "--no-program") == 0
@@ -130,6 +132,7 @@ def test_pictures_of_rare_kinds_are_read_and_refused_as_run_py_does(tmp_path):
             read_pictures([path], steps)
 
 
+@pytest.mark.slow
 def test_a_program_that_cannot_be_written_leaves_all_else(tmp_path, monkeypatch, capsys):
     def refuse(*args, **kwargs):
         raise ValueError("apply: must be another function.\nmore")

@@ -52,12 +52,14 @@ def test_blocks_may_be_gone(two_blocks):
     assert jc.prune.count_blocks(start.params, "blocks") == 2 and start.stats == {}
 
 
+@pytest.mark.slow
 def test_it_cannot_have_fewer_blocks_than_are_to_stay(two_blocks, tmp_path, capsys):
     recipe = ["--recipe", "drop", "--keep-blocks", "3"]
     error = refusal([*words(two_blocks), *recipe], tmp_path, capsys)
     assert "--keep-blocks: must be at most the 2 blocks of --start, got 3." in error
 
 
+@pytest.mark.slow
 def test_it_cannot_be_smaller_than_what_it_teaches(tmp_path, capsys):
     """Units of a teacher may be gone; ratios count from the whole network all the same."""
     start = tmp_path / "narrow.npz"
@@ -68,6 +70,7 @@ def test_it_cannot_be_smaller_than_what_it_teaches(tmp_path, capsys):
     assert f"its teacher, of --start, only {mine:,}; pass a larger one, or fewer" in error
 
 
+@pytest.mark.slow
 def test_what_is_damaged_or_of_another_network_is_refused(two_blocks, tmp_path, capsys):
     error = refusal(words(two_blocks, model="lenet-5"), tmp_path, capsys)
     assert "its model must be lenet-5, got vit" in error
@@ -76,6 +79,7 @@ def test_what_is_damaged_or_of_another_network_is_refused(two_blocks, tmp_path, 
     assert "run.py: --start: " in refusal(words(torn), tmp_path, capsys)
 
 
+@pytest.mark.slow
 def test_it_must_be_of_the_same_classes(tmp_path):
     letters = classifier("lenet-300-100", tuple("abcdefghij"))
     write(tmp_path / "letters.npz", zeros(letters), letters)

@@ -48,6 +48,7 @@ def last(ticks):
     return collections.deque(ticks, maxlen=1)[0]
 
 
+@pytest.mark.slow
 def test_it_learns(lenet):
     start, step, logits = lenet
     train, test = quadrants(256), quadrants(600, seed=1)

@@ -82,6 +82,7 @@ def test_training_recovers_what_the_cut_loses(result, profile):
     assert checks["quality lost"].measured < before
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(profile, task, tmp_path):
     plan = planner.plan(_only(profile, "units 0.50"), size_bytes=4000)
     first = planner.carry_out(plan, task, folder=tmp_path)
@@ -95,6 +96,7 @@ def test_a_stopped_run_goes_on(profile, task, tmp_path):
     assert all(jax.tree.leaves(same))
 
 
+@pytest.mark.slow
 def test_without_training_nothing_is_trained(profile, task):
     fixed = dataclasses.replace(task, loss=None, train=None)
     plan = planner.plan(_only(profile, "whole"), size_bytes=6000)
@@ -151,6 +153,7 @@ def test_a_missed_budget_is_said(profile, task):
     assert "MISSED" in str(result)
 
 
+@pytest.mark.slow
 def test_what_is_left_stays_when_a_budget_is_missed(profile, task):
     fixed = dataclasses.replace(task, loss=None, train=None)
     plan = planner.plan(profile, size_bytes=9000, leave=["mid"])
@@ -160,6 +163,7 @@ def test_what_is_left_stays_when_a_budget_is_missed(profile, task):
     assert not result.is_met and result.plan.settings["mid/kernel"] == "leave"
 
 
+@pytest.mark.slow
 def test_own_training_gets_the_function_and_a_transform(profile, task):
     calls = []
 

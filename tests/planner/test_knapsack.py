@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def best(items, budget):
     return min((sum(d for _, d in pick) for pick in fits), default=None)
 
 
+@pytest.mark.slow
 @given(ITEMS, st.integers(0, 220))
 @settings(deadline=None, max_examples=100)
 def test_as_good_as_the_best_of_all_choices(items, budget):

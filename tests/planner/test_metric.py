@@ -32,6 +32,7 @@ def test_losses_that_rise_with_damages_are_in_order():
     assert disorder([0.1, 0.2, 0.3], [0.5, 5.0, 0.4]) > disorder([0.1, 0.2, 0.3], [0.5, 5.0, 4.0])
 
 
+@pytest.mark.slow
 def test_confident_logits_are_compared_by_the_metric_that_orders_their_losses(untrained):
     """Half of what `evaluate` counts is the scale of the logits: the divergence does not see it."""
 
@@ -52,6 +53,7 @@ def test_confident_logits_are_compared_by_the_metric_that_orders_their_losses(un
     assert metric(dataclasses.replace(untrained, evaluate=probability)) == "kl_divergence"
 
 
+@pytest.mark.slow
 def test_outputs_that_are_no_classes_have_relative_errors(untrained):
     small = jax.tree.map(lambda leaf: leaf * np.float32(0.1), untrained.params)
     assert metric(dataclasses.replace(untrained, params=small)) == "relative_error"
@@ -60,6 +62,7 @@ def test_outputs_that_are_no_classes_have_relative_errors(untrained):
     assert metric(dataclasses.replace(without, apply=None, example=())) == "weights"
 
 
+@pytest.mark.slow
 def test_a_given_metric_is_used_and_named(untrained, tmp_path):
     path = tmp_path / "profile.json"
     given = dataclasses.replace(untrained, damage=squared_error, evaluate=None)

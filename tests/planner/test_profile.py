@@ -43,6 +43,7 @@ def test_it_is_read_from_its_file(task, profile, profile_file):
     assert again == profile and profile_file.stat().st_mtime_ns == stamp
 
 
+@pytest.mark.slow
 def test_it_is_finished_where_it_was_left(task, profile_file, tmp_path):
     told = json.loads(profile_file.read_text())
     cut = told["networks"].pop()
@@ -59,6 +60,7 @@ def test_it_is_finished_where_it_was_left(task, profile_file, tmp_path):
     assert found.networks[1].trained_steps == cut["trained_steps"]
 
 
+@pytest.mark.slow
 def test_for_a_speed_the_whole_network_is_timed_and_not_measured(task, profile):
     found = planner.profile(task, units=[0.5], cut_only=True)
     (half,) = found.networks
@@ -71,6 +73,7 @@ def test_for_a_speed_the_whole_network_is_timed_and_not_measured(task, profile):
         planner.plan(found, size_bytes=6000, speedup=1000)
 
 
+@pytest.mark.slow
 def test_what_was_left_out_for_a_speed_is_measured_when_it_is_wanted(task, tmp_path):
     path = tmp_path / "profile.json"
     planner.profile(task, path, units=[0.5], cut_only=True)
@@ -83,6 +86,7 @@ def test_what_was_left_out_for_a_speed_is_measured_when_it_is_wanted(task, tmp_p
     assert planner.profile(task, path) == read(path)
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_cut_the_whole_network_is_measured(task):
     fixed = dataclasses.replace(task, blocks="")
     found = planner.profile(fixed, units=(), cut_only=True)
@@ -119,6 +123,7 @@ def test_an_evaluation_that_is_no_number_is_refused(task, value):
         planner.profile(wrong, units=())
 
 
+@pytest.mark.slow
 def test_noise_of_the_evaluation_is_measured_and_used(task):
     random = np.random.default_rng(0)
     noisy = dataclasses.replace(
@@ -142,6 +147,7 @@ def test_a_loss_that_is_nan_is_refused(task):
         planner.profile(wrong, units=(0.5,))
 
 
+@pytest.mark.slow
 def test_a_loss_that_does_not_fall_is_refused(task):
     wrong = dataclasses.replace(task, loss=_rising(loss), evaluate=None, learning_rate=None)
     with pytest.raises(ValueError, match="loss: must fall when a cut network is trained"):

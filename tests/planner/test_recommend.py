@@ -161,6 +161,7 @@ def test_layers_that_nobody_named_are_said(profile):
     assert "does not offer" in line
 
 
+@pytest.mark.slow
 def test_it_is_carried_out(profile, task):
     fixed = replace(task, loss=None, train=None)
     found = planner.recommend(profile, size_bytes=SIZE)
@@ -228,6 +229,7 @@ def test_what_loses_too_much_is_not_used(profile):
     assert "loses" in reasons[free[-1].technique]
 
 
+@pytest.mark.slow
 def test_weights_of_noise_are_quantized():
     weights = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     profile = planner.profile(planner.Task(None, {"w": weights}))

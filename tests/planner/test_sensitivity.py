@@ -138,6 +138,7 @@ def test_units_by_hand_and_without_compiling_anew():
 NETS = ["mlp", "attention", "recurrent", "grouped_queries", "one_dimensional", "tiny_vit_b16"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NETS, "tiny_mobilenet_v2"])
 def test_units_do_the_damage_of_a_real_cut(name):
     """Silenced where that is the same: not where code divides by sizes, or norms units."""
@@ -256,6 +257,7 @@ def test_blocks_of_other_results_are_no_choice():
     }
 
 
+@pytest.mark.slow
 def test_divergence_by_hand_and_as_a_damage():
     exact, outputs = jnp.log(jnp.array([[[0.5, 0.5], [0.9, 0.1]], [[0.8, 0.2], [0.9, 0.1]]]))
     one = 0.5 * np.log(0.5 / 0.8) + 0.5 * np.log(0.5 / 0.2)
@@ -273,6 +275,7 @@ def test_divergence_by_hand_and_as_a_damage():
     assert found.prices["w"]["turned"].damage == pytest.approx(other, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float16, np.float32])
 def test_any_dtype_and_compressed_leaves(dtype):
     rng = np.random.default_rng(0)

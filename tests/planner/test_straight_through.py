@@ -12,6 +12,7 @@ WEIGHTS = np.random.default_rng(0).standard_normal((12, 6)).astype(np.float32)
 MOVED = WEIGHTS + 0.3 * np.random.default_rng(1).standard_normal((12, 6)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "leaf",
     [

@@ -30,6 +30,7 @@ def test_vectors_that_are_to_be_left_are_left_exactly(profile, untrained):
     assert isinstance(small["in"]["bias"], (np.ndarray, jax.Array))
 
 
+@pytest.mark.slow
 def test_a_tensor_stored_with_one_to_leave_is_left_too():
     w = RNG.standard_normal((40, 50)).astype("f")
     found = profile_of(TreeSource({"a": w, "b": w, "c": RNG.standard_normal((60, 60)).astype("f")}))
@@ -41,6 +42,7 @@ def ruined(apply, params, tx):
     return jax.tree.map(jnp.zeros_like, params)
 
 
+@pytest.mark.slow
 def test_training_that_ruins_the_control_too_is_no_excuse(profile, task):
     given = planner.plan(profile, size_bytes=6000)
     given = given._replace(budget=given.budget._replace(drop=1.0))
@@ -50,6 +52,7 @@ def test_training_that_ruins_the_control_too_is_no_excuse(profile, task):
     assert "quality lost" in [check.name for check in result.missed]
 
 
+@pytest.mark.slow
 def test_a_fit_of_nan_is_refused(profile, task):
     bad = dataclasses.replace(
         task, loss=None, train=None, fit=lambda a, p, tx: jax.tree.map(lambda w: w * np.nan, p)
@@ -149,6 +152,7 @@ def test_units_of_tensors_to_leave_are_not_cut(profile, task):
         planner.plan(half, size_bytes=7000, leave=["mid/kernel"])  # units of both
 
 
+@pytest.mark.slow
 def test_a_line_that_leaves_a_tensor_is_honoured_by_cuts_and_training(profile, task):
     given = edited(cut_in_half(profile), "out/bias")
     given = edited(given, "out/kernel")  # whose rows are the units of mid
@@ -169,6 +173,7 @@ def test_a_fit_that_trains_what_is_to_be_left_is_refused(profile, task):
         planner.carry_out(whole, bad)
 
 
+@pytest.mark.slow
 def test_a_fit_by_the_given_transform_leaves_what_is_to_be_left(profile, task):
     def fit(apply, params, tx):
         ones = jax.tree.map(jnp.ones_like, params)
@@ -187,6 +192,7 @@ def blocks_apply(params, x):
     return x @ params["head"]
 
 
+@pytest.mark.slow
 def test_tensors_of_blocks_are_left_by_dropping_none():
     random = np.random.default_rng(0)
     params = {
@@ -212,6 +218,7 @@ def test_tensors_of_blocks_are_left_by_dropping_none():
 # What a task says of itself
 
 
+@pytest.mark.slow
 def test_an_evaluation_in_which_more_is_worse_is_refused(task):
     def mean_loss(apply, params):
         return float(task.loss(apply, params, task.train[0]))
@@ -261,6 +268,7 @@ def test_profiles_edited_to_nonsense_are_refused(field, value, profile_file, tas
         planner.profile(task, broken)
 
 
+@pytest.mark.slow
 def test_an_example_without_a_batch_is_timed_as_it_is():
     params = {"w": RNG.standard_normal((16, 70)).astype("f")}
     task = planner.Task(lambda p, x: x @ p["w"], params, example=(np.ones(16, np.float32),))
@@ -283,6 +291,7 @@ def test_places_of_blocks_that_are_none_are_refused_first(task):
     assert not told
 
 
+@pytest.mark.slow
 def test_a_rate_at_which_the_loss_rises_is_refused(task):
     with pytest.raises(ValueError, match="^loss: must (fall|stay finite).*learning_rate below"):
         planner.profile(dataclasses.replace(task, learning_rate=30.0), units=(0.5,), cut_only=True)

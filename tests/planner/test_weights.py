@@ -62,6 +62,7 @@ def test_names_with_signs_of_patterns_are_names():
     assert off[0] > 10 * off[1] > 0
 
 
+@pytest.mark.slow
 def test_the_file_is_within_the_size(profile):
     source = TreeSource(TREE)
     least, most = reachable(profile)
@@ -113,6 +114,7 @@ def test_tied_tensors_are_treated_as_one():
             found.check(settings)
 
 
+@pytest.mark.slow
 def test_weights_of_few_values_stay_as_small_as_they_are(monkeypatch):
     monkeypatch.setattr(_ladder, "MANY", 0)
     source = TreeSource({"sign": np.sign(normal(100, 100)), "w": normal(40, 40)})

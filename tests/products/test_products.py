@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 from jax import lax
 
@@ -28,6 +29,7 @@ def nnx_channels(layer, shape):
     return found
 
 
+@pytest.mark.slow
 def test_channels_of_every_kind_of_layer():
     rngs = nnx.Rngs(0)
     assert nnx_channels(nnx.Linear(4, 3, rngs=rngs), (2, 4)) == (1,)

@@ -6,6 +6,7 @@ import sys
 import equinox as eqx
 import jax
 import numpy as np
+import pytest
 
 import jaxcompress as jc
 from jaxcompress.nnx import functional
@@ -27,6 +28,7 @@ def shipped(folder, name, apply, tree, x):
     np.savez(folder / f"{name}-io.npz", x=x, y=y)
 
 
+@pytest.mark.slow
 def test_equinox_and_flax_are_not_needed_and_results_are_equal_to_the_bit(tmp_path):
     random = np.random.default_rng(0)
     mlp = eqx.nn.MLP(16, 5, 8, 1, key=jax.random.key(1))

@@ -65,6 +65,7 @@ def test_the_graph_holds_no_weights(shared, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, jc.load(path), jc.dense(small))
 
 
+@pytest.mark.slow
 def test_products_in_integers_take_their_codes_from_the_tree(tmp_path):
     ranges = jc.calibrate(apply, TREE, [X])
     axes = jc.quantization.channel_axes(apply, TREE, X)
@@ -83,6 +84,7 @@ def test_products_in_integers_take_their_codes_from_the_tree(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_it_runs_where_onnx_and_jax2onnx_are_not_installed(shared):
     path, small = shared
     code = (
@@ -115,6 +117,7 @@ def test_gains_that_the_graph_would_fold_are_refused_until_they_are_folded(tmp_p
         jc.ship(tmp_path / "net.npz", scaled, tree, X, runtime="onnx")
 
 
+@pytest.mark.slow
 def test_half_precision_weights_are_found(tmp_path):
     tree = jax.tree.map(lambda a: jax.numpy.asarray(a, jax.numpy.bfloat16), TREE)
 
@@ -126,6 +129,7 @@ def test_half_precision_weights_are_found(tmp_path):
     close(jc.open_function(tmp_path / "net.npz")(X), widened(tree, X))
 
 
+@pytest.mark.slow
 def test_a_graph_that_needs_the_number_of_rows_says_so(tmp_path):
     def fixed(tree, x):
         return apply(tree, x) + jax.numpy.ones((len(x), 10))

@@ -53,6 +53,7 @@ def test_a_shipped_function_is_the_original_to_the_bit_for_any_rows(file):
     assert net.classes == ["a", "b", "c", "d"] and net.metadata == {"epoch": 3}
 
 
+@pytest.mark.slow
 def test_the_same_function_and_tree_give_the_same_bytes(tmp_path):
     """Wherever it is called from, and in another process."""
 
@@ -84,6 +85,7 @@ def test_other_readers_see_data_alone(file):
         jc.open_function(plain)
 
 
+@pytest.mark.slow
 def test_it_runs_in_a_process_without_the_code_and_without_flax(file):
     path, small = file
     program = (

@@ -122,6 +122,7 @@ def test_files_keep_the_leaves(tmp_path, tree):
     assert not by_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tree", TREES)
 def test_transforms_train_every_kind_of_tree(tree):
     params = TREES[tree]()
@@ -171,6 +172,7 @@ np.testing.assert_allclose(step(split, tx.init(start), split), step(start, tx.in
 """
 
 
+@pytest.mark.slow
 def test_sharded_arrays_give_the_same_masks_and_updates():
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", SHARDED], check=True, env=os.environ | flags)
@@ -191,6 +193,7 @@ assert 30 < np.sum(~np.asarray(eager["a"])) < 70
 """
 
 
+@pytest.mark.slow
 def test_leaves_of_several_widths_share_one_threshold():
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", WIDE], check=True, env=environment)

@@ -119,6 +119,7 @@ TECHNIQUES = {
 """The kinds that a technique handles, and from params to params."""
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fewer than")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", TECHNIQUES)
@@ -289,6 +290,7 @@ def test_random_keys_that_would_be_numbers_are_named(tmp_path, name):
         REFUSE_KEYS[name](state, tmp_path)
 
 
+@pytest.mark.slow
 def test_keys_cannot_be_exported(tmp_path):
     for library in ("onnx", "onnxruntime", "jax2onnx"):
         pytest.importorskip(library)
@@ -419,6 +421,7 @@ TRACED = {
 """Functions that trace or run the user's function, which JAX gives arrays of one order only."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", TRACED)
 def test_functions_see_values_in_any_order(name, order):

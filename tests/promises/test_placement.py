@@ -11,6 +11,7 @@ import sys, tempfile
 import jax, jax.numpy as jnp, numpy as np, optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import jaxcompress as jc
+from jaxcompress.products.shrinkage import halves
 
 kind = AxisType[sys.argv[1]]
 assert len(jax.devices()) == 4
@@ -81,6 +82,8 @@ with jax.set_mesh(mesh):
         if name in UNDER_JIT:
             compiled = jax.jit(function, out_shardings=places)
             check(name + " under jit", compiled(params), expected[name], places=places)
+    batch = jax.device_put(np.ones((16, 2)), NamedSharding(mesh, PartitionSpec("data")))
+    assert all(half[0].sharding == batch.sharding for half in halves([batch]))
     if kind is AxisType.Explicit:
         mask = jax.jit(lambda p: jc.magnitude_mask(p, 0.5))(params)
         check("mask by its type", mask, expected["magnitude_mask"], places=places)

@@ -132,6 +132,7 @@ TRACERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNKNOWN)
 @pytest.mark.parametrize("tracer", TRACERS, ids=lambda tracer: tracer.__name__)
 def test_what_is_not_understood_is_named_or_kept_exactly(tracer, name):
@@ -219,6 +220,7 @@ def test_a_fourier_transform_counts():
     assert found.by_primitive["fft"] == 5 * M * K * 2 and not found.unknown
 
 
+@pytest.mark.slow
 def test_export_names_what_it_cannot_translate(tmp_path):
     pytest.importorskip("jax2onnx")
     with pytest.raises(ValueError, match="got pallas_call; export the same"):

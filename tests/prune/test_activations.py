@@ -110,6 +110,7 @@ class Small(linen.Module):
         return linen.Dense(2)(x.reshape(len(x), -1))
 
 
+@pytest.mark.slow
 def test_a_module_that_cannot_be_tried_out():
     module, x = Small(), np.ones((1, 3, 3, 1), "f")
     variables = module.init(jax.random.key(0), x)

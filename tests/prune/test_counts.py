@@ -66,6 +66,7 @@ def traced():
     return jax.jit(keep_largest)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.integers(0, TOTAL))
 def test_exactly_so_many_go(traced, seed, distinct, removed):
@@ -85,6 +86,7 @@ def test_ties_across_leaves_keep_the_lower_index(traced, removed):
     assert flat.tolist() == [True] * (TOTAL - removed) + [False] * removed
 
 
+@pytest.mark.slow
 def test_a_mask_under_jit_is_that_outside():
     params = {"kernel": jax.random.normal(jax.random.key(0), (40, 40))}
     mask = jax.jit(lambda p: jc.magnitude_mask(p, 0.5))(params)["kernel"]
@@ -92,6 +94,7 @@ def test_a_mask_under_jit_is_that_outside():
     np.testing.assert_array_equal(mask, jc.magnitude_mask(params, 0.5)["kernel"])
 
 
+@pytest.mark.slow
 def test_gradual_pruning_reaches_its_share():
     params = {"kernel": jax.random.normal(jax.random.key(0), (30, 20))}
     tx = jc.gradual_pruning(0.9, begin=0, end=2, initial=0.5)

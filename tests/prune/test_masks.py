@@ -46,6 +46,7 @@ def test_layerwise_unknown_path_lists_the_known_ones():
         jc.layerwise_mask(two_layers(), {"dense/bias": 0.5})
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0, 0.999), st.integers(1, 40), st.booleans())
 def test_the_count_is_exact_also_in_constant_layers(sparsity, size, constant):
@@ -69,6 +70,7 @@ def test_random_mask_is_exact_seeded_and_ignores_the_weights():
     np.testing.assert_array_equal(masks[0]["w"], other["w"])
 
 
+@pytest.mark.slow
 def test_shuffled_masks_keep_the_count_of_each_leaf():
     params = {"a": jnp.arange(100.0).reshape(10, 10), "b": 60 + jnp.ones((6, 7)), "c": jnp.ones(3)}
     mask = jc.magnitude_mask(params, 0.5)

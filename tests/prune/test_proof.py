@@ -27,6 +27,7 @@ def difference(hidden, *inputs, a=HALF):
     return jc.check_shrink(apply, params, groups, {"a": a}, *inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hidden",
     [
@@ -139,6 +140,7 @@ def attention(p, x):
 HEADS = {**dict(zip("qkv", weights(3, 3, 4, 2), strict=True)), "o": weights(4, 2, 3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [0, 3])
 def test_one_head_may_stay(head):
     x = weights(2, 5, 3)

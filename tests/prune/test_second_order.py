@@ -72,6 +72,7 @@ def problems(draw):
     return x * 10.0 ** draw(st.integers(-6, 6)), (w * 10.0 ** draw(st.integers(-9, 9))).astype("f")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(problems(), st.floats(0, 0.99))
 def test_the_error_is_never_above_that_of_the_magnitude_mask(problem, sparsity):
@@ -122,6 +123,7 @@ def convolutions(p, x):
     return jax.lax.scan(turn, jax.nn.relu(y).mean((1, 2)), p["stack"])[0] @ p["out"]
 
 
+@pytest.mark.slow
 def test_convolutions_and_stacked_layers():
     rng = np.random.default_rng(0)
     shapes = {"conv": (3, 3, 4, 8), "stack": (3, 8, 8), "out": (8, 2)}
@@ -140,6 +142,7 @@ def test_convolutions_and_stacked_layers():
     assert jax.tree.structure(halves) == jax.tree.structure(params)
 
 
+@pytest.mark.slow
 def test_dtypes_stay_and_the_mask_can_be_held():
     x, w = correlated(8, 3)
     for params in ({"w": w, "b": w[0]}, {"w": jnp.asarray(w, jnp.bfloat16), "b": w[0]}):
@@ -152,6 +155,7 @@ def test_dtypes_stay_and_the_mask_can_be_held():
         assert not np.asarray(moved["w"])[~np.asarray(mask["w"])].any()
 
 
+@pytest.mark.slow
 def test_kernels_of_outputs_by_inputs_have_their_neighbours_on_the_last_axis():
     x, w = correlated(8, 4)
     entries = np.arange(32).reshape(4, 8).T[None]

@@ -23,6 +23,7 @@ def _compile_quickly():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_the_small_network_computes_what_the_silenced_one_does(name):
     apply, params, inputs = make(name)
@@ -46,6 +47,7 @@ def test_whatever_stays(name, seed):
     assert jc.check_shrink(apply, params, groups, keep, *inputs) <= 1e-4
 
 
+@pytest.mark.slow
 def test_fruits_fusion_net():
     apply, tree, inputs = fruits_net()
     groups = jc.unit_groups(apply, tree, inputs)
@@ -129,6 +131,7 @@ class Rebuilt(linen.Module):
         return linen.Dense(2)(linen.relu(linen.Dense(self.width)(x)))
 
 
+@pytest.mark.slow
 def test_linen_is_rebuilt_with_the_new_sizes():
     x = np.ones((1, 3), np.float32)
     variables = Rebuilt(6).init(jax.random.key(0), x)
@@ -164,6 +167,7 @@ def cut_mlp():
     return params, groups, {"a": np.arange(6) < 4, "b": np.arange(5) < 2}
 
 
+@pytest.mark.slow
 def test_optimizer_states_masks_and_gradients_follow():
     params, groups, keep = cut_mlp()
     small = jc.shrink(params, groups, keep)
@@ -288,6 +292,7 @@ def test_random_networks(network, convolutional):
         assert jc.check_shrink(apply, params, groups, keep, x) <= 1e-4
 
 
+@pytest.mark.slow
 def test_layered_and_plain_units_side_by_side():
     """Heads that are merged, joined with units of another kind, as in parallel blocks."""
 

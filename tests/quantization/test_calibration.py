@@ -78,6 +78,7 @@ PARAMS = {
 DATA = np.random.default_rng(0).normal(size=(12, 3)).astype("f")
 
 
+@pytest.mark.slow
 def test_streamed_data_give_what_the_whole_gives():
     def apply(params, x):
         h = jax.vmap(lambda row: jnp.tanh(row @ params["in"]))(x)

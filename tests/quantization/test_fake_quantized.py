@@ -77,6 +77,7 @@ def attention(params, x):
     return jax.nn.softmax(h @ h.T, axis=-1) @ x, h
 
 
+@pytest.mark.slow
 def test_products_of_two_activations_have_both_rounded():
     params = {"qk": W}
     ranges = calibrate(attention, params, [X])

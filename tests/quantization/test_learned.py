@@ -69,6 +69,7 @@ def test_slopes_are_those_of_the_function_where_it_has_some():
     assert (slopes(values + step, learned, AFFINE)[0] == results).all() and not to_values.any()
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(-100, 100, width=16), min_size=6, max_size=6),
     st.floats(2**-10, 2**10, width=32),
@@ -138,6 +139,7 @@ def test_nothing_is_rounded_where_there_is_nothing():
     assert rounded(np.zeros((0, 3)), Learned(np.zeros((1, 3))), SYMMETRIC).shape == (0, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16, np.float16])
 @pytest.mark.parametrize(
     ("bits", "symmetric"), [(8, True), (8, False), (4, True), (3, False), (2, True)]

@@ -76,6 +76,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_stored_is_what_was_trained(name):
     apply, params, x, shapes = CASES[name]
@@ -98,6 +99,7 @@ def test_arrays_of_numpy_in_double_precision():
     assert aware.quantize(trainable)["out"].dtype == np.float32
 
 
+@pytest.mark.slow
 def test_qparams_of_activations_are_those_of_single_precision():
     """As they are simulated, in half precision too, which would round the scales themselves."""
     params, x = {"w": jnp.eye(4, dtype=jnp.bfloat16)}, jnp.asarray(X, jnp.bfloat16)
@@ -154,6 +156,7 @@ def train(loss, tx, trainable, steps):
 LABELS = np.argmax(mlp(PARAMS, X), axis=1)
 
 
+@pytest.mark.slow
 def test_training_beats_rounding_after_training():
     """The weights fit their labels perfectly until they are rounded."""
     ranges = calibrate(mlp, PARAMS, [X])

@@ -9,6 +9,7 @@ from jaxcompress.leaves import Sparse
 from jaxcompress.quantization._step_sizes import (
     Probe,
     round_to_step_sizes,
+    row_step_sizes,
     step_size_sensitivity,
     step_sizes_for_damage,
 )
@@ -22,6 +23,65 @@ def test_rows_with_larger_weights_have_steps_of_their_own():
     np.testing.assert_allclose(leaf.scale[:, 0], [0.01, 3 / 127, 0.01], rtol=1e-6)
     np.testing.assert_array_equal(leaf.values, [[10, -24], [127, 4], [31, -10]])
     assert round_to_step_sizes({"kernel": KERNEL}, {"kernel": 0.1})["kernel"].scale.shape == (1, 1)
+
+
+def test_each_row_may_have_a_step_size():
+    steps = np.array([[0.01], [0.5], [0.1]])
+    leaf = round_to_step_sizes({"kernel": KERNEL}, {"kernel": steps})["kernel"]
+    np.testing.assert_allclose(leaf.scale, steps, rtol=1e-6)
+    np.testing.assert_array_equal(leaf.values, [[10, -24], [6, 0], [3, -1]])
+    few = round_to_step_sizes({"kernel": KERNEL}, {"kernel": np.full((3, 1), 0.01)})["kernel"]
+    np.testing.assert_allclose(few.scale[:, 0], [0.01, 3 / 127, 0.01], rtol=1e-6)
+    each = round_to_step_sizes({"kernel": KERNEL}, {"kernel": np.full((1, 2), 0.1)})["kernel"]
+    assert each.scale.shape == (1, 2)
+
+
+def test_rows_that_are_read_more_have_finer_steps():
+    steps = row_step_sizes(np.array([6, 2, 0, 0]), unseen=0.5).ravel()
+    # Shares of 1/2, 1/4, 1/8 and 1/8: half an octave for each factor of two.
+    np.testing.assert_allclose(np.log2(steps), [-0.625, -0.125, 0.375, 0.375], atol=0.126)
+    np.testing.assert_allclose(4 * np.log2(steps) % 1, 0, atol=1e-9)
+    assert np.ptp(row_step_sizes(np.arange(9), unseen=1.0)) == 0
+    never = row_step_sizes(np.r_[1e9, np.zeros(999)], unseen=0.25)
+    assert never[-1, 0] <= 2 * 2 ** (1 / 8) * 1.01  # 0.25^(-1/2), to a quarter of an octave
+
+
+def test_a_table_does_less_damage_in_as_many_bytes():
+    rng = np.random.default_rng(0)
+    table, often = rng.normal(size=(2000, 32)), 1 / np.arange(1, 2001)
+    read = often / often.sum()
+
+    def figures(steps):
+        leaf = round_to_step_sizes({"w": table}, {"w": steps})["w"]
+        return jc.size_bytes({"w": leaf}), np.mean((leaf.dense() - table) ** 2, axis=1) @ read
+
+    one, by_row = figures(0.5), figures(0.55 * row_step_sizes(np.rint(1e6 * read), unseen=0.1))
+    assert by_row[0] < one[0] and by_row[1] < 0.55 * one[1]
+
+
+def test_a_row_step_size_of_nothing_is_refused():
+    for counts in (np.zeros(3), np.array([1, -1]), np.ones((2, 2)), np.array([1, np.nan])):
+        with pytest.raises(ValueError, match=r"^counts: must be \[rows\] numbers"):
+            row_step_sizes(counts)
+    with pytest.raises(ValueError, match="^unseen: must be above 0 and at most 1, got 0"):
+        row_step_sizes(np.ones(3), unseen=0)
+
+
+def test_relative_step_sizes_are_measured_as_they_will_be():
+    params = {"table": np.random.default_rng(0).normal(size=(50, 8)).astype("f")}
+    counts = np.r_[np.full(5, 100), np.ones(45)].astype(int)
+    tokens = np.repeat(np.arange(50), counts).astype(np.int32)
+    options = {"scope": jc.scopes.matching("table")}
+
+    def apply(p, x):
+        return p["table"][x]
+
+    (one,) = step_size_sensitivity(apply, params, [tokens], **options).values()
+    relative = {"table": row_step_sizes(counts)}
+    found = step_size_sensitivity(apply, params, [tokens], relative=relative, **options)["table"]
+    assert found.step_size == one.step_size and found.damage < 0.6 * one.damage
+    with pytest.raises(ValueError, match="tables: relative step sizes must be for tensors"):
+        step_size_sensitivity(apply, params, [tokens], relative={"tables": 1.0}, **options)
 
 
 def test_only_what_is_named_is_rounded_compressed_or_not():
@@ -41,11 +101,25 @@ def test_only_what_is_named_is_rounded_compressed_or_not():
         ({"kernel": 0.0}, ValueError, "kernel: must be finite and above 0, got 0.0"),
         ({"kernel": np.nan}, ValueError, "kernel: must be finite and above 0, got nan"),
         ({"kernel": "fine"}, TypeError, "kernel: must be a number above 0, got 'fine'"),
+        (
+            {"kernel": np.ones((2, 1))},
+            ValueError,
+            r"kernel: step sizes must have axes of .*\(3, 2\)",
+        ),
+        ({"kernel": np.ones(3)}, ValueError, r"kernel: step sizes must have axes of .*got \(3,\)"),
+        ({"kernel": np.zeros((3, 1))}, ValueError, "kernel: must be finite and above 0, got 0.0"),
+        ({"kernel": np.full((3, 1), np.nan)}, ValueError, "must be finite and above 0, got nan"),
     ],
 )
 def test_steps_that_are_none_are_refused(steps, error, rule):
     with pytest.raises(error, match=rule):
         round_to_step_sizes({"kernel": KERNEL}, steps)
+
+
+def test_shared_values_have_one_step_size():
+    shared = jc.kmeans({"kernel": KERNEL}, 2)
+    with pytest.raises(ValueError, match="kernel: shared values have one step size"):
+        round_to_step_sizes(shared, {"kernel": np.ones((3, 1))})
 
 
 def test_every_weight_does_as_much_damage_as_any_other():

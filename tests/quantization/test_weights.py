@@ -187,6 +187,7 @@ def test_numbers_beyond_reason():
 PLACES = (per_tensor, per_channel(), per_block(3))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     arrays.arrays(

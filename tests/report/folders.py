@@ -1,6 +1,7 @@
 """A folder as `run.py` leaves it, made by hand: every form of leaf, and hostile names."""
 
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -90,7 +91,7 @@ def results(before, after):
         "reloaded_accuracy": 0.88,
         "reload_exact": True,
         "control_accuracy": 0.91,
-        "tickets": [],
+        "tickets": rounds(),
         "checks": [
             {"name": "bytes", "budget": 100, "predicted": 90, "measured": after, "met": False},
             {
@@ -105,6 +106,52 @@ def results(before, after):
         "versions": {"jax": EVIL},
         "device": {"kind": "cpu", "platform": "cpu", "processor": f"a {EVIL}", "threads": 1},
     }
+
+
+def rounds():
+    """Two rounds of a lottery, of which the second one has no dense network trained on."""
+    ways = ("ticket", "new_weights", "random_mask", "fine_tuned", "dense")
+    return [
+        {"sparsity": 0.5, **dict(zip(ways, (0.9, 0.85, 0.8, 0.875, 0.9), strict=True))},
+        {"sparsity": 0.75, **dict(zip(ways, (0.875, 0.75, 0.5, 1.0, 0.9), strict=True))},
+    ]
+
+
+def member(size, milliseconds, accuracy, **sizes):
+    return {
+        "sizes": sizes,
+        "size_bytes": size,
+        "milliseconds": milliseconds,
+        "speedups": {"1": 2.0, "64": 8 / milliseconds},
+        "accuracy": accuracy,
+        "loss": None if accuracy is None else 1 - accuracy,
+        "epochs": 4,
+    }
+
+
+def front():
+    """What a search tried: two on the front, one beaten, one diverged."""
+    best = [member(2000, 1.0, 0.75, widths=[4, 8]), member(9000, 2.0, 0.9, name=EVIL)]
+    others = [member(9500, 2.5, 0.5, widths=[8, 8]), member(4000, 1.5, None, widths=[2, 2])]
+    return {
+        "trials": 4,
+        "diverged": ['{"widths": [2, 2]}'],
+        "images_trained_on": 12345,
+        "validation_images": 200,
+        "chosen": {"name": EVIL},
+        "front": best,
+        "tried": [others[0], *best, others[1]],
+    }
+
+
+def alone():
+    """The damage of two layers alone."""
+    rows = [("dense2", 0.25, 1.5), (EVIL, 0.5, -0.5)]
+    layers = [
+        {"layer": name, "tensors": [f"params/{name}/kernel"], "kl": kl, "points_lost": lost}
+        for name, kl, lost in rows
+    ]
+    return {"version": 1, "why_not": None, "images": 64, "layers": layers}
 
 
 def choice(size, damage, **settings):
@@ -176,7 +223,24 @@ def make(folder, *, layout="csr"):
     jc.save(folder / "compressed.npz", compressed(tree), layout=layout, metadata={"x": EVIL})
     sizes = [(folder / name).stat().st_size for name in ("baseline.npz", "compressed.npz")]
     told = {"results": results(*sizes), "profile": profile(), "plan": plan()}
+    told |= {"front": front(), "alone": alone()}
     for name, value in told.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
     answers(folder)
+    return folder
+
+
+def with_seed(first, folder, seed, change=None):
+    """A copy of a run, with another seed, other accuracies and times."""
+    shutil.copytree(first, folder)
+    told = json.loads((folder / "results.json").read_text())
+    told |= {"seed": seed, "options": told["options"] | {"seed": seed}} | (change or {})
+    told["reloaded_accuracy"] = 0.88 - 0.01 * seed
+    for row in told["stages"]:
+        row["latency_ms"] *= 1 + seed / 8
+        if row["name"] == "reloaded":
+            row["accuracy"] = told["reloaded_accuracy"]
+    for row in told["tickets"]:
+        row["ticket"] -= 0.01 * seed
+    (folder / "results.json").write_text(json.dumps(told))
     return folder

@@ -2,10 +2,11 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from jaxcompress import report
-from tests.report.folders import make
+from tests.report.folders import make, with_seed
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WIDTHS = (390, 768, 1600)
@@ -27,9 +28,12 @@ def browser():
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = make(tmp_path_factory.mktemp("report") / "run")
+    with np.load(folder / "baseline.npz") as found:
+        arrays = {name: found[name] for name in found.files}
     records = {
         "run": report.of_run(folder),
-        "files": report.of_files([folder / "compressed.npz"]),
+        "files": report.of_files([folder / "compressed.npz"], against=arrays),
+        "seeds": report.of_seeds([folder, with_seed(folder, folder.with_name("other"), 1)]),
         "plan": report.of_plan(folder / "plan.json", profile=folder / "profile.json"),
     }
     for name, record in records.items():
@@ -84,6 +88,20 @@ def test_the_keyboard_and_a_tap_tell_the_number_of_a_point(browser, pages):
     other.locator(".point").click()
     page.mouse.move(0, 0)
     assert other.locator(".tip").is_visible(), "a tap gives the focus"
+    context.close()
+
+
+@pytest.mark.parametrize(("width", "is_shown"), [(390, False), (1280, True)])
+def test_areas_are_for_wide_screens(browser, pages, width, is_shown):
+    context, page, _ = opened(browser, pages[0], width, "light")
+    areas = page.locator("svg.map").first
+    assert areas.is_visible() == is_shown
+    if is_shown:
+        boxes = page.locator("svg.map").first.locator("rect")
+        outer = areas.bounding_box()
+        for n in range(boxes.count()):
+            inner = boxes.nth(n).bounding_box()
+            assert inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 2
     context.close()
 
 

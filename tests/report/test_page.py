@@ -79,6 +79,10 @@ def test_every_number_is_that_of_the_record(made):
             "checks.0.measured",
         ),
         *("stages.0.accuracy", "layers.0.after.bits_per_weight", "profile.layers.0.damage"),
+        *("search.tried.0.low", "search.tried.3.speedups.64", "search.budget.size_bytes"),
+        *("tickets.rounds.1.ways.fine_tuned.high", "tickets.rounds.0.ticket_less.new_weights.low"),
+        *("alone.layers.1.kl", "damage.sqnr_db", "layers.3.error.relative"),
+        *("bytes_by_layer.0.before", "bytes_by_layer.0.after"),
         *("weights.0.zeros_after", "mistakes.points.low", "mistakes.classes.0.difference"),
     ):
         assert needed in places, needed
@@ -118,7 +122,7 @@ def test_headings_tables_and_figures_are_named(made):
     assert all(attrs.get("aria-label") for name, attrs in page.tags if name == "svg")
     sections = [attrs["id"] for name, attrs in page.tags if name == "section"]
     assert sections == [
-        *("headline", "stages", "bytes", "layers", "structure", "weights"),
+        *("headline", "stages", "search", "tickets", "bytes", "layers", "structure", "weights"),
         *("mistakes", "skipped", "again"),
     ]
     assert "NOT CIFAR-10" in made[1].partition("<main")[0], "the notice cannot be missed"
@@ -129,6 +133,7 @@ def test_the_page_is_small_and_the_same_again(made, tmp_path):
     assert report.page(json.loads(json.dumps(made[0]))) == made[1], "made of report.json alone"
 
 
+@pytest.mark.slow
 def test_a_result_of_the_planner_reports_itself(tmp_path):
     weights = {"w": np.random.default_rng(0).standard_normal((64, 64)).astype("f")}
     result = planner.compress_to(planner.Task(None, weights), size_bytes="3KB")
@@ -151,7 +156,7 @@ def test_a_file_of_many_tensors_stays_small(tmp_path):
 
 
 def test_figures_of_one_point_have_axes():
-    text = written(scatter([Point(100, 0.0, "a")], "one", y_name="y", line=[0]))
+    text = written(scatter([Point(100, 0.0, "a")], "one", y_name="y", lines=[[0]]))
     assert "NaN" not in text and "nan" not in text and text.count("<circle") == 1
 
 

@@ -83,10 +83,19 @@ def test_a_real_run_writes_its_report(finished):
     assert "license" in (finished / "model_card.md").read_text().splitlines()[1]
 
 
+def test_a_record_of_an_older_version_is_replaced(tmp_path):
+    folder = make(tmp_path / "run")
+    record = report.of_run(folder)
+    older = {name: value for name, value in record.items() if name not in ("search", "seeds")}
+    (folder / "report.json").write_text(json.dumps(older))
+    report.write(folder / "report.html", record)
+    assert "seeds" in json.loads((folder / "report.json").read_text())
+
+
 def test_a_page_that_cannot_be_written_fails_no_run(tmp_path):
     said = []
     console = type("Console", (), {"loud": lambda _, text: said.append(text)})()
-    page_module.write_page(tmp_path, console)
+    page_module.write_page(tmp_path, console, lambda: None)
     assert len(said) == 1 and said[0].startswith("report.html: is not written (")
 
 
@@ -232,7 +241,7 @@ def test_the_command_reports_runs_files_and_plans(folder, tmp_path):
 def test_the_command_refuses_what_it_cannot_report(folder, tmp_path):
     assert "must end in .html" in refused("report", folder, "-o", tmp_path / "page.txt")
     assert "--against" in refused("report", folder, "--against", folder / "baseline.npz")
-    assert "alone" in refused("report", folder, folder / "plan.json")
+    assert "must be the folder" in refused("report", folder, folder / "plan.json")
     assert "one profile" in refused("report", *[folder / "plan.json"] * 3)
     assert "neither" in refused("report", folder / "results.json")
     assert "finished" not in refused("report", tmp_path)

@@ -122,6 +122,7 @@ def test_what_is_left_of_other_norms(apply, changed):
     assert (folded["w"] is tree["w"]) == (not changed)
 
 
+@pytest.mark.slow
 def test_a_resnet_and_folding_twice():
     net = functional(lambda rngs: ResNet(ResNetConfig(widths=(3, 4, 5), blocks=1), rngs=rngs))
     params, stats = jax.eval_shape(net.init, jax.random.key(0))

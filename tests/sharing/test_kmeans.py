@@ -36,6 +36,7 @@ def best_inertia(values, k):
 FINITE = st.floats(-100, 100, width=32).filter(lambda x: x != 0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fewer than")
 @settings(max_examples=120, deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=9), st.integers(1, 5))
@@ -102,6 +103,7 @@ def test_one_cluster_is_the_mean():
     assert share([1.0, 2.0, 6.0], 1).codebook.tolist() == [3.0]
 
 
+@pytest.mark.slow
 def test_hundreds_of_clusters_use_wider_codes():
     values = np.random.default_rng(0).standard_normal(3000)
     leaf = share(values, 300)

@@ -128,6 +128,7 @@ def test_the_warning_tells_weights_from_means():
         jc.kmeans({"w": near.reshape(1, -1).astype(np.float16)}, 3)
 
 
+@pytest.mark.slow
 def test_a_size_is_met_beside_an_outlier():
     values = np.append(BULK, 1e20).astype("f").reshape(1, -1)
     rate = jc.sharing.rate_weight_for({"w": values}, 700)

@@ -75,6 +75,7 @@ def test_uniform_by_hand():
     assert leaf.codes.dtype == np.uint8
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=30), st.floats(0.01, 50))
 def test_uniform_is_off_by_half_a_step_at_most(values, step):
@@ -144,6 +145,7 @@ def test_constrained_by_hand():
     np.testing.assert_allclose(leaf.codebook, [-3.0, 2.1], rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=7), st.floats(-12, 3))
 def test_constrained_is_optimal_on_small_arrays(values, log_price):
@@ -152,6 +154,7 @@ def test_constrained_is_optimal_on_small_arrays(values, log_price):
     assert cost(constrained(values, rate_weight), values, rate_weight) <= best * (1 + 1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=60), st.floats(0.01, 100))
 def test_constrained_is_no_worse_than_uniform_in_its_own_terms(values, step):
@@ -161,6 +164,7 @@ def test_constrained_is_no_worse_than_uniform_in_its_own_terms(values, step):
     assert cost(ours, values, rate_weight) <= cost(grid, values, rate_weight) * (1 + 1e-6) + 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0.02, 0.2, 0.7, 2.0])
 @pytest.mark.parametrize("values", [NORMAL, HEAVY], ids=["normal", "heavy tail"])
 def test_many_weights_cost_less_than_on_the_grid(values, step):
@@ -176,6 +180,7 @@ def test_dearer_bits_are_never_more(values, rate_weight, times):
     assert bits(dear) <= bits(cheap) + 1e-6
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=40))
 def test_bits_for_nothing_keep_the_weights(values):
@@ -187,6 +192,7 @@ def test_bits_beyond_price_leave_zeros():
     assert constrained(NORMAL, 1e9).codebook.shape == (0,)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=40), st.floats(1e-4, 10))
 def test_constrained_twice_is_constrained_once(values, rate_weight):
@@ -252,6 +258,7 @@ def test_hundreds_of_levels_use_wider_codes():
 # Sizes.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_bytes", [300, 5_000, 20_000])
 def test_a_size_is_met_and_nearly_used(size_bytes):
     params = {"a": NORMAL.reshape(100, -1), "b": HEAVY[:5000].reshape(50, -1), "bias": np.ones(9)}
@@ -259,6 +266,7 @@ def test_a_size_is_met_and_nearly_used(size_bytes):
     assert 0.97 * size_bytes < jc.metrics.entropy_bound_bytes(shared) <= size_bytes
 
 
+@pytest.mark.slow
 def test_a_size_for_pruned_weights_counts_the_zeros():
     params = {"w": NORMAL.reshape(100, -1)}
     mask = jc.magnitude_mask(params, 0.9)
@@ -281,6 +289,7 @@ def test_a_size_with_room_for_every_weight_keeps_them():
     np.testing.assert_allclose(shared["w"].dense(), params["w"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_size_is_met_with_importance_too():
     params = {"a": NORMAL.reshape(100, -1), "b": HEAVY[:500].reshape(50, -1)}
     importance = jc.sharing.size_importance(params)
@@ -306,6 +315,7 @@ def test_the_mask_says_who_is_a_member(quantize):
     assert shared["w"].codes.tolist() == [[1, 2, 0, 0]]
 
 
+@pytest.mark.slow
 def test_shared_weights_are_tuned_like_any(quantize):
     params = {"w": jnp.asarray(NORMAL[:600].reshape(20, -1))}
     mask = jc.magnitude_mask(params, 0.5)
@@ -367,6 +377,7 @@ def test_255_values_and_zero_fit_into_a_byte(quantize):
     np.testing.assert_array_equal(leaf.dense(), values)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 3), st.sampled_from(["f", "d", "e"]))
 def test_levels_counted_in_a_table_and_sorted_ones_give_the_same(seed, step_size, dtype):

@@ -36,6 +36,7 @@ def test_l1_by_hand_sums_over_all_slices():
     assert jc.choose_units(params, groups, remove=0.34)["a"].tolist() == [True, True, False]
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.floats(0, 0.999), st.integers(2, 40), st.booleans())
 def test_the_count_is_exact_also_under_ties(share, size, constant):

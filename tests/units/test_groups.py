@@ -19,6 +19,7 @@ def by_hand(expected):
     return {name: (size, sorted(parts.split())) for name, (size, parts) in expected.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_groups_are_those_found_by_hand(name):
     apply, params, inputs = make(name)
@@ -182,6 +183,7 @@ def test_an_equinox_module():
         "layers/0/weight:0", "layers/0/bias:0", "layers/1/weight:1"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_fruits_fusion_net_across_the_fusion():
     groups = jc.unit_groups(*fruits_net())
     sizes = {group.name: group.size for group in groups}
@@ -242,6 +244,7 @@ class Recurrent(nnx.Module):
         return self.last(self.cell(self.embed(x))[:, -1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "x", "sizes"),
     [

@@ -92,6 +92,7 @@ def checked_mlp(check, width):
     return apply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_what_the_code_raises_marks_its_group_and_a_rebuild_proves_it(check):
     apply = checked_mlp(check, 8)
@@ -284,6 +285,7 @@ def as_function(model):
     return arrays, apply
 
 
+@pytest.mark.slow
 def test_modules_of_equinox():
     key = jax.random.key(0)
     params, apply = as_function(Normed(8, key))
@@ -329,6 +331,7 @@ def rebuilt_linen(sizes):
     return Net(tuple(sizes[f"params/Dense_{k}/kernel"][1] for k in range(2))).apply
 
 
+@pytest.mark.slow
 def test_modules_of_linen_are_rebuilt_and_proved():
     variables = Net((8, 6)).init(jax.random.key(0), X)
     groups = jc.unit_groups(Net((8, 6)).apply, variables, X)
@@ -499,6 +502,7 @@ def minds(x, width):
     assert x.shape[1] == width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fail", [needs, minds])
 @pytest.mark.parametrize("equal", [True, False])
 @pytest.mark.parametrize("names", [NAMES, [f"layer{k}" for k in range(24)]])

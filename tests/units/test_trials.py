@@ -165,6 +165,7 @@ class TwoBlocks(nnx.Module):
         return self.last(x)
 
 
+@pytest.mark.slow
 def test_the_widths_of_queries_keys_and_values_go_together_in_each_block():
     net = functional(lambda rngs: TwoBlocks(rngs))
     rng = np.random.default_rng(0)

@@ -76,6 +76,7 @@ LOOKUPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOOKUPS)
 def test_rows_that_this_example_does_not_use_stay(name):
     def apply(p, x):
