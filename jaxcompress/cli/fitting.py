@@ -60,11 +60,13 @@ class Distance(NamedTuple):
         error: relative error of the outputs.
         rows: rows of the inputs on which it was measured.
         is_held_out: whether levels were chosen without these rows.
+        no_curvature: why the damage was not differentiated; empty if it was.
     """
 
     error: float
     rows: int
     is_held_out: bool
+    no_curvature: str = ""
 
 
 def fit_asked(
@@ -154,7 +156,7 @@ def write_fitted(
         error = output_error(function, tree, small, judged)
     packed = Packed(write_to(output, leaves), Report(outcomes))
     rows = sum(len(batch[0]) for batch in judged)
-    return packed, Distance(error, rows, bool(held_out))
+    return packed, Distance(error, rows, bool(held_out), found.no_curvature)
 
 
 @contextlib.contextmanager

@@ -148,9 +148,39 @@ def _likeliest(grams: np.ndarray, others: np.ndarray) -> float:
             continue
         values, vectors = np.linalg.eigh(gram / mean)
         seen = np.einsum("ij,ij->j", vectors, other @ vectors) * (size / trace)
-        spread = np.maximum(values, 0)[None] * (1 - _PARTS[:, None]) + _PARTS[:, None]
-        losses += np.sum(np.log(spread) + seen / spread, axis=1)
+        losses += _losses(values, seen)
     return float(_PARTS[np.argmin(losses)])
+
+
+def likeliest_part(some: np.ndarray, others: np.ndarray) -> float:
+    """Return the same part of variances, none of which tells of another.
+
+    Args:
+        some: `[n]` variances by some data, not all 0.
+        others: those by other data, not all 0.
+
+    Example:
+        >>> round(likeliest_part(np.array([8.0, 0.0]), np.array([7.0, 1.0])), 2)
+        0.25
+    """
+    return float(_PARTS[np.argmin(_losses(some / some.mean(), others / others.mean()))])
+
+
+def _losses(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return by part how unlikely variances `seen` are, both of mean 1."""
+    spread = np.maximum(values, 0)[None] * (1 - _PARTS[:, None]) + _PARTS[:, None]
+    return np.sum(np.log(spread) + seen / spread, axis=1)
+
+
+def psd(matrix: np.ndarray) -> np.ndarray:
+    """Return the nearest symmetric matrix without negative eigenvalues.
+
+    Example:
+        >>> psd(np.array([[2.0, 0.0], [0.0, -1.0]])).tolist()
+        [[2.0, 0.0], [0.0, 0.0]]
+    """
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return (vectors * np.maximum(values, 0)) @ vectors.T
 
 
 def towards_identity(moments: Moments, parts: dict[str, list[float]]) -> Moments:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from jaxcompress.bounds import is_integer
+from jaxcompress.leaves import dense
 from jaxcompress.products.moments import Moments, input_moments
 from jaxcompress.products.shrinkage import cross_validated, halves
+from jaxcompress.quantization._bends import bends
 from jaxcompress.quantization._rounding import fit_rounding
 from jaxcompress.quantization._step_sizes import (
     Probe,
@@ -21,14 +23,17 @@ class WeightCalibration(NamedTuple):
     """What data says about the weights of a network; good for any damage.
 
     Attributes:
-        moments: of the inputs of its weights, those of few samples shrunk.
+        moments: of the inputs of its weights, those of few samples shrunk; of tables the curvature
+            of the damage, as if the entries of a row were inputs.
         probes: the damage of each tensor's rounding, by path.
         relative: arrays that the step sizes of tensors are multiplied by, by path.
+        no_curvature: why the damage was not differentiated; empty if it was.
     """
 
     moments: Moments
     probes: dict[str, Probe]
     relative: dict[str, Array]
+    no_curvature: str = ""
 
     def of(self, paths: Iterable[str]) -> "WeightCalibration":
         """Return the part that is about some tensors."""
@@ -38,7 +43,9 @@ class WeightCalibration(NamedTuple):
             return {path: value for path, value in found.items() if path in chosen}
 
         moments = self.moments._replace(layers=part(self.moments.layers))
-        return WeightCalibration(moments, part(self.probes), part(self.relative))
+        return self._replace(
+            moments=moments, probes=part(self.probes), relative=part(self.relative)
+        )
 
 
 def calibrate_weights(
@@ -61,6 +68,12 @@ def calibrate_weights(
     which levels are not chosen. In the end the moments are those of all batches, with half of the
     odds of that part.
 
+    Two gradients for each batch tell how the damage bends: which errors of a row of a table the
+    outputs care about, so that errors of its entries can make up for each other, and how much each
+    output channel of a layer matters: where finer steps of some and coarser ones of others save
+    more bytes than they take, channels have step sizes of their own. A function without such
+    gradients, such as one with a while loop, is calibrated without: `no_curvature` says why.
+
     Args:
         apply: `apply(params, *inputs)`.
         params: any pytree of concrete arrays; compressed leaves are made dense.
@@ -71,9 +84,9 @@ def calibrate_weights(
         probe_batches: the first so many of the batches that are kept apart are those on which
             damage is measured.
         relative: arrays by path that the step sizes of a tensor are multiplied by, such as
-            `row_step_sizes` for the table of words.
-        scope: which tensors; those that are all zero are left out. Tensors without moments, such
-            as tables of words, are rounded to the nearest.
+            `row_step_sizes` for the table of words; instead of those of channels.
+        scope: which tensors; those that are all zero are left out. Tensors without moments and
+            curvature are rounded to the nearest.
 
     Raises:
         ValueError: no batches, or one of one sample, as `input_moments` and
@@ -91,22 +104,27 @@ def calibrate_weights(
         raise ValueError(
             f"probe_batches: must be an integer of at least 1, got {probe_batches}; 1 is usual."
         )
-    first, second = halves(batches)
-    few, moments = cross_validated(
-        *(input_moments(apply, params, some) for some in (first, second))
-    )
+    params, given = dense(params), dict(relative or {})
+    parts = halves(batches)
+    one, two = (input_moments(apply, params, some) for some in parts)
+    bent = bends(apply, params, parts, (one, two), damage=damage, scope=scope)
+    few, moments = cross_validated(*bent.moments)
+    relative = bent.relative | given
     probes = step_size_sensitivity(
         apply,
         params,
-        second[:probe_batches],
+        parts[1][:probe_batches],
         damage=damage,
         moments=few,
         relative=relative,
         scope=scope,
         descents=0,
     )
-    probes = {path: _seen(probe) for path, probe in probes.items()}
-    return WeightCalibration(moments, probes, dict(relative or {}))
+    probes = {
+        path: _seen(probe._replace(damage=probe.damage * bent.of_all(path, relative.get(path))))
+        for path, probe in probes.items()
+    }
+    return WeightCalibration(moments, probes, relative, bent.missing)
 
 
 def _seen(probe: Probe) -> Probe:

@@ -1,5 +1,6 @@
 """Rounding that keeps the outputs of a layer, instead of each weight by itself."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
@@ -15,6 +16,8 @@ from jaxcompress.products.moments import Layer, Moments
 from jaxcompress.quantization._levels import Channels, Effort, best_levels, places_in
 from jaxcompress.quantization.grids import make_grid
 from jaxcompress.trees import Array, PyTree, named_leaves, some_of
+
+_AT_A_TIME = 1 << 22  # weights: a table of words has hundreds of times as many rows as columns
 
 
 def fit_rounding(
@@ -165,10 +168,18 @@ def _on_grids(
     zero = np.zeros_like(scale) if leaf.zero_point is None else flat(leaf.zero_point)
     levels = flat(leaf.values) - zero
     for layer in layers:
-        for entries, gram in zip(layer.entries, layer.gram, strict=True):
+        for entries, gram in _some_channels(layer):
             low, high = grid.lowest - zero[entries], grid.highest - zero[entries]
             channels = Channels(tensor[entries], scale[entries], low, high, binary=leaf.bits == 1)
             levels[entries] = best_levels(channels, levels[entries], gram, effort)
     values = (levels + zero).astype(np.int8).reshape(leaf.shape)
     convert = np.asarray if isinstance(leaf.values, np.ndarray) else jnp.asarray
     return replace(leaf, values=like(convert(values), leaf.values))
+
+
+def _some_channels(layer: Layer) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield entries and moments of each group, so many channels at a time as memory should hold."""
+    for entries, gram in zip(layer.entries, layer.gram, strict=True):
+        step = max(_AT_A_TIME // max(len(entries), 1), 1)
+        for start in range(0, entries.shape[1], step):
+            yield entries[:, start : start + step], gram

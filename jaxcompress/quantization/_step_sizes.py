@@ -156,8 +156,18 @@ def row_step_sizes(counts: Array, *, unseen: float = 0.3) -> np.ndarray:
     if not 0 < unseen <= 1:
         raise ValueError(f"unseen: must be above 0 and at most 1, got {unseen}; 0.3 is usual.")
     share = (1 - unseen) * numbers / numbers.sum() + unseen / numbers.size
-    octaves = -np.log2(share) / 2
-    return 2.0 ** (np.rint(4 * (octaves - octaves.mean())) / 4)[:, None]
+    return equal_damage(share)[:, None]
+
+
+def equal_damage(importance: np.ndarray) -> np.ndarray:
+    """Return steps `importance^(-1/2)` of geometric mean 1, in quarters of octaves.
+
+    Example:
+        >>> equal_damage(np.array([1.0, 16.0])).tolist()
+        [2.0, 0.5]
+    """
+    octaves = -np.log2(importance) / 2
+    return 2.0 ** (np.rint(4 * (octaves - octaves.mean())) / 4)
 
 
 def step_size_sensitivity(

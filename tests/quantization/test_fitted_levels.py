@@ -15,7 +15,9 @@ from jaxcompress.quantization import (
     fit_levels,
     rate_gaps,
 )
+from jaxcompress.quantization._curvature import Wanted, curvature
 from jaxcompress.quantization._rate_gaps import water_filling
+from jaxcompress.quantization.damages import relative_error
 
 RNG = np.random.default_rng(0)
 MIX = RNG.normal(size=(6, 24))
@@ -91,19 +93,144 @@ def test_zeros_stay_and_new_ones_are_taken(calibration):
         assert np.asarray(tree[path]).any(), path
 
 
-def test_a_table_has_steps_by_row_and_no_moments():
-    def look_up(params, words):
-        return params["table"][words] @ params["w"]
+def look_up(params, words):
+    return params["table"][words] @ params["w"]
 
+
+def words_of(rows, shape, seed=0):
+    """Return words, the first ones most often."""
+    return np.minimum(np.random.default_rng(seed).geometric(0.1, shape) - 1, rows - 1)
+
+
+def test_a_table_has_the_steps_by_row_that_it_is_given():
     params = {"table": RNG.normal(size=(40, 16)).astype("f"), "w": np.eye(16, dtype="f")}
     words = RNG.integers(0, 8, (32,))  # of the first rows
     relative = jc.quantization.row_step_sizes(np.bincount(words, minlength=40))
     found = calibrate_weights(look_up, params, [words], relative={"table": relative})
-    assert set(found.probes) == {"table", "w"} and set(found.moments.layers) == {"w"}
+    assert set(found.probes) == {"table", "w"} and not found.no_curvature
     leaf = fit_levels(params, found, damage=0.01)["table"]
     assert leaf.scale.shape == (40, 1) and leaf.scale[30, 0] > 2 * leaf.scale[0, 0]
-    rounded = np.rint(params["table"] / leaf.scale)
-    np.testing.assert_array_equal(leaf.values, rounded)
+
+
+def test_damage_counts_the_rows_that_were_not_read():
+    """Steps say how much of what is read these rows are."""
+    params = {"table": RNG.normal(size=(400, 16)).astype("f"), "w": np.eye(16, dtype="f")}
+    words = RNG.integers(0, 8, (64,))
+    relative = jc.quantization.row_step_sizes(np.bincount(words, minlength=400), unseen=0.3)
+    found = calibrate_weights(look_up, params, [words], relative={"table": relative})
+    tree = jc.dense(fit_levels(params, found, damage=0.01, rate_weight=0))
+
+    def damage(read):
+        exact = look_up(params, read)
+        return float(np.sum((look_up(tree, read) - exact) ** 2) / np.sum(exact**2))
+
+    mixed = 0.7 * damage(words) + 0.3 * damage(np.arange(400))
+    assert 0.005 < mixed < 0.02 and damage(words) < 0.004
+
+
+def test_errors_of_a_row_make_up_for_each_other():
+    """The outputs see 4 of 16 directions of each row."""
+    random = np.random.default_rng(0)
+    params = {
+        "table": random.normal(size=(60, 16)).astype("f"),
+        "w": random.normal(size=(16, 4)).astype("f"),
+    }
+    batches = [words_of(60, 64, seed) for seed in range(4)]
+
+    def table_only(path, leaf):
+        return path == "table"
+
+    found = calibrate_weights(look_up, params, batches, scope=table_only)
+    tree = fit_levels(params, found, damage=0.01, rate_weight=0)
+    nearest = jc.quantization.round_to_step_sizes(params, {"table": tree["table"].scale})
+    read = words_of(60, 500, 9)
+    exact = look_up(params, read)
+    errors = [np.sum((look_up(jc.dense(t), read) - exact) ** 2) for t in (tree, nearest)]
+    assert errors[0] < 0.2 * errors[1]
+
+
+def test_rows_have_steps_by_what_they_matter_without_counts():
+    params = {"table": RNG.normal(size=(64, 32)).astype("f"), "w": np.eye(32, dtype="f")}
+    batches = [words_of(64, 256, seed) for seed in range(4)]
+    steps = calibrate_weights(look_up, params, batches).relative["table"].ravel()
+    assert steps[:4].max() < 0.5 * steps[40:].min()
+
+
+@pytest.mark.slow
+def test_channels_that_matter_more_have_finer_steps():
+    gains = np.repeat(np.float32([1, 8]), 16)
+    params = {"a": RNG.normal(size=(200, 32)).astype("f") / 14}
+
+    def network(params, x):
+        return gains * (x @ params["a"])
+
+    batches = [np.random.default_rng(seed).normal(size=(64, 200)).astype("f") for seed in range(2)]
+    found = calibrate_weights(network, params, batches)
+    steps = found.relative["a"].ravel()
+    assert found.relative["a"].shape == (1, 32)
+    # Floored at a sixteenth of the mean: a quarter of the steps, not an eighth.
+    assert np.log2(steps[:16].mean() / steps[16:].mean()) == pytest.approx(2.5, abs=0.3)
+    even, x = found._replace(relative={}), np.random.default_rng(9).normal(size=(500, 200))
+    trees = [jc.compress(params, calibration=c, target_bytes=3500) for c in (found, even)]
+    exact = network(params, x)
+    errors = [np.sum((network(jc.dense(tree), x) - exact) ** 2) for tree in trees]
+    assert errors[0] < 0.7 * errors[1]
+
+
+def test_steps_of_channels_that_do_not_pay_are_one():
+    assert calibrate_weights(apply, PARAMS, [inputs(64, 0), inputs(64, 1)]).relative == {}
+
+
+def test_curvature_by_hand():
+    """Of one output `t[i] . a` the second derivatives by row i are `2 a a^T / y^2`, times `r^2`."""
+    params, a = {"t": np.float32([[1, 0], [0, 1]])}, np.float32([3, -1])
+    of = Wanted(("t",), {"t": (0,)})
+    found = curvature(
+        lambda p, i: p["t"][i] @ a, params, [np.int32([0])], relative_error, of, seed=0
+    )
+    shape = found.rows["t"] / found.rows["t"][0, 0]
+    np.testing.assert_allclose(shape, [[1, -1 / 3], [-1 / 3, 1 / 9]], rtol=1e-5)
+    assert found.channels["t"].ravel().tolist() == [np.trace(found.rows["t"]), 0]
+
+
+def test_outputs_that_are_integers_have_no_part_in_the_curvature():
+    def network(params, x):
+        y = x @ params["a"]
+        return {"class": jnp.argmax(y, axis=-1), "y": y}
+
+    def damage(outputs, exact):
+        return relative_error(outputs["y"], exact["y"])
+
+    found = calibrate_weights(network, PARAMS, [inputs(64, 0), inputs(64, 1)], damage=damage)
+    assert not found.no_curvature
+
+
+def loop(params, x):
+    return jax.lax.while_loop(
+        lambda c: c[0] < 2, lambda c: (c[0] + 1, jnp.tanh(c[1])), (0, x @ params["a"])
+    )[1]
+
+
+def absolute(outputs, exact):
+    return jnp.mean(jnp.abs(outputs - exact))
+
+
+def root(outputs, exact):
+    return jnp.sqrt(jnp.sum((outputs - exact) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("network", "damage", "why"),
+    [
+        (loop, relative_error, "while_loop"),
+        (apply, absolute, "are 0"),
+        (apply, root, "no second derivatives"),
+    ],
+)
+def test_without_second_derivatives_it_says_why(network, damage, why):
+    params = {path: PARAMS[path] for path in ("a", "b")[: 1 + (network is apply)]}
+    found = calibrate_weights(network, params, [inputs(32, 0), inputs(32, 1)], damage=damage)
+    assert why in found.no_curvature and found.relative == {} and set(found.probes) == set(params)
 
 
 @pytest.mark.slow
