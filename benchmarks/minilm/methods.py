@@ -18,7 +18,7 @@ WEIGHTS = jc.scopes.matching(r"(^|/)(kernel|embedding)$")
 MANY, FEW = 1024, 32
 """Texts of which moments are taken, and of which damage is measured, dozens of times."""
 
-LEVELS = ((MANY, 0.0018), (MANY, 0.005), (FEW, 0.0018), (FEW, 0.005))
+LEVELS = ((MANY, 0.0035), (MANY, 0.0107), (FEW, 0.0035), (FEW, 0.0107))
 """Texts and damages of `fit_levels`."""
 
 TABLE = "words/embedding"
