@@ -43,6 +43,7 @@ from benchmarks.ship import table as ship
 from benchmarks.sizes import table as sizes
 from benchmarks.sparse import table as sparse
 from benchmarks.structured import table as structured
+from benchmarks.trellis import table as trellis
 from benchmarks.vit import table as vit
 from benchmarks.works_with import table as works_with
 from pipelines.options.page import TABLES as OF_OPTIONS
@@ -67,6 +68,7 @@ RECORDS: tuple[Record, ...] = (
     *large.RECORDS,
     *checkpoints.RECORDS,
     *quantizers.RECORDS,
+    *trellis.RECORDS,
     *second_order.RECORDS,
     *lottery.RECORDS,
     *structured.RECORDS,

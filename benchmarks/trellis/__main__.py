@@ -1,0 +1,5 @@
+"""python -m benchmarks.trellis."""
+
+from benchmarks.trellis.run import main
+
+main()
