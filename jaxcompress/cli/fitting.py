@@ -60,7 +60,7 @@ class Distance(NamedTuple):
         error: relative error of the outputs.
         rows: rows of the inputs on which it was measured.
         is_held_out: whether levels were chosen without these rows.
-        no_curvature: why the damage was not differentiated; empty if it was.
+        no_curvature: why tables were rounded to the nearest; empty if they were not.
     """
 
     error: float

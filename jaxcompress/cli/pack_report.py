@@ -87,7 +87,7 @@ def show_outputs(
         if not distance.is_held_out:
             screen.line("  levels were chosen by these rows: of others the error is larger")
         if distance.no_curvature:
-            screen.line(f"  without curvature of the damage: {distance.no_curvature}")
+            screen.line(f"  tables are rounded to the nearest: {distance.no_curvature}")
     for name, error in found:
         screen.line(f"  relative error {error.relative:.4f}, cosine {error.cosine:.6f}  {name}")
 

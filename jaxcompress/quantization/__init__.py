@@ -6,8 +6,8 @@ From the bottom up: `grids` (the arithmetic), `_granularity` (how many grids a t
 `_learned` and `_aware` (training), `_density` and `_rate` (training for few bits); `_levels`,
 `_rounding`, `_balance`, `_bias_correction` (less damage at the same bits); `damages` (of changed
 parameters to the outputs), `_sensitivity`, `_mixed_bits`, `_step_sizes` (more bits for the tensors
-that need them); `_curvature` and `_bends` (second derivatives of damage), `_fitted_levels` (all
-together), `_rate_gaps` (bits beside their limit).
+that need them); `_tables` (second derivatives of damage), `_fitted_levels` (all together),
+`_rate_gaps` (bits beside their limit).
 
     balance_rounding       rounding whose errors cancel in each output, without data
     best_axis              the axis along which grids of their own pay most

@@ -7,7 +7,6 @@ from jaxcompress.bounds import is_integer
 from jaxcompress.leaves import dense
 from jaxcompress.products.moments import Moments, input_moments
 from jaxcompress.products.shrinkage import cross_validated, halves
-from jaxcompress.quantization._bends import bends
 from jaxcompress.quantization._rounding import fit_rounding
 from jaxcompress.quantization._step_sizes import (
     Probe,
@@ -15,6 +14,7 @@ from jaxcompress.quantization._step_sizes import (
     step_size_sensitivity,
     step_sizes_for_damage,
 )
+from jaxcompress.quantization._tables import measure_tables
 from jaxcompress.quantization.damages import Damage, relative_error
 from jaxcompress.trees import Array, PyTree, Scope, kernels
 
@@ -23,11 +23,11 @@ class WeightCalibration(NamedTuple):
     """What data says about the weights of a network; good for any damage.
 
     Attributes:
-        moments: of the inputs of its weights, those of few samples shrunk; of tables the curvature
-            of the damage, as if the entries of a row were inputs.
+        moments: of the inputs of its weights, those of few samples shrunk; of tables the second
+            derivatives of the damage, as if the entries of a row were inputs.
         probes: the damage of each tensor's rounding, by path.
         relative: arrays that the step sizes of tensors are multiplied by, by path.
-        no_curvature: why the damage was not differentiated; empty if it was.
+        no_curvature: why tables have no such moments; empty if they have, or there are none.
     """
 
     moments: Moments
@@ -68,11 +68,11 @@ def calibrate_weights(
     which levels are not chosen. In the end the moments are those of all batches, with half of the
     odds of that part.
 
-    Two gradients for each batch tell how the damage bends: which errors of a row of a table the
-    outputs care about, so that errors of its entries can make up for each other, and how much each
-    output channel of a layer matters: where finer steps of some and coarser ones of others save
-    more bytes than they take, channels have step sizes of their own. A function without such
-    gradients, such as one with a while loop, is calibrated without: `no_curvature` says why.
+    Tables, which are read row by row, have no inputs. Two gradients for each batch tell how the
+    damage bends with their rows: so errors of a row's entries can make up for each other, and rows
+    that matter more have finer steps. Damage counts the rows that were not read, as much as steps
+    say that they matter. Where JAX cannot differentiate the function twice, as one with a while
+    loop, tables are rounded to the nearest, and `no_curvature` says why.
 
     Args:
         apply: `apply(params, *inputs)`.
@@ -84,9 +84,8 @@ def calibrate_weights(
         probe_batches: the first so many of the batches that are kept apart are those on which
             damage is measured.
         relative: arrays by path that the step sizes of a tensor are multiplied by, such as
-            `row_step_sizes` for the table of words; instead of those of channels.
-        scope: which tensors; those that are all zero are left out. Tensors without moments and
-            curvature are rounded to the nearest.
+            `row_step_sizes` for the table of words, by more text than is worth running.
+        scope: which tensors; those that are all zero are left out.
 
     Raises:
         ValueError: no batches, or one of one sample, as `input_moments` and
@@ -107,9 +106,9 @@ def calibrate_weights(
     params, given = dense(params), dict(relative or {})
     parts = halves(batches)
     one, two = (input_moments(apply, params, some) for some in parts)
-    bent = bends(apply, params, parts, (one, two), damage=damage, scope=scope)
-    few, moments = cross_validated(*bent.moments)
-    relative = bent.relative | given
+    tables = measure_tables(apply, params, parts, (one, two), damage=damage, scope=scope)
+    few, moments = cross_validated(*tables.moments)
+    relative = tables.relative | given
     probes = step_size_sensitivity(
         apply,
         params,
@@ -121,10 +120,10 @@ def calibrate_weights(
         descents=0,
     )
     probes = {
-        path: _seen(probe._replace(damage=probe.damage * bent.of_all(path, relative.get(path))))
+        path: _seen(probe._replace(damage=probe.damage * tables.of_all(path, relative.get(path))))
         for path, probe in probes.items()
     }
-    return WeightCalibration(moments, probes, relative, bent.missing)
+    return WeightCalibration(moments, probes, relative, tables.no_curvature)
 
 
 def _seen(probe: Probe) -> Probe:

@@ -15,8 +15,8 @@ from jaxcompress.quantization import (
     fit_levels,
     rate_gaps,
 )
-from jaxcompress.quantization._curvature import Wanted, curvature
 from jaxcompress.quantization._rate_gaps import water_filling
+from jaxcompress.quantization._tables import curvature
 from jaxcompress.quantization.damages import relative_error
 
 RNG = np.random.default_rng(0)
@@ -156,59 +156,38 @@ def test_rows_have_steps_by_what_they_matter_without_counts():
     assert steps[:4].max() < 0.5 * steps[40:].min()
 
 
-@pytest.mark.slow
-def test_channels_that_matter_more_have_finer_steps():
-    gains = np.repeat(np.float32([1, 8]), 16)
-    params = {"a": RNG.normal(size=(200, 32)).astype("f") / 14}
-
-    def network(params, x):
-        return gains * (x @ params["a"])
-
-    batches = [np.random.default_rng(seed).normal(size=(64, 200)).astype("f") for seed in range(2)]
-    found = calibrate_weights(network, params, batches)
-    steps = found.relative["a"].ravel()
-    assert found.relative["a"].shape == (1, 32)
-    # Floored at a sixteenth of the mean: a quarter of the steps, not an eighth.
-    assert np.log2(steps[:16].mean() / steps[16:].mean()) == pytest.approx(2.5, abs=0.3)
-    even, x = found._replace(relative={}), np.random.default_rng(9).normal(size=(500, 200))
-    trees = [jc.compress(params, calibration=c, target_bytes=3500) for c in (found, even)]
-    exact = network(params, x)
-    errors = [np.sum((network(jc.dense(tree), x) - exact) ** 2) for tree in trees]
-    assert errors[0] < 0.7 * errors[1]
-
-
-def test_steps_of_channels_that_do_not_pay_are_one():
-    assert calibrate_weights(apply, PARAMS, [inputs(64, 0), inputs(64, 1)]).relative == {}
-
-
 def test_curvature_by_hand():
     """Of one output `t[i] . a` the second derivatives by row i are `2 a a^T / y^2`, times `r^2`."""
     params, a = {"t": np.float32([[1, 0], [0, 1]])}, np.float32([3, -1])
-    of = Wanted(("t",), {"t": (0,)})
-    found = curvature(
-        lambda p, i: p["t"][i] @ a, params, [np.int32([0])], relative_error, of, seed=0
-    )
-    shape = found.rows["t"] / found.rows["t"][0, 0]
+    batches = [np.int32([0])]
+    found = curvature(lambda p, i: p["t"][i] @ a, params, batches, relative_error, ["t"], seed=0)[
+        "t"
+    ]
+    shape = found.matrix / found.matrix[0, 0]
     np.testing.assert_allclose(shape, [[1, -1 / 3], [-1 / 3, 1 / 9]], rtol=1e-5)
-    assert found.channels["t"].ravel().tolist() == [np.trace(found.rows["t"]), 0]
+    assert found.rows.ravel() == pytest.approx([np.trace(found.matrix), 0])
 
 
 def test_outputs_that_are_integers_have_no_part_in_the_curvature():
-    def network(params, x):
-        y = x @ params["a"]
+    def network(params, words):
+        y = look_up(params, words)
         return {"class": jnp.argmax(y, axis=-1), "y": y}
 
     def damage(outputs, exact):
         return relative_error(outputs["y"], exact["y"])
 
-    found = calibrate_weights(network, PARAMS, [inputs(64, 0), inputs(64, 1)], damage=damage)
-    assert not found.no_curvature
+    found = calibrate_weights(network, TABLE, [np.arange(32), np.arange(20)], damage=damage)
+    assert "table" in found.moments.layers and not found.no_curvature
 
 
-def loop(params, x):
-    return jax.lax.while_loop(
-        lambda c: c[0] < 2, lambda c: (c[0] + 1, jnp.tanh(c[1])), (0, x @ params["a"])
-    )[1]
+TABLE = {"table": RNG.normal(size=(32, 16)).astype("f"), "w": np.eye(16, dtype="f")}
+
+
+def loop(params, words):
+    def body(state):
+        return state[0] + 1, jnp.tanh(state[1])
+
+    return jax.lax.while_loop(lambda state: state[0] < 2, body, (0, look_up(params, words)))[1]
 
 
 def absolute(outputs, exact):
@@ -223,14 +202,20 @@ def root(outputs, exact):
     ("network", "damage", "why"),
     [
         (loop, relative_error, "while_loop"),
-        (apply, absolute, "are 0"),
-        (apply, root, "no second derivatives"),
+        (look_up, absolute, "are 0"),
+        (look_up, root, "no second derivatives"),
     ],
 )
 def test_without_second_derivatives_it_says_why(network, damage, why):
-    params = {path: PARAMS[path] for path in ("a", "b")[: 1 + (network is apply)]}
-    found = calibrate_weights(network, params, [inputs(32, 0), inputs(32, 1)], damage=damage)
-    assert why in found.no_curvature and found.relative == {} and set(found.probes) == set(params)
+    found = calibrate_weights(network, TABLE, [np.arange(32), np.arange(20)], damage=damage)
+    assert why in found.no_curvature and found.relative == {}
+    leaf = fit_levels(TABLE, found, damage=0.01)["table"]
+    np.testing.assert_array_equal(leaf.values, np.rint(TABLE["table"] / leaf.scale))
+
+
+def test_networks_without_tables_need_no_second_derivatives():
+    found = calibrate_weights(apply, PARAMS, [inputs(64, 0), inputs(64, 1)], damage=absolute)
+    assert found.no_curvature == "" and found.relative == {}
 
 
 @pytest.mark.slow
