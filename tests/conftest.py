@@ -18,6 +18,18 @@ FRUITS = (
     " --batch-size 8"
 )
 
+LONGEST = (
+    "tests/faults/test_faults.py",
+    "tests/cli/test_killed.py",
+    "tests/pipelines/test_devices.py",
+    "tests/artifact/test_memory.py",
+    "tests/pipelines/test_run.py",
+    "tests/promises/test_processes.py",
+    "tests/promises/test_sharding.py",
+    "tests/pipelines/test_cutting.py",
+)
+"""Files that take minutes, with their slow tests; the first ones first, so that no core waits."""
+
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 QUICKER_COMPILATION = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 """Half the time of compilation. XLA ends a process that has a flag which it does not know."""
@@ -38,6 +50,12 @@ def pytest_configure(config):
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest; the others stay in their order."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
 
 
 class FruitsRun:

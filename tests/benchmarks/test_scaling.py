@@ -8,7 +8,7 @@ from benchmarks.scaling import run
 from benchmarks.scaling.table import THREADS, TOGETHER, scaling
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_two_processes_are_timed_beside_one(monkeypatch):
     monkeypatch.setattr(run, "ROUNDS", 1)

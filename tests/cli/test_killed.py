@@ -118,8 +118,15 @@ def test_kills_at_random_moments_end_in_the_same_bytes(here, whole):
     assert sorted(os.listdir()) == ["m.npz", "m.safetensors"]
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
-@pytest.mark.parametrize("to_all", [False, True])  # as Ctrl-C of a terminal
+@pytest.mark.parametrize(
+    ("name", "status", "to_all"),
+    [
+        ("SIGTERM", 143, False),
+        ("SIGINT", 130, True),  # as Ctrl-C of a terminal
+        pytest.param("SIGTERM", 143, True, marks=pytest.mark.exhaustive),
+        pytest.param("SIGINT", 130, False, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_stopped_run_ends_its_workers_and_goes_on(here, whole, name, status, to_all):
     with start("--jobs", "2") as process:
         wait_for(parts, process)

@@ -70,7 +70,7 @@ def test_who_counts_words_can_but_guess():
     assert abs(model.score(counted(test), truth) - 0.5) < 0.04
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_classifier_learns_it_and_stays_right_when_small(tmp_path):
     tokens, labels = grammar.sentences(9000, 0)
     train = Examples(inputs=tokens[1000:], labels=labels[1000:])

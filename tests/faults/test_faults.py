@@ -83,11 +83,13 @@ def place(forks, whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "count", [3, pytest.param(25, marks=pytest.mark.exhaustive)], ids=["few", "many"]
+    ("recipe", "count"),
+    [
+        ("prune+share", 3),
+        *(pytest.param(recipe, 25, marks=pytest.mark.exhaustive) for recipe in RECIPES),
+    ],
 )
-@pytest.mark.parametrize("recipe", ["prune+share", "lottery"])
 def test_kills_at_random_moments_end_in_the_same_bytes(recipe, count, forks, tmp_path):
-    assert recipe in RECIPES
     chain = Chain(forks, recipe, tmp_path / "chain")
     assert chain.killed(random.Random(count), count) == count
 
@@ -220,6 +222,7 @@ def test_no_memory_in_packing(number, place):
     place.recovers()
 
 
+@pytest.mark.exhaustive
 def test_the_memory_of_a_training_does_not_grow(tmp_path):
     """`python -m tests.faults.soak 10` measures it; here a leak of a checkpoint a time is seen."""
     found = soak(0.4, tmp_path)

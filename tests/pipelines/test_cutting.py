@@ -254,7 +254,7 @@ def test_every_recipe_has_flags_that_exist():
 
 def _slow_or_slower(name):
     return pytest.param(
-        name, marks=getattr(pytest.mark, "exhaustive" if name == "resnet20" else "slow")
+        name, marks=getattr(pytest.mark, "exhaustive" if name in ("cifar", "resnet20") else "slow")
     )
 
 

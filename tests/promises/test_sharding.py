@@ -30,19 +30,23 @@ def apply(params, x):
 
 
 @pytest.mark.slow
-def test_every_technique_does_on_many_devices_what_it_does_on_one(tmp_path):
+@pytest.mark.parametrize(
+    "devices", [(8,), pytest.param(layouts.DEVICES, marks=pytest.mark.exhaustive)], ids=str
+)
+def test_every_technique_does_on_many_devices_what_it_does_on_one(devices, tmp_path):
     flags = {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    command = [sys.executable, "-m", "tests.helpers.sharded"]
+    wanted = [{*sharded.ROWS, "save"}, layouts.LAYOUTS, map(str, devices)]
+    command = [sys.executable, "-m", "tests.helpers.sharded", *map(",".join, wanted)]
     ran = subprocess.run(command, cwd=ROOT, env=os.environ | flags, capture_output=True, text=True)
     assert not ran.returncode, ran.stderr
     found = json.loads(ran.stdout)
     assert not found["faults"]
-    assert found["cells"] == len(sharded.ROWS) * len(layouts.LAYOUTS) * len(layouts.DEVICES)
+    assert found["cells"] == len(sharded.ROWS) * len(layouts.LAYOUTS) * len(devices)
 
 
 def test_the_table_of_the_docs_is_the_one_that_is_tested():
