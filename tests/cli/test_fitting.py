@@ -8,6 +8,7 @@ from tests.helpers.program import refused, run
 
 RNG = np.random.default_rng(0)
 MODEL = """
+import jax
 import jax.numpy as jnp
 
 LIMIT = 3
@@ -19,6 +20,12 @@ def apply(params, x):
 
 def named(params, x):
     return x @ params["w.weight"].T
+
+
+def looped(params, x):
+    words = params["b/kernel"][(x[:, 0] > 0).astype(int)]
+    turn = lambda state: (state[0] + 1, state[1] + 1)
+    return jax.lax.while_loop(lambda state: state[0] < 2, turn, (0, words))[1]
 
 
 def wrong(params, x):
@@ -102,6 +109,11 @@ def test_few_rows_are_used_whole_and_that_is_said(here):
     said = pack(here)
     assert "outputs on 50 rows of x.npz" in said.out
     assert "of others the error is larger" in said.out
+
+
+def test_tables_of_a_function_without_gradients_are_rounded_to_the_nearest(here):
+    said = pack(here, "--exclude", "a/kernel", function="looped")
+    assert "  tables are rounded to the nearest: " in said.out and "while_loop" in said.out
 
 
 def test_safetensors_of_another_library(here):
