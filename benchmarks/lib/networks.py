@@ -83,7 +83,7 @@ def images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
 
 
-def networks(name: str, sparsities: list[float], folder: Path) -> Network:
+def networks(name: str, sparsities: list[float], folder: Path, seed: int = SEED) -> Network:
     """Return a network at each sparsity, trained on Fashion-MNIST unless `folder` holds it."""
     model, training = MODELS[name], TRAININGS[name]
     net = of_run(name)
@@ -91,13 +91,15 @@ def networks(name: str, sparsities: list[float], folder: Path) -> Network:
     data: Dataset | None = None
     dense: tuple[Params, Any] | None = None
     for sparsity in sparsities:
-        path = folder / f"{name}-{sparsity}.npz"
+        path = folder / (f"{name}-{sparsity}" + f"-{seed}" * (seed != SEED) + ".npz")
         if not path.exists():
             data = data or load("fashion_mnist", limit=training.images)
-            dense = dense or trained(net, model.view, data.train, training.epochs)
+            dense = dense or trained(net, model.view, data.train, training.epochs, seed=seed)
             mask = jc.magnitude_mask(dense[0], sparsity)
             start = (jc.apply_mask(dense[0], mask), dense[1])
-            found = trained(net, model.view, data.train, training.finetune, start, mask=mask)
+            found = trained(
+                net, model.view, data.train, training.finetune, start, mask=mask, seed=seed
+            )
             folder.mkdir(parents=True, exist_ok=True)
             jc.save(path, {"params": found[0], "stats": found[1]})
         tree = jc.load(path)

@@ -21,6 +21,7 @@ and 0.5, and the smallest result is taken.
 """
 
 import argparse
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,7 +35,7 @@ import numpy as np
 import jaxcompress as jc
 from benchmarks.lib.networks import SEED, TRAININGS, accuracy_of, networks, plain_arrays
 from benchmarks.lib.nncodec import nncodec
-from benchmarks.lib.record import minutes, write
+from benchmarks.lib.record import merge
 from benchmarks.quantizers.fitted import DAMAGES, Fitting, fitting
 from benchmarks.quantizers.table import QUANTIZERS
 from jaxcompress.artifact import encode
@@ -247,30 +248,49 @@ def main() -> None:
     parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="an interpreter that has it")
     parser.add_argument("--equal-importance", action="store_true", help="try ours without it, too")
     parser.add_argument("--nets", nargs="+", choices=TRAININGS, default=list(TRAININGS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[SEED])
     arguments = parser.parse_args()
-    command = f"python -m benchmarks.quantizers --nets {' '.join(arguments.nets)}"
-    command += " --equal-importance" if arguments.equal_importance else ""
-    command += " --nncodec PYTHON" if arguments.nncodec else ""
+    more = " --equal-importance" if arguments.equal_importance else ""
+    more += " --nncodec PYTHON" if arguments.nncodec else ""
+    for name, seed in itertools.product(arguments.nets, arguments.seeds):
+        measure(name, seed, arguments, more)
+
+
+def measure(name: str, seed: int, arguments: argparse.Namespace, more: str) -> None:
+    """Write the rows of a network, at each sparsity."""
     data = load("fashion_mnist")
-    figures = []
-    for name in arguments.nets:
-        network = networks(name, SPARSITIES, arguments.networks)
-        few = Split(images=data.validation.images[:FEW], labels=data.validation.labels[:FEW])
-        splits = (data.validation, data.test, few)
-        on_validation, on_test, on_few = (accuracy_of(network, split) for split in splits)
-        for sparsity, params in network.pruned.items():
-            stats = network.stats[sparsity]
-            rows = compare(
-                params,
-                lambda p, s=stats, f=on_validation: f(p, s),
-                lambda p, s=stats, f=on_test: f(p, s),
-                lambda p, s=stats, f=on_few: f(p, s),
-                arguments.nncodec,
-                data=fitting(network, sparsity, data.train),
-                equal_importance=arguments.equal_importance,
-            )
-            for row in rows:
-                print(name, sparsity, row, flush=True)
-                figures.append({"net": name, "sparsity": sparsity, "minutes": minutes()} | row)
-        # After every network, so that a run cut short keeps what it has.
-        write(QUANTIZERS, seeds=[SEED], figures=figures, command=command)
+    network = networks(name, SPARSITIES, arguments.networks, seed)
+    few = Split(images=data.validation.images[:FEW], labels=data.validation.labels[:FEW])
+    splits = (data.validation, data.test, few)
+    on_validation, on_test, on_few = (accuracy_of(network, split) for split in splits)
+    for sparsity, params in network.pruned.items():
+        stats = network.stats[sparsity]
+        rows = compare(
+            params,
+            lambda p, s=stats: on_validation(p, s),
+            lambda p, s=stats: on_test(p, s),
+            lambda p, s=stats: on_few(p, s),
+            arguments.nncodec,
+            data=fitting(network, sparsity, data.train),
+            equal_importance=arguments.equal_importance,
+        )
+        for row in rows:
+            row = {"net": name, "sparsity": sparsity, "seed": seed} | row
+            print(row, flush=True)
+            merge(QUANTIZERS, row, key=_place, command=lambda rows: _command(rows) + more)
+
+
+_METHODS = ("kmeans", "uniform", "entropy", "fitted", "nncodec")
+
+
+def _place(row: dict[str, Any]) -> tuple[int, float, int, int, str]:
+    """Return where a row stands, and what it is told apart by."""
+    method = row["method"].partition(",")[0]
+    place = list(TRAININGS).index(row["net"]), row["sparsity"], row["seed"]
+    return *place, _METHODS.index(method), row["method"]
+
+
+def _command(rows: list[dict[str, Any]]) -> str:
+    nets = " ".join(dict.fromkeys(row["net"] for row in rows))
+    seeds = " ".join(map(str, sorted({row["seed"] for row in rows})))
+    return f"python -m benchmarks.quantizers --nets {nets} --seeds {seeds}"
