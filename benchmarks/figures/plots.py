@@ -74,12 +74,15 @@ def sharing(figure: Figure, rows: Rows) -> None:
         "kmeans": ("kmeans, 16 values", NOTHING),
         "uniform": ("uniform", PLAIN),
         "entropy": ("entropy_constrained", OURS),
+        "fitted": ("fit_levels, with data", OTHER),
         "nncodec": ("NNCodec", PEER),
     }
     groups = grouped(rows, lambda row: f"{row['net']}\n{row['sparsity']:.0%} pruned")
     cells = {
         label: [
-            next((r["times_kmeans16_bound"] for r in group if r["method"] == method), 0)
+            statistics.mean(
+                [r["times_kmeans16_bound"] for r in group if r["method"] == method] or [0]
+            )
             for group in groups.values()
         ]
         for method, (label, _) in methods.items()
