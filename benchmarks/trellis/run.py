@@ -83,6 +83,7 @@ def coded(weights: np.ndarray, trellis: Trellis) -> Iterator[Point]:
         for price in PRICES:
             costs = np.tile(1 + np.abs(np.arange(-_MOST, _MOST + 1)) / 2, (2, 1))
             slope = price * np.log(2) / 6 * (2 * step_size) ** 2
+            levels = grids = np.zeros(weights.shape, int)
             for _ in range(ROUNDS):
                 levels, grids = best_path(
                     weights / step_size, trellis, costs * slope / step_size**2

@@ -132,7 +132,9 @@ def measure_tables(
         return Tables(moments, {}, {})
     one, two = (_with_tables(each, some, shapes) for each, some in zip(moments, found, strict=True))
     rows = {path: found[0][path].rows + found[1][path].rows for path in shapes}
-    steps = {path: row_steps(*(half[path].rows for half in found), shapes[path]) for path in shapes}
+    steps = {
+        path: row_steps(found[0][path].rows, found[1][path].rows, shapes[path]) for path in shapes
+    }
     relative = {path: each for path, each in steps.items() if each is not None}
     return Tables((one, two), relative, rows)
 
